@@ -1,0 +1,6 @@
+"""edgecomp: small int8 models, distilled while they are quantised, measured and gated.
+
+Nothing is imported here: a benchmark worker imports this package and must stay as small as its runtime.
+"""
+
+__version__ = "0.1.0"

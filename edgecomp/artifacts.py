@@ -1,0 +1,296 @@
+"""What passes between stages: a run folder with a manifest, and nothing half-written in it.
+
+A step works in a scratch folder. When it is done, its files are fsynced, the scratch folder becomes the
+step's folder by one rename, and the manifest, itself replaced by a rename, records every file's digest and
+the key of what it was made from. A process killed anywhere leaves either the old state or the new one.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from edgecomp import __version__
+from edgecomp.errors import RunFolderBusy, RunFolderError
+from edgecomp.machine import cpu_isa
+from edgecomp.schema import Schema
+
+FORMAT_VERSION = 1
+"""Version of run folders. 1: first release."""
+
+MANIFEST = "manifest.json"
+SCRATCH = ".scratch"
+CHECKPOINTS = ".checkpoints"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One function that reads artifacts and writes new ones.
+
+    `name` is the folder it writes (`bench/openvino-cpu`), `stage` the command that runs it alone (`bench`).
+    `inputs` are the names of the steps it reads, `settings` all it is told, `libraries` those whose version
+    changes what it makes. `make(scratch, checkpoints)` writes its files into `scratch`; a long one keeps what
+    it needs to resume in the folder `checkpoints`, which only ever belongs to this very key.
+    """
+
+    name: str
+    stage: str
+    make: Callable[[Path, Path], None]
+    settings: Any
+    inputs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    executes: bool = field(default=False)  # trains, runs or measures: the machine is part of the key
+
+
+class Digest(Schema):
+    sha256: str
+    size_bytes: int
+
+
+class Record(Schema):
+    """What the manifest says of a finished step."""
+
+    key: str
+    made_from: dict[str, str]
+    outputs: dict[str, Digest]
+    finished: str
+    seconds: float
+
+
+class Manifest(Schema):
+    format: Literal[1] = FORMAT_VERSION  # type: ignore[assignment]
+    edgecomp: str
+    recipe: str
+    steps: dict[str, Record] = {}
+
+
+class RunFolder:
+    """A folder with the artifacts of one recipe's run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []  # what was found damaged, by name
+        self._verified: dict[str, list[str]] = {}
+
+    # -- who may write -------------------------------------------------------------------------------
+
+    def admit(self, recipe: str) -> None:
+        """Raises RunFolderError where the folder holds something else than a run of `recipe`."""
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise RunFolderError(f"{self.path} is a file: choose another folder with --out")
+        content = self._raw_manifest()
+        if content is None:
+            alien = [path.name for path in self.path.iterdir() if not path.name.startswith(".")]
+            if alien and MANIFEST not in alien and "job.json" not in alien:
+                raise RunFolderError(f"{self.path} holds {alien[0]!r} and no {MANIFEST}: it is not a run folder. "
+                                     "Choose another folder with --out")  # fmt: skip
+            return
+        found = content.get("format")
+        if isinstance(found, int) and found > FORMAT_VERSION:
+            raise RunFolderError(f"{self.path} has format version {found}, newer than this edgecomp reads "
+                                 f"({FORMAT_VERSION}): upgrade edgecomp, or choose another folder with --out")  # fmt: skip
+        if content.get("recipe") not in (None, recipe):
+            raise RunFolderError(f"{self.path} belongs to recipe {content['recipe']!r}, not {recipe!r}: "
+                                 "choose another folder with --out")  # fmt: skip
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Raises RunFolderBusy, with the other process and its start time, where one writes here already."""
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        owner = self.path / ".owner.json"
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunFolderBusy(f"{self.path} is being written by {_owner(owner)}: wait for it, "
+                                "or choose another folder with --out") from None  # fmt: skip
+        try:
+            write_json(owner, {"pid": os.getpid(), "started": _now()})
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()
+
+    # -- what is there -------------------------------------------------------------------------------
+
+    def manifest(self) -> Manifest | None:
+        content = self._raw_manifest()
+        if content is None:
+            return None
+        try:
+            return Manifest.model_validate(content)
+        except ValidationError:
+            self._note(f"{MANIFEST} does not say what a manifest says; everything is made again")
+            return None
+
+    def _raw_manifest(self) -> dict[str, Any] | None:
+        try:
+            content = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            self._note(f"{MANIFEST} cannot be read; everything is made again")
+            return None
+        return content if isinstance(content, dict) else None
+
+    def reason_to_run(self, step: Step) -> str | None:
+        """Why `step` must run, or None where its artifacts are whole and of this very key."""
+        manifest = self.manifest()
+        record = manifest.steps.get(step.name) if manifest else None
+        if record is None:
+            return "never finished here"
+        damaged = self._damage(step.name, record)
+        if damaged:
+            return f"{', '.join(damaged)}"
+        made_from = self.made_from(step)
+        if record.key == digest_of(made_from):
+            return None
+        changed = [key for key in made_from if record.made_from.get(key) != made_from[key]]
+        return f"changed: {', '.join(changed)}"
+
+    def _damage(self, name: str, record: Record) -> list[str]:
+        """What is wrong with a step's files; each step's files are read once a process."""
+        if name not in self._verified:
+            found = []
+            for path, digest in record.outputs.items():
+                file = self.path / path
+                if not file.is_file():
+                    found.append(f"{path} is missing")
+                elif file.stat().st_size != digest.size_bytes or sha256(file) != digest.sha256:
+                    found.append(f"{path} is not what was written (its sha256 differs)")
+            self._verified[name] = found
+            for text in found:
+                self._note(text)
+        return self._verified[name]
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def made_from(self, step: Step) -> dict[str, str]:
+        """All that decides what `step` makes, by name, each as text short enough to compare."""
+        manifest = self.manifest()
+        facts = {"settings": digest_of(step.settings), "format": str(FORMAT_VERSION), "edgecomp": __version__}
+        for name in step.inputs:
+            record = manifest.steps.get(name) if manifest else None
+            facts[name] = digest_of({k: v.sha256 for k, v in record.outputs.items()}) if record else "not there"
+        for library in step.libraries:
+            facts[library] = version(library)
+        if step.executes:
+            facts["cpu"] = f"{platform.machine()} {' '.join(cpu_isa())}"
+        return facts
+
+    # -- making --------------------------------------------------------------------------------------
+
+    def run(self, step: Step, recipe: str) -> None:
+        """Makes `step`'s artifacts and records them."""
+        made_from = self.made_from(step)
+        key = digest_of(made_from)
+        scratch = self.path / SCRATCH / step.name
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        checkpoints = self.path / CHECKPOINTS / f"{step.name.replace('/', '-')}-{key[:16]}"
+        started = time.monotonic()
+        step.make(scratch, checkpoints)
+        seconds = time.monotonic() - started
+        outputs = {}
+        for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
+            fsync(file)
+            relative = f"{step.name}/{file.relative_to(scratch).as_posix()}"
+            outputs[relative] = Digest(sha256=sha256(file), size_bytes=file.stat().st_size)
+        final = self.path / step.name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            shutil.rmtree(final)
+        os.rename(scratch, final)
+        fsync(final.parent)
+        record = Record(key=key, made_from=made_from, outputs=outputs, finished=_now(), seconds=round(seconds, 3))
+        self._record(step.name, record, recipe)
+        self._verified[step.name] = []
+        shutil.rmtree(self.path / SCRATCH, ignore_errors=True)
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+
+    def _record(self, name: str, record: Record, recipe: str) -> None:
+        manifest = self.manifest()
+        steps = dict(manifest.steps) if manifest else {}
+        steps[name] = record
+        write_json(self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=recipe, steps=steps).model_dump())
+
+    def forget(self, keep: Sequence[str]) -> None:
+        """Drops what steps that no longer belong to the run have left: a target taken out of the recipe."""
+        manifest = self.manifest()
+        gone = [name for name in manifest.steps if name not in keep] if manifest else []
+        if not manifest or not gone:
+            return
+        left = {name: record for name, record in manifest.steps.items() if name in keep}
+        write_json(
+            self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=manifest.recipe, steps=left).model_dump()
+        )
+        for name in gone:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+
+def _owner(path: Path) -> str:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {content['pid']}, started {content['started']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it, fsynced, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        fsync(temporary)
+        os.replace(temporary, path)
+        fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Strict JSON (a NaN is refused), written whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(content: Mapping[str, Any] | Any) -> str:
+    """sha256 of a value's canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

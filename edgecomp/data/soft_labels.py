@@ -1,0 +1,46 @@
+"""The store of soft labels: a teacher's logits for every view of every training image, in one HDF5 file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import DataError
+
+FORMAT_VERSION = 1
+"""1: dataset `logits`, float16 [views, N, classes]; attribute `teacher_sha256`."""
+
+
+class SoftLabels:
+    """logits of one view, float32 [N, classes], read when asked for."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._logits = file["logits"]
+        self.views: int = self._logits.shape[0]
+
+    def view(self, index: int) -> npt.NDArray[np.float32]:
+        return self._logits[index % self.views].astype(np.float32)  # type: ignore[no-any-return]
+
+
+def write(path: Path, views: Iterator[npt.NDArray[np.float32]], *, count: int, teacher_sha256: str) -> None:
+    """Stores `count` views. Raises DataError where a logit is not finite."""
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["format"] = FORMAT_VERSION
+        file.attrs["teacher_sha256"] = teacher_sha256
+        dataset = None
+        for index, logits in enumerate(views):
+            if not np.isfinite(logits).all():
+                raise DataError(f"the teacher's logits of view {index} are not finite: it has diverged; "
+                                "lower teacher.learning_rate")  # fmt: skip
+            if dataset is None:
+                dataset = file.create_dataset("logits", (count, *logits.shape), dtype="float16", chunks=(1, *logits.shape))
+            dataset[index] = logits
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[SoftLabels]:
+    with h5py.File(path, "r") as file:
+        yield SoftLabels(file)

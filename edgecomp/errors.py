@@ -1,0 +1,77 @@
+"""Every error edgecomp raises on purpose, and the exit code each ends with.
+
+    EdgecompError                   70  something failed that should not have
+    ├── UsageError                   2  the request cannot be carried out as it stands
+    │   ├── RecipeError              2  a recipe, target, policy or override is wrong; carries every problem
+    │   ├── RunFolderError           2  the output folder is another recipe's, newer, or lacks a stage
+    │   │   └── RunFolderBusy        2  another process writes there
+    │   └── ModelFileError           2  a model file cannot be read by its runtime
+    ├── DataError                    2  a data set cannot serve: empty, one class, unreadable
+    ├── CaptureError                 2  a network cannot be captured or quantised
+    ├── RuntimeUnavailableError     70  a runtime is not installed, or its device is not here
+    ├── RuntimeOptionError           2  an option the runtime does not know, or a value it refuses
+    ├── InferenceError              70  a runtime failed while running a model
+    └── WorkerError                 70  a benchmark process died, hung or answered nonsense
+
+The message says what happened, the value, the limit, and what to try.
+"""
+
+from collections.abc import Sequence
+
+
+class EdgecompError(Exception):
+    exit_code = 70
+
+
+class UsageError(EdgecompError):
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """All the problems of one request, so that a user mends them in one go."""
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            message = f"{where}: {self.problems[0]}"
+        else:
+            lines = "".join(f"\n  - {problem}" for problem in self.problems)
+            message = f"{where}: {len(self.problems)} problems{lines}"
+        super().__init__(message)
+
+
+class RunFolderError(UsageError):
+    pass
+
+
+class RunFolderBusy(RunFolderError):  # noqa: N818 - it is a state, and reads better as one
+    pass
+
+
+class ModelFileError(UsageError):
+    pass
+
+
+class DataError(EdgecompError):
+    exit_code = 2
+
+
+class CaptureError(EdgecompError):
+    exit_code = 2
+
+
+class RuntimeUnavailableError(EdgecompError):
+    pass
+
+
+class RuntimeOptionError(EdgecompError):
+    exit_code = 2
+
+
+class InferenceError(EdgecompError):
+    pass
+
+
+class WorkerError(EdgecompError):
+    pass

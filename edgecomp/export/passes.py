@@ -1,0 +1,124 @@
+"""What is done to an exported ONNX graph, in order, before it is written. Each pass changes the model in place."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+Constants = dict[str, npt.NDArray[np.generic]]
+
+
+def pack_weights(model: onnx.ModelProto) -> None:
+    """QuantizeLinear of a constant becomes the int8 initialiser it computes (ONNX's definition, ties to even)."""
+    graph = model.graph
+    constants = _constants(graph)
+    for node in [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in constants]:
+        weight, scale, zero_point = (constants[name] for name in node.input)
+        shape = [1] * weight.ndim
+        if scale.ndim:
+            shape[_attribute(node, "axis", 1)] = -1
+        limits = np.iinfo(zero_point.dtype)
+        levels = np.rint(weight / scale.reshape(shape)) + zero_point.reshape(shape).astype(np.float32)
+        packed = np.clip(levels, limits.min, limits.max).astype(zero_point.dtype)
+        graph.initializer.append(numpy_helper.from_array(packed, node.output[0]))
+        graph.node.remove(node)
+
+
+def quantise_biases(model: onnx.ModelProto) -> None:
+    """A bias between integer inputs becomes int32 on the grid of the accumulator, input scale × weight scale.
+
+    ONNX Runtime takes a Gemm without an output grid, the last one of a classifier, as an integer operator only so.
+    """
+    graph = model.graph
+    constants = _constants(graph)
+    producers = {name: node for node in graph.node for name in node.output}
+    for node in list(graph.node):
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in constants:
+            continue
+        source = _dequantiser(node.input[0], producers)
+        weight = producers.get(node.input[1])
+        if source is None or weight is None or weight.op_type != "DequantizeLinear":
+            continue
+        scale = np.float64(constants[source.input[1]]) * constants[weight.input[1]].astype(np.float64).reshape(-1)
+        bias = constants[node.input[2]].astype(np.float64)
+        limits = np.iinfo(np.int32)
+        levels = np.clip(np.rint(bias / scale), limits.min, limits.max).astype(np.int32)
+        name = node.output[0] + "_bias"
+        graph.initializer.extend(
+            [
+                numpy_helper.from_array(levels, f"{name}_int32"),
+                numpy_helper.from_array(np.broadcast_to(scale, bias.shape).astype(np.float32), f"{name}_scale"),
+                numpy_helper.from_array(np.zeros(bias.shape, np.int32), f"{name}_zero_point"),
+            ]
+        )
+        inputs = [f"{name}_int32", f"{name}_scale", f"{name}_zero_point"]
+        dequantise = helper.make_node("DequantizeLinear", inputs, [name], name=f"{node.name}_bias", axis=0)
+        graph.node.insert(list(graph.node).index(node), dequantise)
+        node.input[2] = name
+
+
+def restore_global_pooling(model: onnx.ModelProto) -> None:
+    """The exporter writes global average pooling as ReduceMean, for which runtimes have no integer kernel."""
+    constants = _constants(model.graph)
+    for node in model.graph.node:
+        if node.op_type != "ReduceMean" or len(node.input) != 2 or not _attribute(node, "keepdims", 1):
+            continue
+        axes = constants.get(node.input[1])
+        if axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]:
+            node.op_type = "GlobalAveragePool"
+            del node.input[1:]
+            del node.attribute[:]
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    while True:
+        used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+        unused = [node for node in graph.node if not any(name in used for name in node.output)]
+        for node in unused:
+            graph.node.remove(node)
+        if not unused:
+            break
+    for initializer in [item for item in graph.initializer if item.name not in used]:
+        graph.initializer.remove(initializer)
+
+
+def drop_notes(model: onnx.ModelProto) -> None:
+    """Stack traces, paths and versions: the same network gives the same bytes."""
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "edgecomp", ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.name = "model"
+    del graph.value_info[:]
+    for item in (*graph.node, *graph.input, *graph.output, *graph.initializer, graph):
+        item.doc_string = ""
+        del item.metadata_props[:]
+
+
+PASSES = (pack_weights, quantise_biases, restore_global_pooling, drop_unused, drop_notes)
+
+MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "MaxPool")
+
+
+def _dequantiser(name: str, producers: dict[str, onnx.NodeProto]) -> onnx.NodeProto | None:
+    """The DequantizeLinear a tensor comes from, through operators that only move values."""
+    node = producers.get(name)
+    while node is not None and node.op_type in MOVES_VALUES:
+        node = producers.get(node.input[0])
+    return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+
+def _constants(graph: onnx.GraphProto) -> Constants:
+    """Tensor name → value, for initialisers, Constant nodes, and Identity nodes of either."""
+    known: Constants = {initializer.name: numpy_helper.to_array(initializer) for initializer in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        elif node.op_type == "Identity" and node.input[0] in known:
+            known[node.output[0]] = known[node.input[0]]
+    return known
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)

@@ -1,0 +1,146 @@
+"""What may ship: acceptance thresholds, read from targets/policies/*.yaml and a recipe's own."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from edgecomp.errors import RecipeError
+from edgecomp.metrics import METRICS, Metric, Quantity, nearest, parse_quantity
+from edgecomp.schema import FORMAT, Schema, find, parse, read_yaml, shipped
+
+LIMITS = ("max", "min", "margin")
+Reference = Literal["teacher", "student_fp32"]
+
+
+class Threshold(Schema):
+    """One row of a policy. Exactly one of `max`, `min` and `margin`:
+
+    - `max: 20 ms` / `min: 85 %`: the metric itself, in its own unit (lower is better: max; higher: min);
+    - `against: teacher`, `max: 0.2 x` / `min: 3 x`: as a multiple of the reference's value in the same runtime;
+    - `against: teacher`, `margin: 3 pt` / `margin: 5 %`: at most that much worse than the reference, in
+      percentage points or relative to it.
+    """
+
+    metric: str
+    against: Reference | None = None
+    max: str | None = None
+    min: str | None = None
+    margin: str | None = None
+    confidence: float = Field(0.95, ge=0.5, lt=1.0)
+
+    @field_validator(*LIMITS, mode="before")
+    @classmethod
+    def _has_a_unit(cls, value: object) -> object:
+        if value is not None:
+            parse_quantity(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Threshold":
+        metric = METRICS.get(self.metric)
+        if metric is None:
+            hint = nearest(self.metric, METRICS) or f"; metrics are {', '.join(METRICS)}"
+            raise ValueError(f"no such metric: {self.metric!r}{hint}")
+        given = [name for name in LIMITS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of max, min and margin; has {', '.join(given) or 'none'}")
+        kind, limit = given[0], self.limit
+        if kind == "margin":
+            if self.against is None:
+                raise ValueError("a margin is against something: add `against: teacher` (or student_fp32)")
+            if limit.dimension not in ("points", "percent"):
+                raise ValueError(f"margin {limit.text!r}: write points ('3 pt') or a relative '5 %'")
+            if limit.dimension == "points" and metric.dimension != "percent":
+                raise ValueError(f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not")
+            if limit.value < 0:
+                raise ValueError(f"margin {limit.text!r} is negative")
+            return self
+        expected = "max" if metric.better == "lower" else "min"
+        if kind != expected:
+            raise ValueError(f"{metric.id} is better when {metric.better}: limit it with {expected}, not {kind}")
+        wanted = "multiple" if self.against else metric.dimension
+        if limit.dimension != wanted:
+            raise ValueError(f"wrong unit: {metric.id} {'against a reference ' if self.against else ''}is a {wanted}, "
+                             f"{limit.text!r} is a {limit.dimension}; write for example {_EXAMPLES[wanted]}")  # fmt: skip
+        return self
+
+    @property
+    def kind(self) -> Literal["max", "min", "margin"]:
+        return "max" if self.max is not None else "min" if self.min is not None else "margin"
+
+    @property
+    def limit(self) -> Quantity:
+        return parse_quantity(self.max or self.min or self.margin)
+
+    @property
+    def what(self) -> Metric:
+        return METRICS[self.metric]
+
+    @property
+    def text(self) -> str:
+        """The limit as a table shows it: `≤ 20 ms`, `≥ 3 x teacher`, `≤ 3 pt under teacher`."""
+        reference = f" {self.against}" if self.against else ""
+        if self.kind == "margin":
+            worse = "under" if self.what.better == "higher" else "over"
+            return f"≤ {self.limit.text} {worse}{reference}"
+        return f"{'≤' if self.kind == 'max' else '≥'} {self.limit.text}{reference}"
+
+
+_EXAMPLES = {
+    "time": "'20 ms'",
+    "bytes": "'200 MiB'",
+    "rate": "'1000 /s'",
+    "percent": "'98.5 %'",
+    "multiple": "'3 x'",
+}
+
+
+class Policy(Schema):
+    format: Literal[1] = FORMAT  # type: ignore[assignment]
+    name: str
+    description: str = ""
+    on_inconclusive: Literal["block", "warn"] = "block"
+    rows: dict[str, Threshold]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_are_named_by_metric(cls, content: Any) -> Any:
+        if isinstance(content, dict) and isinstance(content.get("rows"), dict):
+            return content | {"rows": with_metric(content["rows"])}
+        return content
+
+
+def with_metric(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that names no metric is about the metric that it is named after."""
+    return {
+        name: {"metric": name} | row if isinstance(row, Mapping) else row for name, row in rows.items()
+    }  # fmt: skip
+
+
+def overridden(rows: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`rows` with a recipe's changes laid over them; a new limit replaces the old one, whatever its kind."""
+    merged: dict[str, Any] = {name: dict(row) for name, row in rows.items()}
+    for name, change in changes.items():
+        if not isinstance(change, Mapping):
+            merged[name] = change
+            continue
+        row = merged.get(name, {})
+        if any(kind in change for kind in LIMITS):
+            row = {key: value for key, value in row.items() if key not in LIMITS}
+        merged[name] = row | dict(change)
+    return with_metric(merged)
+
+
+def load_policy(name: str) -> Policy:
+    """The policy of that name or path. Raises UsageError or RecipeError."""
+    path = find(name, shipped("targets") / "policies", "policy")
+    content = read_yaml(path)
+    refuse_newer(content, str(path))
+    return parse(Policy, content, str(path))
+
+
+def refuse_newer(content: Mapping[str, Any], where: str) -> None:
+    version = content.get("format", FORMAT)
+    if isinstance(version, int) and version > FORMAT:
+        raise RecipeError(where, [f"format {version} is newer than this edgecomp reads ({FORMAT}): upgrade edgecomp"])

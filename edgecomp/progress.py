@@ -1,0 +1,16 @@
+"""How long work says how far it is, without knowing who listens."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Track(Protocol):
+    """Hands on `items`, one by one, while showing `what` and how many of `total` are done."""
+
+    def __call__(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]: ...
+
+
+def silent(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    return iter(items)

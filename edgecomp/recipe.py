@@ -1,0 +1,196 @@
+"""What a user may ask for: a recipe, its overrides, and everything it names, checked before any work is done."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from edgecomp.errors import RecipeError, UsageError
+from edgecomp.models import find_factory
+from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
+from edgecomp.schema import FORMAT, Schema, explain, find, read_yaml, shipped, yaml_problem
+from edgecomp.targets import Target, budget_rows, load_target
+
+
+class Data(Schema):
+    """Where examples come from. `views` shifted copies of every training image share one set of soft labels."""
+
+    source: Literal["digits"]
+    image_size: int = Field(32, ge=8, le=512)
+    test_fraction: float = Field(0.25, gt=0, lt=1)
+    validation_fraction: float = Field(0.15, gt=0, lt=1)
+    shift: int = Field(2, ge=0, le=16)
+    views: int = Field(8, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> "Data":
+        if self.test_fraction + self.validation_fraction >= 0.9:
+            raise ValueError("test_fraction + validation_fraction leave less than a tenth for training")
+        return self
+
+
+class Network(Schema):
+    """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
+
+    network: str
+    arguments: dict[str, Any] = {}
+
+
+class Teacher(Network):
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(3e-3, gt=0, le=10)
+    weight_decay: float = Field(5e-4, ge=0, le=1)
+
+
+class Distill(Schema):
+    """fp32 distillation from the stored soft labels, before quantisation sets in."""
+
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(4e-3, gt=0, le=10)
+    weight_decay: float = Field(5e-4, ge=0, le=1)
+    temperature: float = Field(4.0, gt=0, le=100)
+    hard_label_weight: float = Field(0.1, ge=0, le=1)
+
+
+class Quantize(Schema):
+    """Quantisation-aware distillation: the same loss, through fake-quant, for `epochs` more epochs."""
+
+    method: Literal["qad"] = "qad"
+    epochs: int = Field(ge=1, le=10_000)
+    learning_rate: float = Field(4e-4, gt=0, le=10)
+    scale_learning_rate: float = Field(1e-3, gt=0, le=10)
+    calibration_batches: int = Field(8, ge=1)
+    freeze_batchnorm_epochs: int = Field(1, ge=0)
+
+
+class Bench(Schema):
+    """How much is measured. Restarts of the worker process are the statistical unit."""
+
+    restarts: int = Field(5, ge=1, le=1000)
+    warmup: int = Field(20, ge=1)
+    iterations: int = Field(480, ge=8)
+    offline_batch: int = Field(32, ge=1)
+    offline_batches: int = Field(16, ge=1)
+    timeout_s: float = Field(120.0, gt=0)
+
+
+class Recipe(Schema):
+    format: Literal[1] = FORMAT  # type: ignore[assignment]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    seed: int = Field(0, ge=0, lt=2**32)
+    threads: int = Field(2, ge=1, le=256)
+    data: Data
+    teacher: Teacher
+    student: Network
+    distill: Distill
+    quantize: Quantize
+    targets: list[str] = Field(min_length=1)
+    beside: list[str] = []
+    bench: Bench = Bench()
+    policy: str = "industrial"
+    thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a row out
+
+
+class Job(Schema):
+    """A recipe with all it names resolved: what a run folder keeps, and every stage is told from."""
+
+    recipe: Recipe
+    folder: str  # a factory may be imported from here, and from the installed environment
+    targets: list[Target]
+    beside: list[Target]
+    policy: Policy
+    rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
+
+
+def load_job(name: str, overrides: list[str]) -> Job:
+    """The job a recipe describes. Raises RecipeError with every problem found, or UsageError."""
+    path = find(name, shipped("recipes"), "recipe")
+    content = _compose(path, overrides)
+    refuse_newer(content, str(path))
+    problems: list[str] = []
+    recipe = _valid_recipe(content, problems)
+    targets = _named(content.get("targets"), load_target, "targets", problems)
+    beside = _named(content.get("beside"), load_target, "beside", problems)
+    policies = _named([content.get("policy", "industrial")], load_policy, "policy", problems)
+    rows = {}
+    if policies:
+        changes = content.get("thresholds") or {}
+        rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
+    for part in ("teacher", "student"):
+        network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
+        if isinstance(network, str):
+            try:
+                find_factory(network, path.parent)
+            except UsageError as error:
+                problems.append(f"{part}.network: {error}")
+    if problems or recipe is None:
+        raise RecipeError(str(path), list(dict.fromkeys(problems)))
+    return Job(recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows)
+
+
+def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
+    """The recipe with its `defaults` and the overrides, in Hydra's grammar; nothing reads the environment."""
+    content = read_yaml(path)  # first, for its line and column
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    OmegaConf.clear_resolver("oc.env")
+    forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
+    for override in overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
+    try:
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            composed = OmegaConf.to_container(compose(path.stem, overrides=forced), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error
+    except yaml.MarkedYAMLError as error:
+        raise RecipeError(str(path), [yaml_problem(error)]) from error
+    if not isinstance(composed, dict):  # pragma: no cover - read_yaml has seen to it
+        raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
+    return {str(key): value for key, value in composed.items()}
+
+
+def _valid_recipe(content: dict[str, Any], problems: list[str]) -> Recipe | None:
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        problems += explain(error, Recipe)
+        return None
+
+
+def _named(names: Any, load: Any, key: str, problems: list[str]) -> list[Any]:
+    found = []
+    for name in names if isinstance(names, list) else []:
+        try:
+            found.append(load(str(name)))
+        except RecipeError as error:
+            problems += [f"{key}: {error.where}: {problem}" for problem in error.problems]
+        except UsageError as error:
+            problems.append(f"{key}: {error}")
+    return found
+
+
+def _rows(
+    targets: list[Target], policy: Policy, changes: dict[str, Any], problems: list[str]
+) -> dict[str, dict[str, Threshold]]:
+    base = {name: row.model_dump(exclude_none=True) for name, row in policy.rows.items()}
+    rows: dict[str, dict[str, Threshold]] = {}
+    budgets = {target.name: target.budget for target in targets} or {"": {}}  # thresholds are checked all the same
+    for target, budget in budgets.items():
+        rows[target] = {}
+        for name, row in overridden(base | budget_rows(budget), changes).items():
+            if row is None:
+                continue
+            try:
+                rows[target][name] = Threshold.model_validate(row)
+            except ValidationError as error:
+                problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
+    return rows

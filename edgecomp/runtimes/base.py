@@ -1,0 +1,85 @@
+"""The one protocol of every runtime: a model file in, a Session out.
+
+Light on purpose: this file is imported in benchmark workers.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import RuntimeOptionError
+
+Array = npt.NDArray[Any]
+Options = Mapping[str, str | int | float | bool]
+
+
+class Port(NamedTuple):
+    """An input or output: its name, shape (None where dynamic) and numpy dtype name."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Signature(NamedTuple):
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+class Layer(NamedTuple):
+    """An operator as the runtime executes it; `macs` are multiply-accumulates of one example, 0 if it has none."""
+
+    name: str
+    type: str
+    precision: str
+    macs: int
+
+
+class Session(Protocol):
+    """A loaded model. Single-threaded unless it declares `concurrent = True`."""
+
+    concurrent: bool
+
+    def signature(self) -> Signature: ...
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name; returns only once they are on the host. Raises InferenceError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    name: str
+
+    def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> Session:
+        """Raises ModelFileError, RuntimeOptionError, RuntimeUnavailableError."""
+        ...
+
+    def versions(self) -> dict[str, str]: ...
+
+
+@runtime_checkable
+class Inspect(Protocol):
+    """What a runtime can tell of what it really executes."""
+
+    def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
+        """The layers of the graph after the runtime's own optimisation, in order."""
+        ...
+
+
+def check_options(runtime: str, options: Options, known: Mapping[str, tuple[str | int | float | bool, ...]]) -> None:
+    """Raises RuntimeOptionError for a name that is not in `known`, or a value that is not among its values."""
+    for name, value in options.items():
+        if name not in known:
+            raise RuntimeOptionError(f"{runtime} has no option {name!r}; it has {', '.join(known) or 'none'}")
+        if value not in known[name]:
+            allowed = ", ".join(repr(choice) for choice in known[name])
+            raise RuntimeOptionError(f"{runtime}: option {name} is {value!r}; it may be {allowed}")
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    return np.dtype({"float": "float32", "double": "float64", "boolean": "bool"}.get(name, name))

@@ -1,0 +1,142 @@
+"""ONNX Runtime on the CPU execution provider."""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from edgecomp.errors import InferenceError, ModelFileError
+from edgecomp.runtimes.base import Array, Layer, Options, Port, Runtime, Signature, check_options
+
+OPTIMISATION = {
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "off": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {"optimisation": tuple(OPTIMISATION), "spinning": (True, False)}
+
+INTEGER_OPERATORS = {"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul"}
+FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "NhwcFusedConv"}
+
+# What onnxruntime raises, by module: every class of its pybind module derives from RuntimeError or ValueError.
+VENDOR_ERRORS = (RuntimeError, ValueError, ort.capi.onnxruntime_pybind11_state.Fail)
+
+
+class OnnxRuntimeSession:
+    concurrent = True
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+
+    def signature(self) -> Signature:
+        return Signature(
+            tuple(_port(argument) for argument in self._session.get_inputs()),
+            tuple(_port(argument) for argument in self._session.get_outputs()),
+        )
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            outputs = self._session.run(None, dict(batch))
+        except VENDOR_ERRORS as error:
+            raise InferenceError(f"ONNX Runtime: {_reason(error)}") from error
+        return {argument.name: output for argument, output in zip(self._session.get_outputs(), outputs, strict=True)}
+
+    def close(self) -> None:
+        del self._session
+
+
+class OnnxRuntimeCpu:
+    name = "onnxruntime-cpu"
+
+    def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> OnnxRuntimeSession:
+        return OnnxRuntimeSession(_session(model, _settings(threads, options)))
+
+    def versions(self) -> dict[str, str]:
+        return {"onnxruntime": ort.__version__}
+
+    def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
+        """Read from the optimised graph, which the runtime writes on request.
+
+        A weighted layer is int8 where the optimised graph holds an integer operator of its name; block-wise
+        layouts rename the float ones, so a layer that is not found there runs in float.
+        """
+        import onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            settings = _settings(1, options)
+            settings.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+            _session(model, settings)
+            optimised = onnx.load(settings.optimized_model_filepath).graph.node
+        exported = onnx.shape_inference.infer_shapes(onnx.load(model)).graph
+        integer = {node.name.split("_token_")[0]: node.op_type for node in optimised if node.op_type in INTEGER_OPERATORS}
+        macs = _macs_by_layer(exported)
+        weighted = [
+            Layer(node.name, integer.get(node.name, node.op_type), "int8" if node.name in integer else "fp32", macs[node.name])
+            for node in exported.node
+            if node.name in macs
+        ]
+        others = [
+            Layer(node.name, node.op_type, "int8" if node.op_type.startswith("Q") else "fp32", 0)
+            for node in optimised
+            if node.op_type not in INTEGER_OPERATORS | FLOAT_OPERATORS
+        ]
+        return weighted + others
+
+
+RUNTIME: Runtime = OnnxRuntimeCpu()
+
+
+def _settings(threads: int, options: Options) -> ort.SessionOptions:
+    check_options("onnxruntime-cpu", options, OPTIONS)
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    settings.graph_optimization_level = OPTIMISATION[str(options.get("optimisation", "all"))]
+    if not options.get("spinning", True):
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return settings
+
+
+def _session(model: Path, settings: ort.SessionOptions) -> ort.InferenceSession:
+    if not model.is_file():
+        raise ModelFileError(f"no such model file: {model}")
+    try:
+        return ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+    except VENDOR_ERRORS as error:
+        raise ModelFileError(f"ONNX Runtime cannot load {model}: {_reason(error)}") from error
+
+
+def _port(argument: Any) -> Port:
+    shape = tuple(size if isinstance(size, int) else None for size in argument.shape)
+    dtype = argument.type.removeprefix("tensor(").removesuffix(")")
+    return Port(argument.name, shape, {"float": "float32", "double": "float64"}.get(dtype, dtype))
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def _macs_by_layer(graph: Any) -> dict[str, int]:
+    """Node name → multiply-accumulates of one example, for convolutions and linear layers with a constant weight."""
+    constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
+    shapes = {
+        value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+    }
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+    macs = {}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul"):
+            continue
+        weight = constants.get(node.input[1])
+        if weight is not None:
+            spatial = shapes.get(node.output[0], ())[2:] if node.op_type == "Conv" else ()
+            macs[node.name] = math.prod(weight) * math.prod(spatial)
+    return macs

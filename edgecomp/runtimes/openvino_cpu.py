@@ -1,0 +1,121 @@
+"""OpenVINO's CPU plugin."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from edgecomp.errors import InferenceError, ModelFileError
+from edgecomp.runtimes.base import Array, Layer, Options, Port, Runtime, Signature, check_options
+
+OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {"inference_precision": ("f32", "bf16", "f16")}
+
+INTEGER_PRECISIONS = {"i8", "u8"}
+WEIGHTED = {"Convolution", "GroupConvolution", "FullyConnected", "MatMul"}
+
+
+class OpenVinoSession:
+    concurrent = False  # one infer request
+
+    def __init__(self, compiled: ov.CompiledModel) -> None:
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        self._names = [port.get_any_name() for port in compiled.outputs]
+
+    def signature(self) -> Signature:
+        return Signature(
+            tuple(_port(port) for port in self._compiled.inputs),
+            tuple(_port(port) for port in self._compiled.outputs),
+        )
+
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            outputs = self._request.infer(dict(batch), share_inputs=True)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise InferenceError(f"OpenVINO: {_reason(error)}") from error
+        return dict(zip(self._names, outputs.to_tuple(), strict=True))
+
+    def close(self) -> None:
+        del self._request, self._compiled
+
+
+class OpenVinoCpu:
+    name = "openvino-cpu"
+
+    def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> OpenVinoSession:
+        return OpenVinoSession(_compile(model, threads, options))
+
+    def versions(self) -> dict[str, str]:
+        return {"openvino": ov.__version__}
+
+    def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
+        """Read from the executed graph's `runtimePrecision`."""
+        executed = _compile(model, 1, options).get_runtime_model()
+        layers = []
+        for operation in executed.get_ordered_ops():
+            information = operation.get_rt_info()
+            precision = _text(information, "runtimePrecision")
+            kind = _text(information, "layerType") or operation.get_type_name()
+            layers.append(
+                Layer(
+                    name=operation.get_friendly_name(),
+                    type=kind,
+                    precision="int8" if precision in INTEGER_PRECISIONS else precision.replace("f32", "fp32"),
+                    macs=_macs(operation) if kind in WEIGHTED else 0,
+                )
+            )
+        return layers
+
+
+RUNTIME: Runtime = OpenVinoCpu()
+
+
+def _compile(model: Path, threads: int, options: Options) -> ov.CompiledModel:
+    check_options("openvino-cpu", options, OPTIONS)
+    if not model.is_file():
+        raise ModelFileError(f"no such model file: {model}")
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": str(options.get("inference_precision", "f32")),
+    }
+    try:
+        core = ov.Core()
+        return core.compile_model(core.read_model(model), "CPU", settings)
+    except (RuntimeError, ValueError) as error:
+        raise ModelFileError(f"OpenVINO cannot load {model}: {_reason(error)}") from error
+
+
+def _port(port: Any) -> Port:
+    shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
+    return Port(port.get_any_name(), shape, port.get_element_type().to_dtype().name)
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def _text(information: Any, key: str) -> str:
+    if key not in information:
+        return ""
+    value = information[key]
+    return str(getattr(value, "value", value))
+
+
+def _macs(operation: Any) -> int:
+    """Multiply-accumulates of one example; the executed graph keeps weights as inputs of the operation."""
+    if len(operation.inputs()) < 2:
+        return 0
+    weight = 1
+    for size in operation.input_value(1).get_partial_shape():
+        if not size.is_static:
+            return 0  # two activations: attention's own product
+        weight *= size.get_length()
+    spatial = 1
+    output = operation.output(0).get_partial_shape()
+    if operation.get_friendly_name() and len(output) > 2 and "Convolution" in _text(operation.get_rt_info(), "layerType"):
+        for size in list(output)[2:]:
+            spatial *= size.get_length() if size.is_static else 1
+    return weight * spatial
