@@ -188,7 +188,9 @@ class RunFolder:
         facts = {"settings": digest_of(step.settings), "format": str(FORMAT_VERSION), "edgecomp": __version__}
         for name in step.inputs:
             record = manifest.steps.get(name) if manifest else None
-            facts[name] = digest_of({k: v.sha256 for k, v in record.outputs.items()}) if record else "not there"
+            facts[name] = (
+                digest_of({k: v.sha256 for k, v in record.outputs.items()}) if record else "not there"
+            )
         for library in step.libraries:
             facts[library] = version(library)
         if step.executes:
@@ -219,7 +221,9 @@ class RunFolder:
             shutil.rmtree(final)
         os.rename(scratch, final)
         fsync(final.parent)
-        record = Record(key=key, made_from=made_from, outputs=outputs, finished=_now(), seconds=round(seconds, 3))
+        record = Record(
+            key=key, made_from=made_from, outputs=outputs, finished=_now(), seconds=round(seconds, 3)
+        )
         self._record(step.name, record, recipe)
         self._verified[step.name] = []
         shutil.rmtree(self.path / SCRATCH, ignore_errors=True)
@@ -229,7 +233,9 @@ class RunFolder:
         manifest = self.manifest()
         steps = dict(manifest.steps) if manifest else {}
         steps[name] = record
-        write_json(self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=recipe, steps=steps).model_dump())
+        write_json(
+            self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=recipe, steps=steps).model_dump()
+        )
 
     def forget(self, keep: Sequence[str]) -> None:
         """Drops what steps that no longer belong to the run have left: a target taken out of the recipe."""
@@ -239,7 +245,8 @@ class RunFolder:
             return
         left = {name: record for name, record in manifest.steps.items() if name in keep}
         write_json(
-            self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=manifest.recipe, steps=left).model_dump()
+            self.path / MANIFEST,
+            Manifest(edgecomp=__version__, recipe=manifest.recipe, steps=left).model_dump(),
         )
         for name in gone:
             shutil.rmtree(self.path / name, ignore_errors=True)

@@ -57,14 +57,26 @@ METRICS: dict[str, Metric] = {
         Metric("load_p50_ms", "time", "lower", "model file to ready session"),
         Metric("throughput_p50_per_s", "rate", "higher", "throughput (offline)"),
         Metric("peak_memory_bytes", "bytes", "lower", "peak memory of the worker process (VmHWM)"),
-        Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime"),
+        Metric(
+            "model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime"
+        ),
         Metric("file_size_bytes", "bytes", "lower", "model file"),
         Metric("parameter_bytes", "bytes", "lower", "parameters' storage"),
         Metric("accuracy_pct", "percent", "higher", "accuracy on the test split"),
         Metric("macro_f1_pct", "percent", "higher", "macro F1 on the test split"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher"),
-        Metric("export_agreement_pct", "percent", "higher", "exported file: same answer as the fake-quant student"),
-        Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation"),
+        Metric(
+            "export_agreement_pct",
+            "percent",
+            "higher",
+            "exported file: same answer as the fake-quant student",
+        ),
+        Metric(
+            "export_error_pct",
+            "percent",
+            "lower",
+            "exported file: mean logit error over the logits' deviation",
+        ),
         Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8"),
     )
 }
@@ -73,15 +85,21 @@ METRICS: dict[str, Metric] = {
 def parse_quantity(text: object) -> Quantity:
     """`20 ms`, `200MiB`, `3 pt`, `5 %`, `3 x`, `1000 /s` as a Quantity; ValueError says what is wrong."""
     if isinstance(text, bool) or not isinstance(text, str):
-        raise ValueError(f"{text!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'")
+        raise ValueError(
+            f"{text!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'"
+        )
     match = re.fullmatch(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\S*)\s*", text)
     if match is None:
         raise ValueError(f"{text!r} is not a number with a unit, such as '20 ms' or '200 MiB'")
     number, unit = match.groups()
     if not unit:
-        raise ValueError(f"{text!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'")
+        raise ValueError(
+            f"{text!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'"
+        )
     if unit not in UNITS:
-        raise ValueError(f"{text!r}: unknown unit {unit!r}{nearest(unit, UNITS)}; units are {', '.join(UNITS)}")
+        raise ValueError(
+            f"{text!r}: unknown unit {unit!r}{nearest(unit, UNITS)}; units are {', '.join(UNITS)}"
+        )
     try:
         value = float(number)
     except ValueError:
@@ -110,7 +128,13 @@ def format_value(value: float | None, dimension: str) -> str:
             return f"{value / 2**10:.1f} KiB"
         return f"{value / 2**20:.1f} MiB"
     if dimension == "time":
-        return f"{value / 1e3:.2f} s" if value >= 1e4 else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+        return (
+            f"{value / 1e3:.2f} s"
+            if value >= 1e4
+            else f"{value:.3g} ms"
+            if value < 100
+            else f"{value:.0f} ms"
+        )
     if dimension == "rate":
         return f"{value:,.0f} /s" if value >= 100 else f"{value:.3g} /s"
     suffix = {"percent": " %", "points": " pt", "multiple": " x"}[dimension]

@@ -52,13 +52,17 @@ class Threshold(Schema):
             if limit.dimension not in ("points", "percent"):
                 raise ValueError(f"margin {limit.text!r}: write points ('3 pt') or a relative '5 %'")
             if limit.dimension == "points" and metric.dimension != "percent":
-                raise ValueError(f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not")
+                raise ValueError(
+                    f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not"
+                )
             if limit.value < 0:
                 raise ValueError(f"margin {limit.text!r} is negative")
             return self
         expected = "max" if metric.better == "lower" else "min"
         if kind != expected:
-            raise ValueError(f"{metric.id} is better when {metric.better}: limit it with {expected}, not {kind}")
+            raise ValueError(
+                f"{metric.id} is better when {metric.better}: limit it with {expected}, not {kind}"
+            )
         wanted = "multiple" if self.against else metric.dimension
         if limit.dimension != wanted:
             raise ValueError(f"wrong unit: {metric.id} {'against a reference ' if self.against else ''}is a {wanted}, "
@@ -114,7 +118,7 @@ class Policy(Schema):
 def with_metric(rows: Mapping[str, Any]) -> dict[str, Any]:
     """A row that names no metric is about the metric that it is named after."""
     return {
-        name: {"metric": name} | row if isinstance(row, Mapping) else row for name, row in rows.items()
+        name: {"metric": name, **row} if isinstance(row, Mapping) else row for name, row in rows.items()
     }  # fmt: skip
 
 
@@ -143,4 +147,6 @@ def load_policy(name: str) -> Policy:
 def refuse_newer(content: Mapping[str, Any], where: str) -> None:
     version = content.get("format", FORMAT)
     if isinstance(version, int) and version > FORMAT:
-        raise RecipeError(where, [f"format {version} is newer than this edgecomp reads ({FORMAT}): upgrade edgecomp"])
+        raise RecipeError(
+            where, [f"format {version} is newer than this edgecomp reads ({FORMAT}): upgrade edgecomp"]
+        )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from edgecomp.errors import RecipeError, UsageError
+from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.models import find_factory
 from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
 from edgecomp.schema import FORMAT, Schema, explain, find, read_yaml, shipped, yaml_problem
@@ -67,9 +67,13 @@ class Quantize(Schema):
 
 
 class Bench(Schema):
-    """How much is measured. Restarts of the worker process are the statistical unit."""
+    """How much is measured. Restarts of the worker process are the statistical unit.
+
+    What is shown beside the targets is not gated: its teacher alone is measured, with `beside_restarts`.
+    """
 
     restarts: int = Field(5, ge=1, le=1000)
+    beside_restarts: int = Field(2, ge=1, le=1000)
     warmup: int = Field(20, ge=1)
     iterations: int = Field(480, ge=8)
     offline_batch: int = Field(32, ge=1)
@@ -129,7 +133,9 @@ def load_job(name: str, overrides: list[str]) -> Job:
                 problems.append(f"{part}.network: {error}")
     if problems or recipe is None:
         raise RecipeError(str(path), list(dict.fromkeys(problems)))
-    return Job(recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows)
+    return Job(
+        recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows
+    )
 
 
 def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
@@ -183,7 +189,9 @@ def _rows(
 ) -> dict[str, dict[str, Threshold]]:
     base = {name: row.model_dump(exclude_none=True) for name, row in policy.rows.items()}
     rows: dict[str, dict[str, Threshold]] = {}
-    budgets = {target.name: target.budget for target in targets} or {"": {}}  # thresholds are checked all the same
+    budgets = {target.name: target.budget for target in targets} or {
+        "": {}
+    }  # thresholds are checked all the same
     for target, budget in budgets.items():
         rows[target] = {}
         for name, row in overridden(base | budget_rows(budget), changes).items():
@@ -194,3 +202,19 @@ def _rows(
             except ValidationError as error:
                 problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
     return rows
+
+
+def read_job(folder: Path) -> Job:
+    """The job a run folder was made from. Raises RunFolderError."""
+    path = folder / "job.json"
+    if not path.is_file():
+        raise RunFolderError(
+            f"{folder} has no job.json: it is not a run folder; `edgecomp run RECIPE` makes one"
+        )
+    try:
+        return Job.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        problem = explain(error, Job)[0]
+        raise RunFolderError(
+            f"{path} cannot be read ({problem}): `edgecomp run RECIPE` writes it again"
+        ) from None

@@ -32,7 +32,9 @@ class Batch:
 class EpochData(Protocol):
     """One epoch's examples, as arrays in the data set's order."""
 
-    def __call__(self, epoch: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32] | None]: ...
+    def __call__(
+        self, epoch: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32] | None]: ...
 
 
 History = list[dict[str, float]]
@@ -123,10 +125,14 @@ def parameter_groups(
 
 
 @torch.no_grad()
-def logits_of(network: nn.Module, inputs: npt.NDArray[np.float32], batch_size: int = 64) -> npt.NDArray[np.float32]:
+def logits_of(
+    network: nn.Module, inputs: npt.NDArray[np.float32], batch_size: int = 64
+) -> npt.NDArray[np.float32]:
     """inputs [N, ...] → logits [N, classes], in evaluation mode, batch by batch."""
     network.eval()
-    parts = [_network_input(inputs[start : start + batch_size]) for start in range(0, len(inputs), batch_size)]
+    parts = [
+        _network_input(inputs[start : start + batch_size]) for start in range(0, len(inputs), batch_size)
+    ]
     return torch.cat([network(part) for part in parts]).numpy()
 
 
@@ -165,7 +171,10 @@ def _network_input(array: npt.NDArray[np.float32]) -> torch.Tensor:
 
 def _save(network: nn.Module, optimizer: torch.optim.Optimizer, history: History, path: Path) -> None:
     with replacing(path) as temporary:
-        torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, temporary)
+        torch.save(
+            {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history},
+            temporary,
+        )
 
 
 def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> History:

@@ -1,0 +1,1 @@
+"""Measuring: worker processes, scenarios and memory, blind to what a model computes."""

@@ -36,7 +36,9 @@ def write(path: Path, views: Iterator[npt.NDArray[np.float32]], *, count: int, t
                 raise DataError(f"the teacher's logits of view {index} are not finite: it has diverged; "
                                 "lower teacher.learning_rate")  # fmt: skip
             if dataset is None:
-                dataset = file.create_dataset("logits", (count, *logits.shape), dtype="float16", chunks=(1, *logits.shape))
+                dataset = file.create_dataset(
+                    "logits", (count, *logits.shape), dtype="float16", chunks=(1, *logits.shape)
+                )
             dataset[index] = logits
 
 

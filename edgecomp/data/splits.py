@@ -32,13 +32,17 @@ class Preprocessing:
         return np.ascontiguousarray((images.astype(np.float32) / np.float32(255) - mean) / std)
 
     def save(self, path: Path) -> None:
-        write_json(path, {"kind": "image", "dtype": "uint8", "layout": "NCHW", "scale": "1/255"} | asdict(self))
+        write_json(
+            path, {"kind": "image", "dtype": "uint8", "layout": "NCHW", "scale": "1/255"} | asdict(self)
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Preprocessing":
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        fields = {name: content[name] for name in cls.__dataclass_fields__}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        fields: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
+        return cls(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ class Split:
             return cls(file["images"], file["labels"])
 
 
-def write_splits(raw: RawImages, *, test_fraction: float, validation_fraction: float, seed: int, folder: Path) -> None:
+def write_splits(
+    raw: RawImages, *, test_fraction: float, validation_fraction: float, seed: int, folder: Path
+) -> None:
     """Writes train.npz, validation.npz, test.npz and preprocessing.json.
 
     The test split is a file of its own, so that what must not read it does not have it open. Fractions are of
@@ -69,12 +75,17 @@ def write_splits(raw: RawImages, *, test_fraction: float, validation_fraction: f
         raise DataError(f"the data set has one class, {raw.classes[0]!r}: a classifier needs two")
     if counts.min() < 10:
         rare = raw.classes[int(counts.argmin())]
-        raise DataError(f"class {rare!r} has {counts.min()} examples; 10 are needed for three stratified splits")
+        raise DataError(
+            f"class {rare!r} has {counts.min()} examples; 10 are needed for three stratified splits"
+        )
     rest, test = train_test_split(
         np.arange(len(raw.labels)), test_size=test_fraction, random_state=seed, stratify=raw.labels
     )
     train, validation = train_test_split(
-        rest, test_size=validation_fraction / (1 - test_fraction), random_state=seed, stratify=raw.labels[rest]
+        rest,
+        test_size=validation_fraction / (1 - test_fraction),
+        random_state=seed,
+        stratify=raw.labels[rest],
     )
     for name, index in zip(SPLITS, (train, validation, test), strict=True):
         index = np.sort(index)

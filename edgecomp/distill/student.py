@@ -15,7 +15,16 @@ from edgecomp.distill.losses import distillation_loss
 from edgecomp.progress import Track
 from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantize.placement import fake_quants, left_in_float, with_fake_quant
-from edgecomp.training import Batch, History, accuracy_pct, cosine, one_cycle, parameter_groups, save_weights, train
+from edgecomp.training import (
+    Batch,
+    History,
+    accuracy_pct,
+    cosine,
+    one_cycle,
+    parameter_groups,
+    save_weights,
+    train,
+)
 
 
 def distill_student(
@@ -56,7 +65,11 @@ def distill_student(
         def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
             assert batch.soft_labels is not None
             return distillation_loss(
-                logits, batch.soft_labels, batch.labels, temperature=temperature, hard_label_weight=hard_label_weight
+                logits,
+                batch.soft_labels,
+                batch.labels,
+                temperature=temperature,
+                hard_label_weight=hard_label_weight,
             )
 
         def accuracy(network: nn.Module) -> float:
@@ -64,7 +77,9 @@ def distill_student(
 
         fp32: History = train(
             network,
-            torch.optim.AdamW(parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)),
+            torch.optim.AdamW(
+                parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)
+            ),
             examples=lambda epoch: (view(epoch), train_split.labels, stored.view(epoch)),
             loss=loss,
             schedule=one_cycle(),
@@ -91,7 +106,9 @@ def distill_student(
 
         int8: History = train(
             student,
-            torch.optim.AdamW(_quantised_groups(student, quantize_learning_rate, scale_learning_rate, weight_decay)),
+            torch.optim.AdamW(
+                _quantised_groups(student, quantize_learning_rate, scale_learning_rate, weight_decay)
+            ),
             examples=lambda epoch: (view(epochs + epoch), train_split.labels, stored.view(epochs + epoch)),
             loss=loss,
             schedule=cosine,
@@ -116,7 +133,9 @@ def _quantised_groups(
 ) -> list[dict[str, object]]:
     scales = [quant.log_scale for quant in fake_quants(student).values()]
     known = {id(scale) for scale in scales}
-    others = [(name, parameter) for name, parameter in student.named_parameters() if id(parameter) not in known]
+    others = [
+        (name, parameter) for name, parameter in student.named_parameters() if id(parameter) not in known
+    ]
     return [
         *parameter_groups(others, learning_rate, weight_decay),
         {"params": scales, "lr": scale_learning_rate, "weight_decay": 0.0},

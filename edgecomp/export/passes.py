@@ -1,18 +1,22 @@
 """What is done to an exported ONNX graph, in order, before it is written. Each pass changes the model in place."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-Constants = dict[str, npt.NDArray[np.generic]]
+Constants = dict[str, npt.NDArray[Any]]
 
 
 def pack_weights(model: onnx.ModelProto) -> None:
     """QuantizeLinear of a constant becomes the int8 initialiser it computes (ONNX's definition, ties to even)."""
     graph = model.graph
     constants = _constants(graph)
-    for node in [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in constants]:
+    for node in [
+        node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in constants
+    ]:
         weight, scale, zero_point = (constants[name] for name in node.input)
         shape = [1] * weight.ndim
         if scale.ndim:
@@ -39,7 +43,9 @@ def quantise_biases(model: onnx.ModelProto) -> None:
         weight = producers.get(node.input[1])
         if source is None or weight is None or weight.op_type != "DequantizeLinear":
             continue
-        scale = np.float64(constants[source.input[1]]) * constants[weight.input[1]].astype(np.float64).reshape(-1)
+        scale = np.float64(constants[source.input[1]]) * constants[weight.input[1]].astype(
+            np.float64
+        ).reshape(-1)
         bias = constants[node.input[2]].astype(np.float64)
         limits = np.iinfo(np.int32)
         levels = np.clip(np.rint(bias / scale), limits.min, limits.max).astype(np.int32)
@@ -47,7 +53,9 @@ def quantise_biases(model: onnx.ModelProto) -> None:
         graph.initializer.extend(
             [
                 numpy_helper.from_array(levels, f"{name}_int32"),
-                numpy_helper.from_array(np.broadcast_to(scale, bias.shape).astype(np.float32), f"{name}_scale"),
+                numpy_helper.from_array(
+                    np.broadcast_to(scale, bias.shape).astype(np.float32), f"{name}_scale"
+                ),
                 numpy_helper.from_array(np.zeros(bias.shape, np.int32), f"{name}_zero_point"),
             ]
         )
@@ -111,7 +119,9 @@ def _dequantiser(name: str, producers: dict[str, onnx.NodeProto]) -> onnx.NodePr
 
 def _constants(graph: onnx.GraphProto) -> Constants:
     """Tensor name → value, for initialisers, Constant nodes, and Identity nodes of either."""
-    known: Constants = {initializer.name: numpy_helper.to_array(initializer) for initializer in graph.initializer}
+    known: Constants = {
+        initializer.name: numpy_helper.to_array(initializer) for initializer in graph.initializer
+    }
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)

@@ -1,0 +1,1 @@
+"""Measurements and limits in, verdict out. Nothing here measures, writes or knows a runtime."""

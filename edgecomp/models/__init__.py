@@ -3,13 +3,16 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgecomp.errors import UsageError
 from edgecomp.metrics import nearest
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TABLE = {
     "resnet": "edgecomp.models.resnet:ResNet",
@@ -41,7 +44,9 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
     factory = getattr(module, function, None)
     if not callable(factory):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise UsageError(f"factory {name!r}: {module_name} has no function {function!r}{nearest(function, public)}")
+        raise UsageError(
+            f"factory {name!r}: {module_name} has no function {function!r}{nearest(function, public)}"
+        )
     return factory  # type: ignore[no-any-return]
 
 
@@ -65,3 +70,13 @@ def _import(name: str, folder: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def build(name: str, arguments: Mapping[str, Any], folder: Path, channels: int, classes: int) -> "nn.Module":
+    """The network, for images of `channels` and logits of `classes`. Raises UsageError."""
+    factory = load_factory(name, folder)
+    try:
+        return factory(channels=channels, classes=classes, **arguments)  # type: ignore[no-any-return]
+    except TypeError as error:
+        raise UsageError(f"network {name!r} cannot be built: {error}; it is called with channels={channels}, "
+                         f"classes={classes} and its `arguments`") from error  # fmt: skip

@@ -24,7 +24,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.relu1(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return self.relu2(y + self.shortcut(x))
+        z: torch.Tensor = self.relu2(y + self.shortcut(x))
+        return z
 
 
 class ResNet(nn.Module):
@@ -48,4 +49,5 @@ class ResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.layers(self.relu(self.bn(self.conv(x))))
-        return self.head(torch.flatten(self.pool(x), 1))
+        logits: torch.Tensor = self.head(torch.flatten(self.pool(x), 1))
+        return logits

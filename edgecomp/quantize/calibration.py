@@ -34,7 +34,9 @@ def reestimate_batchnorm(network: nn.Module, batches: Sequence[npt.NDArray[np.fl
 def calibrate(network: nn.Module, batches: Sequence[npt.NDArray[np.float32]]) -> None:
     """Sets every fake-quant's scale and zero point from what flows through it. Raises DataError, CaptureError."""
     if not batches:
-        raise DataError("there is no calibration data: quantize.calibration_batches × batch size came to 0 examples")
+        raise DataError(
+            "there is no calibration data: quantize.calibration_batches × batch size came to 0 examples"
+        )
     quants = fake_quants(network)
     network.eval()
     for quant in quants.values():

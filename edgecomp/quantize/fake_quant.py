@@ -19,8 +19,14 @@ class _LearnedStep(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, x: torch.Tensor, log_scale: torch.Tensor, zero_point: torch.Tensor, low: int, high: int, factor: float
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        log_scale: torch.Tensor,
+        zero_point: torch.Tensor,
+        low: int,
+        high: int,
+        factor: float,
     ) -> torch.Tensor:
         scale = log_scale.exp()
         levels = (x / scale).round_().add_(zero_point)
@@ -94,7 +100,9 @@ class FakeQuant(nn.Module):
     def set_from_range(self, name: str) -> None:
         """Min-max calibration: the grid covers what was observed, and zero exactly."""
         if not (torch.isfinite(self._low).all() and torch.isfinite(self._high).all()):
-            raise CaptureError(f"{name}: calibration saw {_kind(self._low, self._high)}; check the data and the network")
+            raise CaptureError(
+                f"{name}: calibration saw {_kind(self._low, self._high)}; check the data and the network"
+            )
         low, high = self._low.clamp(max=0), self._high.clamp(min=0)
         tiny = torch.finfo(torch.float32).tiny * 1e6
         if self.grid.symmetric:
@@ -107,12 +115,14 @@ class FakeQuant(nn.Module):
 
     def _as_onnx(self, x: torch.Tensor) -> torch.Tensor:
         dtype = torch.int8 if self.grid.low < 0 else torch.uint8
-        axis = {"axis": 0} if self.log_scale.ndim else {}
+        axis: dict[str, Any] = {"axis": 0} if self.log_scale.ndim else {}
         scale = self.log_scale.detach().exp().flatten() if axis else self.log_scale.detach().exp()
         zero_point = (self.zero_point.flatten() if axis else self.zero_point).to(dtype)
         onnx = torch.onnx.ops
         levels = onnx.symbolic("QuantizeLinear", (x, scale, zero_point), axis, dtype=dtype, shape=x.shape)
-        return onnx.symbolic("DequantizeLinear", (levels, scale, zero_point), axis, dtype=torch.float32, shape=x.shape)
+        return onnx.symbolic(
+            "DequantizeLinear", (levels, scale, zero_point), axis, dtype=torch.float32, shape=x.shape
+        )
 
 
 def _kind(low: torch.Tensor, high: torch.Tensor) -> str:

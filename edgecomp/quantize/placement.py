@@ -29,7 +29,8 @@ class QuantLayer(nn.Module):
             y = self.layer._conv_forward(x, weight, self.layer.bias)
         else:
             y = F.linear(x, weight, self.layer.bias)
-        return y if self.norm is None else self.norm(y)
+        normed: torch.Tensor = y if self.norm is None else self.norm(y)
+        return normed
 
 
 def with_fake_quant(network: nn.Module, scheme_name: str) -> fx.GraphModule:

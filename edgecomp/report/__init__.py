@@ -1,0 +1,1 @@
+"""Verdict and provenance → HTML, Markdown, JSON and JUnit. Nothing here measures or decides."""

@@ -40,4 +40,15 @@ def adapter(name: str) -> Runtime:
     return module.RUNTIME  # type: ignore[no-any-return]
 
 
-__all__ = ["DISTRIBUTION", "MODEL_FILE", "TABLE", "Inspect", "Layer", "Port", "Runtime", "Session", "Signature", "adapter"]
+__all__ = [
+    "DISTRIBUTION",
+    "MODEL_FILE",
+    "TABLE",
+    "Inspect",
+    "Layer",
+    "Port",
+    "Runtime",
+    "Session",
+    "Signature",
+    "adapter",
+]

@@ -71,7 +71,9 @@ class Inspect(Protocol):
         ...
 
 
-def check_options(runtime: str, options: Options, known: Mapping[str, tuple[str | int | float | bool, ...]]) -> None:
+def check_options(
+    runtime: str, options: Options, known: Mapping[str, tuple[str | int | float | bool, ...]]
+) -> None:
     """Raises RuntimeOptionError for a name that is not in `known`, or a value that is not among its values."""
     for name, value in options.items():
         if name not in known:

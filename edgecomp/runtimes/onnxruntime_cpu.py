@@ -17,9 +17,19 @@ OPTIMISATION = {
     "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "off": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
-OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {"optimisation": tuple(OPTIMISATION), "spinning": (True, False)}
+OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
+    "optimisation": tuple(OPTIMISATION),
+    "spinning": (True, False),
+}
 
-INTEGER_OPERATORS = {"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul"}
+INTEGER_OPERATORS = {
+    "QLinearConv",
+    "QGemm",
+    "QLinearMatMul",
+    "MatMulInteger",
+    "ConvInteger",
+    "DynamicQuantizeMatMul",
+}
 FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "NhwcFusedConv"}
 
 # What onnxruntime raises, by module: every class of its pybind module derives from RuntimeError or ValueError.
@@ -43,7 +53,10 @@ class OnnxRuntimeSession:
             outputs = self._session.run(None, dict(batch))
         except VENDOR_ERRORS as error:
             raise InferenceError(f"ONNX Runtime: {_reason(error)}") from error
-        return {argument.name: output for argument, output in zip(self._session.get_outputs(), outputs, strict=True)}
+        return {
+            argument.name: output
+            for argument, output in zip(self._session.get_outputs(), outputs, strict=True)
+        }
 
     def close(self) -> None:
         del self._session
@@ -72,10 +85,19 @@ class OnnxRuntimeCpu:
             _session(model, settings)
             optimised = onnx.load(settings.optimized_model_filepath).graph.node
         exported = onnx.shape_inference.infer_shapes(onnx.load(model)).graph
-        integer = {node.name.split("_token_")[0]: node.op_type for node in optimised if node.op_type in INTEGER_OPERATORS}
+        integer = {
+            node.name.split("_token_")[0]: node.op_type
+            for node in optimised
+            if node.op_type in INTEGER_OPERATORS
+        }
         macs = _macs_by_layer(exported)
         weighted = [
-            Layer(node.name, integer.get(node.name, node.op_type), "int8" if node.name in integer else "fp32", macs[node.name])
+            Layer(
+                node.name,
+                integer.get(node.name, node.op_type),
+                "int8" if node.name in integer else "fp32",
+                macs[node.name],
+            )
             for node in exported.node
             if node.name in macs
         ]

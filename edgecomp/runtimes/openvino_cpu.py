@@ -115,7 +115,11 @@ def _macs(operation: Any) -> int:
         weight *= size.get_length()
     spatial = 1
     output = operation.output(0).get_partial_shape()
-    if operation.get_friendly_name() and len(output) > 2 and "Convolution" in _text(operation.get_rt_info(), "layerType"):
+    if (
+        operation.get_friendly_name()
+        and len(output) > 2
+        and "Convolution" in _text(operation.get_rt_info(), "layerType")
+    ):
         for size in list(output)[2:]:
             spatial *= size.get_length() if size.is_static else 1
     return weight * spatial

@@ -53,7 +53,9 @@ class PyTorchCpu:
         try:
             return PyTorchSession(torch.export.load(model))
         except Exception as error:  # torch.export.load raises whatever the archive's parts raise
-            raise ModelFileError(f"PyTorch cannot load {model}: {' '.join(str(error).split())[:400]}") from error
+            raise ModelFileError(
+                f"PyTorch cannot load {model}: {' '.join(str(error).split())[:400]}"
+            ) from error
 
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}

@@ -73,7 +73,9 @@ def store_soft_labels(
 ) -> None:
     """The teacher's logits for every view of every training image, in soft_labels.h5."""
     logits = (
-        logits_of(network, preprocessing.apply(shifted(train_split.images, pixels=shift, seed=seed, view=view)))
+        logits_of(
+            network, preprocessing.apply(shifted(train_split.images, pixels=shift, seed=seed, view=view))
+        )
         for view in range(views)
     )
     soft_labels.write(

@@ -1,0 +1,76 @@
+"""The bench stage for one target: the files a device would get, measured under its runtime, and recorded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecomp import machine
+from edgecomp.artifacts import sha256
+from edgecomp.bench.scenarios import Model, measure
+from edgecomp.data.splits import Preprocessing, Split
+from edgecomp.measurements import Measurements
+from edgecomp.progress import Track
+
+
+def bench_target(
+    *,
+    target: str,
+    runtime: str,
+    options: dict[str, Any],
+    threads: int,
+    models: dict[str, Path],
+    parameters_file: Path,
+    parity_file: Path,
+    test: Split,
+    preprocessing: Preprocessing,
+    restarts: int,
+    warmup: int,
+    iterations: int,
+    offline_batch: int,
+    offline_batches: int,
+    timeout_s: float,
+    folder: Path,
+    track: Track,
+) -> None:
+    """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file."""
+    parameters = json.loads(parameters_file.read_text(encoding="utf-8"))
+    parity = json.loads(parity_file.read_text(encoding="utf-8")).get(target)
+    inputs = folder / "inputs.npy"
+    np.save(inputs, preprocessing.apply(test.images))
+    arms, facts = measure(
+        {arm: _described(file, parameters[arm]) for arm, file in models.items()},
+        runtime=runtime,
+        options=options,
+        threads=threads,
+        inputs=inputs,
+        restarts=restarts,
+        warmup=warmup,
+        iterations=iterations,
+        offline_batch=offline_batch,
+        offline_batches=offline_batches,
+        timeout_s=timeout_s,
+        scratch=folder,
+        track=track,
+    )
+    inputs.unlink()
+    Measurements(
+        target=target,
+        runtime=runtime,
+        arms=arms,
+        labels=test.labels,
+        offline_batch=offline_batch,
+        parity=parity,
+        facts=facts | {"machine": machine.facts()},
+    ).save(folder)
+
+
+def _described(file: Path, parameter_bytes: int) -> Model:
+    """An IR's weights are the .bin beside it."""
+    files = [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
+    return Model(
+        file=file,
+        files={part.name: (part.stat().st_size, sha256(part)) for part in files},
+        parameter_bytes=parameter_bytes,
+    )

@@ -1,0 +1,117 @@
+"""A benchmark process: one model, its runtime, numpy, and nothing else.
+
+Started as `python -m edgecomp.bench.worker JOB` with a JSON job: runtime, model, threads, options, inputs.
+It loads the model, answers once, says so, and then obeys one JSON command a line until its input ends:
+
+    single_stream  count                → wall_ns and cpu_ns of each inference, one example at a time
+    offline        count, batch         → wall_ns of each batch
+    outputs        inputs, to, batch    → the first output of every example, in a .npy file
+    memory                              → what the process holds now
+
+Replies go to a private copy of standard output, so that a chatty library cannot garble them.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from edgecomp.bench.memory import snapshot
+from edgecomp.errors import EdgecompError
+
+DISTINCT_INPUTS = 16
+
+
+def main() -> None:
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    job = json.loads(sys.argv[1])
+    try:
+        _serve(job, replies)
+    except EdgecompError as error:
+        _say(replies, {"error": str(error), "kind": type(error).__name__})
+        sys.exit(1)
+    except MemoryError:
+        _say(replies, {"error": "out of memory", "kind": "MemoryError"})
+        sys.exit(1)
+
+
+def _serve(job: dict[str, Any], replies: TextIO) -> None:
+    import numpy as np
+
+    from edgecomp import runtimes
+
+    runtime = runtimes.adapter(job["runtime"])
+    imported = time.perf_counter_ns()
+    memory = {"imports": snapshot()}
+    examples = np.load(job["inputs"], mmap_mode="r", allow_pickle=False)
+
+    begin = time.perf_counter_ns()
+    session = runtime.load(Path(job["model"]), threads=job["threads"], options=job["options"])
+    load_ns = time.perf_counter_ns() - begin
+    memory["load"] = snapshot()
+
+    signature = session.signature()
+    name = signature.inputs[0].name
+    feeds = [{name: np.array(examples[i : i + 1])} for i in range(min(DISTINCT_INPUTS, len(examples)))]
+    begin = time.perf_counter_ns()
+    session.run(feeds[0])
+    first_ns = time.perf_counter_ns() - begin
+    memory["first_run"] = snapshot()
+    _say(
+        replies,
+        {
+            "imported_at_ns": imported,
+            "load_ns": load_ns,
+            "first_run_ns": first_ns,
+            "memory": memory,
+            "signature": [[port._asdict() for port in ports] for ports in signature],
+            "versions": runtime.versions(),
+        },
+    )
+    wall, cpu, run = time.perf_counter_ns, time.process_time_ns, session.run
+    for line in sys.stdin:
+        command = json.loads(line)
+        action = command["do"]
+        if action == "single_stream":
+            walls, cpus = [], []
+            run(feeds[0])  # after the switch from another worker; not recorded
+            for index in range(command["count"]):
+                feed = feeds[index % len(feeds)]
+                cpu_begin = cpu()
+                begin = wall()
+                run(feed)
+                walls.append(wall() - begin)
+                cpus.append(cpu() - cpu_begin)
+            _say(replies, {"wall_ns": walls, "cpu_ns": cpus})
+        elif action == "offline":
+            feed = {name: np.array(np.resize(examples, (command["batch"], *examples.shape[1:])))}
+            walls = []
+            run(feed)  # this shape's first run; not recorded
+            for _ in range(command["count"]):
+                begin = wall()
+                run(feed)
+                walls.append(wall() - begin)
+            _say(replies, {"wall_ns": walls})
+        elif action == "outputs":
+            inputs = np.load(command["inputs"], mmap_mode="r", allow_pickle=False)
+            size = command["batch"]
+            parts = [
+                next(iter(run({name: np.array(inputs[i : i + size])}).values())).copy()
+                for i in range(0, len(inputs), size)
+            ]
+            np.save(command["to"], np.concatenate(parts))
+            _say(replies, {})
+        elif action == "memory":
+            _say(replies, {"memory": snapshot()})
+    session.close()
+
+
+def _say(replies: TextIO, content: dict[str, Any]) -> None:
+    replies.write(json.dumps(content) + "\n")
+
+
+if __name__ == "__main__":
+    main()

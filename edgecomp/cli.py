@@ -1,0 +1,234 @@
+"""The command line: arguments → one call → exit code. No logic, and no heavy import before it is needed."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgecomp import __version__
+from edgecomp.errors import EdgecompError
+
+if TYPE_CHECKING:
+    from edgecomp.artifacts import RunFolder
+    from edgecomp.recipe import Job
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Distil and quantise a model for a device, measure it there, and decide whether it may ship.",
+    epilog="Exit codes: 0 PASS, 1 FAIL, 2 bad request, 3 INCONCLUSIVE, 4 INVALID, 70 internal error, 130 interrupted.",
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON on standard output.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/RECIPE]")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say which stages would run, and why.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a recipe from data to verdict; stages that are up to date are not run again."""
+    from edgecomp import pipeline
+    from edgecomp.artifacts import RunFolder
+    from edgecomp.console import Screen
+    from edgecomp.recipe import load_job
+    from edgecomp.stages import Run
+
+    screen = Screen(json=as_json)
+    job = load_job(recipe, overrides or [])
+    folder = RunFolder(out or Path("runs") / job.recipe.name)
+    folder.admit(job.recipe.name)
+    steps = pipeline.steps(Run(job, folder.path, screen.track))
+    if plan:
+        planned = list(pipeline.plan(folder, steps))
+        for step, reason in planned:
+            screen.out.print(f"{step.name:<24} {reason}")
+        screen.out.print(f"{len(planned)} of {len(steps)} steps would run in {folder.path}")
+        return
+    with folder.locked():
+        pipeline.save_job(job, folder)
+        pipeline.execute(job, folder, steps, screen.started)
+        _finish(job, folder, screen, as_json)
+
+
+@app.command()
+def distill(folder: Folder, debug: Debug = False) -> None:
+    """Train the student of a run folder again."""
+    _stage("distill", folder)
+
+
+@app.command()
+def export(folder: Folder, debug: Debug = False) -> None:
+    """Export a run folder's models again, and what is deployed of them."""
+    _stage("export", folder)
+
+
+@app.command()
+def bench(folder: Folder, debug: Debug = False) -> None:
+    """Measure a run folder's models again."""
+    _stage("bench", folder)
+
+
+@app.command()
+def gate(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
+    """Judge a run folder's measurements again; the exit code is the verdict's."""
+    _stage("gate", folder, as_json)
+
+
+@app.command()
+def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
+    """Write a run folder's report again; the exit code is the verdict's."""
+    _stage("report", folder, as_json)
+
+
+@app.command()
+def targets(as_json: Json = False, debug: Debug = False) -> None:
+    """List the device profiles and their budgets."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgecomp.targets import load_target, target_names
+
+    profiles = [load_target(name) for name in target_names()]
+    if as_json:
+        typer.echo(json.dumps([profile.model_dump(mode="json") for profile in profiles]))
+        return
+    table = Table(
+        "target", "runtime", "threads", "budget", "", box=None, pad_edge=False, header_style="bold dim"
+    )
+    for profile in profiles:
+        budget = "\n".join(f"{metric} {limit}" for metric, limit in profile.budget.items()) or "–"
+        table.add_row(profile.name, profile.runtime, str(profile.threads), budget, profile.description)
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def doctor(as_json: Json = False, debug: Debug = False) -> None:
+    """Say what this machine can run, measure and enforce."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgecomp.doctor import examine
+
+    findings = examine()
+    if as_json:
+        typer.echo(json.dumps({finding.what: finding._asdict() for finding in findings}))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        mark = {True: "[green]yes[/]", False: "[yellow]no[/]", None: ""}[finding.available]
+        table.add_row(finding.what, mark, finding.detail)
+    Console(highlight=False).print(table)
+
+
+def _stage(stage: str, path: Path, as_json: bool = False) -> None:
+    from edgecomp import pipeline
+    from edgecomp.artifacts import RunFolder
+    from edgecomp.console import Screen
+    from edgecomp.recipe import read_job
+    from edgecomp.stages import Run
+
+    screen = Screen(json=as_json)
+    job = read_job(path)
+    folder = RunFolder(path)
+    folder.admit(job.recipe.name)
+    steps = pipeline.steps(Run(job, folder.path, screen.track))
+    with folder.locked():
+        pipeline.execute_stage(job, folder, steps, stage, screen.started)
+        if stage in ("gate", "report"):
+            _finish(job, folder, screen, as_json)
+    screen.err.print(f"Done. `edgecomp run` or the next stage continues in {path}.")
+
+
+def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None:
+    """Shows the verdict and ends with its exit code."""
+    from edgecomp.console import COLOURS, verdict_table
+
+    verdict = json.loads((folder.path / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    report_file = folder.path / "report" / "report.html"
+    for note in folder.notes:
+        screen.note(f"damaged, and made again: {note}")
+    screen.out.print()
+    screen.out.print(verdict_table(verdict))
+    screen.out.print()
+    screen.out.print(f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] {verdict['next_step']}")
+    if report_file.is_file():
+        screen.out.print(f"Report: {report_file}", soft_wrap=True)
+    if as_json:
+        manifest = folder.manifest()
+        outputs = [path for record in manifest.steps.values() for path in record.outputs] if manifest else []
+        keys = ("target", "name", "metric", "limit", "verdict", "reason")
+        summary = {
+            "verdict": verdict["verdict"],
+            "exit_code": verdict["exit_code"],
+            "gates": [
+                {key: row[key] for key in keys}
+                | {
+                    "estimate": row["estimate"] and row["estimate"]["value"],
+                    "interval": row["estimate"] and [row["estimate"]["lower"], row["estimate"]["upper"]],
+                    "dimension": row["estimate"] and row["estimate"]["dimension"],
+                }
+                for row in verdict["gates"]
+            ],
+            "artifacts": {path: str(folder.path / path) for path in outputs},
+            "report": str(report_file),
+        }
+        sys.stdout.write(json.dumps(summary, allow_nan=False) + "\n")
+    raise typer.Exit(verdict["exit_code"])
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"edgecomp {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The entry point: our errors in one message, anyone else's as an internal error; no traceback unless asked for."""
+    debug = "--debug" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except typer.Abort:
+        _leave("interrupted", 130)
+    except KeyboardInterrupt:
+        _leave("interrupted; what was finished is kept: run the same command again to go on", 130)
+    except EdgecompError as error:
+        if debug:
+            raise
+        _leave(str(error), error.exit_code)
+    except Exception as error:
+        if isinstance(error, typer.TyperException):
+            from typer.rich_utils import rich_format_error
+
+            rich_format_error(error)  # type: ignore[arg-type]
+            sys.exit(2)
+        if debug:
+            raise
+        _leave(
+            f"internal error: {type(error).__name__}: {error} (--debug shows where; what was finished is kept)",
+            70,
+        )
+
+
+def _leave(message: str, code: int) -> None:
+    sys.stderr.write(f"edgecomp: {message}\n")
+    sys.stderr.flush()
+    if code == 130:
+        os._exit(code)  # worker threads of torch would keep a plain exit waiting
+    sys.exit(code)

@@ -1,0 +1,72 @@
+"""What a person sees: progress while it works, a table at the end."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from edgecomp.artifacts import Step
+
+Item = TypeVar("Item")
+
+COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "INVALID": "magenta"}
+
+
+class Screen:
+    """Progress on standard error; results on standard output, or on standard error where JSON is asked for."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.err = Console(stderr=True, highlight=False)
+        self.out = self.err if json else Console(highlight=False)
+        self._began = time.monotonic()
+
+    def started(self, step: Step, reason: str) -> None:
+        elapsed = time.monotonic() - self._began
+        self.err.print(f"[dim]{elapsed:6.1f} s[/] [bold]{step.name}[/] [dim]({reason})[/]")
+
+    def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        """A bar while the items are worked on; nothing is left of it."""
+        columns = (
+            TextColumn("         {task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(
+            *columns, console=self.err, transient=True, disable=not self.err.is_terminal
+        ) as progress:
+            yield from progress.track(items, total=total, description=what)
+
+    def note(self, text: str) -> None:
+        self.err.print(f"[yellow]{text}[/]")
+
+
+def verdict_table(verdict: dict[str, Any]) -> Table:
+    """Target × metric × limit × verdict."""
+    from edgecomp.report.evidence import estimate_text
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("metric", no_wrap=True)
+    table.add_column("measured [bounds]", overflow="fold")
+    table.add_column("limit", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    last = None
+    for row in verdict["gates"]:
+        if row["target"] != last:
+            last = row["target"]
+            table.add_row(f"[bold]{last}[/]")
+        colour = COLOURS[row["verdict"]]
+        estimate = estimate_text(row["estimate"]).replace("[", "\\[")
+        table.add_row(row["name"], estimate, row["limit"], f"[{colour}]{row['verdict']}[/]")
+    return table

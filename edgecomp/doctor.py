@@ -1,0 +1,64 @@
+"""What this machine can run, measure and enforce; nothing is changed to find out."""
+
+import os
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from edgecomp import machine
+from edgecomp.metrics import format_value
+from edgecomp.runtimes import DISTRIBUTION
+
+
+class Finding(NamedTuple):
+    what: str
+    available: bool | None  # None: a fact, neither good nor bad
+    detail: str
+
+
+def examine() -> list[Finding]:
+    isa = machine.cpu_isa()
+    vnni = any("VNNI" in name or name in ("dot product", "i8mm") for name in isa)
+    return [
+        *(_runtime(name, distribution) for name, distribution in DISTRIBUTION.items()),
+        Finding("CPU", None, f"{machine.cpu_model()}, {machine.usable_cores()} cores usable"),
+        Finding("memory", None, format_value(float(machine.memory_bytes()), "bytes")),
+        *(Finding(name, name in isa, "") for name in ("AVX2", "AVX-512", "AVX-VNNI", "AVX-512 VNNI", "BF16")),
+        Finding("int8 without saturation", vnni, "" if vnni else "u8×s8 products saturate at 16 bits on this CPU: "
+                "the same int8 file can lose accuracy here"),
+        _cgroup(),
+        _gpu(),
+        _tool("py-spy", "stack dumps of a worker that hangs: pip install py-spy"),
+    ]  # fmt: skip
+
+
+def _runtime(name: str, distribution: str) -> Finding:
+    try:
+        return Finding(f"runtime {name}", True, f"{distribution} {version(distribution)}")
+    except PackageNotFoundError:
+        return Finding(f"runtime {name}", False, f"pip install {distribution}")
+
+
+def _cgroup() -> Finding:
+    """Whether a memory budget could be enforced by the kernel, by this user."""
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").is_file():
+        writable = os.access(root / "cgroup.procs", os.W_OK) and os.access(root, os.W_OK)
+        return Finding("cgroup v2", writable, "" if writable else "mounted, but not writable for this user")
+    if (root / "memory").is_dir():
+        writable = os.access(root / "memory", os.W_OK)
+        return Finding("cgroup v1", writable, "" if writable else "mounted, but not writable for this user")
+    return Finding("cgroup", False, "not mounted: memory is measured, not enforced")
+
+
+def _gpu() -> Finding:
+    nodes = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
+    return Finding(
+        "GPU", bool(nodes), ", ".join(nodes) if nodes else "no NVIDIA device here; GPU targets are not run"
+    )
+
+
+def _tool(name: str, advice: str) -> Finding:
+    path = shutil.which(name)
+    return Finding(name, path is not None, path or advice)

@@ -1,0 +1,32 @@
+"""ONNX → OpenVINO IR, in a fresh process and from a fixed file name: the IR's XML depends on both."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from shutil import copyfile
+
+from edgecomp.errors import EdgecompError
+
+
+def convert(onnx_file: Path, folder: Path) -> None:
+    """Writes model.xml and model.bin into `folder`. Raises EdgecompError with the converter's own words."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copyfile(onnx_file, Path(scratch) / "model.onnx")
+        command = [sys.executable, "-m", "edgecomp.export.openvino_ir"]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise EdgecompError(f"OpenVINO cannot convert {onnx_file.name}: {done.stderr.strip()[-400:]}")
+        for name in ("model.xml", "model.bin"):
+            copyfile(Path(scratch) / name, folder / name)
+
+
+def _main() -> None:
+    import openvino as ov
+
+    # Weights stay as they are: the default stores fp32 constants, scales among them, as fp16.
+    ov.save_model(ov.convert_model("model.onnx"), "model.xml", compress_to_fp16=False)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,95 @@
+"""The gate stage: measurements of every target → gate/verdict.json."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgecomp.artifacts import digest_of, write_json
+from edgecomp.gate import estimates
+from edgecomp.gate.judge import Row, judge
+from edgecomp.gate.verdict import Verdict, combine, exit_code
+from edgecomp.measurements import Measurements
+from edgecomp.metrics import METRICS
+from edgecomp.policies import Policy, Threshold
+
+FORMAT_VERSION = 1
+"""1: verdict, exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate)."""
+
+
+def judge_and_record(
+    *,
+    rows: dict[str, dict[str, Threshold]],
+    policy: Policy,
+    bench_folders: dict[str, Path],
+    beside: dict[str, Path],
+    folder: Path,
+) -> None:
+    """Judges each target's rows and writes verdict.json; what is shown beside them is only summarised."""
+    measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
+    judged = judge(rows, measured)
+    verdict = combine(row.verdict for row in judged)
+    shown = measured | {target: Measurements.load(path) for target, path in beside.items()}
+    write_json(
+        folder / "verdict.json",
+        {
+            "format": FORMAT_VERSION,
+            "verdict": verdict,
+            "exit_code": exit_code(verdict, policy.on_inconclusive),
+            "next_step": next_step(verdict, judged),
+            "policy": {
+                "name": policy.name,
+                "on_inconclusive": policy.on_inconclusive,
+                "sha256": digest_of(
+                    {t: {n: row.model_dump() for n, row in named.items()} for t, named in rows.items()}
+                ),
+            },
+            "gates": [row.as_json() for row in judged],
+            "figures": {target: figures(one) for target, one in shown.items()},
+        },
+    )
+
+
+def figures(measured: Measurements) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every metric of every arm that there is a figure for."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for arm in measured.arms:
+        found[arm] = {}
+        for metric in METRICS:
+            try:
+                found[arm][metric] = asdict(estimates.estimate(measured, arm, metric, 0.95))
+            except estimates.NotMeasured:
+                continue  # a table cell left empty, not a verdict
+    return found
+
+
+ADVICE = {
+    "time": "try a smaller student (student.arguments), fewer layers, or a target with more threads",
+    "rate": "try a smaller student (student.arguments.width), or a faster target",
+    "bytes": "try a smaller student (student.arguments.width)",
+    "percent": "train longer (distill.epochs, quantize.epochs) or widen the student (student.arguments.width)",
+}
+
+
+def next_step(verdict: Verdict, rows: list[Row]) -> str:
+    """One sentence: what to do now."""
+    worst = [row for row in rows if row.verdict is verdict]
+    if verdict is Verdict.PASS:
+        return "All gates passed: ship deploy/, or tighten a threshold (thresholds.NAME.max=…) to see what gives first."
+    if not worst:
+        return "Nothing was judged: add targets, or rows to the policy."
+    first = worst[0]
+    more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
+    if verdict is Verdict.FAIL:
+        advice = ADVICE[METRICS[first.metric].dimension]
+        if first.metric in estimates.EXPORT:
+            advice = (
+                "the export is not the model that was trained on this CPU; see the report's table of layers"
+            )
+        return f"{first.sentence.rstrip('.')}{more}: {advice}."
+    if verdict is Verdict.INVALID:
+        return f"{first.sentence.rstrip('.')}{more}: nothing can be concluded; measure again with `edgecomp bench`."
+    if first.estimate is not None and first.estimate.unit == "restarts":
+        return (
+            f"{first.sentence.rstrip('.')}{more}: measure more (bench.restarts=…), or on a quieter machine."
+        )
+    return f"{first.sentence.rstrip('.')}{more}: a larger test split (data.test_fraction) can decide it."

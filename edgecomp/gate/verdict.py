@@ -1,0 +1,58 @@
+"""Verdicts, by row and for the whole."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+
+
+class Reason(StrEnum):
+    """Why a row has its verdict."""
+
+    WITHIN_LIMIT = "within_limit"  # PASS: the whole interval is inside
+    OVER_LIMIT = "over_limit"  # FAIL: the whole interval is outside
+    UNDECIDED = "undecided"  # INCONCLUSIVE: the interval holds the limit
+    TOO_FEW_SAMPLES = "too_few_samples"  # INCONCLUSIVE: no interval at this confidence from so few
+    NOT_RUN = "not_run"  # INCONCLUSIVE: nothing was measured
+    NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
+
+
+EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.INVALID: 4}
+
+WORST_FIRST = (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with one-sided bounds, each at `confidence`; None where the samples cannot give one.
+
+    `dimension` as in metrics.UNITS; `count` is the number of independent units (restarts or examples).
+    Exact figures (a file's size) have equal bounds and count 1.
+    """
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+    dimension: str
+    count: int
+    unit: str
+    confidence: float
+    note: str = ""
+
+
+def combine(verdicts: Iterable[Verdict]) -> Verdict:
+    """The whole's verdict: the worst row's; no rows at all are INVALID."""
+    found = set(verdicts)
+    return next((verdict for verdict in WORST_FIRST if verdict in found), Verdict.INVALID)
+
+
+def exit_code(verdict: Verdict, on_inconclusive: str) -> int:
+    if verdict is Verdict.INCONCLUSIVE and on_inconclusive == "warn":
+        return 0
+    return EXIT_CODES[verdict]

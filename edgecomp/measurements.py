@@ -1,0 +1,115 @@
+"""What the bench writes and the gate reads: raw samples, outputs and facts of one target.
+
+Format 1: measurements.json (facts by arm), samples.npz (`ARM.NAME`: int64, first axis the restarts) and
+outputs.npz (`ARM`: logits [examples, classes]; `labels`).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.artifacts import write_json
+
+FORMAT_VERSION = 1
+
+SAMPLES = (
+    "warmup_wall_ns",
+    "single_stream_wall_ns",
+    "single_stream_cpu_ns",
+    "offline_wall_ns",
+    "cold_start_ns",
+    "load_ns",
+    "peak_memory_bytes",
+    "imports_peak_bytes",
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One model under one runtime. samples: name → int64 [restarts, ...]; logits: [examples, classes]."""
+
+    samples: dict[str, npt.NDArray[np.int64]]
+    logits: npt.NDArray[np.float32]
+    memory: dict[str, dict[str, int]]  # phase → uss_bytes, rss_bytes, peak_bytes; medians over restarts
+    file_size_bytes: int
+    file_sha256: dict[str, str]
+    parameter_bytes: int
+
+
+@dataclass(frozen=True)
+class Measurements:
+    target: str
+    runtime: str
+    arms: dict[str, Arm]
+    labels: npt.NDArray[np.int64]
+    offline_batch: int
+    parity: dict[str, Any] | None
+    facts: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        np.savez(
+            folder / "samples.npz",
+            **{
+                f"{arm}.{name}": array
+                for arm, data in self.arms.items()
+                for name, array in data.samples.items()
+            },
+        )
+        np.savez(
+            folder / "outputs.npz",
+            labels=self.labels,
+            **{arm: data.logits for arm, data in self.arms.items()},
+        )
+        write_json(
+            folder / "measurements.json",
+            {
+                "format": FORMAT_VERSION,
+                "target": self.target,
+                "runtime": self.runtime,
+                "offline_batch": self.offline_batch,
+                "arms": {
+                    arm: {
+                        "file_size_bytes": data.file_size_bytes,
+                        "file_sha256": data.file_sha256,
+                        "parameter_bytes": data.parameter_bytes,
+                        "memory": data.memory,
+                    }
+                    for arm, data in self.arms.items()
+                },
+                "parity": self.parity,
+                "facts": self.facts,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "Measurements":
+        content = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
+        with (
+            np.load(folder / "samples.npz", allow_pickle=False) as samples,
+            np.load(folder / "outputs.npz", allow_pickle=False) as outputs,
+        ):
+            arms = {
+                arm: Arm(
+                    samples={name: samples[f"{arm}.{name}"] for name in SAMPLES},
+                    logits=outputs[arm],
+                    memory=facts["memory"],
+                    file_size_bytes=facts["file_size_bytes"],
+                    file_sha256=facts["file_sha256"],
+                    parameter_bytes=facts["parameter_bytes"],
+                )
+                for arm, facts in content["arms"].items()
+            }
+            labels = outputs["labels"]
+        return cls(
+            target=content["target"],
+            runtime=content["runtime"],
+            arms=arms,
+            labels=labels,
+            offline_batch=content["offline_batch"],
+            parity=content["parity"],
+            facts=content["facts"],
+        )

@@ -1,0 +1,110 @@
+"""The main job, stage by stage. Read this first.
+
+    recipe → data → teacher → soft labels → distill (+ quantise) → export → deploy → bench → gate → report
+
+Each step reads artifacts and writes new ones; only this file knows their order, what each reads, and which
+settings and libraries change what it makes.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from edgecomp import stages
+from edgecomp.artifacts import RunFolder, Step, write_json
+from edgecomp.errors import RunFolderError
+from edgecomp.recipe import Job
+from edgecomp.runtimes import DISTRIBUTION
+
+STAGES = ("data", "teacher", "distill", "export", "bench", "gate", "report")
+
+TRAINING = ("torch", "numpy")
+EXPORTING = (*TRAINING, "onnx", "onnxscript", "onnxruntime", "openvino")
+
+Started = Callable[[Step, str], None]
+
+
+def steps(run: stages.Run) -> list[Step]:
+    """Every step of a job, in order."""
+    job, recipe = run.job, run.job.recipe
+    seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
+    teacher = recipe.teacher.model_dump()
+    student = {"network": recipe.student.model_dump(), "scheme": stages.scheme_of(job)}
+    training = {"distill": recipe.distill.model_dump(), "quantize": recipe.quantize.model_dump()}
+    words = {"description", "budget"}  # what a target may cost is the gate's business
+    profiles = {target.name: target.model_dump(exclude=words) for target in (*job.targets, *job.beside)}
+    gated = {target.name: profiles[target.name] for target in job.targets}
+    rows = {
+        target: {name: row.model_dump() for name, row in named.items()} for target, named in job.rows.items()
+    }
+    deploys = tuple(f"deploy/{target.name}" for target in job.targets)
+    benches = tuple(f"bench/{name}" for name in profiles)
+
+    def step(
+        name: str, stage: str, make: Callable[..., None], settings: object, *inputs: str, **facts: object
+    ) -> Step:
+        return Step(name, stage, partial(make, run), settings, inputs, **facts)  # type: ignore[arg-type]
+
+    return [
+        step("data", "data", stages.data, seeded, libraries=("numpy", "scikit-learn", "pillow")),
+        step("teacher", "teacher", stages.teacher, [seeded, teacher], "data", libraries=TRAINING, executes=True),
+        step("soft_labels", "teacher", stages.soft_labels, [seeded, teacher], "data", "teacher",
+             libraries=(*TRAINING, "h5py"), executes=True),
+        step("distill", "distill", stages.distill, [seeded, student, training], "data", "soft_labels",
+             libraries=TRAINING, executes=True),
+        step("export", "export", stages.export, [seeded, teacher, student, gated], "data", "teacher", "distill",
+             libraries=EXPORTING, executes=True),
+        *(step(f"deploy/{target.name}", "export", partial(stages.deploy, target=target), gated[target.name],
+               "data", "export", libraries=(DISTRIBUTION[target.runtime],))
+          for target in job.targets),
+        *(step(f"bench/{target.name}", "bench", partial(stages.bench, target=target),
+               [recipe.bench.model_dump(), profiles[target.name]],
+               "data", "export", *(name for name in deploys if name == f"deploy/{target.name}"),
+               libraries=("numpy", DISTRIBUTION[target.runtime]), executes=True)
+          for target in (*job.targets, *job.beside)),
+        step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, libraries=("numpy", "scipy")),
+        step("report", "report", stages.report, [recipe.model_dump(), rows],
+             "teacher", "distill", "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
+    ]  # fmt: skip
+
+
+def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:
+    """Which steps would run, and why, without running any: one that waits for another may find nothing new."""
+    running: list[str] = []
+    for step in all_steps:
+        reason = folder.reason_to_run(step)
+        waiting = [name for name in step.inputs if name in running]
+        if reason is not None or waiting:
+            running.append(step.name)
+            yield step, reason or f"if {', '.join(waiting)} comes out different"
+
+
+def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started) -> list[str]:
+    """Runs what must run, in order, and returns the names of the steps that did."""
+    ran = []
+    folder.forget(keep=[step.name for step in all_steps])
+    for step in all_steps:
+        reason = folder.reason_to_run(step)
+        if reason is not None:
+            started(step, reason)
+            folder.run(step, job.recipe.name)
+            ran.append(step.name)
+    return ran
+
+
+def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str, started: Started) -> None:
+    """Runs the steps of one stage, whether or not they must. Raises RunFolderError where what they read is stale."""
+    chosen = [step for step in all_steps if step.stage == stage]
+    own = {step.name for step in chosen}
+    needed = {name for step in chosen for name in step.inputs} - own
+    for step in all_steps:
+        if step.name in needed and (reason := folder.reason_to_run(step)) is not None:
+            raise RunFolderError(f"{folder.path}: {stage} needs {step.name} ({reason}): "
+                                 f"`edgecomp run` makes it, and all that must come before")  # fmt: skip
+    for step in chosen:
+        started(step, "asked for")
+        folder.run(step, job.recipe.name)
+
+
+def save_job(job: Job, folder: RunFolder) -> None:
+    """Keeps the request beside its results, with everything it named, for stages run alone and for a reviewer."""
+    write_json(folder.path / "job.json", job.model_dump(mode="json"))

@@ -1,0 +1,94 @@
+"""Everything a report shows, read once from a run folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecomp import __version__, machine
+from edgecomp.measurements import Measurements
+from edgecomp.metrics import METRICS, format_value
+from edgecomp.recipe import Job
+
+
+@dataclass(frozen=True)
+class Evidence:
+    job: Job
+    verdict: dict[str, Any]
+    measured: dict[str, Measurements]  # targets first, what is shown beside them after
+    history: dict[str, Any]
+    manifest: dict[str, Any]
+
+    @classmethod
+    def read(cls, job: Job, folder: Path) -> "Evidence":
+        names = [target.name for target in (*job.targets, *job.beside)]
+        return cls(
+            job=job,
+            verdict=_json(folder / "gate" / "verdict.json"),
+            measured={name: Measurements.load(folder / "bench" / name) for name in names},
+            history=_json(folder / "teacher" / "history.json") | _json(folder / "distill" / "history.json"),
+            manifest=_json(folder / "manifest.json"),
+        )
+
+    @property
+    def figures(self) -> dict[str, dict[str, dict[str, Any]]]:
+        found: dict[str, dict[str, dict[str, Any]]] = self.verdict["figures"]
+        return found
+
+    @property
+    def provenance(self) -> list[tuple[str, str]]:
+        """What a reviewer asks first: which recipe, machine, versions, and when."""
+        steps = self.manifest["steps"]
+        here = machine.facts()
+        versions: dict[str, str] = {}
+        for record in steps.values():
+            own = ("settings", "format", "cpu", *steps)
+            versions |= {name: value for name, value in record["made_from"].items() if name not in own}
+        return [
+            (
+                "recipe",
+                f"{self.job.recipe.name}, seed {self.job.recipe.seed}, {self.job.recipe.threads} training threads",
+            ),
+            ("policy", f"{self.job.policy.name}, rows sha256 {self.verdict['policy']['sha256'][:16]}…"),
+            (
+                "measured",
+                max(record["finished"] for name, record in steps.items() if name.startswith("bench/")),
+            ),
+            (
+                "machine",
+                f"{here['cpu']}, {here['cores']} cores, {format_value(float(machine.memory_bytes()), 'bytes')}",
+            ),
+            ("instruction sets", ", ".join(machine.cpu_isa()) or "the kernel does not say"),
+            ("system", f"{here['kernel']}, Python {here['python']}"),
+            ("versions", ", ".join(f"{name} {value}" for name, value in sorted(versions.items()))),
+            ("edgecomp", __version__),
+        ]
+
+
+def estimate_text(estimate: dict[str, Any] | None) -> str:
+    """`1.24 ms [1.20, 1.31]`; exact figures have no interval."""
+    if estimate is None:
+        return "–"
+    dimension = estimate["dimension"]
+    value = format_value(estimate["value"], dimension)
+    if estimate["unit"] == "exact":
+        return value
+    return f"{value} {interval_text(estimate)}"
+
+
+def interval_text(estimate: dict[str, Any]) -> str:
+    if estimate["lower"] is None:
+        return f"[no bound from {estimate['count']} {estimate['unit']}]"
+    ends = [format_value(estimate[end], estimate["dimension"]).split(" ")[0] for end in ("lower", "upper")]
+    unit = format_value(estimate["upper"], estimate["dimension"]).partition(" ")[2]
+    low_unit = format_value(estimate["lower"], estimate["dimension"]).partition(" ")[2]
+    return f"[{ends[0]}{'' if unit == low_unit else ' ' + low_unit}, {ends[1]}]"
+
+
+def title(metric: str) -> str:
+    return METRICS[metric].title
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,37 @@
+"""JUnit XML with a test case per gate, as GitLab and Jenkins read it."""
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+
+def junit(verdict: dict[str, Any], name: str) -> str:
+    """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error, a warning one skipped."""
+    root = ET.Element("testsuites", name=f"edgecomp {name}")
+    blocks = verdict["policy"]["on_inconclusive"] == "block"
+    targets = list(dict.fromkeys(row["target"] for row in verdict["gates"]))
+    for target in targets:
+        rows = [row for row in verdict["gates"] if row["target"] == target]
+        suite = ET.SubElement(root, "testsuite", name=target, tests=str(len(rows)))
+        counts = {"failure": 0, "error": 0, "skipped": 0}
+        for row in rows:
+            case = ET.SubElement(
+                suite, "testcase", classname=f"edgecomp.{name}.{target}", name=f"{row['name']} {row['limit']}"
+            )
+            kind = _kind(row["verdict"], blocks)
+            if kind is not None:
+                counts[kind] += 1
+                problem = ET.SubElement(case, kind, message=f"{row['verdict']}: {row['sentence']}")
+                if kind != "skipped":
+                    problem.set("type", row["reason"])
+            ET.SubElement(case, "system-out").text = row["sentence"]
+        suite.set("failures", str(counts["failure"]))
+        suite.set("errors", str(counts["error"]))
+        suite.set("skipped", str(counts["skipped"]))
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _kind(verdict: str, inconclusive_blocks: bool) -> str | None:
+    if verdict == "INCONCLUSIVE":
+        return "failure" if inconclusive_blocks else "skipped"
+    return {"PASS": None, "FAIL": "failure", "INVALID": "error"}[verdict]

@@ -1,0 +1,174 @@
+"""The report's pictures, as SVG text."""
+
+import io
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from edgecomp.metrics import parse_quantity
+from edgecomp.report.evidence import Evidence
+
+COLOURS = {"teacher": "#767c85", "student_fp32": "#3b78b5", "student_int8": "#d9541e"}
+NAMES = {"teacher": "teacher, fp32", "student_fp32": "student, fp32", "student_int8": "student, int8"}
+PHASES = ("imports", "load", "first_run", "steady")
+PHASE_COLOURS = ("#d7dbe0", "#b3bac3", "#8d96a3", "#5f6a79")
+MARKERS = "osD^vP"
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edgecomp",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8b929c",
+    "axes.grid": True,
+    "grid.color": "#e6e8eb",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+}
+
+
+def latency_distributions(evidence: Evidence) -> str:
+    """A cumulative distribution of single-stream latency for each restart, and the target's budget."""
+    targets = {target.name: target.budget for target in evidence.job.targets}
+    figure, axes = _figure(len(targets), width=4.6, height=3.1)
+    for axis, (name, budget) in zip(axes, targets.items(), strict=True):
+        measured = evidence.measured[name]
+        for arm, data in measured.arms.items():
+            for restart, samples in enumerate(data.samples["single_stream_wall_ns"]):
+                ordered = np.sort(samples) / 1e6
+                share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
+                label = NAMES[arm] if restart == 0 else None
+                axis.step(
+                    ordered, share, where="post", color=COLOURS[arm], alpha=0.6, linewidth=1.1, label=label
+                )
+        for metric, style in (("latency_p50_ms", ":"), ("latency_p99_ms", "--")):
+            if metric in budget:
+                limit = parse_quantity(budget[metric]).value
+                axis.axvline(limit, color="#b3261e", linestyle=style, linewidth=1.2)
+                axis.text(
+                    limit,
+                    3,
+                    f" {metric[8:11]} budget",
+                    color="#b3261e",
+                    rotation=90,
+                    ha="right",
+                    va="bottom",
+                    fontsize=8,
+                )
+        _log_milliseconds(axis)
+        axis.set(
+            title=name,
+            xlabel="latency, one example (ms, log scale)",
+            ylabel="share of inferences (%)",
+            ylim=(0, 101),
+        )
+    axes[0].legend(loc="lower right", fontsize=8.5, title="one line a restart", title_fontsize=8)
+    return _svg(figure)
+
+
+def accuracy_against_latency(evidence: Evidence) -> str:
+    """Up and to the left is better; bars are the one-sided 95 % bounds."""
+    figure, (axis,) = _figure(1, width=7.2, height=3.6)
+    for marker, (target, arms) in zip(MARKERS, evidence.figures.items(), strict=False):
+        for arm, figures in arms.items():
+            latency, accuracy = figures.get("latency_p50_ms"), figures.get("accuracy_pct")
+            if latency is None or accuracy is None:
+                continue
+            x, y = latency["value"], accuracy["value"]
+            spread = [[y - accuracy["lower"]], [accuracy["upper"] - y]]
+            axis.errorbar(x, y, yerr=spread, color=COLOURS[arm], linewidth=0.8, alpha=0.45, capsize=2)
+            axis.plot(x, y, marker, color=COLOURS[arm], markersize=7, label=f"{NAMES[arm]}: {target}")
+    _log_milliseconds(axis)
+    axis.set(xlabel="median latency, one example (ms, log scale)", ylabel="accuracy, test split (%)")
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return _svg(figure)
+
+
+def memory_by_phase(evidence: Evidence) -> str:
+    """Unique memory (USS) at each phase's end, with the high-water mark and the budget."""
+    targets = {target.name: target.budget for target in evidence.job.targets}
+    figure, axes = _figure(len(targets), width=4.6, height=3.0)
+    for axis, (name, budget) in zip(axes, targets.items(), strict=True):
+        arms = evidence.measured[name].arms
+        for place, (arm, data) in enumerate(arms.items()):
+            for shift, (phase, colour) in enumerate(zip(PHASES, PHASE_COLOURS, strict=True)):
+                held = data.memory[phase]["uss_bytes"] / 2**20
+                label = phase.replace("_", " ") if place == 0 else None
+                axis.bar(place + (shift - 1.5) * 0.2, held, 0.19, color=colour, label=label)
+            peak = data.memory["steady"]["peak_bytes"] / 2**20
+            axis.plot([place - 0.42, place + 0.42], [peak, peak], color=COLOURS[arm], linewidth=2.2)
+            axis.text(
+                place, peak, f"peak {peak:.0f}", ha="center", va="bottom", fontsize=8, color=COLOURS[arm]
+            )
+        if "peak_memory_bytes" in budget:
+            limit = parse_quantity(budget["peak_memory_bytes"]).value / 2**20
+            axis.axhline(limit, color="#b3261e", linestyle="--", linewidth=1.2)
+            axis.text(-0.45, limit, "budget", color="#b3261e", ha="left", va="bottom", fontsize=8)
+        axis.set_xticks(range(len(arms)), [NAMES[arm] for arm in arms])
+        axis.set(title=name, ylabel="MiB")
+        axis.grid(axis="x", visible=False)
+        axis.margins(y=0.12)
+    axes[0].legend(
+        fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(0.0, 0.9), title="USS after", title_fontsize=8
+    )
+    return _svg(figure)
+
+
+def training_curves(evidence: Evidence) -> str:
+    """Validation accuracy and loss by epoch; the int8 student goes on where the fp32 student ends."""
+    figure, (left, right) = _figure(2, width=4.6, height=2.9)
+    start = len(evidence.history["student_fp32"])
+    for arm, offset in (("teacher", 0), ("student_fp32", 0), ("student_int8", start)):
+        epochs = [offset + index + 1 for index in range(len(evidence.history[arm]))]
+        for axis, key in ((left, "validation_accuracy_pct"), (right, "loss")):
+            values = [epoch[key] for epoch in evidence.history[arm]]
+            axis.plot(epochs, values, "o-", color=COLOURS[arm], markersize=3, linewidth=1.4, label=NAMES[arm])
+    for axis in (left, right):
+        axis.axvline(start + 0.5, color="#8b929c", linestyle=":", linewidth=1.2)
+        axis.set_xlabel("epoch (dotted: quantisation sets in)")
+    left.set(title="validation accuracy (%)")
+    right.set(title="training loss (log scale)", yscale="log")
+    right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    right.yaxis.set_minor_formatter(NullFormatter())
+    left.legend(fontsize=8.5, loc="lower right")
+    return _svg(figure)
+
+
+def pictures(evidence: Evidence) -> dict[str, str]:
+    """Every picture of the report by name."""
+    with mpl.rc_context(STYLE):
+        return {
+            "latency": latency_distributions(evidence),
+            "accuracy": accuracy_against_latency(evidence),
+            "memory": memory_by_phase(evidence),
+            "training": training_curves(evidence),
+        }
+
+
+def _figure(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width * count, height), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)
+    return figure, list(axes[0])
+
+
+def _log_milliseconds(axis: Axes) -> None:
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,65 @@
+"""The report stage: report.html (one self-contained file), report.md, report.json and junit.xml."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from edgecomp.artifacts import write_json
+from edgecomp.metrics import METRICS
+from edgecomp.recipe import Job
+from edgecomp.report import plots
+from edgecomp.report.evidence import Evidence, estimate_text, title
+from edgecomp.report.junit import junit
+
+FORMAT_VERSION = 1
+"""Of report.json. 1: recipe, verdict, figures, parity, history, provenance, samples."""
+
+
+def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
+    evidence = Evidence.read(job, run_folder)
+    environment = Environment(
+        loader=PackageLoader("edgecomp.report"),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"estimate": estimate_text, "title_of": title}
+    facts: dict[str, Any] = {
+        "evidence": evidence,
+        "recipe": job.recipe,
+        "verdict": evidence.verdict,
+        "metrics": METRICS,
+        "names": plots.NAMES,
+        "samples": raw_files(evidence),
+    }
+    html = environment.get_template("report.html.j2").render(pictures=plots.pictures(evidence), **facts)
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    markdown = environment.get_template("report.md.j2").render(**facts)
+    (folder / "report.md").write_text(markdown, encoding="utf-8")
+    (folder / "junit.xml").write_text(junit(evidence.verdict, job.recipe.name), encoding="utf-8")
+    write_json(
+        folder / "report.json",
+        {
+            "format": FORMAT_VERSION,
+            "recipe": job.recipe.model_dump(mode="json"),
+            "verdict": {key: value for key, value in evidence.verdict.items() if key != "figures"},
+            "figures": evidence.figures,
+            "parity": {name: measured.parity for name, measured in evidence.measured.items()},
+            "facts": {name: measured.facts for name, measured in evidence.measured.items()},
+            "history": evidence.history,
+            "provenance": dict(evidence.provenance),
+            "samples": raw_files(evidence),
+        },
+    )
+
+
+def raw_files(evidence: Evidence) -> dict[str, str]:
+    """The raw samples and outputs every figure comes from: path in the run folder → sha256."""
+    return {
+        path: digest["sha256"]
+        for record in evidence.manifest["steps"].values()
+        for path, digest in record["outputs"].items()
+        if path.startswith("bench/")
+    }
