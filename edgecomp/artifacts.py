@@ -120,6 +120,8 @@ class RunFolder:
             raise RunFolderBusy(f"{self.path} is being written by {_owner(owner)}: wait for it, "
                                 "or choose another folder with --out") from None  # fmt: skip
         try:
+            for leftover in self.path.glob(".*.tmp"):  # of a writer that was killed
+                leftover.unlink()
             write_json(owner, {"pid": os.getpid(), "started": _now()})
             yield
         finally:

@@ -51,19 +51,12 @@ class Measurements:
     facts: dict[str, Any]
 
     def save(self, folder: Path) -> None:
-        np.savez(
-            folder / "samples.npz",
-            **{
-                f"{arm}.{name}": array
-                for arm, data in self.arms.items()
-                for name, array in data.samples.items()
-            },
-        )
-        np.savez(
-            folder / "outputs.npz",
-            labels=self.labels,
-            **{arm: data.logits for arm, data in self.arms.items()},
-        )
+        samples: dict[str, Any] = {
+            f"{arm}.{name}": array for arm, data in self.arms.items() for name, array in data.samples.items()
+        }
+        outputs: dict[str, Any] = {arm: data.logits for arm, data in self.arms.items()}
+        np.savez(folder / "samples.npz", **samples)
+        np.savez(folder / "outputs.npz", labels=self.labels, **outputs)
         write_json(
             folder / "measurements.json",
             {

@@ -30,6 +30,9 @@ UNITS: dict[str, tuple[str, float]] = {
 }
 
 
+NO_UNIT = "{!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'"
+
+
 @dataclass(frozen=True)
 class Quantity:
     """`value` in the base unit of `dimension`: ms, bytes, per second, per cent, points or a multiple."""
@@ -85,17 +88,13 @@ METRICS: dict[str, Metric] = {
 def parse_quantity(text: object) -> Quantity:
     """`20 ms`, `200MiB`, `3 pt`, `5 %`, `3 x`, `1000 /s` as a Quantity; ValueError says what is wrong."""
     if isinstance(text, bool) or not isinstance(text, str):
-        raise ValueError(
-            f"{text!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'"
-        )
+        raise ValueError(NO_UNIT.format(text))  # noqa: TRY004 - pydantic reports a ValueError
     match = re.fullmatch(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\S*)\s*", text)
     if match is None:
         raise ValueError(f"{text!r} is not a number with a unit, such as '20 ms' or '200 MiB'")
     number, unit = match.groups()
     if not unit:
-        raise ValueError(
-            f"{text!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'"
-        )
+        raise ValueError(NO_UNIT.format(text))
     if unit not in UNITS:
         raise ValueError(
             f"{text!r}: unknown unit {unit!r}{nearest(unit, UNITS)}; units are {', '.join(UNITS)}"
@@ -105,8 +104,8 @@ def parse_quantity(text: object) -> Quantity:
     except ValueError:
         raise ValueError(f"{text!r}: {number!r} is not a number") from None
     dimension, factor = UNITS[unit]
-    if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not finite")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{text!r} is negative or not finite: no limit can be that")
     return Quantity(value * factor, dimension, f"{number} {unit}")
 
 

@@ -55,8 +55,6 @@ class Threshold(Schema):
                 raise ValueError(
                     f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not"
                 )
-            if limit.value < 0:
-                raise ValueError(f"margin {limit.text!r} is negative")
             return self
         expected = "max" if metric.better == "lower" else "min"
         if kind != expected:

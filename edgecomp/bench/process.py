@@ -1,5 +1,6 @@
 """The parent's end of a worker: start it clean, speak to it, and never wait for ever."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -10,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import edgecomp
 from edgecomp.errors import WorkerError
@@ -35,7 +36,9 @@ class Worker:
         options: dict[str, Any],
         timeout_s: float,
     ) -> None:
+        self._replies, replies = os.pipe()
         job = {
+            "replies": replies,
             "runtime": runtime,
             "model": str(model.resolve()),
             "inputs": str(inputs.resolve()),
@@ -50,11 +53,13 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-m", "edgecomp.bench.worker", json.dumps(job)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=self._stderr,
             stderr=self._stderr,
             env=clean_environment(threads),
+            pass_fds=[replies],
             start_new_session=True,
         )
+        os.close(replies)
         try:
             self.ready = self._reply()
         except BaseException:
@@ -74,17 +79,17 @@ class Worker:
         return self._reply()
 
     def close(self) -> None:
-        if self._process.stdin is not None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what it did not read any more does not matter
             self._process.stdin.close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._kill()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        os.close(self._replies)
         self._stderr.close()
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -107,17 +112,15 @@ class Worker:
         return reply
 
     def _read_line(self) -> bytes:
-        assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
         deadline = time.monotonic() + self._timeout_s
         with selectors.DefaultSelector() as selector:
-            selector.register(descriptor, selectors.EVENT_READ)
+            selector.register(self._replies, selectors.EVENT_READ)
             while b"\n" not in self._pending:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     self._kill()
                     raise WorkerError(f"{self._what} did not answer in {self._timeout_s:g} s and was stopped: raise "
                                       f"bench.timeout_s, or look for a deadlock{self._last_words()}")  # fmt: skip
-                received = os.read(descriptor, 1 << 20)
+                received = os.read(self._replies, 1 << 20)
                 if not received:
                     code = self._process.wait()
                     how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

@@ -8,7 +8,7 @@ It loads the model, answers once, says so, and then obeys one JSON command a lin
     outputs        inputs, to, batch    → the first output of every example, in a .npy file
     memory                              → what the process holds now
 
-Replies go to a private copy of standard output, so that a chatty library cannot garble them.
+Replies go to the file descriptor the job names, so that no library's chatter can garble them.
 """
 
 import json
@@ -25,9 +25,8 @@ DISTINCT_INPUTS = 16
 
 
 def main() -> None:
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
     job = json.loads(sys.argv[1])
+    replies = os.fdopen(job["replies"], "w", buffering=1)
     try:
         _serve(job, replies)
     except EdgecompError as error:

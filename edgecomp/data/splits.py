@@ -39,10 +39,11 @@ class Preprocessing:
     @classmethod
     def load(cls, path: Path) -> "Preprocessing":
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        fields: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
-        return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-        )
+        fields: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            value = content[name]
+            fields[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

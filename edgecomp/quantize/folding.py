@@ -31,7 +31,8 @@ def _fold_layer(part: QuantLayer) -> None:
         weight.copy_(levels * scale)
         return
     mean, variance = part.norm.running_mean, part.norm.running_var
-    assert mean is not None and variance is not None
+    assert mean is not None
+    assert variance is not None
     gain = part.norm.weight / torch.sqrt(variance + part.norm.eps)
     gain = torch.where(gain.abs() < SMALLEST_GAIN, torch.full_like(gain, SMALLEST_GAIN), gain)
     bias = torch.zeros_like(mean) if part.layer.bias is None else part.layer.bias

@@ -32,8 +32,16 @@ INTEGER_OPERATORS = {
 }
 FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "NhwcFusedConv"}
 
-# What onnxruntime raises, by module: every class of its pybind module derives from RuntimeError or ValueError.
-VENDOR_ERRORS = (RuntimeError, ValueError, ort.capi.onnxruntime_pybind11_state.Fail)
+# Everything onnxruntime raises: the exceptions of its pybind module derive from Exception and nothing else.
+VENDOR_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(
+        kind
+        for kind in vars(ort.capi.onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
 
 
 class OnnxRuntimeSession:

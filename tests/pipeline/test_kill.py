@@ -1,0 +1,121 @@
+"""kill -9 at random moments of every stage's work, and inside writes; then run again: the same bytes.
+
+EDGECOMP_KILLS sets how many times each stage is killed (1 in CI, 3 or more for the full test).
+"""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Cli, command, environment
+
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("EDGECOMP_KILLS", "1"))
+REPRODUCED = (".safetensors", ".onnx", ".xml", ".bin", ".h5", ".npy", ".json", ".pt2")
+STEPS = (
+    "data",
+    "teacher",
+    "soft_labels",
+    "distill",
+    "export",
+    "deploy/openvino-cpu",
+    "bench/onnxruntime-cpu",
+    "bench/openvino-cpu",
+    "gate",
+    "report",
+)
+
+
+def made(folder: Path) -> dict[str, str]:
+    """Every file that the same seed must make again, byte for byte; measurements are not among them."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for room in ("data", "teacher", "soft_labels", "distill", "export", "deploy")
+        for path in sorted((folder / room).rglob("*"))
+        if path.suffix in REPRODUCED
+    }
+
+
+def kill_in(step: str, folder: Path, delay: float) -> bool:
+    """Starts a run, waits for `step`, and kills it `delay` seconds later; False where it had ended by then."""
+    arguments = command("run", "digits", *TINY, "--out", str(folder))
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if f" s {step} (" in line:
+            break
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.stderr.close()
+    return process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """One run, killed KILLS times in each stage while it went on from where the last kill had left it."""
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    chance = random.Random(0)
+    kills = {
+        step: sum(kill_in(step, folder, chance.uniform(0.0, 0.35)) for _ in range(KILLS)) for step in STEPS
+    }
+    return folder, kills
+
+
+def test_a_run_killed_in_every_stage_ends_with_the_same_bytes(
+    cli: Cli, killed: tuple[Path, dict[str, int]], tiny_run: Path
+) -> None:
+    folder, kills = killed
+    assert sum(kills.values()) >= len(STEPS) * KILLS - 2, f"too many runs ended before their kill: {kills}"
+    done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
+    assert done.json["verdict"] in ("PASS", "FAIL", "INCONCLUSIVE")
+    assert made(folder) == made(tiny_run)
+    assert len(made(folder)) > 20
+    left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
+    assert set(left) <= {".lock"}
+
+
+KILL_IN_A_WRITE = """
+import os, signal, sys
+from pathlib import Path
+import edgecomp.artifacts as artifacts
+count, fsync, replace = int(sys.argv.pop(1)), artifacts.fsync, os.replace
+def counted(path):
+    global count
+    count -= 1
+    if count == 0:
+        if path.is_file():
+            os.truncate(path, path.stat().st_size // 2)  # as if its second half had not been written yet
+        os.kill(os.getpid(), signal.SIGKILL)
+    fsync(path)
+artifacts.fsync = counted
+from edgecomp.cli import main
+main()
+"""
+
+
+def test_a_run_killed_inside_its_writes_ends_with_the_same_bytes(
+    cli: Cli, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Killed at growing numbers of writes until one run gets through."""
+    folder = tmp_path / "run"
+    chance = random.Random(1)
+    deaths = 0
+    for _ in range(60):
+        nth = str(chance.randint(2, 30 // KILLS + 2))
+        script = [sys.executable, "-c", KILL_IN_A_WRITE, nth, "run", "digits", *TINY, "--out", str(folder)]
+        done = subprocess.run(script, capture_output=True, check=False, env=environment())
+        if done.returncode != -signal.SIGKILL:
+            break
+        deaths += 1
+    assert deaths >= 3
+    assert cli("run", "digits", *TINY, "--out", str(folder), "--json").json["verdict"]
+    assert made(folder) == made(tiny_run)

@@ -1,0 +1,182 @@
+"""The whole job on a small recipe: what runs, what does not run again, and what it leaves."""
+
+import json
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Cli
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tiny_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def steps_run(err: str) -> list[str]:
+    return [line.split()[2] for line in err.splitlines() if " s " in line and "(" in line]
+
+
+def test_one_restart_bounds_nothing_so_the_verdict_is_not_pass(cli: Cli, folder: Path) -> None:
+    done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
+    rows = {(row["target"], row["name"]): row for row in done.json["gates"]}
+    assert rows["openvino-cpu", "latency_p50_ms"]["verdict"] == "INCONCLUSIVE"
+    assert rows["openvino-cpu", "latency_p50_ms"]["reason"] == "too_few_samples"
+    assert rows["openvino-cpu", "int8_share_pct"]["verdict"] == "PASS"
+    assert done.json["verdict"] != "PASS"
+    assert done.json["exit_code"] == done.code != 0
+
+
+def test_the_last_line_is_json_and_everything_else_is_on_standard_error(cli: Cli, folder: Path) -> None:
+    done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
+    assert len(done.out.splitlines()) == 1
+    assert set(done.json) == {"verdict", "exit_code", "gates", "artifacts", "report"}
+    wanted = {"target", "metric", "estimate", "interval", "limit", "verdict", "reason"}
+    assert all(wanted <= set(row) for row in done.json["gates"])
+    assert Path(done.json["report"]).is_file()
+    assert all(Path(path).is_file() for path in done.json["artifacts"].values())
+    assert "onnxruntime-cpu" in done.err
+
+
+def test_a_second_identical_run_does_nothing_but_print_the_verdict(cli: Cli, folder: Path) -> None:
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.suffix in (".npz", ".onnx", ".html")
+    }
+    done = cli("run", "digits", *TINY, "--out", str(folder))
+    assert steps_run(done.err) == []
+    assert "macro_f1_pct" in done.out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_changed_threshold_judges_and_reports_again_and_nothing_else(cli: Cli, folder: Path) -> None:
+    lenient = "thresholds.macro_f1_pct.margin=99 pt"
+    planned = cli("run", "digits", *TINY, lenient, "--out", str(folder), "--plan")
+    assert [line.split()[0] for line in planned.out.splitlines()[:-1]] == ["gate", "report"]
+    done = cli("run", "digits", *TINY, lenient, "--out", str(folder), "--json")
+    assert steps_run(done.err) == ["gate", "report"]
+    rows = {row["name"]: row for row in done.json["gates"] if row["target"] == "openvino-cpu"}
+    assert rows["macro_f1_pct"]["verdict"] == "PASS"
+
+
+def test_a_failing_threshold_is_exit_code_1_and_says_what_to_try(cli: Cli, folder: Path) -> None:
+    changes = ["thresholds.parameter_bytes.max=0.001 x", "thresholds.macro_f1_pct=null"]
+    done = cli("run", "digits", *TINY, *changes, "--out", str(folder))
+    assert done.code == 1
+    assert "FAIL" in done.out
+    assert "try a smaller student" in " ".join(done.out.split())
+
+
+def test_a_target_taken_out_leaves_no_trace_and_measures_nothing_again(cli: Cli, folder: Path) -> None:
+    done = cli("run", "digits", *TINY, "targets=[openvino-cpu]", "--out", str(folder), "--json")
+    assert {row["target"] for row in done.json["gates"]} == {"openvino-cpu"}
+    assert not (folder / "bench" / "onnxruntime-cpu").exists()
+    assert "teacher" not in steps_run(done.err)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "remade"),
+    [
+        ("distill/student_int8.safetensors", ["distill"]),
+        ("soft_labels/soft_labels.h5", ["soft_labels"]),
+        ("deploy/openvino-cpu/model.bin", ["deploy/openvino-cpu"]),
+        ("gate/verdict.json", ["gate"]),
+    ],
+)
+def test_a_corrupted_artifact_is_named_and_made_again_to_the_same_bytes(
+    cli: Cli, folder: Path, damaged: str, remade: list[str]
+) -> None:
+    file = folder / damaged
+    original = file.read_bytes()
+    file.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    done = cli("run", "digits", *TINY, "--out", str(folder))
+    assert steps_run(done.err) == remade
+    assert f"{damaged} is not what was written" in done.err
+    assert file.read_bytes() == original
+
+
+def test_stages_run_alone_and_refuse_stale_inputs(cli: Cli, folder: Path) -> None:
+    done = cli("gate", str(folder), "--json")
+    assert steps_run(done.err) == ["gate"]
+    assert done.code == done.json["exit_code"]
+    assert cli("report", str(folder)).code == done.code
+    (folder / "bench" / "openvino-cpu" / "samples.npz").unlink()
+    stale = cli("gate", str(folder))
+    assert stale.code == 2
+    assert "gate needs bench/openvino-cpu (bench/openvino-cpu/samples.npz is missing)" in stale.err
+
+
+def test_what_is_deployed_is_whole_and_runs_without_edgecomp(folder: Path, tmp_path: Path) -> None:
+    """Every import but the runtime and numpy is forbidden while the script runs."""
+    for target, own in (("onnxruntime-cpu", "onnxruntime"), ("openvino-cpu", "openvino")):
+        deployed = folder / "deploy" / target
+        contract = json.loads((deployed / "contract.json").read_text(encoding="utf-8"))
+        assert contract["inputs"][0]["shape"] == [None, 1, 16, 16]
+        assert set(contract["versions"]) == {own}
+        assert (deployed / "labels.txt").read_text(encoding="utf-8").split() == list("0123456789")
+        assert len((deployed / "infer.py").read_text(encoding="utf-8").splitlines()) <= 12
+        guard = (
+            "import runpy, sys\n"
+            "class Guard:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name.split('.')[0] in {'edgecomp', 'torch', 'onnx', 'PIL', 'scipy'}:\n"
+            "            raise ImportError(name)\n"
+            "sys.meta_path.insert(0, Guard()); sys.argv = sys.argv[1:]\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        script = [sys.executable, "-c", guard, str(deployed / "infer.py")]
+        done = subprocess.run(script, capture_output=True, text=True, check=True, cwd=tmp_path)
+        labels = done.stdout.split()
+        assert len(labels) == 8
+        assert set(labels) <= set("0123456789")
+
+
+def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) -> None:
+    html = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 4
+    assert "http://" not in html.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert "src=" not in html
+    for heading in ("Gates", "Latency", "Accuracy against latency", "Memory", "Training", "Provenance"):
+        assert f"<h2>{heading}</h2>" in html
+    suites = ET.parse(folder / "report" / "junit.xml").getroot()
+    assert [len(suite) for suite in suites] == [9, 9]
+    content = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    assert "bench/openvino-cpu/samples.npz" in content["samples"]
+    assert "| PASS | openvino-cpu |" in (folder / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_nothing_reads_the_test_split_before_the_bench(cli: Cli, folder: Path) -> None:
+    """Training and export go through, to the same bytes, where the test split is not there to be read."""
+    student = (folder / "distill" / "student_int8.safetensors").read_bytes()
+    hidden = folder / "data" / "test.npz"
+    content = hidden.read_bytes()
+    script = (
+        "import sys, numpy, edgecomp.data.splits as splits\n"
+        "load = splits.Split.load\n"
+        "def guarded(folder, name):\n"
+        "    assert name != 'test', 'the test split was read'\n"
+        "    return load(folder, name)\n"
+        "splits.Split.load = guarded\n"
+        "from edgecomp.cli import main; main()\n"
+    )
+
+    def guarded(stage: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", script, stage, str(folder)], capture_output=True, text=True, check=False
+        )
+
+    for stage in ("distill", "export"):
+        done = guarded(stage)
+        assert done.returncode == 0, done.stderr
+    assert (folder / "distill" / "student_int8.safetensors").read_bytes() == student
+    done = guarded("bench")
+    assert "the test split was read" in done.stderr
+    assert hidden.read_bytes() == content

@@ -1,0 +1,59 @@
+"""One small network as every runtime's file, fp32 and int8."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from edgecomp.export import openvino_ir
+from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.models.resnet import ResNet
+from edgecomp.quantize.calibration import calibrate
+from edgecomp.quantize.folding import fold
+from edgecomp.quantize.placement import with_fake_quant
+from edgecomp.training import logits_of
+
+
+@dataclass(frozen=True)
+class Exported:
+    """files: (runtime, precision) → model file; logits: precision → what PyTorch computes for `inputs`."""
+
+    files: dict[tuple[str, str], Path]
+    logits: dict[str, npt.NDArray[np.float32]]
+    inputs: npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    inputs = np.random.default_rng(0).normal(size=(24, 1, 16, 16)).astype(np.float32)
+    fp32 = ResNet(1, 4, blocks=1, width=8).eval()
+    int8 = with_fake_quant(ResNet(1, 4, blocks=1, width=8), "cpu-u8")
+    int8.load_state_dict(
+        {
+            name.replace(".layer.", ".").replace(".norm.", "."): value
+            for name, value in fp32.state_dict().items()
+        },
+        strict=False,
+    )
+    calibrate(int8, [inputs])
+    fold(int8)
+    files: dict[tuple[str, str], Path] = {}
+    for precision, network in (("fp32", fp32), ("int8", int8)):
+        onnx_file = folder / f"{precision}.onnx"
+        export_onnx(network, torch.from_numpy(inputs[:2]), onnx_file)
+        (folder / precision).mkdir()
+        openvino_ir.convert(onnx_file, folder / precision)
+        files["onnxruntime-cpu", precision] = onnx_file
+        files["openvino-cpu", precision] = folder / precision / "model.xml"
+    program = torch.export.export(
+        fp32, (torch.from_numpy(inputs[:2]),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+    )
+    torch.export.save(program, folder / "fp32.pt2")
+    files["pytorch-cpu", "fp32"] = folder / "fp32.pt2"
+    logits = {"fp32": logits_of(fp32, inputs), "int8": logits_of(int8, inputs)}
+    return Exported(files, logits, inputs)

@@ -1,0 +1,116 @@
+"""What every runtime must do, whatever it is made of."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecomp import runtimes
+from edgecomp.errors import InferenceError, ModelFileError, RuntimeOptionError
+from edgecomp.runtimes import Inspect
+
+NAMES = tuple(runtimes.TABLE)
+INTEGER = ("onnxruntime-cpu", "openvino-cpu")
+
+# The network of conftest.py by hand: kernel × channels × output pixels.
+STEM = 9 * 8 * 256
+BLOCKS = (
+    9 * (8 * 8 + 8 * 8) * 256
+    + (9 * (8 * 16 + 16 * 16) + 8 * 16) * 64
+    + (9 * (16 * 32 + 32 * 32) + 16 * 32) * 16
+)
+MACS = STEM + BLOCKS + 32 * 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryRuntime:
+    def test_the_tables_are_whole(self, name: str) -> None:
+        assert runtimes.adapter(name).name == name
+        assert name in runtimes.MODEL_FILE
+        assert runtimes.DISTRIBUTION[name] in runtimes.adapter(name).versions()
+
+    def test_a_signature_has_names_shapes_and_numpy_dtypes(self, name: str, exported) -> None:
+        session = runtimes.adapter(name).load(exported.files[name, "fp32"], threads=1, options={})
+        signature = session.signature()
+        (given,), (returned,) = signature
+        assert given.shape == (None, 1, 16, 16)
+        assert returned.shape == (None, 4)
+        assert np.dtype(given.dtype) == np.dtype(returned.dtype) == np.float32
+        assert name == "pytorch-cpu" or (given.name, returned.name) == ("input", "logits")
+
+    @pytest.mark.parametrize("batch", [1, 2, 24])
+    def test_it_computes_what_pytorch_computes_at_any_batch(self, name: str, batch: int, exported) -> None:
+        session = runtimes.adapter(name).load(exported.files[name, "fp32"], threads=1, options={})
+        port = session.signature().inputs[0].name
+        outputs = session.run({port: exported.inputs[:batch]})
+        np.testing.assert_allclose(
+            next(iter(outputs.values())), exported.logits["fp32"][:batch], rtol=1e-3, atol=1e-4
+        )
+
+    def test_an_input_of_the_wrong_name_or_shape_is_an_inference_error(self, name: str, exported) -> None:
+        session = runtimes.adapter(name).load(exported.files[name, "fp32"], threads=1, options={})
+        port = session.signature().inputs[0].name
+        with pytest.raises(InferenceError):
+            session.run({"no_such_input": exported.inputs})
+        with pytest.raises(InferenceError):
+            session.run({port: exported.inputs[:, :, :7]})
+        assert session.run({port: exported.inputs[:1]})  # and it still works
+
+    def test_a_missing_or_truncated_model_is_a_model_file_error(
+        self, name: str, exported, tmp_path: Path
+    ) -> None:
+        runtime = runtimes.adapter(name)
+        with pytest.raises(ModelFileError, match="no such model file"):
+            runtime.load(tmp_path / "none", threads=1, options={})
+        file = exported.files[name, "fp32"]
+        for part in file.parent.glob(f"{file.stem}.*"):
+            shutil.copy(part, tmp_path)
+        cut = tmp_path / file.name
+        cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+        with pytest.raises(ModelFileError, match=str(cut)):
+            runtime.load(cut, threads=1, options={})
+
+    def test_an_unknown_option_names_the_known_ones(self, name: str, exported) -> None:
+        with pytest.raises(RuntimeOptionError, match="has no option 'turbo'"):
+            runtimes.adapter(name).load(exported.files[name, "fp32"], threads=1, options={"turbo": True})
+
+
+@pytest.mark.parametrize("name", INTEGER)
+def test_the_int8_file_is_the_fake_quant_student(name: str, exported) -> None:
+    session = runtimes.adapter(name).load(exported.files[name, "int8"], threads=1, options={})
+    (logits,) = session.run({"input": exported.inputs}).values()
+    reference = exported.logits["int8"]
+    assert (logits.argmax(1) == reference.argmax(1)).mean() >= 0.95
+    assert np.abs(logits - reference).mean() <= 0.02 * reference.std()
+
+
+@pytest.mark.parametrize("name", INTEGER)
+def test_every_weighted_layer_is_seen_and_runs_in_int8(name: str, exported) -> None:
+    runtime = runtimes.adapter(name)
+    assert isinstance(runtime, Inspect)
+    for precision in ("int8", "fp32"):
+        layers = [
+            layer
+            for layer in runtime.executed_layers(exported.files[name, precision], options={})
+            if layer.macs
+        ]
+        assert len(layers) == 10
+        assert {layer.precision for layer in layers} == {precision}
+        assert sum(layer.macs for layer in layers) == MACS
+
+
+def test_with_optimisation_off_onnxruntime_computes_the_student_exactly(exported) -> None:
+    """What tells a wrong export from integer rounding."""
+    session = runtimes.adapter("onnxruntime-cpu").load(
+        exported.files["onnxruntime-cpu", "int8"], threads=1, options={"optimisation": "off"}
+    )
+    (logits,) = session.run({"input": exported.inputs}).values()
+    assert (logits.argmax(1) == exported.logits["int8"].argmax(1)).all()
+
+
+def test_a_wrong_value_of_an_option_names_the_right_ones(exported) -> None:
+    with pytest.raises(RuntimeOptionError, match="'f32', 'bf16', 'f16'"):
+        runtimes.adapter("openvino-cpu").load(
+            exported.files["openvino-cpu", "fp32"], threads=1, options={"inference_precision": "int4"}
+        )

@@ -1,0 +1,113 @@
+"""The parent's end of a worker, against real processes."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgecomp.bench import memory, process
+from edgecomp.bench.process import Worker, clean_environment
+from edgecomp.errors import WorkerError
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model that doubles four numbers, and ten examples."""
+    folder = tmp_path_factory.mktemp("worker")
+    shape = ["batch", 4]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "double",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, folder / "double.onnx")
+    np.save(folder / "inputs.npy", np.arange(40, dtype=np.float32).reshape(10, 4))
+    return folder / "double.onnx", folder / "inputs.npy"
+
+
+def start(files: tuple[Path, Path], timeout_s: float = 30) -> Worker:
+    model, inputs = files
+    return Worker(
+        runtime="onnxruntime-cpu", model=model, inputs=inputs, threads=1, options={}, timeout_s=timeout_s
+    )
+
+
+def test_a_worker_measures_and_answers(files: tuple[Path, Path], tmp_path: Path) -> None:
+    with start(files) as worker:
+        assert worker.cold_start_ns > worker.ready["load_ns"] > 0
+        timed = worker.ask("single_stream", count=7)
+        assert len(timed["wall_ns"]) == len(timed["cpu_ns"]) == 7
+        assert min(timed["wall_ns"]) > 0
+        assert len(worker.ask("offline", count=3, batch=5)["wall_ns"]) == 3
+        target = tmp_path / "out.npy"
+        worker.ask("outputs", inputs=str(files[1]), to=str(target), batch=4)
+        np.testing.assert_array_equal(np.load(target), 2 * np.load(files[1]))
+        phases = worker.ready["memory"] | {"steady": worker.ask("memory")["memory"]}
+        assert list(phases) == ["imports", "load", "first_run", "steady"]
+        for held in phases.values():
+            assert 0 < held["uss_bytes"] <= held["rss_bytes"] <= held["peak_bytes"]
+
+
+def test_a_worker_that_cannot_load_says_why(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(WorkerError, match=r"ModelFileError: ONNX Runtime cannot load .*broken\.onnx"):
+        start((tmp_path / "broken.onnx", files[1]))
+
+
+def test_a_worker_that_is_killed_is_an_error_with_its_signal(files: tuple[Path, Path]) -> None:
+    with start(files) as worker:
+        os.kill(worker._process.pid, signal.SIGKILL)
+        with pytest.raises(WorkerError, match=r"SIGKILL|died before"):
+            worker.ask("single_stream", count=1)
+
+
+def test_a_worker_that_hangs_is_stopped_in_time(files: tuple[Path, Path]) -> None:
+    with start(files, timeout_s=5) as worker:
+        worker._timeout_s = 0.3
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        begin = time.monotonic()
+        with pytest.raises(WorkerError, match=r"did not answer in 0\.3 s and was stopped"):
+            worker.ask("single_stream", count=1)
+        assert time.monotonic() - begin < 3
+        assert worker._process.poll() is not None
+
+
+def test_a_worker_ends_with_its_parent(files: tuple[Path, Path]) -> None:
+    worker = start(files)
+    worker.close()
+    assert worker._process.returncode == 0
+
+
+def test_a_worker_inherits_nothing_that_steers_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORT_SECRET_SWITCH", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    environment = clean_environment(2)
+    assert environment["OMP_NUM_THREADS"] == "2"
+    assert set(environment) <= {*process.KEPT_VARIABLES, "PYTHONPATH", "OMP_NUM_THREADS", "PYTHONHASHSEED"}
+
+
+def test_chatter_on_standard_output_does_not_garble_a_reply(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os.write(1, b'hello\\n')", encoding="utf-8")
+    chatty = f"{tmp_path}{os.pathsep}{clean_environment(1)['PYTHONPATH']}"
+    monkeypatch.setattr(
+        process, "clean_environment", lambda threads: clean_environment(threads) | {"PYTHONPATH": chatty}
+    )
+    with start(files) as worker:
+        assert worker.ask("single_stream", count=1)["wall_ns"]
+
+
+def test_memory_follows_what_is_held() -> None:
+    before = memory.snapshot()
+    block = np.ones(64 * 2**20, np.uint8)
+    during = memory.snapshot()
+    assert during["uss_bytes"] - before["uss_bytes"] == pytest.approx(block.nbytes, rel=0.1)
+    assert during["peak_bytes"] >= before["rss_bytes"] + 0.9 * block.nbytes

@@ -1,0 +1,436 @@
+"""The gate on measurements of every kind: good ones get their verdict, broken ones never PASS or crash."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edgecomp.gate.judge import Row, decide, judge, judge_row, limit_of
+from edgecomp.gate.stage import figures, next_step
+from edgecomp.gate.verdict import EXIT_CODES, Estimate, Reason, Verdict, combine, exit_code
+from edgecomp.measurements import SAMPLES, Arm, Measurements
+from edgecomp.policies import Policy, Threshold, overridden
+
+CLASSES = 3
+LABELS = np.arange(90) % CLASSES
+RIGHT = np.eye(CLASSES, dtype=np.float32)[LABELS]
+WRONG = np.eye(CLASSES, dtype=np.float32)[(LABELS + 1) % CLASSES]
+PARITY = {
+    "examples": 450,
+    "agreeing": 450,
+    "mean_absolute_error": 0.01,
+    "logit_deviation": 3.0,
+    "int8_share_pct": 100.0,
+}
+
+LATENCY = {"metric": "latency_p50_ms", "max": "2 ms"}
+FASTER = {"metric": "latency_p50_ms", "against": "teacher", "max": "0.8 x"}
+THROUGHPUT = {"metric": "throughput_p50_per_s", "against": "teacher", "min": "1.5 x"}
+MEMORY = {"metric": "model_memory_bytes", "max": "1 GiB"}
+SMALLER = {"metric": "model_memory_bytes", "against": "teacher", "max": "0.8 x"}
+SIZE = {"metric": "parameter_bytes", "against": "teacher", "max": "0.2 x"}
+FILE = {"metric": "file_size_bytes", "max": "1 MiB"}
+F1 = {"metric": "macro_f1_pct", "min": "80 %"}
+F1_POINTS = {"metric": "macro_f1_pct", "against": "teacher", "margin": "10 pt"}
+F1_RATIO = {"metric": "macro_f1_pct", "against": "teacher", "margin": "20 %"}
+ACCURACY = {"metric": "accuracy_pct", "min": "80 %"}
+ACCURACY_RATIO = {"metric": "accuracy_pct", "against": "teacher", "margin": "20 %"}
+AGREEMENT = {"metric": "teacher_agreement_pct", "min": "90 %"}
+EXPORT_AGREEMENT = {"metric": "export_agreement_pct", "min": "98.5 %"}
+EXPORT_ERROR = {"metric": "export_error_pct", "max": "2 %"}
+INT8 = {"metric": "int8_share_pct", "min": "100 %"}
+
+EVERY_ROW = [
+    LATENCY, FASTER, THROUGHPUT, MEMORY, SMALLER, SIZE, FILE, F1, F1_POINTS, F1_RATIO, ACCURACY, ACCURACY_RATIO,
+    AGREEMENT, EXPORT_AGREEMENT, EXPORT_ERROR, INT8,
+]  # fmt: skip
+
+
+def arm(
+    *,
+    ms: float = 1.0,
+    restarts: int = 5,
+    logits: npt.NDArray[Any] = RIGHT,
+    size: int = 1000,
+    samples: dict[str, npt.NDArray[Any]] | None = None,
+) -> Arm:
+    ns = round(ms * 1e6)
+    series = {name: np.full((restarts, 20), ns) for name in SAMPLES[:4]}
+    single = {name: np.full(restarts, ns) for name in SAMPLES[4:6]}
+    memory = {
+        "peak_memory_bytes": np.full(restarts, 50_000_000 + size * 1000),
+        "imports_peak_bytes": np.full(restarts, 50_000_000),
+    }
+    return Arm(
+        samples=series | single | memory | (samples or {}),
+        logits=logits,
+        memory={},
+        file_size_bytes=size,
+        file_sha256={},
+        parameter_bytes=size,
+    )
+
+
+def measurements(
+    student: Arm | None = None,
+    teacher: Arm | None = None,
+    *,
+    labels: npt.NDArray[Any] = LABELS,
+    parity: dict[str, Any] | None = PARITY,
+) -> Measurements:
+    return Measurements(
+        target="board",
+        runtime="some",
+        arms={
+            "student_int8": student or arm(ms=0.5, size=100),
+            "teacher": teacher or arm(),
+        },
+        labels=labels,
+        offline_batch=32,
+        parity=parity,
+        facts={},
+    )
+
+
+def without(measured: Measurements, name: str) -> Measurements:
+    return dataclasses.replace(
+        measured, arms={arm: data for arm, data in measured.arms.items() if arm != name}
+    )
+
+
+def row(threshold: dict[str, Any], measured: Measurements | None) -> Row:
+    return judge_row("board", "row", Threshold.model_validate(threshold), measured)
+
+
+def of_row(threshold: dict[str, Any]) -> str:
+    return "-".join(str(threshold[key]) for key in ("metric", "against") if key in threshold)
+
+
+# Good measurements
+
+
+@pytest.mark.parametrize("threshold", EVERY_ROW, ids=of_row)
+def test_a_good_student_passes_every_kind_of_row(threshold: dict[str, Any]) -> None:
+    found = row(threshold, measurements())
+    assert (found.verdict, found.reason) == (Verdict.PASS, Reason.WITHIN_LIMIT)
+    assert found.estimate is not None
+    assert found.estimate.lower is not None
+    assert found.estimate.value is not None
+    assert found.estimate.upper is not None
+    assert found.estimate.lower <= found.estimate.value <= found.estimate.upper
+
+
+@pytest.mark.parametrize(
+    ("threshold", "student"),
+    [
+        (LATENCY, arm(ms=3)),
+        (FASTER, arm(ms=0.9)),
+        (THROUGHPUT, arm(ms=0.9)),
+        (MEMORY, arm(size=2_000_000)),
+        (SMALLER, arm(size=900)),
+        (SIZE, arm(size=201)),
+        (FILE, arm(size=2**20 + 1)),
+        (F1, arm(logits=WRONG)),
+        (F1_POINTS, arm(logits=WRONG)),
+        (F1_RATIO, arm(logits=WRONG)),
+        (ACCURACY, arm(logits=WRONG)),
+        (ACCURACY_RATIO, arm(logits=WRONG)),
+        (AGREEMENT, arm(logits=WRONG)),
+    ],
+    ids=lambda value: of_row(value) if isinstance(value, dict) else "",
+)
+def test_a_bad_student_fails_every_kind_of_row(threshold: dict[str, Any], student: Arm) -> None:
+    found = row(threshold, measurements(student))
+    assert (found.verdict, found.reason) == (Verdict.FAIL, Reason.OVER_LIMIT)
+    assert next_step(Verdict.FAIL, [found]).startswith("board: ")
+
+
+def test_a_figure_on_its_limit_passes() -> None:
+    assert row(SIZE, measurements(arm(size=200))).verdict is Verdict.PASS
+    assert row({**LATENCY, "max": "0.5 ms"}, measurements()).verdict is Verdict.PASS
+    assert row({**THROUGHPUT, "min": "2 x"}, measurements()).verdict is Verdict.PASS
+
+
+def test_an_interval_that_holds_the_limit_is_undecided() -> None:
+    walls = np.repeat([[500_000], [600_000], [700_000], [800_000], [900_000]], 20, axis=1)
+    found = row(FASTER, measurements(arm(samples={"single_stream_wall_ns": walls})))
+    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, Reason.UNDECIDED)
+
+
+def test_a_margin_is_a_limit_on_the_worse_side() -> None:
+    for metric, margin, limit in (
+        ("macro_f1_pct", "3 pt", -3.0),
+        ("macro_f1_pct", "5 %", 0.95),
+        ("latency_p50_ms", "5 %", 1.05),
+        ("throughput_p50_per_s", "5 %", 0.95),
+    ):
+        threshold = Threshold(metric=metric, against="teacher", margin=margin)
+        assert limit_of(threshold) == pytest.approx(limit)
+
+
+# What is missing or broken
+
+
+@pytest.mark.parametrize("threshold", EVERY_ROW, ids=of_row)
+def test_what_was_not_measured_is_inconclusive(threshold: dict[str, Any]) -> None:
+    for measured in (None, without(measurements(), "student_int8")):
+        found = row(threshold, measured)
+        assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, Reason.NOT_RUN)
+        assert found.estimate is None
+
+
+@pytest.mark.parametrize(
+    "threshold", [one for one in EVERY_ROW if "against" in one] + [AGREEMENT], ids=of_row
+)
+def test_a_comparison_without_its_reference_is_inconclusive(threshold: dict[str, Any]) -> None:
+    found = row(threshold, without(measurements(), "teacher"))
+    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, Reason.NOT_RUN)
+
+
+@pytest.mark.parametrize("threshold", [EXPORT_AGREEMENT, EXPORT_ERROR, INT8], ids=of_row)
+def test_an_export_that_was_not_compared_is_inconclusive(threshold: dict[str, Any]) -> None:
+    absent: tuple[dict[str, Any] | None, ...] = (None, {})
+    for parity in absent:
+        assert row(threshold, measurements(parity=parity)).reason is Reason.NOT_RUN
+
+
+def test_a_runtime_that_does_not_tell_its_precision_is_inconclusive() -> None:
+    parity = {key: value for key, value in PARITY.items() if key != "int8_share_pct"}
+    assert row(INT8, measurements(parity=parity)).reason is Reason.NOT_RUN
+
+
+@pytest.mark.parametrize("threshold", [LATENCY, FASTER, THROUGHPUT, MEMORY, SMALLER], ids=of_row)
+@pytest.mark.parametrize("restarts", [1, 2, 3, 4])
+def test_fewer_than_five_restarts_bound_nothing(threshold: dict[str, Any], restarts: int) -> None:
+    measured = measurements(arm(ms=0.1, size=1, restarts=restarts), arm(restarts=restarts))
+    found = row(threshold, measured)
+    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES)
+    assert found.estimate is not None
+    assert "it takes 5" in found.sentence
+
+
+def test_a_99th_percentile_takes_459_samples_of_every_restart() -> None:
+    threshold = {"metric": "latency_p99_ms", "max": "2 ms"}
+    for count, verdict in ((458, Verdict.INCONCLUSIVE), (459, Verdict.PASS)):
+        walls = np.full((5, count), 500_000)
+        assert row(threshold, measurements(arm(samples={"single_stream_wall_ns": walls}))).verdict is verdict
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("threshold", [F1, F1_POINTS, F1_RATIO, ACCURACY, AGREEMENT], ids=of_row)
+def test_one_logit_that_is_not_finite_makes_the_row_invalid(threshold: dict[str, Any], broken: float) -> None:
+    logits = RIGHT.copy()
+    logits[7, 1] = broken
+    found = row(threshold, measurements(arm(logits=logits)))
+    assert (found.verdict, found.reason) == (Verdict.INVALID, Reason.NOT_FINITE)
+    if threshold is F1_POINTS:
+        assert row(threshold, measurements(teacher=arm(logits=logits))).verdict is Verdict.INVALID
+
+
+@pytest.mark.parametrize(
+    ("threshold", "parity"),
+    [
+        (EXPORT_ERROR, {"mean_absolute_error": math.nan}),
+        (EXPORT_ERROR, {"mean_absolute_error": math.inf}),
+        (EXPORT_ERROR, {"logit_deviation": math.nan}),
+        (EXPORT_ERROR, {"logit_deviation": math.inf}),
+        (EXPORT_ERROR, {"logit_deviation": 0.0}),
+        (INT8, {"int8_share_pct": math.nan}),
+        (INT8, {"int8_share_pct": math.inf}),
+    ],
+    ids=str,
+)
+def test_an_export_whose_figures_are_not_finite_is_invalid(
+    threshold: dict[str, Any], parity: dict[str, Any]
+) -> None:
+    found = row(threshold, measurements(parity=PARITY | parity))
+    assert (found.verdict, found.reason) == (Verdict.INVALID, Reason.NOT_FINITE)
+
+
+NOT_MEASUREMENTS: dict[str, tuple[dict[str, Any], Measurements]] = {
+    # Time runs forwards, and something always takes some of it.
+    "no time at all": (LATENCY, measurements(arm(ms=0))),
+    "no time at all, against": (FASTER, measurements(arm(ms=0))),
+    "a clock that runs backwards": (LATENCY, measurements(arm(ms=-1))),
+    "a throughput without time": (THROUGHPUT, measurements(arm(ms=0))),
+    "a reference without time": (FASTER, measurements(teacher=arm(ms=0))),
+    "no batches": (THROUGHPUT, measurements(arm(samples={"offline_wall_ns": np.zeros((5, 0), int)}))),
+    "no inferences": (LATENCY, measurements(arm(samples={"single_stream_wall_ns": np.zeros((5, 0), int)}))),
+    "no restarts": (LATENCY, measurements(arm(restarts=0))),
+    # A ratio is taken within a restart.
+    "one reference restart": (FASTER, measurements(arm(ms=0.5), arm(restarts=1))),
+    "one student restart": (FASTER, measurements(arm(ms=0.5, restarts=1), arm())),
+    "six and five restarts": (FASTER, measurements(arm(ms=0.5, restarts=6), arm())),
+    # Peak memory includes the imports.
+    "less memory than the imports": (MEMORY, measurements(arm(size=-1))),
+    "a reference with less than its imports": (SMALLER, measurements(teacher=arm(size=-1000))),
+    # Unsigned integers wrap.
+    "unsigned memory": (
+        SMALLER,
+        measurements(
+            teacher=arm(
+                samples={
+                    "peak_memory_bytes": np.full(5, 10, np.uint64),
+                    "imports_peak_bytes": np.full(5, 20, np.uint64),
+                }
+            )
+        ),
+    ),
+    "a sample that is missing": (
+        LATENCY,
+        measurements(dataclasses.replace(arm(), samples={})),
+    ),
+    # A model takes some bytes.
+    "an empty file": (FILE, measurements(arm(size=0))),
+    "no parameters": (SIZE, measurements(arm(size=0))),
+    "a reference without parameters": (SIZE, measurements(teacher=arm(size=0))),
+    # One label for each example, each label one of the classes.
+    "no examples": (F1, measurements(arm(logits=RIGHT[:0]), labels=LABELS[:0])),
+    "answers missing": (F1, measurements(arm(logits=RIGHT[:-1]))),
+    "reference's answers missing": (F1_POINTS, measurements(teacher=arm(logits=RIGHT[:-1]))),
+    "negative labels": (F1_POINTS, measurements(labels=LABELS - 1)),
+    "labels in a column": (F1_POINTS, measurements(labels=LABELS[:, None])),
+    "labels that are no integers": (F1_POINTS, measurements(labels=LABELS.astype(float))),
+    "labels that are no numbers": (AGREEMENT, measurements(labels=np.full(len(LABELS), math.nan))),
+    "one logit an example": (
+        F1_POINTS,
+        measurements(arm(logits=RIGHT[:, :1]), arm(logits=RIGHT[:, :1])),
+    ),
+    "one logit, one class": (
+        ACCURACY,
+        measurements(arm(logits=RIGHT[:, :1]), labels=np.zeros(len(LABELS), int)),
+    ),
+    "no logits": (F1, measurements(arm(logits=RIGHT[:, :0]))),
+    "logits without classes": (F1, measurements(arm(logits=RIGHT[:, 0]))),
+    "logits of pixels": (F1, measurements(arm(logits=np.zeros((len(LABELS), CLASSES, 4), np.float32)))),
+    # A score that is 0, or can be, has no multiples.
+    "a reference that is always wrong": (F1_RATIO, measurements(teacher=arm(logits=WRONG))),
+    "both always wrong": (F1_RATIO, measurements(arm(logits=WRONG), arm(logits=WRONG))),
+    "a reference that is almost always wrong": (
+        ACCURACY_RATIO,
+        measurements(
+            arm(logits=np.vstack([RIGHT[:1], WRONG[1:]])),
+            arm(logits=np.vstack([WRONG[:1], RIGHT[1:2], WRONG[2:]])),
+        ),
+    ),
+    # Counts and shares.
+    "no probes": (EXPORT_AGREEMENT, measurements(parity=PARITY | {"examples": 0, "agreeing": 0})),
+    "more agree than were asked": (EXPORT_AGREEMENT, measurements(parity=PARITY | {"agreeing": 451})),
+    "a negative error": (EXPORT_ERROR, measurements(parity=PARITY | {"mean_absolute_error": -1.0})),
+    "a share over 100 %": (INT8, measurements(parity=PARITY | {"int8_share_pct": 300.0})),
+    "a count that is missing": (EXPORT_AGREEMENT, measurements(parity={"examples": 450})),
+}
+
+
+@pytest.mark.parametrize(("threshold", "measured"), NOT_MEASUREMENTS.values(), ids=NOT_MEASUREMENTS)
+def test_what_cannot_be_a_measurement_gets_a_verdict_that_is_not_pass(
+    threshold: dict[str, Any], measured: Measurements
+) -> None:
+    assert row(threshold, measured).verdict is not Verdict.PASS
+
+
+def test_a_student_that_has_no_output_for_a_class_never_passes() -> None:
+    """Its macro F1 is a mean over all classes of the test split, not over those it knows."""
+    labels = np.repeat([0, 1, 2], [60, 25, 5])
+    blind = np.eye(2, dtype=np.float32)[np.where(labels == 2, 0, labels)]
+    teacher = arm(logits=np.eye(3, dtype=np.float32)[labels])
+    for threshold in (F1, F1_POINTS):
+        assert (
+            row(threshold, measurements(arm(logits=blind), teacher, labels=labels)).verdict
+            is not Verdict.PASS
+        )
+
+
+def test_figures_leaves_out_what_has_no_figure() -> None:
+    empty = measurements(parity=PARITY | {"examples": 0, "agreeing": 0})
+    found = figures(empty)
+    assert "export_agreement_pct" not in found["student_int8"]
+    assert found["student_int8"]["latency_p50_ms"]["value"] == pytest.approx(0.5)
+    assert "latency_p99_ms" not in found["student_int8"]
+    assert "export_error_pct" not in found["teacher"]
+
+
+def test_a_limit_that_overflows_its_unit_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Threshold.model_validate({"metric": "latency_p50_ms", "max": "1e308 s"})
+
+
+def test_decide_names_no_bound_that_it_does_not_have() -> None:
+    estimate = Estimate(1.0, None, None, "time", 2, "restarts", 0.95, "2 restarts bound nothing")
+    for passes in ("below", "above"):
+        verdict, reason, why = decide(estimate, 5.0, passes)
+        assert (verdict, reason) == (Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES)
+        assert "2 restarts bound nothing" in why
+
+
+# The whole
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"),
+    [
+        ([], Verdict.INVALID),
+        ([Verdict.PASS], Verdict.PASS),
+        ([Verdict.PASS, Verdict.INCONCLUSIVE], Verdict.INCONCLUSIVE),
+        ([Verdict.INCONCLUSIVE, Verdict.INVALID, Verdict.PASS], Verdict.INVALID),
+        ([Verdict.PASS, Verdict.INVALID, Verdict.FAIL, Verdict.INCONCLUSIVE], Verdict.FAIL),
+        ([Verdict.INVALID, Verdict.FAIL], Verdict.FAIL),
+    ],
+)
+def test_the_whole_is_as_bad_as_its_worst_row(verdicts: list[Verdict], whole: Verdict) -> None:
+    assert combine(verdicts) is whole
+    assert combine(reversed(verdicts)) is whole
+    assert combine(iter(verdicts)) is whole
+
+
+@pytest.mark.parametrize(
+    ("verdict", "block", "warn"),
+    [
+        (Verdict.PASS, 0, 0),
+        (Verdict.FAIL, 1, 1),
+        (Verdict.INCONCLUSIVE, 3, 0),
+        (Verdict.INVALID, 4, 4),
+    ],
+)
+def test_only_pass_and_a_waived_inconclusive_exit_with_0(verdict: Verdict, block: int, warn: int) -> None:
+    assert exit_code(verdict, "block") == block
+    assert exit_code(verdict, "warn") == warn
+
+
+def test_every_verdict_has_an_exit_code_of_its_own() -> None:
+    assert set(EXIT_CODES) == set(Verdict)
+    assert len(set(EXIT_CODES.values())) == len(Verdict)
+
+
+def test_rows_are_judged_in_order_and_a_target_without_measurements_is_not_left_out() -> None:
+    rows = Policy.model_validate({"name": "some", "rows": {"size": SIZE, "fast": FASTER}}).rows
+    judged = judge({"board": rows, "absent": rows}, {"board": measurements()})
+    assert [(one.target, one.name) for one in judged] == [
+        ("board", "size"),
+        ("board", "fast"),
+        ("absent", "size"),
+        ("absent", "fast"),
+    ]
+    assert [one.verdict for one in judged] == [Verdict.PASS] * 2 + [Verdict.INCONCLUSIVE] * 2
+    assert combine(one.verdict for one in judged) is Verdict.INCONCLUSIVE
+
+
+def test_the_same_measurements_give_the_same_row_from_memory_and_from_files(tmp_path: Path) -> None:
+    measured = measurements()
+    measured.save(tmp_path)
+    for threshold in EVERY_ROW:
+        assert row(threshold, Measurements.load(tmp_path)) == row(threshold, measured)
+
+
+def test_an_override_moves_the_limit_that_is_judged() -> None:
+    for change, verdict in (
+        ({"max": "1 x"}, Verdict.PASS),
+        ({"margin": "5 %"}, Verdict.PASS),
+        ({}, Verdict.FAIL),
+    ):
+        rows = overridden({"parameter_bytes": SIZE}, {"parameter_bytes": change})
+        assert row(rows["parameter_bytes"], measurements(arm(size=900))).verdict is verdict

@@ -1,0 +1,58 @@
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from edgecomp.report.evidence import estimate_text
+from edgecomp.report.junit import junit
+
+
+def verdict(row: str, on_inconclusive: str = "block") -> dict[str, Any]:
+    gate = {
+        "target": "t",
+        "name": "latency_p50_ms",
+        "limit": "≤ 20 ms",
+        "verdict": row,
+        "reason": "undecided",
+        "sentence": "a < b & c.",
+    }
+    return {"policy": {"on_inconclusive": on_inconclusive}, "gates": [gate]}
+
+
+@pytest.mark.parametrize(
+    ("row", "policy", "kind"),
+    [
+        ("PASS", "block", None),
+        ("FAIL", "block", "failure"),
+        ("INVALID", "block", "error"),
+        ("INCONCLUSIVE", "block", "failure"),
+        ("INCONCLUSIVE", "warn", "skipped"),
+    ],
+)
+def test_a_gate_is_a_test_case_and_only_pass_is_green(row: str, policy: str, kind: str | None) -> None:
+    root = ET.fromstring(junit(verdict(row, policy), "digits"))
+    (suite,) = root
+    (case,) = suite
+    assert case.attrib["name"] == "latency_p50_ms ≤ 20 ms"
+    assert suite.attrib["tests"] == "1"
+    found = [child.tag for child in case if child.tag != "system-out"]
+    assert found == ([kind] if kind else [])
+    totals = {name: int(suite.attrib[name]) for name in ("failures", "errors", "skipped")}
+    plural = {"failure": "failures", "error": "errors", "skipped": "skipped"}
+    assert totals == dict.fromkeys(totals, 0) | ({plural[kind]: 1} if kind else {})
+
+
+def estimate(**changes: Any) -> dict[str, Any]:
+    base = {"value": 1.25, "lower": 1.2, "upper": 1.31, "dimension": "time", "unit": "restarts", "count": 5}
+    return base | changes
+
+
+def test_an_estimate_is_shown_with_its_bounds_or_says_that_it_has_none() -> None:
+    assert estimate_text(estimate()) == "1.25 ms [1.2, 1.31]"
+    assert estimate_text(estimate(unit="exact")) == "1.25 ms"
+    assert estimate_text(estimate(lower=None, upper=None)) == "1.25 ms [no bound from 5 restarts]"
+    assert (
+        estimate_text(estimate(dimension="bytes", value=2**20, lower=1000.0, upper=2**21))
+        == "1.0 MiB [1000 B, 2.0]"
+    )
+    assert estimate_text(None) == "–"

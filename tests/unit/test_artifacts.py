@@ -1,0 +1,141 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from edgecomp.artifacts import RunFolder, Step, digest_of, replacing, write_json
+from edgecomp.errors import RunFolderError
+
+
+def step(name: str, text: str = "made", inputs: tuple[str, ...] = ()) -> Step:
+    def make(out: Path, checkpoints: Path) -> None:
+        (out / "file.txt").write_text(text, encoding="utf-8")
+
+    return Step(name, name, make, {"text": text}, inputs)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    (tmp_path / "run").mkdir()
+    return RunFolder(tmp_path / "run")
+
+
+def fresh(folder: RunFolder) -> RunFolder:
+    """The folder as a new process sees it."""
+    return RunFolder(folder.path)
+
+
+def test_a_finished_step_does_not_run_again(folder: RunFolder) -> None:
+    assert folder.reason_to_run(step("data")) == "never finished here"
+    folder.run(step("data"), "r")
+    assert fresh(folder).reason_to_run(step("data")) is None
+
+
+def test_a_changed_setting_is_a_reason_to_run(folder: RunFolder) -> None:
+    folder.run(step("data"), "r")
+    assert fresh(folder).reason_to_run(step("data", "other")) == "changed: settings"
+
+
+def test_a_changed_input_is_a_reason_to_run_and_the_same_bytes_are_none(folder: RunFolder) -> None:
+    folder.run(step("data"), "r")
+    folder.run(step("teacher", inputs=("data",)), "r")
+    folder.run(step("data"), "r")
+    assert fresh(folder).reason_to_run(step("teacher", inputs=("data",))) is None
+    folder.run(step("data", "other"), "r")
+    assert fresh(folder).reason_to_run(step("teacher", inputs=("data",))) == "changed: data"
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "gone"])
+def test_a_damaged_artifact_is_named_and_is_a_reason_to_run(folder: RunFolder, damage: str) -> None:
+    folder.run(step("data"), "r")
+    file = folder.path / "data" / "file.txt"
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_text("nade" if damage == "flipped" else "mad", encoding="utf-8")
+    again = fresh(folder)
+    reason = again.reason_to_run(step("data"))
+    assert reason is not None
+    assert "data/file.txt" in reason
+    assert again.notes == [reason]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"format": 1}', '{"format": "one", "recipe": "r"}'])
+def test_a_damaged_manifest_means_that_everything_is_made_again(folder: RunFolder, content: str) -> None:
+    folder.run(step("data"), "r")
+    (folder.path / "manifest.json").write_text(content, encoding="utf-8")
+    assert fresh(folder).reason_to_run(step("data")) == "never finished here"
+
+
+def test_a_step_that_fails_leaves_the_old_artifacts(folder: RunFolder) -> None:
+    def make(out: Path, checkpoints: Path) -> None:
+        (out / "file.txt").write_text("half", encoding="utf-8")
+        raise OSError("disk full")
+
+    folder.run(step("data"), "r")
+    with pytest.raises(OSError, match="disk full"):
+        folder.run(Step("data", "data", make, {}), "r")
+    assert (folder.path / "data" / "file.txt").read_text(encoding="utf-8") == "made"
+    assert fresh(folder).reason_to_run(step("data")) is None
+
+
+def test_a_checkpoint_is_only_seen_by_the_key_it_was_made_for(folder: RunFolder) -> None:
+    seen = []
+
+    def make(out: Path, checkpoints: Path) -> None:
+        seen.append(sorted(path.name for path in checkpoints.glob("*")))
+        write_json(checkpoints / "state.json", {})
+        if len(seen) < 3:
+            raise KeyboardInterrupt
+
+    for settings in ("a", "a", "b"):
+        try:
+            folder.run(Step("teacher", "teacher", make, settings), "r")
+        except KeyboardInterrupt:
+            continue
+    assert seen == [[], ["state.json"], []]
+
+
+def test_a_target_taken_out_of_the_recipe_is_forgotten(folder: RunFolder) -> None:
+    folder.run(step("bench/one"), "r")
+    folder.run(step("bench/two"), "r")
+    folder.forget(keep=["bench/two"])
+    manifest = fresh(folder).manifest()
+    assert manifest is not None
+    assert list(manifest.steps) == ["bench/two"]
+    assert not (folder.path / "bench" / "one").exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+
+    def fail_half_way() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_what_a_killed_writer_left_is_cleared(folder: RunFolder) -> None:
+    (folder.path / ".manifest.json.123.tmp").write_text("{")
+    with folder.locked():
+        pass
+    assert not list(folder.path.glob(".*.tmp"))
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="is a file"):
+        RunFolder(tmp_path / "file").admit("r")
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert digest_of({"a": 1, "b": [2.5]}) == digest_of({"b": [2.5], "a": 1}) != digest_of({"a": 1, "b": [2]})

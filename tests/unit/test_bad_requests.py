@@ -1,0 +1,222 @@
+"""Each bad request gives one clear message and exit code 2, before any work is done."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+
+from edgecomp.errors import EdgecompError, RecipeError, UsageError
+from edgecomp.recipe import load_job
+
+
+def refusal(recipe: str, *overrides: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        load_job(recipe, list(overrides))
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def recipe_file(folder: Path, text: str, name: str = "mine.yaml") -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_shipped_recipe_is_valid() -> None:
+    job = load_job("digits", [])
+    assert [target.name for target in job.targets] == ["onnxruntime-cpu", "openvino-cpu"]
+    assert "latency_p99_ms" in job.rows["openvino-cpu"]
+
+
+def test_an_override_changes_one_value_and_may_set_one_the_file_does_not_have() -> None:
+    job = load_job(
+        "digits", ["distill.temperature=2", "distill.weight_decay=0.001", "targets=[openvino-cpu]"]
+    )
+    assert job.recipe.distill.temperature == 2
+    assert job.recipe.distill.weight_decay == 0.001
+    assert list(job.rows) == ["openvino-cpu"]
+
+
+def test_a_threshold_of_a_recipe_replaces_the_limit_of_the_policy_and_null_takes_a_row_out() -> None:
+    job = load_job("digits", ["thresholds.macro_f1_pct.margin=1 pt", "thresholds.latency_p99_ms=null"])
+    rows = job.rows["openvino-cpu"]
+    assert rows["macro_f1_pct"].text == "≤ 1 pt under teacher"
+    assert "latency_p99_ms" not in rows
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    assert "no such recipe: 'digitz'; did you mean 'digits'?" in refusal("digitz")
+    assert "no such recipe: nowhere/x.yaml is not a file" in refusal("nowhere/x.yaml")
+
+
+def test_invalid_yaml_is_placed_by_line_and_column(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, "name: mine\ndata: [1,\nteacher: }\n")
+    assert "line 3, column 10: invalid YAML" in refusal(path)
+
+
+def test_a_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    assert "holds list, not a mapping" in refusal(recipe_file(tmp_path, "- a\n"))
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    message = refusal(
+        "digits",
+        "distil.temperature=4",
+        "quantize.epoch=3",
+        "targets=[openvino-gpu]",
+        "thresholds.latency_p50_ms.max=20 MiB",
+        "thresholds.f2_pct.min=3 %",
+        "teacher.network=no_such_package.models:build",
+        "student.network=resnett",
+        "bench.restarts=0",
+        "policy=industrail",
+    )
+    for part in (
+        "distil: unknown key; did you mean 'distill'?",
+        "quantize.epoch: unknown key; did you mean 'epochs'?",
+        "no such target: 'openvino-gpu'; did you mean 'openvino-cpu'",
+        "teacher.network: factory 'no_such_package.models:build' cannot be imported",
+        "no such network: 'resnett'; did you mean 'resnet'?",
+        "bench.restarts: input should be greater than or equal to 1 (got 0)",
+        "no such policy: 'industrail'; did you mean 'industrial'?",
+    ):
+        assert part in message
+    assert "problems" in message.splitlines()[0]
+
+
+def test_a_wrong_unit_and_an_unknown_metric_say_what_to_write() -> None:
+    message = refusal("digits", "thresholds.latency_p50_ms.max=20 MiB", "thresholds.f2_pct.min=3 %")
+    assert "wrong unit: latency_p50_ms is a time, '20 MiB' is a bytes; write for example '20 ms'" in message
+    assert "no such metric: 'f2_pct'" in message
+    assert "has no unit" in refusal("digits", "thresholds.latency_p50_ms.max=20")
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("thresholds.latency_p50_ms.min=20 ms", "is better when lower: limit it with max, not min"),
+        ("thresholds.macro_f1_pct.margin=3 ms", "write points ('3 pt') or a relative '5 %'"),
+        ("thresholds.latency_p50_ms.margin=5 %", "a margin is against something"),
+        (
+            "thresholds.parameter_bytes.max=20 MiB",
+            "wrong unit: parameter_bytes against a reference is a multiple",
+        ),
+        ("thresholds.latency_p50_ms.confidence=1.5", "less than 1"),
+        ("thresholds.macro_f1_pct.against=student", "'teacher' or 'student_fp32'"),
+        ("distill.temperature=hot", "valid number"),
+        ("distill.temperature=1,2", "cannot be composed"),
+        ("nonsense", "is not KEY=VALUE"),
+        ("name=../escape", "should match pattern"),
+        ("data.test_fraction=0.9", "leave less than a tenth"),
+    ],
+)
+def test_a_value_out_of_place_is_refused(override: str, complaint: str) -> None:
+    assert complaint in refusal("digits", override)
+
+
+def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
+    assert "format 2 is newer than this edgecomp reads (1): upgrade" in refusal(
+        recipe_file(tmp_path, "format: 2\nname: mine\nnovelty: 1\n")
+    )
+
+
+def test_the_environment_cannot_be_read_from_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    message = refusal(recipe_file(tmp_path, "name: mine\ndescription: ${oc.env:SECRET}\n"))
+    assert "Unsupported interpolation type oc.env" in message
+    assert "hunter2" not in message
+
+
+def test_a_factory_may_live_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "my_networks.py").write_text("def build(channels, classes): ...\n", encoding="utf-8")
+    text = Path(load_job_path()).read_text(encoding="utf-8")
+    path = recipe_file(tmp_path, text.replace("network: resnet", "network: my_networks:build"))
+    message = refusal(path, "teacher.network=my_networks:built")
+    assert "my_networks has no function 'built'; did you mean 'build'?" in message
+    assert load_job(path, []).recipe.student.network == "my_networks:build"
+
+
+def load_job_path() -> Path:
+    from edgecomp.schema import shipped
+
+    return shipped("recipes") / "digits.yaml"
+
+
+def test_a_folder_of_another_recipe_is_refused(cli: Cli, tmp_path: Path) -> None:
+    manifest = {"format": 1, "edgecomp": "0.1.0", "recipe": "other", "steps": {}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    done = cli("run", "digits", "--out", str(tmp_path))
+    assert done.code == 2
+    assert "belongs to recipe 'other', not 'digits'" in done.err
+
+
+def test_a_folder_of_a_newer_format_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 99, "recipe": "digits"}), encoding="utf-8")
+    done = cli("run", "digits", "--out", str(tmp_path))
+    assert done.code == 2
+    assert "format version 99, newer than this edgecomp reads (1)" in done.err
+
+
+def test_a_folder_that_holds_something_else_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious", encoding="utf-8")
+    done = cli("run", "digits", "--out", str(tmp_path))
+    assert done.code == 2
+    assert "holds 'thesis.tex' and no manifest.json" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_process_and_start(cli: Cli, tmp_path: Path) -> None:
+    holder = (
+        "import sys; from pathlib import Path; from edgecomp.artifacts import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked():\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        done = cli("run", "digits", "--out", str(tmp_path))
+        first.communicate()
+    assert done.code == 2
+    assert f"is being written by process {first.pid}, started 20" in done.err
+
+
+def test_a_stage_alone_needs_a_run_folder(cli: Cli, tmp_path: Path) -> None:
+    done = cli("gate", str(tmp_path))
+    assert done.code == 2
+    assert "has no job.json: it is not a run folder" in done.err
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "digits", "--otu", "x"], ["rnu"], ["run", "digitz"]])
+def test_a_slip_of_the_keyboard_is_exit_code_2_without_a_traceback(cli: Cli, arguments: list[str]) -> None:
+    done = cli(*arguments)
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert done.err.strip()
+
+
+def test_debug_shows_the_traceback(cli: Cli) -> None:
+    assert "Traceback" in cli("run", "digitz", "--debug").err
+
+
+def test_every_error_of_ours_has_an_exit_code() -> None:
+    def tree(kind: type[EdgecompError]) -> set[type[EdgecompError]]:
+        return {kind}.union(*(tree(child) for child in kind.__subclasses__()))
+
+    assert {kind.exit_code for kind in tree(EdgecompError)} == {2, 70}
+    assert RecipeError.exit_code == 2
+
+
+def test_the_docstring_draws_the_whole_error_tree() -> None:
+    from edgecomp import errors
+
+    for kind in (kind for kind in vars(errors).values() if isinstance(kind, type)):
+        if issubclass(kind, EdgecompError):
+            assert kind.__name__ in str(errors.__doc__)
