@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.artifacts import write_json
+from edgecomp.errors import UsageError
 
 FORMAT_VERSION = 1
 
@@ -81,6 +82,9 @@ class Measurements:
     @classmethod
     def load(cls, folder: Path) -> "Measurements":
         content = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
+        if content["format"] != FORMAT_VERSION:
+            raise UsageError(f"{folder} has measurements of format {content['format']}; this edgecomp reads "
+                             f"{FORMAT_VERSION}: measure again with `edgecomp bench`")  # fmt: skip
         with (
             np.load(folder / "samples.npz", allow_pickle=False) as samples,
             np.load(folder / "outputs.npz", allow_pickle=False) as outputs,

@@ -104,7 +104,7 @@ def parse_quantity(text: object) -> Quantity:
     except ValueError:
         raise ValueError(f"{text!r}: {number!r} is not a number") from None
     dimension, factor = UNITS[unit]
-    if not (math.isfinite(value) and value >= 0):
+    if not (math.isfinite(value * factor) and value >= 0):
         raise ValueError(f"{text!r} is negative or not finite: no limit can be that")
     return Quantity(value * factor, dimension, f"{number} {unit}")
 

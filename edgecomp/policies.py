@@ -27,7 +27,7 @@ class Threshold(Schema):
     max: str | None = None
     min: str | None = None
     margin: str | None = None
-    confidence: float = Field(0.95, ge=0.5, lt=1.0)
+    confidence: float = Field(0.95, ge=0.5, le=0.999)
 
     @field_validator(*LIMITS, mode="before")
     @classmethod
@@ -55,6 +55,8 @@ class Threshold(Schema):
                 raise ValueError(
                     f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not"
                 )
+            if limit.value >= 100 and metric.better == "higher":
+                raise ValueError(f"margin {limit.text!r} allows anything: write less than 100")
             return self
         expected = "max" if metric.better == "lower" else "min"
         if kind != expected:

@@ -27,11 +27,17 @@ class NotFinite(NotMeasured):
     pass
 
 
+class Impossible(NotMeasured):
+    """No measurement can be that: a latency of 0, a share over 100 %, labels outside the classes."""
+
+
 def _percentile_ms(name: str, percentile: float) -> Callable[[Measurements, Arm], stats.Values]:
     """By restart, the percentile of that restart's samples."""
 
     def by_restart(_: Measurements, arm: Arm) -> stats.Values:
         samples = arm.samples[name]
+        if samples.size == 0:
+            raise NotMeasured("no inference was measured")
         needed = stats.samples_needed(percentile) if percentile > 50 else 1
         if samples.shape[-1] < needed:
             raise TooFewSamples(f"{samples.shape[-1]} samples a restart cannot show a p{percentile:g}: it takes {needed} "
@@ -42,7 +48,10 @@ def _percentile_ms(name: str, percentile: float) -> Callable[[Measurements, Arm]
 
 
 def _throughput(measured: Measurements, arm: Arm) -> stats.Values:
-    seconds = np.median(arm.samples["offline_wall_ns"], axis=-1) / 1e9
+    samples = arm.samples["offline_wall_ns"]
+    if samples.size == 0 or samples.min() <= 0:
+        raise Impossible("an offline batch took no time, or none was measured")
+    seconds = np.median(samples, axis=-1) / 1e9
     return np.asarray(measured.offline_batch / seconds, np.float64)
 
 
@@ -60,8 +69,8 @@ BY_RESTART: dict[str, Callable[[Measurements, Arm], stats.Values]] = {
     "throughput_p50_per_s": _throughput,
     "peak_memory_bytes": _each("peak_memory_bytes", 1.0),
     "model_memory_bytes": lambda _, arm: (
-        arm.samples["peak_memory_bytes"] - arm.samples["imports_peak_bytes"]
-    ).astype(np.float64),
+        arm.samples["peak_memory_bytes"].astype(np.float64) - arm.samples["imports_peak_bytes"]
+    ),
 }
 
 # Metrics that are a score of the answers on the test split.
@@ -79,29 +88,21 @@ EXPORT = ("export_agreement_pct", "export_error_pct", "int8_share_pct")
 
 def estimate(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
     """A metric of one arm, in the metric's own dimension. Raises NotMeasured."""
-    arm = _arm(measured, arm_name)
     dimension = METRICS[metric].dimension
     if metric in BY_RESTART:
-        return _over_restarts(BY_RESTART[metric](measured, arm), dimension, confidence)
+        return _over_restarts(_by_restart(measured, arm_name, metric), dimension, confidence)
     if metric in EXACT:
-        return _exact(float(EXACT[metric](arm)), dimension, confidence)
+        return _exact(_stored(measured, arm_name, metric), dimension, confidence)
+    if metric in EXPORT:
+        return _export(measured, arm_name, metric, confidence)
+    given = answers(measured, arm_name)
     if metric in SCORES:
-        classes = arm.logits.shape[1]
-        point, lower, upper = stats.score_bounds(
-            SCORES[metric],
-            measured.labels,
-            answers(measured, arm_name),
-            classes,
-            confidence=confidence,
-            seed=SEED,
+        classes = measured.arms[arm_name].logits.shape[1]
+        bounds = stats.score_bounds(
+            SCORES[metric], measured.labels, given, classes, confidence=confidence, seed=SEED
         )
-        return Estimate(
-            100 * point, 100 * lower, 100 * upper, "percent", len(measured.labels), "examples", confidence
-        )  # fmt: skip
-    if metric == "teacher_agreement_pct":
-        same = answers(measured, arm_name) == answers(measured, TEACHER)
-        return _proportion(int(same.sum()), len(same), confidence)
-    return _export(measured, arm_name, metric, confidence)
+        return _score(bounds, 100, "percent", len(given), confidence)
+    return _proportion(int((given == answers(measured, TEACHER)).sum()), len(given), confidence)
 
 
 def against(
@@ -112,38 +113,72 @@ def against(
     kind: `multiple` or `points`. By-restart metrics are compared within a restart, answers example by example.
     Raises NotMeasured.
     """
-    ours, theirs = _arm(measured, arm_name), _arm(measured, reference)
     if metric in BY_RESTART:
-        value = BY_RESTART[metric]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = value(measured, ours) / value(measured, theirs)
-        return _over_restarts(ratios, "multiple", confidence)
+        ours, theirs = (_by_restart(measured, name, metric) for name in (arm_name, reference))
+        if len(ours) != len(theirs):
+            raise NotMeasured(
+                f"{arm_name} has {len(ours)} restarts, {reference} {len(theirs)}: they are not paired"
+            )
+        if theirs.min() <= 0:
+            raise Impossible(f"{reference}: {metric} is 0 in a restart, and nothing is a multiple of that")
+        return _over_restarts(ours / theirs, "multiple", confidence)
     if metric in EXACT:
-        return _exact(EXACT[metric](ours) / EXACT[metric](theirs), "multiple", confidence)
+        ratio = _stored(measured, arm_name, metric) / _stored(measured, reference, metric)
+        return _exact(ratio, "multiple", confidence)
     if metric in SCORES:
-        point, lower, upper = stats.paired_bounds(
+        given, wanted = answers(measured, arm_name), answers(measured, reference)
+        bounds = stats.paired_bounds(
             SCORES[metric],
-            (lambda a, b: 100 * (a - b)) if kind == "points" else (lambda a, b: a / b),
+            np.subtract if kind == "points" else np.divide,
             measured.labels,
-            answers(measured, arm_name),
-            answers(measured, reference),
-            ours.logits.shape[1],
+            given,
+            wanted,
+            measured.arms[arm_name].logits.shape[1],
             confidence=confidence,
             seed=SEED,
         )
-        return Estimate(point, lower, upper, kind, len(measured.labels), "examples", confidence)
+        return _score(bounds, 100 if kind == "points" else 1, kind, len(given), confidence)
     raise NotMeasured(f"{metric} is not compared with a reference")
 
 
 def answers(measured: Measurements, arm_name: str) -> stats.Labels:
-    logits = _arm(measured, arm_name).logits
-    if len(measured.labels) == 0:
+    """The class each example was given, int64 [examples]. Raises NotMeasured, Impossible, NotFinite."""
+    logits, labels = _arm(measured, arm_name).logits, measured.labels
+    if len(labels) == 0:
         raise NotMeasured("the evaluation set is empty")
-    if logits.shape[0] != len(measured.labels):
-        raise NotMeasured(f"{arm_name} answered {logits.shape[0]} of {len(measured.labels)} examples")
+    widths = {arm.logits.shape[1:] for arm in measured.arms.values()}
+    if logits.ndim != 2 or logits.shape[1] < 2 or len(widths) > 1:
+        raise Impossible(f"logits of shape {sorted(widths)} an example are no answers to one question")
+    if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise Impossible(f"the labels are not one class of {logits.shape[1]} for each example")
+    if logits.shape[0] != len(labels):
+        raise NotMeasured(f"{arm_name} answered {logits.shape[0]} of {len(labels)} examples")
     if not np.isfinite(logits).all():
         raise NotFinite(f"{arm_name} gave logits that are not finite")
     return np.asarray(logits.argmax(axis=1), np.int64)
+
+
+def _by_restart(measured: Measurements, arm_name: str, metric: str) -> stats.Values:
+    """A metric's value of each restart. Raises NotMeasured, NotFinite, Impossible."""
+    try:
+        values = BY_RESTART[metric](measured, _arm(measured, arm_name))
+    except KeyError as error:
+        raise NotMeasured(f"{arm_name} has no samples {error}") from None
+    if len(values) == 0:
+        raise NotMeasured("no restart was measured")
+    if not np.isfinite(values).all():
+        raise NotFinite(f"{arm_name}: a restart gave a value that is not finite")
+    least = 0.0 if metric == "model_memory_bytes" else np.nextafter(0.0, 1.0)
+    if values.min() < least:
+        raise Impossible(f"{arm_name}: a restart measured {values.min():g} {METRICS[metric].dimension}")
+    return values
+
+
+def _stored(measured: Measurements, arm_name: str, metric: str) -> float:
+    value = EXACT[metric](_arm(measured, arm_name))
+    if value <= 0:
+        raise Impossible(f"{arm_name}: {metric} is {value}")
+    return float(value)
 
 
 def _arm(measured: Measurements, name: str) -> Arm:
@@ -153,41 +188,53 @@ def _arm(measured: Measurements, name: str) -> Arm:
 
 
 def _over_restarts(values: stats.Values, dimension: str, confidence: float) -> Estimate:
-    if len(values) == 0:
-        raise NotMeasured("no restart was measured")
-    if not np.isfinite(values).all():
-        raise NotFinite("a restart gave a value that is not finite")
     lower, upper = stats.median_bounds(values, confidence)
-    needed = stats.restarts_needed(confidence)
-    note = (
-        ""
-        if lower is not None
-        else f"{len(values)} restarts bound nothing at {confidence:.0%}: it takes {needed}"
-    )
-    return Estimate(
-        float(np.median(values)), lower, upper, dimension, len(values), "restarts", confidence, note
-    )
+    count, needed = len(values), stats.restarts_needed(confidence)
+    note = "" if lower is not None else f"{count} restarts bound nothing at {confidence:g}: it takes {needed}"
+    return Estimate(float(np.median(values)), lower, upper, dimension, count, "restarts", confidence, note)
 
 
 def _exact(value: float, dimension: str, confidence: float) -> Estimate:
     return Estimate(value, value, value, dimension, 1, "exact", confidence)
 
 
+def _score(bounds: stats.Bounds, factor: float, dimension: str, count: int, confidence: float) -> Estimate:
+    point, lower, upper = (factor * value for value in bounds)
+    if not np.isfinite([point, lower, upper]).all():
+        raise NotFinite("the reference's score is 0, or may be: nothing is a multiple of that")
+    return Estimate(point, lower, upper, dimension, count, "examples", confidence)
+
+
 def _proportion(hits: int, count: int, confidence: float) -> Estimate:
+    if count == 0:
+        raise NotMeasured("no examples were compared")
+    if not 0 <= hits <= count:
+        raise Impossible(f"{hits} of {count} examples is no share")
     lower, upper = stats.proportion_bounds(hits, count, confidence)
     return Estimate(100 * hits / count, 100 * lower, 100 * upper, "percent", count, "examples", confidence)
 
 
 def _export(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
-    if arm_name != STUDENT or not measured.parity:
-        raise NotMeasured(f"{metric} is known of an exported int8 student only")
+    _arm(measured, arm_name)
     parity = measured.parity
-    if metric == "export_agreement_pct":
-        return _proportion(parity["agreeing"], parity["examples"], confidence)
-    if metric == "export_error_pct":
-        if not parity["logit_deviation"] > 0:
-            raise NotFinite("the student's logits are constant: their deviation is 0")
-        return _exact(100 * parity["mean_absolute_error"] / parity["logit_deviation"], "percent", confidence)
-    if parity.get("int8_share_pct") is None:
+    if arm_name != STUDENT or not parity:
+        raise NotMeasured(f"{metric} is known of an exported int8 student only")
+    try:
+        if metric == "export_agreement_pct":
+            return _proportion(parity["agreeing"], parity["examples"], confidence)
+        if metric == "export_error_pct":
+            error, deviation = parity["mean_absolute_error"], parity["logit_deviation"]
+            if not (np.isfinite(error) and np.isfinite(deviation) and deviation > 0):
+                raise NotFinite(f"the logits differ by {error} on average and deviate by {deviation}")
+            value, most = 100 * error / deviation, np.inf
+        else:
+            value, most = parity["int8_share_pct"], 100.0
+    except KeyError as missing:
+        raise NotMeasured(f"the comparison of the export has no {missing}") from None
+    if value is None:
         raise NotMeasured("the runtime does not tell what it executes")
-    return _exact(parity["int8_share_pct"], "percent", confidence)
+    if not np.isfinite(value):
+        raise NotFinite(f"{metric} is {value}")
+    if not 0 <= value <= most:
+        raise Impossible(f"{metric} is {value:g} %")
+    return _exact(value, "percent", confidence)

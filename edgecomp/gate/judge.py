@@ -1,10 +1,19 @@
 """One row of a policy and the measurements of one target → a verdict with its reason."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgecomp.gate.estimates import STUDENT, NotFinite, NotMeasured, TooFewSamples, against, estimate
+from edgecomp.gate.estimates import (
+    STUDENT,
+    Impossible,
+    NotFinite,
+    NotMeasured,
+    TooFewSamples,
+    against,
+    estimate,
+)
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
@@ -45,6 +54,8 @@ def judge_row(target: str, name: str, threshold: Threshold, measured: Measuremen
             reason, why = Reason.TOO_FEW_SAMPLES, str(missing)
         except NotFinite as broken:
             verdict, reason, why = Verdict.INVALID, Reason.NOT_FINITE, str(broken)
+        except Impossible as broken:
+            verdict, reason, why = Verdict.INVALID, Reason.IMPOSSIBLE, str(broken)
         except NotMeasured as missing:
             why = str(missing)
     return Row(
@@ -68,6 +79,9 @@ def decide(found: Estimate, limit: float, passes: str) -> tuple[Verdict, Reason,
     def shown(value: float | None) -> str:
         return format_value(value, found.dimension)
 
+    figures = [value for value in (found.value, found.lower, found.upper, limit) if value is not None]
+    if not all(map(math.isfinite, figures)):
+        return Verdict.INVALID, Reason.NOT_FINITE, f"a figure is not finite: {figures}"
     if found.lower is None or found.upper is None:
         return Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES, f"{shown(found.value)}, but {found.note}"
     inside, outside = (

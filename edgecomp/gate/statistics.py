@@ -9,7 +9,11 @@ from scipy.stats import beta, binom
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-BOOTSTRAP_DRAWS = 4000
+BOOTSTRAP_DRAWS = 4000  # at least; a confidence over 99 % takes more
+
+Cells = npt.NDArray[np.int64]
+Bounds = tuple[float, float, float]
+"""Estimate, lower bound, upper bound."""
 
 
 def median_bounds(values: Values, confidence: float) -> tuple[float | None, float | None]:
@@ -78,18 +82,18 @@ Score = Callable[[Labels, Labels, Values, int], Values]
 
 def score_bounds(
     score: Score, labels: Labels, predicted: Labels, classes: int, *, confidence: float, seed: int
-) -> tuple[float, float, float]:
+) -> Bounds:
     """Estimate and one-sided bootstrap bounds of a score of one model's answers.
 
     Two pseudo-examples of the rarest class, one right and one wrong, keep a perfect model's interval from
     having no width (Agresti & Coull 1998).
     """
     point = float(score(labels, predicted, np.ones((1, len(labels))), classes)[0])
-    rare, wrong = _rarest(labels, classes)
-    more_labels, more_predicted = np.append(labels, [rare, rare]), np.append(predicted, [rare, wrong])
-    draws = score(more_labels, more_predicted, _draws(len(more_labels), seed), classes)
+    rare, wrong = _rarest(labels)
+    cells, counts = _cells(np.append(labels, [rare, rare]), np.append(predicted, [rare, wrong]))
+    draws = score(cells[:, 0], cells[:, 1], _draws(counts, confidence, seed), classes)
     lower, upper = np.quantile(draws, [1 - confidence, confidence])
-    return point, min(point, float(lower)), max(point, float(upper))
+    return point, float(np.minimum(point, lower)), float(np.maximum(point, upper))
 
 
 def paired_bounds(
@@ -102,38 +106,52 @@ def paired_bounds(
     *,
     confidence: float,
     seed: int,
-) -> tuple[float, float, float]:
+) -> Bounds:
     """Estimate and one-sided bounds of `compare(score of candidate, score of reference)`, on the same examples.
 
-    A paired bootstrap over examples. Two pseudo-pairs of the rarest class are added, in one of which only the
-    candidate is right and in the other only the reference: two models that agree everywhere are not known
-    to be equal (after Bonett & Price 2012, Statistics in Medicine 31:2099).
+    A paired bootstrap over examples. Two models that agree everywhere are not known to be equal, so each
+    bound has one pseudo-pair of the rarest class against it: for the lower only the reference is right in it,
+    for the upper only the candidate (in the spirit of Bonett & Price 2012, Statistics in Medicine 31:2099).
+    A pair on each side, as there, moved a bound towards the middle, and covered 89 % where it said 95 %.
     """
-    ones = np.ones((1, len(labels)))
-    point = float(
-        compare(score(labels, candidate, ones, classes), score(labels, reference, ones, classes))[0]
-    )
-    rare, wrong = _rarest(labels, classes)
-    more_labels = np.append(labels, [rare, rare])
-    more_candidate, more_reference = np.append(candidate, [rare, wrong]), np.append(reference, [wrong, rare])
-    weights = _draws(len(more_labels), seed)
-    draws = compare(
-        score(more_labels, more_candidate, weights, classes),
-        score(more_labels, more_reference, weights, classes),
-    )
-    lower, upper = np.quantile(draws, [1 - confidence, confidence])
-    return point, min(point, float(lower)), max(point, float(upper))
+
+    def compared(weights: Values, of: Cells) -> Values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return compare(
+                score(of[:, 0], of[:, 1], weights, classes), score(of[:, 0], of[:, 2], weights, classes)
+            )
+
+    def bound(for_candidate: int, for_reference: int, quantile: float) -> float:
+        cells, counts = _cells(
+            np.append(labels, rare), np.append(candidate, for_candidate), np.append(reference, for_reference)
+        )
+        draws = compared(_draws(counts, confidence, seed), cells)
+        return float(np.quantile(draws, quantile)) if np.isfinite(draws).all() else np.nan
+
+    cells, counts = _cells(labels, candidate, reference)
+    point = float(compared(counts[None].astype(np.float64), cells)[0])
+    rare, wrong = _rarest(labels)
+    lower, upper = bound(wrong, rare, 1 - confidence), bound(rare, wrong, confidence)
+    return point, float(np.minimum(point, lower)), float(np.maximum(point, upper))
 
 
-def _rarest(labels: Labels, classes: int) -> tuple[int, int]:
-    """The class with the fewest examples, but some, and another one."""
-    counts = np.bincount(labels, minlength=classes).astype(np.float64)
-    counts[counts == 0] = np.inf
-    rare = int(counts.argmin())
-    return rare, (rare + 1) % classes
+def _rarest(labels: Labels) -> tuple[int, int]:
+    """The class with the fewest examples, and the next that has some (or any other, where there is one class)."""
+    present, counts = np.unique(labels, return_counts=True)
+    order = present[np.argsort(counts, kind="stable")]
+    rare = int(order[0])
+    return rare, int(order[1]) if len(order) > 1 else int(rare == 0)
 
 
-def _draws(count: int, seed: int) -> Values:
-    """How often each of `count` examples is in each bootstrap sample: [BOOTSTRAP_DRAWS, count]."""
+def _cells(*columns: Labels) -> tuple[Cells, Labels]:
+    """The distinct rows (label, answer, …) and how many examples each stands for: all that a score depends on."""
+    cells, counts = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)
+    return cells, counts
+
+
+def _draws(counts: Labels, confidence: float, seed: int) -> Values:
+    """How often each cell is in each bootstrap sample, [draws, cells]; forty draws lie beyond each bound."""
+    total = int(counts.sum())
+    draws = max(BOOTSTRAP_DRAWS, round(40 / (1 - confidence)))
     random = np.random.default_rng(seed)
-    return random.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_DRAWS).astype(np.float64)
+    return random.multinomial(total, counts / total, size=draws).astype(np.float64)

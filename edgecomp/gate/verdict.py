@@ -21,6 +21,7 @@ class Reason(StrEnum):
     TOO_FEW_SAMPLES = "too_few_samples"  # INCONCLUSIVE: no interval at this confidence from so few
     NOT_RUN = "not_run"  # INCONCLUSIVE: nothing was measured
     NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
+    IMPOSSIBLE = "impossible"  # INVALID: no measurement can be that, such as a latency of 0
 
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.INVALID: 4}

@@ -99,12 +99,13 @@ def test_a_wrong_unit_and_an_unknown_metric_say_what_to_write() -> None:
     [
         ("thresholds.latency_p50_ms.min=20 ms", "is better when lower: limit it with max, not min"),
         ("thresholds.macro_f1_pct.margin=3 ms", "write points ('3 pt') or a relative '5 %'"),
+        ("thresholds.macro_f1_pct.margin=100 pt", "allows anything"),
         ("thresholds.latency_p50_ms.margin=5 %", "a margin is against something"),
         (
             "thresholds.parameter_bytes.max=20 MiB",
             "wrong unit: parameter_bytes against a reference is a multiple",
         ),
-        ("thresholds.latency_p50_ms.confidence=1.5", "less than 1"),
+        ("thresholds.latency_p50_ms.confidence=1.5", "less than or equal to 0.999"),
         ("thresholds.macro_f1_pct.against=student", "'teacher' or 'student_fp32'"),
         ("distill.temperature=hot", "valid number"),
         ("distill.temperature=1,2", "cannot be composed"),
