@@ -99,21 +99,20 @@ def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
 def targets(as_json: Json = False, debug: Debug = False) -> None:
     """List the device profiles and their budgets."""
     from rich.console import Console
-    from rich.table import Table
 
-    from edgecomp.targets import load_target, target_names
+    from edgecomp.policies import Threshold
+    from edgecomp.targets import budget_rows, load_target, target_names
 
     profiles = [load_target(name) for name in target_names()]
     if as_json:
         typer.echo(json.dumps([profile.model_dump(mode="json") for profile in profiles]))
         return
-    table = Table(
-        "target", "runtime", "threads", "budget", "", box=None, pad_edge=False, header_style="bold dim"
-    )
+    console = Console(highlight=False)
     for profile in profiles:
-        budget = "\n".join(f"{metric} {limit}" for metric, limit in profile.budget.items()) or "–"
-        table.add_row(profile.name, profile.runtime, str(profile.threads), budget, profile.description)
-    Console(highlight=False).print(table)
+        console.print(f"[bold]{profile.name}[/]  [dim]{profile.description}[/]")
+        console.print(f"  runtime {profile.runtime}, {profile.threads} thread(s), scheme {profile.scheme}")
+        for row in budget_rows(profile.budget).values():
+            console.print(f"  {row['metric']:<20} {Threshold.model_validate(row).text}")
 
 
 @app.command()

@@ -125,7 +125,7 @@ def format_value(value: float | None, dimension: str) -> str:
             return f"{value:.0f} B"
         if value < 2**20:
             return f"{value / 2**10:.1f} KiB"
-        return f"{value / 2**20:.1f} MiB"
+        return f"{value / 2**20:.1f} MiB" if value < 2**30 else f"{value / 2**30:.1f} GiB"
     if dimension == "time":
         return (
             f"{value / 1e3:.2f} s"

@@ -124,6 +124,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if policies:
         changes = content.get("thresholds") or {}
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
+    problems += _misplaced(targets, beside)
     for part in ("teacher", "student"):
         network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
         if isinstance(network, str):
@@ -182,6 +183,24 @@ def _named(names: Any, load: Any, key: str, problems: list[str]) -> list[Any]:
         except UsageError as error:
             problems.append(f"{key}: {error}")
     return found
+
+
+def _misplaced(targets: list[Target], beside: list[Target]) -> list[str]:
+    """Targets that cannot be gated as they are named."""
+    names = [target.name for target in (*targets, *beside)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems = [f"targets: {name!r} is named twice" for name in twice]
+    for target in targets:
+        if target.scheme == "none":
+            problems.append(
+                f"targets: {target.name!r} has no quantisation scheme: name it under `beside`, to be shown only"
+            )
+    schemes = {target.scheme for target in targets} - {"none"}
+    if len(schemes) > 1:
+        problems.append(
+            f"targets: one student is of one scheme, these are of {', '.join(sorted(schemes))}: use two recipes"
+        )
+    return problems
 
 
 def _rows(

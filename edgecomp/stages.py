@@ -156,6 +156,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
 def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Measurements of one target; the int8 student is the very file that is deployed."""
+    from edgecomp.bench.scenarios import Effort
     from edgecomp.bench.stage import bench_target
     from edgecomp.data.splits import Split
     from edgecomp.export.stage import model_file
@@ -180,12 +181,14 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         preprocessing=_preprocessing(run),
         folder=out,
         track=run.track,
-        restarts=settings.restarts if gated else settings.beside_restarts,
-        warmup=settings.warmup,
-        iterations=settings.iterations if gated else BESIDE_ITERATIONS,
-        offline_batch=settings.offline_batch,
-        offline_batches=settings.offline_batches if gated else BESIDE_BATCHES,
-        timeout_s=settings.timeout_s,
+        effort=Effort(
+            restarts=settings.restarts if gated else settings.beside_restarts,
+            warmup=settings.warmup,
+            iterations=settings.iterations if gated else BESIDE_ITERATIONS,
+            offline_batch=settings.offline_batch,
+            offline_batches=settings.offline_batches if gated else BESIDE_BATCHES,
+            timeout_s=settings.timeout_s,
+        ),
     )
 
 

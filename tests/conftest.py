@@ -1,55 +1,10 @@
-"""Shared by all tests: the CLI as a user runs it, and one small finished run."""
+"""Shared by all tests: the command line, and one small finished run."""
 
-import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-# The whole pipeline on the real digits, small enough for a few seconds. Its thresholds are not the point.
-TINY = [
-    "data.image_size=16",
-    "data.views=2",
-    "teacher.arguments.blocks=1",
-    "teacher.arguments.width=8",
-    "teacher.epochs=2",
-    "student.arguments.width=4",
-    "distill.epochs=2",
-    "quantize.epochs=2",
-    "bench.restarts=1",
-    "bench.warmup=2",
-    "bench.iterations=16",
-    "bench.offline_batches=2",
-    "beside=[]",
-]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return content
-
-
-Cli = Callable[..., Outcome]
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "edgecomp", *arguments]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+from running import TINY, Cli, Outcome, command, environment
 
 
 @pytest.fixture(scope="session")

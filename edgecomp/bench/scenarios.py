@@ -23,6 +23,18 @@ BLOCKS = 8
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How much is measured: counts a restart, and how long a worker may take to answer."""
+
+    restarts: int
+    warmup: int
+    iterations: int
+    offline_batch: int
+    offline_batches: int
+    timeout_s: float
+
+
+@dataclass(frozen=True)
 class Model:
     """A model file (its weights beside it, where the format keeps them apart) and what is known of it."""
 
@@ -38,12 +50,7 @@ def measure(
     options: dict[str, Any],
     threads: int,
     inputs: Path,
-    restarts: int,
-    warmup: int,
-    iterations: int,
-    offline_batch: int,
-    offline_batches: int,
-    timeout_s: float,
+    effort: Effort,
     scratch: Path,
     track: Track,
 ) -> tuple[dict[str, Arm], dict[str, Any]]:
@@ -54,8 +61,8 @@ def measure(
     samples: dict[str, dict[str, list[Any]]] = {name: defaultdict(list) for name in models}
     memory: dict[str, list[dict[str, dict[str, int]]]] = {name: [] for name in models}
     logits: dict[str, npt.NDArray[np.float32]] = {}
-    facts: dict[str, Any] = {"threads": threads, "options": options, "restarts": restarts}
-    for restart in track(range(restarts), f"measure under {runtime}", restarts):
+    facts: dict[str, Any] = {"threads": threads, "options": options, "restarts": effort.restarts}
+    for restart in track(range(effort.restarts), f"measure under {runtime}", effort.restarts):
         order = list(models)[restart % len(models) :] + list(models)[: restart % len(models)]
         with ExitStack() as stack:
             workers = {}
@@ -66,24 +73,29 @@ def measure(
                     inputs=inputs,
                     threads=threads,
                     options=options,
-                    timeout_s=timeout_s,
+                    timeout_s=effort.timeout_s,
                 )
                 workers[name] = stack.enter_context(worker)
                 samples[name]["cold_start_ns"].append(worker.cold_start_ns)
                 samples[name]["load_ns"].append(worker.ready["load_ns"])
-                samples[name]["warmup_wall_ns"].append(worker.ask("single_stream", count=warmup)["wall_ns"])
+                samples[name]["warmup_wall_ns"].append(
+                    worker.ask("single_stream", count=effort.warmup)["wall_ns"]
+                )
             facts |= {"versions": worker.ready["versions"], "signature": worker.ready["signature"]}
-            _take_turns(workers, samples, "single_stream", iterations)
+            _take_turns(workers, samples, "single_stream", effort.iterations)
             for name, worker in workers.items():
                 _held(worker, name, memory)
-            _take_turns(workers, samples, "offline", offline_batches, batch=offline_batch)
+            _take_turns(workers, samples, "offline", effort.offline_batches, batch=effort.offline_batch)
             for name, worker in workers.items():
                 samples[name]["imports_peak_bytes"].append(worker.ready["memory"]["imports"]["peak_bytes"])
                 samples[name]["peak_memory_bytes"].append(memory[name][-1]["steady"]["peak_bytes"])
-                if restart == restarts - 1:
+                if restart == effort.restarts - 1:
                     target = scratch / f"{name}.npy"
                     worker.ask(
-                        "outputs", inputs=str(inputs.resolve()), to=str(target.resolve()), batch=offline_batch
+                        "outputs",
+                        inputs=str(inputs.resolve()),
+                        to=str(target.resolve()),
+                        batch=effort.offline_batch,
                     )
                     logits[name] = np.load(target, allow_pickle=False)
                     target.unlink()

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgecomp import machine
 from edgecomp.artifacts import sha256
-from edgecomp.bench.scenarios import Model, measure
+from edgecomp.bench.scenarios import Effort, Model, measure
 from edgecomp.data.splits import Preprocessing, Split
 from edgecomp.measurements import Measurements
 from edgecomp.progress import Track
@@ -25,12 +25,7 @@ def bench_target(
     parity_file: Path,
     test: Split,
     preprocessing: Preprocessing,
-    restarts: int,
-    warmup: int,
-    iterations: int,
-    offline_batch: int,
-    offline_batches: int,
-    timeout_s: float,
+    effort: Effort,
     folder: Path,
     track: Track,
 ) -> None:
@@ -45,12 +40,7 @@ def bench_target(
         options=options,
         threads=threads,
         inputs=inputs,
-        restarts=restarts,
-        warmup=warmup,
-        iterations=iterations,
-        offline_batch=offline_batch,
-        offline_batches=offline_batches,
-        timeout_s=timeout_s,
+        effort=effort,
         scratch=folder,
         track=track,
     )
@@ -60,7 +50,7 @@ def bench_target(
         runtime=runtime,
         arms=arms,
         labels=test.labels,
-        offline_batch=offline_batch,
+        offline_batch=effort.offline_batch,
         parity=parity,
         facts=facts | {"machine": machine.facts()},
     ).save(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import Cli
+from running import Cli
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Cli, command, environment
+from running import TINY, Cli, command, environment
 
 pytestmark = pytest.mark.slow
 

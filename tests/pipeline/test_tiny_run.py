@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Cli
+from running import TINY, Cli
 
 pytestmark = pytest.mark.slow
 

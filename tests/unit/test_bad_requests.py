@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from running import Cli
 
 from edgecomp.errors import EdgecompError, RecipeError, UsageError
 from edgecomp.recipe import load_job
@@ -110,6 +110,8 @@ def test_a_wrong_unit_and_an_unknown_metric_say_what_to_write() -> None:
         ("distill.temperature=hot", "valid number"),
         ("distill.temperature=1,2", "cannot be composed"),
         ("nonsense", "is not KEY=VALUE"),
+        ("targets=[openvino-cpu,openvino-cpu]", "'openvino-cpu' is named twice"),
+        ("targets=[pytorch-cpu]", "has no quantisation scheme: name it under `beside`"),
         ("name=../escape", "should match pattern"),
         ("data.test_fraction=0.9", "leave less than a tenth"),
     ],
