@@ -1,6 +1,6 @@
 """The main job, stage by stage. Read this first.
 
-    recipe → data → teacher → soft labels → distill (+ quantise) → export → deploy → bench → gate → report
+    recipe → data → teacher → soft labels → distill (+ quantise) → export → parity, deploy → bench → gate → report
 
 Each step reads artifacts and writes new ones; only this file knows their order, what each reads, and which
 settings and libraries change what it makes.
@@ -18,7 +18,7 @@ from edgecomp.runtimes import DISTRIBUTION
 STAGES = ("data", "teacher", "distill", "export", "bench", "gate", "report")
 
 TRAINING = ("torch", "numpy")
-EXPORTING = (*TRAINING, "onnx", "onnxscript", "onnxruntime", "openvino")
+EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino")
 
 Started = Callable[[Step, str], None]
 
@@ -32,7 +32,6 @@ def steps(run: stages.Run) -> list[Step]:
     training = {"distill": recipe.distill.model_dump(), "quantize": recipe.quantize.model_dump()}
     words = {"description", "budget"}  # what a target may cost is the gate's business
     profiles = {target.name: target.model_dump(exclude=words) for target in (*job.targets, *job.beside)}
-    gated = {target.name: profiles[target.name] for target in job.targets}
     rows = {
         target: {name: row.model_dump() for name, row in named.items()} for target, named in job.rows.items()
     }
@@ -51,14 +50,17 @@ def steps(run: stages.Run) -> list[Step]:
              libraries=(*TRAINING, "h5py"), executes=True),
         step("distill", "distill", stages.distill, [seeded, student, training], "data", "soft_labels",
              libraries=TRAINING, executes=True),
-        step("export", "export", stages.export, [seeded, teacher, student, gated], "data", "teacher", "distill",
+        step("export", "export", stages.export, [seeded, teacher, student], "data", "teacher", "distill",
              libraries=EXPORTING, executes=True),
-        *(step(f"deploy/{target.name}", "export", partial(stages.deploy, target=target), gated[target.name],
+        *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target), profiles[target.name],
+               "data", "export", libraries=(DISTRIBUTION[target.runtime],), executes=True)
+          for target in job.targets),
+        *(step(f"deploy/{target.name}", "export", partial(stages.deploy, target=target), profiles[target.name],
                "data", "export", libraries=(DISTRIBUTION[target.runtime],))
           for target in job.targets),
         *(step(f"bench/{target.name}", "bench", partial(stages.bench, target=target),
                [recipe.bench.model_dump(), profiles[target.name]],
-               "data", "export", *(name for name in deploys if name == f"deploy/{target.name}"),
+               "data", "export", *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
                libraries=("numpy", DISTRIBUTION[target.runtime]), executes=True)
           for target in (*job.targets, *job.beside)),
         step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, libraries=("numpy", "scipy")),

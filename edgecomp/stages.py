@@ -122,7 +122,7 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
-    """Every model in every format, and the comparison with the fake-quant student."""
+    """Every model in every format, and the fake-quant student's own answers."""
     from edgecomp.data.splits import Split
     from edgecomp.export.stage import export_all
 
@@ -132,10 +132,28 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         student_fp32=fp32,
         student_int8=int8,
         probes=_preprocessing(run).apply(Split.load(run.folder / "data", "train").images),
-        targets={target.name: (target.runtime, target.options) for target in run.job.targets},
         folder=out,
         track=run.track,
     )
+
+
+def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+    """The int8 file, as its runtime executes it, held against the fake-quant student."""
+    import numpy as np
+
+    from edgecomp.artifacts import write_json
+    from edgecomp.data.splits import Split
+    from edgecomp.export.parity import compare
+    from edgecomp.export.stage import model_file
+
+    found = compare(
+        run.folder / "export" / model_file("student_int8", target.runtime),
+        target.runtime,
+        options=target.options,
+        inputs=_preprocessing(run).apply(Split.load(run.folder / "data", "train").images),
+        reference=np.load(run.folder / "export" / "reference.npy", allow_pickle=False),
+    )
+    write_json(out / "parity.json", found)
 
 
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -176,7 +194,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         threads=target.threads,
         models=models,
         parameters_file=run.folder / "export" / "parameters.json",
-        parity_file=run.folder / "export" / "parity.json",
+        parity_file=run.folder / "parity" / target.name / "parity.json" if gated else None,
         test=Split.load(run.folder / "data", "test"),
         preprocessing=_preprocessing(run),
         folder=out,

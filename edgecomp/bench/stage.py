@@ -22,7 +22,7 @@ def bench_target(
     threads: int,
     models: dict[str, Path],
     parameters_file: Path,
-    parity_file: Path,
+    parity_file: Path | None,
     test: Split,
     preprocessing: Preprocessing,
     effort: Effort,
@@ -31,7 +31,7 @@ def bench_target(
 ) -> None:
     """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file."""
     parameters = json.loads(parameters_file.read_text(encoding="utf-8"))
-    parity = json.loads(parity_file.read_text(encoding="utf-8")).get(target)
+    parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else None
     inputs = folder / "inputs.npy"
     np.save(inputs, preprocessing.apply(test.images))
     arms, facts = measure(

@@ -37,7 +37,10 @@ def test_the_int8_students_are_within_a_point_of_the_fp32_student(run: tuple[Pat
 
 
 def test_every_convolution_runs_in_integers_in_both_runtimes(run: tuple[Path, dict, float]) -> None:
-    parity = json.loads((run[0] / "export" / "parity.json").read_text(encoding="utf-8"))
+    parity = {
+        target: json.loads((run[0] / "parity" / target / "parity.json").read_text(encoding="utf-8"))
+        for target in ("onnxruntime-cpu", "openvino-cpu")
+    }
     layers = {
         target: [layer for layer in content["layers"] if layer["macs"]] for target, content in parity.items()
     }

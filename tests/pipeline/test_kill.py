@@ -25,6 +25,7 @@ STEPS = (
     "soft_labels",
     "distill",
     "export",
+    "parity/openvino-cpu",
     "deploy/openvino-cpu",
     "bench/onnxruntime-cpu",
     "bench/openvino-cpu",
@@ -37,7 +38,7 @@ def made(folder: Path) -> dict[str, str]:
     """Every file that the same seed must make again, byte for byte; measurements are not among them."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for room in ("data", "teacher", "soft_labels", "distill", "export", "deploy")
+        for room in ("data", "teacher", "soft_labels", "distill", "export", "parity", "deploy")
         for path in sorted((folder / room).rglob("*"))
         if path.suffix in REPRODUCED
     }

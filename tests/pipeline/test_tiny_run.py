@@ -73,11 +73,14 @@ def test_a_failing_threshold_is_exit_code_1_and_says_what_to_try(cli: Cli, folde
     assert "try a smaller student" in " ".join(done.out.split())
 
 
-def test_a_target_taken_out_leaves_no_trace_and_measures_nothing_again(cli: Cli, folder: Path) -> None:
+def test_a_target_taken_out_or_put_back_touches_no_other(cli: Cli, folder: Path) -> None:
     done = cli("run", "digits", *TINY, "targets=[openvino-cpu]", "--out", str(folder), "--json")
     assert {row["target"] for row in done.json["gates"]} == {"openvino-cpu"}
     assert not (folder / "bench" / "onnxruntime-cpu").exists()
-    assert "teacher" not in steps_run(done.err)
+    assert steps_run(done.err) == ["gate", "report"]
+    again = cli("run", "digits", *TINY, "--out", str(folder))
+    own = [f"{room}/onnxruntime-cpu" for room in ("parity", "deploy", "bench")]
+    assert steps_run(again.err) == [*own, "gate", "report"]
 
 
 @pytest.mark.parametrize(
