@@ -258,12 +258,17 @@ def _trained_teacher(run: Run) -> "nn.Module":
 
 
 def _trained_students(run: Run) -> "tuple[nn.Module, fx.GraphModule]":
+    import torch
     from safetensors.torch import load_file
 
-    from edgecomp.quantize.placement import with_fake_quant
+    from edgecomp.quantize.capture import capture
+    from edgecomp.quantize.placement import place
 
     fp32 = _network(run, run.job.recipe.student)
-    int8 = with_fake_quant(_network(run, run.job.recipe.student), scheme_of(run.job))
+    shapes = _preprocessing(run)
+    example = torch.zeros(2, shapes.channels, shapes.height, shapes.width)
+    graph = capture(_network(run, run.job.recipe.student), [example], [{0: "batch"}])
+    int8 = place(graph, scheme_of(run.job))
     fp32.load_state_dict(load_file(run.folder / "distill" / "student_fp32.safetensors"))
     int8.load_state_dict(load_file(run.folder / "distill" / "student_int8.safetensors"))
     return fp32.eval(), int8.eval()

@@ -14,7 +14,8 @@ from edgecomp.data.splits import Preprocessing, Split
 from edgecomp.distill.losses import distillation_loss
 from edgecomp.progress import Track
 from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
-from edgecomp.quantize.placement import fake_quants, left_in_float, with_fake_quant
+from edgecomp.quantize.capture import capture
+from edgecomp.quantize.placement import fake_quants, left_in_float, place
 from edgecomp.training import (
     Batch,
     History,
@@ -95,7 +96,8 @@ def distill_student(
         reestimate_batchnorm(network, calibration)
         save_weights(network, folder / "student_fp32.safetensors")
 
-        student = with_fake_quant(network, scheme)
+        example = torch.from_numpy(calibration[0][:2].copy())
+        student = place(capture(network, [example], [{0: "batch"}]), scheme)
         calibrate(student, calibration)
 
         def freeze(epoch: int) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,13 +12,21 @@ from torch import nn
 
 from edgecomp.errors import CaptureError
 from edgecomp.export.passes import PASSES
+from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
 from edgecomp.quantize.placement import fake_quants
 
 OPSET = 18
 
 
-def export_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
-    """Writes `network` with input `input` and output `logits`, both with a dynamic batch.
+def export_onnx(
+    network: nn.Module,
+    example: Sequence[torch.Tensor],
+    path: Path,
+    *,
+    input_names: Sequence[str] = ("input",),
+    dynamic_axes: DynamicAxes = ({0: "batch"},),
+) -> None:
+    """Writes `network` with those inputs and the output `logits`, with those axes dynamic.
 
     Fake-quant becomes QuantizeLinear and DequantizeLinear, constant weights int8 initialisers. What the
     exporter notes of this machine (stack traces, paths) is dropped, so that the same network gives the same bytes.
@@ -32,10 +40,10 @@ def export_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
         with _quiet_exporter():
             program = torch.onnx.export(
                 network,
-                (example,),
-                input_names=["input"],
+                tuple(example),
+                input_names=list(input_names),
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=dynamic_shapes(dynamic_axes),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -49,8 +57,17 @@ def export_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
     model = program.model_proto
     for change in PASSES:
         change(model)
+    _name_axes(model, dynamic_axes)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _name_axes(model: onnx.ModelProto, dynamic_axes: DynamicAxes) -> None:
+    for value, axes in zip(model.graph.input, dynamic_axes, strict=True):
+        for axis, name in axes.items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    for value in model.graph.output:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
 @contextmanager

@@ -56,13 +56,99 @@ def quantise_biases(model: onnx.ModelProto) -> None:
                 numpy_helper.from_array(
                     np.broadcast_to(scale, bias.shape).astype(np.float32), f"{name}_scale"
                 ),
-                numpy_helper.from_array(np.zeros(bias.shape, np.int32), f"{name}_zero_point"),
+                numpy_helper.from_array(np.zeros(bias.shape, np.int32), f"{name}_zeros"),
             ]
         )
-        inputs = [f"{name}_int32", f"{name}_scale", f"{name}_zero_point"]
+        inputs = [f"{name}_int32", f"{name}_scale", f"{name}_zeros"]
         dequantise = helper.make_node("DequantizeLinear", inputs, [name], name=f"{node.name}_bias", axis=0)
         graph.node.insert(list(graph.node).index(node), dequantise)
         node.input[2] = name
+
+
+def quantise_tables(model: onnx.ModelProto) -> None:
+    """Gather of a float table, then Q/DQ → Gather of the int8 table, then DQ: the same values, a quarter of the bytes."""
+    graph = model.graph
+    constants = _constants(graph)
+    readers = _readers(graph)
+    for node in [node for node in graph.node if node.op_type == "Gather" and node.input[0] in constants]:
+        following = readers.get(node.output[0], [])
+        if (
+            len(following) != 1
+            or following[0].op_type != "QuantizeLinear"
+            or constants[node.input[0]].ndim != 2
+        ):
+            continue
+        (quantise,) = following
+        scale, zero_point = constants[quantise.input[1]], constants[quantise.input[2]]
+        limits = np.iinfo(zero_point.dtype)
+        levels = np.clip(np.rint(constants[node.input[0]] / scale) + zero_point, limits.min, limits.max)
+        name = f"{node.input[0]}_int8"
+        if name not in constants:
+            graph.initializer.append(numpy_helper.from_array(levels.astype(zero_point.dtype), name))
+        node.input[0] = name
+        node.output[0] = quantise.output[0]
+        graph.node.remove(quantise)
+
+
+def transpose_weights(model: onnx.ModelProto) -> None:
+    """A transposed constant weight is stored transposed: between DQ and MatMul nothing may stand."""
+    graph = model.graph
+    constants = _constants(graph)
+    producers = {name: node for node in graph.node for name in node.output}
+    for node in [node for node in graph.node if node.op_type == "Transpose"]:
+        source = producers.get(node.input[0])
+        if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in constants:
+            continue
+        order = next(
+            (list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"), [1, 0]
+        )
+        if order != [1, 0]:
+            continue
+        name = f"{node.output[0]}_int8"
+        turned = np.ascontiguousarray(constants[source.input[0]].T)
+        graph.initializer.append(numpy_helper.from_array(turned, name))
+        per_channel = constants[source.input[1]].ndim > 0
+        axis = {"axis": 1 - _attribute(source, "axis", 1) % 2} if per_channel else {}
+        inputs = [name, *source.input[1:]]
+        dequantise = helper.make_node(
+            "DequantizeLinear", inputs, [node.output[0]], name=f"{source.name}_turned", **axis
+        )
+        graph.node.insert(list(graph.node).index(node), dequantise)
+        graph.node.remove(node)
+
+
+def separate_zero_points(model: onnx.ModelProto) -> None:
+    """Each constant's zero point is a tensor of its own: layers that share one tensor of zeros are left in float
+    by OpenVINO, and without any a Gemm is by ONNX Runtime."""
+    graph = model.graph
+    constants = _constants(graph)
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants and len(node.input) == 3:
+            name = f"{node.output[0]}_zero_point"
+            graph.initializer.append(numpy_helper.from_array(constants[node.input[2]].copy(), name))
+            node.input[2] = name
+
+
+def drop_redundant_activations(model: onnx.ModelProto) -> None:
+    """Relu and ReLU6 whose whole effect is the clipping of the QuantizeLinear that follows."""
+    graph = model.graph
+    constants = _constants(graph)
+    readers = _readers(graph)
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in [node for node in graph.node if node.op_type in ("Relu", "Clip")]:
+        following = readers.get(node.output[0], [])
+        if not following or any(reader.op_type != "QuantizeLinear" for reader in following):
+            continue
+        scale, zero_point = (constants[name] for name in following[0].input[1:])
+        if zero_point.dtype != np.uint8 or int(zero_point) != 0 or node.input[0] not in made_by:
+            continue
+        if node.op_type == "Clip":
+            low, high = (float(constants[name]) if name in constants else None for name in node.input[1:])
+            if low != 0 or high is None or float(scale) * 255 > high * (1 + 1e-6):
+                continue
+        for reader in following:
+            reader.input[0] = node.input[0]
+        graph.node.remove(node)
 
 
 def restore_global_pooling(model: onnx.ModelProto) -> None:
@@ -104,7 +190,17 @@ def drop_notes(model: onnx.ModelProto) -> None:
         del item.metadata_props[:]
 
 
-PASSES = (pack_weights, quantise_biases, restore_global_pooling, drop_unused, drop_notes)
+PASSES = (
+    pack_weights,
+    quantise_tables,
+    transpose_weights,
+    quantise_biases,
+    separate_zero_points,
+    drop_redundant_activations,
+    restore_global_pooling,
+    drop_unused,
+    drop_notes,
+)
 
 MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "MaxPool")
 
@@ -115,6 +211,14 @@ def _dequantiser(name: str, producers: dict[str, onnx.NodeProto]) -> onnx.NodePr
     while node is not None and node.op_type in MOVES_VALUES:
         node = producers.get(node.input[0])
     return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+
+def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return readers
 
 
 def _constants(graph: onnx.GraphProto) -> Constants:

@@ -12,6 +12,7 @@ from edgecomp.export import openvino_ir
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.progress import Track
 from edgecomp.quantize.folding import fold
+from edgecomp.quantize.placement import quantised_parameters
 from edgecomp.training import logits_of
 
 ARMS = ("teacher", "student_fp32", "student_int8")
@@ -39,7 +40,7 @@ def export_all(
     }
     (folder / "onnx").mkdir()
     for arm, network in track(networks.items(), "export to ONNX", len(networks)):
-        export_onnx(network, example, folder / "onnx" / f"{arm}.onnx")
+        export_onnx(network, [example], folder / "onnx" / f"{arm}.onnx")
     for arm in track(ARMS, "convert to OpenVINO IR", len(ARMS)):
         (folder / "openvino" / arm).mkdir(parents=True)
         openvino_ir.convert(folder / "onnx" / f"{arm}.onnx", folder / "openvino" / arm)
@@ -68,8 +69,7 @@ def model_file(arm: str, runtime: str) -> Path:
 
 def parameter_bytes(network: nn.Module) -> int:
     """Bytes of weights and biases as stored: one a quantised weight, four a scale, a bias or an fp32 weight."""
-    from edgecomp.quantize.placement import QuantLayer
-
-    quantised = [part for part in network.modules() if isinstance(part, QuantLayer)]
-    one_byte = sum(part.layer.weight.numel() for part in quantised)
-    return sum(parameter.numel() for parameter in network.parameters()) * 4 - 3 * one_byte
+    one_byte = quantised_parameters(network) if isinstance(network, fx.GraphModule) else set()
+    return sum(
+        parameter.numel() * (1 if name in one_byte else 4) for name, parameter in network.named_parameters()
+    )

@@ -1,5 +1,6 @@
 """Fake quantisation with a learned step size: LSQ (Esser et al. 2020, arXiv:1902.08153), on the log of the scale."""
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -34,7 +35,7 @@ class _LearnedStep(torch.autograd.Function):
         y = levels.clamp_(low, high).sub_(zero_point).mul_(scale)
         ctx.save_for_backward(x, y, inside)
         ctx.factor = factor
-        ctx.axis_sizes = log_scale.shape
+        ctx.scale_shape = log_scale.shape
         return y
 
     @staticmethod
@@ -42,11 +43,11 @@ class _LearnedStep(torch.autograd.Function):
         x, y, inside = ctx.saved_tensors
         (gradient,) = gradients
         by_x = gradient * inside
-        if len(ctx.axis_sizes) == 0:
+        if len(ctx.scale_shape) == 0:
             by_log_scale = _dot(gradient, y) - _dot(by_x, x)
         else:
-            by_log_scale = (gradient * y - by_x * x).sum(dim=tuple(range(1, x.ndim)), keepdim=True)
-        return by_x, (by_log_scale * ctx.factor).reshape(ctx.axis_sizes), None, None, None, None
+            by_log_scale = (gradient * y - by_x * x).sum_to_size(ctx.scale_shape)
+        return by_x, by_log_scale * ctx.factor, None, None, None, None
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -59,19 +60,29 @@ def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 class FakeQuant(nn.Module):
     """Rounds a tensor to an integer grid and back.
 
-    One scale for the tensor, or, with `channels`, one for each index of axis 0 (weights). `log_scale` is
+    One scale for the tensor, or one of `shape` that broadcasts against it and varies along `axis`. `log_scale` is
     learned: the raw scale at usual learning rates lost 1.4 points. The zero point is set by calibration.
-    States: `observe` notes the range and passes on; `quantise` rounds; `export` emits ONNX Q/DQ.
+    `ceiling` is where the values end by construction (ReLU6): the grid never reaches beyond, so that the
+    activation is the rounding itself. States: `observe` notes the range and passes on; `quantise` rounds;
+    `export` emits ONNX Q/DQ.
     """
 
     log_scale: nn.Parameter
     zero_point: torch.Tensor
 
-    def __init__(self, grid: Grid, channels: int | None = None, dimensions: int = 0) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        shape: tuple[int, ...] = (),
+        *,
+        axis: int | None = None,
+        ceiling: float | None = None,
+    ) -> None:
         super().__init__()
-        shape = () if channels is None else (channels,) + (1,) * (dimensions - 1)
         self.grid = grid
+        self.axis = axis
         self.state: State = "quantise"
+        self.most = math.inf if ceiling is None else math.log(ceiling / grid.high)
         self.log_scale = nn.Parameter(torch.zeros(shape))
         self.register_buffer("zero_point", torch.zeros(shape))
         self._low = torch.full(shape, torch.inf)
@@ -83,18 +94,24 @@ class FakeQuant(nn.Module):
             return x
         if self.state == "export":
             return self._as_onnx(x)
-        elements = x.numel() // x.shape[0]  # features of one example, or weights of one output channel
-        factor = (elements * self.grid.high) ** -0.5
+        # LSQ's gradient scale: features of one example, or weights of one output channel.
+        elements = x.numel() // (x.shape[0] if self.axis in (None, 0) else self.log_scale.numel())
+        factor = (max(elements, 1) * self.grid.high) ** -0.5
         y: torch.Tensor = _LearnedStep.apply(  # type: ignore[no-untyped-call]
-            x, self.log_scale, self.zero_point, self.grid.low, self.grid.high, factor
+            x, self._bounded_log_scale(), self.zero_point, self.grid.low, self.grid.high, factor
         )
         return y
 
+    def _bounded_log_scale(self) -> torch.Tensor:
+        return self.log_scale if math.isinf(self.most) else self.log_scale.clamp(max=self.most)
+
     def _observe(self, x: torch.Tensor) -> None:
-        axes = tuple(range(1, x.ndim)) if self.log_scale.ndim else tuple(range(x.ndim))
-        keep = self.log_scale.ndim > 0
-        self._low = torch.minimum(self._low, x.amin(axes, keepdim=keep))
-        self._high = torch.maximum(self._high, x.amax(axes, keepdim=keep))
+        low, high = x, x
+        for axis in range(x.ndim):
+            if self.axis is None or axis != self.axis % x.ndim:
+                low, high = low.amin(axis, keepdim=True), high.amax(axis, keepdim=True)
+        self._low = torch.minimum(self._low, low.reshape(self.log_scale.shape))
+        self._high = torch.maximum(self._high, high.reshape(self.log_scale.shape))
 
     @torch.no_grad()
     def set_from_range(self, name: str) -> None:
@@ -103,6 +120,9 @@ class FakeQuant(nn.Module):
             raise CaptureError(
                 f"{name}: calibration saw {_kind(self._low, self._high)}; check the data and the network"
             )
+        if self.axis is None and self._low == self._high:
+            raise CaptureError(f"{name}: calibration saw nothing but {float(self._low):g}; a constant has no scale: "
+                               "check the data, or a layer that is dead")  # fmt: skip
         low, high = self._low.clamp(max=0), self._high.clamp(min=0)
         tiny = torch.finfo(torch.float32).tiny * 1e6
         if self.grid.symmetric:
@@ -115,13 +135,15 @@ class FakeQuant(nn.Module):
 
     def _as_onnx(self, x: torch.Tensor) -> torch.Tensor:
         dtype = torch.int8 if self.grid.low < 0 else torch.uint8
-        axis: dict[str, Any] = {"axis": 0} if self.log_scale.ndim else {}
-        scale = self.log_scale.detach().exp().flatten() if axis else self.log_scale.detach().exp()
-        zero_point = (self.zero_point.flatten() if axis else self.zero_point).to(dtype)
+        scale, zero_point = self._bounded_log_scale().detach().exp(), self.zero_point.to(dtype)
+        where: dict[str, Any] = {}
+        if self.axis is not None:
+            where = {"axis": self.axis % x.ndim}
+            scale, zero_point = scale.flatten(), zero_point.flatten()
         onnx = torch.onnx.ops
-        levels = onnx.symbolic("QuantizeLinear", (x, scale, zero_point), axis, dtype=dtype, shape=x.shape)
+        levels = onnx.symbolic("QuantizeLinear", (x, scale, zero_point), where, dtype=dtype, shape=x.shape)
         return onnx.symbolic(
-            "DequantizeLinear", (levels, scale, zero_point), axis, dtype=torch.float32, shape=x.shape
+            "DequantizeLinear", (levels, scale, zero_point), where, dtype=torch.float32, shape=x.shape
         )
 
 

@@ -1,126 +1,194 @@
-"""Fake-quant put where a scheme wants it: a pass over the network's torch.fx graph."""
+"""Fake-quant put where a scheme wants it: a pass over a captured graph, blind to the architecture."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
-from edgecomp.errors import CaptureError
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.schemes import FUNCTION_RULES, MODULE_RULES, SCHEMES, Grid, Rule, Scheme
+from edgecomp.quantize.schemes import RULES, SCHEMES, Rule, Scheme
 
-ACTIVATION = "activation_quant_"
+ACTIVATION, WEIGHT, TABLE = "activation_quant", "weight_quant", "table_quant"
 
-
-class QuantLayer(nn.Module):
-    """A convolution or linear layer with a fake-quantised weight, and the batch normalisation that follows it.
-
-    Batch normalisation stays a layer of its own while training; `fold` takes it into the weight's scale.
-    """
-
-    def __init__(self, layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | None, grid: Grid) -> None:
-        super().__init__()
-        self.layer = layer
-        self.norm: nn.BatchNorm2d | None = norm
-        self.weight_quant = FakeQuant(grid, channels=layer.weight.shape[0], dimensions=layer.weight.ndim)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.weight_quant(self.layer.weight)
-        if isinstance(self.layer, nn.Conv2d):
-            y = self.layer._conv_forward(x, weight, self.layer.bias)
-        else:
-            y = F.linear(x, weight, self.layer.bias)
-        normed: torch.Tensor = y if self.norm is None else self.norm(y)
-        return normed
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
-def with_fake_quant(network: nn.Module, scheme_name: str) -> fx.GraphModule:
-    """The network with fake-quant placed; shares its parameters with `network`.
-
-    Raises CaptureError where torch.fx cannot follow the network's Python.
-    """
+def place(module: fx.GraphModule, scheme_name: str) -> fx.GraphModule:
+    """Fake-quant placed in the graph of `capture`, in place; returns the module."""
     scheme = SCHEMES[scheme_name]
-    try:
-        module = fx.symbolic_trace(network)
-    except Exception as error:  # fx raises whatever the network's own code does with a proxy
-        raise CaptureError(f"{type(network).__name__} cannot be captured by torch.fx: {error}. Control flow that "
-                           "depends on a tensor's values must be rewritten") from error  # fmt: skip
-    _quantise_layers(module, scheme)
-    for count, node in enumerate(_integer_tensors(module)):
-        name = f"{ACTIVATION}{count}"
-        module.add_submodule(name, FakeQuant(scheme.activation))
-        users = list(node.users)
-        with module.graph.inserting_after(node):
-            quantised = module.graph.call_module(name, (node,))
-        for user in users:
-            user.replace_input_with(node, quantised)
+    integer = _integer_tensors(module)
+    _quantise_activations(module, scheme, integer)
+    _quantise_weights(module, scheme)
     module.graph.lint()
     module.recompile()
     return module
 
 
-def left_in_float(module: fx.GraphModule) -> list[str]:
-    """Operators without a rule in the scheme: they run in float, and are never left out silently."""
-    return [
-        str(node)
-        for node in module.graph.nodes
-        if node.op in ("call_module", "call_function", "call_method")
-        and _rule(module, node) is None
-        and not str(node.target).startswith(ACTIVATION)
-    ]
+def left_in_float(module: fx.GraphModule) -> dict[str, int]:
+    """Operators that compute in float because the scheme has no rule for them: name → how many."""
+    counts: dict[str, int] = {}
+    for node in module.graph.nodes:
+        value = node.meta.get("val")
+        computes = isinstance(value, torch.Tensor) and value.is_floating_point()
+        if node.op == "call_function" and computes and node.target not in RULES:
+            name = str(node.target).removeprefix("aten.")
+            counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items()))
 
 
 def fake_quants(module: nn.Module) -> dict[str, FakeQuant]:
     return {name: part for name, part in module.named_modules() if isinstance(part, FakeQuant)}
 
 
-def _quantise_layers(module: fx.GraphModule, scheme: Scheme) -> None:
-    """Every convolution and linear layer becomes a QuantLayer and takes its batch normalisation along."""
-    modules = dict(module.named_modules())
-    for node in list(module.graph.nodes):
-        layer = modules.get(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(layer, nn.Conv2d | nn.Linear):
-            continue
-        norm, norm_node = None, None
-        if len(node.users) == 1:
-            (user,) = node.users
-            follower = modules.get(str(user.target)) if user.op == "call_module" else None
-            if isinstance(follower, nn.BatchNorm2d):
-                norm, norm_node = follower, user
-        module.set_submodule(str(node.target), QuantLayer(layer, norm, scheme.weight))
-        if norm_node is not None:
-            norm_node.replace_all_uses_with(node)
-            module.graph.erase_node(norm_node)
-            module.delete_submodule(str(norm_node.target))
-
-
-def _integer_tensors(module: fx.GraphModule) -> list[fx.Node]:
-    """The tensors that must lie on an integer grid, in graph order, each once."""
-    wanted: dict[fx.Node, None] = {}
+def weighted(module: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node, FakeQuant]]:
+    """Every convolution and linear layer with a constant weight: its node, its weight's node, its weight's fake-quant."""
     for node in module.graph.nodes:
-        if _rule(module, node) not in ("weighted", "integer"):
-            continue
-        for source in node.all_input_nodes:
-            wanted[_origin(module, source)] = None
-        output = node
-        while len(output.users) == 1 and _rule(module, next(iter(output.users))) == "fused":
-            output = next(iter(output.users))
-        if not any(user.op == "output" for user in output.users):
-            wanted[output] = None
-    order = {node: index for index, node in enumerate(module.graph.nodes)}
-    return sorted(wanted, key=order.__getitem__)
+        if rule_of(node) in ("convolution", "linear"):
+            quant = _module_of(module, node.args[1])
+            if isinstance(quant, FakeQuant):
+                yield node, node.args[1].args[0], quant
 
 
-def _origin(module: fx.GraphModule, node: fx.Node) -> fx.Node:
-    """The tensor whose grid `node` lies on: back through operators that only move values."""
-    while _rule(module, node) == "same":
-        (node,) = node.all_input_nodes
-    return node
+def quantised_parameters(module: fx.GraphModule) -> set[str]:
+    """The names of weights and tables that are stored as integers."""
+    tables = {
+        str(node.args[0].target)
+        for node in module.graph.nodes
+        if rule_of(node) == "embedding" and any(TABLE in str(user.target) for user in node.users)
+    }
+    return tables | {str(source.target) for _, source, _ in weighted(module)}
 
 
-def _rule(module: fx.GraphModule, node: fx.Node) -> Rule | None:
-    if node.op == "call_module":
-        part = module.get_submodule(str(node.target))
-        return "weighted" if isinstance(part, QuantLayer) else MODULE_RULES.get(type(part))
-    if node.op == "call_function":
-        return FUNCTION_RULES.get(node.target)
+def rule_of(node: fx.Node) -> Rule | None:
+    return RULES.get(node.target) if node.op == "call_function" else None
+
+
+def norm_after(module: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, Norm] | None:
+    """The batch normalisation that alone follows a convolution or linear layer, to be folded into it."""
+    if len(node.users) == 1:
+        (user,) = node.users
+        norm = _module_of(module, user)
+        if isinstance(norm, Norm):
+            return user, norm
     return None
+
+
+def _end_of(module: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """The tensor an operator hands on: after its batch normalisation and what is fused into it."""
+    followed = norm_after(module, node)
+    end = followed[0] if followed else node
+    while len(end.users) == 1 and rule_of(next(iter(end.users))) == "fused":
+        end = next(iter(end.users))
+    return end
+
+
+def _integer_tensors(module: fx.GraphModule) -> dict[fx.Node, bool]:
+    """Tensors that lie on a grid because of what makes them, in order; True where they share their input's."""
+    found: dict[fx.Node, bool] = {}
+    inside: set[fx.Node] = set()  # nodes whose results end up in such a tensor
+    for node in module.graph.nodes:
+        rule = rule_of(node)
+        sources = node.all_input_nodes
+        made = rule == "convolution" or (
+            rule in ("join", "pool")
+            and bool(sources)
+            and all(source in inside for source in sources)
+            and _is_spatial(node)
+        )
+        if made:
+            end = _end_of(module, node)
+            found[end] = False
+            inside |= {node, end}
+        elif rule == "same" and sources[0] in inside:
+            found[node] = True
+            inside.add(node)
+    return found
+
+
+def _is_spatial(node: fx.Node) -> bool:
+    """Averages are taken over both axes of images: anything else has no integer kernel."""
+    if node.target is not torch.ops.aten.mean.dim:
+        return True
+    source = node.all_input_nodes[0].meta["val"]
+    axes: Any = node.args[1]
+    return source.ndim == 4 and sorted(axis % 4 for axis in axes) == [2, 3]
+
+
+def _quantise_activations(module: fx.GraphModule, scheme: Scheme, integer: dict[fx.Node, bool]) -> None:
+    """A grid tensor is read through its fake-quant by all; a float one by those alone that compute in integers."""
+    wanted: dict[fx.Node, list[fx.Node]] = {}
+    for node in list(module.graph.nodes):
+        if node in integer:
+            if not all(user.op == "output" for user in node.users):
+                wanted[node] = list(node.users)
+            continue
+        readers = [user for user in node.users if _reads_integers(user, node, integer, module)]
+        if readers:
+            wanted[node] = readers
+    names: dict[fx.Node, str] = {}
+    for node in wanted:
+        shared = names.get(node.all_input_nodes[0]) if integer.get(node) else None
+        name = shared or f"{ACTIVATION}_{len(set(names.values()))}"
+        if shared is None:
+            module.add_submodule(name, FakeQuant(scheme.activation, ceiling=_ceiling(node)))
+        names[node] = name
+    for node, readers in wanted.items():
+        with module.graph.inserting_after(node):
+            quantised = module.graph.call_module(names[node], (node,))
+        quantised.meta = dict(node.meta)
+        for reader in readers:
+            reader.replace_input_with(node, quantised)
+
+
+def _reads_integers(
+    user: fx.Node, node: fx.Node, integer: dict[fx.Node, bool], module: fx.GraphModule
+) -> bool:
+    rule = rule_of(user)
+    if rule in ("convolution", "linear"):
+        return user.args[0] is node
+    return rule in ("join", "pool") and _end_of(module, user) in integer
+
+
+def _ceiling(node: fx.Node) -> float | None:
+    """Where the tensor's values end by construction: ReLU6 at 6."""
+    return float(node.args[2]) if node.target is torch.ops.aten.hardtanh.default else None  # type: ignore[arg-type]
+
+
+def _quantise_weights(module: fx.GraphModule, scheme: Scheme) -> None:
+    """One fake-quant for each parameter, however often it is used."""
+    names: dict[str, str] = {}
+    for node in list(module.graph.nodes):
+        rule = rule_of(node)
+        if rule == "embedding" and node.args[0].op == "get_attr":
+            _quantise_table(module, scheme, node)
+        if rule not in ("convolution", "linear") or node.args[1].op != "get_attr":
+            continue
+        source = node.args[1]
+        weight = module.get_parameter(str(source.target))
+        name = names.get(str(source.target))
+        if name is None:
+            name = names[str(source.target)] = f"{WEIGHT}_{len(names)}"
+            shape = (weight.shape[0],) + (1,) * (weight.ndim - 1)
+            module.add_submodule(name, FakeQuant(scheme.weight, shape, axis=0))
+        with module.graph.inserting_before(node):
+            quantised = module.graph.call_module(name, (source,))
+        node.replace_input_with(source, quantised)
+
+
+def _quantise_table(module: fx.GraphModule, scheme: Scheme, node: fx.Node) -> None:
+    """A scale for each column, applied to the rows that are looked up: the same values as in the whole table."""
+    table = module.get_parameter(str(node.args[0].target))  # type: ignore[union-attr]
+    name = f"{TABLE}_{node.name}"
+    module.add_submodule(name, FakeQuant(scheme.weight, (table.shape[1],), axis=-1))
+    users = list(node.users)
+    with module.graph.inserting_after(node):
+        quantised = module.graph.call_module(name, (node,))
+    quantised.meta = dict(node.meta)
+    for user in users:
+        user.replace_input_with(node, quantised)
+
+
+def _module_of(module: fx.GraphModule, node: Any) -> nn.Module | None:
+    is_call = isinstance(node, fx.Node) and node.op == "call_module"
+    return module.get_submodule(str(node.target)) if is_call else None

@@ -1,12 +1,11 @@
 """Quantisation schemes: what a family of runtimes executes in integers. Read the tables, they are the rules."""
 
-import operator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -29,35 +28,44 @@ class Scheme:
     weight: Grid
 
 
+INT8 = Grid(-127, 127, symmetric=True)
+
 SCHEMES = {
     # ONNX Runtime and OpenVINO on CPU: u8×s8 kernels. With signed symmetric activations ONNX Runtime left
     # 12 of 21 convolutions of a ResNet-20 in float.
-    "cpu-u8": Scheme(activation=Grid(0, 255, symmetric=False), weight=Grid(-127, 127, symmetric=True)),
+    "cpu-u8": Scheme(activation=Grid(0, 255, symmetric=False), weight=INT8),
+    # TensorRT, and ONNX Runtime on CUDA: s8×s8 kernels; a zero point other than 0 is refused.
+    "gpu-s8": Scheme(activation=Grid(-128, 127, symmetric=True), weight=INT8),
 }
 
 # What becomes of an operator:
-#   weighted  integers in, integers out, and a quantised weight
-#   integer   integers in and out: both runtimes need Q/DQ on every input and on the output, or leave the chain
-#   same      moves or selects values: its output lies on its input's grid
-#   fused     runs inside the operator before it, so the tensor between the two is never quantised
-Rule = Literal["weighted", "integer", "same", "fused"]
+#   convolution  integers in and out: without Q on its output ONNX Runtime runs it in float
+#   linear       integers in, float out: what follows (layer norm, softmax, residual sum) wants float, and both
+#                runtimes have a kernel for it
+#   embedding    an int8 table; dequantised after the look-up
+#   join, pool   between integer tensors: Q/DQ on every input and on the output, or the chain leaves integers.
+#                Between float tensors (a transformer's residual sum) it stays in float
+#   same         moves or selects values: its output shares its input's scale
+#   fused        runs inside the operator before it: the tensor between the two is never quantised
+# An operator that is not here runs in float, and placement lists it.
+Rule = Literal["convolution", "linear", "embedding", "join", "pool", "same", "fused"]
 
-MODULE_RULES: dict[type[nn.Module], Rule] = {
-    nn.Conv2d: "weighted",
-    nn.Linear: "weighted",
-    nn.AdaptiveAvgPool2d: "integer",
-    nn.AvgPool2d: "integer",
-    nn.MaxPool2d: "same",
-    nn.Flatten: "same",
-    nn.Identity: "same",
-    nn.Dropout: "same",
-    nn.ReLU: "fused",
-}
-
-FUNCTION_RULES: dict[object, Rule] = {
-    operator.add: "integer",
-    torch.add: "integer",
-    torch.flatten: "same",
-    torch.relu: "fused",
-    F.relu: "fused",
+RULES: dict[object, Rule] = {
+    aten.conv1d.default: "convolution",
+    aten.conv2d.default: "convolution",
+    aten.conv2d.padding: "convolution",
+    aten.linear.default: "linear",
+    aten.embedding.default: "embedding",
+    aten.add.Tensor: "join",
+    aten.cat.default: "join",
+    aten.adaptive_avg_pool2d.default: "pool",
+    aten.avg_pool2d.default: "pool",
+    aten.mean.dim: "pool",
+    aten.max_pool2d.default: "same",
+    aten.flatten.using_ints: "same",
+    aten.view.default: "same",
+    aten.reshape.default: "same",
+    aten.squeeze.dims: "same",
+    aten.relu.default: "fused",
+    aten.hardtanh.default: "fused",  # ReLU6: the grid ends at 6
 }

@@ -29,6 +29,7 @@ INTEGER_OPERATORS = {
     "MatMulInteger",
     "ConvInteger",
     "DynamicQuantizeMatMul",
+    "MatMulIntegerToFloat",
 }
 FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "NhwcFusedConv"}
 

@@ -1,5 +1,6 @@
 """One small network as every runtime's file, fp32 and int8."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from edgecomp.export import openvino_ir
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
+from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import with_fake_quant
+from edgecomp.quantize.placement import place
 from edgecomp.training import logits_of
 
 
@@ -32,20 +34,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     torch.manual_seed(0)
     inputs = np.random.default_rng(0).normal(size=(24, 1, 16, 16)).astype(np.float32)
     fp32 = ResNet(1, 4, blocks=1, width=8).eval()
-    int8 = with_fake_quant(ResNet(1, 4, blocks=1, width=8), "cpu-u8")
-    int8.load_state_dict(
-        {
-            name.replace(".layer.", ".").replace(".norm.", "."): value
-            for name, value in fp32.state_dict().items()
-        },
-        strict=False,
-    )
+    int8 = place(capture(copy.deepcopy(fp32), [torch.from_numpy(inputs[:2])], [{0: "batch"}]), "cpu-u8")
     calibrate(int8, [inputs])
     fold(int8)
     files: dict[tuple[str, str], Path] = {}
     for precision, network in (("fp32", fp32), ("int8", int8)):
         onnx_file = folder / f"{precision}.onnx"
-        export_onnx(network, torch.from_numpy(inputs[:2]), onnx_file)
+        export_onnx(network, [torch.from_numpy(inputs[:2])], onnx_file)
         (folder / precision).mkdir()
         openvino_ir.convert(onnx_file, folder / precision)
         files["onnxruntime-cpu", precision] = onnx_file

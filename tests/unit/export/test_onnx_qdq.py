@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from onnx import numpy_helper
@@ -11,8 +12,9 @@ from torch import nn
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
+from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import QuantLayer, with_fake_quant
+from edgecomp.quantize.placement import fake_quants, place, weighted
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def student() -> torch.fx.GraphModule:
         if isinstance(part, nn.BatchNorm2d):  # as after training; a bias of zeros would be left out
             nn.init.normal_(part.weight, 1, 0.5)
             nn.init.normal_(part.bias)
-    module = with_fake_quant(network, "cpu-u8")
+    module = place(capture(network, [torch.zeros(2, 1, 16, 16)], [{0: "batch"}]), "cpu-u8")
     calibrate(module, [torch.randn(8, 1, 16, 16).numpy()])
     return fold(module)
 
@@ -31,7 +33,7 @@ def student() -> torch.fx.GraphModule:
 @pytest.fixture(scope="module")
 def exported(student: torch.fx.GraphModule, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_onnx(student, torch.zeros(2, 1, 16, 16), path)
+    export_onnx(student, [torch.zeros(2, 1, 16, 16)], path)
     return path
 
 
@@ -42,11 +44,10 @@ def test_weights_are_int8_initialisers_holding_the_students_integers(
     stored = [numpy_helper.to_array(item) for item in graph.initializer if len(item.dims) >= 2]
     assert len(stored) == 10
     assert all(weight.dtype == np.int8 for weight in stored)
-    layers = [part for part in student.modules() if isinstance(part, QuantLayer)]
-    expected = [
-        (part.layer.weight / part.weight_quant.log_scale.exp()).round().detach().numpy().astype(np.int8)
-        for part in layers
-    ]
+    expected = []
+    for _, source, quant in weighted(student):
+        weight = student.get_parameter(str(source.target))
+        expected.append((weight / quant.log_scale.exp()).round().detach().numpy().astype(np.int8))
     assert sorted(weight.tobytes() for weight in stored) == sorted(weight.tobytes() for weight in expected)
 
 
@@ -78,7 +79,7 @@ def test_no_batch_normalisation_is_left_and_pooling_has_an_integer_kernel(export
 def test_the_same_network_gives_the_same_bytes_and_none_tell_of_this_machine(
     student: torch.fx.GraphModule, exported: Path, tmp_path: Path
 ) -> None:
-    export_onnx(student, torch.zeros(2, 1, 16, 16), tmp_path / "again.onnx")
+    export_onnx(student, [torch.zeros(2, 1, 16, 16)], tmp_path / "again.onnx")
     content = exported.read_bytes()
     assert (tmp_path / "again.onnx").read_bytes() == content
     assert not re.search(rb"/[a-z]+/[a-z]+|\.py|stack_trace", content)
@@ -87,3 +88,53 @@ def test_the_same_network_gives_the_same_bytes_and_none_tell_of_this_machine(
 def test_the_student_still_trains_after_an_export(student: torch.fx.GraphModule) -> None:
     x = torch.randn(2, 1, 16, 16)
     student(x).sum().backward()
+
+
+def test_a_table_is_looked_up_as_int8_and_dequantised_after(tmp_path: Path) -> None:
+    class Text(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(50, 8)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.head(self.table(ids).mean(1))
+            return logits
+
+    ids = torch.arange(12).reshape(2, 6)
+    axes = [{0: "batch", 1: "sequence"}]
+    module = place(capture(Text(), [ids], axes), "cpu-u8")
+    for name, quant in fake_quants(module).items():
+        quant.state = "observe"
+        module(ids)
+        quant.set_from_range(name)
+    fold(module)
+    expected = module(ids).detach().numpy()
+    export_onnx(module, [ids], tmp_path / "text.onnx", input_names=["ids"], dynamic_axes=axes)
+    graph = onnx.load(tmp_path / "text.onnx").graph
+    stored = {item.name: item.data_type for item in graph.initializer if list(item.dims) == [50, 8]}
+    assert list(stored.values()) == [onnx.TensorProto.INT8]
+    assert [dim.dim_param for dim in graph.input[0].type.tensor_type.shape.dim] == ["batch", "sequence"]
+    session = ort.InferenceSession(tmp_path / "text.onnx", providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"ids": ids.numpy()})
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_relu6_is_the_rounding_itself(tmp_path: Path) -> None:
+    """Where a scale has grown beyond the ceiling, the grid still ends at 6, and no Clip is left in the file."""
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU6(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(32, 2)
+    )
+    x = torch.randn(8, 1, 8, 8) * 20
+    module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8")
+    calibrate(module, [x.numpy()])
+    for quant in fake_quants(module).values():
+        if quant.most < 10:
+            quant.log_scale.data += 1.0
+    fold(module)
+    expected = module(x).detach().numpy()
+    export_onnx(module, [x[:2]], tmp_path / "relu6.onnx")
+    assert "Clip" not in {node.op_type for node in onnx.load(tmp_path / "relu6.onnx").graph.node}
+    session = ort.InferenceSession(tmp_path / "relu6.onnx", providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"input": x.numpy()})
+    assert np.abs(logits - expected).mean() < 0.02 * expected.std()

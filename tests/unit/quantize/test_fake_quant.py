@@ -60,7 +60,7 @@ def test_activations_are_rounded_as_onnx_defines_it_bit_for_bit(
 @given(st.integers(0, 10_000))
 def test_weights_are_rounded_by_output_channel_on_a_narrow_grid(seed: int) -> None:
     random = np.random.default_rng(seed)
-    quant = FakeQuant(SCHEME.weight, channels=4, dimensions=4)
+    quant = FakeQuant(SCHEME.weight, (4, 1, 1, 1), axis=0)
     quant.log_scale.data.copy_(torch.from_numpy(random.normal(-3, 1, (4, 1, 1, 1))))
     weight = random.normal(0, 2, (4, 3, 2, 2)).astype(np.float32)
     scale = quant.log_scale.detach().exp().numpy()
@@ -89,7 +89,8 @@ def reference_lsq(
 def test_gradients_are_those_of_the_paper(channels: int | None) -> None:
     torch.manual_seed(0)
     grid = SCHEME.activation if channels is None else SCHEME.weight
-    quant = FakeQuant(grid, channels=channels, dimensions=4).double()
+    shape = () if channels is None else (channels, 1, 1, 1)
+    quant = FakeQuant(grid, shape, axis=None if channels is None else 0).double()
     quant.log_scale.data.copy_(torch.randn_like(quant.log_scale) * 0.3 - 3.5)
     if channels is None:
         quant.zero_point.fill_(37)
@@ -135,7 +136,13 @@ def test_calibration_covers_the_range_and_zero_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "complaint"), [(math.nan, "NaN"), (math.inf, "infinite"), (None, "no values at all")]
+    ("value", "complaint"),
+    [
+        (math.nan, "NaN"),
+        (math.inf, "infinite"),
+        (None, "no values at all"),
+        (1.0, "nothing but 1; a constant"),
+    ],
 )
 def test_calibration_refuses_what_cannot_set_a_scale(value: float | None, complaint: str) -> None:
     quant = FakeQuant(SCHEME.activation)

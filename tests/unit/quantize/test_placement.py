@@ -1,87 +1,170 @@
+"""Placement and folding on captured graphs."""
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import fx, nn
 
 from edgecomp.errors import CaptureError, DataError
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
+from edgecomp.quantize.capture import capture
+from edgecomp.quantize.fake_quant import FakeQuant
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import QuantLayer, fake_quants, left_in_float, with_fake_quant
+from edgecomp.quantize.placement import fake_quants, left_in_float, place, weighted
+
+IMAGES = torch.zeros(2, 1, 16, 16)
 
 
-def batches(channels: int = 1, count: int = 2) -> list[torch.Tensor]:
+def batches(channels: int = 1, count: int = 2) -> list:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(8, channels, 16, 16, generator=generator).numpy() for _ in range(count)]
 
 
-def quantised(network: nn.Module) -> nn.Module:
-    module = with_fake_quant(network, "cpu-u8")
-    calibrate(module, batches())
-    return module
+def placed(network: nn.Module, example: torch.Tensor = IMAGES) -> fx.GraphModule:
+    return place(capture(network, [example], [{0: "batch"}]), "cpu-u8")
+
+
+def nodes_of(module: fx.GraphModule, target: object) -> list[fx.Node]:
+    return [node for node in module.graph.nodes if node.target is target]
+
+
+def is_quantised(node: fx.Node) -> bool:
+    return "activation_quant" in str(node.target)
+
+
+def test_a_captured_network_computes_the_same_and_shares_its_parameters() -> None:
+    network = ResNet(1, 10, blocks=1, width=4).eval()
+    module = capture(network, [IMAGES], [{0: "batch"}])
+    x = torch.randn(5, 1, 16, 16)
+    torch.testing.assert_close(module(x), network(x), rtol=0, atol=0)
+    assert dict(module.named_parameters()).keys() == dict(network.named_parameters()).keys()
+    for name, parameter in module.named_parameters():
+        assert parameter is network.get_parameter(name)
+    assert set(module.state_dict()) == set(network.state_dict())
+
+
+def test_batch_normalisation_and_dropout_train_again_after_capture() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(588, 2)
+    )
+    module = capture(network, [IMAGES], [{0: "batch"}]).train()
+    kinds = {type(part) for part in module.modules()}
+    assert {nn.BatchNorm2d, nn.Dropout} <= kinds
+    before = module.get_buffer("1.running_mean").clone()
+    x = torch.randn(8, 1, 16, 16)
+    assert not torch.equal(module(x), module(x))
+    assert not torch.equal(before, module.get_buffer("1.running_mean"))
+    module.eval()
+    assert torch.equal(module(x), module(x))
+
+
+def test_what_is_written_in_place_is_read_as_written() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x * 2
+            z = torch.relu_(y)
+            return y + z  # y has been rectified too
+
+    x = torch.randn(2, 1, 16, 16)
+    torch.testing.assert_close(capture(Net(), [IMAGES], [{0: "batch"}])(x.clone()), Net()(x.clone()))
 
 
 def test_every_convolution_and_linear_layer_gets_a_weight_scale() -> None:
-    module = quantised(ResNet(1, 10, blocks=2, width=8))
-    layers = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    wrapped = [part.layer for part in module.modules() if isinstance(part, QuantLayer)]
-    assert len(layers) == len(wrapped) == 16
-    assert left_in_float(module) == []
+    module = placed(ResNet(1, 10, blocks=2, width=8))
+    layers = list(weighted(module))
+    assert len(layers) == 16
+    assert all(
+        quant.log_scale.numel() == module.get_parameter(str(w.target)).shape[0] for _, w, quant in layers
+    )
+    assert left_in_float(module) == {}
 
 
-def test_fake_quant_sits_on_both_inputs_and_the_output_of_a_residual_add() -> None:
-    module = with_fake_quant(ResNet(1, 10, blocks=1, width=4), "cpu-u8")
-    adds = [node for node in module.graph.nodes if "add" in node.name]
-    assert len(adds) == 3
-    for add in adds:
-        for source in add.all_input_nodes:
-            if "shortcut" in str(source.target):  # an Identity: its values lie on its input's grid
-                (source,) = source.all_input_nodes
-            assert "activation_quant" in str(source.target)
-        (relu,) = add.users
+def test_fake_quant_sits_on_both_inputs_and_the_output_of_a_residual_sum_of_images() -> None:
+    module = placed(ResNet(1, 10, blocks=1, width=4))
+    sums = nodes_of(module, torch.ops.aten.add.Tensor)
+    assert len(sums) == 3
+    for node in sums:
+        assert all(is_quantised(source) for source in node.all_input_nodes)
+        (relu,) = node.users
         (after,) = relu.users
-        assert "activation_quant" in str(after.target)
+        assert is_quantised(after)
+
+
+def test_a_residual_sum_between_float_tensors_stays_in_float() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.up, self.down = nn.LayerNorm(16), nn.Linear(16, 32), nn.Linear(32, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = x + self.down(torch.nn.functional.gelu(self.up(self.norm(x))))
+            return y
+
+    module = placed(Block())
+    (node,) = nodes_of(module, torch.ops.aten.add.Tensor)
+    assert not any(is_quantised(source) for source in node.all_input_nodes)
+    assert len([name for name in fake_quants(module) if "activation" in name]) == 2
+    assert left_in_float(module) == {"gelu.default": 1, "layer_norm.default": 1}
+
+
+def test_values_that_are_only_moved_share_their_scale() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(100, 2)
+    )
+    module = placed(network)
+    (pool,) = nodes_of(module, torch.ops.aten.max_pool2d.default)
+    (after,) = pool.users
+    assert after.target == pool.all_input_nodes[0].target
+
+
+def test_a_shared_weight_has_one_scale() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(16, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.layer(torch.tanh(self.layer(x)))
+            return y
+
+    module = placed(Twice())
+    assert len(list(weighted(module))) == 2
+    assert len([name for name in fake_quants(module) if "weight" in name]) == 1
 
 
 def test_the_input_is_quantised_and_the_logits_are_not() -> None:
-    module = with_fake_quant(ResNet(1, 10, blocks=1, width=4), "cpu-u8")
-    nodes = list(module.graph.nodes)
-    (first,) = nodes[0].users
-    assert "activation_quant" in str(first.target)
-    assert str(nodes[-1].all_input_nodes[0].target) == "head"
+    module = placed(ResNet(1, 10, blocks=1, width=4))
+    (first,) = next(node for node in module.graph.nodes if node.op == "placeholder").users
+    assert is_quantised(first)
+    (answer,) = list(module.graph.nodes)[-1].all_input_nodes
+    assert answer.target is torch.ops.aten.linear.default
 
 
-def test_an_operator_without_a_rule_is_listed_and_left_in_float() -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(1, 4, 3)
-            self.act = nn.Softplus()
-            self.head = nn.Linear(4, 2)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y = self.act(self.conv(x))
-            return self.head(y.mean((2, 3)))
-
-    module = with_fake_quant(Net(), "cpu-u8")
-    assert left_in_float(module) == ["act", "mean"]
-    calibrate(module, batches())
-    assert torch.isfinite(module(torch.randn(2, 1, 16, 16))).all()
-
-
-def test_control_flow_on_values_cannot_be_captured() -> None:
+def test_control_flow_on_values_cannot_be_captured_and_the_line_is_named() -> None:
     class Net(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(CaptureError, match=r"Net cannot be captured by torch\.fx"):
-        with_fake_quant(Net(), "cpu-u8")
+    with pytest.raises(
+        CaptureError, match=r"Net cannot be captured .* at test_placement\.py:\d+ `return x if x\.sum\(\)"
+    ):
+        capture(Net(), [IMAGES], [{0: "batch"}])
+
+
+def test_a_size_that_the_network_fixes_is_refused() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(2, -1)
+
+    with pytest.raises(CaptureError, match="Net cannot be captured"):
+        capture(Net(), [IMAGES], [{0: "batch"}])
 
 
 def test_no_calibration_data_is_refused() -> None:
     with pytest.raises(DataError, match="no calibration data"):
-        calibrate(with_fake_quant(ResNet(1, 10, blocks=1, width=4), "cpu-u8"), [])
+        calibrate(placed(ResNet(1, 10, blocks=1, width=4)), [])
 
 
 class OneLayer(nn.Module):
@@ -107,24 +190,26 @@ def test_the_fold_is_exact_for_any_batch_normalisation(seed: int, bias: bool) ->
     assert network.norm.running_var is not None
     network.norm.running_mean.normal_()
     network.norm.running_var.uniform_(0.01, 4)
-    module = with_fake_quant(network, "cpu-u8")
+    module = placed(network, torch.zeros(2, 2, 6, 6))
     for quant in fake_quants(module).values():
-        if quant.log_scale.ndim == 0:
+        if quant.axis is None:
             quant.state = "observe"  # the weights' grid alone is under test
-    layer = module.conv
-    assert isinstance(layer, QuantLayer)
-    layer.weight_quant.log_scale.data.fill_(-4.0)
+    ((_, source, quant),) = weighted(module)
+    quant.log_scale.data.fill_(-4.0)
     module.eval()
     x = torch.randn(3, 2, 6, 6)
-    before = module(x)
-    levels = layer.weight_quant(layer.layer.weight) / layer.weight_quant.log_scale.exp()
+    before, levels = module(x), integers(module, source, quant)
     fold(module)
-    after = module(x)
-    folded = layer.weight_quant(layer.layer.weight) / layer.weight_quant.log_scale.exp()
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    after, folded = module(x), integers(module, source, quant)
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(levels.abs(), folded.abs(), rtol=0, atol=1e-3)
     negative = network.norm.weight < 0
     torch.testing.assert_close(levels[negative], -folded[negative], rtol=0, atol=1e-3)
+
+
+def integers(module: fx.GraphModule, source: fx.Node, quant: FakeQuant) -> torch.Tensor:
+    return quant(module.get_parameter(str(source.target))) / quant.log_scale.exp()
 
 
 def test_reestimated_statistics_are_the_plain_average() -> None:

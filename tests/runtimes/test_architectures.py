@@ -1,0 +1,178 @@
+"""Small transformers networks with random weights, trained a few steps: captured, quantised, trained through
+fake-quant, exported once with dynamic axes, and the same function in int8 in both runtimes."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from edgecomp import runtimes
+from edgecomp.export import openvino_ir
+from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.gate.statistics import proportion_bounds
+from edgecomp.quantize.capture import capture
+from edgecomp.quantize.folding import fold
+from edgecomp.quantize.placement import fake_quants, place, weighted
+from edgecomp.runtimes import Inspect
+
+transformers = pytest.importorskip("transformers", reason="needs the extra `text`")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+CLASSES, EXAMPLES = 4, 256
+TEXT = {
+    "vocab_size": 500, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 128, "max_position_embeddings": 80, "num_labels": CLASSES,
+}  # fmt: skip
+IDS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class Logits(nn.Module):
+    """A transformers network as a function of tensors."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self.names = network, names
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(**dict(zip(self.names, inputs, strict=True))).logits
+        return logits
+
+
+def text(kind: str, names: tuple[str, ...] = IDS[:2], **changes: object) -> Logits:
+    config = getattr(transformers, f"{kind}Config")(**(TEXT | changes), attn_implementation="eager")
+    return Logits(getattr(transformers, f"{kind}ForSequenceClassification")(config), names)
+
+
+def images(kind: str, **settings: object) -> Logits:
+    config = getattr(transformers, f"{kind}Config")(**settings, num_labels=CLASSES)
+    return Logits(getattr(transformers, f"{kind}ForImageClassification")(config), ("pixel_values",))
+
+
+NETWORKS: dict[str, Callable[[], Logits]] = {
+    "BERT": lambda: text("Bert", IDS),
+    "DistilBERT": lambda: text("DistilBert", dim=64, n_layers=2, n_heads=4, hidden_dim=128),
+    "RoBERTa": lambda: text("Roberta"),
+    "ALBERT": lambda: text("Albert", IDS, embedding_size=32),
+    "ViT": lambda: images(
+        "ViT", hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=32,
+        patch_size=8, attn_implementation="eager",
+    ),
+    "ResNet": lambda: images("ResNet", embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic"),
+    "MobileNetV2": lambda: images("MobileNetV2", depth_multiplier=0.35, image_size=32),
+    "ConvNeXt": lambda: images("ConvNext", hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1]),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """Four classes that a network learns in a few steps: the words used, or the bright quarter of an image."""
+
+    inputs: list[torch.Tensor]
+    labels: torch.Tensor
+    axes: list[dict[int, str]]
+
+
+def task(names: tuple[str, ...]) -> Task:
+    chance = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, CLASSES, (EXAMPLES,), generator=chance)
+    if names[0] == "input_ids":
+        words = torch.randint(5, 400, (EXAMPLES, 12), generator=chance)
+        words[:, 1:9] = labels[:, None] * 50 + torch.randint(5, 45, (EXAMPLES, 8), generator=chance)
+        known = {
+            "input_ids": words,
+            "attention_mask": torch.ones_like(words),
+            "token_type_ids": torch.zeros_like(words),
+        }
+        return Task([known[name] for name in names], labels, [{0: "batch", 1: "sequence"}] * len(names))
+    pixels = torch.randn(EXAMPLES, 3, 32, 32, generator=chance)
+    for image, label in zip(pixels, labels.tolist(), strict=True):
+        row, column = 16 * (label // 2), 16 * (label % 2)
+        image[:, row : row + 16, column : column + 16] += 1.5
+    return Task([pixels], labels, [{0: "batch"}])
+
+
+def train(network: nn.Module, on: Task, steps: int, rate: float) -> None:
+    chance = torch.Generator().manual_seed(1)
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+    network.train()
+    for _ in range(steps):
+        index = torch.randint(0, EXAMPLES, (64,), generator=chance)
+        loss = F.cross_entropy(network(*(tensor[index] for tensor in on.inputs)), on.labels[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    network.eval()
+
+
+def student(name: str) -> tuple[fx.GraphModule, Task, tuple[str, ...]]:
+    torch.manual_seed(0)
+    network = NETWORKS[name]()
+    on = task(network.names)
+    train(network, on, 40, 2e-3)
+    module = place(capture(network, [tensor[:2] for tensor in on.inputs], on.axes), "cpu-u8")
+    quants = fake_quants(module)
+    for quant in quants.values():
+        quant.state = "observe"
+    with torch.no_grad():
+        module(*(tensor[:128] for tensor in on.inputs))
+    for path, quant in quants.items():
+        quant.set_from_range(path)
+    train(module, on, 10, 1e-4)
+    return fold(module), on, network.names
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_int8_and_the_same_function_in_both_runtimes(name: str, tmp_path: Path) -> None:
+    module, on, names = student(name)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    with torch.no_grad():
+        reference = module(*on.inputs).numpy()
+    shares = np.bincount(reference.argmax(1), minlength=CLASSES) / EXAMPLES
+    entropy = -sum(share * np.log(share) for share in shares if share > 0) / np.log(CLASSES)
+    assert entropy >= 0.5, "a network that gives one answer proves nothing"
+
+    file = tmp_path / "model.onnx"
+    export_onnx(module, [tensor[:2] for tensor in on.inputs], file, input_names=names, dynamic_axes=on.axes)
+    openvino_ir.convert(file, tmp_path)
+    for runtime_name, model in (("onnxruntime-cpu", file), ("openvino-cpu", tmp_path / "model.xml")):
+        runtime = runtimes.adapter(runtime_name)
+        session = runtime.load(model, threads=1, options={})
+        for batch in (1, 8, 64):
+            rows = range(0, EXAMPLES, batch) if batch > 1 else range(64)
+            parts = [
+                next(
+                    iter(
+                        session.run(
+                            {n: t[i : i + batch].numpy() for n, t in zip(names, on.inputs, strict=True)}
+                        ).values()
+                    )
+                ).copy()
+                for i in rows
+            ]
+            executed = np.concatenate(parts)
+            wanted = reference[: len(executed)]
+            agreeing = int((executed.argmax(1) == wanted.argmax(1)).sum())
+            if batch > 1:
+                assert proportion_bounds(agreeing, len(wanted), 0.95)[0] >= 0.985, (runtime_name, batch)
+            error = executed - wanted
+            assert np.abs(error).mean() <= 0.02 * wanted.std(), (runtime_name, batch)
+            assert 10 * np.log10((wanted**2).mean() / (error**2).mean()) >= 20, (runtime_name, batch)
+        if names[0] == "input_ids":
+            short = [tensor[:32, :7] for tensor in on.inputs]
+            (executed,) = session.run({n: t.numpy() for n, t in zip(names, short, strict=True)}).values()
+            with torch.no_grad():
+                wanted = module(*short).numpy()
+            assert np.abs(executed - wanted).mean() <= 0.02 * wanted.std(), (runtime_name, "another length")
+        assert isinstance(runtime, Inspect)
+        layers = [layer for layer in runtime.executed_layers(model, options={}) if layer.macs]
+        assert len(layers) == len(list(weighted(module)))
+        assert [layer for layer in layers if layer.precision != "int8"] == []
