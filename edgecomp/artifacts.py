@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from edgecomp import __version__
-from edgecomp.errors import RunFolderBusy, RunFolderError
+from edgecomp.errors import EdgecompError, RunFolderBusy, RunFolderError
 from edgecomp.machine import cpu_isa
 from edgecomp.schema import Schema
 
@@ -111,7 +111,13 @@ class RunFolder:
         """Raises RunFolderBusy, with the other process and its start time, where one writes here already."""
         from filelock import FileLock, Timeout
 
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / SCRATCH).mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be written: {error.strerror}; choose another folder with --out"
+            ) from error
         owner = self.path / ".owner.json"
         lock = FileLock(self.path / ".lock")
         try:
@@ -155,7 +161,7 @@ class RunFolder:
         manifest = self.manifest()
         record = manifest.steps.get(step.name) if manifest else None
         if record is None:
-            return "never finished here"
+            return next((note for note in self.notes if note.startswith(MANIFEST)), "new")
         damaged = self._damage(step.name, record)
         if damaged:
             return f"{', '.join(damaged)}"
@@ -210,7 +216,13 @@ class RunFolder:
         scratch.mkdir(parents=True)
         checkpoints = self.path / CHECKPOINTS / f"{step.name.replace('/', '-')}-{key[:16]}"
         started = time.monotonic()
-        step.make(scratch, checkpoints)
+        try:
+            step.make(scratch, checkpoints)
+        except OSError as error:
+            where = error.filename or self.path
+            raise EdgecompError(
+                f"{step.name}: {where}: {error.strerror or error}; what was finished before is kept"
+            ) from error
         seconds = time.monotonic() - started
         outputs = {}
         for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
@@ -238,20 +250,6 @@ class RunFolder:
         write_json(
             self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=recipe, steps=steps).model_dump()
         )
-
-    def forget(self, keep: Sequence[str]) -> None:
-        """Drops what steps that no longer belong to the run have left: a target taken out of the recipe."""
-        manifest = self.manifest()
-        gone = [name for name in manifest.steps if name not in keep] if manifest else []
-        if not manifest or not gone:
-            return
-        left = {name: record for name, record in manifest.steps.items() if name in keep}
-        write_json(
-            self.path / MANIFEST,
-            Manifest(edgecomp=__version__, recipe=manifest.recipe, steps=left).model_dump(),
-        )
-        for name in gone:
-            shutil.rmtree(self.path / name, ignore_errors=True)
 
 
 def _owner(path: Path) -> str:

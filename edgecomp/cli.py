@@ -2,9 +2,10 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -50,18 +51,25 @@ def run(
 
     screen = Screen(json=as_json)
     job = load_job(recipe, overrides or [])
+    pipeline.check_machine(job)
     folder = RunFolder(out or Path("runs") / job.recipe.name)
     folder.admit(job.recipe.name)
     steps = pipeline.steps(Run(job, folder.path, screen.track))
     if plan:
         planned = list(pipeline.plan(folder, steps))
+        if as_json:
+            typer.echo(
+                json.dumps({"plan": {step.name: reason for step, reason in planned}, "steps": len(steps)})
+            )
+            return
         for step, reason in planned:
             screen.out.print(f"{step.name:<24} {reason}")
         screen.out.print(f"{len(planned)} of {len(steps)} steps would run in {folder.path}")
         return
     with folder.locked():
         pipeline.save_job(job, folder)
-        pipeline.execute(job, folder, steps, screen.started)
+        if not pipeline.execute(job, folder, steps, screen.started):
+            screen.err.print(f"[dim]nothing to do: all {len(steps)} steps are up to date[/]")
         _finish(job, folder, screen, as_json)
 
 
@@ -165,6 +173,10 @@ def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None
     screen.out.print(verdict_table(verdict))
     screen.out.print()
     screen.out.print(f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] {verdict['next_step']}")
+    if verdict["policy"]["changes"]:
+        screen.out.print(
+            f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"
+        )
     if report_file.is_file():
         screen.out.print(f"Report: {report_file}", soft_wrap=True)
     if as_json:
@@ -183,6 +195,7 @@ def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None
                 }
                 for row in verdict["gates"]
             ],
+            "policy": verdict["policy"],
             "artifacts": {path: str(folder.path / path) for path in outputs},
             "report": str(report_file),
         }
@@ -197,16 +210,17 @@ def top(version: Annotated[bool, typer.Option("--version", help="Print the versi
         raise typer.Exit
 
 
+KEPT = "what was finished is kept: run the same command again to go on"
+
+
 def main() -> None:
     """The entry point: our errors in one message, anyone else's as an internal error; no traceback unless asked for."""
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, lambda *_: _leave(f"terminated; {KEPT}", 143))
     try:
         code = app(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except typer.Abort:
-        _leave("interrupted", 130)
-    except KeyboardInterrupt:
-        _leave("interrupted; what was finished is kept: run the same command again to go on", 130)
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
     except EdgecompError as error:
         if debug:
             raise
@@ -216,18 +230,23 @@ def main() -> None:
             from typer.rich_utils import rich_format_error
 
             rich_format_error(error)  # type: ignore[arg-type]
-            sys.exit(2)
+            _leave("", 2)
         if debug:
             raise
-        _leave(
-            f"internal error: {type(error).__name__}: {error} (--debug shows where; what was finished is kept)",
-            70,
-        )
-
-
-def _leave(message: str, code: int) -> None:
-    sys.stderr.write(f"edgecomp: {message}\n")
-    sys.stderr.flush()
+        _leave(f"internal error: {type(error).__name__}: {error} (--debug shows where; {KEPT})", 70)
     if code == 130:
-        os._exit(code)  # worker threads of torch would keep a plain exit waiting
+        _leave(f"interrupted; {KEPT}", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    """Says why on standard error, in JSON too where that was asked for, and ends."""
+    if message:
+        sys.stderr.write(f"edgecomp: {message}\n")
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps({"verdict": None, "exit_code": code, "error": message or "usage"}) + "\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code in (130, 143):
+        os._exit(code)  # torch's threads would keep a plain exit waiting; the lock goes with the process
     sys.exit(code)

@@ -27,6 +27,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "%": ("percent", 1.0),
     "pt": ("points", 1.0),
     "x": ("multiple", 1.0),
+    "dB": ("decibel", 1.0),
 }
 
 
@@ -45,7 +46,7 @@ class Quantity:
 @dataclass(frozen=True)
 class Metric:
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent"]
+    dimension: Literal["time", "bytes", "rate", "percent", "decibel"]
     better: Literal["lower", "higher"]
     title: str
 
@@ -79,6 +80,9 @@ METRICS: dict[str, Metric] = {
             "percent",
             "lower",
             "exported file: mean logit error over the logits' deviation",
+        ),
+        Metric(
+            "export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits"
         ),
         Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8"),
     )
@@ -136,5 +140,7 @@ def format_value(value: float | None, dimension: str) -> str:
         )
     if dimension == "rate":
         return f"{value:,.0f} /s" if value >= 100 else f"{value:.3g} /s"
-    suffix = {"percent": " %", "points": " pt", "multiple": " x"}[dimension]
+    if dimension == "multiple":
+        return f"{value:.3g} x"
+    suffix = {"percent": " %", "points": " pt", "decibel": " dB"}[dimension]
     return f"{value:.2f}{suffix}"

@@ -11,7 +11,8 @@ from functools import partial
 
 from edgecomp import stages
 from edgecomp.artifacts import RunFolder, Step, write_json
-from edgecomp.errors import RunFolderError
+from edgecomp.errors import RunFolderError, UsageError
+from edgecomp.machine import usable_cores
 from edgecomp.recipe import Job
 from edgecomp.runtimes import DISTRIBUTION
 
@@ -69,6 +70,14 @@ def steps(run: stages.Run) -> list[Step]:
     ]  # fmt: skip
 
 
+def check_machine(job: Job) -> None:
+    """Raises UsageError where a target asks for more cores than there are: its figures would be of something else."""
+    for target in (*job.targets, *job.beside):
+        if target.threads > usable_cores():
+            raise UsageError(f"target {target.name} has {target.threads} threads, this machine {usable_cores()} usable "
+                             "cores: lower the target's threads, or measure on a machine that has them")  # fmt: skip
+
+
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:
     """Which steps would run, and why, without running any: one that waits for another may find nothing new."""
     running: list[str] = []
@@ -83,7 +92,6 @@ def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]
 def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started) -> list[str]:
     """Runs what must run, in order, and returns the names of the steps that did."""
     ran = []
-    folder.forget(keep=[step.name for step in all_steps])
     for step in all_steps:
         reason = folder.reason_to_run(step)
         if reason is not None:

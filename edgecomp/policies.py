@@ -63,6 +63,8 @@ class Threshold(Schema):
             raise ValueError(
                 f"{metric.id} is better when {metric.better}: limit it with {expected}, not {kind}"
             )
+        if metric.dimension == "percent" and not self.against and limit.value > 100:
+            raise ValueError(f"{limit.text!r}: {metric.id} cannot be over 100 %")
         wanted = "multiple" if self.against else metric.dimension
         if limit.dimension != wanted:
             raise ValueError(f"wrong unit: {metric.id} {'against a reference ' if self.against else ''}is a {wanted}, "
@@ -83,11 +85,13 @@ class Threshold(Schema):
 
     @property
     def text(self) -> str:
-        """The limit as a table shows it: `≤ 20 ms`, `≥ 3 x teacher`, `≤ 3 pt under teacher`."""
+        """The limit as a table shows it: `≤ 20 ms`, `≥ 3 x teacher`, `≥ -3 pt vs teacher`."""
         reference = f" {self.against}" if self.against else ""
         if self.kind == "margin":
-            worse = "under" if self.what.better == "higher" else "over"
-            return f"≤ {self.limit.text} {worse}{reference}"
+            sign, worse = ("≥", -1) if self.what.better == "higher" else ("≤", 1)
+            if self.limit.dimension == "points":
+                return f"{sign} {worse * self.limit.value:g} pt vs{reference}"
+            return f"{sign} {1 + worse * self.limit.value / 100:g} x{reference}"
         return f"{'≤' if self.kind == 'max' else '≥'} {self.limit.text}{reference}"
 
 
@@ -96,6 +100,7 @@ _EXAMPLES = {
     "bytes": "'200 MiB'",
     "rate": "'1000 /s'",
     "percent": "'98.5 %'",
+    "decibel": "'20 dB'",
     "multiple": "'3 x'",
 }
 

@@ -148,13 +148,14 @@ def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
 
     OmegaConf.clear_resolver("oc.env")
+    where = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
     forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
-            composed = OmegaConf.to_container(compose(path.stem, overrides=forced), resolve=True)
+            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, where]), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error

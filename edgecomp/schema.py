@@ -43,6 +43,8 @@ def find(name: str, folder: Path, kind: str) -> Path:
     Raises UsageError with the nearest names.
     """
     path = Path(name)
+    if path.is_dir() and not (folder / f"{name}.yaml").is_file():
+        raise UsageError(f"no such {kind}: {name} is a folder; name a YAML file")
     if path.suffix in (".yaml", ".yml") or path.parent != Path("."):
         if path.is_file():
             return path.resolve()
@@ -66,6 +68,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(str(path), [f"not a YAML text: {error}"]) from error
     except OSError as error:
         raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    if content is None:
+        raise RecipeError(str(path), ["is empty"])
     if not isinstance(content, dict):
         raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping of keys to values"])
     return content

@@ -48,11 +48,12 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:
-    """A network trained on hard labels."""
+    """A network trained on hard labels. The student is tried as well, before any time is spent."""
     from edgecomp.data.splits import Split
     from edgecomp.teachers.local import train_teacher
 
     recipe = run.job.recipe
+    _network(run, recipe.student)
     train_teacher(
         _network(run, recipe.teacher),
         train_split=Split.load(run.folder / "data", "train"),
@@ -166,6 +167,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         model=run.folder / "export" / model_file("student_int8", target.runtime),
         runtime=target.runtime,
         options=target.options,
+        threads=target.threads,
         preprocessing=_preprocessing(run),
         validation=Split.load(run.folder / "data", "validation"),
         folder=out,
@@ -217,6 +219,7 @@ def gate(run: Run, out: Path, checkpoints: Path) -> None:
     judge_and_record(
         rows=run.job.rows,
         policy=run.job.policy,
+        budgets={target.name: target.budget_rows() for target in run.job.targets},
         bench_folders={target.name: run.folder / "bench" / target.name for target in run.job.targets},
         beside={target.name: run.folder / "bench" / target.name for target in run.job.beside},
         folder=out,
@@ -240,13 +243,16 @@ def _network(run: Run, wanted: Network) -> "nn.Module":
     """A fresh network with seeded weights; the job's thread count holds from here on."""
     import torch
 
-    from edgecomp.models import build
+    from edgecomp.models import build, check_output
 
     torch.set_num_threads(run.job.recipe.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(run.job.recipe.seed)
     shapes = _preprocessing(run)
-    return build(wanted.network, wanted.arguments, Path(run.job.folder), shapes.channels, len(shapes.classes))
+    classes = len(shapes.classes)
+    network = build(wanted.network, wanted.arguments, Path(run.job.folder), shapes.channels, classes)
+    check_output(wanted.network, network, (2, shapes.channels, shapes.height, shapes.width), classes)
+    return network
 
 
 def _trained_teacher(run: Run) -> "nn.Module":

@@ -36,6 +36,9 @@ class Target(Schema):
             Threshold.model_validate(row)
         return budget
 
+    def budget_rows(self) -> dict[str, Threshold]:
+        return {name: Threshold.model_validate(row) for name, row in budget_rows(self.budget).items()}
+
 
 def budget_rows(budget: dict[str, str]) -> dict[str, dict[str, Any]]:
     """A profile's budget as threshold rows, named after their metrics."""

@@ -3,6 +3,7 @@
 Everything random is a function of (seed, epoch), so an epoch can be run again from the checkpoint before it.
 """
 
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -170,11 +171,11 @@ def _network_input(array: npt.NDArray[np.float32]) -> torch.Tensor:
 
 
 def _save(network: nn.Module, optimizer: torch.optim.Optimizer, history: History, path: Path) -> None:
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
+    buffer = io.BytesIO()  # torch's own writer does not say that a disk is full
+    torch.save(state, buffer)
     with replacing(path) as temporary:
-        torch.save(
-            {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history},
-            temporary,
-        )
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> History:

@@ -1,6 +1,7 @@
 """The bench stage for one target: the files a device would get, measured under its runtime, and recorded."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def bench_target(
     parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else None
     inputs = folder / "inputs.npy"
     np.save(inputs, preprocessing.apply(test.images))
+    load_before = os.getloadavg()[0]
     arms, facts = measure(
         {arm: _described(file, parameters[arm]) for arm, file in models.items()},
         runtime=runtime,
@@ -52,7 +54,8 @@ def bench_target(
         labels=test.labels,
         offline_batch=effort.offline_batch,
         parity=parity,
-        facts=facts | {"machine": machine.facts()},
+        facts=facts
+        | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]},
     ).save(folder)
 
 

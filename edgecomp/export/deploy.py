@@ -19,8 +19,11 @@ import numpy as np, onnxruntime as ort
 here = Path(__file__).parent
 p = json.loads((here / "preprocessing.json").read_text())
 images = np.load(sys.argv[1] if len(sys.argv) > 1 else here / "sample.npy")
+(images.dtype == np.uint8 and images.shape[1:] == {shape}) or sys.exit("wanted: uint8 images [N, *{shape}], 0 to 255")
 mean, std = (np.array(p[k], np.float32)[:, None, None] for k in ("mean", "std"))
-session = ort.InferenceSession(here / "model.onnx", providers=["CPUExecutionProvider"])
+options = ort.SessionOptions()
+options.intra_op_num_threads = {threads}
+session = ort.InferenceSession(here / "model.onnx", options, providers=["CPUExecutionProvider"])
 logits = session.run(None, {{"input": (images.astype(np.float32) / np.float32(255) - mean) / std}})[0]
 print(*(p["classes"][i] for i in logits.argmax(1)), sep="\\n")
 '''
@@ -33,8 +36,10 @@ import numpy as np, openvino as ov
 here = Path(__file__).parent
 p = json.loads((here / "preprocessing.json").read_text())
 images = np.load(sys.argv[1] if len(sys.argv) > 1 else here / "sample.npy")
+(images.dtype == np.uint8 and images.shape[1:] == {shape}) or sys.exit("wanted: uint8 images [N, *{shape}], 0 to 255")
 mean, std = (np.array(p[k], np.float32)[:, None, None] for k in ("mean", "std"))
-model = ov.Core().compile_model(here / "model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "{precision}"}})
+settings = {{"INFERENCE_PRECISION_HINT": "{precision}", "INFERENCE_NUM_THREADS": {threads}}}
+model = ov.Core().compile_model(here / "model.xml", "CPU", settings)
 logits = model((images.astype(np.float32) / np.float32(255) - mean) / std)[0]
 print(*(p["classes"][i] for i in logits.argmax(1)), sep="\\n")
 '''
@@ -47,6 +52,7 @@ def write_deploy_folder(
     model: Path,
     runtime: str,
     options: dict[str, Any],
+    threads: int,
     preprocessing: Preprocessing,
     validation: Split,
     folder: Path,
@@ -65,6 +71,7 @@ def write_deploy_folder(
         "format": 1,
         "runtime": runtime,
         "options": options,
+        "threads": threads,
         "versions": {DISTRIBUTION[runtime]: version(DISTRIBUTION[runtime])},
         "inputs": [
             {"name": "input", "shape": shape, "dtype": "float32", "preprocessing": "preprocessing.json"}
@@ -77,6 +84,8 @@ def write_deploy_folder(
         channels=preprocessing.channels,
         height=preprocessing.height,
         width=preprocessing.width,
+        shape=(preprocessing.channels, preprocessing.height, preprocessing.width),
+        threads=threads,
         precision=options.get("inference_precision", "f32"),
     )
     (folder / "infer.py").write_text(script, encoding="utf-8")

@@ -1,6 +1,7 @@
 """From raw measurements to estimates with bounds: one small function a metric."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,10 @@ class TooFewSamples(NotMeasured):
 
 class NotFinite(NotMeasured):
     pass
+
+
+class Untelling(NotMeasured):
+    """The examples cannot show a difference."""
 
 
 class Impossible(NotMeasured):
@@ -83,7 +88,7 @@ EXACT: dict[str, Callable[[Arm], int]] = {
 }
 
 # Metrics of the exported file, from its comparison with the fake-quant student.
-EXPORT = ("export_agreement_pct", "export_error_pct", "int8_share_pct")
+EXPORT = ("export_agreement_pct", "export_error_pct", "export_sqnr_db", "int8_share_pct")
 
 
 def estimate(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
@@ -220,6 +225,11 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
     if arm_name != STUDENT or not parity:
         raise NotMeasured(f"{metric} is known of an exported int8 student only")
     try:
+        if metric != "int8_share_pct" and not _telling(parity):
+            raise Untelling(
+                f"the probes get {parity['classes_predicted']} of {parity['classes']} answers (normalised entropy "
+                f"{parity['entropy']:.2f}): a comparison on them proves nothing"
+            )
         if metric == "export_agreement_pct":
             return _proportion(parity["agreeing"], parity["examples"], confidence)
         if metric == "export_error_pct":
@@ -227,14 +237,26 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
             if not (np.isfinite(error) and np.isfinite(deviation) and deviation > 0):
                 raise NotFinite(f"the logits differ by {error} on average and deviate by {deviation}")
             value, most = 100 * error / deviation, np.inf
+        elif metric == "export_sqnr_db":
+            return _exact(_finite(metric, parity["sqnr_db"]), "decibel", confidence)
         else:
             value, most = parity["int8_share_pct"], 100.0
     except KeyError as missing:
         raise NotMeasured(f"the comparison of the export has no {missing}") from None
     if value is None:
         raise NotMeasured("the runtime does not tell what it executes")
-    if not np.isfinite(value):
-        raise NotFinite(f"{metric} is {value}")
+    value = _finite(metric, value)
     if not 0 <= value <= most:
         raise Impossible(f"{metric} is {value:g} %")
     return _exact(value, "percent", confidence)
+
+
+def _telling(parity: dict[str, Any]) -> bool:
+    """A model that gives one answer agrees with anything: at least three answers (two of two), none prevailing."""
+    return bool(parity["classes_predicted"] >= min(3, parity["classes"]) and parity["entropy"] >= 0.5)
+
+
+def _finite(metric: str, value: float) -> float:
+    if not np.isfinite(value):
+        raise NotFinite(f"{metric} is {value}")
+    return float(value)

@@ -11,6 +11,7 @@ from edgecomp.gate.estimates import (
     NotFinite,
     NotMeasured,
     TooFewSamples,
+    Untelling,
     against,
     estimate,
 )
@@ -52,6 +53,8 @@ def judge_row(target: str, name: str, threshold: Threshold, measured: Measuremen
             verdict, reason, why = decide(found, limit, passes)
         except TooFewSamples as missing:
             reason, why = Reason.TOO_FEW_SAMPLES, str(missing)
+        except Untelling as missing:
+            reason, why = Reason.UNTELLING, str(missing)
         except NotFinite as broken:
             verdict, reason, why = Verdict.INVALID, Reason.NOT_FINITE, str(broken)
         except Impossible as broken:

@@ -7,7 +7,7 @@ from typing import Any
 from edgecomp.artifacts import digest_of, write_json
 from edgecomp.gate import estimates
 from edgecomp.gate.judge import Row, judge
-from edgecomp.gate.verdict import Verdict, combine, exit_code
+from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS
 from edgecomp.policies import Policy, Threshold
@@ -20,6 +20,7 @@ def judge_and_record(
     *,
     rows: dict[str, dict[str, Threshold]],
     policy: Policy,
+    budgets: dict[str, dict[str, Threshold]],
     bench_folders: dict[str, Path],
     beside: dict[str, Path],
     folder: Path,
@@ -39,6 +40,7 @@ def judge_and_record(
             "policy": {
                 "name": policy.name,
                 "on_inconclusive": policy.on_inconclusive,
+                "changes": changes(policy, budgets, rows),
                 "sha256": digest_of(
                     {t: {n: row.model_dump() for n, row in named.items()} for t, named in rows.items()}
                 ),
@@ -47,6 +49,25 @@ def judge_and_record(
             "figures": {target: figures(one) for target, one in shown.items()},
         },
     )
+
+
+def changes(
+    policy: Policy, budgets: dict[str, dict[str, Threshold]], rows: dict[str, dict[str, Threshold]]
+) -> list[str]:
+    """What the recipe or the command line made of the policy's rows and the targets' budgets, in words."""
+    found: dict[str, None] = {}
+    for target, judged in rows.items():
+        given = policy.rows | budgets[target]
+        for name, row in given.items():
+            if name not in judged:
+                found[f"{name} taken out ({row.text})"] = None
+            elif judged[name] != row:
+                found[f"{name} {judged[name].text} at {judged[name].confidence:g} "
+                      f"instead of {row.text} at {row.confidence:g}"] = None  # fmt: skip
+        for name in judged:
+            if name not in given:
+                found[f"{name} {judged[name].text} added"] = None
+    return list(found)
 
 
 def figures(measured: Measurements) -> dict[str, dict[str, dict[str, Any]]]:
@@ -73,6 +94,7 @@ ADVICE = {
 def next_step(verdict: Verdict, rows: list[Row]) -> str:
     """One sentence: what to do now."""
     worst = [row for row in rows if row.verdict is verdict]
+    worst.sort(key=lambda row: row.metric not in estimates.EXPORT)  # a wrong export explains the rest
     if verdict is Verdict.PASS:
         return "All gates passed: ship deploy/, or tighten a threshold (thresholds.NAME.max=…) to see what gives first."
     if not worst:
@@ -88,6 +110,8 @@ def next_step(verdict: Verdict, rows: list[Row]) -> str:
         return f"{first.sentence.rstrip('.')}{more}: {advice}."
     if verdict is Verdict.INVALID:
         return f"{first.sentence.rstrip('.')}{more}: nothing can be concluded; measure again with `edgecomp bench`."
+    if first.reason is Reason.TOO_FEW_SAMPLES and first.estimate is None:
+        return f"{first.sentence.rstrip('.')}{more}: raise it."
     if first.estimate is not None and first.estimate.unit == "restarts":
         return (
             f"{first.sentence.rstrip('.')}{more}: measure more (bench.restarts=…), or on a quieter machine."

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     UNDECIDED = "undecided"  # INCONCLUSIVE: the interval holds the limit
     TOO_FEW_SAMPLES = "too_few_samples"  # INCONCLUSIVE: no interval at this confidence from so few
     NOT_RUN = "not_run"  # INCONCLUSIVE: nothing was measured
+    UNTELLING = "untelling"  # INCONCLUSIVE: the examples compared cannot show a difference
     NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
     IMPOSSIBLE = "impossible"  # INVALID: no measurement can be that, such as a latency of 0
 

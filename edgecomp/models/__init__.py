@@ -38,9 +38,10 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
     module_name, _, function = TABLE.get(name, name).partition(":")
     try:
         module = _import(module_name, folder)
-    except ImportError as error:
-        raise UsageError(f"factory {name!r} cannot be imported: {error}; looked in the installed environment "
-                         f"and in {folder}") from error  # fmt: skip
+    except Exception as error:  # a user's module may raise anything while it is imported
+        raise UsageError(
+            f"factory {name!r} cannot be imported: {_said(error)}; looked in the installed environment and in {folder}"
+        ) from error
     factory = getattr(module, function, None)
     if not callable(factory):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -74,9 +75,41 @@ def _import(name: str, folder: Path) -> ModuleType:
 
 def build(name: str, arguments: Mapping[str, Any], folder: Path, channels: int, classes: int) -> "nn.Module":
     """The network, for images of `channels` and logits of `classes`. Raises UsageError."""
+    from torch import nn
+
     factory = load_factory(name, folder)
+    called = f"it is called with channels={channels}, classes={classes} and its `arguments`"
     try:
-        return factory(channels=channels, classes=classes, **arguments)  # type: ignore[no-any-return]
-    except TypeError as error:
-        raise UsageError(f"network {name!r} cannot be built: {error}; it is called with channels={channels}, "
-                         f"classes={classes} and its `arguments`") from error  # fmt: skip
+        network = factory(channels=channels, classes=classes, **arguments)
+    except Exception as error:  # a user's factory may raise anything
+        raise UsageError(f"network {name!r} cannot be built: {_said(error)}; {called}") from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"network {name!r}: the factory returned {type(network).__name__}, not a torch.nn.Module"
+        )
+    return network
+
+
+def check_output(name: str, network: "nn.Module", shape: tuple[int, ...], classes: int) -> None:
+    """Runs the network on zeros of `shape`, a batch of two. Raises UsageError unless logits [2, classes] come out."""
+    import torch
+
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            logits = network.eval()(torch.zeros(shape))
+    except Exception as error:  # a user's network may raise anything
+        raise UsageError(f"network {name!r} cannot take a batch of shape {shape}: {_said(error)}") from error
+    finally:
+        network.train(was_training)
+    if not isinstance(logits, torch.Tensor):
+        raise UsageError(f"network {name!r} returns {type(logits).__name__}, not a tensor of logits")
+    if tuple(logits.shape) != (shape[0], classes):
+        raise UsageError(
+            f"network {name!r} returns shape {tuple(logits.shape)} for a batch of {shape[0]}; the data has {classes} "
+            f"classes, so it must be ({shape[0]}, {classes})"
+        )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgecomp import __version__, machine
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
@@ -27,7 +29,7 @@ class Evidence:
             verdict=_json(folder / "gate" / "verdict.json"),
             measured={name: Measurements.load(folder / "bench" / name) for name in names},
             history=_json(folder / "teacher" / "history.json") | _json(folder / "distill" / "history.json"),
-            manifest=_json(folder / "manifest.json"),
+            manifest=_current(_json(folder / "manifest.json"), names),
         )
 
     @property
@@ -42,7 +44,7 @@ class Evidence:
         here = machine.facts()
         versions: dict[str, str] = {}
         for record in steps.values():
-            own = ("settings", "format", "cpu", *steps)
+            own = ("settings", "format", "cpu", "edgecomp", *steps)
             versions |= {name: value for name, value in record["made_from"].items() if name not in own}
         return [
             (
@@ -63,6 +65,26 @@ class Evidence:
             ("versions", ", ".join(f"{name} {value}" for name, value in sorted(versions.items()))),
             ("edgecomp", __version__),
         ]
+
+    def _conditions(self, name: str) -> str:
+        """When a target was measured, how much, and how busy the machine was."""
+        measured, facts = self.measured[name], self.measured[name].facts
+        arm = next(iter(measured.arms.values())).samples
+        restarts, inferences = arm["single_stream_wall_ns"].shape
+        wall = float(
+            np.median(arm["single_stream_wall_ns"]) / max(1.0, float(np.median(arm["single_stream_cpu_ns"])))
+        )
+        busy = (
+            ""
+            if wall < 1.2 or facts["threads"] > 1
+            else ": the host was contended, wall figures are its as well"
+        )
+        return (
+            f"{self.manifest['steps'][f'bench/{name}']['finished']}; {facts['threads']} thread(s), {restarts} restarts of "
+            f"{inferences} inferences after {arm['warmup_wall_ns'].shape[1]} of warm-up, {arm['offline_wall_ns'].shape[1]} "
+            f"batches of {measured.offline_batch}; load average {facts['load_before']:.2f} before, "
+            f"{facts['load_after']:.2f} after; wall/CPU {wall:.2f}{busy}"
+        )
 
 
 def estimate_text(estimate: dict[str, Any] | None) -> str:
@@ -87,6 +109,15 @@ def interval_text(estimate: dict[str, Any]) -> str:
 
 def title(metric: str) -> str:
     return METRICS[metric].title
+
+
+def _current(manifest: dict[str, Any], targets: list[str]) -> dict[str, Any]:
+    """The manifest without an older report's record, and without what targets no longer asked for have left."""
+
+    def belongs(name: str) -> bool:
+        return name.split("/")[1] in targets if "/" in name else name != "report"
+
+    return manifest | {"steps": {name: record for name, record in manifest["steps"].items() if belongs(name)}}
 
 
 def _json(path: Path) -> dict[str, Any]:

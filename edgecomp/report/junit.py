@@ -8,6 +8,10 @@ def junit(verdict: dict[str, Any], name: str) -> str:
     """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error, a warning one skipped."""
     root = ET.Element("testsuites", name=f"edgecomp {name}")
     blocks = verdict["policy"]["on_inconclusive"] == "block"
+    if verdict["policy"].get("changes"):
+        properties = ET.SubElement(root, "properties")
+        for change in verdict["policy"]["changes"]:
+            ET.SubElement(properties, "property", name="policy changed", value=change)
     targets = list(dict.fromkeys(row["target"] for row in verdict["gates"]))
     for target in targets:
         rows = [row for row in verdict["gates"] if row["target"] == target]

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from edgecomp.metrics import parse_quantity
 from edgecomp.report.evidence import Evidence
 
 COLOURS = {"teacher": "#767c85", "student_fp32": "#3b78b5", "student_int8": "#d9541e"}
@@ -38,9 +37,9 @@ STYLE: Any = {
 
 def latency_distributions(evidence: Evidence) -> str:
     """A cumulative distribution of single-stream latency for each restart, and the target's budget."""
-    targets = {target.name: target.budget for target in evidence.job.targets}
+    targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
     figure, axes = _figure(len(targets), width=4.6, height=3.1)
-    for axis, (name, budget) in zip(axes, targets.items(), strict=True):
+    for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         measured = evidence.measured[name]
         for arm, data in measured.arms.items():
             for restart, samples in enumerate(data.samples["single_stream_wall_ns"]):
@@ -51,8 +50,8 @@ def latency_distributions(evidence: Evidence) -> str:
                     ordered, share, where="post", color=COLOURS[arm], alpha=0.6, linewidth=1.1, label=label
                 )
         for metric, style in (("latency_p50_ms", ":"), ("latency_p99_ms", "--")):
-            if metric in budget:
-                limit = parse_quantity(budget[metric]).value
+            limit = limits.get(metric)
+            if limit is not None:
                 axis.axvline(limit, color="#b3261e", linestyle=style, linewidth=1.2)
                 axis.text(
                     limit,
@@ -71,7 +70,7 @@ def latency_distributions(evidence: Evidence) -> str:
             ylabel="share of inferences (%)",
             ylim=(0, 101),
         )
-    axes[0].legend(loc="lower right", fontsize=8.5, title="one line a restart", title_fontsize=8)
+    axes[0].legend(loc="center right", fontsize=8.5, title="one line a restart", title_fontsize=8)
     return _svg(figure)
 
 
@@ -95,9 +94,9 @@ def accuracy_against_latency(evidence: Evidence) -> str:
 
 def memory_by_phase(evidence: Evidence) -> str:
     """Unique memory (USS) at each phase's end, with the high-water mark and the budget."""
-    targets = {target.name: target.budget for target in evidence.job.targets}
+    targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
     figure, axes = _figure(len(targets), width=4.6, height=3.0)
-    for axis, (name, budget) in zip(axes, targets.items(), strict=True):
+    for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         arms = evidence.measured[name].arms
         for place, (arm, data) in enumerate(arms.items()):
             for shift, (phase, colour) in enumerate(zip(PHASES, PHASE_COLOURS, strict=True)):
@@ -109,8 +108,8 @@ def memory_by_phase(evidence: Evidence) -> str:
             axis.text(
                 place, peak, f"peak {peak:.0f}", ha="center", va="bottom", fontsize=8, color=COLOURS[arm]
             )
-        if "peak_memory_bytes" in budget:
-            limit = parse_quantity(budget["peak_memory_bytes"]).value / 2**20
+        if "peak_memory_bytes" in limits:
+            limit = limits["peak_memory_bytes"] / 2**20
             axis.axhline(limit, color="#b3261e", linestyle="--", linewidth=1.2)
             axis.text(-0.45, limit, "budget", color="#b3261e", ha="left", va="bottom", fontsize=8)
         axis.set_xticks(range(len(arms)), [NAMES[arm] for arm in arms])
@@ -152,6 +151,16 @@ def pictures(evidence: Evidence) -> dict[str, str]:
             "memory": memory_by_phase(evidence),
             "training": training_curves(evidence),
         }
+
+
+def _limits(evidence: Evidence, target: str) -> dict[str, float]:
+    """The limits that were judged, in the metric's own unit: those that are not against a reference."""
+    return {
+        name: threshold.limit.value
+        for threshold in evidence.job.rows[target].values()
+        if threshold.against is None
+        for name in [threshold.metric]
+    }
 
 
 def _figure(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:

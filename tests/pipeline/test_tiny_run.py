@@ -35,7 +35,7 @@ def test_one_restart_bounds_nothing_so_the_verdict_is_not_pass(cli: Cli, folder:
 def test_the_last_line_is_json_and_everything_else_is_on_standard_error(cli: Cli, folder: Path) -> None:
     done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
     assert len(done.out.splitlines()) == 1
-    assert set(done.json) == {"verdict", "exit_code", "gates", "artifacts", "report"}
+    assert set(done.json) == {"verdict", "exit_code", "gates", "policy", "artifacts", "report"}
     wanted = {"target", "metric", "estimate", "interval", "limit", "verdict", "reason"}
     assert all(wanted <= set(row) for row in done.json["gates"])
     assert Path(done.json["report"]).is_file()
@@ -71,16 +71,18 @@ def test_a_failing_threshold_is_exit_code_1_and_says_what_to_try(cli: Cli, folde
     assert done.code == 1
     assert "FAIL" in done.out
     assert "try a smaller student" in " ".join(done.out.split())
+    assert "macro_f1_pct taken out" in " ".join(done.out.split())
+    for report in ("report.html", "report.md", "junit.xml"):
+        assert "macro_f1_pct taken out" in (folder / "report" / report).read_text(encoding="utf-8")
 
 
-def test_a_target_taken_out_or_put_back_touches_no_other(cli: Cli, folder: Path) -> None:
+def test_a_target_taken_out_is_not_judged_and_put_back_is_not_measured_again(cli: Cli, folder: Path) -> None:
     done = cli("run", "digits", *TINY, "targets=[openvino-cpu]", "--out", str(folder), "--json")
     assert {row["target"] for row in done.json["gates"]} == {"openvino-cpu"}
-    assert not (folder / "bench" / "onnxruntime-cpu").exists()
     assert steps_run(done.err) == ["gate", "report"]
+    assert "onnxruntime-cpu" not in (folder / "report" / "report.md").read_text(encoding="utf-8")
     again = cli("run", "digits", *TINY, "--out", str(folder))
-    own = [f"{room}/onnxruntime-cpu" for room in ("parity", "deploy", "bench")]
-    assert steps_run(again.err) == [*own, "gate", "report"]
+    assert steps_run(again.err) == ["gate", "report"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,8 @@ def test_what_is_deployed_is_whole_and_runs_without_edgecomp(folder: Path, tmp_p
         assert contract["inputs"][0]["shape"] == [None, 1, 16, 16]
         assert set(contract["versions"]) == {own}
         assert (deployed / "labels.txt").read_text(encoding="utf-8").split() == list("0123456789")
-        assert len((deployed / "infer.py").read_text(encoding="utf-8").splitlines()) <= 12
+        lines = (deployed / "infer.py").read_text(encoding="utf-8").splitlines()
+        assert len([line for line in lines if not line.startswith(('"', "import", "from"))]) <= 10
         guard = (
             "import runpy, sys\n"
             "class Guard:\n"
@@ -150,7 +153,7 @@ def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) 
     for heading in ("Gates", "Latency", "Accuracy against latency", "Memory", "Training", "Provenance"):
         assert f"<h2>{heading}</h2>" in html
     suites = ET.parse(folder / "report" / "junit.xml").getroot()
-    assert [len(suite) for suite in suites] == [9, 9]
+    assert [len(suite) for suite in suites] == [11, 11]
     content = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
     assert "bench/openvino-cpu/samples.npz" in content["samples"]
     assert "| PASS | openvino-cpu |" in (folder / "report" / "report.md").read_text(encoding="utf-8")

@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from running import Cli
+from running import Cli, command, environment
 
 from edgecomp.errors import EdgecompError, RecipeError, UsageError
 from edgecomp.recipe import load_job
@@ -43,7 +44,7 @@ def test_an_override_changes_one_value_and_may_set_one_the_file_does_not_have() 
 def test_a_threshold_of_a_recipe_replaces_the_limit_of_the_policy_and_null_takes_a_row_out() -> None:
     job = load_job("digits", ["thresholds.macro_f1_pct.margin=1 pt", "thresholds.latency_p99_ms=null"])
     rows = job.rows["openvino-cpu"]
-    assert rows["macro_f1_pct"].text == "≤ 1 pt under teacher"
+    assert rows["macro_f1_pct"].text == "≥ -1 pt vs teacher"
     assert "latency_p99_ms" not in rows
 
 
@@ -223,3 +224,98 @@ def test_the_docstring_draws_the_whole_error_tree() -> None:
     for kind in (kind for kind in vars(errors).values() if isinstance(kind, type)):
         if issubclass(kind, EdgecompError):
             assert kind.__name__ in str(errors.__doc__)
+
+
+FACTORIES = """
+import torch
+from torch import nn
+class Wrong(nn.Module):
+    def __init__(self, channels, classes, how):
+        super().__init__()
+        self.how, self.layer = how, nn.Linear(channels * 64, 7 if how == "classes" else classes)
+    def forward(self, x):
+        if self.how == "raises": raise ValueError("bad forward")
+        y = self.layer(x.flatten(1))
+        return (y,) if self.how == "tuple" else y
+def build(channels, classes, how):
+    if how == "factory": raise RuntimeError("boom in factory")
+    return 42 if how == "module" else Wrong(channels, classes, how)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        ("classes", "returns shape (2, 7) for a batch of 2; the data has 10 classes"),
+        ("raises", "cannot take a batch of shape (2, 1, 8, 8): ValueError: bad forward"),
+        ("tuple", "returns tuple, not a tensor of logits"),
+        ("factory", "cannot be built: RuntimeError: boom in factory"),
+        ("module", "the factory returned int, not a torch.nn.Module"),
+    ],
+)
+def test_a_network_that_cannot_serve_is_refused_before_the_teacher_is_trained(
+    cli: Cli, tmp_path: Path, how: str, complaint: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(FACTORIES, encoding="utf-8")
+    student = ["student.network=wrong:build", "~student.arguments", f"+student.arguments={{how:{how}}}"]
+    done = cli(
+        "run",
+        str(tmp_path / "mine.yaml"),
+        *student,
+        "data.image_size=8",
+        "--out",
+        str(tmp_path / "run"),
+        "--json",
+    )
+    assert done.code == 2, done.err
+    assert complaint in done.err
+    assert complaint in done.json["error"]
+    assert not (tmp_path / "run" / "teacher").exists()
+
+
+@pytest.mark.parametrize("text", ["raise RuntimeError('boom')", "def build(:"])
+def test_a_factory_whose_module_cannot_be_imported_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
+    (tmp_path / "broken.py").write_text(text, encoding="utf-8")
+    assert "'broken:build' cannot be imported" in refusal(
+        str(tmp_path / "mine.yaml"), "student.network=broken:build"
+    )
+
+
+def test_more_threads_than_cores_are_refused(cli: Cli, tmp_path: Path) -> None:
+    profile = "name: wide\nruntime: openvino-cpu\nthreads: 200\n"
+    (tmp_path / "wide.yaml").write_text(profile, encoding="utf-8")
+    done = cli("run", "digits", f"targets=[{tmp_path}/wide.yaml]", "--out", str(tmp_path / "run"))
+    assert done.code == 2
+    assert "target wide has 200 threads, this machine" in done.err
+
+
+def test_a_folder_that_cannot_be_written_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = cli("run", "digits", "--out", str(tmp_path / "file" / "run"))
+    assert done.code == 2
+    assert "cannot be written: Not a directory" in done.err
+
+
+@pytest.mark.parametrize(("signal_sent", "code", "word"), [(2, 130, "interrupted"), (15, 143, "terminated")])
+def test_an_interrupt_says_that_nothing_is_lost(
+    tmp_path: Path, signal_sent: int, code: int, word: str
+) -> None:
+    process = subprocess.Popen(
+        command("run", "digits", "--out", str(tmp_path / "run")),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if " teacher (" in line:
+            break
+    time.sleep(1.5)
+    process.send_signal(signal_sent)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == code
+    assert f"edgecomp: {word}; what was finished is kept" in rest
+    assert "Traceback" not in rest

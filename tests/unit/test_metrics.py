@@ -58,7 +58,7 @@ def test_no_text_makes_the_parser_fail_in_another_way(text: str) -> None:
 
 
 def test_a_metric_is_named_after_its_unit() -> None:
-    suffixes = {"time": "_ms", "bytes": "_bytes", "rate": "_per_s", "percent": "_pct"}
+    suffixes = {"time": "_ms", "bytes": "_bytes", "rate": "_per_s", "percent": "_pct", "decibel": "_db"}
     for metric in METRICS.values():
         assert metric.id.endswith(suffixes[metric.dimension])
 
@@ -70,7 +70,7 @@ def test_a_metric_is_named_after_its_unit() -> None:
         (12345.0, "time", "12.35 s"),
         (3 * 2**20, "bytes", "3.0 MiB"),
         (81500.0, "rate", "81,500 /s"),
-        (3.0, "multiple", "3.00 x"),
+        (0.0712, "multiple", "0.0712 x"),
         (None, "time", "–"),
         (math.nan, "percent", "–"),
     ],

@@ -25,6 +25,10 @@ PARITY = {
     "mean_absolute_error": 0.01,
     "logit_deviation": 3.0,
     "int8_share_pct": 100.0,
+    "sqnr_db": 40.0,
+    "classes": 3,
+    "classes_predicted": 3,
+    "entropy": 0.99,
 }
 
 LATENCY = {"metric": "latency_p50_ms", "max": "2 ms"}
@@ -42,11 +46,12 @@ ACCURACY_RATIO = {"metric": "accuracy_pct", "against": "teacher", "margin": "20 
 AGREEMENT = {"metric": "teacher_agreement_pct", "min": "90 %"}
 EXPORT_AGREEMENT = {"metric": "export_agreement_pct", "min": "98.5 %"}
 EXPORT_ERROR = {"metric": "export_error_pct", "max": "2 %"}
+SQNR = {"metric": "export_sqnr_db", "min": "20 dB"}
 INT8 = {"metric": "int8_share_pct", "min": "100 %"}
 
 EVERY_ROW = [
     LATENCY, FASTER, THROUGHPUT, MEMORY, SMALLER, SIZE, FILE, F1, F1_POINTS, F1_RATIO, ACCURACY, ACCURACY_RATIO,
-    AGREEMENT, EXPORT_AGREEMENT, EXPORT_ERROR, INT8,
+    AGREEMENT, EXPORT_AGREEMENT, EXPORT_ERROR, SQNR, INT8,
 ]  # fmt: skip
 
 
@@ -196,6 +201,13 @@ def test_an_export_that_was_not_compared_is_inconclusive(threshold: dict[str, An
     absent: tuple[dict[str, Any] | None, ...] = (None, {})
     for parity in absent:
         assert row(threshold, measurements(parity=parity)).reason is Reason.NOT_RUN
+
+
+@pytest.mark.parametrize("threshold", [EXPORT_AGREEMENT, EXPORT_ERROR, SQNR], ids=of_row)
+@pytest.mark.parametrize("probes", [{"classes_predicted": 1, "entropy": 0.0}, {"entropy": 0.4}], ids=str)
+def test_probes_that_get_one_answer_prove_nothing(threshold: dict[str, Any], probes: dict[str, Any]) -> None:
+    found = row(threshold, measurements(parity=PARITY | probes))
+    assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, Reason.UNTELLING)
 
 
 def test_a_runtime_that_does_not_tell_its_precision_is_inconclusive() -> None:
