@@ -42,6 +42,28 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Emulated:
+    """The int8 student as another CPU executes it. test, probes: logits of the first examples of each, or None.
+
+    reference: the fake-quant student's own logits of the probes.
+    """
+
+    facts: dict[str, Any]
+    test: npt.NDArray[np.float32] | None
+    probes: npt.NDArray[np.float32] | None
+    reference: npt.NDArray[np.float32]
+
+    @classmethod
+    def load(cls, folder: Path, reference_file: Path) -> "Emulated":
+        facts = json.loads((folder / "emulation.json").read_text(encoding="utf-8"))
+        test, probes = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) if facts["run"] else None
+            for name in ("test", "probes")
+        )
+        return cls(facts, test, probes, np.load(reference_file, allow_pickle=False))
+
+
+@dataclass(frozen=True)
 class Measurements:
     target: str
     runtime: str
@@ -50,6 +72,7 @@ class Measurements:
     offline_batch: int
     parity: dict[str, Any] | None
     facts: dict[str, Any]
+    emulated: "Emulated | None" = None
 
     def save(self, folder: Path) -> None:
         samples: dict[str, Any] = {

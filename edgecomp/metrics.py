@@ -46,7 +46,7 @@ class Quantity:
 @dataclass(frozen=True)
 class Metric:
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent", "decibel"]
+    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel"]
     better: Literal["lower", "higher"]
     title: str
 
@@ -83,6 +83,15 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits"
+        ),
+        Metric(
+            "emulated_agreement_pct",
+            "percent",
+            "higher",
+            "on the device's CPU: same answer as the fake-quant student",
+        ),
+        Metric(
+            "emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's"
         ),
         Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8"),
     )

@@ -1,6 +1,6 @@
 """The main job, stage by stage. Read this first.
 
-    recipe → data → teacher → soft labels → distill (+ quantise) → export → parity, deploy → bench → gate → report
+    recipe → data → teacher → soft labels → distill (+ quantise) → export → parity, deploy → bench, emulation → gate → report
 
 Each step reads artifacts and writes new ones; only this file knows their order, what each reads, and which
 settings and libraries change what it makes.
@@ -11,6 +11,7 @@ from functools import partial
 
 from edgecomp import stages
 from edgecomp.artifacts import RunFolder, Step, write_json
+from edgecomp.emulators import availability
 from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.machine import usable_cores
 from edgecomp.recipe import Job
@@ -38,6 +39,7 @@ def steps(run: stages.Run) -> list[Step]:
     }
     deploys = tuple(f"deploy/{target.name}" for target in job.targets)
     benches = tuple(f"bench/{name}" for name in profiles)
+    emulations = tuple(f"emulation/{target.name}" for target in job.targets if target.isa != "host")
 
     def step(
         name: str, stage: str, make: Callable[..., None], settings: object, *inputs: str, **facts: object
@@ -64,7 +66,12 @@ def steps(run: stages.Run) -> list[Step]:
                "data", "export", *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
                libraries=("numpy", DISTRIBUTION[target.runtime]), executes=True)
           for target in (*job.targets, *job.beside)),
-        step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, libraries=("numpy", "scipy")),
+        *(step(f"emulation/{target.name}", "bench", partial(stages.emulation, target=target),
+               [recipe.bench.emulated_examples, profiles[target.name], availability(target.isa)[1]],
+               "data", "export", f"deploy/{target.name}", libraries=(DISTRIBUTION[target.runtime],))
+          for target in job.targets if target.isa != "host"),
+        step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, *emulations,
+             libraries=("numpy", "scipy")),
         step("report", "report", stages.report, [recipe.model_dump(), rows],
              "teacher", "distill", "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
     ]  # fmt: skip

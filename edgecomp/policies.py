@@ -100,6 +100,7 @@ _EXAMPLES = {
     "bytes": "'200 MiB'",
     "rate": "'1000 /s'",
     "percent": "'98.5 %'",
+    "points": "'1 pt'",
     "decibel": "'20 dB'",
     "multiple": "'3 x'",
 }

@@ -79,6 +79,8 @@ class Bench(Schema):
     offline_batch: int = Field(32, ge=1)
     offline_batches: int = Field(16, ge=1)
     timeout_s: float = Field(120.0, gt=0)
+    emulated_examples: int = Field(500, ge=1)
+    emulation_timeout_s: float = Field(1800.0, gt=0)
 
 
 class Recipe(Schema):

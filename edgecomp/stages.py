@@ -212,6 +212,26 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     )
 
 
+def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+    """The deployed file's answers as the device's CPU gives them, for a sample of the test split and of the probes."""
+    from edgecomp.bench.emulation import emulate
+    from edgecomp.data.splits import Split
+    from edgecomp.runtimes import MODEL_FILE
+
+    settings, prepared = run.job.recipe.bench, _preprocessing(run)
+    count = settings.emulated_examples
+    emulate(
+        isa=target.isa,
+        runtime=target.runtime,
+        options=target.options,
+        model=run.folder / "deploy" / target.name / MODEL_FILE[target.runtime],
+        test=prepared.apply(Split.load(run.folder / "data", "test").images[:count]),
+        probes=prepared.apply(Split.load(run.folder / "data", "train").images[:count]),
+        timeout_s=settings.emulation_timeout_s,
+        folder=out,
+    )
+
+
 def gate(run: Run, out: Path, checkpoints: Path) -> None:
     """The verdict."""
     from edgecomp.gate.stage import judge_and_record
@@ -222,6 +242,11 @@ def gate(run: Run, out: Path, checkpoints: Path) -> None:
         budgets={target.name: target.budget_rows() for target in run.job.targets},
         bench_folders={target.name: run.folder / "bench" / target.name for target in run.job.targets},
         beside={target.name: run.folder / "bench" / target.name for target in run.job.beside},
+        emulated={
+            target.name: (run.folder / "emulation" / target.name, run.folder / "export" / "reference.npy")
+            for target in run.job.targets
+            if target.isa != "host"
+        },
         folder=out,
     )
 

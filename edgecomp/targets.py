@@ -12,6 +12,7 @@ from edgecomp.schema import FORMAT, Schema, find, names_in, parse, read_yaml, sh
 class Target(Schema):
     """A device profile.
 
+    An `isa` other than the host's is executed by an emulator: its answers are gated, its timings are the host's.
     `runtime` is a row of edgecomp.runtimes.TABLE, `options` are that runtime's own, checked by its adapter.
     `budget` maps a metric to its limit: `latency_p99_ms: 50 ms`. `isa: host` means this machine's.
     """
@@ -21,9 +22,9 @@ class Target(Schema):
     description: str = ""
     runtime: Literal["onnxruntime-cpu", "openvino-cpu", "pytorch-cpu"]
     options: dict[str, str | int | float | bool] = {}
-    isa: Literal["host"] = "host"
+    isa: Literal["host", "x86-64-avx2", "armv8-a", "armv8.2-dotprod"] = "host"
     threads: int = Field(1, ge=1, le=256)
-    scheme: Literal["cpu-u8", "none"] = "cpu-u8"
+    scheme: Literal["cpu-u8", "cpu-u8-narrow", "none"] = "cpu-u8"
     budget: dict[str, str] = {}
 
     @field_validator("budget")

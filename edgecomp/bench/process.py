@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +24,8 @@ class Worker:
     """A running worker whose model is loaded and has answered once; close it, or use it as a context.
 
     `ready` is what it said of its start; `cold_start_ns` runs from the start of the process to the first
-    answer, without the time it took to read its memory. Every wait ends after `timeout_s` seconds.
+    answer, without the time it took to read its memory. Every wait ends after `timeout_s` seconds. `prefix` is a
+    command that runs the interpreter: an emulator.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Worker:
         threads: int,
         options: dict[str, Any],
         timeout_s: float,
+        prefix: Sequence[str] = (),
     ) -> None:
         self._replies, replies = os.pipe()
         job = {
@@ -51,7 +54,15 @@ class Worker:
         self._pending = b""
         started = time.perf_counter_ns()
         self._process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "edgecomp.bench.worker", json.dumps(job)],
+            [
+                *prefix,
+                os.path.realpath(sys.executable),
+                "-s",
+                "-P",
+                "-m",
+                "edgecomp.bench.worker",
+                json.dumps(job),
+            ],
             stdin=subprocess.PIPE,
             stdout=self._stderr,
             stderr=self._stderr,
@@ -143,8 +154,11 @@ class Worker:
 def clean_environment(threads: int) -> dict[str, str]:
     """What a worker inherits: where to find things, its thread count, and nothing that steers a library."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    # The interpreter is started by its real path, which is what an emulator needs, so a virtual environment's
+    # packages are named.
+    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return kept | {
-        "PYTHONPATH": str(Path(edgecomp.__file__).parent.parent),
+        "PYTHONPATH": os.pathsep.join([str(Path(edgecomp.__file__).parent.parent), *packages]),
         "OMP_NUM_THREADS": str(threads),
         "PYTHONHASHSEED": "0",
     }

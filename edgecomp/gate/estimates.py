@@ -87,6 +87,9 @@ EXACT: dict[str, Callable[[Arm], int]] = {
     "parameter_bytes": lambda arm: arm.parameter_bytes,
 }
 
+# Metrics of the student as another CPU executes it.
+EMULATED = ("emulated_agreement_pct", "emulated_loss_pt")
+
 # Metrics of the exported file, from its comparison with the fake-quant student.
 EXPORT = ("export_agreement_pct", "export_error_pct", "export_sqnr_db", "int8_share_pct")
 
@@ -100,6 +103,8 @@ def estimate(measured: Measurements, arm_name: str, metric: str, confidence: flo
         return _exact(_stored(measured, arm_name, metric), dimension, confidence)
     if metric in EXPORT:
         return _export(measured, arm_name, metric, confidence)
+    if metric in EMULATED:
+        return _emulated(measured, arm_name, metric, confidence)
     given = answers(measured, arm_name)
     if metric in SCORES:
         classes = measured.arms[arm_name].logits.shape[1]
@@ -249,6 +254,36 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
     if not 0 <= value <= most:
         raise Impossible(f"{metric} is {value:g} %")
     return _exact(value, "percent", confidence)
+
+
+def _emulated(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
+    """Agreement with the fake-quant student, or accuracy lost against this machine's execution, in points."""
+    emulated = measured.emulated
+    if arm_name != STUDENT or emulated is None:
+        raise NotMeasured("the target's CPU is this machine's")
+    if emulated.test is None or emulated.probes is None:
+        raise NotMeasured(f"not run: {emulated.facts['how']}")
+    if not (np.isfinite(emulated.test).all() and np.isfinite(emulated.probes).all()):
+        raise NotFinite("the emulated CPU gave logits that are not finite")
+    if metric == "emulated_agreement_pct":
+        if measured.parity and not _telling(measured.parity):
+            raise Untelling("the probes get too few answers to tell a difference")
+        wanted = emulated.reference[: len(emulated.probes)].argmax(axis=1)
+        same = emulated.probes.argmax(axis=1) == wanted
+        return _proportion(int(same.sum()), len(same), confidence)
+    count = len(emulated.test)
+    here, there = answers(measured, arm_name)[:count], np.asarray(emulated.test.argmax(axis=1), np.int64)
+    bounds = stats.paired_bounds(
+        stats.accuracy,
+        np.subtract,
+        measured.labels[:count],
+        here,
+        there,
+        emulated.test.shape[1],
+        confidence=confidence,
+        seed=SEED,
+    )
+    return _score(bounds, 100, "points", count, confidence)
 
 
 def _telling(parity: dict[str, Any]) -> bool:

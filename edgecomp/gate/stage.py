@@ -1,6 +1,6 @@
 """The gate stage: measurements of every target → gate/verdict.json."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from edgecomp.artifacts import digest_of, write_json
 from edgecomp.gate import estimates
 from edgecomp.gate.judge import Row, judge
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
-from edgecomp.measurements import Measurements
+from edgecomp.measurements import Emulated, Measurements
 from edgecomp.metrics import METRICS
 from edgecomp.policies import Policy, Threshold
 
@@ -23,10 +23,13 @@ def judge_and_record(
     budgets: dict[str, dict[str, Threshold]],
     bench_folders: dict[str, Path],
     beside: dict[str, Path],
+    emulated: dict[str, tuple[Path, Path]],
     folder: Path,
 ) -> None:
     """Judges each target's rows and writes verdict.json; what is shown beside them is only summarised."""
     measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
+    for target, (emulation, reference) in emulated.items():
+        measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
     judged = judge(rows, measured)
     verdict = combine(row.verdict for row in judged)
     shown = measured | {target: Measurements.load(path) for target, path in beside.items()}

@@ -34,6 +34,9 @@ SCHEMES = {
     # ONNX Runtime and OpenVINO on CPU: u8×s8 kernels. With signed symmetric activations ONNX Runtime left
     # 12 of 21 convolutions of a ResNet-20 in float.
     "cpu-u8": Scheme(activation=Grid(0, 255, symmetric=False), weight=INT8),
+    # The same on x86 without VNNI, where a kernel adds two u8×s8 products in 16 bits: 2·255·63 fits, 2·255·127
+    # saturates. The narrower weights cannot.
+    "cpu-u8-narrow": Scheme(activation=Grid(0, 255, symmetric=False), weight=Grid(-63, 63, symmetric=True)),
     # TensorRT, and ONNX Runtime on CUDA: s8×s8 kernels; a zero point other than 0 is refused.
     "gpu-s8": Scheme(activation=Grid(-128, 127, symmetric=True), weight=INT8),
 }

@@ -38,7 +38,7 @@ STYLE: Any = {
 def latency_distributions(evidence: Evidence) -> str:
     """A cumulative distribution of single-stream latency for each restart, and the target's budget."""
     targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
-    figure, axes = _figure(len(targets), width=4.6, height=3.1)
+    figure, axes = _figure(len(targets), width=4.6, height=3.5)
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         measured = evidence.measured[name]
         for arm, data in measured.arms.items():
@@ -70,7 +70,16 @@ def latency_distributions(evidence: Evidence) -> str:
             ylabel="share of inferences (%)",
             ylim=(0, 101),
         )
-    axes[0].legend(loc="center right", fontsize=8.5, title="one line a restart", title_fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8.5,
+        title="one line a restart",
+        title_fontsize=8,
+    )
     return _svg(figure)
 
 
@@ -95,7 +104,7 @@ def accuracy_against_latency(evidence: Evidence) -> str:
 def memory_by_phase(evidence: Evidence) -> str:
     """Unique memory (USS) at each phase's end, with the high-water mark and the budget."""
     targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
-    figure, axes = _figure(len(targets), width=4.6, height=3.0)
+    figure, axes = _figure(len(targets), width=4.6, height=3.4)
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         arms = evidence.measured[name].arms
         for place, (arm, data) in enumerate(arms.items()):
@@ -116,8 +125,9 @@ def memory_by_phase(evidence: Evidence) -> str:
         axis.set(title=name, ylabel="MiB")
         axis.grid(axis="x", visible=False)
         axis.margins(y=0.12)
-    axes[0].legend(
-        fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(0.0, 0.9), title="USS after", title_fontsize=8
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=4, fontsize=8, title="USS after", title_fontsize=8
     )
     return _svg(figure)
 

@@ -58,7 +58,14 @@ def test_no_text_makes_the_parser_fail_in_another_way(text: str) -> None:
 
 
 def test_a_metric_is_named_after_its_unit() -> None:
-    suffixes = {"time": "_ms", "bytes": "_bytes", "rate": "_per_s", "percent": "_pct", "decibel": "_db"}
+    suffixes = {
+        "time": "_ms",
+        "bytes": "_bytes",
+        "rate": "_per_s",
+        "percent": "_pct",
+        "decibel": "_db",
+        "points": "_pt",
+    }
     for metric in METRICS.values():
         assert metric.id.endswith(suffixes[metric.dimension])
 

@@ -1,0 +1,51 @@
+"""Another CPU's answer, before you own it: the same worker, executed instruction by instruction by qemu-user.
+
+Slow (some 200 times) and exact. Answers are taken there, timings never: they would mean nothing.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecomp.artifacts import write_json
+from edgecomp.bench.process import Worker
+from edgecomp.emulators import availability
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+def emulate(
+    *,
+    isa: str,
+    runtime: str,
+    options: dict[str, Any],
+    model: Path,
+    test: "npt.NDArray[np.float32]",
+    probes: "npt.NDArray[np.float32]",
+    timeout_s: float,
+    folder: Path,
+) -> None:
+    """Writes emulation.json and, where the CPU can be had, test.npy and probes.npy: the logits it gives."""
+    import numpy as np
+
+    command, how = availability(isa)
+    facts: dict[str, Any] = {"isa": isa, "run": command is not None, "how": how}
+    if command is not None:
+        for name, inputs in (("test", test), ("probes", probes)):
+            np.save(folder / f"{name}_inputs.npy", inputs)
+        with Worker(
+            runtime=runtime,
+            model=model,
+            inputs=folder / "test_inputs.npy",
+            threads=1,
+            options=options,
+            timeout_s=timeout_s,
+            prefix=command,
+        ) as worker:
+            facts["versions"] = worker.ready["versions"]
+            for name in ("test", "probes"):
+                source, target = folder / f"{name}_inputs.npy", folder / f"{name}.npy"
+                worker.ask("outputs", inputs=str(source.resolve()), to=str(target.resolve()), batch=25)
+                source.unlink()
+    write_json(folder / "emulation.json", facts)
