@@ -15,8 +15,8 @@ State = Literal["observe", "quantise", "export"]
 class _LearnedStep(torch.autograd.Function):
     """x → (clamp(round(x / s) + z, low, high) - z)·s with s = exp(log_scale); ONNX's definition, ties to even.
 
-    The gradient of LSQ's equation 3 by log s is Σ g·(y - x) inside the range and Σ g·y outside, because
-    there y / s is the bound itself: so it is g·y minus (g inside the range)·x, two dot products.
+    The gradient of LSQ's equation 3 by log s is Σ g·(y - x) over what lies inside the range and Σ g·y over what
+    is clipped, because there y / s is the bound itself. Nothing but x and y is kept for it.
     """
 
     @staticmethod
@@ -30,28 +30,29 @@ class _LearnedStep(torch.autograd.Function):
         factor: float,
     ) -> torch.Tensor:
         scale = log_scale.exp()
-        levels = (x / scale).round_().add_(zero_point)
-        inside = (levels >= low) & (levels <= high)
-        y = levels.clamp_(low, high).sub_(zero_point).mul_(scale)
-        ctx.save_for_backward(x, y, inside)
-        ctx.factor = factor
-        ctx.scale_shape = log_scale.shape
+        y = (x / scale).round_().add_(zero_point).clamp_(low, high).sub_(zero_point).mul_(scale)
+        ctx.save_for_backward(x, y, scale, zero_point)
+        ctx.range, ctx.factor = (low, high), factor
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        x, y, inside = ctx.saved_tensors
+        x, y, scale, zero_point = ctx.saved_tensors
         (gradient,) = gradients
-        by_x = gradient * inside
-        if len(ctx.scale_shape) == 0:
-            by_log_scale = _dot(gradient, y) - _dot(by_x, x)
-        else:
-            by_log_scale = (gradient * y - by_x * x).sum_to_size(ctx.scale_shape)
-        return by_x, by_log_scale * ctx.factor, None, None, None, None
+        low, high = ((bound - zero_point) * scale for bound in (ctx.range[0] - 0.5, ctx.range[1] + 0.5))
+        if scale.ndim:
+            inside = gradient * ((x >= low) & (x <= high))
+            by_log_scale = (inside * (y - x) + (gradient - inside) * y).sum_to_size(scale.shape)
+        else:  # a comparison of large tensors costs more than all the rest
+            inside = torch.ops.aten.hardtanh_backward(gradient, x, float(low), float(high))
+            by_log_scale = _sum_of_products(inside, y - x) + _sum_of_products(gradient - inside, y)
+        return inside, (by_log_scale * ctx.factor).to(scale.dtype), None, None, None, None
 
 
-def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Σ a·b without a temporary: both are laid out as `b` is, then read as flat vectors."""
+def _sum_of_products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Σ a·b; in fp32 without a temporary, in bfloat16 with one, because its dot product is slow on a CPU."""
+    if a.dtype == torch.bfloat16:
+        return (a * b).sum(dtype=torch.float32)
     if b.ndim == 4 and b.is_contiguous(memory_format=torch.channels_last):
         a, b = a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)
     return torch.dot(a.reshape(-1), b.reshape(-1))

@@ -6,6 +6,7 @@ EDGECOMP_KILLS sets how many times each stage is killed (1 in CI, 3 or more for 
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,7 +46,11 @@ def made(folder: Path) -> dict[str, str]:
 
 
 def kill_in(step: str, folder: Path, delay: float) -> bool:
-    """Starts a run, waits for `step`, and kills it `delay` seconds later; False where it had ended by then."""
+    """Starts a run that must make `step`, and kills it `delay` seconds after that has begun; False if it got through.
+
+    What an earlier kill came too late for is taken away, so that there is work to be killed in.
+    """
+    shutil.rmtree(folder / step, ignore_errors=True)
     arguments = command("run", "digits", *TINY, "--out", str(folder))
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
@@ -111,7 +116,7 @@ def test_a_run_killed_inside_its_writes_ends_with_the_same_bytes(
     chance = random.Random(1)
     deaths = 0
     for _ in range(60):
-        nth = str(chance.randint(2, 30 // KILLS + 2))
+        nth = str(chance.randint(8, 40 // KILLS + 8))
         script = [sys.executable, "-c", KILL_IN_A_WRITE, nth, "run", "digits", *TINY, "--out", str(folder)]
         done = subprocess.run(script, capture_output=True, check=False, env=environment())
         if done.returncode != -signal.SIGKILL:
