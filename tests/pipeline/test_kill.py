@@ -116,7 +116,7 @@ def test_a_run_killed_inside_its_writes_ends_with_the_same_bytes(
     chance = random.Random(1)
     deaths = 0
     for _ in range(60):
-        nth = str(chance.randint(8, 40 // KILLS + 8))
+        nth = str(chance.randint(8, 48))
         script = [sys.executable, "-c", KILL_IN_A_WRITE, nth, "run", "digits", *TINY, "--out", str(folder)]
         done = subprocess.run(script, capture_output=True, check=False, env=environment())
         if done.returncode != -signal.SIGKILL:
