@@ -17,8 +17,6 @@ from edgecomp.machine import usable_cores
 from edgecomp.recipe import Job
 from edgecomp.runtimes import DISTRIBUTION
 
-STAGES = ("data", "teacher", "distill", "export", "bench", "gate", "report")
-
 TRAINING = ("torch", "numpy")
 EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino")
 

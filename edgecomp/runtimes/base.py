@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import RuntimeOptionError
@@ -81,7 +80,3 @@ def check_options(
         if value not in known[name]:
             allowed = ", ".join(repr(choice) for choice in known[name])
             raise RuntimeOptionError(f"{runtime}: option {name} is {value!r}; it may be {allowed}")
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    return np.dtype({"float": "float32", "double": "float64", "boolean": "bool"}.get(name, name))
