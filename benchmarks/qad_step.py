@@ -36,7 +36,7 @@ def main() -> None:
         "KD": ResNet(3, 10, blocks=1),
         "QAD": place(capture(ResNet(3, 10, blocks=1), [inputs[:2]], [{0: "batch"}]), "cpu-u8"),
     }
-    calibrate(students["QAD"], [inputs[:64].numpy()])
+    calibrate(students["QAD"], [(inputs[:64].numpy(),)])
     steps = {}
     for name, student in students.items():
         student.to(memory_format=torch.channels_last).train()

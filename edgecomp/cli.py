@@ -46,8 +46,8 @@ def run(
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder
     from edgecomp.console import Screen
+    from edgecomp.made import Run
     from edgecomp.recipe import load_job
-    from edgecomp.stages import Run
 
     screen = Screen(json=as_json)
     job = load_job(recipe, overrides or [])
@@ -146,8 +146,8 @@ def _stage(stage: str, path: Path, as_json: bool = False) -> None:
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder
     from edgecomp.console import Screen
+    from edgecomp.made import Run
     from edgecomp.recipe import read_job
-    from edgecomp.stages import Run
 
     screen = Screen(json=as_json)
     job = read_job(path)

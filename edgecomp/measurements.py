@@ -1,6 +1,6 @@
 """What the bench writes and the gate reads: raw samples, outputs and facts of one target.
 
-Format 1: measurements.json (facts by arm), samples.npz (`ARM.NAME`: int64, first axis the restarts) and
+Format 2: measurements.json (facts by arm, with what its export was compared to), samples.npz (`ARM.NAME`: int64, first axis the restarts) and
 outputs.npz (`ARM`: logits [examples, classes]; `labels`).
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edgecomp.artifacts import write_json
 from edgecomp.errors import UsageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 SAMPLES = (
     "warmup_wall_ns",
@@ -39,6 +39,9 @@ class Arm:
     file_size_bytes: int
     file_sha256: dict[str, str]
     parameter_bytes: int
+    parity: dict[str, Any] | None = (
+        None  # of the exported file with the network it is made of; None: not compared
+    )
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class Measurements:
     arms: dict[str, Arm]
     labels: npt.NDArray[np.int64]
     offline_batch: int
-    parity: dict[str, Any] | None
     facts: dict[str, Any]
+    student: str = "student_int8"  # the arm that is judged
     emulated: "Emulated | None" = None
 
     def save(self, folder: Path) -> None:
@@ -94,10 +97,11 @@ class Measurements:
                         "file_sha256": data.file_sha256,
                         "parameter_bytes": data.parameter_bytes,
                         "memory": data.memory,
+                        "parity": data.parity,
                     }
                     for arm, data in self.arms.items()
                 },
-                "parity": self.parity,
+                "student": self.student,
                 "facts": self.facts,
             },
         )
@@ -120,6 +124,7 @@ class Measurements:
                     file_size_bytes=facts["file_size_bytes"],
                     file_sha256=facts["file_sha256"],
                     parameter_bytes=facts["parameter_bytes"],
+                    parity=facts["parity"],
                 )
                 for arm, facts in content["arms"].items()
             }
@@ -130,6 +135,6 @@ class Measurements:
             arms=arms,
             labels=labels,
             offline_batch=content["offline_batch"],
-            parity=content["parity"],
+            student=content["student"],
             facts=content["facts"],
         )

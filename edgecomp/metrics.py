@@ -85,6 +85,12 @@ METRICS: dict[str, Metric] = {
             "export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits"
         ),
         Metric(
+            "export_block_sqnr_db",
+            "decibel",
+            "higher",
+            "exported file: signal to quantisation noise of its worst block",
+        ),
+        Metric(
             "emulated_agreement_pct",
             "percent",
             "higher",

@@ -1,6 +1,7 @@
 """The main job, stage by stage. Read this first.
 
-    recipe → data → teacher → soft labels → distill (+ quantise) → export → parity, deploy → bench, emulation → gate → report
+    recipe → data → teacher → soft labels → distill → quantise, precision → export → parity, deploy → bench, emulation
+           → gate → report
 
 Each step reads artifacts and writes new ones; only this file knows their order, what each reads, and which
 settings and libraries change what it makes.
@@ -9,7 +10,7 @@ settings and libraries change what it makes.
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from edgecomp import stages
+from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
 from edgecomp.emulators import availability
 from edgecomp.errors import RunFolderError, UsageError
@@ -23,19 +24,25 @@ EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino")
 Started = Callable[[Step, str], None]
 
 
-def steps(run: stages.Run) -> list[Step]:
+def steps(run: made.Run) -> list[Step]:
     """Every step of a job, in order."""
     job, recipe = run.job, run.job.recipe
     seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
+    training = [seeded, {"precision": recipe.precision}]
     teacher = recipe.teacher.model_dump()
-    student = {"network": recipe.student.model_dump(), "scheme": stages.scheme_of(job)}
-    training = {"distill": recipe.distill.model_dump(), "quantize": recipe.quantize.model_dump()}
+    student = {"network": recipe.student.model_dump(), "scheme": made.scheme_of(job)}
+    distill = {**recipe.distill.model_dump(), "calibration_batches": recipe.quantize.calibration_batches}
+    chosen = {"max_drop"}  # after training, and shown
+    quantize = recipe.quantize.model_dump(exclude={"baselines", *chosen})
+    qad = recipe.quantize.method == "qad"
+    trained = ("quantize", "precision") if qad else ()
     words = {"description", "budget"}  # what a target may cost is the gate's business
     profiles = {target.name: target.model_dump(exclude=words) for target in (*job.targets, *job.beside)}
     rows = {
         target: {name: row.model_dump() for name, row in named.items()} for target, named in job.rows.items()
     }
     deploys = tuple(f"deploy/{target.name}" for target in job.targets)
+    parities = tuple(f"parity/{target.name}" for target in job.targets)
     benches = tuple(f"bench/{name}" for name in profiles)
     emulations = tuple(f"emulation/{target.name}" for target in job.targets if target.isa != "host")
 
@@ -46,32 +53,38 @@ def steps(run: stages.Run) -> list[Step]:
 
     return [
         step("data", "data", stages.data, seeded, libraries=("numpy", "scikit-learn", "pillow")),
-        step("teacher", "teacher", stages.teacher, [seeded, teacher], "data", libraries=TRAINING, executes=True),
+        step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=TRAINING, executes=True),
         step("soft_labels", "teacher", stages.soft_labels, [seeded, teacher], "data", "teacher",
              libraries=(*TRAINING, "h5py"), executes=True),
-        step("distill", "distill", stages.distill, [seeded, student, training], "data", "soft_labels",
+        step("distill", "distill", stages.distill, [training, student, distill], "data", "teacher", "soft_labels",
              libraries=TRAINING, executes=True),
-        step("export", "export", stages.export, [seeded, teacher, student], "data", "teacher", "distill",
-             libraries=EXPORTING, executes=True),
+        *(step(name, "distill", make, settings, "data", "teacher", "soft_labels", *inputs,
+               libraries=TRAINING, executes=True)
+          for name, make, settings, inputs in (
+              ("quantize", stages.quantize, [training, student, distill, quantize], ("distill",)),
+              ("precision", stages.precision, [seeded, student, recipe.quantize.max_drop], ("distill", "quantize")),
+          ) if qad),
+        step("export", "export", stages.export, [seeded, teacher, student, quantize, recipe.quantize.baselines],
+             "data", "teacher", "soft_labels", "distill", *trained, libraries=EXPORTING, executes=True),
         *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target), profiles[target.name],
-               "data", "export", libraries=(DISTRIBUTION[target.runtime],), executes=True)
+               "data", "export", *trained, libraries=(DISTRIBUTION[target.runtime],), executes=True)
           for target in job.targets),
         *(step(f"deploy/{target.name}", "export", partial(stages.deploy, target=target), profiles[target.name],
                "data", "export", libraries=(DISTRIBUTION[target.runtime],))
           for target in job.targets),
         *(step(f"bench/{target.name}", "bench", partial(stages.bench, target=target),
                [recipe.bench.model_dump(), profiles[target.name]],
-               "data", "export", *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
+               "data", "export", *trained, *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
                libraries=("numpy", DISTRIBUTION[target.runtime]), executes=True)
           for target in (*job.targets, *job.beside)),
         *(step(f"emulation/{target.name}", "bench", partial(stages.emulation, target=target),
                [recipe.bench.emulated_examples, profiles[target.name], availability(target.isa)[1]],
                "data", "export", f"deploy/{target.name}", libraries=(DISTRIBUTION[target.runtime],))
           for target in job.targets if target.isa != "host"),
-        step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, *emulations,
+        step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, *emulations, *parities,
              libraries=("numpy", "scipy")),
         step("report", "report", stages.report, [recipe.model_dump(), rows],
-             "teacher", "distill", "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
+             "teacher", "distill", *trained, "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
     ]  # fmt: skip
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
+from edgecomp.metrics import parse_quantity
 from edgecomp.models import find_factory
 from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
 from edgecomp.schema import FORMAT, Schema, explain, find, read_yaml, shipped, yaml_problem
@@ -44,8 +45,19 @@ class Teacher(Network):
     weight_decay: float = Field(5e-4, ge=0, le=1)
 
 
+class Hint(Schema):
+    """A hidden state of the student that is drawn to one of the teacher's: module paths, as in named_modules()."""
+
+    student: str
+    teacher: str
+    weight: float = Field(1.0, gt=0, le=1e6)
+
+
 class Distill(Schema):
-    """fp32 distillation from the stored soft labels, before quantisation sets in."""
+    """fp32 distillation from the stored soft labels, before quantisation sets in.
+
+    `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step.
+    """
 
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(64, ge=2)
@@ -53,17 +65,54 @@ class Distill(Schema):
     weight_decay: float = Field(5e-4, ge=0, le=1)
     temperature: float = Field(4.0, gt=0, le=100)
     hard_label_weight: float = Field(0.1, ge=0, le=1)
+    hidden: list[Hint] = []
 
 
 class Quantize(Schema):
-    """Quantisation-aware distillation: the same loss, through fake-quant, for `epochs` more epochs."""
+    """How the student comes to int8.
 
-    method: Literal["qad"] = "qad"
-    epochs: int = Field(ge=1, le=10_000)
+    `qad`: the same loss, through fake-quant, for `epochs` more epochs. `ptq-ort`, `ptq-nncf`: a runtime's own
+    post-training quantisation of the fp32 student. `none`: it stays in fp32. `baselines` are measured and shown
+    beside whatever is judged. Scales start from `calibration`, learn, and freeze; batch statistics freeze too.
+    """
+
+    method: Literal["qad", "ptq-ort", "ptq-nncf", "none"] = "qad"
+    baselines: list[Literal["ptq-ort", "ptq-nncf"]] = []
+    epochs: int = Field(4, ge=1, le=10_000)
     learning_rate: float = Field(4e-4, gt=0, le=10)
     scale_learning_rate: float = Field(1e-3, gt=0, le=10)
+    calibration: Literal["min-max", "percentile", "mse"] = "min-max"
+    percentile: float = Field(99.99, gt=50, le=100)
     calibration_batches: int = Field(8, ge=1)
+    freeze_scales_epochs: int = Field(1, ge=0)
     freeze_batchnorm_epochs: int = Field(1, ge=0)
+    float_layers: dict[str, str] = {}  # layer → why; of those named here none counts as int8
+    max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
+
+    @field_validator("max_drop")
+    @classmethod
+    def _in_points(cls, text: str | None) -> str | None:
+        if text is not None and parse_quantity(text).dimension != "points":
+            raise ValueError(f"{text!r} is not in percentage points: write for example '0.5 pt'")
+        return text
+
+    @model_validator(mode="after")
+    def _settings_go_together(self) -> "Quantize":
+        if self.calibration == "mse" and self.method.startswith("ptq"):
+            raise ValueError(f"{self.method} has no mse calibration: use min-max or percentile")
+        if self.max_drop is not None and self.method != "qad":
+            raise ValueError(
+                f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
+            )
+        if self.float_layers and self.method == "none":
+            raise ValueError("float_layers: with method none every layer is in float")
+        if self.method in self.baselines:
+            raise ValueError(f"baselines: {self.method} is the method itself")
+        return self
+
+    @property
+    def max_drop_pt(self) -> float | None:
+        return None if self.max_drop is None else parse_quantity(self.max_drop).value
 
 
 class Bench(Schema):
@@ -89,11 +138,12 @@ class Recipe(Schema):
     description: str = ""
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(2, ge=1, le=256)
+    precision: Literal["fp32", "bf16"] = "fp32"  # of training: bf16 is autocast, checkpoints stay fp32
     data: Data
     teacher: Teacher
     student: Network
     distill: Distill
-    quantize: Quantize
+    quantize: Quantize = Quantize()
     targets: list[str] = Field(min_length=1)
     beside: list[str] = []
     bench: Bench = Bench()
@@ -126,6 +176,8 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if policies:
         changes = content.get("thresholds") or {}
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
+        if recipe is not None:
+            rows = {target: _applicable(named, recipe.quantize.method) for target, named in rows.items()}
     problems += _misplaced(targets, beside)
     for part in ("teacher", "student"):
         network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
@@ -224,6 +276,17 @@ def _rows(
             except ValidationError as error:
                 problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
     return rows
+
+
+def _applicable(rows: dict[str, Threshold], method: str) -> dict[str, Threshold]:
+    """The rows that can be judged of a method's file: no other than qad has a fake-quant twin with blocks to compare,
+    and an fp32 student is not int8. The verdict names those that are taken out."""
+
+    def judged(row: Threshold) -> bool:
+        fp32 = method == "none" and (row.metric == "int8_share_pct" or row.against == "student_fp32")
+        return not fp32 and not (method != "qad" and row.metric == "export_block_sqnr_db")
+
+    return {name: row for name, row in rows.items() if judged(row)}
 
 
 def read_job(folder: Path) -> Job:

@@ -4,33 +4,13 @@ A stage reads the run folder and writes into `out`; a long one keeps what it nee
 Heavy libraries are imported where a stage begins its work, so that a run with nothing to do takes no time.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgecomp.progress import Track
-from edgecomp.recipe import Job, Network
+from edgecomp import made
+from edgecomp.made import Run
 from edgecomp.targets import Target
 
-if TYPE_CHECKING:
-    from torch import fx, nn
-
-    from edgecomp.data.splits import Preprocessing
-
-
 BESIDE_ITERATIONS, BESIDE_BATCHES = 96, 8  # enough for a median
-
-
-@dataclass(frozen=True)
-class Run:
-    job: Job
-    folder: Path
-    track: Track
-
-
-def scheme_of(job: Job) -> str:
-    """The quantisation scheme that all targets of a job share."""
-    return job.targets[0].scheme
 
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
@@ -53,18 +33,19 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.teachers.local import train_teacher
 
     recipe = run.job.recipe
-    _network(run, recipe.student)
+    made.fresh_network(run, recipe.student)
     train_teacher(
-        _network(run, recipe.teacher),
+        made.fresh_network(run, recipe.teacher),
         train_split=Split.load(run.folder / "data", "train"),
         validation=Split.load(run.folder / "data", "validation"),
-        preprocessing=_preprocessing(run),
+        preprocessing=made.preprocessing(run),
         shift=recipe.data.shift,
         epochs=recipe.teacher.epochs,
         batch_size=recipe.teacher.batch_size,
         learning_rate=recipe.teacher.learning_rate,
         weight_decay=recipe.teacher.weight_decay,
         seed=recipe.seed,
+        bf16=recipe.precision == "bf16",
         folder=out,
         checkpoints=checkpoints,
         track=run.track,
@@ -78,10 +59,11 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
 
     recipe = run.job.recipe
     store_soft_labels(
-        _trained_teacher(run),
+        made.trained_teacher(run),
         run.folder / "teacher" / "teacher.safetensors",
         train_split=Split.load(run.folder / "data", "train"),
-        preprocessing=_preprocessing(run),
+        validation=Split.load(run.folder / "data", "validation"),
+        preprocessing=made.preprocessing(run),
         shift=recipe.data.shift,
         views=recipe.data.views,
         seed=recipe.seed,
@@ -91,70 +73,139 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def distill(run: Run, out: Path, checkpoints: Path) -> None:
-    """The student, in fp32 and through fake-quant."""
-    from edgecomp.data.splits import Split
-    from edgecomp.distill.student import distill_student
+    """The student, in fp32."""
+    from edgecomp.distill.student import distill_fp32
 
     recipe = run.job.recipe
-    distill_student(
-        _network(run, recipe.student),
-        train_split=Split.load(run.folder / "data", "train"),
-        validation=Split.load(run.folder / "data", "validation"),
-        preprocessing=_preprocessing(run),
-        soft_label_file=run.folder / "soft_labels" / "soft_labels.h5",
-        shift=recipe.data.shift,
-        temperature=recipe.distill.temperature,
-        hard_label_weight=recipe.distill.hard_label_weight,
-        epochs=recipe.distill.epochs,
-        batch_size=recipe.distill.batch_size,
-        learning_rate=recipe.distill.learning_rate,
-        weight_decay=recipe.distill.weight_decay,
-        scheme=scheme_of(run.job),
-        quantize_epochs=recipe.quantize.epochs,
-        quantize_learning_rate=recipe.quantize.learning_rate,
-        scale_learning_rate=recipe.quantize.scale_learning_rate,
-        calibration_batches=recipe.quantize.calibration_batches,
-        freeze_batchnorm_epochs=recipe.quantize.freeze_batchnorm_epochs,
-        seed=recipe.seed,
-        folder=out,
-        checkpoints=checkpoints,
-        track=run.track,
-    )
+    with made.lessons(run) as lessons:
+        distill_fp32(
+            made.fresh_network(run, recipe.student),
+            lessons,
+            **made.losses(run),
+            epochs=recipe.distill.epochs,
+            batch_size=recipe.distill.batch_size,
+            learning_rate=recipe.distill.learning_rate,
+            weight_decay=recipe.distill.weight_decay,
+            calibration_batches=recipe.quantize.calibration_batches,
+            bf16=recipe.precision == "bf16",
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def quantize(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, distilled further through fake-quant."""
+    from edgecomp.distill.student import distill_int8
+
+    recipe = run.job.recipe
+    with made.lessons(run) as lessons:
+        distill_int8(
+            made.student_fp32(run),
+            lessons,
+            **made.losses(run),
+            scheme=made.scheme_of(run.job),
+            float_layers=tuple(recipe.quantize.float_layers),
+            first_epoch=recipe.distill.epochs,
+            epochs=recipe.quantize.epochs,
+            batch_size=recipe.distill.batch_size,
+            learning_rate=recipe.quantize.learning_rate,
+            scale_learning_rate=recipe.quantize.scale_learning_rate,
+            weight_decay=recipe.distill.weight_decay,
+            calibration=recipe.quantize.calibration,
+            percentile=recipe.quantize.percentile,
+            calibration_batches=recipe.quantize.calibration_batches,
+            freeze_scales_epochs=recipe.quantize.freeze_scales_epochs,
+            freeze_batchnorm_epochs=recipe.quantize.freeze_batchnorm_epochs,
+            bf16=recipe.precision == "bf16",
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def precision(run: Run, out: Path, checkpoints: Path) -> None:
+    """What each layer's integers cost, and which layers stay in float."""
+    from safetensors.torch import load_file
+
+    from edgecomp.distill.precision import choose_precision
+
+    settings = run.job.recipe.quantize
+    with made.lessons(run) as lessons:
+        choose_precision(
+            made.captured_student(run),
+            load_file(run.folder / "quantize" / "student_int8.safetensors"),
+            made.student_fp32(run),
+            lessons,
+            scheme=made.scheme_of(run.job),
+            named=settings.float_layers,
+            max_drop_pt=settings.max_drop_pt,
+            folder=out,
+            track=run.track,
+        )
 
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
-    """Every model in every format, and the fake-quant student's own answers."""
+    """Every model in every format, and the student's own answers."""
     from edgecomp.data.splits import Split
+    from edgecomp.export.ptq import Setting
     from edgecomp.export.stage import export_all
 
-    fp32, int8 = _trained_students(run)
+    settings = run.job.recipe.quantize
+    probes = made.preprocessing(run).apply(Split.load(run.folder / "data", "train").images)
+    networks = {"teacher": made.trained_teacher(run), "student_fp32": made.student_fp32(run)}
+    post_training = {made.arm_of(tool): Setting(tool) for tool in settings.baselines}
+    if settings.method == "qad":
+        networks["student_int8"] = made.student_int8(run, tuple(made.float_layers(run)))
+    elif settings.method != "none":
+        post_training["student_int8"] = Setting(
+            settings.method, settings.calibration, settings.percentile, tuple(made.float_layers(run))
+        )
+    with made.lessons(run) as lessons:
+        calibration = lessons.calibration(
+            run.job.recipe.distill.epochs, run.job.recipe.distill.batch_size, settings.calibration_batches
+        )
     export_all(
-        teacher=_trained_teacher(run),
-        student_fp32=fp32,
-        student_int8=int8,
-        probes=_preprocessing(run).apply(Split.load(run.folder / "data", "train").images),
+        networks=networks,
+        variants={
+            f"int8_but_{index}": made.student_int8(
+                run, tuple(name for name in made.float_layers(run) if name != layer)
+            )
+            for index, layer in enumerate(made.float_layers(run))
+            if settings.method == "qad"
+        },
+        student=made.student_arm(run.job),
+        post_training=post_training,
+        calibration=calibration,
+        probes=probes,
         folder=out,
         track=run.track,
     )
 
 
 def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """The int8 file, as its runtime executes it, held against the fake-quant student."""
+    """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
     import numpy as np
 
-    from edgecomp.artifacts import write_json
     from edgecomp.data.splits import Split
-    from edgecomp.export.parity import compare
+    from edgecomp.export.parity import compare_all
     from edgecomp.export.stage import model_file
 
-    found = compare(
-        run.folder / "export" / model_file("student_int8", target.runtime),
-        target.runtime,
+    exported, student = run.folder / "export", made.student_arm(run.job)
+    inputs = made.preprocessing(run).apply(Split.load(run.folder / "data", "train").images)
+    reference = exported / "reference.npy"
+    compare_all(
+        {arm: exported / model_file(arm, target.runtime) for arm in (student, *made.baseline_arms(run.job))},
+        student=student,
+        runtime_name=target.runtime,
         options=target.options,
-        inputs=_preprocessing(run).apply(Split.load(run.folder / "data", "train").images),
-        reference=np.load(run.folder / "export" / "reference.npy", allow_pickle=False),
+        inputs={"input": inputs},
+        reference=np.load(reference, allow_pickle=False) if reference.is_file() else None,
+        blocks_model=exported / model_file("blocks", target.runtime),
+        blocks_file=exported / "blocks.npz",
+        float_layers=made.float_layers(run),
+        folder=out,
     )
-    write_json(out / "parity.json", found)
 
 
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -164,11 +215,11 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.export.stage import model_file
 
     write_deploy_folder(
-        model=run.folder / "export" / model_file("student_int8", target.runtime),
+        model=run.folder / "export" / model_file(made.student_arm(run.job), target.runtime),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,
-        preprocessing=_preprocessing(run),
+        preprocessing=made.preprocessing(run),
         validation=Split.load(run.folder / "data", "validation"),
         folder=out,
     )
@@ -182,12 +233,17 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.export.stage import model_file
     from edgecomp.runtimes import MODEL_FILE
 
-    recipe = run.job.recipe
+    recipe, exported = run.job.recipe, run.folder / "export"
     gated = target in run.job.targets
-    models = {"teacher": run.folder / "export" / model_file("teacher", target.runtime)}
+    arms = ["teacher", "student_fp32", *made.baseline_arms(run.job)] if gated else ["teacher"]
+    models = {arm: exported / model_file(arm, target.runtime) for arm in arms}
     if gated:
-        models["student_fp32"] = run.folder / "export" / model_file("student_fp32", target.runtime)
-        models["student_int8"] = run.folder / "deploy" / target.name / MODEL_FILE[target.runtime]
+        models[made.student_arm(run.job)] = run.folder / "deploy" / target.name / MODEL_FILE[target.runtime]
+    costs = {
+        layer: exported / model_file(f"int8_but_{index}", target.runtime)
+        for index, layer in enumerate(made.float_layers(run))
+        if gated and recipe.quantize.method == "qad"
+    }
     settings = recipe.bench
     bench_target(
         target=target.name,
@@ -195,10 +251,12 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         options=target.options,
         threads=target.threads,
         models=models,
+        student=made.student_arm(run.job),
+        without_float_layer=costs,
         parameters_file=run.folder / "export" / "parameters.json",
         parity_file=run.folder / "parity" / target.name / "parity.json" if gated else None,
         test=Split.load(run.folder / "data", "test"),
-        preprocessing=_preprocessing(run),
+        preprocessing=made.preprocessing(run),
         folder=out,
         track=run.track,
         effort=Effort(
@@ -218,7 +276,7 @@ def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.data.splits import Split
     from edgecomp.runtimes import MODEL_FILE
 
-    settings, prepared = run.job.recipe.bench, _preprocessing(run)
+    settings, prepared = run.job.recipe.bench, made.preprocessing(run)
     count = settings.emulated_examples
     emulate(
         isa=target.isa,
@@ -243,7 +301,10 @@ def gate(run: Run, out: Path, checkpoints: Path) -> None:
         bench_folders={target.name: run.folder / "bench" / target.name for target in run.job.targets},
         beside={target.name: run.folder / "bench" / target.name for target in run.job.beside},
         emulated={
-            target.name: (run.folder / "emulation" / target.name, run.folder / "export" / "reference.npy")
+            target.name: (
+                run.folder / "emulation" / target.name,
+                run.folder / "parity" / target.name / "reference.npy",
+            )
             for target in run.job.targets
             if target.isa != "host"
         },
@@ -256,50 +317,3 @@ def report(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.report.stage import write_report
 
     write_report(run_folder=run.folder, job=run.job, folder=out)
-
-
-def _preprocessing(run: Run) -> "Preprocessing":
-    from edgecomp.data.splits import Preprocessing
-
-    return Preprocessing.load(run.folder / "data" / "preprocessing.json")
-
-
-def _network(run: Run, wanted: Network) -> "nn.Module":
-    """A fresh network with seeded weights; the job's thread count holds from here on."""
-    import torch
-
-    from edgecomp.models import build, check_output
-
-    torch.set_num_threads(run.job.recipe.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(run.job.recipe.seed)
-    shapes = _preprocessing(run)
-    classes = len(shapes.classes)
-    network = build(wanted.network, wanted.arguments, Path(run.job.folder), shapes.channels, classes)
-    check_output(wanted.network, network, (2, shapes.channels, shapes.height, shapes.width), classes)
-    return network
-
-
-def _trained_teacher(run: Run) -> "nn.Module":
-    from safetensors.torch import load_file
-
-    network = _network(run, run.job.recipe.teacher)
-    network.load_state_dict(load_file(run.folder / "teacher" / "teacher.safetensors"))
-    return network.eval()
-
-
-def _trained_students(run: Run) -> "tuple[nn.Module, fx.GraphModule]":
-    import torch
-    from safetensors.torch import load_file
-
-    from edgecomp.quantize.capture import capture
-    from edgecomp.quantize.placement import place
-
-    fp32 = _network(run, run.job.recipe.student)
-    shapes = _preprocessing(run)
-    example = torch.zeros(2, shapes.channels, shapes.height, shapes.width)
-    graph = capture(_network(run, run.job.recipe.student), [example], [{0: "batch"}])
-    int8 = place(graph, scheme_of(run.job))
-    fp32.load_state_dict(load_file(run.folder / "distill" / "student_fp32.safetensors"))
-    int8.load_state_dict(load_file(run.folder / "distill" / "student_int8.safetensors"))
-    return fp32.eval(), int8.eval()

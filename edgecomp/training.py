@@ -52,6 +52,7 @@ def train(
     epochs: int,
     batch_size: int,
     seed: int,
+    bf16: bool = False,
     checkpoint: Path,
     track: Track,
     what: str,
@@ -60,7 +61,8 @@ def train(
     """Trains in place and returns, by epoch, the mean loss and the validation accuracy in per cent.
 
     `schedule` maps the share of training that is done, in [0, 1), to a factor on each group's learning rate.
-    `before_epoch` may freeze parts of the network. `checkpoint` is read where it exists, and written after
+    `before_epoch` may freeze parts of the network. bf16: forward passes under autocast; weights, logits, losses and
+    every evaluation stay in fp32. `checkpoint` is read where it exists, and written after
     every epoch. Raises EdgecompError where the loss stops being a finite number.
     """
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,7 +84,8 @@ def train(
             group["lr"] = peak * schedule(step / (epochs * steps))
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
-        value = loss(network(batch.inputs), batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            value = loss(network(batch.inputs).float(), batch)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(value.item())

@@ -2,6 +2,8 @@
 
 import json
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from edgecomp import machine
 from edgecomp.artifacts import sha256
 from edgecomp.bench.scenarios import Effort, Model, measure
 from edgecomp.data.splits import Preprocessing, Split
-from edgecomp.measurements import Measurements
+from edgecomp.measurements import Arm, Measurements
 from edgecomp.progress import Track
 
 
@@ -22,6 +24,8 @@ def bench_target(
     options: dict[str, Any],
     threads: int,
     models: dict[str, Path],
+    student: str,
+    without_float_layer: dict[str, Path],
     parameters_file: Path,
     parity_file: Path | None,
     test: Split,
@@ -30,33 +34,53 @@ def bench_target(
     folder: Path,
     track: Track,
 ) -> None:
-    """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file."""
+    """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file; `student` is judged.
+
+    without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
+    """
     parameters = json.loads(parameters_file.read_text(encoding="utf-8"))
-    parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else None
+    parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
     inputs = folder / "inputs.npy"
     np.save(inputs, preprocessing.apply(test.images))
     load_before = os.getloadavg()[0]
-    arms, facts = measure(
-        {arm: _described(file, parameters[arm]) for arm, file in models.items()},
+    settled = partial(
+        measure,
         runtime=runtime,
         options=options,
         threads=threads,
         inputs=inputs,
-        effort=effort,
         scratch=folder,
         track=track,
     )
+    arms, facts = settled(
+        {arm: _described(file, parameters[arm]) for arm, file in models.items()}, effort=effort
+    )
+    if without_float_layer:
+        compared = {
+            name: _described(file, 0)
+            for name, file in {student: models[student], **without_float_layer}.items()
+        }
+        costs, _ = settled(compared, effort=replace(effort, restarts=min(3, effort.restarts)))
+        facts["float_layer_cost_ms"] = {
+            layer: cost_ms(costs[student], costs[layer]) for layer in without_float_layer
+        }
     inputs.unlink()
     Measurements(
         target=target,
         runtime=runtime,
-        arms=arms,
+        arms={arm: replace(measured, parity=parity.get(arm)) for arm, measured in arms.items()},
+        student=student,
         labels=test.labels,
         offline_batch=effort.offline_batch,
-        parity=parity,
         facts=facts
         | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]},
     ).save(folder)
+
+
+def cost_ms(with_float: Arm, without: Arm) -> float:
+    """CPU time that a layer in float adds to one inference: the median over restarts of the medians' difference."""
+    medians = [np.median(arm.samples["single_stream_cpu_ns"], axis=1) for arm in (with_float, without)]
+    return float(np.median(medians[0] - medians[1]) / 1e6)
 
 
 def _described(file: Path, parameter_bytes: int) -> Model:

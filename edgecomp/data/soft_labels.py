@@ -10,26 +10,42 @@ import numpy.typing as npt
 
 from edgecomp.errors import DataError
 
-FORMAT_VERSION = 1
-"""1: dataset `logits`, float16 [views, N, classes]; attribute `teacher_sha256`."""
+FORMAT_VERSION = 2
+"""2: datasets `logits`, float16 [views, N, classes], and `validation`, float16 [N, classes]; attribute `teacher_sha256`."""
 
 
 class SoftLabels:
     """logits of one view, float32 [N, classes], read when asked for."""
 
     def __init__(self, file: h5py.File) -> None:
-        self._logits = file["logits"]
+        self._logits, self._validation = file["logits"], file["validation"]
         self.views: int = self._logits.shape[0]
 
     def view(self, index: int) -> npt.NDArray[np.float32]:
         return self._logits[index % self.views].astype(np.float32)  # type: ignore[no-any-return]
 
+    def validation(self) -> npt.NDArray[np.float32]:
+        """Of the validation split, unshifted."""
+        return self._validation[:].astype(np.float32)  # type: ignore[no-any-return]
 
-def write(path: Path, views: Iterator[npt.NDArray[np.float32]], *, count: int, teacher_sha256: str) -> None:
-    """Stores `count` views. Raises DataError where a logit is not finite."""
+
+def write(
+    path: Path,
+    views: Iterator[npt.NDArray[np.float32]],
+    validation: npt.NDArray[np.float32],
+    *,
+    count: int,
+    teacher_sha256: str,
+) -> None:
+    """Stores `count` views of the training split, and the validation split. Raises DataError where a logit is not
+    finite."""
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["format"] = FORMAT_VERSION
         file.attrs["teacher_sha256"] = teacher_sha256
+        if not np.isfinite(validation).all():
+            raise DataError("the teacher's logits of the validation split are not finite: it has diverged; "
+                            "lower teacher.learning_rate")  # fmt: skip
+        file["validation"] = validation.astype(np.float16)
         dataset = None
         for index, logits in enumerate(views):
             if not np.isfinite(logits).all():

@@ -1,149 +1,172 @@
 """The student: distilled in fp32 first, then through fake-quant, from the same stored soft labels."""
 
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from edgecomp.artifacts import write_json
-from edgecomp.data import soft_labels
-from edgecomp.data.augment import shifted
-from edgecomp.data.splits import Preprocessing, Split
+from edgecomp.distill.features import Hint, Hinted
+from edgecomp.distill.lessons import Lessons
 from edgecomp.distill.losses import distillation_loss
 from edgecomp.progress import Track
-from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
+from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import capture
-from edgecomp.quantize.placement import fake_quants, left_in_float, place
-from edgecomp.training import (
-    Batch,
-    History,
-    accuracy_pct,
-    cosine,
-    one_cycle,
-    parameter_groups,
-    save_weights,
-    train,
-)
+from edgecomp.quantize.placement import fake_quants, layer_names, left_in_float, place
+from edgecomp.training import Batch, cosine, one_cycle, parameter_groups, save_weights, train
+
+Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
 
 
-def distill_student(
+def distill_fp32(
     network: nn.Module,
+    lessons: Lessons,
     *,
-    train_split: Split,
-    validation: Split,
-    preprocessing: Preprocessing,
-    soft_label_file: Path,
-    shift: int,
+    teacher: nn.Module | None,
+    hints: Sequence[Hint],
     temperature: float,
     hard_label_weight: float,
     epochs: int,
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
-    scheme: str,
-    quantize_epochs: int,
-    quantize_learning_rate: float,
-    scale_learning_rate: float,
     calibration_batches: int,
-    freeze_batchnorm_epochs: int,
-    seed: int,
+    bf16: bool,
     folder: Path,
     checkpoints: Path,
     track: Track,
 ) -> None:
-    """Writes student_fp32.safetensors, student_int8.safetensors (with its scales) and history.json."""
-    held_out = preprocessing.apply(validation.images)
+    """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json.
 
-    with soft_labels.opened(soft_label_file) as stored:
+    teacher: the network whose hidden states the hints name; None without hints.
+    """
+    calibration = lessons.calibration(epochs, batch_size, calibration_batches)
+    trained = with_hints(network, teacher, hints, torch.from_numpy(calibration[0][0][:2].copy()))
+    history = train(
+        trained,
+        torch.optim.AdamW(parameter_groups(list(trained.named_parameters()), learning_rate, weight_decay)),
+        examples=lessons.epoch,
+        loss=loss_of(trained, temperature, hard_label_weight),
+        schedule=one_cycle(),
+        evaluate=lessons.accuracy,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=lessons.seed,
+        bf16=bf16,
+        checkpoint=checkpoints / "fp32.pt",
+        track=track,
+        what="student, fp32",
+    )
+    reestimate_batchnorm(network, calibration)
+    save_weights(network, folder / "student_fp32.safetensors")
+    write_json(folder / "history.json", {"student_fp32": history})
 
-        def view(index: int) -> npt.NDArray[np.float32]:
-            """The very view of the images that the teacher labelled."""
-            moved = shifted(train_split.images, pixels=shift, seed=seed, view=index % stored.views)
-            return preprocessing.apply(moved)
 
-        def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-            assert batch.soft_labels is not None
-            return distillation_loss(
-                logits,
-                batch.soft_labels,
-                batch.labels,
-                temperature=temperature,
-                hard_label_weight=hard_label_weight,
-            )
+def distill_int8(
+    network: nn.Module,
+    lessons: Lessons,
+    *,
+    teacher: nn.Module | None,
+    hints: Sequence[Hint],
+    scheme: str,
+    float_layers: Collection[str],
+    temperature: float,
+    hard_label_weight: float,
+    first_epoch: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    scale_learning_rate: float,
+    weight_decay: float,
+    calibration: Method,
+    percentile: float,
+    calibration_batches: int,
+    freeze_scales_epochs: int,
+    freeze_batchnorm_epochs: int,
+    bf16: bool,
+    folder: Path,
+    checkpoints: Path,
+    track: Track,
+) -> None:
+    """Distils the fp32 student further, through fake-quant; writes student_int8.safetensors and history.json.
 
-        def accuracy(network: nn.Module) -> float:
-            return accuracy_pct(network, held_out, validation.labels)
+    `first_epoch` is where the fp32 student's views ended. The scales stop learning `freeze_scales_epochs` before the
+    end, batch statistics `freeze_batchnorm_epochs`. Raises CaptureError, DataError.
+    """
+    batches = lessons.calibration(first_epoch, batch_size, calibration_batches)
+    example = torch.from_numpy(batches[0][0][:2].copy())
+    student = place(capture(network, [example], [{0: "batch"}]), scheme, float_layers)
+    calibrate(student, batches, calibration, percentile)
+    trained = with_hints(student, teacher, hints, example)
+    scales = [quant.log_scale for quant in fake_quants(student).values()]
 
-        fp32: History = train(
-            network,
-            torch.optim.AdamW(
-                parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)
-            ),
-            examples=lambda epoch: (view(epoch), train_split.labels, stored.view(epoch)),
-            loss=loss,
-            schedule=one_cycle(),
-            evaluate=accuracy,
-            epochs=epochs,
-            batch_size=batch_size,
-            seed=seed,
-            checkpoint=checkpoints / "fp32.pt",
-            track=track,
-            what="student, fp32",
-        )
-        calibration = _batches(view(epochs), batch_size, calibration_batches)
-        reestimate_batchnorm(network, calibration)
-        save_weights(network, folder / "student_fp32.safetensors")
+    def freeze(epoch: int) -> None:
+        if epoch >= epochs - freeze_scales_epochs:
+            for scale in scales:
+                scale.requires_grad_(False)
+        if epoch >= epochs - freeze_batchnorm_epochs:
+            for part in student.modules():
+                if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                    part.eval()
 
-        example = torch.from_numpy(calibration[0][:2].copy())
-        student = place(capture(network, [example], [{0: "batch"}]), scheme)
-        calibrate(student, calibration)
-
-        def freeze(epoch: int) -> None:
-            if epoch >= quantize_epochs - freeze_batchnorm_epochs:
-                for part in student.modules():
-                    if isinstance(part, nn.BatchNorm2d):
-                        part.eval()
-
-        int8: History = train(
-            student,
-            torch.optim.AdamW(
-                _quantised_groups(student, quantize_learning_rate, scale_learning_rate, weight_decay)
-            ),
-            examples=lambda epoch: (view(epochs + epoch), train_split.labels, stored.view(epochs + epoch)),
-            loss=loss,
-            schedule=cosine,
-            evaluate=accuracy,
-            epochs=quantize_epochs,
-            batch_size=batch_size,
-            seed=seed + 1,
-            checkpoint=checkpoints / "int8.pt",
-            track=track,
-            what="student, int8",
-            before_epoch=freeze,
-        )
+    known = {id(scale) for scale in scales}
+    others = [item for item in trained.named_parameters() if id(item[1]) not in known]
+    history = train(
+        trained,
+        torch.optim.AdamW(
+            [
+                *parameter_groups(others, learning_rate, weight_decay),
+                {"params": scales, "lr": scale_learning_rate, "weight_decay": 0.0},
+            ]
+        ),
+        examples=lambda epoch: lessons.epoch(first_epoch + epoch),
+        loss=loss_of(trained, temperature, hard_label_weight),
+        schedule=cosine,
+        evaluate=lessons.accuracy,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=lessons.seed + 1,
+        bf16=bf16,
+        checkpoint=checkpoints / "int8.pt",
+        track=track,
+        what="student, int8",
+        before_epoch=freeze,
+    )
     save_weights(student, folder / "student_int8.safetensors")
     write_json(
         folder / "history.json",
-        {"student_fp32": fp32, "student_int8": int8, "left_in_float": left_in_float(student)},
+        {
+            "student_int8": history,
+            "left_in_float": left_in_float(student),
+            "layers": layer_names(student),
+            "calibration": calibration,
+        },
     )
 
 
-def _quantised_groups(
-    student: nn.Module, learning_rate: float, scale_learning_rate: float, weight_decay: float
-) -> list[dict[str, object]]:
-    scales = [quant.log_scale for quant in fake_quants(student).values()]
-    known = {id(scale) for scale in scales}
-    others = [
-        (name, parameter) for name, parameter in student.named_parameters() if id(parameter) not in known
-    ]
-    return [
-        *parameter_groups(others, learning_rate, weight_decay),
-        {"params": scales, "lr": scale_learning_rate, "weight_decay": 0.0},
-    ]
+def with_hints(
+    student: nn.Module, teacher: nn.Module | None, hints: Sequence[Hint], example: torch.Tensor
+) -> nn.Module:
+    """The student itself, or the student with what its hints need to be trained with it."""
+    if not hints:
+        return student
+    assert teacher is not None
+    return Hinted(student, teacher, hints, example)
 
 
-def _batches(inputs: npt.NDArray[np.float32], size: int, count: int) -> list[npt.NDArray[np.float32]]:
-    """Up to `count` whole batches; the split's order is by index, and stratified splits are mixed."""
-    return [inputs[start : start + size] for start in range(0, min(len(inputs), size * count), size)]
+def loss_of(trained: nn.Module, temperature: float, hard_label_weight: float) -> Loss:
+    """Soft labels, hard labels and, where there are hints, hidden states."""
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        assert batch.soft_labels is not None
+        answers = distillation_loss(
+            logits,
+            batch.soft_labels,
+            batch.labels,
+            temperature=temperature,
+            hard_label_weight=hard_label_weight,
+        )
+        return answers + trained.loss(batch.inputs) if isinstance(trained, Hinted) else answers
+
+    return loss

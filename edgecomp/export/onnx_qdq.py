@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edgecomp.errors import CaptureError
+from edgecomp.export.names import name_layers
 from edgecomp.export.passes import PASSES
 from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
 from edgecomp.quantize.placement import fake_quants
@@ -24,9 +25,10 @@ def export_onnx(
     path: Path,
     *,
     input_names: Sequence[str] = ("input",),
+    output_names: Sequence[str] = ("logits",),
     dynamic_axes: DynamicAxes = ({0: "batch"},),
 ) -> None:
-    """Writes `network` with those inputs and the output `logits`, with those axes dynamic.
+    """Writes `network` with those inputs and outputs, with those axes dynamic; layers keep their own names.
 
     Fake-quant becomes QuantizeLinear and DequantizeLinear, constant weights int8 initialisers. What the
     exporter notes of this machine (stack traces, paths) is dropped, so that the same network gives the same bytes.
@@ -42,7 +44,7 @@ def export_onnx(
                 network,
                 tuple(example),
                 input_names=list(input_names),
-                output_names=["logits"],
+                output_names=list(output_names),
                 dynamic_shapes=dynamic_shapes(dynamic_axes),
                 opset_version=OPSET,
                 dynamo=True,
@@ -55,6 +57,7 @@ def export_onnx(
             quant.state = "quantise"
     assert program is not None
     model = program.model_proto
+    name_layers(model)
     for change in PASSES:
         change(model)
     _name_axes(model, dynamic_axes)

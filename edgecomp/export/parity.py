@@ -1,6 +1,7 @@
 """Is the exported file the function that was trained? And what does the runtime execute in int8?"""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp import runtimes
+from edgecomp.artifacts import write_json
 from edgecomp.errors import EdgecompError
+from edgecomp.export.blocks import output_name
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
+
+Array = npt.NDArray[Any]
+Inputs = Mapping[str, Array]
+"""By input name: [N, ...]."""
 
 # Operators that move, convert or describe values, in either runtime's words.
 MOVES = {
@@ -19,12 +26,64 @@ MOVES = {
     "ShapeOf", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze", "Constant", "ConstantOfShape",
     "Broadcast", "Pad",
 }  # fmt: skip
+PRODUCTS = {
+    "MatMul",
+    "FusedMatMul",
+    "Attention",
+    "MultiHeadAttention",
+}  # of two activations, where they have no weight
 
 BATCHES = (64, 8, 1)
 FEWER = 512  # probes for the small batches
 
-# Options under which a runtime executes the graph as it is written, where it has such.
-UNOPTIMISED: dict[str, Options] = {"onnxruntime-cpu": {"optimisation": "off"}}
+# Options under which a runtime executes the graph as it is written.
+UNOPTIMISED: dict[str, Options] = {
+    "onnxruntime-cpu": {"optimisation": "off"},
+    "openvino-cpu": {"low_precision": False},
+}
+
+
+def compare_all(
+    models: Mapping[str, Path],
+    *,
+    student: str,
+    runtime_name: str,
+    options: Options,
+    inputs: Inputs,
+    reference: Array | None,
+    blocks_model: Path,
+    blocks_file: Path,
+    float_layers: Mapping[str, str],
+    folder: Path,
+) -> None:
+    """Writes parity.json, every arm's comparison, and reference.npy, the logits that the student was held against.
+
+    reference: the student's own answers; None for a student that no training has made, and for all other arms: they
+    are held against their own file as it is written. blocks_file: the student's integer tensors, where it has any.
+    """
+    found: dict[str, Any] = {}
+    for arm, model in models.items():
+        own = arm == student
+        result, wanted = compare(
+            model,
+            runtime_name,
+            options=options,
+            probes={"as trained": inputs},
+            references={"as trained": reference} if own and reference is not None else None,
+            float_layers=float_layers if arm == student else {},
+        )
+        found[arm] = result
+        if arm == student:
+            np.save(folder / "reference.npy", wanted)
+    if blocks_file.is_file():
+        with np.load(blocks_file, allow_pickle=False) as file:
+            blocks = dict(file)
+        count = len(next(iter(blocks.values())))
+        some = {name: values[:count] for name, values in inputs.items()}
+        found[student]["blocks"] = compare_blocks(
+            blocks_model, runtime_name, options=options, inputs=some, blocks=blocks
+        )
+    write_json(folder / "parity.json", found)
 
 
 def compare(
@@ -32,75 +91,135 @@ def compare(
     runtime_name: str,
     *,
     options: Options,
-    inputs: npt.NDArray[np.float32],
-    reference: npt.NDArray[np.float32],
-) -> dict[str, Any]:
-    """Runs `model` and holds its logits [N, classes] against the `reference` logits of the same inputs.
+    probes: Mapping[str, Inputs],
+    references: Mapping[str, Array] | None,
+    float_layers: Mapping[str, str],
+) -> tuple[dict[str, Any], Array]:
+    """Runs `model` and holds its logits [N, classes] against the `references`, the same network's own answers.
 
-    Agreement is counted over all probes; error and SQNR are the worst of the batch sizes. With the runtime's graph
+    probes: one set, or several (for example of other sequence lengths), by name; the first is the main one. Without
+    references the file is held against itself, executed as it is written, without the runtime's optimisations.
+    Agreement is counted over the main set; error and SQNR are the worst over batch sizes and sets. With the
     optimisations off a faithful export agrees almost everywhere: that tells a wrong export from integer rounding.
     The maximum difference is not asked for: scaling a network's input by 1 + 1e-4 alone moved a logit by 0.09.
+    float_layers: layer → why it is meant to run in float. Returns the comparison, and the main set's reference.
     """
     runtime = runtimes.adapter(runtime_name)
-    found = []
-    for batch in BATCHES:
-        count = len(inputs) if batch == BATCHES[0] else min(FEWER, len(inputs))
-        executed = _run(runtime, model, options, inputs[:count], batch)
-        if not np.isfinite(executed).all():
-            raise EdgecompError(f"{model.name} gives logits that are not finite in {runtime_name}")
-        found.append(_difference(executed, reference[:count]))
+    main = next(iter(probes))
+    plain = None
+    if runtime_name in UNOPTIMISED:
+        plain = answers(runtime, model, {**options, **UNOPTIMISED[runtime_name]}, probes[main], BATCHES[0])
+    if references is None:
+        if plain is None:
+            raise EdgecompError(
+                f"{runtime_name} cannot execute {model.name} as it is written: nothing to compare with"
+            )
+        references = {main: plain}
+    reference = references[main]
+    found = {}
+    for name, wanted in references.items():
+        for batch in BATCHES:
+            count = len(wanted) if batch == BATCHES[0] else min(FEWER, len(wanted))
+            some = {key: values[:count] for key, values in probes[name].items()}
+            executed = answers(runtime, model, options, some, batch)
+            if not np.isfinite(executed).all():
+                raise EdgecompError(f"{model.name} gives logits that are not finite in {runtime_name}")
+            found[f"{name}, batch {batch}"] = difference(executed, wanted[:count])
     shares = np.bincount(reference.argmax(1), minlength=reference.shape[1]) / len(reference)
     spread = shares[shares > 0]
     result: dict[str, Any] = {
-        "examples": len(inputs),
-        "agreeing": found[0]["agreeing"],
-        "mean_absolute_error": max(one["mean_absolute_error"] for one in found),
-        "sqnr_db": min(one["sqnr_db"] for one in found),
+        "examples": len(reference),
+        "agreeing": found[f"{main}, batch {BATCHES[0]}"]["agreeing"],
+        "mean_absolute_error": max(one["mean_absolute_error"] for one in found.values()),
+        "sqnr_db": min(one["sqnr_db"] for one in found.values()),
+        "by_shape": found,
         "logit_deviation": float(reference.std()),
         "classes": reference.shape[1],
         "classes_predicted": len(spread),
         "entropy": float(-(spread * np.log(spread)).sum() / np.log(reference.shape[1])),
         "versions": runtime.versions(),
     }
-    if runtime_name in UNOPTIMISED:
-        plain = _run(runtime, model, {**options, **UNOPTIMISED[runtime_name]}, inputs, BATCHES[0])
-        result["agreeing_unoptimised"] = _difference(plain, reference)["agreeing"]
+    if plain is not None:
+        result["agreeing_unoptimised"] = difference(plain, reference)["agreeing"]
     if isinstance(runtime, Inspect):
-        layers = runtime.executed_layers(model, options=options)
-        result["layers"] = [layer._asdict() for layer in layers if layer.macs or layer.precision == "int8"]
-        result["int8_share_pct"] = int8_share_pct(layers)
-        floats = Counter(
-            layer.type for layer in layers if layer.precision != "int8" and layer.type not in MOVES
-        )
-        result["float_operators"] = dict(sorted(floats.items()))
-    return result
+        result |= executed_precision(runtime.executed_layers(model, options=options), float_layers)
+    return result, reference
 
 
-def _run(
-    runtime: Runtime, model: Path, options: Options, inputs: npt.NDArray[np.float32], batch: int
+def compare_blocks(
+    model: Path, runtime_name: str, *, options: Options, inputs: Inputs, blocks: Mapping[str, Array]
+) -> dict[str, float]:
+    """The SQNR in decibels of every block's output, executed from a file that gives them all. blocks: name → values."""
+    session = runtimes.adapter(runtime_name).load(model, threads=1, options=options)
+    try:
+        outputs = {name: value.copy() for name, value in session.run(inputs).items()}
+    finally:
+        session.close()
+    return {name: sqnr_db(outputs[output_name(name)], wanted) for name, wanted in blocks.items()}
+
+
+def executed_precision(layers: list[Layer], float_layers: Mapping[str, str]) -> dict[str, Any]:
+    """What runs in int8: of the weighted layers, less those that are named float, and of all the others by operator.
+
+    Products of two activations, an attention's own, are counted apart: no scheme asks for integers there.
+    """
+    weighted = [layer for layer in layers if layer.macs]
+    named = [layer for layer in weighted if own_name(layer) in float_layers]
+    rest = [layer for layer in weighted if layer not in named]
+    others = [layer for layer in layers if not layer.macs and layer.precision != "int8"]
+    return {
+        "layers": [layer._asdict() for layer in layers if layer.macs or layer.precision == "int8"],
+        "int8_share_pct": int8_share_pct(rest),
+        "float_layers": [
+            {"name": own_name(layer), "reason": float_layers[own_name(layer)], "macs": layer.macs,
+             "precision": layer.precision}
+            for layer in named
+        ],
+        "activation_products": dict(
+            Counter(layer.precision for layer in layers if layer.type in PRODUCTS and not layer.macs)
+        ),
+        "float_operators": dict(
+            sorted(Counter(layer.type for layer in others if layer.type not in MOVES | PRODUCTS).items())
+        ),
+    }  # fmt: skip
+
+
+def own_name(layer: Layer) -> str:
+    """The name the layer was exported under: a runtime appends what it has fused, and a second use its number."""
+    return layer.name.split("/")[0].split("@")[0]
+
+
+def answers(
+    runtime: Runtime, model: Path, options: Options, inputs: Inputs, batch: int
 ) -> npt.NDArray[np.float32]:
+    """Logits [N, classes], computed `batch` examples at a time."""
     session = runtime.load(model, threads=1, options=options)
     try:
-        name = session.signature().inputs[0].name
+        count = len(next(iter(inputs.values())))
         parts = [
-            next(iter(session.run({name: inputs[start : start + batch]}).values())).copy()
-            for start in range(0, len(inputs), batch)
+            next(
+                iter(session.run({name: v[start : start + batch] for name, v in inputs.items()}).values())
+            ).copy()
+            for start in range(0, count, batch)
         ]
     finally:
         session.close()
     return np.concatenate(parts)
 
 
-def _difference(executed: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """sqnr_db: the power of the reference's logits over that of the difference, in decibels; 200 where there is none."""
-    error = executed.astype(np.float64) - reference
-    noise = float((error**2).mean())
-    power = float((reference.astype(np.float64) ** 2).mean())
+def difference(executed: Array, reference: Array) -> dict[str, Any]:
     return {
         "agreeing": int((executed.argmax(1) == reference.argmax(1)).sum()),
-        "mean_absolute_error": float(np.abs(error).mean()),
-        "sqnr_db": 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(power, 1e-300) / noise))),
+        "mean_absolute_error": float(np.abs(executed.astype(np.float64) - reference).mean()),
+        "sqnr_db": sqnr_db(executed, reference),
     }
+
+
+def sqnr_db(executed: Array, reference: Array) -> float:
+    """The power of the reference over that of the difference, in decibels; 200 where there is no difference."""
+    noise = float(((executed.astype(np.float64) - reference) ** 2).mean())
+    power = float((reference.astype(np.float64) ** 2).mean())
+    return 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(power, 1e-300) / noise)))
 
 
 def int8_share_pct(layers: list[Layer]) -> float | None:

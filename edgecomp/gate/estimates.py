@@ -12,7 +12,6 @@ from edgecomp.metrics import METRICS
 
 SEED = 0  # of the bootstrap: the same measurements give the same verdict
 
-STUDENT = "student_int8"
 TEACHER = "teacher"
 
 
@@ -91,7 +90,13 @@ EXACT: dict[str, Callable[[Arm], int]] = {
 EMULATED = ("emulated_agreement_pct", "emulated_loss_pt")
 
 # Metrics of the exported file, from its comparison with the fake-quant student.
-EXPORT = ("export_agreement_pct", "export_error_pct", "export_sqnr_db", "int8_share_pct")
+EXPORT = (
+    "export_agreement_pct",
+    "export_error_pct",
+    "export_sqnr_db",
+    "export_block_sqnr_db",
+    "int8_share_pct",
+)
 
 
 def estimate(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
@@ -225,10 +230,9 @@ def _proportion(hits: int, count: int, confidence: float) -> Estimate:
 
 
 def _export(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
-    _arm(measured, arm_name)
-    parity = measured.parity
-    if arm_name != STUDENT or not parity:
-        raise NotMeasured(f"{metric} is known of an exported int8 student only")
+    parity = _arm(measured, arm_name).parity
+    if not parity:
+        raise NotMeasured(f"{metric} is known of the student that is judged, and of its baselines")
     try:
         if metric != "int8_share_pct" and not _telling(parity):
             raise Untelling(
@@ -244,12 +248,17 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
             value, most = 100 * error / deviation, np.inf
         elif metric == "export_sqnr_db":
             return _exact(_finite(metric, parity["sqnr_db"]), "decibel", confidence)
+        elif metric == "export_block_sqnr_db":
+            blocks = parity["blocks"]
+            if not blocks:
+                raise NotMeasured("no block's output was compared")
+            return _exact(min(_finite(metric, value) for value in blocks.values()), "decibel", confidence)
         else:
             value, most = parity["int8_share_pct"], 100.0
     except KeyError as missing:
         raise NotMeasured(f"the comparison of the export has no {missing}") from None
     if value is None:
-        raise NotMeasured("the runtime does not tell what it executes")
+        raise NotMeasured("no layer that is meant to run in int8 was found, or the runtime does not tell")
     value = _finite(metric, value)
     if not 0 <= value <= most:
         raise Impossible(f"{metric} is {value:g} %")
@@ -259,14 +268,15 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
 def _emulated(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
     """Agreement with the fake-quant student, or accuracy lost against this machine's execution, in points."""
     emulated = measured.emulated
-    if arm_name != STUDENT or emulated is None:
+    if arm_name != measured.student or emulated is None:
         raise NotMeasured("the target's CPU is this machine's")
     if emulated.test is None or emulated.probes is None:
         raise NotMeasured(f"not run: {emulated.facts['how']}")
     if not (np.isfinite(emulated.test).all() and np.isfinite(emulated.probes).all()):
         raise NotFinite("the emulated CPU gave logits that are not finite")
     if metric == "emulated_agreement_pct":
-        if measured.parity and not _telling(measured.parity):
+        parity = measured.arms[arm_name].parity
+        if parity and not _telling(parity):
             raise Untelling("the probes get too few answers to tell a difference")
         wanted = emulated.reference[: len(emulated.probes)].argmax(axis=1)
         same = emulated.probes.argmax(axis=1) == wanted

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgecomp.gate.estimates import (
-    STUDENT,
     Impossible,
     NotFinite,
     NotMeasured,
@@ -123,9 +122,11 @@ def limit_of(threshold: Threshold) -> float:
 
 def _estimate(threshold: Threshold, measured: Measurements) -> Estimate:
     if threshold.against is None:
-        return estimate(measured, STUDENT, threshold.metric, threshold.confidence)
+        return estimate(measured, measured.student, threshold.metric, threshold.confidence)
     kind = "points" if threshold.limit.dimension == "points" else "multiple"
-    return against(measured, STUDENT, threshold.against, threshold.metric, kind, threshold.confidence)
+    return against(
+        measured, measured.student, threshold.against, threshold.metric, kind, threshold.confidence
+    )
 
 
 def judge(rows: Mapping[str, Mapping[str, Threshold]], measured: Mapping[str, Measurements]) -> list[Row]:

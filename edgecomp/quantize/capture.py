@@ -1,8 +1,10 @@
 """A network as a graph of ATen operators, by torch.export: what placement and folding work on, whatever the
 architecture. Batch normalisation and dropout become modules again, so that the graph can be trained."""
 
+import copy
 import os
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +58,13 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
     module.graph.lint()
     module.recompile()
     return module
+
+
+def duplicate(module: fx.GraphModule) -> fx.GraphModule:
+    """A copy that shares nothing with the module."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's own copying
+        return copy.deepcopy(module)
 
 
 def dynamic_shapes(dynamic_axes: DynamicAxes) -> tuple[dict[int, Any], ...]:

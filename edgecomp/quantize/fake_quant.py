@@ -9,7 +9,19 @@ from torch import nn
 from edgecomp.errors import CaptureError
 from edgecomp.quantize.schemes import Grid
 
-State = Literal["observe", "quantise", "export"]
+State = Literal["observe", "count", "quantise", "plain", "export"]
+
+BINS = 2048
+TINY = torch.finfo(torch.float32).tiny * 1e6  # the smallest scale whose reciprocal is still a number
+
+
+def grid_over(grid: Grid, low: torch.Tensor, high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and zero point with which the grid covers low..high, and zero exactly."""
+    low, high = low.clamp(max=0), high.clamp(min=0)
+    if grid.symmetric:
+        return (torch.maximum(-low, high) / grid.high).clamp(min=TINY), torch.zeros_like(low)
+    scale = ((high - low) / (grid.high - grid.low)).clamp(min=TINY)
+    return scale, (grid.low - low / scale).round().clamp(grid.low, grid.high)
 
 
 class _LearnedStep(torch.autograd.Function):
@@ -64,8 +76,8 @@ class FakeQuant(nn.Module):
     One scale for the tensor, or one of `shape` that broadcasts against it and varies along `axis`. `log_scale` is
     learned: the raw scale at usual learning rates lost 1.4 points. The zero point is set by calibration.
     `ceiling` is where the values end by construction (ReLU6): the grid never reaches beyond, so that the
-    activation is the rounding itself. States: `observe` notes the range and passes on; `quantise` rounds;
-    `export` emits ONNX Q/DQ.
+    activation is the rounding itself. States: `observe` notes the range and passes on, `count` the distribution
+    within it; `quantise` rounds, `plain` does so in operators that any exporter knows; `export` emits ONNX Q/DQ.
     """
 
     log_scale: nn.Parameter
@@ -86,15 +98,20 @@ class FakeQuant(nn.Module):
         self.most = math.inf if ceiling is None else math.log(ceiling / grid.high)
         self.log_scale = nn.Parameter(torch.zeros(shape))
         self.register_buffer("zero_point", torch.zeros(shape))
-        self._low = torch.full(shape, torch.inf)
-        self._high = torch.full(shape, -torch.inf)
+        self.low = torch.full(shape, torch.inf)
+        self.high = torch.full(shape, -torch.inf)
+        self.counts = torch.zeros(BINS)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.state == "observe":
-            self._observe(x.detach())
+        if self.state in ("observe", "count"):
+            (self._observe if self.state == "observe" else self._count)(x.detach().float())
             return x
         if self.state == "export":
             return self._as_onnx(x)
+        if self.state == "plain":
+            scale = self._bounded_log_scale().detach().exp()
+            levels = ((x / scale).round() + self.zero_point).clamp(self.grid.low, self.grid.high)
+            return (levels - self.zero_point) * scale
         # LSQ's gradient scale: features of one example, or weights of one output channel.
         elements = x.numel() // (x.shape[0] if self.axis in (None, 0) else self.log_scale.numel())
         factor = (max(elements, 1) * self.grid.high) ** -0.5
@@ -111,26 +128,32 @@ class FakeQuant(nn.Module):
         for axis in range(x.ndim):
             if self.axis is None or axis != self.axis % x.ndim:
                 low, high = low.amin(axis, keepdim=True), high.amax(axis, keepdim=True)
-        self._low = torch.minimum(self._low, low.reshape(self.log_scale.shape))
-        self._high = torch.maximum(self._high, high.reshape(self.log_scale.shape))
+        self.low = torch.minimum(self.low, low.reshape(self.low.shape))
+        self.high = torch.maximum(self.high, high.reshape(self.high.shape))
+
+    def _count(self, x: torch.Tensor) -> None:
+        """Adds to the histogram of values in equal bins from low to high: one, or one a slice along the axis."""
+        rows = x.reshape(1, -1) if self.axis is None else x.movedim(self.axis, 0).flatten(1)
+        low, high = self.low.reshape(-1, 1), self.high.reshape(-1, 1)
+        place = ((rows - low) / (high - low).clamp(min=TINY) * BINS).long().clamp(0, BINS - 1)
+        counts = torch.zeros(len(rows), BINS).scatter_add_(1, place, torch.ones(rows.shape))
+        self.counts = self.counts + (counts[0] if self.axis is None else counts)
+
+    def check_observed(self, name: str) -> None:
+        """Raises CaptureError where what was observed has no scale."""
+        if not (torch.isfinite(self.low).all() and torch.isfinite(self.high).all()):
+            raise CaptureError(
+                f"{name}: calibration saw {_kind(self.low, self.high)}; check the data and the network"
+            )
+        if self.axis is None and self.low == self.high:
+            raise CaptureError(f"{name}: calibration saw nothing but {float(self.low):g}; a constant has no scale: "
+                               "check the data, or a layer that is dead")  # fmt: skip
 
     @torch.no_grad()
-    def set_from_range(self, name: str) -> None:
-        """Min-max calibration: the grid covers what was observed, and zero exactly."""
-        if not (torch.isfinite(self._low).all() and torch.isfinite(self._high).all()):
-            raise CaptureError(
-                f"{name}: calibration saw {_kind(self._low, self._high)}; check the data and the network"
-            )
-        if self.axis is None and self._low == self._high:
-            raise CaptureError(f"{name}: calibration saw nothing but {float(self._low):g}; a constant has no scale: "
-                               "check the data, or a layer that is dead")  # fmt: skip
-        low, high = self._low.clamp(max=0), self._high.clamp(min=0)
-        tiny = torch.finfo(torch.float32).tiny * 1e6
-        if self.grid.symmetric:
-            scale = (torch.maximum(-low, high) / self.grid.high).clamp(min=tiny)
-        else:
-            scale = ((high - low) / (self.grid.high - self.grid.low)).clamp(min=tiny)
-            self.zero_point.copy_((self.grid.low - low / scale).round().clamp(self.grid.low, self.grid.high))
+    def set_range(self, low: torch.Tensor, high: torch.Tensor) -> None:
+        """Scale and zero point so that the grid covers low..high, and zero exactly; from now on it rounds."""
+        scale, zero_point = grid_over(self.grid, low, high)
+        self.zero_point.copy_(zero_point)
         self.log_scale.copy_(scale.log())
         self.state = "quantise"
 
@@ -152,3 +175,10 @@ def _kind(low: torch.Tensor, high: torch.Tensor) -> str:
     if torch.isnan(low).any() or torch.isnan(high).any():
         return "NaN"
     return "no values at all" if (low > high).any() else "infinite values"
+
+
+def bin_centres(quant: FakeQuant) -> torch.Tensor:
+    """The values that the bins of `counts` stand for: [bins], or [slices, bins]."""
+    low, high = quant.low.flatten().unsqueeze(-1), quant.high.flatten().unsqueeze(-1)
+    centres = low + (high - low) * (torch.arange(BINS) + 0.5) / BINS
+    return centres[0] if quant.axis is None else centres

@@ -1,6 +1,6 @@
 """Fake-quant put where a scheme wants it: a pass over a captured graph, blind to the architecture."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,15 +14,34 @@ ACTIVATION, WEIGHT, TABLE = "activation_quant", "weight_quant", "table_quant"
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
-def place(module: fx.GraphModule, scheme_name: str) -> fx.GraphModule:
-    """Fake-quant placed in the graph of `capture`, in place; returns the module."""
+def place(module: fx.GraphModule, scheme_name: str, float_layers: Collection[str] = ()) -> fx.GraphModule:
+    """Fake-quant placed in the graph of `capture`, in place; returns the module.
+
+    A layer among `float_layers` keeps its weight in float, and reads its input in float where that is a float tensor.
+    A fake-quant is named after what it rounds: with fewer layers in integers, those that are left keep their names.
+    """
     scheme = SCHEMES[scheme_name]
     integer = _integer_tensors(module)
-    _quantise_activations(module, scheme, integer)
-    _quantise_weights(module, scheme)
+    _quantise_activations(module, scheme, integer, float_layers)
+    _quantise_weights(module, scheme, float_layers)
     module.graph.lint()
     module.recompile()
     return module
+
+
+@torch.no_grad()
+def restore(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> None:
+    """Weights and scales from the state of the same network, of which other layers may have been in integers.
+
+    A weight that was in float there gets the scale that covers it. Raises KeyError where anything else is missing.
+    """
+    known = {name: state[name] for name in module.state_dict() if name in state}
+    module.load_state_dict(known, strict=False)
+    for node, source, quant in weighted(module):
+        if f"{node.args[1].target}.log_scale" not in state:  # type: ignore[union-attr]
+            weight = module.get_parameter(str(source.target))
+            others = tuple(axis for axis in range(weight.ndim) if axis != 0)
+            quant.set_range(weight.amin(others, keepdim=True), weight.amax(others, keepdim=True))
 
 
 def left_in_float(module: fx.GraphModule) -> dict[str, int]:
@@ -48,6 +67,20 @@ def weighted(module: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node, FakeQua
             quant = _module_of(module, node.args[1])
             if isinstance(quant, FakeQuant):
                 yield node, node.args[1].args[0], quant
+
+
+def layer_name(node: fx.Node) -> str | None:
+    """The module path of a convolution's or linear layer's constant weight, quantised or not; None without one."""
+    if rule_of(node) not in ("convolution", "linear"):
+        return None
+    weight: Any = node.args[1]
+    source = weight.args[0] if weight.op == "call_module" else weight
+    return str(source.target).removesuffix(".weight") if source.op == "get_attr" else None
+
+
+def layer_names(module: fx.GraphModule) -> list[str]:
+    """Every convolution and linear layer with a constant weight, in the graph's order."""
+    return list(dict.fromkeys(name for node in module.graph.nodes if (name := layer_name(node))))
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:
@@ -115,7 +148,9 @@ def _is_spatial(node: fx.Node) -> bool:
     return source.ndim == 4 and sorted(axis % 4 for axis in axes) == [2, 3]
 
 
-def _quantise_activations(module: fx.GraphModule, scheme: Scheme, integer: dict[fx.Node, bool]) -> None:
+def _quantise_activations(
+    module: fx.GraphModule, scheme: Scheme, integer: dict[fx.Node, bool], float_layers: Collection[str]
+) -> None:
     """A grid tensor is read through its fake-quant by all; a float one by those alone that compute in integers."""
     wanted: dict[fx.Node, list[fx.Node]] = {}
     for node in list(module.graph.nodes):
@@ -123,13 +158,17 @@ def _quantise_activations(module: fx.GraphModule, scheme: Scheme, integer: dict[
             if not all(user.op == "output" for user in node.users):
                 wanted[node] = list(node.users)
             continue
-        readers = [user for user in node.users if _reads_integers(user, node, integer, module)]
+        readers = [
+            user
+            for user in node.users
+            if _reads_integers(user, node, integer, module) and layer_name(user) not in float_layers
+        ]
         if readers:
             wanted[node] = readers
     names: dict[fx.Node, str] = {}
     for node in wanted:
         shared = names.get(node.all_input_nodes[0]) if integer.get(node) else None
-        name = shared or f"{ACTIVATION}_{len(set(names.values()))}"
+        name = shared or f"{ACTIVATION}_{node.name}"
         if shared is None:
             module.add_submodule(name, FakeQuant(scheme.activation, ceiling=_ceiling(node)))
         names[node] = name
@@ -155,7 +194,7 @@ def _ceiling(node: fx.Node) -> float | None:
     return float(node.args[2]) if node.target is torch.ops.aten.hardtanh.default else None  # type: ignore[arg-type]
 
 
-def _quantise_weights(module: fx.GraphModule, scheme: Scheme) -> None:
+def _quantise_weights(module: fx.GraphModule, scheme: Scheme, float_layers: Collection[str]) -> None:
     """One fake-quant for each parameter, however often it is used."""
     names: dict[str, str] = {}
     for node in list(module.graph.nodes):
@@ -164,11 +203,13 @@ def _quantise_weights(module: fx.GraphModule, scheme: Scheme) -> None:
             _quantise_table(module, scheme, node)
         if rule not in ("convolution", "linear") or node.args[1].op != "get_attr":
             continue
+        if layer_name(node) in float_layers:
+            continue
         source = node.args[1]
         weight = module.get_parameter(str(source.target))
         name = names.get(str(source.target))
         if name is None:
-            name = names[str(source.target)] = f"{WEIGHT}_{len(names)}"
+            name = names[str(source.target)] = f"{WEIGHT}_{source.name}"
             shape = (weight.shape[0],) + (1,) * (weight.ndim - 1)
             module.add_submodule(name, FakeQuant(scheme.weight, shape, axis=0))
         with module.graph.inserting_before(node):

@@ -19,16 +19,23 @@ class Evidence:
     verdict: dict[str, Any]
     measured: dict[str, Measurements]  # targets first, what is shown beside them after
     history: dict[str, Any]
+    precision: (
+        dict[str, Any] | None
+    )  # what each layer's integers cost; None where nothing was trained through them
     manifest: dict[str, Any]
 
     @classmethod
     def read(cls, job: Job, folder: Path) -> "Evidence":
         names = [target.name for target in (*job.targets, *job.beside)]
+        qad = job.recipe.quantize.method == "qad"
         return cls(
             job=job,
             verdict=_json(folder / "gate" / "verdict.json"),
             measured={name: Measurements.load(folder / "bench" / name) for name in names},
-            history=_json(folder / "teacher" / "history.json") | _json(folder / "distill" / "history.json"),
+            history=_json(folder / "teacher" / "history.json")
+            | _json(folder / "distill" / "history.json")
+            | (_json(folder / "quantize" / "history.json") if qad else {}),
+            precision=_json(folder / "precision" / "precision.json") if qad else None,
             manifest=_current(_json(folder / "manifest.json"), names),
         )
 
@@ -36,6 +43,37 @@ class Evidence:
     def figures(self) -> dict[str, dict[str, dict[str, Any]]]:
         found: dict[str, dict[str, dict[str, Any]]] = self.verdict["figures"]
         return found
+
+    @property
+    def float_layers(self) -> list[dict[str, Any]]:
+        """Every layer that is meant to run in float, with its reason, and what it costs by target."""
+        reasons = (
+            self.job.recipe.quantize.float_layers
+            if self.precision is None
+            else self.precision["float_layers"]
+        )
+        return [
+            {
+                "layer": layer,
+                "reason": reason,
+                "cost_ms": {
+                    name: measured.facts["float_layer_cost_ms"][layer]
+                    for name, measured in self.measured.items()
+                    if layer in measured.facts.get("float_layer_cost_ms", {})
+                },
+            }
+            for layer, reason in reasons.items()
+        ]
+
+    @property
+    def compared(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Target, arm, and what the arm's exported file was found to be; the student that is judged first."""
+        return [
+            (name, arm, data.parity)
+            for name, measured in self.measured.items()
+            for arm, data in sorted(measured.arms.items(), key=lambda item: item[0] != measured.student)
+            if data.parity
+        ]
 
     @property
     def provenance(self) -> list[tuple[str, str]]:

@@ -11,11 +11,24 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgecomp.report.evidence import Evidence
 
-COLOURS = {"teacher": "#767c85", "student_fp32": "#3b78b5", "student_int8": "#d9541e"}
-NAMES = {"teacher": "teacher, fp32", "student_fp32": "student, fp32", "student_int8": "student, int8"}
+COLOURS = {
+    "teacher": "#767c85",
+    "student_fp32": "#3b78b5",
+    "student_int8": "#d9541e",
+    "ptq_ort": "#2f8f6b",
+    "ptq_nncf": "#8a63b0",
+}
+NAMES = {
+    "teacher": "teacher, fp32",
+    "student_fp32": "student, fp32",
+    "student_int8": "student, int8",
+    "ptq_ort": "student, ONNX Runtime's PTQ",
+    "ptq_nncf": "student, NNCF's PTQ",
+}
 PHASES = ("imports", "load", "first_run", "steady")
 PHASE_COLOURS = ("#d7dbe0", "#b3bac3", "#8d96a3", "#5f6a79")
 MARKERS = "osD^vP"
+SHOWN_LAYERS = 30
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -137,6 +150,8 @@ def training_curves(evidence: Evidence) -> str:
     figure, (left, right) = _figure(2, width=4.6, height=2.9)
     start = len(evidence.history["student_fp32"])
     for arm, offset in (("teacher", 0), ("student_fp32", 0), ("student_int8", start)):
+        if arm not in evidence.history:
+            continue  # made without training
         epochs = [offset + index + 1 for index in range(len(evidence.history[arm]))]
         for axis, key in ((left, "validation_accuracy_pct"), (right, "loss")):
             values = [epoch[key] for epoch in evidence.history[arm]]
@@ -152,10 +167,34 @@ def training_curves(evidence: Evidence) -> str:
     return _svg(figure)
 
 
+def sensitivity(evidence: Evidence) -> str:
+    """What each layer's integers cost, the costliest on top; those left in float are drawn hollow."""
+    assert evidence.precision is not None
+    layers = evidence.precision["sensitivities"][:SHOWN_LAYERS][::-1]
+    figure, (axis,) = _figure(1, width=7.2, height=1.0 + 0.24 * len(layers))
+    for place, layer in enumerate(layers):
+        in_float = layer["layer"] in evidence.precision["float_layers"]
+        axis.barh(
+            place,
+            layer["cost"] * 1e3,
+            color="white" if in_float else COLOURS["student_int8"],
+            edgecolor=COLOURS["student_int8"],
+            hatch="///" if in_float else None,
+        )
+    axis.axvline(0, color="#8b929c", linewidth=0.9)
+    axis.set_yticks(range(len(layers)), [layer["layer"] for layer in layers], fontsize=8.5)
+    axis.set(
+        xlabel="divergence from the teacher that goes away when this layer alone is in float (millinats)"
+    )
+    axis.grid(axis="y", visible=False)
+    return _svg(figure)
+
+
 def pictures(evidence: Evidence) -> dict[str, str]:
     """Every picture of the report by name."""
     with mpl.rc_context(STYLE):
-        return {
+        shown = {"sensitivity": sensitivity(evidence)} if evidence.precision else {}
+        return shown | {
             "latency": latency_distributions(evidence),
             "accuracy": accuracy_against_latency(evidence),
             "memory": memory_by_phase(evidence),

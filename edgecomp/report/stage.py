@@ -12,8 +12,9 @@ from edgecomp.report import plots
 from edgecomp.report.evidence import Evidence, estimate_text, title
 from edgecomp.report.junit import junit
 
-FORMAT_VERSION = 1
-"""Of report.json. 1: recipe, verdict, figures, parity, history, provenance, samples."""
+FORMAT_VERSION = 2
+"""Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,
+samples."""
 
 
 def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
@@ -46,7 +47,9 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
             "recipe": job.recipe.model_dump(mode="json"),
             "verdict": {key: value for key, value in evidence.verdict.items() if key != "figures"},
             "figures": evidence.figures,
-            "parity": {name: measured.parity for name, measured in evidence.measured.items()},
+            "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
+            "precision": evidence.precision,
+            "float_layers": evidence.float_layers,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
             "history": evidence.history,
             "provenance": dict(evidence.provenance),

@@ -9,7 +9,10 @@ import openvino as ov
 from edgecomp.errors import InferenceError, ModelFileError
 from edgecomp.runtimes.base import Array, Layer, Options, Port, Runtime, Signature, check_options
 
-OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {"inference_precision": ("f32", "bf16", "f16")}
+OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
+    "inference_precision": ("f32", "bf16", "f16"),
+    "low_precision": (True, False),  # False: FakeQuantize is executed as it is written, in float
+}
 
 INTEGER_PRECISIONS = {"i8", "u8"}
 WEIGHTED = {"Convolution", "GroupConvolution", "FullyConnected", "MatMul"}
@@ -75,12 +78,14 @@ def _compile(model: Path, threads: int, options: Options) -> ov.CompiledModel:
     check_options("openvino-cpu", options, OPTIONS)
     if not model.is_file():
         raise ModelFileError(f"no such model file: {model}")
-    settings = {
+    settings: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": str(options.get("inference_precision", "f32")),
     }
+    if not options.get("low_precision", True):
+        settings["LP_TRANSFORMS_MODE"] = "NO"
     try:
         core = ov.Core()
         return core.compile_model(core.read_model(model), "CPU", settings)

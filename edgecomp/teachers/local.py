@@ -26,6 +26,7 @@ def train_teacher(
     learning_rate: float,
     weight_decay: float,
     seed: int,
+    bf16: bool,
     folder: Path,
     checkpoints: Path,
     track: Track,
@@ -47,6 +48,7 @@ def train_teacher(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        bf16=bf16,
         checkpoint=checkpoints / "teacher.pt",
         track=track,
         what="teacher",
@@ -64,6 +66,7 @@ def store_soft_labels(
     teacher_file: Path,
     *,
     train_split: Split,
+    validation: Split,
     preprocessing: Preprocessing,
     shift: int,
     views: int,
@@ -71,7 +74,7 @@ def store_soft_labels(
     folder: Path,
     track: Track,
 ) -> None:
-    """The teacher's logits for every view of every training image, in soft_labels.h5."""
+    """The teacher's logits for every view of every training image and for the validation split, in soft_labels.h5."""
     logits = (
         logits_of(
             network, preprocessing.apply(shifted(train_split.images, pixels=shift, seed=seed, view=view))
@@ -81,6 +84,7 @@ def store_soft_labels(
     soft_labels.write(
         folder / "soft_labels.h5",
         track(logits, "soft labels", views),
+        logits_of(network, preprocessing.apply(validation.images)),
         count=views,
         teacher_sha256=sha256(teacher_file),
     )

@@ -19,12 +19,14 @@ from running import TINY, Cli, command, environment
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("EDGECOMP_KILLS", "1"))
-REPRODUCED = (".safetensors", ".onnx", ".xml", ".bin", ".h5", ".npy", ".json", ".pt2")
+REPRODUCED = (".safetensors", ".onnx", ".xml", ".bin", ".h5", ".npy", ".json", ".pt2", ".ts", ".npz")
 STEPS = (
     "data",
     "teacher",
     "soft_labels",
     "distill",
+    "quantize",
+    "precision",
     "export",
     "parity/openvino-cpu",
     "deploy/openvino-cpu",
@@ -39,7 +41,17 @@ def made(folder: Path) -> dict[str, str]:
     """Every file that the same seed must make again, byte for byte; measurements are not among them."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for room in ("data", "teacher", "soft_labels", "distill", "export", "parity", "deploy")
+        for room in (
+            "data",
+            "teacher",
+            "soft_labels",
+            "distill",
+            "quantize",
+            "precision",
+            "export",
+            "parity",
+            "deploy",
+        )
         for path in sorted((folder / room).rglob("*"))
         if path.suffix in REPRODUCED
     }

@@ -26,7 +26,7 @@ def losses(quantised: bool) -> list[float]:
     soft = torch.nn.functional.one_hot(labels, 10).float() * 8 + torch.randn(1024, 10)
     student: torch.nn.Module = ResNet(1, 10, blocks=1, width=8)
     if quantised:
-        calibration = [images[start : start + 128] for start in range(0, 1024, 128)]
+        calibration = [(images[start : start + 128],) for start in range(0, 1024, 128)]
         reestimate_batchnorm(student, calibration)
         student = place(capture(student, [torch.from_numpy(images[:2])], [{0: "batch"}]), "cpu-u8")
         calibrate(student, calibration)

@@ -411,7 +411,6 @@ def verdict_on_latency(
         arms={"student_int8": timed(student), "teacher": timed(teacher)},
         labels=np.zeros(0, np.int64),
         offline_batch=1,
-        parity=None,
         facts={},
     )
     return judge_row(

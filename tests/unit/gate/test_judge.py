@@ -29,6 +29,7 @@ PARITY = {
     "classes": 3,
     "classes_predicted": 3,
     "entropy": 0.99,
+    "blocks": {"layers.0": 40.0, "layers.1": 30.0},
 }
 
 LATENCY = {"metric": "latency_p50_ms", "max": "2 ms"}
@@ -47,11 +48,12 @@ AGREEMENT = {"metric": "teacher_agreement_pct", "min": "90 %"}
 EXPORT_AGREEMENT = {"metric": "export_agreement_pct", "min": "98.5 %"}
 EXPORT_ERROR = {"metric": "export_error_pct", "max": "2 %"}
 SQNR = {"metric": "export_sqnr_db", "min": "20 dB"}
+BLOCKS = {"metric": "export_block_sqnr_db", "min": "20 dB"}
 INT8 = {"metric": "int8_share_pct", "min": "100 %"}
 
 EVERY_ROW = [
     LATENCY, FASTER, THROUGHPUT, MEMORY, SMALLER, SIZE, FILE, F1, F1_POINTS, F1_RATIO, ACCURACY, ACCURACY_RATIO,
-    AGREEMENT, EXPORT_AGREEMENT, EXPORT_ERROR, SQNR, INT8,
+    AGREEMENT, EXPORT_AGREEMENT, EXPORT_ERROR, SQNR, BLOCKS, INT8,
 ]  # fmt: skip
 
 
@@ -91,12 +93,11 @@ def measurements(
         target="board",
         runtime="some",
         arms={
-            "student_int8": student or arm(ms=0.5, size=100),
+            "student_int8": dataclasses.replace(student or arm(ms=0.5, size=100), parity=parity),
             "teacher": teacher or arm(),
         },
         labels=labels,
         offline_batch=32,
-        parity=parity,
         facts={},
     )
 
@@ -203,7 +204,7 @@ def test_an_export_that_was_not_compared_is_inconclusive(threshold: dict[str, An
         assert row(threshold, measurements(parity=parity)).reason is Reason.NOT_RUN
 
 
-@pytest.mark.parametrize("threshold", [EXPORT_AGREEMENT, EXPORT_ERROR, SQNR], ids=of_row)
+@pytest.mark.parametrize("threshold", [EXPORT_AGREEMENT, EXPORT_ERROR, SQNR, BLOCKS], ids=of_row)
 @pytest.mark.parametrize("probes", [{"classes_predicted": 1, "entropy": 0.0}, {"entropy": 0.4}], ids=str)
 def test_probes_that_get_one_answer_prove_nothing(threshold: dict[str, Any], probes: dict[str, Any]) -> None:
     found = row(threshold, measurements(parity=PARITY | probes))
@@ -251,6 +252,8 @@ def test_one_logit_that_is_not_finite_makes_the_row_invalid(threshold: dict[str,
         (EXPORT_ERROR, {"logit_deviation": math.nan}),
         (EXPORT_ERROR, {"logit_deviation": math.inf}),
         (EXPORT_ERROR, {"logit_deviation": 0.0}),
+        (BLOCKS, {"blocks": {"layers.0": 40.0, "layers.1": math.nan}}),
+        (BLOCKS, {"blocks": {"layers.0": math.nan, "layers.1": 40.0}}),
         (INT8, {"int8_share_pct": math.nan}),
         (INT8, {"int8_share_pct": math.inf}),
     ],

@@ -129,7 +129,8 @@ def test_calibration_covers_the_range_and_zero_exactly() -> None:
     quant.state = "observe"
     x = torch.tensor([-1.0, 0.0, 3.0])
     quant(x)
-    quant.set_from_range("q")
+    quant.check_observed("q")
+    quant.set_range(quant.low, quant.high)
     y = quant(x)
     assert y[1] == 0
     assert (y - x).abs().max() <= quant.log_scale.exp() / 2 + 1e-6
@@ -150,4 +151,4 @@ def test_calibration_refuses_what_cannot_set_a_scale(value: float | None, compla
     if value is not None:
         quant(torch.tensor([1.0, value]))
     with pytest.raises(CaptureError, match=complaint):
-        quant.set_from_range("layer 3")
+        quant.check_observed("layer 3")

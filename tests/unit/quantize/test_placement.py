@@ -215,7 +215,7 @@ def integers(module: fx.GraphModule, source: fx.Node, quant: FakeQuant) -> torch
 def test_reestimated_statistics_are_the_plain_average() -> None:
     norm = nn.BatchNorm2d(1, momentum=0.1)
     data = batches(count=3)
-    reestimate_batchnorm(norm, data)
+    reestimate_batchnorm(norm, [(batch,) for batch in data])
     means = [float(batch.mean()) for batch in data]
     assert norm.running_mean is not None
     assert float(norm.running_mean) == pytest.approx(sum(means) / 3, abs=1e-6)

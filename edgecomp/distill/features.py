@@ -1,0 +1,130 @@
+"""Hints: a student's hidden states drawn to the teacher's (FitNets, Romero et al. 2015, arXiv:1412.6550)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from edgecomp.errors import CaptureError
+
+
+class Hint(NamedTuple):
+    """Module paths of a student's and a teacher's hidden state, and the weight of their mean squared difference."""
+
+    student: str
+    teacher: str
+    weight: float
+
+
+class Tap(nn.Module):
+    """Keeps what flows through it."""
+
+    value: torch.Tensor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.value = x
+        return x
+
+
+def tap(network: nn.Module, path: str) -> Callable[[], torch.Tensor]:
+    """What reads the output of the module at `path` after each forward pass. Raises CaptureError.
+
+    The network may be a captured graph: the modules it was captured from are known by the names of its nodes.
+    """
+    kept = Tap()
+    if isinstance(network, fx.GraphModule):
+        node = _output_of(network, path)
+        name = f"tap_{path.replace('.', '_')}"
+        network.add_submodule(name, kept)
+        with network.graph.inserting_after(node):
+            network.graph.call_module(name, (node,))
+        network.recompile()
+    else:
+        known = dict(network.named_modules())
+        if path not in known:
+            raise CaptureError(_unknown(path, list(known)))
+        known[path].register_forward_hook(lambda module, inputs, output: _keep(kept, output))
+    return lambda: kept.value
+
+
+class Hinted(nn.Module):
+    """A student with the projections of its hints, which are trained with it and belong to no file."""
+
+    def __init__(
+        self, student: nn.Module, teacher: nn.Module, hints: Sequence[Hint], example: torch.Tensor
+    ) -> None:
+        """Raises CaptureError where two hidden states have shapes that no projection brings together."""
+        super().__init__()
+        self.student = student
+        self._weights = [hint.weight for hint in hints]
+        self._ours = [tap(student, hint.student) for hint in hints]
+        self._theirs = [tap(teacher, hint.teacher) for hint in hints]
+        self._teacher = (teacher.eval(),)  # in a tuple: no part of this module
+        with torch.no_grad():
+            student.eval()(example)
+            teacher(example)
+        self.projections = nn.ModuleList(
+            projection(hint, ours(), theirs())
+            for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.student(inputs)
+        return logits
+
+    def loss(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Σ weight · mean squared difference of hidden states, after a forward pass on the same inputs."""
+        with torch.no_grad():
+            self._teacher[0](inputs)
+        terms = [
+            weight * F.mse_loss(project(ours()).float(), theirs().float())
+            for weight, project, ours, theirs in zip(
+                self._weights, self.projections, self._ours, self._theirs, strict=True
+            )
+        ]
+        return torch.stack(terms).sum()
+
+
+def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Module:
+    """A linear map between widths, nothing where they are equal. [N, C, H, W] by channel, else by the last axis."""
+    channels = 1 if ours.ndim == 4 else -1
+    same = [
+        (a, b)
+        for axis, (a, b) in enumerate(zip(ours.shape, theirs.shape, strict=False))
+        if axis != channels % ours.ndim
+    ]
+    if ours.ndim != theirs.ndim or any(a != b for a, b in same):
+        raise CaptureError(
+            f"distill.hidden: {hint.student} gives {list(ours.shape)}, the teacher's {hint.teacher} "
+            f"{list(theirs.shape)}: they may differ in width only; choose layers of the same resolution"
+        )
+    width, wanted = ours.shape[channels], theirs.shape[channels]
+    if width == wanted:
+        return nn.Identity()
+    return nn.Conv2d(width, wanted, 1) if ours.ndim == 4 else nn.Linear(width, wanted)
+
+
+def _keep(kept: Tap, output: Any) -> None:
+    """The first tensor of what a module gives: transformers' layers give tuples."""
+    kept(output[0] if isinstance(output, tuple) else output)
+
+
+def _output_of(module: fx.GraphModule, path: str) -> fx.Node:
+    """The last node that was computed inside the module at `path`."""
+    found: fx.Node | None = None
+    known: list[str] = []
+    for node in module.graph.nodes:
+        stack = [name for name, _ in node.meta.get("nn_module_stack", {}).values()]
+        known += stack
+        if path in stack and isinstance(node.meta.get("val"), torch.Tensor):
+            found = node
+    if found is None:
+        raise CaptureError(_unknown(path, known))
+    return found
+
+
+def _unknown(path: str, known: Sequence[str]) -> str:
+    names = ", ".join(dict.fromkeys(name for name in known if name))
+    return f"distill.hidden: no module {path!r}; there are {names}"

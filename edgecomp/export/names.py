@@ -1,0 +1,24 @@
+"""Layers under their own names in the exported graph: a runtime's table of layers, and a user, find them by these."""
+
+import onnx
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+HANDS_ON = ("QuantizeLinear", "DequantizeLinear", "Transpose", "Identity", "Reshape")
+
+
+def name_layers(model: onnx.ModelProto) -> None:
+    """Each convolution and linear layer is named after its weight's module path: `layers.0.conv1`, then `…@2`."""
+    graph = model.graph
+    constants = {initializer.name for initializer in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    uses: dict[str, int] = {}
+    for node in graph.node:
+        if node.op_type not in WEIGHTED:
+            continue
+        source = node.input[1]
+        while source not in constants and source in producers and producers[source].op_type in HANDS_ON:
+            source = producers[source].input[0]
+        if source in constants:
+            name = source.removesuffix(".weight")
+            uses[name] = uses.get(name, 0) + 1
+            node.name = name if uses[name] == 1 else f"{name}@{uses[name]}"

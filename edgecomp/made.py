@@ -1,0 +1,143 @@
+"""What earlier stages of a run have made, loaded for the next one."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecomp.progress import Track
+from edgecomp.recipe import Job, Network
+
+if TYPE_CHECKING:
+    from torch import fx, nn
+
+    from edgecomp.data.splits import Preprocessing
+    from edgecomp.distill.lessons import Lessons
+
+
+@dataclass(frozen=True)
+class Run:
+    job: Job
+    folder: Path
+    track: Track
+
+
+def student_arm(job: Job) -> str:
+    """The arm that is deployed and judged."""
+    return "student_fp32" if job.recipe.quantize.method == "none" else "student_int8"
+
+
+def arm_of(tool: str) -> str:
+    """The arm of a baseline: `ptq-ort` is measured as `ptq_ort`."""
+    return tool.replace("-", "_")
+
+
+def baseline_arms(job: Job) -> list[str]:
+    return [arm_of(tool) for tool in job.recipe.quantize.baselines]
+
+
+def scheme_of(job: Job) -> str:
+    """The quantisation scheme that all targets of a job share."""
+    return job.targets[0].scheme
+
+
+def preprocessing(run: Run) -> "Preprocessing":
+    from edgecomp.data.splits import Preprocessing
+
+    return Preprocessing.load(run.folder / "data" / "preprocessing.json")
+
+
+def fresh_network(run: Run, wanted: Network) -> "nn.Module":
+    """A fresh network with seeded weights; the job's thread count holds from here on."""
+    import torch
+
+    from edgecomp.models import build, check_output
+
+    torch.set_num_threads(run.job.recipe.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(run.job.recipe.seed)
+    shapes = preprocessing(run)
+    classes = len(shapes.classes)
+    network = build(wanted.network, wanted.arguments, Path(run.job.folder), shapes.channels, classes)
+    check_output(wanted.network, network, (2, shapes.channels, shapes.height, shapes.width), classes)
+    return network
+
+
+def trained_teacher(run: Run) -> "nn.Module":
+    from safetensors.torch import load_file
+
+    network = fresh_network(run, run.job.recipe.teacher)
+    network.load_state_dict(load_file(run.folder / "teacher" / "teacher.safetensors"))
+    return network.eval()
+
+
+def student_fp32(run: Run) -> "nn.Module":
+    from safetensors.torch import load_file
+
+    network = fresh_network(run, run.job.recipe.student)
+    network.load_state_dict(load_file(run.folder / "distill" / "student_fp32.safetensors"))
+    return network.eval()
+
+
+def captured_student(run: Run) -> "fx.GraphModule":
+    """The student's graph with fresh weights; nothing is placed in it yet."""
+    import torch
+
+    from edgecomp.quantize.capture import capture
+
+    shapes = preprocessing(run)
+    example = torch.zeros(2, shapes.channels, shapes.height, shapes.width)
+    return capture(fresh_network(run, run.job.recipe.student), [example], [{0: "batch"}])
+
+
+def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
+    """The fake-quant student as it was trained, with those layers in float."""
+    from safetensors.torch import load_file
+
+    from edgecomp.quantize.placement import place, restore
+
+    student = place(captured_student(run), scheme_of(run.job), in_float)
+    restore(student, load_file(run.folder / "quantize" / "student_int8.safetensors"))
+    return student.eval()
+
+
+def float_layers(run: Run) -> dict[str, str]:
+    """Layers left in float → why: those the recipe names, and those the accuracy needed."""
+    path = run.folder / "precision" / "precision.json"
+    if run.job.recipe.quantize.method != "qad":
+        return run.job.recipe.quantize.float_layers
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["float_layers"]
+    return found
+
+
+@contextmanager
+def lessons(run: Run) -> "Iterator[Lessons]":
+    from edgecomp.data import soft_labels
+    from edgecomp.data.splits import Split
+    from edgecomp.distill.lessons import Lessons
+
+    data, recipe = run.folder / "data", run.job.recipe
+    with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
+        yield Lessons(
+            train=Split.load(data, "train"),
+            validation=Split.load(data, "validation"),
+            preprocessing=preprocessing(run),
+            soft_labels=stored,
+            shift=recipe.data.shift,
+            seed=recipe.seed,
+        )
+
+
+def losses(run: Run) -> dict[str, Any]:
+    """The terms of the loss, which the fp32 and the fake-quant student share."""
+    from edgecomp.distill.features import Hint
+
+    settings = run.job.recipe.distill
+    return {
+        "teacher": trained_teacher(run) if settings.hidden else None,
+        "hints": [Hint(hint.student, hint.teacher, hint.weight) for hint in settings.hidden],
+        "temperature": settings.temperature,
+        "hard_label_weight": settings.hard_label_weight,
+    }
