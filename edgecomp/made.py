@@ -98,8 +98,8 @@ def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
 
     from edgecomp.quantize.placement import place, restore
 
-    student = place(captured_student(run), scheme_of(run.job), in_float)
-    restore(student, load_file(run.folder / "quantize" / "student_int8.safetensors"))
+    student = place(captured_student(run), scheme_of(run.job), in_float, run.job.recipe.quantize.weight_bits)
+    restore(student, load_file(run.folder / "precision" / "student_int8.safetensors"))
     return student.eval()
 
 

@@ -10,6 +10,7 @@ from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.metrics import parse_quantity
 from edgecomp.models import find_factory
 from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
+from edgecomp.runtimes import WEIGHT_BITS
 from edgecomp.schema import FORMAT, Schema, explain, find, read_yaml, shipped, yaml_problem
 from edgecomp.targets import Target, budget_rows, load_target
 
@@ -86,6 +87,8 @@ class Quantize(Schema):
     calibration_batches: int = Field(8, ge=1)
     freeze_scales_epochs: int = Field(1, ge=0)
     freeze_batchnorm_epochs: int = Field(1, ge=0)
+    weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary)
+    simulate: bool = False  # fewer bits than the runtimes execute, stored and executed as 8
     float_layers: dict[str, str] = {}  # layer → why; of those named here none counts as int8
     max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
 
@@ -104,6 +107,8 @@ class Quantize(Schema):
             raise ValueError(
                 f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
             )
+        if self.weight_bits != 8 and self.method != "qad":
+            raise ValueError(f"weight_bits: {self.method} quantises to 8 bits, not {self.weight_bits}")
         if self.float_layers and self.method == "none":
             raise ValueError("float_layers: with method none every layer is in float")
         if self.method in self.baselines:
@@ -179,6 +184,8 @@ def load_job(name: str, overrides: list[str]) -> Job:
         if recipe is not None:
             rows = {target: _applicable(named, recipe.quantize.method) for target, named in rows.items()}
     problems += _misplaced(targets, beside)
+    if recipe is not None:
+        problems += _bits_not_executed(recipe.quantize, targets)
     for part in ("teacher", "student"):
         network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
         if isinstance(network, str):
@@ -256,6 +263,19 @@ def _misplaced(targets: list[Target], beside: list[Target]) -> list[str]:
             f"targets: one student is of one scheme, these are of {', '.join(sorted(schemes))}: use two recipes"
         )
     return problems
+
+
+def _bits_not_executed(settings: Quantize, targets: list[Target]) -> list[str]:
+    if settings.simulate:
+        return []
+    runtimes = dict.fromkeys(target.runtime for target in targets)
+    return [
+        f"quantize.weight_bits: {runtime} executes weights of {', '.join(map(str, WEIGHT_BITS[runtime]))} bits beside "
+        f"8-bit activations, not of {settings.weight_bits}; quantize.simulate=true trains and judges "
+        f"{settings.weight_bits}-bit values all the same, stored and executed as 8 bits"
+        for runtime in runtimes
+        if settings.weight_bits not in WEIGHT_BITS[runtime] and WEIGHT_BITS[runtime]
+    ]
 
 
 def _rows(

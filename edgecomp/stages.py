@@ -106,6 +106,7 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
             **made.losses(run),
             scheme=made.scheme_of(run.job),
             float_layers=tuple(recipe.quantize.float_layers),
+            weight_bits=recipe.quantize.weight_bits,
             first_epoch=recipe.distill.epochs,
             epochs=recipe.quantize.epochs,
             batch_size=recipe.distill.batch_size,
@@ -138,8 +139,14 @@ def precision(run: Run, out: Path, checkpoints: Path) -> None:
             made.student_fp32(run),
             lessons,
             scheme=made.scheme_of(run.job),
+            weight_bits=settings.weight_bits,
             named=settings.float_layers,
             max_drop_pt=settings.max_drop_pt,
+            calibration=lessons.calibration(
+                run.job.recipe.distill.epochs,
+                run.job.recipe.distill.batch_size,
+                settings.calibration_batches,
+            ),
             folder=out,
             track=run.track,
         )

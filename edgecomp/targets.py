@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgecomp.metrics import METRICS, nearest
 from edgecomp.policies import Threshold, refuse_newer
+from edgecomp.runtimes import EXECUTES
 from edgecomp.schema import FORMAT, Schema, find, names_in, parse, read_yaml, shipped
 
 
@@ -24,7 +25,7 @@ class Target(Schema):
     options: dict[str, str | int | float | bool] = {}
     isa: Literal["host", "x86-64-avx2", "armv8-a", "armv8.2-dotprod"] = "host"
     threads: int = Field(1, ge=1, le=256)
-    scheme: Literal["cpu-u8", "cpu-u8-narrow", "none"] = "cpu-u8"
+    scheme: Literal["cpu-u8", "cpu-u8-narrow", "gpu-s8", "none"] = "cpu-u8"
     budget: dict[str, str] = {}
 
     @field_validator("budget")
@@ -36,6 +37,14 @@ class Target(Schema):
         for row in budget_rows(budget).values():
             Threshold.model_validate(row)
         return budget
+
+    @model_validator(mode="after")
+    def _the_runtime_executes_the_scheme(self) -> "Target":
+        executed = EXECUTES[self.runtime]
+        if self.scheme not in executed:
+            raise ValueError(f"scheme {self.scheme!r} does not go together with {self.runtime}, which would run its "
+                             f"layers in float: it takes {' or '.join(executed)}")  # fmt: skip
+        return self
 
     def budget_rows(self) -> dict[str, Threshold]:
         return {name: Threshold.model_validate(row) for name, row in budget_rows(self.budget).items()}

@@ -1,6 +1,5 @@
 """Accuracy-aware precision: what each layer's integers cost, and the fewest layers to keep in float."""
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,9 +12,10 @@ from edgecomp.artifacts import write_json
 from edgecomp.distill.lessons import Lessons
 from edgecomp.distill.losses import soft_label_loss
 from edgecomp.progress import Track
+from edgecomp.quantize.calibration import Batches, reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.placement import layer_names, place
-from edgecomp.training import logits_of
+from edgecomp.training import logits_of, save_weights
 
 
 class Score(NamedTuple):
@@ -67,8 +67,6 @@ def fewest_float_layers(
     in float: the loss is not one of precision.
     """
     start = scored(()).accuracy_pct
-    if start >= least_accuracy_pct:
-        return Fallback([], start, reached=True)
     for count in track(range(1, len(ranked) + 1), "layers kept in float", len(ranked)):
         chosen = list(ranked[:count])
         reached = scored(chosen).accuracy_pct
@@ -84,31 +82,6 @@ def fewest_float_layers(
     return Fallback(chosen, reached, reached=True)
 
 
-def scorer(
-    captured: fx.GraphModule,
-    weights: Mapping[str, torch.Tensor],
-    scheme: str,
-    named: Collection[str],
-    lessons: Lessons,
-) -> Scored:
-    """Scores the trained student with layers in float beyond those `named`, on the validation split.
-
-    captured: the student's graph, nothing placed in it; weights: the trained student's state.
-    """
-    inputs = lessons.preprocessing.apply(lessons.validation.images)
-    labels, soft = lessons.validation.labels, torch.from_numpy(lessons.soft_labels.validation())
-
-    @cache
-    def scored(layers: frozenset[str]) -> Score:
-        student = place(duplicate(captured), scheme, {*named, *layers})
-        student.load_state_dict({name: weights[name] for name in student.state_dict()})
-        logits = logits_of(student, inputs)
-        divergence = soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
-        return Score(float((logits.argmax(1) == labels).mean() * 100), float(divergence))
-
-    return lambda layers: scored(frozenset(layers))
-
-
 def choose_precision(
     captured: fx.GraphModule,
     weights: Mapping[str, torch.Tensor],
@@ -116,35 +89,68 @@ def choose_precision(
     lessons: Lessons,
     *,
     scheme: str,
+    weight_bits: int,
     named: Mapping[str, str],
     max_drop_pt: float | None,
+    calibration: Batches,
     folder: Path,
     track: Track,
 ) -> None:
-    """Writes precision.json: every layer's sensitivity, and the layers left in float with the reason of each.
+    """Writes precision.json, every layer's sensitivity and the layers left in float with the reason of each, and
+    student_int8.safetensors, the student with those layers in float.
 
-    named: layers that the recipe leaves in float → its reason. Without `max_drop_pt` no layer is added to them.
+    captured: the student's graph, nothing placed in it; weights: the trained student's state. named: layers that the
+    recipe leaves in float → its reason; without `max_drop_pt` none is added to them. Batch statistics are estimated
+    again with every choice of layers, or those of the integers would be held against the float ones.
     """
-    scored = scorer(captured, weights, scheme, tuple(named), lessons)
+    inputs = lessons.preprocessing.apply(lessons.validation.images)
+    soft = torch.from_numpy(lessons.soft_labels.validation())
+
+    def student(layers: Collection[str]) -> fx.GraphModule:
+        built = place(duplicate(captured), scheme, {*named, *layers}, weight_bits)
+        built.load_state_dict({name: weights[name] for name in built.state_dict()})
+        return built
+
+    def score(network: nn.Module) -> Score:
+        logits = logits_of(network, inputs)
+        divergence = soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
+        return Score(float((logits.argmax(1) == lessons.validation.labels).mean() * 100), float(divergence))
+
+    @cache
+    def scored(layers: frozenset[str]) -> Score:
+        network = student(layers)
+        reestimate_batchnorm(network, calibration)
+        return score(network)
+
     layers = [layer for layer in layer_names(captured) if layer not in named]
-    ranked = sensitivities(layers, scored, track)
-    reference = lessons.accuracy(fp32)
-    least = -math.inf if max_drop_pt is None else reference - max_drop_pt
-    chosen = fewest_float_layers([one.layer for one in ranked], scored, least_accuracy_pct=least, track=track)
-    costs = {one.layer: one for one in ranked}
+    ranked = sensitivities(layers, lambda some: scored(frozenset(some)), track)
+    reference, trained = lessons.accuracy(fp32), score(student(()))
+    chosen = Fallback([], trained.accuracy_pct, reached=True)
+    if max_drop_pt is not None and trained.accuracy_pct < reference - max_drop_pt:
+        chosen = fewest_float_layers(
+            [one.layer for one in ranked],
+            lambda some: scored(frozenset(some)),
+            least_accuracy_pct=reference - max_drop_pt,
+            track=track,
+        )
+    final = student(chosen.layers)
+    if chosen.layers:
+        reestimate_batchnorm(final, calibration)
+    costs = {one.layer: one.cost for one in ranked}
     reasons = {
-        layer: f"accuracy fallback: its integers cost {costs[layer].cost:.2g} nats of divergence from the teacher"
+        layer: f"accuracy fallback: its integers cost {costs[layer]:.2g} nats of divergence from the teacher"
         for layer in chosen.layers
     }
+    save_weights(final, folder / "student_int8.safetensors")
     write_json(
         folder / "precision.json",
         {
             "examples": len(lessons.validation.labels),
             "fp32_accuracy_pct": reference,
-            "int8": scored(())._asdict(),
+            "int8": trained._asdict(),
             "sensitivities": [one._asdict() for one in ranked],
             "max_drop_pt": max_drop_pt,
-            "accuracy_pct": chosen.accuracy_pct,
+            "accuracy_pct": score(final).accuracy_pct,
             "reached": chosen.reached,
             "float_layers": {**named, **reasons},
         },

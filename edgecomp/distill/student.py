@@ -71,6 +71,7 @@ def distill_int8(
     hints: Sequence[Hint],
     scheme: str,
     float_layers: Collection[str],
+    weight_bits: int,
     temperature: float,
     hard_label_weight: float,
     first_epoch: int,
@@ -96,7 +97,7 @@ def distill_int8(
     """
     batches = lessons.calibration(first_epoch, batch_size, calibration_batches)
     example = torch.from_numpy(batches[0][0][:2].copy())
-    student = place(capture(network, [example], [{0: "batch"}]), scheme, float_layers)
+    student = place(capture(network, [example], [{0: "batch"}]), scheme, float_layers, weight_bits)
     calibrate(student, batches, calibration, percentile)
     trained = with_hints(student, teacher, hints, example)
     scales = [quant.log_scale for quant in fake_quants(student).values()]

@@ -7,20 +7,23 @@ import torch
 from torch import fx, nn
 
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.schemes import RULES, SCHEMES, Rule, Scheme
+from edgecomp.quantize.schemes import RULES, Rule, Scheme
+from edgecomp.quantize.schemes import scheme as scheme_of
 
 ACTIVATION, WEIGHT, TABLE = "activation_quant", "weight_quant", "table_quant"
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
-def place(module: fx.GraphModule, scheme_name: str, float_layers: Collection[str] = ()) -> fx.GraphModule:
+def place(
+    module: fx.GraphModule, scheme_name: str, float_layers: Collection[str] = (), weight_bits: int = 8
+) -> fx.GraphModule:
     """Fake-quant placed in the graph of `capture`, in place; returns the module.
 
     A layer among `float_layers` keeps its weight in float, and reads its input in float where that is a float tensor.
     A fake-quant is named after what it rounds: with fewer layers in integers, those that are left keep their names.
     """
-    scheme = SCHEMES[scheme_name]
+    scheme = scheme_of(scheme_name, weight_bits)
     integer = _integer_tensors(module)
     _quantise_activations(module, scheme, integer, float_layers)
     _quantise_weights(module, scheme, float_layers)

@@ -1,6 +1,6 @@
 """Quantisation schemes: what a family of runtimes executes in integers. Read the tables, they are the rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -40,6 +40,14 @@ SCHEMES = {
     # TensorRT, and ONNX Runtime on CUDA: s8×s8 kernels; a zero point other than 0 is refused.
     "gpu-s8": Scheme(activation=Grid(-128, 127, symmetric=True), weight=INT8),
 }
+
+
+def scheme(name: str, weight_bits: int = 8) -> Scheme:
+    """The scheme of that name, with weights of fewer bits where asked for: 4 are -7..7, 2 are -1..1 (ternary)."""
+    found = SCHEMES[name]
+    high = min(found.weight.high, 2 ** (weight_bits - 1) - 1)
+    return replace(found, weight=Grid(-high, high, symmetric=True))
+
 
 # What becomes of an operator:
 #   convolution  integers in and out: without Q on its output ONNX Runtime runs it in float

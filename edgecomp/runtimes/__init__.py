@@ -20,6 +20,15 @@ MODEL_FILE = {
     "pytorch-cpu": "model.pt2",
 }
 
+# What each executes in integers: quantisation schemes, and bits of a weight beside 8-bit activations. Either CPU runtime
+# takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
+EXECUTES = {
+    "onnxruntime-cpu": ("cpu-u8", "cpu-u8-narrow"),
+    "openvino-cpu": ("cpu-u8", "cpu-u8-narrow"),
+    "pytorch-cpu": ("none",),
+}
+WEIGHT_BITS = {"onnxruntime-cpu": (8,), "openvino-cpu": (8,), "pytorch-cpu": ()}
+
 # The distribution whose version is the runtime's.
 DISTRIBUTION = {
     "onnxruntime-cpu": "onnxruntime",
@@ -42,8 +51,10 @@ def adapter(name: str) -> Runtime:
 
 __all__ = [
     "DISTRIBUTION",
+    "EXECUTES",
     "MODEL_FILE",
     "TABLE",
+    "WEIGHT_BITS",
     "Inspect",
     "Layer",
     "Port",
