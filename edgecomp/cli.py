@@ -142,6 +142,32 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
     Console(highlight=False).print(table)
 
 
+@app.command()
+def prepare_emulator(
+    machine: Annotated[str, typer.Argument(metavar="MACHINE", help="aarch64 (Arm) or x86_64.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where to, instead of $EDGECOMP_MACHINE or the user's cache folder."
+        ),
+    ] = None,
+    apt_sources: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="apt sources of that machine, where this system's own hold none."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Fetch the Python and the runtimes of another machine, so that targets with its CPU are executed here."""
+    from edgecomp.emulators import environment, variable
+    from edgecomp.userland import prepare
+
+    folder = (to or environment(machine)).absolute()
+    prepare(machine, folder, apt_sources=apt_sources, say=typer.echo)
+    typer.echo(f"{folder} is ready.")
+    if folder != environment(machine):
+        typer.echo(f"For targets to find it: export {variable(machine)}={folder}")
+
+
 def _stage(stage: str, path: Path, as_json: bool = False) -> None:
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecomp import machine
-from edgecomp.emulators import CPUS, availability
+from edgecomp.emulators import CPUS, Interpreter, availability
 from edgecomp.metrics import format_value
 from edgecomp.runtimes import DISTRIBUTION
 
@@ -30,12 +30,12 @@ def examine() -> list[Finding]:
                 "the same int8 file can lose accuracy here"),
         _cgroup(),
         _gpu(),
-        *(Finding(f"emulated {isa}", command is not None, how) for isa, (command, how) in _emulators()),
+        *(Finding(f"emulated {isa}", interpreter is not None, how) for isa, (interpreter, how) in _emulators()),
         _tool("py-spy", "stack dumps of a worker that hangs: pip install py-spy"),
     ]  # fmt: skip
 
 
-def _emulators() -> list[tuple[str, tuple[list[str] | None, str]]]:
+def _emulators() -> list[tuple[str, tuple[Interpreter | None, str]]]:
     return [(isa, availability(isa)) for isa in CPUS]
 
 

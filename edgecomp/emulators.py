@@ -1,9 +1,20 @@
-"""Which other CPUs this machine can stand in for: a table of instruction sets, and qemu-user on the PATH."""
+"""Which other CPUs this machine can stand in for: a table of instruction sets, and qemu-user on the PATH.
 
+qemu-user executes a program of the CPU's own machine. Where that is this machine, it is this Python. Elsewhere it
+is the Python of an environment: a folder that is the root of a Debian or Ubuntu of that machine, with a
+`usr/bin/python3` of 3.11 or newer that imports numpy and the runtime. `edgecomp prepare-emulator` makes one.
+"""
+
+import os
 import platform
 import shutil
 import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
+
+from edgecomp.runtimes import DISTRIBUTION
 
 
 class Emulated(NamedTuple):
@@ -12,31 +23,87 @@ class Emulated(NamedTuple):
     machine: str
 
 
+class Interpreter(NamedTuple):
+    """A command that runs Python as another CPU, and the folders of the packages it does not find by itself."""
+
+    command: list[str]
+    packages: list[str]
+
+
 # A device profile's `isa` → what stands in for it.
 CPUS = {
     "x86-64-avx2": Emulated(
         "qemu-x86_64", "Haswell", "x86_64"
     ),  # AVX2, no VNNI: u8×s8 sums saturate at 16 bits
-    "armv8-a": Emulated("qemu-aarch64", "cortex-a72", "aarch64"),
+    "armv8-a": Emulated("qemu-aarch64", "cortex-a72", "aarch64"),  # no dot product
     "armv8.2-dotprod": Emulated("qemu-aarch64", "neoverse-n1", "aarch64"),
 }
 
 
-def availability(isa: str) -> tuple[list[str] | None, str]:
-    """The command that executes as `isa`, and its version; or None, and why it cannot be run here."""
+def availability(isa: str, runtime: str | None = None) -> tuple[Interpreter | None, str]:
+    """What executes as `isa`, and its versions; or None, and why it, or that runtime, cannot be run here."""
     wanted = CPUS[isa]
     path = shutil.which(wanted.program)
     if path is None:
-        return (
-            None,
-            f"{wanted.program} is not on the PATH: install qemu-user (Debian, Ubuntu: apt-get install qemu-user)",
-        )
-    if wanted.machine != platform.machine():
-        return (
-            None,
-            f"{isa} takes a {wanted.machine} Python with its runtime, which this {platform.machine()} one is not",
-        )
-    version = subprocess.run(
-        [path, "--version"], capture_output=True, text=True, check=False
-    ).stdout.splitlines()
-    return [path, "-cpu", wanted.cpu], f"{version[0] if version else wanted.program}, -cpu {wanted.cpu}"
+        return None, how_to_install(wanted.program)
+    emulator = [path, "-cpu", wanted.cpu]
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    how = f"{version.splitlines()[0] if version else wanted.program}, -cpu {wanted.cpu}"
+    if wanted.machine == platform.machine() and variable(wanted.machine) not in os.environ:
+        return Interpreter([*emulator, os.path.realpath(sys.executable)], own_packages()), how
+    root = environment(wanted.machine)
+    python = python_of(root)
+    if python is None:
+        return None, (f"{isa} takes a Python of {wanted.machine}, and {root} holds none: "
+                      f"`edgecomp prepare-emulator {wanted.machine}` makes one")  # fmt: skip
+    versions = runtimes_in(root)
+    names = [DISTRIBUTION[runtime]] if runtime else list(versions)
+    if missing := [name for name in names if name not in versions]:
+        return None, (f"{root} holds no {missing[0]} for {wanted.machine}: `edgecomp prepare-emulator {wanted.machine}` "
+                      "says which runtimes it could bring, and why not the others")  # fmt: skip
+    held = ", ".join([python.name, *(f"{name} {versions[name]}" for name in names)])
+    return Interpreter([*emulator, *in_root(root, python)], []), f"{how}, {held}"
+
+
+def how_to_install(program: str) -> str:
+    return f"{program} is not on the PATH: install qemu-user (Debian, Ubuntu: apt-get install qemu-user)"
+
+
+def variable(machine: str) -> str:
+    """The variable that names a machine's environment: EDGECOMP_AARCH64."""
+    return f"EDGECOMP_{machine.upper()}"
+
+
+def environment(machine: str) -> Path:
+    """Where a machine's environment is, or would be."""
+    if named := os.environ.get(variable(machine)):
+        return Path(named).absolute()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "edgecomp", machine)
+
+
+def python_of(root: Path) -> Path | None:
+    """The interpreter of an environment by its real path, which is what qemu takes; None where there is none."""
+    for folder in ("usr/local/bin", "usr/bin"):
+        python = Path(os.path.realpath(root / folder / "python3"))
+        if python.is_file() and python.is_relative_to(os.path.realpath(root)):
+            return python
+    return None
+
+
+def in_root(root: Path, python: Path) -> list[str]:
+    """qemu-user's arguments that run an environment's Python on its own libraries."""
+    return ["-L", str(root), "-U", "LD_LIBRARY_PATH", str(python)]
+
+
+def runtimes_in(root: Path) -> dict[str, str]:
+    """The runtimes installed in an environment: distribution → version."""
+    homes = (root / "usr/local/lib", root / "usr/lib")
+    folders = [str(path) for home in homes for path in home.glob("python3*/*-packages")]
+    found = {package.name: package.version for package in metadata.distributions(path=folders)}
+    return {name: found[name] for name in DISTRIBUTION.values() if name in found}
+
+
+def own_packages() -> list[str]:
+    """Where this interpreter's packages are: started by its real path, it does not know its virtual environment."""
+    return [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]

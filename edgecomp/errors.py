@@ -11,6 +11,7 @@
     ├── RuntimeUnavailableError     70  a runtime is not installed, or its device is not here
     ├── RuntimeOptionError           2  an option the runtime does not know, or a value it refuses
     ├── InferenceError              70  a runtime failed while running a model
+    ├── EmulatorError               70  an emulated machine's environment could not be made
     └── WorkerError                 70  a benchmark process died, hung or answered nonsense
 
 The message says what happened, the value, the limit, and what to try.
@@ -70,6 +71,10 @@ class RuntimeOptionError(EdgecompError):
 
 
 class InferenceError(EdgecompError):
+    pass
+
+
+class EmulatorError(EdgecompError):
     pass
 
 

@@ -79,7 +79,7 @@ def steps(run: made.Run) -> list[Step]:
                libraries=("numpy", DISTRIBUTION[target.runtime]), executes=True)
           for target in (*job.targets, *job.beside)),
         *(step(f"emulation/{target.name}", "bench", partial(stages.emulation, target=target),
-               [recipe.bench.emulated_examples, profiles[target.name], availability(target.isa)[1]],
+               [recipe.bench.emulated_examples, profiles[target.name], availability(target.isa, target.runtime)[1]],
                "data", "export", f"deploy/{target.name}", libraries=(DISTRIBUTION[target.runtime],))
           for target in job.targets if target.isa != "host"),
         step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, *emulations, *parities,

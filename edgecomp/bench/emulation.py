@@ -3,9 +3,11 @@
 Slow (some 200 times) and exact. Answers are taken there, timings never: they would mean nothing.
 """
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import edgecomp
 from edgecomp.artifacts import write_json
 from edgecomp.bench.process import Worker
 from edgecomp.emulators import availability
@@ -29,23 +31,29 @@ def emulate(
     """Writes emulation.json and, where the CPU can be had, test.npy and probes.npy: the logits it gives."""
     import numpy as np
 
-    command, how = availability(isa)
-    facts: dict[str, Any] = {"isa": isa, "run": command is not None, "how": how}
-    if command is not None:
+    interpreter, how = availability(isa, runtime)
+    facts: dict[str, Any] = {"isa": isa, "run": interpreter is not None, "how": how}
+    if interpreter is not None:
         for name, inputs in (("test", test), ("probes", probes)):
             np.save(folder / f"{name}_inputs.npy", inputs)
-        with Worker(
-            runtime=runtime,
-            model=model,
-            inputs=folder / "test_inputs.npy",
-            threads=1,
-            options=options,
-            timeout_s=timeout_s,
-            prefix=command,
-        ) as worker:
-            facts["versions"] = worker.ready["versions"]
-            for name in ("test", "probes"):
-                source, target = folder / f"{name}_inputs.npy", folder / f"{name}.npy"
-                worker.ask("outputs", inputs=str(source.resolve()), to=str(target.resolve()), batch=25)
-                source.unlink()
+        with tempfile.TemporaryDirectory() as source:
+            # Another machine's Python must not find this one's packages, which an installed edgecomp lies among.
+            Path(source, "edgecomp").symlink_to(Path(edgecomp.__file__).parent.absolute())
+            with Worker(
+                runtime=runtime,
+                model=model,
+                inputs=folder / "test_inputs.npy",
+                threads=1,
+                options=options,
+                timeout_s=timeout_s,
+                interpreter=interpreter.command,
+                path=[source, *interpreter.packages],
+            ) as worker:
+                facts["versions"] = worker.ready["versions"]
+                for name in ("test", "probes"):
+                    inputs_file, outputs = folder / f"{name}_inputs.npy", folder / f"{name}.npy"
+                    worker.ask(
+                        "outputs", inputs=str(inputs_file.resolve()), to=str(outputs.resolve()), batch=25
+                    )
+                    inputs_file.unlink()
     write_json(folder / "emulation.json", facts)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import edgecomp
+from edgecomp.emulators import own_packages
 from edgecomp.errors import WorkerError
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
@@ -24,8 +25,8 @@ class Worker:
     """A running worker whose model is loaded and has answered once; close it, or use it as a context.
 
     `ready` is what it said of its start; `cold_start_ns` runs from the start of the process to the first
-    answer, without the time it took to read its memory. Every wait ends after `timeout_s` seconds. `prefix` is a
-    command that runs the interpreter: an emulator.
+    answer, without the time it took to read its memory. Every wait ends after `timeout_s` seconds. An `interpreter`
+    other than this one, under an emulator, finds its packages in the folders of `path`.
     """
 
     def __init__(
@@ -37,7 +38,8 @@ class Worker:
         threads: int,
         options: dict[str, Any],
         timeout_s: float,
-        prefix: Sequence[str] = (),
+        interpreter: Sequence[str] | None = None,
+        path: Sequence[str] | None = None,
     ) -> None:
         self._replies, replies = os.pipe()
         job = {
@@ -55,8 +57,7 @@ class Worker:
         started = time.perf_counter_ns()
         self._process = subprocess.Popen(
             [
-                *prefix,
-                os.path.realpath(sys.executable),
+                *(interpreter or [os.path.realpath(sys.executable)]),
                 "-s",
                 "-P",
                 "-m",
@@ -66,7 +67,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=self._stderr,
             stderr=self._stderr,
-            env=clean_environment(threads),
+            env=clean_environment(threads) | ({} if path is None else {"PYTHONPATH": os.pathsep.join(path)}),
             pass_fds=[replies],
             start_new_session=True,
         )
@@ -154,11 +155,8 @@ class Worker:
 def clean_environment(threads: int) -> dict[str, str]:
     """What a worker inherits: where to find things, its thread count, and nothing that steers a library."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    # The interpreter is started by its real path, which is what an emulator needs, so a virtual environment's
-    # packages are named.
-    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return kept | {
-        "PYTHONPATH": os.pathsep.join([str(Path(edgecomp.__file__).parent.parent), *packages]),
+        "PYTHONPATH": os.pathsep.join([str(Path(edgecomp.__file__).parent.parent), *own_packages()]),
         "OMP_NUM_THREADS": str(threads),
         "PYTHONHASHSEED": "0",
     }

@@ -15,6 +15,7 @@ from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.measurements import Emulated, Measurements
 from edgecomp.policies import Threshold
 
+ARM = emulators.availability("armv8-a", "onnxruntime-cpu")
 HASWELL = """
 name: haswell-{scheme}
 runtime: onnxruntime-cpu
@@ -48,6 +49,23 @@ def test_narrow_weights_do_not_saturate_without_vnni_and_the_gate_sees_it(
     assert agreement["cpu-u8-narrow"] >= 98
     assert agreement["cpu-u8-narrow"] >= agreement["cpu-u8"]
     assert rows["emulated_agreement_pct"]["verdict"] == rows["emulated_loss_pt"]["verdict"] == "PASS"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(ARM[0] is None, reason=ARM[1])
+def test_an_arm_core_gives_the_answers_of_the_fake_quant_student(
+    cli: Cli, tiny_run: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    targets = "targets=[onnxruntime-armv8,onnxruntime-armv8.2]"
+    done = cli("run", "digits", *TINY, targets, "bench.emulated_examples=200", "--out", str(folder), "--json")
+    rows = {(row["target"], row["name"]): row for row in done.json["gates"]}
+    for target, cpu in (("onnxruntime-armv8", "cortex-a72"), ("onnxruntime-armv8.2", "neoverse-n1")):
+        assert rows[target, "emulated_agreement_pct"]["estimate"] >= 98
+        assert abs(rows[target, "emulated_loss_pt"]["estimate"]) <= 1
+        facts = json.loads((folder / "emulation" / target / "emulation.json").read_text(encoding="utf-8"))
+        assert f"-cpu {cpu}, python3" in facts["how"]
+        assert facts["how"].endswith(f"onnxruntime {facts['versions']['onnxruntime']}")
 
 
 def test_without_an_emulator_the_row_is_not_run_and_says_how_to_get_one(

@@ -13,7 +13,17 @@ def test_help_answers_at_once_and_names_every_command(cli: Cli) -> None:
         done = cli("--help")
         times.append(time.perf_counter() - begin)
     assert done.code == 0
-    for name in ("run", "distill", "export", "bench", "gate", "report", "targets", "doctor"):
+    for name in (
+        "run",
+        "distill",
+        "export",
+        "bench",
+        "gate",
+        "report",
+        "targets",
+        "doctor",
+        "prepare-emulator",
+    ):
         assert name in done.out
     assert min(times) < 0.4
 
