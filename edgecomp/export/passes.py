@@ -84,7 +84,8 @@ def quantise_tables(model: onnx.ModelProto) -> None:
         levels = np.clip(np.rint(constants[node.input[0]] / scale) + zero_point, limits.min, limits.max)
         name = f"{node.input[0]}_int8"
         if name not in constants:
-            graph.initializer.append(numpy_helper.from_array(levels.astype(zero_point.dtype), name))
+            constants[name] = levels.astype(zero_point.dtype)
+            graph.initializer.append(numpy_helper.from_array(constants[name], name))
         node.input[0] = name
         node.output[0] = quantise.output[0]
         graph.node.remove(quantise)
@@ -164,6 +165,50 @@ def restore_global_pooling(model: onnx.ModelProto) -> None:
             del node.attribute[:]
 
 
+def write_relu_as_max(model: onnx.ModelProto) -> None:
+    """Relu of a Gemm, read in float: ONNX Runtime would fuse the two into a float operator, but takes no Max along."""
+    graph = model.graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        source = made_by.get(node.input[0]) if node.op_type == "Relu" else None
+        if source is not None and source.op_type == "Gemm":
+            node.op_type = "Max"
+            node.input.append(f"{node.output[0]}_zero")
+            graph.initializer.append(numpy_helper.from_array(np.float32(0), node.input[1]))
+
+
+def keep_axes(model: onnx.ModelProto) -> None:
+    """An axis of a product without bias is dropped by Squeeze, not by the mean or selection over it.
+
+    OpenVINO moves the scales [1, 1, out] behind those and multiplies [batch, out] by them as by [1, batch, out].
+    """
+    graph = model.graph
+    constants = _constants(graph)
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in list(graph.node):
+        source = made_by.get(node.input[0]) if node.op_type in (*REDUCES, "Gather") else None
+        if source is None or source.op_type != "MatMul" or node.input[1] not in constants:
+            continue
+        axes = constants[node.input[1]]
+        if node.op_type == "Gather":
+            if axes.ndim:
+                continue
+            node.input[1] = f"{node.output[0]}_index"
+            graph.initializer.append(numpy_helper.from_array(axes.reshape(1), node.input[1]))
+            axes = np.array([_attribute(node, "axis", 0)])
+        elif not _attribute(node, "keepdims", 1):
+            next(item for item in node.attribute if item.name == "keepdims").i = 1
+        else:
+            continue
+        whole, dropped = f"{node.output[0]}_whole", f"{node.output[0]}_axes"
+        graph.initializer.append(numpy_helper.from_array(axes.astype(np.int64), dropped))
+        squeeze = helper.make_node(
+            "Squeeze", [whole, dropped], list(node.output), name=f"{node.name}_squeeze"
+        )
+        graph.node.insert(list(graph.node).index(node) + 1, squeeze)
+        node.output[0] = whole
+
+
 def drop_unused(model: onnx.ModelProto) -> None:
     graph = model.graph
     while True:
@@ -198,10 +243,13 @@ PASSES = (
     separate_zero_points,
     drop_redundant_activations,
     restore_global_pooling,
+    write_relu_as_max,
+    keep_axes,
     drop_unused,
     drop_notes,
 )
 
+REDUCES = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
 MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "MaxPool")
 
 

@@ -12,19 +12,23 @@ import torch
 from torch import fx, nn
 
 from edgecomp.errors import CaptureError
+from edgecomp.quantize.constants import value_of
+from edgecomp.quantize.linear import write_as_linear
 
 aten = torch.ops.aten
 
-# Operators that write into their input, and what they compute.
-IN_PLACE = {
-    aten.add_.Tensor: aten.add.Tensor,
-    aten.mul_.Tensor: aten.mul.Tensor,
-    aten.relu_.default: aten.relu.default,
-    aten.hardtanh_.default: aten.hardtanh.default,
-    aten.hardswish_.default: aten.hardswish.default,
-    aten.silu_.default: aten.silu.default,
-    aten.leaky_relu_.default: aten.leaky_relu.default,
-    aten.dropout_.default: aten.dropout.default,
+# Operators of a dropout, and the module that they become again.
+DROPOUTS: dict[Any, type[nn.Module]] = {
+    aten.dropout.default: nn.Dropout,
+    aten.feature_dropout.default: nn.Dropout2d,
+    aten.alpha_dropout.default: nn.AlphaDropout,
+}
+
+# Operators that do nothing, or fail, by how a tensor happens to lie in memory, and what does not depend on that:
+# the exporter decomposes attention into operators that lay their result out in another order.
+STRIDES: dict[Any, tuple[Any, dict[str, Any]]] = {
+    aten.view.default: (aten.reshape.default, {}),
+    aten.contiguous.default: (aten.clone.default, {"memory_format": torch.contiguous_format}),
 }
 
 DynamicAxes = Sequence[Mapping[int, str]]
@@ -42,7 +46,7 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
     except Exception as error:  # torch.export raises whatever the network's own code and its own checks raise
         raise CaptureError(
             f"{type(network).__name__} cannot be captured by torch.export{_place(error)}: {_first_words(error)}. "
-            "Control flow that depends on a tensor's values must be rewritten, for example with torch.where"
+            f"{_advice(error)}"
         ) from error
     unguarded = program.module(check_guards=False)
     module = fx.GraphModule(unguarded, unguarded.graph)  # its own train() and eval() work
@@ -52,8 +56,11 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
             module.graph.erase_node(node)
         elif node.target is aten.batch_norm.default:
             _restore_batchnorm(module, node)
-        elif node.target is aten.dropout.default:
+        elif node.target in DROPOUTS:
             _restore_dropout(module, node)
+        elif node.target in STRIDES:
+            _forget_strides(node)
+    write_as_linear(module)
     module.graph.eliminate_dead_code()  # the parameters of what has become a module
     module.graph.lint()
     module.recompile()
@@ -100,16 +107,44 @@ def _first_words(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
+def _advice(error: BaseException) -> str:
+    if "specialized" in str(error) or "Constraints violated" in str(error):
+        return (
+            "The network's code fixes the size of an axis that is declared dynamic: it must compute with x.shape "
+            "in place of numbers, or the axis must be declared fixed"
+        )
+    return "Control flow that depends on a tensor's values must be rewritten, for example with torch.where"
+
+
 def _undo_in_place(module: fx.GraphModule) -> None:
-    """x.add_(y): whoever reads x afterwards reads the sum."""
+    """x.add_(y): whoever reads x afterwards reads the sum. What writes into a part of a tensor is left as it is."""
     order = {node: index for index, node in enumerate(module.graph.nodes)}
     for node in module.graph.nodes:
-        if node.target in IN_PLACE:
-            node.target = IN_PLACE[node.target]
-            written = node.args[0]
-            for user in list(written.users):
-                if order[user] > order[node]:
-                    user.replace_input_with(written, node)
+        functional = _functional(node.target)
+        if functional is None:
+            continue
+        written = node.args[0]
+        if _views(written) and any(order[user] > order[node] for user in written.args[0].users):
+            continue
+        node.target = functional
+        for user in list(written.users):
+            if order[user] > order[node]:
+                user.replace_input_with(written, node)
+
+
+def _functional(target: Any) -> Any:
+    """aten.add.Tensor for aten.add_.Tensor; None for what does not write into its first argument."""
+    if not isinstance(target, torch._ops.OpOverload) or not target._schema.name.endswith("_"):
+        return None
+    packet = getattr(aten, target._schema.name.removeprefix("aten::")[:-1], None)
+    return getattr(packet, target._overloadname, None)
+
+
+def _views(node: Any) -> bool:
+    """Whether the operator's result lies in its first argument's memory."""
+    if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.arguments:
+        return False
+    return node.target._schema.arguments[0].alias_info is not None
 
 
 def _restore_batchnorm(module: fx.GraphModule, node: fx.Node) -> None:
@@ -118,11 +153,11 @@ def _restore_batchnorm(module: fx.GraphModule, node: fx.Node) -> None:
     kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[dimensions]
     if mean is None or variance is None:
         return  # batch statistics at inference too: left as an operator without a rule
-    statistics = [_attribute(module, value) for value in (mean, variance)]
+    statistics = [value_of(module, value) for value in (mean, variance)]  # type: ignore[arg-type]
     norm = kind(statistics[0].numel(), eps=epsilon, momentum=momentum, affine=weight is not None)  # type: ignore[arg-type]
     norm.running_mean, norm.running_var = statistics
     if weight is not None:
-        norm.weight, norm.bias = _attribute(module, weight), _attribute(module, bias)
+        norm.weight, norm.bias = value_of(module, weight), bias and value_of(module, bias)  # type: ignore
     path = str(mean.target).rpartition(".")[0] or f"norm_{node.name}"  # type: ignore[union-attr]
     module.set_submodule(path, norm.eval())
     _replace_by_module(module, node, path, source)
@@ -130,8 +165,13 @@ def _restore_batchnorm(module: fx.GraphModule, node: fx.Node) -> None:
 
 def _restore_dropout(module: fx.GraphModule, node: fx.Node) -> None:
     path = f"restored_{node.name}"
-    module.add_submodule(path, nn.Dropout(float(node.args[1])).eval())  # type: ignore[arg-type]
+    module.add_submodule(path, DROPOUTS[node.target](node.args[1]).eval())
     _replace_by_module(module, node, path, node.args[0])
+
+
+def _forget_strides(node: fx.Node) -> None:
+    target, settings = STRIDES[node.target]
+    node.target, node.kwargs = target, settings
 
 
 def _replace_by_module(module: fx.GraphModule, node: fx.Node, path: str, source: Any) -> None:
@@ -140,9 +180,3 @@ def _replace_by_module(module: fx.GraphModule, node: fx.Node, path: str, source:
     replacement.meta = dict(node.meta)
     node.replace_all_uses_with(replacement)
     module.graph.erase_node(node)
-
-
-def _attribute(module: fx.GraphModule, node: Any) -> Any:
-    """The parameter or buffer behind a get_attr node."""
-    owner, _, name = str(node.target).rpartition(".")
-    return getattr(module.get_submodule(owner), name)

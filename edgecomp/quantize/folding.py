@@ -4,34 +4,42 @@ y = γ·(s·Σq·x + b - μ)/σ + β = (s·γ/σ)·Σq·x + …: the scale becom
 with γ < 0 are negated. Conv → BatchNorm → Q never becomes an integer convolution in ONNX Runtime.
 """
 
+import copy
+
 import torch
 from torch import fx, nn
 
+from edgecomp.quantize.constants import constant_nodes, value_of
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.placement import Norm, norm_after, weighted
+from edgecomp.quantize.placement import Norm, norm_after, rule_of, weighted
 
 # A dead channel (γ = 0) keeps a scale that is a normal float32: its integers must still be well defined.
 SMALLEST_GAIN = 1e-12
 
 
 def fold(module: fx.GraphModule) -> fx.GraphModule:
-    """Folds in place, for inference, and returns the module. Weights come to lie on their grids."""
+    """Folds in place, for inference, and returns the module. Weights come to lie on their grids.
+
+    A weight that others read too (the same layer used twice, an embedding's table) stays as it is for them: a layer
+    with a batch normalisation of its own gets a copy.
+    """
     module.eval()
-    layers = list(weighted(module))
-    uses = [str(source.target) for _, source, _ in layers]
-    for node, source, quant in layers:
-        weight = module.get_parameter(str(source.target))
+    _compute_constants(module)
+    for node, source, quant in list(weighted(module)):
         followed = norm_after(module, node)
-        if (
-            followed is None or uses.count(str(source.target)) > 1
-        ):  # a shared weight has one scale for all its uses
-            with torch.no_grad():
-                weight.copy_(_levels(weight, quant) * quant.log_scale.exp())
+        alone = _is_read_once(module, source)
+        if followed is None:
+            if alone:
+                weight = module.get_parameter(str(source.target))
+                with torch.no_grad():
+                    weight.copy_(_levels(weight, quant) * quant.log_scale.exp())
             continue
+        if not alone:
+            source, quant = _own_copy(module, node, source, quant)
         norm_node, norm = followed
         bias = node.args[2] if len(node.args) > 2 else None
-        old = module.get_parameter(str(bias.target)) if isinstance(bias, fx.Node) else None
-        new = nn.Parameter(_fold_into(weight, quant, norm, old))
+        old = value_of(module, bias) if isinstance(bias, fx.Node) else None
+        new = nn.Parameter(_fold_into(module.get_parameter(str(source.target)), quant, norm, old))
         path = f"folded_bias_{node.name}"
         module.register_parameter(path, new)
         with module.graph.inserting_before(node):
@@ -39,11 +47,56 @@ def fold(module: fx.GraphModule) -> fx.GraphModule:
         node.args = (node.args[0], node.args[1], replacement, *node.args[3:])
         norm_node.replace_all_uses_with(node)
         module.graph.erase_node(norm_node)
-        module.delete_submodule(str(norm_node.target))
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     module.recompile()
     return module
+
+
+def _compute_constants(module: fx.GraphModule) -> None:
+    """What layers compute from parameters alone, and weights that are computed, become parameters of their value."""
+    constants = constant_nodes(module)
+    weights = {source for _, source, _ in weighted(module)}
+    for node in [node for node in module.graph.nodes if node in constants and node.op == "call_function"]:
+        read = any(user not in constants for user in node.users)
+        if node not in weights and not (read and _comes_from_a_layer(node)):
+            continue
+        path = f"computed_{node.name}"
+        value = value_of(module, node).detach().clone().contiguous()
+        module.register_parameter(path, nn.Parameter(value))
+        with module.graph.inserting_before(node):
+            replacement = module.graph.get_attr(path)
+        replacement.meta = dict(node.meta)
+        node.replace_all_uses_with(replacement)
+    module.graph.eliminate_dead_code()
+
+
+def _comes_from_a_layer(node: fx.Node) -> bool:
+    return rule_of(node) in ("convolution", "linear") or any(map(_comes_from_a_layer, node.all_input_nodes))
+
+
+def _is_read_once(module: fx.GraphModule, source: fx.Node) -> bool:
+    """Whether one layer reads this weight, through its fake-quant, and nothing else does."""
+    users = [user for node in _nodes_of(module, source) for user in node.users]
+    return len([reader for user in users for reader in user.users]) == len(users) == 1
+
+
+def _nodes_of(module: fx.GraphModule, source: fx.Node) -> list[fx.Node]:
+    return [node for node in module.graph.nodes if node.op == "get_attr" and node.target == source.target]
+
+
+def _own_copy(
+    module: fx.GraphModule, node: fx.Node, source: fx.Node, quant: FakeQuant
+) -> tuple[fx.Node, FakeQuant]:
+    """The layer's weight and its fake-quant, shared with no other."""
+    weight, own = f"own_weight_{node.name}", copy.deepcopy(quant)
+    module.register_parameter(weight, nn.Parameter(module.get_parameter(str(source.target)).detach().clone()))
+    module.add_submodule(f"own_quant_{node.name}", own)
+    with module.graph.inserting_before(node):
+        copied = module.graph.get_attr(weight)
+        quantised = module.graph.call_module(f"own_quant_{node.name}", (copied,))
+    node.args = (node.args[0], quantised, *node.args[2:])
+    return copied, own
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from edgecomp.quantize.constants import constant_nodes, value_of
 from edgecomp.quantize.fake_quant import FakeQuant
 from edgecomp.quantize.schemes import RULES, Rule, Scheme
 from edgecomp.quantize.schemes import scheme as scheme_of
@@ -36,24 +37,27 @@ def place(
 def restore(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> None:
     """Weights and scales from the state of the same network, of which other layers may have been in integers.
 
-    A weight that was in float there gets the scale that covers it. Raises KeyError where anything else is missing.
+    A weight that was in float there gets the scale that covers it, and an activation read in float keeps the scale 1:
+    such a student serves to be timed.
     """
-    known = {name: state[name] for name in module.state_dict() if name in state}
-    module.load_state_dict(known, strict=False)
+    module.load_state_dict({name: state[name] for name in module.state_dict() if name in state}, strict=False)
     for node, source, quant in weighted(module):
         if f"{node.args[1].target}.log_scale" not in state:  # type: ignore[union-attr]
-            weight = module.get_parameter(str(source.target))
+            weight = value_of(module, source)
             others = tuple(axis for axis in range(weight.ndim) if axis != 0)
             quant.set_range(weight.amin(others, keepdim=True), weight.amax(others, keepdim=True))
 
 
 def left_in_float(module: fx.GraphModule) -> dict[str, int]:
-    """Operators that compute in float because the scheme has no rule for them: name → how many."""
+    """Operators that compute in float because the scheme has no rule for them, or none for such a use: name → how many."""
     counts: dict[str, int] = {}
+    layers = {node for node, _, _ in weighted(module)}
+    constants = constant_nodes(module)
     for node in module.graph.nodes:
         value = node.meta.get("val")
-        computes = isinstance(value, torch.Tensor) and value.is_floating_point()
-        if node.op == "call_function" and computes and node.target not in RULES:
+        computes = isinstance(value, torch.Tensor) and value.is_floating_point() and node not in constants
+        ruled = rule_of(node) is not None and (node in layers or not _has_weight(node))
+        if node.op == "call_function" and computes and not ruled:
             name = str(node.target).removeprefix("aten.")
             counts[name] = counts.get(name, 0) + 1
     return dict(sorted(counts.items()))
@@ -66,24 +70,27 @@ def fake_quants(module: nn.Module) -> dict[str, FakeQuant]:
 def weighted(module: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node, FakeQuant]]:
     """Every convolution and linear layer with a constant weight: its node, its weight's node, its weight's fake-quant."""
     for node in module.graph.nodes:
-        if rule_of(node) in ("convolution", "linear"):
+        if _has_weight(node):
             quant = _module_of(module, node.args[1])
             if isinstance(quant, FakeQuant):
                 yield node, node.args[1].args[0], quant
 
 
 def layer_name(node: fx.Node) -> str | None:
-    """The module path of a convolution's or linear layer's constant weight, quantised or not; None without one."""
-    if rule_of(node) not in ("convolution", "linear"):
+    """What a convolution or linear layer is called, quantised or not: its weight's module path, or for a weight that is
+    computed its node's name. None for any other operator."""
+    if not _has_weight(node):
         return None
     weight: Any = node.args[1]
-    source = weight.args[0] if weight.op == "call_module" else weight
-    return str(source.target).removesuffix(".weight") if source.op == "get_attr" else None
+    source = weight.args[0] if str(weight.target).startswith(WEIGHT) else weight
+    return str(source.target).removesuffix(".weight") if source.op == "get_attr" else str(source.name)
 
 
 def layer_names(module: fx.GraphModule) -> list[str]:
     """Every convolution and linear layer with a constant weight, in the graph's order."""
-    return list(dict.fromkeys(name for node in module.graph.nodes if (name := layer_name(node))))
+    constants = constant_nodes(module)
+    layers = [node for node in module.graph.nodes if _has_weight(node) and node.args[1] in constants]
+    return list(dict.fromkeys(str(layer_name(node)) for node in layers))
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:
@@ -97,7 +104,18 @@ def quantised_parameters(module: fx.GraphModule) -> set[str]:
 
 
 def rule_of(node: fx.Node) -> Rule | None:
-    return RULES.get(node.target) if node.op == "call_function" else None
+    if node.op != "call_function" or (node.target is torch.ops.aten.hardtanh.default and not _is_relu6(node)):
+        return None
+    return RULES.get(node.target)
+
+
+def _is_relu6(node: fx.Node) -> bool:
+    """Values begin at 0: with other bounds a clip stands between a convolution and its grid."""
+    return list(node.args[1:2]) == [0]
+
+
+def _has_weight(node: fx.Node) -> bool:
+    return rule_of(node) in ("convolution", "linear")
 
 
 def norm_after(module: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, Norm] | None:
@@ -123,9 +141,12 @@ def _integer_tensors(module: fx.GraphModule) -> dict[fx.Node, bool]:
     """Tensors that lie on a grid because of what makes them, in order; True where they share their input's."""
     found: dict[fx.Node, bool] = {}
     inside: set[fx.Node] = set()  # nodes whose results end up in such a tensor
+    constants = constant_nodes(module)
     for node in module.graph.nodes:
         rule = rule_of(node)
         sources = node.all_input_nodes
+        if node in constants:
+            continue
         made = rule == "convolution" or (
             rule in ("join", "pool")
             and bool(sources)
@@ -156,7 +177,8 @@ def _quantise_activations(
 ) -> None:
     """A grid tensor is read through its fake-quant by all; a float one by those alone that compute in integers."""
     wanted: dict[fx.Node, list[fx.Node]] = {}
-    for node in list(module.graph.nodes):
+    constants = constant_nodes(module)
+    for node in [node for node in module.graph.nodes if node not in constants]:
         if node in integer:
             if not all(user.op == "output" for user in node.users):
                 wanted[node] = list(node.users)
@@ -164,7 +186,8 @@ def _quantise_activations(
         readers = [
             user
             for user in node.users
-            if _reads_integers(user, node, integer, module) and layer_name(user) not in float_layers
+            if _reads_integers(user, node, integer, module, constants)
+            and layer_name(user) not in float_layers
         ]
         if readers:
             wanted[node] = readers
@@ -176,6 +199,8 @@ def _quantise_activations(
             module.add_submodule(name, FakeQuant(scheme.activation, ceiling=_ceiling(node)))
         names[node] = name
     for node, readers in wanted.items():
+        if not isinstance(node.meta.get("val"), torch.Tensor):
+            continue  # parts of a tensor: each is rounded by itself
         with module.graph.inserting_after(node):
             quantised = module.graph.call_module(names[node], (node,))
         quantised.meta = dict(node.meta)
@@ -184,35 +209,42 @@ def _quantise_activations(
 
 
 def _reads_integers(
-    user: fx.Node, node: fx.Node, integer: dict[fx.Node, bool], module: fx.GraphModule
+    user: fx.Node,
+    node: fx.Node,
+    integer: dict[fx.Node, bool],
+    module: fx.GraphModule,
+    constants: set[fx.Node],
 ) -> bool:
     rule = rule_of(user)
-    if rule in ("convolution", "linear"):
-        return user.args[0] is node
+    if _has_weight(user):
+        return user.args[0] is node and user.args[1] in constants
     return rule in ("join", "pool") and _end_of(module, user) in integer
 
 
 def _ceiling(node: fx.Node) -> float | None:
     """Where the tensor's values end by construction: ReLU6 at 6."""
-    return float(node.args[2]) if node.target is torch.ops.aten.hardtanh.default else None  # type: ignore[arg-type]
+    if node.target is not torch.ops.aten.hardtanh.default or not _is_relu6(node):
+        return None
+    return float(node.args[2]) if len(node.args) > 2 else 1.0  # type: ignore[arg-type]
 
 
 def _quantise_weights(module: fx.GraphModule, scheme: Scheme, float_layers: Collection[str]) -> None:
-    """One fake-quant for each parameter, however often it is used."""
+    """One fake-quant for each parameter, however often it is used; what is computed from parameters alone is one too."""
     names: dict[str, str] = {}
-    for node in list(module.graph.nodes):
-        rule = rule_of(node)
-        if rule == "embedding" and node.args[0].op == "get_attr":
+    constants = constant_nodes(module)
+    for node in [node for node in module.graph.nodes if node not in constants]:
+        if rule_of(node) == "embedding" and node.args[0] in constants:
             _quantise_table(module, scheme, node)
-        if rule not in ("convolution", "linear") or node.args[1].op != "get_attr":
+        if not _has_weight(node) or node.args[1] not in constants:
             continue
         if layer_name(node) in float_layers:
             continue
         source = node.args[1]
-        weight = module.get_parameter(str(source.target))
-        name = names.get(str(source.target))
+        key = str(source.target) if source.op == "get_attr" else source.name
+        name = names.get(key)
         if name is None:
-            name = names[str(source.target)] = f"{WEIGHT}_{source.name}"
+            weight = value_of(module, source)
+            name = names[key] = f"{WEIGHT}_{source.name}"
             shape = (weight.shape[0],) + (1,) * (weight.ndim - 1)
             module.add_submodule(name, FakeQuant(scheme.weight, shape, axis=0))
         with module.graph.inserting_before(node):
@@ -222,9 +254,11 @@ def _quantise_weights(module: fx.GraphModule, scheme: Scheme, float_layers: Coll
 
 def _quantise_table(module: fx.GraphModule, scheme: Scheme, node: fx.Node) -> None:
     """A scale for each column, applied to the rows that are looked up: the same values as in the whole table."""
-    table = module.get_parameter(str(node.args[0].target))  # type: ignore[union-attr]
-    name = f"{TABLE}_{node.name}"
-    module.add_submodule(name, FakeQuant(scheme.weight, (table.shape[1],), axis=-1))
+    source: Any = node.args[0]
+    name = f"{TABLE}_{source.name}"
+    if not hasattr(module, name):
+        columns = value_of(module, source).shape[1]
+        module.add_submodule(name, FakeQuant(scheme.weight, (columns,), axis=-1))
     users = list(node.users)
     with module.graph.inserting_after(node):
         quantised = module.graph.call_module(name, (node,))

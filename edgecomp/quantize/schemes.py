@@ -1,5 +1,6 @@
 """Quantisation schemes: what a family of runtimes executes in integers. Read the tables, they are the rules."""
 
+import operator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -63,8 +64,11 @@ Rule = Literal["convolution", "linear", "embedding", "join", "pool", "same", "fu
 
 RULES: dict[object, Rule] = {
     aten.conv1d.default: "convolution",
+    aten.conv1d.padding: "convolution",
     aten.conv2d.default: "convolution",
     aten.conv2d.padding: "convolution",
+    aten.conv3d.default: "convolution",
+    aten.conv3d.padding: "convolution",
     aten.linear.default: "linear",
     aten.embedding.default: "embedding",
     aten.add.Tensor: "join",
@@ -73,10 +77,28 @@ RULES: dict[object, Rule] = {
     aten.avg_pool2d.default: "pool",
     aten.mean.dim: "pool",
     aten.max_pool2d.default: "same",
+    aten.alias.default: "same",
+    aten.chunk.default: "same",
+    aten.clone.default: "same",
+    aten.contiguous.default: "same",
+    aten.detach.default: "same",
+    aten.expand.default: "same",
     aten.flatten.using_ints: "same",
-    aten.view.default: "same",
+    aten.permute.default: "same",
     aten.reshape.default: "same",
+    aten.select.int: "same",
+    aten.slice.Tensor: "same",
+    aten.split.Tensor: "same",
+    aten.split_with_sizes.default: "same",
+    aten.squeeze.default: "same",
+    aten.squeeze.dim: "same",
     aten.squeeze.dims: "same",
+    aten.transpose.int: "same",
+    aten.unbind.int: "same",
+    aten.unflatten.int: "same",
+    aten.unsqueeze.default: "same",
+    aten.view.default: "same",
+    operator.getitem: "same",  # one of the parts
     aten.relu.default: "fused",
     aten.hardtanh.default: "fused",  # ReLU6: the grid ends at 6
 }

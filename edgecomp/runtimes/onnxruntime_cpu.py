@@ -153,7 +153,10 @@ def _reason(error: BaseException) -> str:
 
 
 def _macs_by_layer(graph: Any) -> dict[str, int]:
-    """Node name → multiply-accumulates of one example, for convolutions and linear layers with a constant weight."""
+    """Node name → multiply-accumulates of one example, for convolutions and linear layers with a constant weight.
+
+    An axis of unknown length counts as one position.
+    """
     constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
     shapes = {
         value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
@@ -169,5 +172,5 @@ def _macs_by_layer(graph: Any) -> dict[str, int]:
         weight = constants.get(node.input[1])
         if weight is not None:
             spatial = shapes.get(node.output[0], ())[2:] if node.op_type == "Conv" else ()
-            macs[node.name] = math.prod(weight) * math.prod(spatial)
+            macs[node.name] = math.prod(weight) * math.prod(max(size, 1) for size in spatial)
     return macs

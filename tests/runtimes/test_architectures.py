@@ -19,9 +19,10 @@ from edgecomp import runtimes
 from edgecomp.export import openvino_ir
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.gate.statistics import proportion_bounds
+from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import fake_quants, place, weighted
+from edgecomp.quantize.placement import place, weighted
 from edgecomp.runtimes import Inspect
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `text`")
@@ -119,13 +120,7 @@ def student(name: str) -> tuple[fx.GraphModule, Task, tuple[str, ...]]:
     on = task(network.names)
     train(network, on, 40, 2e-3)
     module = place(capture(network, [tensor[:2] for tensor in on.inputs], on.axes), "cpu-u8")
-    quants = fake_quants(module)
-    for quant in quants.values():
-        quant.state = "observe"
-    with torch.no_grad():
-        module(*(tensor[:128] for tensor in on.inputs))
-    for path, quant in quants.items():
-        quant.set_from_range(path)
+    calibrate(module, [[tensor[:128].numpy() for tensor in on.inputs]])
     train(module, on, 10, 1e-4)
     return fold(module), on, network.names
 

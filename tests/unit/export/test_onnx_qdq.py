@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from edgecomp.export import passes
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
@@ -138,3 +140,44 @@ def test_relu6_is_the_rounding_itself(tmp_path: Path) -> None:
     session = ort.InferenceSession(tmp_path / "relu6.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"input": x.numpy()})
     assert np.abs(logits - expected).mean() < 0.02 * expected.std()
+
+
+def made(**values: np.ndarray) -> list[onnx.TensorProto]:
+    return [numpy_helper.from_array(value, name) for name, value in values.items()]
+
+
+def run_both(
+    nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], change: Callable
+) -> onnx.GraphProto:
+    """The changed graph, of which the outputs are the same as before."""
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, None) for name in ("x", "y"))
+    x = onnx.helper.make_tensor_value_info("x", 1, [2, 3, 4] if nodes[0].op_type == "MatMul" else [2, 4])
+    graph = onnx.helper.make_graph(nodes, "g", [x], [y], constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    values = {"x": np.random.default_rng(0).normal(size=[d.dim_value for d in x.type.tensor_type.shape.dim])}
+    answers = []
+    for _ in range(2):
+        session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        answers.append(session.run(None, {"x": values["x"].astype(np.float32)})[0])
+        change(model)
+    np.testing.assert_array_equal(*answers)
+    return model.graph
+
+
+def test_a_relu_that_would_be_fused_into_a_float_gemm_is_written_as_max() -> None:
+    nodes = [onnx.helper.make_node("Gemm", ["x", "w"], ["z"]), onnx.helper.make_node("Relu", ["z"], ["y"])]
+    graph = run_both(nodes, made(w=np.eye(4, dtype=np.float32)), passes.write_relu_as_max)
+    assert [node.op_type for node in graph.node] == ["Gemm", "Max"]
+
+
+@pytest.mark.parametrize("kind", ["ReduceMean", "Gather"])
+def test_an_axis_of_a_product_is_dropped_by_squeeze(kind: str) -> None:
+    last = (
+        onnx.helper.make_node("ReduceMean", ["z", "axes"], ["y"], keepdims=0)
+        if kind == "ReduceMean"
+        else onnx.helper.make_node("Gather", ["z", "index"], ["y"], axis=1)
+    )
+    nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["z"]), last]
+    constants = made(w=np.eye(4, dtype=np.float32), axes=np.array([1], np.int64), index=np.array(0, np.int64))
+    graph = run_both(nodes, constants, passes.keep_axes)
+    assert [node.op_type for node in graph.node] == ["MatMul", kind, "Squeeze"]

@@ -221,3 +221,169 @@ def test_reestimated_statistics_are_the_plain_average() -> None:
     assert float(norm.running_mean) == pytest.approx(sum(means) / 3, abs=1e-6)
     assert norm.momentum == 0.1
     assert not norm.training
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(20, 4)
+        self.up = nn.Parameter(torch.randn(4, 6))
+        self.bias = nn.Parameter(torch.randn(6))
+        self.down = nn.Parameter(torch.randn(6, 4))
+
+
+def text_of(network: nn.Module) -> fx.GraphModule:
+    return place(capture(network, [torch.zeros(2, 5, dtype=torch.long)], [{0: "batch"}]), "cpu-u8")
+
+
+def calibrated(module: fx.GraphModule, *inputs: torch.Tensor) -> fx.GraphModule:
+    calibrate(module, [[tensor.numpy() for tensor in inputs]])
+    return module.eval()
+
+
+IDS = torch.arange(10).reshape(2, 5)
+
+
+@pytest.mark.parametrize("way", ["addmm", "matmul", "einsum"])
+def test_a_product_with_a_constant_matrix_is_a_linear_layer(way: str) -> None:
+    class Net(Words):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = self.table(ids)
+            if way == "addmm":
+                x = torch.addmm(self.bias, x.reshape(-1, 4), self.up).reshape(-1, 5, 6)
+            else:
+                x = x @ self.up if way == "matmul" else torch.einsum("bsi,io->bso", x, self.up)
+            y: torch.Tensor = x @ self.down
+            return y
+
+    network = Net()
+    module = capture(network, [IDS], [{0: "batch"}])
+    torch.testing.assert_close(module(IDS), network(IDS))
+    calibrated(place(module, "cpu-u8"), IDS)
+    assert [tuple(quant.log_scale.shape) for _, _, quant in weighted(module)] == [(6, 1), (4, 1)]
+    before = module(IDS)
+    torch.testing.assert_close(fold(module)(IDS), before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_product_of_two_activations_is_left_in_float_and_listed() -> None:
+    class Net(Words):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = self.table(ids)
+            y: torch.Tensor = x @ x.transpose(1, 2)
+            return y
+
+    module = text_of(Net())
+    assert left_in_float(module) == {"matmul.default": 1}
+    assert not [name for name in fake_quants(module) if "activation" in name]
+
+
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm", "standardised"])
+def test_a_computed_weight_is_quantised_and_stored_as_its_value(norm: str) -> None:
+    class Standardised(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+            return torch.nn.functional.conv2d(x, weight, self.bias)
+
+    layer = Standardised(1, 4, 3)
+    if norm != "standardised":
+        layer = getattr(nn.utils.parametrizations, norm)(nn.Conv2d(1, 4, 3))
+    network = nn.Sequential(layer, nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(784, 2))
+    x = torch.randn(4, 1, 16, 16)
+    module = calibrated(placed(network), x)
+    assert len(list(weighted(module))) == 2
+    before = module(x)
+    fold(module)
+    assert all(source.op == "get_attr" for _, source, _ in weighted(module))
+    torch.testing.assert_close(module(x), before, rtol=1e-3, atol=1e-3)
+
+
+def test_layers_of_constants_are_computed_once() -> None:
+    """Relative positions projected by a layer: no runtime has such a layer, and its weight may serve another."""
+
+    class Net(Words):
+        def __init__(self) -> None:
+            super().__init__()
+            self.positions, self.layer = nn.Parameter(torch.randn(5, 4)), nn.Linear(4, 4)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.layer(self.table(ids)) + self.layer(self.positions)
+            return y
+
+    module = calibrated(text_of(Net()), IDS)
+    assert len(list(weighted(module))) == 1
+    before = module(IDS)
+    fold(module)
+    assert len(nodes_of(module, torch.ops.aten.linear.default)) == 1
+    torch.testing.assert_close(module(IDS), before)
+
+
+def test_a_table_that_is_also_a_weight_keeps_its_rows_and_one_looked_up_twice_has_one_scale() -> None:
+    class Net(Words):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = self.table(ids) + self.table(ids.flip(1))
+            return torch.nn.functional.linear(torch.tanh(x), self.table.weight)
+
+    module = calibrated(text_of(Net()), IDS)
+    assert len([name for name in fake_quants(module) if name.startswith("table_quant")]) == 1
+    before = module(IDS)
+    torch.testing.assert_close(fold(module)(IDS), before)
+
+
+def test_a_shared_layer_is_folded_with_the_normalisation_of_each_of_its_uses() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norms = (
+                nn.Conv2d(1, 1, 3, padding=1),
+                nn.ModuleList(nn.BatchNorm2d(1) for _ in range(2)),
+            )
+            for index, norm in enumerate(self.norms):
+                nn.init.constant_(norm.weight, index + 0.5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for norm in self.norms:
+                x = torch.relu(norm(self.conv(x)))
+            return x.mean((2, 3))
+
+    x = torch.randn(4, 1, 16, 16)
+    module = calibrated(placed(Net()), x)
+    before = module(x)
+    fold(module)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    torch.testing.assert_close(module(x), before, rtol=1e-3, atol=1e-3)
+
+
+def test_a_clip_below_zero_is_no_part_of_a_convolution_and_has_no_ceiling() -> None:
+    module = placed(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Hardtanh(), nn.Conv2d(4, 2, 3)))
+    assert left_in_float(module) == {"hardtanh.default": 1}
+    assert all(quant.most > 10 for quant in fake_quants(module).values())
+
+
+def test_channels_are_shuffled_in_integers() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            left, right = self.first(x).chunk(2, 1)
+            x = torch.stack([left, right], 2).flatten(1, 2)
+            y: torch.Tensor = self.second(torch.cat([x[:, :2], x[:, 2:]], 1))
+            return y
+
+    module = placed(Net())
+    assert left_in_float(module) == {"stack.default": 1}
+    (parts,) = nodes_of(module, torch.ops.aten.chunk.default)
+    taken = {quant.target for part in parts.users for quant in part.users}
+    assert taken == {parts.all_input_nodes[0].target}
+
+
+def test_an_axis_whose_size_the_code_fixes_is_named_as_the_cause() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(2, -1)
+
+    with pytest.raises(
+        CaptureError, match=r"x\.shape in place of numbers, or the axis must be declared fixed"
+    ):
+        capture(Net(), [IMAGES], [{0: "batch"}])
