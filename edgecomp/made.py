@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edgecomp.data.splits import Preprocessing
     from edgecomp.distill.lessons import Lessons
+    from edgecomp.distill.student import Qad
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,14 @@ def student_fp32(run: Run) -> "nn.Module":
 
 
 def captured_student(run: Run) -> "fx.GraphModule":
-    """The student's graph with fresh weights; nothing is placed in it yet."""
+    """The fp32 student's graph; nothing is placed in it yet."""
     import torch
 
     from edgecomp.quantize.capture import capture
 
     shapes = preprocessing(run)
     example = torch.zeros(2, shapes.channels, shapes.height, shapes.width)
-    return capture(fresh_network(run, run.job.recipe.student), [example], [{0: "batch"}])
+    return capture(student_fp32(run), [example], [{0: "batch"}])
 
 
 def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
@@ -141,3 +142,26 @@ def losses(run: Run) -> dict[str, Any]:
         "temperature": settings.temperature,
         "hard_label_weight": settings.hard_label_weight,
     }
+
+
+def qad(run: Run) -> "Qad":
+    from edgecomp.distill.student import Qad
+
+    recipe, settings = run.job.recipe, run.job.recipe.quantize
+    return Qad(
+        **losses(run),
+        scheme=scheme_of(run.job),
+        weight_bits=settings.weight_bits,
+        first_epoch=recipe.distill.epochs,
+        epochs=settings.epochs,
+        batch_size=recipe.distill.batch_size,
+        learning_rate=settings.learning_rate,
+        scale_learning_rate=settings.scale_learning_rate,
+        weight_decay=recipe.distill.weight_decay,
+        calibration=settings.calibration,
+        percentile=settings.percentile,
+        calibration_batches=settings.calibration_batches,
+        freeze_scales_epochs=settings.freeze_scales_epochs,
+        freeze_batchnorm_epochs=settings.freeze_batchnorm_epochs,
+        bf16=recipe.precision == "bf16",
+    )

@@ -62,7 +62,7 @@ def steps(run: made.Run) -> list[Step]:
                libraries=TRAINING, executes=True)
           for name, make, settings, inputs in (
               ("quantize", stages.quantize, [training, student, distill, quantize], ("distill",)),
-              ("precision", stages.precision, [seeded, student, distill, quantize, recipe.quantize.max_drop],
+              ("precision", stages.precision, [training, student, distill, quantize, recipe.quantize.max_drop],
                ("distill", "quantize")),
           ) if qad),
         step("export", "export", stages.export, [seeded, teacher, student, quantize, recipe.quantize.baselines],

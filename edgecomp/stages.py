@@ -98,27 +98,12 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
     """The student, distilled further through fake-quant."""
     from edgecomp.distill.student import distill_int8
 
-    recipe = run.job.recipe
     with made.lessons(run) as lessons:
         distill_int8(
-            made.student_fp32(run),
+            made.captured_student(run),
             lessons,
-            **made.losses(run),
-            scheme=made.scheme_of(run.job),
-            float_layers=tuple(recipe.quantize.float_layers),
-            weight_bits=recipe.quantize.weight_bits,
-            first_epoch=recipe.distill.epochs,
-            epochs=recipe.quantize.epochs,
-            batch_size=recipe.distill.batch_size,
-            learning_rate=recipe.quantize.learning_rate,
-            scale_learning_rate=recipe.quantize.scale_learning_rate,
-            weight_decay=recipe.distill.weight_decay,
-            calibration=recipe.quantize.calibration,
-            percentile=recipe.quantize.percentile,
-            calibration_batches=recipe.quantize.calibration_batches,
-            freeze_scales_epochs=recipe.quantize.freeze_scales_epochs,
-            freeze_batchnorm_epochs=recipe.quantize.freeze_batchnorm_epochs,
-            bf16=recipe.precision == "bf16",
+            made.qad(run),
+            float_layers=tuple(run.job.recipe.quantize.float_layers),
             folder=out,
             checkpoints=checkpoints,
             track=run.track,
@@ -136,18 +121,12 @@ def precision(run: Run, out: Path, checkpoints: Path) -> None:
         choose_precision(
             made.captured_student(run),
             load_file(run.folder / "quantize" / "student_int8.safetensors"),
-            made.student_fp32(run),
             lessons,
-            scheme=made.scheme_of(run.job),
-            weight_bits=settings.weight_bits,
+            made.qad(run),
             named=settings.float_layers,
             max_drop_pt=settings.max_drop_pt,
-            calibration=lessons.calibration(
-                run.job.recipe.distill.epochs,
-                run.job.recipe.distill.batch_size,
-                settings.calibration_batches,
-            ),
             folder=out,
+            checkpoints=checkpoints,
             track=run.track,
         )
 

@@ -1,21 +1,24 @@
 """Accuracy-aware precision: what each layer's integers cost, and the fewest layers to keep in float."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors.torch import save_file
 from torch import fx, nn
 
 from edgecomp.artifacts import write_json
 from edgecomp.distill.lessons import Lessons
 from edgecomp.distill.losses import soft_label_loss
+from edgecomp.distill.student import Qad, calibrated, train_int8
 from edgecomp.progress import Track
-from edgecomp.quantize.calibration import Batches, reestimate_batchnorm
+from edgecomp.quantize.calibration import reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.placement import layer_names, place
-from edgecomp.training import logits_of, save_weights
+from edgecomp.training import logits_of
+
+State = Mapping[str, torch.Tensor]
 
 
 class Score(NamedTuple):
@@ -34,124 +37,127 @@ class Sensitivity(NamedTuple):
     cost: float
 
 
-Scored = Callable[[Collection[str]], Score]
-"""The student with those layers in float → its score."""
-
-
-class Fallback(NamedTuple):
-    """`layers` left in float, with the accuracy that gives; `reached` is whether the drop is within the limit."""
-
-    layers: list[str]
-    accuracy_pct: float
-    reached: bool
-
-
-def sensitivities(layers: Sequence[str], scored: Scored, track: Track) -> list[Sensitivity]:
-    """Every layer's cost, the costliest first: by how much the divergence falls when it alone goes to float."""
-    whole = scored(())
-    found = []
-    for layer in track(layers, "sensitivity by layer", len(layers)):
-        score = scored((layer,))
-        found.append(
-            Sensitivity(layer, score.accuracy_pct, score.divergence, whole.divergence - score.divergence)
-        )
-    return sorted(found, key=lambda one: -one.cost)
-
-
-def fewest_float_layers(
-    ranked: Sequence[str], scored: Scored, *, least_accuracy_pct: float, track: Track
-) -> Fallback:
-    """The fewest layers, taken in the order of their cost, that bring the accuracy to `least_accuracy_pct`.
-
-    Then those that turn out not to be needed are given back. Where even all of them do not reach it, none is kept
-    in float: the loss is not one of precision.
-    """
-    start = scored(()).accuracy_pct
-    for count in track(range(1, len(ranked) + 1), "layers kept in float", len(ranked)):
-        chosen = list(ranked[:count])
-        reached = scored(chosen).accuracy_pct
-        if reached >= least_accuracy_pct:
-            break
-    else:
-        return Fallback([], start, reached=False)
-    for layer in ranked[: len(chosen) - 1][::-1]:
-        fewer = [name for name in chosen if name != layer]
-        without = scored(fewer).accuracy_pct
-        if without >= least_accuracy_pct:
-            chosen, reached = fewer, without
-    return Fallback(chosen, reached, reached=True)
-
-
 def choose_precision(
     captured: fx.GraphModule,
-    weights: Mapping[str, torch.Tensor],
-    fp32: nn.Module,
+    trained: State,
     lessons: Lessons,
+    qad: Qad,
     *,
-    scheme: str,
-    weight_bits: int,
     named: Mapping[str, str],
     max_drop_pt: float | None,
-    calibration: Batches,
     folder: Path,
+    checkpoints: Path,
     track: Track,
 ) -> None:
     """Writes precision.json, every layer's sensitivity and the layers left in float with the reason of each, and
     student_int8.safetensors, the student with those layers in float.
 
-    captured: the student's graph, nothing placed in it; weights: the trained student's state. named: layers that the
-    recipe leaves in float → its reason; without `max_drop_pt` none is added to them. Batch statistics are estimated
-    again with every choice of layers, or those of the integers would be held against the float ones.
+    captured: the fp32 student's graph, nothing placed in it; trained: the fake-quant student's state. named: layers
+    that the recipe leaves in float → its reason. Where the trained student is more than `max_drop_pt` below the fp32
+    one, it is trained again with the costliest layers in float: weights that have learnt to be integers do not become
+    better floats by being left alone.
     """
+    score = scorer(lessons)
+    reference = score(captured).accuracy_pct
+    start = place(duplicate(captured), qad.scheme, named, qad.weight_bits)
+    start.load_state_dict(trained)
+    first = score(start)
+    ranked = sensitivities(captured, lessons, qad, tuple(named), score, track)
+    students: dict[int, tuple[State, float]] = {0: (trained, first.accuracy_pct)}
+
+    def accuracy_with(count: int) -> float:
+        """Of the student trained with the `count` costliest layers in float."""
+        if count not in students:
+            student = calibrated(captured, lessons, qad, {*named, *(one.layer for one in ranked[:count])})
+            train_int8(student, lessons, qad, checkpoint=checkpoints / f"float_{count}.pt", track=track)
+            students[count] = (student.state_dict(), score(student).accuracy_pct)
+        return students[count][1]
+
+    count = 0 if max_drop_pt is None else fewest(len(ranked), accuracy_with, reference - max_drop_pt)
+    state, accuracy = students[count or 0]
+    reasons = {
+        one.layer: f"accuracy fallback: untrained, its integers cost {one.cost:.2g} nats of divergence from the teacher"
+        for one in ranked[: count or 0]
+    }
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()}, folder / "student_int8.safetensors"
+    )
+    write_json(
+        folder / "precision.json",
+        {
+            "examples": len(lessons.validation.labels),
+            "fp32_accuracy_pct": reference,
+            "int8": first._asdict(),
+            "sensitivities": [one._asdict() for one in ranked],
+            "max_drop_pt": max_drop_pt,
+            "tried": {number: accuracy for number, (_, accuracy) in sorted(students.items())},
+            "accuracy_pct": accuracy,
+            "reached": count is not None,
+            "float_layers": {**named, **reasons},
+        },
+    )
+
+
+def scorer(lessons: Lessons) -> Callable[[nn.Module], Score]:
+    """What scores a network on the validation split, against its labels and the teacher's soft labels."""
     inputs = lessons.preprocessing.apply(lessons.validation.images)
     soft = torch.from_numpy(lessons.soft_labels.validation())
-
-    def student(layers: Collection[str]) -> fx.GraphModule:
-        built = place(duplicate(captured), scheme, {*named, *layers}, weight_bits)
-        built.load_state_dict({name: weights[name] for name in built.state_dict()})
-        return built
 
     def score(network: nn.Module) -> Score:
         logits = logits_of(network, inputs)
         divergence = soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
         return Score(float((logits.argmax(1) == lessons.validation.labels).mean() * 100), float(divergence))
 
-    @cache
-    def scored(layers: frozenset[str]) -> Score:
-        network = student(layers)
-        reestimate_batchnorm(network, calibration)
-        return score(network)
+    return score
 
+
+def sensitivities(
+    captured: fx.GraphModule,
+    lessons: Lessons,
+    qad: Qad,
+    named: Sequence[str],
+    score: Callable[[nn.Module], Score],
+    track: Track,
+) -> list[Sensitivity]:
+    """Every layer's cost, the costliest first: by how much the divergence falls when it alone goes to float.
+
+    Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time.
+    """
+    batches = lessons.calibration(qad.first_epoch, qad.batch_size, qad.calibration_batches)
+    state = calibrated(captured, lessons, qad, named).state_dict()
+
+    def scored(layers: Sequence[str]) -> Score:
+        student = place(duplicate(captured), qad.scheme, {*named, *layers}, qad.weight_bits)
+        student.load_state_dict({name: state[name] for name in student.state_dict()})
+        reestimate_batchnorm(student, batches)
+        return score(student)
+
+    whole = scored(())
     layers = [layer for layer in layer_names(captured) if layer not in named]
-    ranked = sensitivities(layers, lambda some: scored(frozenset(some)), track)
-    reference, trained = lessons.accuracy(fp32), score(student(()))
-    chosen = Fallback([], trained.accuracy_pct, reached=True)
-    if max_drop_pt is not None and trained.accuracy_pct < reference - max_drop_pt:
-        chosen = fewest_float_layers(
-            [one.layer for one in ranked],
-            lambda some: scored(frozenset(some)),
-            least_accuracy_pct=reference - max_drop_pt,
-            track=track,
+    found = []
+    for layer in track(layers, "sensitivity by layer", len(layers)):
+        alone = scored((layer,))
+        found.append(
+            Sensitivity(layer, alone.accuracy_pct, alone.divergence, whole.divergence - alone.divergence)
         )
-    final = student(chosen.layers)
-    if chosen.layers:
-        reestimate_batchnorm(final, calibration)
-    costs = {one.layer: one.cost for one in ranked}
-    reasons = {
-        layer: f"accuracy fallback: its integers cost {costs[layer]:.2g} nats of divergence from the teacher"
-        for layer in chosen.layers
-    }
-    save_weights(final, folder / "student_int8.safetensors")
-    write_json(
-        folder / "precision.json",
-        {
-            "examples": len(lessons.validation.labels),
-            "fp32_accuracy_pct": reference,
-            "int8": trained._asdict(),
-            "sensitivities": [one._asdict() for one in ranked],
-            "max_drop_pt": max_drop_pt,
-            "accuracy_pct": score(final).accuracy_pct,
-            "reached": chosen.reached,
-            "float_layers": {**named, **reasons},
-        },
-    )
+    return sorted(found, key=lambda one: -one.cost)
+
+
+def fewest(most: int, accuracy_with: Callable[[int], float], least: float) -> int | None:
+    """The fewest layers with which the accuracy is `least`, between 0 and `most`; None where `most` does not do.
+
+    By doubling, then bisection: more layers in float are taken to be no worse.
+    """
+    enough = 0
+    while accuracy_with(enough) < least:
+        if enough == most:
+            return None
+        enough = min(most, max(1, 2 * enough))
+    too_few = enough // 2 if enough else -1
+    while enough - too_few > 1:
+        middle = (enough + too_few) // 2
+        if accuracy_with(middle) < least:
+            too_few = middle
+        else:
+            enough = middle
+    return enough

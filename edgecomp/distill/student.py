@@ -1,20 +1,23 @@
 """The student: distilled in fp32 first, then through fake-quant, from the same stored soft labels."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from edgecomp.artifacts import write_json
 from edgecomp.distill.features import Hint, Hinted
 from edgecomp.distill.lessons import Lessons
 from edgecomp.distill.losses import distillation_loss
+from edgecomp.errors import CaptureError
+from edgecomp.metrics import nearest
 from edgecomp.progress import Track
 from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnorm
-from edgecomp.quantize.capture import capture
+from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.placement import fake_quants, layer_names, left_in_float, place
-from edgecomp.training import Batch, cosine, one_cycle, parameter_groups, save_weights, train
+from edgecomp.training import Batch, History, cosine, one_cycle, parameter_groups, save_weights, train
 
 Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
 
@@ -63,86 +66,108 @@ def distill_fp32(
     write_json(folder / "history.json", {"student_fp32": history})
 
 
+@dataclass(frozen=True)
+class Qad:
+    """Settings of quantisation-aware distillation.
+
+    `first_epoch` is where the fp32 student's views ended. The scales start from `calibration`, learn, and stop
+    `freeze_scales_epochs` before the end; batch statistics stop `freeze_batchnorm_epochs` before it.
+    """
+
+    scheme: str
+    weight_bits: int
+    teacher: nn.Module | None
+    hints: Sequence[Hint]
+    temperature: float
+    hard_label_weight: float
+    first_epoch: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    scale_learning_rate: float
+    weight_decay: float
+    calibration: Method
+    percentile: float
+    calibration_batches: int
+    freeze_scales_epochs: int
+    freeze_batchnorm_epochs: int
+    bf16: bool
+
+
 def distill_int8(
-    network: nn.Module,
+    captured: fx.GraphModule,
     lessons: Lessons,
+    qad: Qad,
     *,
-    teacher: nn.Module | None,
-    hints: Sequence[Hint],
-    scheme: str,
     float_layers: Collection[str],
-    weight_bits: int,
-    temperature: float,
-    hard_label_weight: float,
-    first_epoch: int,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    scale_learning_rate: float,
-    weight_decay: float,
-    calibration: Method,
-    percentile: float,
-    calibration_batches: int,
-    freeze_scales_epochs: int,
-    freeze_batchnorm_epochs: int,
-    bf16: bool,
     folder: Path,
     checkpoints: Path,
     track: Track,
 ) -> None:
     """Distils the fp32 student further, through fake-quant; writes student_int8.safetensors and history.json.
 
-    `first_epoch` is where the fp32 student's views ended. The scales stop learning `freeze_scales_epochs` before the
-    end, batch statistics `freeze_batchnorm_epochs`. Raises CaptureError, DataError.
+    captured: the fp32 student's graph, nothing placed in it. Raises CaptureError, DataError.
     """
-    batches = lessons.calibration(first_epoch, batch_size, calibration_batches)
-    example = torch.from_numpy(batches[0][0][:2].copy())
-    student = place(capture(network, [example], [{0: "batch"}]), scheme, float_layers, weight_bits)
-    calibrate(student, batches, calibration, percentile)
-    trained = with_hints(student, teacher, hints, example)
+    unknown = [layer for layer in float_layers if layer not in layer_names(captured)]
+    if unknown:
+        raise CaptureError(f"quantize.float_layers: the student has no layer {unknown[0]!r}"
+                           f"{nearest(unknown[0], layer_names(captured))}; its layers are "
+                           f"{', '.join(layer_names(captured))}")  # fmt: skip
+    student = calibrated(captured, lessons, qad, float_layers)
+    history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.pt", track=track)
+    save_weights(student, folder / "student_int8.safetensors")
+    write_json(folder / "history.json", {"student_int8": history, "left_in_float": left_in_float(student)})
+
+
+def calibrated(
+    captured: fx.GraphModule, lessons: Lessons, qad: Qad, float_layers: Collection[str]
+) -> fx.GraphModule:
+    """A copy of the fp32 student with fake-quant placed and its scales where they start."""
+    student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits)
+    batches = lessons.calibration(qad.first_epoch, qad.batch_size, qad.calibration_batches)
+    calibrate(student, batches, qad.calibration, qad.percentile)
+    return student
+
+
+def train_int8(
+    student: fx.GraphModule, lessons: Lessons, qad: Qad, *, checkpoint: Path, track: Track
+) -> History:
+    """Trains in place, through fake-quant."""
+    example = torch.from_numpy(lessons.inputs(qad.first_epoch)[:2].copy())
+    trained = with_hints(student, qad.teacher, qad.hints, example)
     scales = [quant.log_scale for quant in fake_quants(student).values()]
 
     def freeze(epoch: int) -> None:
-        if epoch >= epochs - freeze_scales_epochs:
+        if epoch >= qad.epochs - qad.freeze_scales_epochs:
             for scale in scales:
                 scale.requires_grad_(False)
-        if epoch >= epochs - freeze_batchnorm_epochs:
+        if epoch >= qad.epochs - qad.freeze_batchnorm_epochs:
             for part in student.modules():
                 if isinstance(part, nn.modules.batchnorm._BatchNorm):
                     part.eval()
 
     known = {id(scale) for scale in scales}
     others = [item for item in trained.named_parameters() if id(item[1]) not in known]
-    history = train(
+    return train(
         trained,
         torch.optim.AdamW(
             [
-                *parameter_groups(others, learning_rate, weight_decay),
-                {"params": scales, "lr": scale_learning_rate, "weight_decay": 0.0},
+                *parameter_groups(others, qad.learning_rate, qad.weight_decay),
+                {"params": scales, "lr": qad.scale_learning_rate, "weight_decay": 0.0},
             ]
         ),
-        examples=lambda epoch: lessons.epoch(first_epoch + epoch),
-        loss=loss_of(trained, temperature, hard_label_weight),
+        examples=lambda epoch: lessons.epoch(qad.first_epoch + epoch),
+        loss=loss_of(trained, qad.temperature, qad.hard_label_weight),
         schedule=cosine,
         evaluate=lessons.accuracy,
-        epochs=epochs,
-        batch_size=batch_size,
+        epochs=qad.epochs,
+        batch_size=qad.batch_size,
         seed=lessons.seed + 1,
-        bf16=bf16,
-        checkpoint=checkpoints / "int8.pt",
+        bf16=qad.bf16,
+        checkpoint=checkpoint,
         track=track,
         what="student, int8",
         before_epoch=freeze,
-    )
-    save_weights(student, folder / "student_int8.safetensors")
-    write_json(
-        folder / "history.json",
-        {
-            "student_int8": history,
-            "left_in_float": left_in_float(student),
-            "layers": layer_names(student),
-            "calibration": calibration,
-        },
     )
 
 

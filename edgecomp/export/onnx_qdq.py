@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edgecomp.errors import CaptureError
+from edgecomp.export.float_layers import keep_in_float
 from edgecomp.export.names import name_layers
 from edgecomp.export.passes import PASSES
 from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
@@ -58,7 +59,7 @@ def export_onnx(
     assert program is not None
     model = program.model_proto
     name_layers(model)
-    for change in PASSES:
+    for change in (*PASSES, keep_in_float):
         change(model)
     _name_axes(model, dynamic_axes)
     onnx.checker.check_model(model, full_check=True)

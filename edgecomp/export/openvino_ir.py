@@ -22,10 +22,17 @@ def convert(onnx_file: Path, folder: Path) -> None:
 
 
 def _main() -> None:
+    import onnx
     import openvino as ov
 
+    model = ov.convert_model("model.onnx")
+    names = {name: node.name for node in onnx.load("model.onnx").graph.node for name in node.output}
+    for (
+        output
+    ) in model.outputs:  # the converter calls the last layer after the output, and a user by its own name
+        output.node.input_value(0).get_node().set_friendly_name(names[output.get_any_name()])
     # Weights stay as they are: the default stores fp32 constants, scales among them, as fp16.
-    ov.save_model(ov.convert_model("model.onnx"), "model.xml", compress_to_fp16=False)
+    ov.save_model(model, "model.xml", compress_to_fp16=False)
 
 
 if __name__ == "__main__":
