@@ -178,16 +178,17 @@ def write_relu_as_max(model: onnx.ModelProto) -> None:
 
 
 def keep_axes(model: onnx.ModelProto) -> None:
-    """An axis of a product without bias is dropped by Squeeze, not by the mean or selection over it.
+    """An axis is dropped by Squeeze, not by the mean over it, nor by the selection from a product.
 
-    OpenVINO moves the scales [1, 1, out] behind those and multiplies [batch, out] by them as by [1, batch, out].
+    OpenVINO moves scales of shape [1, 1, out] behind those, and multiplies [batch, out] by them as by [1, batch, out].
     """
     graph = model.graph
     constants = _constants(graph)
     made_by = {name: node for node in graph.node for name in node.output}
     for node in list(graph.node):
-        source = made_by.get(node.input[0]) if node.op_type in (*REDUCES, "Gather") else None
-        if source is None or source.op_type != "MatMul" or node.input[1] not in constants:
+        source = made_by.get(node.input[0]) if node.input else None
+        selects = node.op_type == "Gather" and source is not None and source.op_type == "MatMul"
+        if not (selects or node.op_type in REDUCES) or len(node.input) < 2 or node.input[1] not in constants:
             continue
         axes = constants[node.input[1]]
         if node.op_type == "Gather":

@@ -58,6 +58,8 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
             _restore_batchnorm(module, node)
         elif node.target in DROPOUTS:
             _restore_dropout(module, node)
+        elif node.target is aten.avg_pool2d.default and _covers_the_image(node):
+            node.target, node.args, node.kwargs = aten.adaptive_avg_pool2d.default, (node.args[0], [1, 1]), {}
         elif node.target in STRIDES:
             _forget_strides(node)
     write_as_linear(module)
@@ -167,6 +169,15 @@ def _restore_dropout(module: fx.GraphModule, node: fx.Node) -> None:
     path = f"restored_{node.name}"
     module.add_submodule(path, DROPOUTS[node.target](node.args[1]).eval())
     _replace_by_module(module, node, path, node.args[0])
+
+
+def _covers_the_image(node: fx.Node) -> bool:
+    """A window larger than its image, cut off at the border: it averages all there is, but OpenVINO refuses it."""
+    window: Any = node.args[1]
+    ceil = len(node.args) > 4 and node.args[4] is True and not any(node.args[3])  # type: ignore[arg-type]
+    sizes = node.args[0].meta["val"].shape[-2:]  # type: ignore[union-attr]
+    fixed = all(isinstance(size, int) for size in sizes)
+    return ceil and fixed and all(size < side for size, side in zip(sizes, window, strict=True))
 
 
 def _forget_strides(node: fx.Node) -> None:

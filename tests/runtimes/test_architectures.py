@@ -22,7 +22,7 @@ from edgecomp.gate.statistics import proportion_bounds
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import place, weighted
+from edgecomp.quantize.placement import norm_after, place, weighted
 from edgecomp.runtimes import Inspect
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `text`")
@@ -63,6 +63,17 @@ NETWORKS: dict[str, Callable[[], Logits]] = {
     "DistilBERT": lambda: text("DistilBert", dim=64, n_layers=2, n_heads=4, hidden_dim=128),
     "RoBERTa": lambda: text("Roberta"),
     "ALBERT": lambda: text("Albert", IDS, embedding_size=32),
+    "GPT-2": lambda: text("GPT2", n_embd=64, n_layer=2, n_head=4, n_positions=80, pad_token_id=0),  # addmm
+    "SqueezeBERT": lambda: text("SqueezeBert", embedding_size=64),  # grouped 1-D convolutions
+    "DeBERTa-v2": lambda: text(  # layers of constants, which share their weights with others
+        "DebertaV2", relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=16
+    ),
+    "Swin": lambda: images(  # scaled_dot_product_attention over windows
+        "Swin", image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[2, 4], window_size=4
+    ),
+    "BiT": lambda: images(  # standardised weights, group normalisation
+        "Bit", embedding_size=16, hidden_sizes=[32, 64], depths=[1, 1], num_groups=8
+    ),
     "ViT": lambda: images(
         "ViT", hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=32,
         patch_size=8, attn_implementation="eager",
@@ -128,7 +139,7 @@ def student(name: str) -> tuple[fx.GraphModule, Task, tuple[str, ...]]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_int8_and_the_same_function_in_both_runtimes(name: str, tmp_path: Path) -> None:
     module, on, names = student(name)
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+    assert not any(norm_after(module, node) for node, _, _ in weighted(module))
     with torch.no_grad():
         reference = module(*on.inputs).numpy()
     shares = np.bincount(reference.argmax(1), minlength=CLASSES) / EXAMPLES

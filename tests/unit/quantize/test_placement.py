@@ -387,3 +387,11 @@ def test_an_axis_whose_size_the_code_fixes_is_named_as_the_cause() -> None:
         CaptureError, match=r"x\.shape in place of numbers, or the axis must be declared fixed"
     ):
         capture(Net(), [IMAGES], [{0: "batch"}])
+
+
+def test_a_pooling_window_larger_than_its_image_is_the_average_of_all() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AvgPool2d(64, ceil_mode=True))
+    module = capture(network, [IMAGES], [{0: "batch"}])
+    assert nodes_of(module, torch.ops.aten.adaptive_avg_pool2d.default)
+    x = torch.randn(3, 1, 16, 16)
+    torch.testing.assert_close(module(x), network(x))
