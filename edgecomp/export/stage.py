@@ -15,6 +15,7 @@ from edgecomp.export import openvino_ir, ptq, torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.progress import Track
+from edgecomp.quantize import saturation
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import fake_quants, quantised_parameters
 from edgecomp.training import logits_of
@@ -39,7 +40,7 @@ def export_all(
     it has in float, for the time that costs. post_training: arm → how it is made of
     `student_fp32` by a runtime's own tool. student: the arm that is judged; where it is a network, reference.npy
     holds what it answers to the probes [N, ...] in PyTorch, [N, classes], and for a fake-quant student
-    onnx/blocks.onnx and blocks.npz what each of its integer tensors is. No probe is of the test split.
+    onnx/blocks.onnx and blocks.npz what each of its integer tensors is, and saturation.json the audit. No probe is of the test split.
     """
     example = torch.from_numpy(probes[:2].copy())
     for room in ("onnx", "openvino", "pytorch"):
@@ -56,6 +57,8 @@ def export_all(
     blocks = networks.get(student)
     if isinstance(blocks, fx.GraphModule):
         _export_blocks(blocks, probes[:BLOCK_PROBES], folder)
+        layers = saturation.audit(blocks, torch.from_numpy(probes[:BLOCK_PROBES]))
+        write_json(folder / "saturation.json", {"layers": [layer._asdict() for layer in layers]})
     for arm, setting in track(post_training.items(), "quantise after training", len(post_training)):
         batches = [{"input": batch} for (batch,) in calibration]
         ptq.quantise(setting, folder / "onnx" / "student_fp32.onnx", batches, folder / "onnx" / f"{arm}.onnx")

@@ -19,9 +19,8 @@ class Evidence:
     verdict: dict[str, Any]
     measured: dict[str, Measurements]  # targets first, what is shown beside them after
     history: dict[str, Any]
-    precision: (
-        dict[str, Any] | None
-    )  # what each layer's integers cost; None where nothing was trained through them
+    precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
+    saturation: list[dict[str, Any]]  # by layer, on x86 without VNNI
     manifest: dict[str, Any]
 
     @classmethod
@@ -35,6 +34,7 @@ class Evidence:
             history=_json(folder / "teacher" / "history.json")
             | _json(folder / "distill" / "history.json")
             | (_json(folder / "quantize" / "history.json") if qad else {}),
+            saturation=_json(folder / "export" / "saturation.json")["layers"] if qad else [],
             precision=_json(folder / "precision" / "precision.json") if qad else None,
             manifest=_current(_json(folder / "manifest.json"), names),
         )

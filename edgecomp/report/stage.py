@@ -50,6 +50,7 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
             "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
             "precision": evidence.precision,
             "float_layers": evidence.float_layers,
+            "saturation": evidence.saturation,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
             "history": evidence.history,
             "provenance": dict(evidence.provenance),
