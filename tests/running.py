@@ -21,6 +21,7 @@ TINY = [
     "bench.warmup=2",
     "bench.iterations=16",
     "bench.offline_batches=2",
+    "bench.emulated_examples=500",
     "beside=[]",
 ]
 

@@ -89,7 +89,7 @@ def _onnxruntime(
         nodes_to_exclude=list(job["float_layers"]),
         extra_options={"CalibPercentile": job["percentile"], "CalibTensorRangeSymmetric": False},
     )
-    _without_notes(to)
+    _finish(to)
 
 
 def _nncf(model: Path, to: Path, batches: list[dict[str, npt.NDArray[Any]]], job: dict[str, Any]) -> None:
@@ -125,18 +125,20 @@ def _nncf(model: Path, to: Path, batches: list[dict[str, npt.NDArray[Any]]], job
     )
     if is_onnx:
         onnx.save(quantised, to)
-        _without_notes(to)
+        _finish(to)
     else:
         ov.save_model(quantised, to, compress_to_fp16=False)
 
 
-def _without_notes(path: Path) -> None:
-    """The same model gives the same bytes."""
+def _finish(path: Path) -> None:
+    """What was left in float stays in float, and the same model gives the same bytes."""
     import onnx
 
+    from edgecomp.export.float_layers import keep_in_float
     from edgecomp.export.passes import drop_notes
 
     model = onnx.load(path)
+    keep_in_float(model)
     drop_notes(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

@@ -46,7 +46,8 @@ def test_every_convolution_runs_in_integers_in_both_runtimes(run: tuple[Path, di
         for target in ("onnxruntime-cpu", "openvino-cpu")
     }
     layers = {
-        target: [layer for layer in content["layers"] if layer["macs"]] for target, content in parity.items()
+        target: [layer for layer in content["student_int8"]["layers"] if layer["macs"]]
+        for target, content in parity.items()
     }
     assert [layer["type"] for layer in layers["onnxruntime-cpu"]] == ["QLinearConv"] * 9 + ["QGemm"]
     convolutions = [layer for layer in layers["openvino-cpu"] if layer["type"] == "Convolution"]
@@ -62,7 +63,9 @@ def test_a_new_process_trains_and_exports_the_same_bytes(
 ) -> None:
     folder = Path(shutil.copytree(run[0], tmp_path / "again"))
     before = {
-        path: path.read_bytes() for room in ("distill", "export") for path in (folder / room).rglob("*.*")
+        path: path.read_bytes()
+        for room in ("distill", "quantize", "precision", "export")
+        for path in (folder / room).rglob("*.*")
     }
     for stage in ("distill", "export"):
         assert cli(stage, str(folder)).code == 0

@@ -77,7 +77,7 @@ def test_without_an_emulator_the_row_is_not_run_and_says_how_to_get_one(
     assert "install qemu-user" in how
     reference = np.eye(3, dtype=np.float32)[np.arange(90) % 3]
     emulated = Emulated({"run": False, "how": how}, None, None, reference)
-    measured = Measurements("t", "r", {}, np.arange(90) % 3, 32, None, {}, emulated)
+    measured = Measurements("t", "r", {}, np.arange(90) % 3, 32, {}, emulated=emulated)
     threshold = Threshold(metric="emulated_agreement_pct", min="97 %")
     row = judge_row("t", "emulated_agreement_pct", threshold, measured)
     assert row.verdict is Verdict.INCONCLUSIVE

@@ -121,6 +121,48 @@ def test_a_value_out_of_place_is_refused(override: str, complaint: str) -> None:
     assert complaint in refusal("digits", override)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (
+            ["quantize.weight_bits=4"],
+            "onnxruntime-cpu executes weights of 8 bits beside 8-bit activations, not of 4",
+        ),
+        (["quantize.weight_bits=4"], "quantize.simulate=true"),
+        (["quantize.weight_bits=3"], "quantize.weight_bits"),
+        (["quantize.method=ptq-ort", "quantize.weight_bits=4"], "ptq-ort quantises to 8 bits, not 4"),
+        (["quantize.method=ptq-nncf", "quantize.calibration=mse"], "ptq-nncf has no mse calibration"),
+        (["quantize.method=none", "quantize.max_drop=1 pt"], "max_drop chooses layers of a student"),
+        (["quantize.max_drop=1"], "has no unit"),
+        (["quantize.max_drop=1 %"], "not in percentage points"),
+        (["quantize.method=none", "quantize.float_layers={head: why}"], "every layer is in float"),
+        (["quantize.method=ptq-ort", "quantize.baselines=[ptq-ort]"], "ptq-ort is the method itself"),
+        (["quantize.method=qat"], "'qad', 'ptq-ort', 'ptq-nncf' or 'none'"),
+        (["distill.hidden=[{student: a}]"], "distill.hidden"),
+    ],
+    ids=str,
+)
+def test_quantisation_settings_that_do_not_go_together_are_refused(
+    overrides: list[str], complaint: str
+) -> None:
+    assert complaint in refusal("digits", *overrides)
+
+
+def test_a_scheme_that_the_runtime_does_not_execute_is_refused(tmp_path: Path) -> None:
+    target = recipe_file(tmp_path, "name: t\nruntime: openvino-cpu\nscheme: gpu-s8\n", "t.yaml")
+    complaint = refusal("digits", f"targets=[{target}]")
+    assert "'gpu-s8' does not go together with openvino-cpu" in complaint
+    assert "cpu-u8 or cpu-u8-narrow" in complaint
+
+
+def test_rows_that_cannot_be_judged_of_a_method_are_taken_out() -> None:
+    def rows(method: str) -> set[str]:
+        return set(load_job("digits", [f"quantize.method={method}"]).rows["openvino-cpu"])
+
+    assert rows("qad") - rows("ptq-ort") == {"export_block_sqnr_db"}
+    assert rows("qad") - rows("none") == {"export_block_sqnr_db", "int8_share_pct", "int8_over_fp32"}
+
+
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     assert "format 2 is newer than this edgecomp reads (1): upgrade" in refusal(
         recipe_file(tmp_path, "format: 2\nname: mine\nnovelty: 1\n")

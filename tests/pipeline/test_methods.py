@@ -1,0 +1,109 @@
+"""Every way to int8 and beside it, through the whole pipeline on a small recipe."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import TINY, Cli
+
+pytestmark = pytest.mark.slow
+ONE_TARGET = "targets=[openvino-cpu]"
+
+
+def run(cli: Cli, folder: Path, *overrides: str) -> dict[str, Any]:
+    """What the run's verdict says, its rows by name."""
+    done = cli("run", "digits", *TINY, *overrides, "--out", str(folder), "--json")
+    assert "verdict" in done.json, done.err
+    verdict: dict[str, Any] = json.loads((folder / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    verdict["rows"] = {(row["target"], row["name"]): row for row in verdict["gates"]}
+    verdict["ran"] = [line.split()[2] for line in done.err.splitlines() if " s " in line and "(" in line]
+    return verdict
+
+
+@pytest.fixture
+def folder(tiny_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def test_baselines_of_the_same_student_stand_beside_it_in_one_report(cli: Cli, folder: Path) -> None:
+    pytest.importorskip("nncf", reason="needs the extra `nncf`")
+    verdict = run(cli, folder, "quantize.baselines=[ptq-ort,ptq-nncf]")
+    assert not {"teacher", "distill", "quantize", "precision"} & set(verdict["ran"])
+    report = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    for target in ("onnxruntime-cpu", "openvino-cpu"):
+        figures = verdict["figures"][target]
+        assert set(figures) == {"teacher", "student_fp32", "student_int8", "ptq_ort", "ptq_nncf"}
+        for arm in ("student_int8", "ptq_ort", "ptq_nncf"):
+            assert figures[arm]["int8_share_pct"]["value"] > 99
+            assert (
+                figures[arm]["parameter_bytes"]["value"]
+                < 0.4 * figures["student_fp32"]["parameter_bytes"]["value"]
+            )
+    assert "ONNX Runtime&#39;s PTQ" in report or "ONNX Runtime's PTQ" in report
+
+
+def test_a_post_training_method_is_judged_in_place_of_the_trained_one(cli: Cli, folder: Path) -> None:
+    verdict = run(cli, folder, ONE_TARGET, "quantize.method=ptq-ort", "quantize.calibration=percentile")
+    assert not {"distill", "quantize", "precision"} & set(verdict["ran"])
+    rows = verdict["rows"]
+    assert rows["openvino-cpu", "export_sqnr_db"]["verdict"] == "PASS"
+    assert rows["openvino-cpu", "int8_share_pct"]["verdict"] == "PASS"
+    assert ("openvino-cpu", "export_block_sqnr_db") not in rows
+    assert any("export_block_sqnr_db taken out" in change for change in verdict["policy"]["changes"])
+
+
+def test_a_student_that_is_not_quantised_is_deployed_in_fp32(cli: Cli, folder: Path) -> None:
+    verdict = run(cli, folder, ONE_TARGET, "quantize.method=none")
+    assert set(verdict["figures"]["openvino-cpu"]) == {"teacher", "student_fp32"}
+    assert verdict["rows"]["openvino-cpu", "export_agreement_pct"]["estimate"]["value"] == 100
+    assert any("int8_share_pct taken out" in change for change in verdict["policy"]["changes"])
+    exported = folder / "export" / "openvino" / "student_fp32" / "model.bin"
+    assert (folder / "deploy" / "openvino-cpu" / "model.bin").read_bytes() == exported.read_bytes()
+
+
+def test_layers_in_float_are_listed_with_their_reason_and_cost_and_do_not_count(
+    cli: Cli, folder: Path
+) -> None:
+    verdict = run(cli, folder, ONE_TARGET, "quantize.float_layers={head: the last one}")
+    share = verdict["rows"]["openvino-cpu", "int8_share_pct"]
+    assert (share["estimate"]["value"], share["verdict"]) == (100, "PASS")
+    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    (layer,) = report["float_layers"]
+    assert (layer["layer"], layer["reason"]) == ("head", "the last one")
+    assert isinstance(layer["cost_ms"]["openvino-cpu"], float)
+
+
+def test_the_costliest_layers_go_to_float_until_the_drop_is_within_the_limit(cli: Cli, folder: Path) -> None:
+    ternary = ["quantize.weight_bits=2", "quantize.simulate=true", "distill.epochs=6", "quantize.epochs=1"]
+    before = run(cli, folder, ONE_TARGET, *ternary)
+    chosen = json.loads((folder / "precision" / "precision.json").read_text(encoding="utf-8"))
+    assert chosen["float_layers"] == {}
+    drop = chosen["fp32_accuracy_pct"] - chosen["int8"]["accuracy_pct"]
+    assert drop > 2, "ternary weights after one epoch lose something to win back"
+    after = run(cli, folder, ONE_TARGET, *ternary, f"quantize.max_drop={0.6 * drop:.2f} pt")
+    assert not {"distill", "quantize"} & set(after["ran"])
+    chosen = json.loads((folder / "precision" / "precision.json").read_text(encoding="utf-8"))
+    assert chosen["reached"]
+    assert chosen["float_layers"]
+    assert chosen["fp32_accuracy_pct"] - chosen["accuracy_pct"] <= 0.6 * drop + 0.01
+    assert after["rows"]["openvino-cpu", "int8_share_pct"]["verdict"] == "PASS"
+    assert (
+        before["rows"]["openvino-cpu", "parameter_bytes"]["estimate"]["value"]
+        < (after["rows"]["openvino-cpu", "parameter_bytes"]["estimate"]["value"])
+    )
+
+
+def test_hints_bf16_and_another_calibration_train_and_end_in_the_same_int8(cli: Cli, folder: Path) -> None:
+    hints = "distill.hidden=[{student: layers.1, teacher: layers.1, weight: 0.5}]"
+    verdict = run(cli, folder, ONE_TARGET, hints, "precision=bf16", "quantize.calibration=mse")
+    for row in ("export_agreement_pct", "export_sqnr_db", "export_block_sqnr_db", "int8_share_pct"):
+        found = verdict["rows"]["openvino-cpu", row]
+        assert found["verdict"] in ("PASS", "INCONCLUSIVE"), found["sentence"]
+
+
+def test_a_float_layer_that_is_not_there_is_refused_with_those_that_are(cli: Cli, folder: Path) -> None:
+    done = cli("run", "digits", *TINY, "quantize.float_layers={hed: why}", "--out", str(folder))
+    assert done.code == 2
+    assert "no layer 'hed'; did you mean 'head'?" in " ".join(done.err.split())
