@@ -1,5 +1,6 @@
 """The gate stage: measurements of every target → gate/verdict.json."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def judge_and_record(
             "format": FORMAT_VERSION,
             "verdict": verdict,
             "exit_code": exit_code(verdict, policy.on_inconclusive),
-            "next_step": next_step(verdict, judged),
+            "next_step": next_step(verdict, judged, measured),
             "policy": {
                 "name": policy.name,
                 "on_inconclusive": policy.on_inconclusive,
@@ -91,10 +92,19 @@ ADVICE = {
     "rate": "try a smaller student (student.arguments.width), or a faster target",
     "bytes": "try a smaller student (student.arguments.width)",
     "percent": "train longer (distill.epochs, quantize.epochs) or widen the student (student.arguments.width)",
+    "points": "give the target a scheme that its CPU executes without saturation (cpu-u8-narrow)",
 }
+ROUNDING = (
+    "the file is right as it is written, and this runtime's integer kernels round it to something else: try "
+    "quantize.calibration=mse, more quantize.epochs, or quantize.max_drop"
+)
+WRONG_EXPORT = (
+    "even as it is written the file is not the model that was trained: an operator is exported wrongly; see the "
+    "report's table of layers, and leave the layer in float (quantize.float_layers)"
+)
 
 
-def next_step(verdict: Verdict, rows: list[Row]) -> str:
+def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurements]) -> str:
     """One sentence: what to do now."""
     worst = [row for row in rows if row.verdict is verdict]
     worst.sort(key=lambda row: row.metric not in estimates.EXPORT)  # a wrong export explains the rest
@@ -105,14 +115,18 @@ def next_step(verdict: Verdict, rows: list[Row]) -> str:
     first = worst[0]
     more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
     if verdict is Verdict.FAIL:
-        advice = ADVICE[METRICS[first.metric].dimension]
-        if first.metric in estimates.EXPORT:
-            advice = (
-                "the export is not the model that was trained on this CPU; see the report's table of layers"
-            )
+        advice = ADVICE.get(METRICS[first.metric].dimension, "")
+        if first.metric == "int8_share_pct":
+            advice = "see the report's table of layers; one that is meant to be in float is named in quantize.float_layers"
+        elif first.metric in estimates.EXPORT:
+            advice = WRONG_EXPORT if _is_wrong_as_written(measured[first.target]) else ROUNDING
         return f"{first.sentence.rstrip('.')}{more}: {advice}."
     if verdict is Verdict.INVALID:
         return f"{first.sentence.rstrip('.')}{more}: nothing can be concluded; measure again with `edgecomp bench`."
+    if first.reason is Reason.NOT_RUN:
+        return f"{first.sentence.rstrip('.')}{more}: make it run, or take the row out (thresholds.{first.name}=null)."
+    if first.reason is Reason.UNTELLING:
+        return f"{first.sentence.rstrip('.')}{more}: {ADVICE['percent']}, until it tells the classes apart."
     if first.reason is Reason.TOO_FEW_SAMPLES and first.estimate is None:
         return f"{first.sentence.rstrip('.')}{more}: raise it."
     if first.estimate is not None and first.estimate.unit == "restarts":
@@ -120,3 +134,12 @@ def next_step(verdict: Verdict, rows: list[Row]) -> str:
             f"{first.sentence.rstrip('.')}{more}: measure more (bench.restarts=…), or on a quieter machine."
         )
     return f"{first.sentence.rstrip('.')}{more}: a larger test split (data.test_fraction) can decide it."
+
+
+def _is_wrong_as_written(measured: Measurements) -> bool:
+    """Whether the file disagrees with the network it is made of even without the runtime's optimisations.
+
+    At least 99.9 % agree then where an export is faithful; between that and this is the runtime's integer rounding.
+    """
+    parity = measured.arms[measured.student].parity or {}
+    return bool(parity.get("agreeing_unoptimised", 0) < 0.999 * parity.get("examples", 0))

@@ -152,7 +152,7 @@ def test_a_good_student_passes_every_kind_of_row(threshold: dict[str, Any]) -> N
 def test_a_bad_student_fails_every_kind_of_row(threshold: dict[str, Any], student: Arm) -> None:
     found = row(threshold, measurements(student))
     assert (found.verdict, found.reason) == (Verdict.FAIL, Reason.OVER_LIMIT)
-    assert next_step(Verdict.FAIL, [found]).startswith("board: ")
+    assert next_step(Verdict.FAIL, [found], {"board": measurements()}).startswith("board: ")
 
 
 def test_a_figure_on_its_limit_passes() -> None:
@@ -449,3 +449,22 @@ def test_an_override_moves_the_limit_that_is_judged() -> None:
     ):
         rows = overridden({"parameter_bytes": SIZE}, {"parameter_bytes": change})
         assert row(rows["parameter_bytes"], measurements(arm(size=900))).verdict is verdict
+
+
+@pytest.mark.parametrize("threshold", [*EVERY_ROW, {"metric": "emulated_loss_pt", "max": "1 pt"}], ids=of_row)
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_every_row_and_verdict_has_a_next_step(threshold: dict[str, Any], verdict: Verdict) -> None:
+    for measured in (measurements(), measurements(parity=None)):
+        found = dataclasses.replace(row(threshold, measured), verdict=verdict)
+        assert next_step(verdict, [found], {"board": measured}).endswith(".")
+
+
+def test_a_wrong_export_is_told_from_integer_rounding() -> None:
+    def advice(unoptimised: int) -> str:
+        measured = measurements(parity=PARITY | {"agreeing": 300, "agreeing_unoptimised": unoptimised})
+        found = row(EXPORT_AGREEMENT, measured)
+        assert found.verdict is Verdict.FAIL
+        return next_step(Verdict.FAIL, [found], {"board": measured})
+
+    assert "integer kernels round it" in advice(450)
+    assert "exported wrongly" in advice(440)
