@@ -1,8 +1,9 @@
 """What quantisation costs a training step: distillation with and without fake-quant, interleaved in one process.
 
-    python benchmarks/qad_step.py [--batch 256] [--steps 30] [--bf16]
+    python benchmarks/qad_step.py [--batch 256] [--steps 30] [--bf16] [--kernel fused]
 
-Prints the median step of each, and the ratio with the quartiles of the paired ratios.
+Prints the median step of each, and the ratio to distillation's with the quartiles of the paired ratios; with
+`--kernel fused` for fake-quant by PyTorch's operators and by the compiled kernel.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from edgecomp.distill.losses import distillation_loss
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
+from edgecomp.quantize.fake_quant import use_kernel
 from edgecomp.quantize.placement import place
 
 
@@ -26,17 +28,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="both under autocast")
+    parser.add_argument(
+        "--kernel", choices=("torch", "fused"), default="torch", help="fused: beside torch, not instead"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     inputs = torch.randn(arguments.batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     labels, teacher = torch.randint(0, 10, (arguments.batch,)), torch.randn(arguments.batch, 10)
 
-    students = {
-        "KD": ResNet(3, 10, blocks=1),
-        "QAD": place(capture(ResNet(3, 10, blocks=1), [inputs[:2]], [{0: "batch"}]), "cpu-u8"),
-    }
-    calibrate(students["QAD"], [(inputs[:64].numpy(),)])
+    students: dict[str, torch.nn.Module] = {"KD": ResNet(3, 10, blocks=1)}
+    for kernel in dict.fromkeys(("torch", arguments.kernel)):
+        student = place(capture(ResNet(3, 10, blocks=1), [inputs[:2]], [{0: "batch"}]), "cpu-u8")
+        calibrate(student, [(inputs[:64].numpy(),)])
+        use_kernel(student, kernel)
+        students[f"QAD {kernel}"] = student
     steps = {}
     for name, student in students.items():
         student.to(memory_format=torch.channels_last).train()
@@ -57,15 +63,13 @@ def main() -> None:
         for step in steps.values():
             step()
     seconds = np.array([[step() for step in steps.values()] for _ in range(arguments.steps)])
-    ratios = seconds[:, 1] / seconds[:, 0]
     precision = "bf16 autocast" if arguments.bf16 else "fp32"
-    print(
-        f"ResNet-8, batch {arguments.batch}, {precision}, {arguments.threads} thread(s), {arguments.steps} interleaved pairs"
-    )
-    for index, name in enumerate(steps):
-        print(f"  {name:<4} {1e3 * np.median(seconds[:, index]):8.1f} ms a step")
-    low, middle, high = np.percentile(ratios, [25, 50, 75])
-    print(f"  QAD / KD {middle:.2f} (quartiles {low:.2f} to {high:.2f})")
+    print(f"ResNet-8, batch {arguments.batch}, {precision}, {arguments.threads} thread(s), "
+          f"{arguments.steps} interleaved rounds")  # fmt: skip
+    for name, column in zip(steps, seconds.T, strict=True):
+        low, middle, high = np.percentile(column / seconds[:, 0], [25, 50, 75])
+        ratio = "" if name == "KD" else f", {middle:.2f} × KD (quartiles {low:.2f} to {high:.2f})"
+        print(f"  {name:<9} {1e3 * np.median(column):8.1f} ms a step{ratio}")
 
 
 if __name__ == "__main__":
