@@ -163,5 +163,6 @@ def qad(run: Run) -> "Qad":
         calibration_batches=settings.calibration_batches,
         freeze_scales_epochs=settings.freeze_scales_epochs,
         freeze_batchnorm_epochs=settings.freeze_batchnorm_epochs,
+        kernel=settings.kernel,
         bf16=recipe.precision == "bf16",
     )

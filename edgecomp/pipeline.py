@@ -90,7 +90,12 @@ def steps(run: made.Run) -> list[Step]:
 
 
 def check_machine(job: Job) -> None:
-    """Raises UsageError where a target asks for more cores than there are: its figures would be of something else."""
+    """Raises UsageError where a target asks for more cores than there are, its figures would be of something else, or
+    where the fused kernel cannot be compiled."""
+    if job.recipe.quantize.kernel == "fused":
+        from edgecomp.quantize import fused
+
+        fused.load()
     for target in (*job.targets, *job.beside):
         if target.threads > usable_cores():
             raise UsageError(f"target {target.name} has {target.threads} threads, this machine {usable_cores()} usable "

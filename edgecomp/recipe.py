@@ -85,6 +85,7 @@ class Quantize(Schema):
     calibration: Literal["min-max", "percentile", "mse"] = "min-max"
     percentile: float = Field(99.99, gt=50, le=100)
     calibration_batches: int = Field(8, ge=1)
+    kernel: Literal["torch", "fused"] = "torch"  # of fake-quant in training: fused needs a C++ compiler
     freeze_scales_epochs: int = Field(1, ge=0)
     freeze_batchnorm_epochs: int = Field(1, ge=0)
     weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary)

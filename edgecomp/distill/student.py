@@ -16,6 +16,7 @@ from edgecomp.metrics import nearest
 from edgecomp.progress import Track
 from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
+from edgecomp.quantize.fake_quant import Kernel, use_kernel
 from edgecomp.quantize.placement import fake_quants, layer_names, left_in_float, place
 from edgecomp.training import Batch, History, cosine, one_cycle, parameter_groups, save_weights, train
 
@@ -91,6 +92,7 @@ class Qad:
     calibration_batches: int
     freeze_scales_epochs: int
     freeze_batchnorm_epochs: int
+    kernel: Kernel
     bf16: bool
 
 
@@ -135,6 +137,7 @@ def train_int8(
     """Trains in place, through fake-quant."""
     example = torch.from_numpy(lessons.inputs(qad.first_epoch)[:2].copy())
     trained = with_hints(student, qad.teacher, qad.hints, example)
+    use_kernel(student, qad.kernel)
     scales = [quant.log_scale for quant in fake_quants(student).values()]
 
     def freeze(epoch: int) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from running import TINY, Cli
 
+from edgecomp.quantize import fused
+
 pytestmark = pytest.mark.slow
 ONE_TARGET = "targets=[openvino-cpu]"
 
@@ -95,9 +97,14 @@ def test_the_costliest_layers_go_to_float_until_the_drop_is_within_the_limit(cli
     )
 
 
-def test_hints_bf16_and_another_calibration_train_and_end_in_the_same_int8(cli: Cli, folder: Path) -> None:
+@pytest.mark.skipif(not any(map(shutil.which, fused.COMPILERS)), reason="needs a C++ compiler")
+def test_hints_bf16_a_fused_kernel_and_another_calibration_end_in_int8_all_the_same(
+    cli: Cli, folder: Path
+) -> None:
     hints = "distill.hidden=[{student: layers.1, teacher: layers.1, weight: 0.5}]"
-    verdict = run(cli, folder, ONE_TARGET, hints, "precision=bf16", "quantize.calibration=mse")
+    verdict = run(
+        cli, folder, ONE_TARGET, hints, "precision=bf16", "quantize.calibration=mse", "quantize.kernel=fused"
+    )
     for row in ("export_agreement_pct", "export_sqnr_db", "export_block_sqnr_db", "int8_share_pct"):
         found = verdict["rows"]["openvino-cpu", row]
         assert found["verdict"] in ("PASS", "INCONCLUSIVE"), found["sentence"]

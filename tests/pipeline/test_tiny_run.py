@@ -88,7 +88,7 @@ def test_a_target_taken_out_is_not_judged_and_put_back_is_not_measured_again(cli
 @pytest.mark.parametrize(
     ("damaged", "remade"),
     [
-        ("distill/student_int8.safetensors", ["distill"]),
+        ("quantize/student_int8.safetensors", ["quantize"]),
         ("soft_labels/soft_labels.h5", ["soft_labels"]),
         ("deploy/openvino-cpu/model.bin", ["deploy/openvino-cpu"]),
         ("gate/verdict.json", ["gate"]),
@@ -145,15 +145,18 @@ def test_what_is_deployed_is_whole_and_runs_without_edgecomp(folder: Path, tmp_p
 
 def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) -> None:
     html = (folder / "report" / "report.html").read_text(encoding="utf-8")
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 5
     assert "http://" not in html.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
     assert "src=" not in html
-    for heading in ("Gates", "Latency", "Accuracy against latency", "Memory", "Training", "Provenance"):
+    for heading in (
+        "Gates", "Latency", "Accuracy against latency", "Memory", "Training", "Precision, layer by layer", "All figures",
+        "What each runtime executes", "On x86 without VNNI", "Provenance",
+    ):  # fmt: skip
         assert f"<h2>{heading}</h2>" in html
     suites = ET.parse(folder / "report" / "junit.xml").getroot()
-    assert [len(suite) for suite in suites] == [11, 11]
+    assert [len(suite) for suite in suites] == [12, 12]
     content = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
     assert "bench/openvino-cpu/samples.npz" in content["samples"]
     assert "| PASS | openvino-cpu |" in (folder / "report" / "report.md").read_text(encoding="utf-8")
@@ -161,7 +164,7 @@ def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) 
 
 def test_nothing_reads_the_test_split_before_the_bench(cli: Cli, folder: Path) -> None:
     """Training and export go through, to the same bytes, where the test split is not there to be read."""
-    student = (folder / "distill" / "student_int8.safetensors").read_bytes()
+    student = (folder / "quantize" / "student_int8.safetensors").read_bytes()
     hidden = folder / "data" / "test.npz"
     content = hidden.read_bytes()
     script = (
@@ -182,7 +185,7 @@ def test_nothing_reads_the_test_split_before_the_bench(cli: Cli, folder: Path) -
     for stage in ("distill", "export"):
         done = guarded(stage)
         assert done.returncode == 0, done.stderr
-    assert (folder / "distill" / "student_int8.safetensors").read_bytes() == student
+    assert (folder / "quantize" / "student_int8.safetensors").read_bytes() == student
     done = guarded("bench")
     assert "the test split was read" in done.stderr
     assert hidden.read_bytes() == content
