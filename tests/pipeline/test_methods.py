@@ -105,9 +105,12 @@ def test_hints_bf16_a_fused_kernel_and_another_calibration_end_in_int8_all_the_s
     verdict = run(
         cli, folder, ONE_TARGET, hints, "precision=bf16", "quantize.calibration=mse", "quantize.kernel=fused"
     )
-    for row in ("export_agreement_pct", "export_sqnr_db", "export_block_sqnr_db", "int8_share_pct"):
+    for row in ("export_sqnr_db", "export_block_sqnr_db", "int8_share_pct"):
         found = verdict["rows"]["openvino-cpu", row]
-        assert found["verdict"] in ("PASS", "INCONCLUSIVE"), found["sentence"]
+        assert found["verdict"] == "PASS", found["sentence"]
+    parity = json.loads((folder / "parity" / "openvino-cpu" / "parity.json").read_text(encoding="utf-8"))
+    as_written = parity["student_int8"]["agreeing_unoptimised"] / parity["student_int8"]["examples"]
+    assert as_written >= 0.995  # so small a student, hardly trained, has answers that rounding changes
 
 
 def test_a_float_layer_that_is_not_there_is_refused_with_those_that_are(cli: Cli, folder: Path) -> None:
