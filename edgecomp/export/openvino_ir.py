@@ -17,6 +17,7 @@ def convert(onnx_file: Path, folder: Path) -> None:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise EdgecompError(f"OpenVINO cannot convert {onnx_file.name}: {done.stderr.strip()[-400:]}")
+        folder.mkdir(parents=True, exist_ok=True)
         for name in ("model.xml", "model.bin"):
             copyfile(Path(scratch) / name, folder / name)
 

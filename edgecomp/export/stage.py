@@ -1,6 +1,7 @@
 """The export stage: teacher and students as files that each runtime takes, and the student's own answers."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from edgecomp.quantize import saturation
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import fake_quants, quantised_parameters
 from edgecomp.training import logits_of
+
+CONVERSIONS = 2  # at once
 
 Probes = npt.NDArray[np.float32]
 
@@ -64,9 +67,9 @@ def export_all(
         ptq.quantise(setting, folder / "onnx" / "student_fp32.onnx", batches, folder / "onnx" / f"{arm}.onnx")
         stored[arm] = initializer_bytes(folder / "onnx" / f"{arm}.onnx")
     files = sorted((folder / "onnx").glob("*.onnx"))
-    for file in track(files, "convert to OpenVINO IR", len(files)):
-        (folder / "openvino" / file.stem).mkdir(parents=True)
-        openvino_ir.convert(file, folder / "openvino" / file.stem)
+    with ThreadPoolExecutor(CONVERSIONS) as pool:  # each in a process of its own
+        converted = pool.map(lambda file: openvino_ir.convert(file, folder / "openvino" / file.stem), files)
+        list(track(converted, "convert to OpenVINO IR", len(files)))
     for arm, setting in post_training.items():
         if setting.tool == "ptq-nncf":  # its own path for an IR gives the better file
             model = folder / "openvino" / "student_fp32" / "model.xml"

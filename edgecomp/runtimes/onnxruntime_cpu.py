@@ -92,11 +92,11 @@ class OnnxRuntimeCpu:
             settings = _settings(1, options)
             settings.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
             _session(model, settings)
-            optimised = onnx.load(settings.optimized_model_filepath).graph.node
+            optimised = onnx.load(settings.optimized_model_filepath).graph
         exported = onnx.shape_inference.infer_shapes(onnx.load(model)).graph
         integer = {
             node.name.split("_token_")[0]: node.op_type
-            for node in optimised
+            for node in optimised.node
             if node.op_type in INTEGER_OPERATORS
         }
         macs = _macs_by_layer(exported)
@@ -112,8 +112,9 @@ class OnnxRuntimeCpu:
         ]
         others = [
             Layer(node.name, node.op_type, "int8" if node.op_type.startswith("Q") else "fp32", 0)
-            for node in optimised
+            for node in optimised.node
             if node.op_type not in INTEGER_OPERATORS | FLOAT_OPERATORS
+            or _multiplies_activations(node, optimised.initializer)
         ]
         return weighted + others
 
@@ -150,6 +151,12 @@ def _port(argument: Any) -> Port:
 
 def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:400]
+
+
+def _multiplies_activations(node: Any, constants: Any) -> bool:
+    """An attention's own product: neither side is a weight."""
+    known = {constant.name for constant in constants}
+    return node.op_type in ("MatMul", "FusedMatMul") and not known & set(node.input)
 
 
 def _macs_by_layer(graph: Any) -> dict[str, int]:

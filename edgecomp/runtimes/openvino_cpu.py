@@ -60,6 +60,8 @@ class OpenVinoCpu:
             information = operation.get_rt_info()
             precision = _text(information, "runtimePrecision")
             kind = _text(information, "layerType") or operation.get_type_name()
+            if kind == "Subgraph" and "matmul" in _text(information, "originalLayersNames").lower():
+                kind = "MultiHeadAttention"  # its two products and what is between, compiled as one
             layers.append(
                 Layer(
                     name=operation.get_friendly_name(),
