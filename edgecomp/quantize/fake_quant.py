@@ -109,7 +109,7 @@ class FakeQuant(nn.Module):
         if self.state == "export":
             return self._as_onnx(x)
         if self.state == "plain":
-            scale = self._bounded_log_scale().detach().exp()
+            scale = self.scale()
             levels = ((x / scale).round() + self.zero_point).clamp(self.grid.low, self.grid.high)
             return (levels - self.zero_point) * scale
         # LSQ's gradient scale: features of one example, or weights of one output channel.
@@ -119,6 +119,10 @@ class FakeQuant(nn.Module):
             x, self._bounded_log_scale(), self.zero_point, self.grid.low, self.grid.high, factor
         )
         return y
+
+    def scale(self) -> torch.Tensor:
+        """What one step of the grid is worth, of the log scale's shape."""
+        return self._bounded_log_scale().detach().exp()
 
     def _bounded_log_scale(self) -> torch.Tensor:
         return self.log_scale if math.isinf(self.most) else self.log_scale.clamp(max=self.most)
@@ -159,7 +163,7 @@ class FakeQuant(nn.Module):
 
     def _as_onnx(self, x: torch.Tensor) -> torch.Tensor:
         dtype = torch.int8 if self.grid.low < 0 else torch.uint8
-        scale, zero_point = self._bounded_log_scale().detach().exp(), self.zero_point.to(dtype)
+        scale, zero_point = self.scale(), self.zero_point.to(dtype)
         where: dict[str, Any] = {}
         if self.axis is not None:
             where = {"axis": self.axis % x.ndim}
