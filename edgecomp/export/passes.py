@@ -228,6 +228,29 @@ def keep_extremes_apart(model: onnx.ModelProto) -> None:
         node.output[0] = found
 
 
+def keep_products_of_pixels_apart(model: onnx.ModelProto) -> None:
+    """An image of one pixel passes through a Max of it with itself before it is multiplied.
+
+    OpenVINO takes a scale of channels into the convolution before it, whose kernel at batch 1 then gives noise:
+    PoolFormer and SwiftFormer at 32×32.
+    """
+    graph = model.graph
+    producers = {name: node for node in graph.node for name in node.output}
+    shapes = {
+        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in graph.value_info
+    }
+    for node in [node for node in graph.node if node.op_type == "Mul"]:
+        for index, name in enumerate(node.input):
+            source = producers.get(name)
+            if source is None or source.op_type != "DequantizeLinear" or shapes.get(name, [])[2:] != [1, 1]:
+                continue
+            apart = f"{node.output[0]}_factor_{index}"
+            keep = helper.make_node("Max", [name, name], [apart], name=apart)
+            graph.node.insert(list(graph.node).index(node), keep)
+            node.input[index] = apart
+
+
 def drop_unused(model: onnx.ModelProto) -> None:
     graph = model.graph
     while True:
@@ -265,6 +288,7 @@ PASSES = (
     write_relu_as_max,
     keep_axes,
     keep_extremes_apart,
+    keep_products_of_pixels_apart,
     drop_unused,
     drop_notes,
 )
