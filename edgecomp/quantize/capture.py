@@ -60,6 +60,8 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
             _restore_dropout(module, node)
         elif node.target is aten.avg_pool2d.default and _covers_the_image(node):
             node.target, node.args, node.kwargs = aten.adaptive_avg_pool2d.default, (node.args[0], [1, 1]), {}
+        elif node.target in (aten.clamp.default, aten.clamp_min.default):
+            _restore_relu(node)
         elif node.target in STRIDES:
             _forget_strides(node)
     write_as_linear(module)
@@ -169,6 +171,15 @@ def _restore_dropout(module: fx.GraphModule, node: fx.Node) -> None:
     path = f"restored_{node.name}"
     module.add_submodule(path, DROPOUTS[node.target](node.args[1]).eval())
     _replace_by_module(module, node, path, node.args[0])
+
+
+def _restore_relu(node: fx.Node) -> None:
+    """clamp(x, 0) is a ReLU, clamp(x, 0, 6) a ReLU6: what runs inside the operator before it."""
+    source, low, high = (*node.args, node.kwargs.get("min"), None)[:3]
+    high = node.kwargs.get("max", high)
+    if isinstance(low, (int, float)) and low == 0 and (high is None or isinstance(high, (int, float))):
+        target = aten.relu.default if high is None else aten.hardtanh.default
+        node.target, node.args, node.kwargs = target, (source,) if high is None else (source, 0.0, high), {}
 
 
 def _covers_the_image(node: fx.Node) -> bool:

@@ -2,9 +2,14 @@
 
 y = γ·(s·Σq·x + b - μ)/σ + β = (s·γ/σ)·Σq·x + …: the scale becomes s·|γ|/σ, and the integers of channels
 with γ < 0 are negated. Conv → BatchNorm → Q never becomes an integer convolution in ONNX Runtime.
+
+The biases are rounded as runtimes do, to int32 on the accumulator's grid, input scale × weight scale. Where a
+normalisation multiplies a channel that hardly uses its input's grid, one step is no small thing: of a MobileNet after
+25 steps, 41 of 1,024 answers changed by this rounding alone.
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -16,9 +21,12 @@ from edgecomp.quantize.placement import Norm, norm_after, rule_of, weighted
 # A dead channel (γ = 0) keeps a scale that is a normal float32: its integers must still be well defined.
 SMALLEST_GAIN = 1e-12
 
+# A bias takes at most so many steps of the accumulator, which adds products of integers to it in 32 bits.
+MOST_STEPS = 2.0**30
+
 
 def fold(module: fx.GraphModule) -> fx.GraphModule:
-    """Folds in place, for inference, and returns the module. Weights come to lie on their grids.
+    """Folds in place, for inference, and returns the module. Weights and biases come to lie on their grids.
 
     A weight that others read too (the same layer used twice, an embedding's table) stays as it is for them: a layer
     with a batch normalisation of its own gets a copy.
@@ -47,10 +55,40 @@ def fold(module: fx.GraphModule) -> fx.GraphModule:
         node.args = (node.args[0], node.args[1], replacement, *node.args[3:])
         norm_node.replace_all_uses_with(node)
         module.graph.erase_node(norm_node)
+    for node, source, quant in weighted(module):
+        _round_bias(module, node, source, quant)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     module.recompile()
     return module
+
+
+@torch.no_grad()
+def _round_bias(module: fx.GraphModule, node: fx.Node, source: fx.Node, quant: FakeQuant) -> None:
+    """A channel whose bias would not fit into int32 gets fewer, larger steps: all its products are small beside it.
+
+    The bias of a linear layer over more than two axes is added in float, and stays as it is.
+    """
+    bias: Any = node.args[2] if len(node.args) > 2 else None
+    read: Any = node.args[0]
+    grid = module.get_submodule(str(read.target)) if read.op == "call_module" else None
+    calibrated = isinstance(grid, FakeQuant) and grid.state == "quantise"
+    if bias is None or not calibrated or (rule_of(node) == "linear" and read.meta["val"].ndim != 2):
+        return
+    assert isinstance(grid, FakeQuant)
+    value = value_of(module, bias)
+    step = grid.scale().double()
+    needed = (value.double().abs() / (step * MOST_STEPS)).reshape(quant.log_scale.shape)
+    scale = quant.log_scale.exp()
+    if (needed > scale).any() and _is_read_once(module, source):
+        quant.log_scale.copy_(torch.maximum(scale, needed.float()).log())
+        weight = module.get_parameter(str(source.target))
+        weight.copy_(_levels(weight, quant) * quant.log_scale.exp())
+    step = step * quant.log_scale.exp().double().flatten()
+    path = f"rounded_bias_{node.name}"
+    module.register_parameter(path, nn.Parameter(((value.double() / step).round() * step).float()))
+    with module.graph.inserting_before(node):
+        node.replace_input_with(bias, module.graph.get_attr(path))
 
 
 def _compute_constants(module: fx.GraphModule) -> None:

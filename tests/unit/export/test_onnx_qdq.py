@@ -181,3 +181,10 @@ def test_an_axis_of_a_product_is_dropped_by_squeeze(kind: str) -> None:
     constants = made(w=np.eye(4, dtype=np.float32), axes=np.array([1], np.int64), index=np.array(0, np.int64))
     graph = run_both(nodes, constants, passes.keep_axes)
     assert [node.op_type for node in graph.node] == ["MatMul", kind, "Squeeze"]
+
+
+@pytest.mark.parametrize("kind", ["ReduceMax", "ReduceMin"])
+def test_an_extreme_is_no_part_of_the_rounding_that_follows(kind: str) -> None:
+    nodes = [onnx.helper.make_node(kind, ["x", "axes"], ["y"])]
+    graph = run_both(nodes, made(axes=np.array([1], np.int64)), passes.keep_extremes_apart)
+    assert [node.op_type for node in graph.node][:2] == [kind, "Max"]

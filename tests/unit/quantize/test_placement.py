@@ -1,5 +1,7 @@
 """Placement and folding on captured graphs."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -208,6 +210,24 @@ def test_the_fold_is_exact_for_any_batch_normalisation(seed: int, bias: bool) ->
     torch.testing.assert_close(levels[negative], -folded[negative], rtol=0, atol=1e-3)
 
 
+def test_a_bias_lies_on_the_grid_of_the_accumulator_and_fits_into_32_bits() -> None:
+    torch.manual_seed(0)
+    network = OneLayer(True)
+    network.norm.weight.data = torch.tensor([1.5, -0.7, 0.0, 1e-9, 40.0])
+    network.norm.bias.data = torch.tensor([0.3, -0.2, 0.5, -2.0, 0.1])
+    module = placed(network, torch.zeros(2, 2, 6, 6))
+    x = torch.randn(3, 2, 6, 6)
+    calibrate(module, [[x.numpy()]])
+    before = module(x)
+    ((node, _, quant),) = weighted(fold(module))
+    grid = module.get_submodule(str(node.args[0].target))  # type: ignore[union-attr]
+    assert isinstance(grid, FakeQuant)
+    steps = module.get_parameter(str(node.args[2].target)) / (grid.scale() * quant.scale().flatten())  # type: ignore[union-attr]
+    torch.testing.assert_close(steps.round(), steps, rtol=1e-6, atol=1e-3)
+    assert steps.abs().max() < 2**30 * 1.001
+    torch.testing.assert_close(module(x), before, rtol=0, atol=0.2)
+
+
 def integers(module: fx.GraphModule, source: fx.Node, quant: FakeQuant) -> torch.Tensor:
     return quant(module.get_parameter(str(source.target))) / quant.log_scale.exp()
 
@@ -357,6 +377,29 @@ def test_a_clip_below_zero_is_no_part_of_a_convolution_and_has_no_ceiling() -> N
     module = placed(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Hardtanh(), nn.Conv2d(4, 2, 3)))
     assert left_in_float(module) == {"hardtanh.default": 1}
     assert all(quant.most > 10 for quant in fake_quants(module).values())
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        lambda x: x.clamp(0, 6),
+        lambda x: x.clamp(min=0),
+        lambda x: x.clamp_min(0),
+        lambda x: x.clamp(max=6, min=0),
+    ],
+)
+def test_a_clip_at_zero_is_a_relu(clip: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    class Net(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self[1](clip(self[0](x)))
+            return y
+
+    network = Net(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3))
+    module = placed(network)
+    assert left_in_float(module) == {}
+    assert len([name for name in fake_quants(module) if "activation" in name]) == 2
+    x = torch.randn(2, 1, 16, 16) * 20
+    torch.testing.assert_close(capture(network, [x], [{0: "batch"}])(x), network(x))
 
 
 def test_channels_are_shuffled_in_integers() -> None:
