@@ -40,43 +40,45 @@ def export_all(
     """Writes onnx/ARM.onnx, openvino/ARM/model.xml, pytorch/ARM.pt2 and .ts, parameters.json and reference.npy.
 
     networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
-    it has in float, for the time that costs. post_training: arm → how it is made of
-    `student_fp32` by a runtime's own tool. student: the arm that is judged; where it is a network, reference.npy
-    holds what it answers to the probes [N, ...] in PyTorch, [N, classes], and for a fake-quant student
-    onnx/blocks.onnx and blocks.npz what each of its integer tensors is, and saturation.json the audit. No probe is of the test split.
+    it has in float, for the time that costs. post_training: arm → how a runtime's own tool makes it of `student_fp32`,
+    from batches of calibration inputs. student: the arm that is judged; where it is a network, reference.npy is what it
+    answers in PyTorch, [N, classes], to the probes, [N, ...]; none of these is of the test split.
     """
     example = torch.from_numpy(probes[:2].copy())
-    for room in ("onnx", "openvino", "pytorch"):
+    for room in ("onnx", "pytorch"):
         (folder / room).mkdir()
     stored: dict[str, int] = {}
     for arm, network in track(networks.items(), "export to ONNX and PyTorch", len(networks)):
-        stored[arm] = parameter_bytes(network)
-        if isinstance(network, fx.GraphModule):
-            fold(network)
-        export_onnx(network, [example], folder / "onnx" / f"{arm}.onnx")
-        _export_pytorch(network, example, folder / "pytorch" / arm)
+        folded = fold(network) if isinstance(network, fx.GraphModule) else network
+        stored[arm] = parameter_bytes(folded)
+        export_onnx(folded, [example], folder / "onnx" / f"{arm}.onnx")
+        _export_pytorch(folded, example, folder / "pytorch" / arm)
     for name, variant in variants.items():
         export_onnx(fold(variant), [example], folder / "onnx" / f"{name}.onnx")
-    blocks = networks.get(student)
-    if isinstance(blocks, fx.GraphModule):
-        _export_blocks(blocks, probes[:BLOCK_PROBES], folder)
-        layers = saturation.audit(blocks, torch.from_numpy(probes[:BLOCK_PROBES]))
-        write_json(folder / "saturation.json", {"layers": [layer._asdict() for layer in layers]})
+    judged = networks.get(student)
+    if judged is not None:
+        np.save(folder / "reference.npy", logits_of(judged, probes))
+    if isinstance(judged, fx.GraphModule):
+        _look_inside(judged, probes[:BLOCK_PROBES], folder)
+    batches = [{"input": batch} for (batch,) in calibration]
+    fp32 = folder / "onnx" / "student_fp32.onnx"
     for arm, setting in track(post_training.items(), "quantise after training", len(post_training)):
-        batches = [{"input": batch} for (batch,) in calibration]
-        ptq.quantise(setting, folder / "onnx" / "student_fp32.onnx", batches, folder / "onnx" / f"{arm}.onnx")
-        stored[arm] = initializer_bytes(folder / "onnx" / f"{arm}.onnx")
+        file = folder / "onnx" / f"{arm}.onnx"
+        ptq.quantise(setting, fp32, batches, file)
+        stored[arm] = initializer_bytes(file)
+    _convert_all(folder, track)
+    for arm, setting in post_training.items():
+        if setting.tool == "ptq-nncf":  # its own path for an IR gives the better file
+            model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
+            ptq.quantise(setting, model, batches, made)
+    write_json(folder / "parameters.json", stored)
+
+
+def _convert_all(folder: Path, track: Track) -> None:
     files = sorted((folder / "onnx").glob("*.onnx"))
     with ThreadPoolExecutor(CONVERSIONS) as pool:  # each in a process of its own
         converted = pool.map(lambda file: openvino_ir.convert(file, folder / "openvino" / file.stem), files)
         list(track(converted, "convert to OpenVINO IR", len(files)))
-    for arm, setting in post_training.items():
-        if setting.tool == "ptq-nncf":  # its own path for an IR gives the better file
-            model = folder / "openvino" / "student_fp32" / "model.xml"
-            ptq.quantise(setting, model, batches, folder / "openvino" / arm / "model.xml")
-    write_json(folder / "parameters.json", stored)
-    if student in networks:
-        np.save(folder / "reference.npy", logits_of(networks[student], probes))
 
 
 def _export_pytorch(network: nn.Module, example: torch.Tensor, to: Path) -> None:
@@ -99,7 +101,10 @@ def _export_pytorch(network: nn.Module, example: torch.Tensor, to: Path) -> None
             quant.state = "quantise"
 
 
-def _export_blocks(student: fx.GraphModule, probes: Probes, folder: Path) -> None:
+def _look_inside(student: fx.GraphModule, probes: Probes, folder: Path) -> None:
+    """Every integer tensor of a folded student, as blocks.onnx and blocks.npz, and its layers' saturation.json."""
+    layers = saturation.audit(student, torch.from_numpy(probes))
+    write_json(folder / "saturation.json", {"layers": [layer._asdict() for layer in layers]})
     tapped, names = tap_blocks(student)
     example = torch.from_numpy(probes[:2].copy())
     export_onnx(
