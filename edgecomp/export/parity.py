@@ -149,7 +149,11 @@ def compare(
 def compare_blocks(
     model: Path, runtime_name: str, *, options: Options, inputs: Inputs, blocks: Mapping[str, Array]
 ) -> dict[str, float]:
-    """The SQNR in decibels of every block's output, executed from a file that gives them all. blocks: name → values."""
+    """The SQNR in decibels of every block's output, executed from a file that gives them all. blocks: name → values.
+
+    Where a tensor is an output of its own, a runtime cannot skip its rounding: OpenVINO does in the file that is deployed,
+    adding a residual to a convolution's accumulator. What that changes is in the logits' rows.
+    """
     session = runtimes.adapter(runtime_name).load(model, threads=1, options=options)
     try:
         outputs = {name: value.copy() for name, value in session.run(inputs).items()}
