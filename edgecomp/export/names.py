@@ -2,6 +2,8 @@
 
 import onnx
 
+from edgecomp.quantize.placement import name_of
+
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 HANDS_ON = ("QuantizeLinear", "DequantizeLinear", "Transpose", "Identity", "Reshape")
 
@@ -19,6 +21,6 @@ def name_layers(model: onnx.ModelProto) -> None:
         while source not in constants and source in producers and producers[source].op_type in HANDS_ON:
             source = producers[source].input[0]
         if source in constants:
-            name = source.removesuffix(".weight")
+            name = name_of(source)
             uses[name] = uses.get(name, 0) + 1
             node.name = name if uses[name] == 1 else f"{name}@{uses[name]}"

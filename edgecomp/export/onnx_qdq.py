@@ -1,6 +1,7 @@
 """A PyTorch network as ONNX: fp32 as it is, quantised ones as QDQ with int8 weights."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
 from edgecomp.quantize.placement import fake_quants
 
 OPSET = 18
+
+OTHER_OPERATORS = (
+    "Write that part of the network with other operators, for example an EmbeddingBag as Embedding and mean"
+)
 
 
 def export_onnx(
@@ -52,7 +57,9 @@ def export_onnx(
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        raise CaptureError(f"{type(network).__name__} cannot be exported to ONNX: {error}") from error
+        raise CaptureError(
+            f"{type(network).__name__} cannot be exported to ONNX: {_reason(error)}"
+        ) from error
     finally:
         for quant in quants:
             quant.state = "quantise"
@@ -62,8 +69,33 @@ def export_onnx(
     for change in (*PASSES, keep_in_float):
         change(model)
     _name_axes(model, dynamic_axes)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CaptureError(
+            f"{type(network).__name__} cannot be exported to ONNX: torch's exporter wrote a graph that is none, "
+            f"{_first_sentence(error)}. {OTHER_OPERATORS}"
+        ) from error
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _reason(error: BaseException) -> str:
+    """The operator that has no translation, where the exporter's pages of text name one, or their first sentence."""
+    operators = re.findall(r"No ONNX function found for <OpOverload\(op='([^']+)'", str(_innermost(error)))
+    named = f"ONNX has nothing for {operators[0]}" if operators else _first_sentence(_innermost(error))
+    return f"{named}. {OTHER_OPERATORS}"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _first_sentence(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
+        :200
+    ]
 
 
 def _name_axes(model: onnx.ModelProto, dynamic_axes: DynamicAxes) -> None:

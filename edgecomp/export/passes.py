@@ -7,6 +7,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from edgecomp.export import openvino_kernels
+
 Constants = dict[str, npt.NDArray[Any]]
 
 
@@ -216,41 +218,6 @@ def keep_axes(model: onnx.ModelProto) -> None:
         node.output[0] = whole
 
 
-def keep_extremes_apart(model: onnx.ModelProto) -> None:
-    """The largest or smallest values along axes pass through a Max of them with themselves, which changes nothing.
-
-    OpenVINO runs a QuantizeLinear that follows in the same kernel, and there gets other values.
-    """
-    for node in [node for node in model.graph.node if node.op_type in ("ReduceMax", "ReduceMin")]:
-        found = f"{node.output[0]}_found"
-        apart = helper.make_node("Max", [found, found], list(node.output), name=f"{node.name}_apart")
-        model.graph.node.insert(list(model.graph.node).index(node) + 1, apart)
-        node.output[0] = found
-
-
-def keep_products_of_pixels_apart(model: onnx.ModelProto) -> None:
-    """An image of one pixel passes through a Max of it with itself before it is multiplied.
-
-    OpenVINO takes a scale of channels into the convolution before it, whose kernel at batch 1 then gives noise:
-    PoolFormer and SwiftFormer at 32×32.
-    """
-    graph = model.graph
-    producers = {name: node for node in graph.node for name in node.output}
-    shapes = {
-        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
-        for value in graph.value_info
-    }
-    for node in [node for node in graph.node if node.op_type == "Mul"]:
-        for index, name in enumerate(node.input):
-            source = producers.get(name)
-            if source is None or source.op_type != "DequantizeLinear" or shapes.get(name, [])[2:] != [1, 1]:
-                continue
-            apart = f"{node.output[0]}_factor_{index}"
-            keep = helper.make_node("Max", [name, name], [apart], name=apart)
-            graph.node.insert(list(graph.node).index(node), keep)
-            node.input[index] = apart
-
-
 def drop_unused(model: onnx.ModelProto) -> None:
     graph = model.graph
     while True:
@@ -287,8 +254,7 @@ PASSES = (
     restore_global_pooling,
     write_relu_as_max,
     keep_axes,
-    keep_extremes_apart,
-    keep_products_of_pixels_apart,
+    *openvino_kernels.PASSES,
     drop_unused,
     drop_notes,
 )

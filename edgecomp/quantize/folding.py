@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from edgecomp.quantize.constants import constant_nodes, value_of
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.placement import Norm, norm_after, rule_of, weighted
+from edgecomp.quantize.placement import COMPUTED, OWN, Norm, first_parameter, norm_after, rule_of, weighted
 
 # A dead channel (γ = 0) keeps a scale that is a normal float32: its integers must still be well defined.
 SMALLEST_GAIN = 1e-12
@@ -92,16 +92,19 @@ def _round_bias(module: fx.GraphModule, node: fx.Node, source: fx.Node, quant: F
 
 
 def _compute_constants(module: fx.GraphModule) -> None:
-    """What layers compute from parameters alone, and weights that are computed, become parameters of their value."""
+    """What layers compute from parameters alone, and weights that are computed or buffers, become parameters."""
     constants = constant_nodes(module)
     weights = {source for _, source, _ in weighted(module)}
-    for node in [node for node in module.graph.nodes if node in constants and node.op == "call_function"]:
+    for node in [node for node in module.graph.nodes if node in constants]:
+        if node.op == "get_attr" and (
+            node not in weights or isinstance(value_of(module, node), nn.Parameter)
+        ):
+            continue
         read = any(user not in constants for user in node.users)
         if node not in weights and not (read and _comes_from_a_layer(node)):
             continue
-        path = f"computed_{node.name}"
-        value = value_of(module, node).detach().clone().contiguous()
-        module.register_parameter(path, nn.Parameter(value))
+        path = f"{first_parameter(node)}{COMPUTED}{node.name}"
+        _register(module, path, value_of(module, node).contiguous())
         with module.graph.inserting_before(node):
             replacement = module.graph.get_attr(path)
         replacement.meta = dict(node.meta)
@@ -127,14 +130,20 @@ def _own_copy(
     module: fx.GraphModule, node: fx.Node, source: fx.Node, quant: FakeQuant
 ) -> tuple[fx.Node, FakeQuant]:
     """The layer's weight and its fake-quant, shared with no other."""
-    weight, own = f"own_weight_{node.name}", copy.deepcopy(quant)
-    module.register_parameter(weight, nn.Parameter(module.get_parameter(str(source.target)).detach().clone()))
+    weight, own = f"{source.target}{OWN}{node.name}", copy.deepcopy(quant)
+    _register(module, weight, module.get_parameter(str(source.target)))
     module.add_submodule(f"own_quant_{node.name}", own)
     with module.graph.inserting_before(node):
         copied = module.graph.get_attr(weight)
         quantised = module.graph.call_module(f"own_quant_{node.name}", (copied,))
     node.args = (node.args[0], quantised, *node.args[2:])
     return copied, own
+
+
+def _register(module: fx.GraphModule, path: str, value: torch.Tensor) -> None:
+    """A parameter of that value, beside the one that it comes from: the layer keeps its module path."""
+    owner, _, name = path.rpartition(".")
+    module.get_submodule(owner).register_parameter(name, nn.Parameter(value.detach().clone()))
 
 
 @torch.no_grad()

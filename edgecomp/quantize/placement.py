@@ -1,5 +1,6 @@
 """Fake-quant put where a scheme wants it: a pass over a captured graph, blind to the architecture."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from edgecomp.quantize.schemes import RULES, Rule, Scheme
 from edgecomp.quantize.schemes import scheme as scheme_of
 
 ACTIVATION, WEIGHT, TABLE = "activation_quant", "weight_quant", "table_quant"
+
+# What folding adds to a parameter's name: for the value computed from it, and for the copy that one layer got.
+COMPUTED, OWN = "_computed_", "_own_"
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
@@ -77,13 +81,26 @@ def weighted(module: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node, FakeQua
 
 
 def layer_name(node: fx.Node) -> str | None:
-    """What a convolution or linear layer is called, quantised or not: its weight's module path, or for a weight that is
-    computed its node's name. None for any other operator."""
+    """What a convolution or linear layer is called, quantised or not, folded or not: the module path of its weight, or
+    of the first parameter that its weight is computed from. None for any other operator."""
     if not _has_weight(node):
         return None
     weight: Any = node.args[1]
-    source = weight.args[0] if str(weight.target).startswith(WEIGHT) else weight
-    return str(source.target).removesuffix(".weight") if source.op == "get_attr" else str(source.name)
+    return name_of(first_parameter(weight))
+
+
+def first_parameter(node: fx.Node) -> str:
+    """The path of the parameter or buffer that the node is, or that it is computed from first."""
+    while node.op != "get_attr" and node.all_input_nodes:
+        node = node.all_input_nodes[0]
+    return str(node.target) if node.op == "get_attr" else node.name
+
+
+def name_of(parameter: str) -> str:
+    """The layer that a weight of that path belongs to, before and after folding."""
+    for suffix in (COMPUTED, OWN, ".parametrizations"):
+        parameter = parameter.split(suffix)[0]
+    return re.sub(r"\.weight(_[gv])?$", "", parameter)
 
 
 def layer_names(module: fx.GraphModule) -> list[str]:

@@ -80,6 +80,13 @@ NETWORKS: dict[str, Callable[[], Logits]] = {
     ),
     "ResNet": lambda: images("ResNet", embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic"),
     "MobileNetV2": lambda: images("MobileNetV2", depth_multiplier=0.35, image_size=32),
+    "PoolFormer": lambda: images(  # its last images are one pixel, with a scale of channels
+        "PoolFormer", hidden_sizes=[16, 24, 32, 48], depths=[1, 1, 1, 1]
+    ),
+    "SegFormer": lambda: images(  # kernels as wide as their images
+        "Segformer", hidden_sizes=[16, 32], depths=[1, 1], num_attention_heads=[1, 2], num_encoder_blocks=2,
+        sr_ratios=[8, 4], patch_sizes=[7, 3], strides=[4, 2], mlp_ratios=[2, 2],
+    ),
     "ConvNeXt": lambda: images("ConvNext", hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1]),
 }  # fmt: skip
 

@@ -10,7 +10,9 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from edgecomp.export import passes
+from edgecomp import runtimes
+from edgecomp.errors import CaptureError
+from edgecomp.export import openvino_kernels, passes
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
@@ -186,5 +188,31 @@ def test_an_axis_of_a_product_is_dropped_by_squeeze(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ReduceMax", "ReduceMin"])
 def test_an_extreme_is_no_part_of_the_rounding_that_follows(kind: str) -> None:
     nodes = [onnx.helper.make_node(kind, ["x", "axes"], ["y"])]
-    graph = run_both(nodes, made(axes=np.array([1], np.int64)), passes.keep_extremes_apart)
+    graph = run_both(nodes, made(axes=np.array([1], np.int64)), openvino_kernels.keep_extremes_apart)
     assert [node.op_type for node in graph.node][:2] == [kind, "Max"]
+
+
+def test_a_kernel_as_wide_as_its_image_is_the_same_function(tmp_path: Path) -> None:
+    """The reduction of keys and values in SegFormer at 32×32: OpenVINO's int8 kernel gave noise."""
+    torch.manual_seed(0)
+    module = place(capture(nn.Sequential(nn.Conv2d(16, 16, 8, 8), nn.Flatten(), nn.Linear(16, 4)),
+                           [torch.zeros(2, 16, 8, 8)], [{0: "batch"}]), "cpu-u8")  # fmt: skip
+    x = torch.randn(16, 16, 8, 8)
+    calibrate(module, [(x.numpy(),)])
+    expected = fold(module)(x).detach().numpy()
+    export_onnx(module, [x[:2]], tmp_path / "model.onnx")
+    for runtime in ("onnxruntime-cpu", "openvino-cpu"):
+        session = runtimes.adapter(runtime).load(tmp_path / "model.onnx", threads=1, options={})
+        (logits,) = session.run({"input": x.numpy()}).values()
+        assert np.abs(logits - expected).mean() < 0.01 * expected.std(), runtime
+
+
+def test_what_has_no_onnx_is_refused_in_one_line(tmp_path: Path) -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.eigvals(x).real
+
+    with pytest.raises(CaptureError, match=r"nothing for aten.linalg_eig. Write") as caught:
+        export_onnx(Spectrum(), [torch.randn(2, 3, 3)], tmp_path / "model.onnx")
+    assert len(str(caught.value)) < 400
+    assert caught.value.__cause__ is not None

@@ -14,7 +14,7 @@ from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.fake_quant import FakeQuant
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import fake_quants, left_in_float, place, weighted
+from edgecomp.quantize.placement import fake_quants, layer_name, left_in_float, place, weighted
 
 IMAGES = torch.zeros(2, 1, 16, 16)
 
@@ -312,8 +312,10 @@ def test_a_computed_weight_is_quantised_and_stored_as_its_value(norm: str) -> No
     module = calibrated(placed(network), x)
     assert len(list(weighted(module))) == 2
     before = module(x)
+    names = [layer_name(node) for node, _, _ in weighted(module)]
     fold(module)
     assert all(source.op == "get_attr" for _, source, _ in weighted(module))
+    assert names == [layer_name(node) for node, _, _ in weighted(module)] == ["0", "4"]
     torch.testing.assert_close(module(x), before, rtol=1e-3, atol=1e-3)
 
 
@@ -438,3 +440,16 @@ def test_a_pooling_window_larger_than_its_image_is_the_average_of_all() -> None:
     assert nodes_of(module, torch.ops.aten.adaptive_avg_pool2d.default)
     x = torch.randn(3, 1, 16, 16)
     torch.testing.assert_close(module(x), network(x))
+
+
+def test_a_weight_that_is_a_buffer_is_a_weight() -> None:
+    class Blur(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self[0](torch.nn.functional.conv2d(x, self.kernel))
+            return y
+
+    network = Blur(nn.Conv2d(1, 2, 3))
+    network.register_buffer("kernel", torch.ones(1, 1, 3, 3) / 9)
+    module = placed(network)
+    calibrate(module, [(torch.randn(4, 1, 16, 16).numpy(),)])
+    assert [layer_name(node) for node, _, _ in weighted(fold(module))] == ["kernel", "0"]
