@@ -39,6 +39,13 @@ def baseline_arms(job: Job) -> list[str]:
     return [arm_of(tool) for tool in job.recipe.quantize.baselines]
 
 
+def tools(job: Job) -> dict[str, str]:
+    """Arms that a runtime's own tool makes → the tool."""
+    settings = job.recipe.quantize
+    own = {} if settings.method in ("qad", "none") else {"student_int8": settings.method}
+    return {arm_of(tool): str(tool) for tool in settings.baselines} | own
+
+
 def scheme_of(job: Job) -> str:
     """The quantisation scheme that all targets of a job share."""
     return job.targets[0].scheme

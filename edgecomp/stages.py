@@ -187,6 +187,11 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         options=target.options,
         inputs={"input": inputs},
         reference=np.load(reference, allow_pickle=False) if reference.is_file() else None,
+        definitions={
+            arm: exported / model_file(arm, "onnxruntime-cpu")
+            for arm, tool in made.tools(run.job).items()
+            if tool == "ptq-ort" or target.runtime == "onnxruntime-cpu"
+        },
         blocks_model=exported / model_file("blocks", target.runtime),
         blocks_file=exported / "blocks.npz",
         float_layers=made.float_layers(run),
