@@ -31,6 +31,7 @@ def examine() -> list[Finding]:
         _cgroup(),
         _gpu(),
         *(Finding(f"emulated {isa}", interpreter is not None, how) for isa, (interpreter, how) in _emulators()),
+        Finding("C++ compiler", *_compiler()),
         _tool("py-spy", "stack dumps of a worker that hangs: pip install py-spy"),
     ]  # fmt: skip
 
@@ -63,6 +64,11 @@ def _gpu() -> Finding:
     return Finding(
         "GPU", bool(nodes), ", ".join(nodes) if nodes else "no NVIDIA device here; GPU targets are not run"
     )
+
+
+def _compiler() -> tuple[bool, str]:
+    found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+    return found is not None, found or "quantize.kernel: fused needs one; the kernel torch does not"
 
 
 def _tool(name: str, advice: str) -> Finding:

@@ -11,6 +11,7 @@ from edgecomp.progress import Track
 from edgecomp.recipe import Job, Network
 
 if TYPE_CHECKING:
+    import torch
     from torch import fx, nn
 
     from edgecomp.data.splits import Preprocessing
@@ -91,13 +92,32 @@ def student_fp32(run: Run) -> "nn.Module":
 
 def captured_student(run: Run) -> "fx.GraphModule":
     """The fp32 student's graph; nothing is placed in it yet."""
+    return _captured(run, student_fp32(run))
+
+
+def try_student(run: Run) -> None:
+    """Raises CaptureError or UsageError where the student cannot become what the recipe asks, before anything is trained."""
+    from edgecomp.distill.student import check_layers, with_hints
+
+    recipe = run.job.recipe
+    student = fresh_network(run, recipe.student)
+    if recipe.quantize.method != "none":
+        check_layers(_captured(run, student), recipe.quantize.float_layers)
+    terms = losses(run, trained=False)
+    with_hints(fresh_network(run, recipe.student), terms["teacher"], terms["hints"], _example(run))
+
+
+def _example(run: Run) -> "torch.Tensor":
     import torch
 
+    shapes = preprocessing(run)
+    return torch.zeros(2, shapes.channels, shapes.height, shapes.width)
+
+
+def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
     from edgecomp.quantize.capture import capture
 
-    shapes = preprocessing(run)
-    example = torch.zeros(2, shapes.channels, shapes.height, shapes.width)
-    return capture(student_fp32(run), [example], [{0: "batch"}])
+    return capture(network, [_example(run)], [{0: "batch"}])
 
 
 def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
@@ -138,13 +158,17 @@ def lessons(run: Run) -> "Iterator[Lessons]":
         )
 
 
-def losses(run: Run) -> dict[str, Any]:
+def losses(run: Run, *, trained: bool = True) -> dict[str, Any]:
     """The terms of the loss, which the fp32 and the fake-quant student share."""
     from edgecomp.distill.features import Hint
 
     settings = run.job.recipe.distill
+
+    def teacher(run: Run) -> "nn.Module":
+        return trained_teacher(run) if trained else fresh_network(run, run.job.recipe.teacher)
+
     return {
-        "teacher": trained_teacher(run) if settings.hidden else None,
+        "teacher": teacher(run) if settings.hidden else None,
         "hints": [Hint(hint.student, hint.teacher, hint.weight) for hint in settings.hidden],
         "temperature": settings.temperature,
         "hard_label_weight": settings.hard_label_weight,

@@ -99,6 +99,12 @@ METRICS: dict[str, Metric] = {
         Metric(
             "emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's"
         ),
+        Metric(
+            "validation_drop_pt",
+            "points",
+            "lower",
+            "accuracy under the fp32 student, on the validation split",
+        ),
         Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8"),
     )
 }

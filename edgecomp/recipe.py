@@ -183,7 +183,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
         changes = content.get("thresholds") or {}
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
         if recipe is not None:
-            rows = {target: _applicable(named, recipe.quantize.method) for target, named in rows.items()}
+            rows = {target: _applicable(named, recipe.quantize) for target, named in rows.items()}
     problems += _misplaced(targets, beside)
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
@@ -299,15 +299,20 @@ def _rows(
     return rows
 
 
-def _applicable(rows: dict[str, Threshold], method: str) -> dict[str, Threshold]:
+def _applicable(rows: dict[str, Threshold], settings: Quantize) -> dict[str, Threshold]:
     """The rows that can be judged of a method's file: no other than qad has a fake-quant twin with blocks to compare,
-    and an fp32 student is not int8. The verdict names those that are taken out."""
+    and an fp32 student is not int8. The verdict names those that are taken out. A `max_drop` is judged as well."""
+    method = settings.method
 
     def judged(row: Threshold) -> bool:
         fp32 = method == "none" and (row.metric == "int8_share_pct" or row.against == "student_fp32")
         return not fp32 and not (method != "qad" and row.metric == "export_block_sqnr_db")
 
-    return {name: row for name, row in rows.items() if judged(row)}
+    asked = {}
+    if settings.max_drop is not None:
+        row = {"metric": "validation_drop_pt", "max": settings.max_drop}
+        asked = {"max_drop": Threshold.model_validate(row)}
+    return {name: row for name, row in rows.items() if judged(row)} | asked
 
 
 def read_job(folder: Path) -> Job:

@@ -33,7 +33,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.teachers.local import train_teacher
 
     recipe = run.job.recipe
-    made.fresh_network(run, recipe.student)
+    made.try_student(run)
     train_teacher(
         made.fresh_network(run, recipe.teacher),
         train_split=Split.load(run.folder / "data", "train"),
@@ -245,6 +245,9 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         student=made.student_arm(run.job),
         without_float_layer=costs,
         parameters_file=run.folder / "export" / "parameters.json",
+        precision_file=run.folder / "precision" / "precision.json"
+        if gated and recipe.quantize.method == "qad"
+        else None,
         parity_file=run.folder / "parity" / target.name / "parity.json" if gated else None,
         test=Split.load(run.folder / "data", "test"),
         preprocessing=made.preprocessing(run),

@@ -91,7 +91,8 @@ def train(
         losses.append(value.item())
         if not math.isfinite(losses[-1]):
             raise EdgecompError(f"{what}: the loss is {losses[-1]} in epoch {epoch + 1}, step {position + 1}: "
-                                "training has diverged; lower the learning rate")  # fmt: skip
+                                + ("the network itself gives that: look at its inputs and its activations" if step == 0
+                                   else "training has diverged; lower the learning rate"))  # fmt: skip
         if position == steps - 1:
             network.eval()
             history.append({"loss": float(np.mean(losses)), "validation_accuracy_pct": evaluate(network)})

@@ -28,6 +28,7 @@ def bench_target(
     without_float_layer: dict[str, Path],
     parameters_file: Path,
     parity_file: Path | None,
+    precision_file: Path | None,
     test: Split,
     preprocessing: Preprocessing,
     effort: Effort,
@@ -42,6 +43,7 @@ def bench_target(
     parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
     inputs = folder / "inputs.npy"
     np.save(inputs, preprocessing.apply(test.images))
+    precision = json.loads(precision_file.read_text(encoding="utf-8")) if precision_file else None
     load_before = os.getloadavg()[0]
     settled = partial(
         measure,
@@ -64,6 +66,8 @@ def bench_target(
         facts["float_layer_cost_ms"] = {
             layer: cost_ms(costs[student], costs[layer]) for layer in without_float_layer
         }
+    if precision is not None:
+        facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
     inputs.unlink()
     Measurements(
         target=target,

@@ -62,7 +62,7 @@ def choose_precision(
     start = place(duplicate(captured), qad.scheme, named, qad.weight_bits)
     start.load_state_dict(trained)
     first = score(start)
-    ranked = sensitivities(captured, lessons, qad, tuple(named), score, track)
+    untrained, ranked = sensitivities(captured, lessons, qad, tuple(named), score, track)
     students: dict[int, tuple[State, float]] = {0: (trained, first.accuracy_pct)}
 
     def accuracy_with(count: int) -> float:
@@ -88,6 +88,7 @@ def choose_precision(
             "examples": len(lessons.validation.labels),
             "fp32_accuracy_pct": reference,
             "int8": first._asdict(),
+            "untrained": untrained._asdict(),
             "sensitivities": [one._asdict() for one in ranked],
             "max_drop_pt": max_drop_pt,
             "tried": {number: accuracy for number, (_, accuracy) in sorted(students.items())},
@@ -118,8 +119,8 @@ def sensitivities(
     named: Sequence[str],
     score: Callable[[nn.Module], Score],
     track: Track,
-) -> list[Sensitivity]:
-    """Every layer's cost, the costliest first: by how much the divergence falls when it alone goes to float.
+) -> tuple[Score, list[Sensitivity]]:
+    """What the whole scores in integers, and every layer's cost, the costliest first: by how much the divergence falls when it alone goes to float.
 
     Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time.
     """
@@ -140,7 +141,7 @@ def sensitivities(
         found.append(
             Sensitivity(layer, alone.accuracy_pct, alone.divergence, whole.divergence - alone.divergence)
         )
-    return sorted(found, key=lambda one: -one.cost)
+    return whole, sorted(found, key=lambda one: -one.cost)
 
 
 def fewest(most: int, accuracy_with: Callable[[int], float], least: float) -> int | None:

@@ -110,15 +110,20 @@ def distill_int8(
 
     captured: the fp32 student's graph, nothing placed in it. Raises CaptureError, DataError.
     """
+    check_layers(captured, float_layers)
+    student = calibrated(captured, lessons, qad, float_layers)
+    history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.pt", track=track)
+    save_weights(student, folder / "student_int8.safetensors")
+    write_json(folder / "history.json", {"student_int8": history, "left_in_float": left_in_float(student)})
+
+
+def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> None:
+    """Raises CaptureError where a layer that is to be left in float is not there."""
     unknown = [layer for layer in float_layers if layer not in layer_names(captured)]
     if unknown:
         raise CaptureError(f"quantize.float_layers: the student has no layer {unknown[0]!r}"
                            f"{nearest(unknown[0], layer_names(captured))}; its layers are "
                            f"{', '.join(layer_names(captured))}")  # fmt: skip
-    student = calibrated(captured, lessons, qad, float_layers)
-    history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.pt", track=track)
-    save_weights(student, folder / "student_int8.safetensors")
-    write_json(folder / "history.json", {"student_int8": history, "left_in_float": left_in_float(student)})
 
 
 def calibrated(

@@ -65,7 +65,7 @@ def export_onnx(
             quant.state = "quantise"
     assert program is not None
     model = program.model_proto
-    name_layers(model)
+    name_layers(model, network)
     for change in (*PASSES, keep_in_float):
         change(model)
     _name_axes(model, dynamic_axes)

@@ -195,7 +195,7 @@ def executed_precision(layers: list[Layer], float_layers: Mapping[str, str]) -> 
 
 def own_name(layer: Layer) -> str:
     """The name the layer was exported under: a runtime appends what it has fused, and a second use its number."""
-    return layer.name.split("/")[0].split("@")[0]
+    return layer.name.split("/")[0].split("@")[0].removesuffix("_original")
 
 
 def answers(

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from torch import fx, nn
 
 from edgecomp.artifacts import write_json
+from edgecomp.errors import EdgecompError
 from edgecomp.export import openvino_ir, ptq, torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
 from edgecomp.export.onnx_qdq import export_onnx
@@ -95,7 +96,10 @@ def _export_pytorch(network: nn.Module, example: torch.Tensor, to: Path) -> None
             for note in ("from_node", "stack_trace"):
                 node.meta.pop(note, None)
         torch.export.save(program, to.with_suffix(".pt2"))
-        torchscript.save(network, example, to.with_suffix(".ts"))
+        try:
+            torchscript.save(network, example, to.with_suffix(".ts"))
+        except EdgecompError as error:
+            to.with_suffix(".ts.not-written").write_text(f"{error}; use {to.name}.pt2\n", encoding="utf-8")
     finally:
         for quant in quants:
             quant.state = "quantise"

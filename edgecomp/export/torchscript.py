@@ -6,19 +6,61 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import fx, nn
+
+from edgecomp.errors import EdgecompError
+from edgecomp.quantize.capture import duplicate
+
+# Operators with sizes among their arguments, which a trace takes for constants, and the methods where it does not.
+AS_METHODS = {
+    torch.ops.aten.sym_size.int: "size",
+    torch.ops.aten.expand.default: "expand",
+    torch.ops.aten.repeat.default: "repeat",
+    torch.ops.aten.reshape.default: "reshape",
+    torch.ops.aten.view.default: "view",
+}
 
 NOTES = (".debug_pkl", "serialization_id")  # stack traces with this machine's paths, and a digest of them
 
 
 @torch.no_grad()
 def save(network: nn.Module, example: torch.Tensor, path: Path) -> None:
-    """Writes the traced network: any batch size, no control flow; the same network gives the same bytes."""
+    """Writes the traced network, for any batch size, without control flow; the same network gives the same bytes.
+
+    Raises EdgecompError where another batch size gives another answer than the network does.
+    """
+    network = _with_traced_sizes(network) if isinstance(network, fx.GraphModule) else network
     traced = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        torch.jit.save(torch.jit.trace(network.eval(), example, check_trace=False), traced)  # type: ignore[no-untyped-call]
+        warnings.simplefilter(
+            "ignore"
+        )  # its deprecation, and of sizes that the trace takes for constants: checked below
+        script = torch.jit.trace(network.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(script, traced)
+    other = torch.cat([example, example[:1]])
+    if not torch.equal(_answer(script, other), _answer(network, other)):
+        raise EdgecompError(
+            f"{type(network).__name__}: TorchScript's trace holds for batches of {len(example)} only"
+        )
     with zipfile.ZipFile(traced) as whole, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
         for name in whole.namelist():
             if not name.endswith(NOTES):
                 file.writestr(zipfile.ZipInfo(name), whole.read(name))
+
+
+def _answer(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    try:
+        answer: torch.Tensor = network(inputs)
+    except RuntimeError:  # a shape that does not fit
+        return torch.empty(0)
+    return answer
+
+
+def _with_traced_sizes(module: fx.GraphModule) -> fx.GraphModule:
+    """A copy that asks tensors for their sizes in a way that a trace follows."""
+    copied = duplicate(module)
+    for node in copied.graph.nodes:
+        if node.target in AS_METHODS:
+            node.op, node.target = "call_method", AS_METHODS[node.target]
+    copied.recompile()
+    return copied

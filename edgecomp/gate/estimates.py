@@ -108,6 +108,8 @@ def estimate(measured: Measurements, arm_name: str, metric: str, confidence: flo
         return _exact(_stored(measured, arm_name, metric), dimension, confidence)
     if metric in EXPORT:
         return _export(measured, arm_name, metric, confidence)
+    if metric == "validation_drop_pt":
+        return _exact(_drop(measured, arm_name), dimension, confidence)
     if metric in EMULATED:
         return _emulated(measured, arm_name, metric, confidence)
     given = answers(measured, arm_name)
@@ -263,6 +265,13 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
     if not 0 <= value <= most:
         raise Impossible(f"{metric} is {value:g} %")
     return _exact(value, "percent", confidence)
+
+
+def _drop(measured: Measurements, arm_name: str) -> float:
+    drop = measured.facts.get("validation_drop_pt")
+    if arm_name != measured.student or drop is None:
+        raise NotMeasured("known of a student that was trained through its integers only")
+    return _finite("validation_drop_pt", drop)
 
 
 def _emulated(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:

@@ -89,9 +89,9 @@ def figures(measured: Measurements) -> dict[str, dict[str, dict[str, Any]]]:
 
 ADVICE = {
     "time": "try a smaller student (student.arguments), fewer layers, or a target with more threads",
-    "rate": "try a smaller student (student.arguments.width), or a faster target",
-    "bytes": "try a smaller student (student.arguments.width)",
-    "percent": "train longer (distill.epochs, quantize.epochs) or widen the student (student.arguments.width)",
+    "rate": "try a smaller student (student.arguments), or a faster target",
+    "bytes": "try a smaller student (student.arguments)",
+    "percent": "train longer (distill.epochs, quantize.epochs) or take a larger student (student.arguments)",
     "points": "give the target a scheme that its CPU executes without saturation (cpu-u8-narrow)",
 }
 ROUNDING = (

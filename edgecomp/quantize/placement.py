@@ -59,7 +59,10 @@ def left_in_float(module: fx.GraphModule) -> dict[str, int]:
     constants = constant_nodes(module)
     for node in module.graph.nodes:
         value = node.meta.get("val")
-        computes = isinstance(value, torch.Tensor) and value.is_floating_point() and node not in constants
+        values = value if isinstance(value, (tuple, list)) else [value]  # a recurrent layer gives several
+        computes = node not in constants and any(
+            isinstance(one, torch.Tensor) and one.is_floating_point() for one in values
+        )
         ruled = rule_of(node) is not None and (node in layers or not _has_weight(node))
         if node.op == "call_function" and computes and not ruled:
             name = str(node.target).removeprefix("aten.")

@@ -12,6 +12,14 @@ from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
 from edgecomp.recipe import Job
 
+NAMES = {
+    "teacher": "teacher, fp32",
+    "student_fp32": "student, fp32",
+    "student_int8": "student, int8",
+    "ptq_ort": "student, ONNX Runtime's PTQ",
+    "ptq_nncf": "student, NNCF's PTQ",
+}
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -43,6 +51,13 @@ class Evidence:
     def figures(self) -> dict[str, dict[str, dict[str, Any]]]:
         found: dict[str, dict[str, dict[str, Any]]] = self.verdict["figures"]
         return found
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each arm is called."""
+        bits = self.job.recipe.quantize.weight_bits
+        own = {} if bits == 8 else {"student_int8": f"student, {bits}-bit weights (simulated)"}
+        return NAMES | own
 
     @property
     def float_layers(self) -> list[dict[str, Any]]:

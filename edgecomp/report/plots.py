@@ -18,13 +18,6 @@ COLOURS = {
     "ptq_ort": "#2f8f6b",
     "ptq_nncf": "#8a63b0",
 }
-NAMES = {
-    "teacher": "teacher, fp32",
-    "student_fp32": "student, fp32",
-    "student_int8": "student, int8",
-    "ptq_ort": "student, ONNX Runtime's PTQ",
-    "ptq_nncf": "student, NNCF's PTQ",
-}
 PHASES = ("imports", "load", "first_run", "steady")
 PHASE_COLOURS = ("#d7dbe0", "#b3bac3", "#8d96a3", "#5f6a79")
 MARKERS = "osD^vP"
@@ -58,7 +51,7 @@ def latency_distributions(evidence: Evidence) -> str:
             for restart, samples in enumerate(data.samples["single_stream_wall_ns"]):
                 ordered = np.sort(samples) / 1e6
                 share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
-                label = NAMES[arm] if restart == 0 else None
+                label = evidence.names[arm] if restart == 0 else None
                 axis.step(
                     ordered, share, where="post", color=COLOURS[arm], alpha=0.6, linewidth=1.1, label=label
                 )
@@ -107,7 +100,9 @@ def accuracy_against_latency(evidence: Evidence) -> str:
             x, y = latency["value"], accuracy["value"]
             spread = [[y - accuracy["lower"]], [accuracy["upper"] - y]]
             axis.errorbar(x, y, yerr=spread, color=COLOURS[arm], linewidth=0.8, alpha=0.45, capsize=2)
-            axis.plot(x, y, marker, color=COLOURS[arm], markersize=7, label=f"{NAMES[arm]}: {target}")
+            axis.plot(
+                x, y, marker, color=COLOURS[arm], markersize=7, label=f"{evidence.names[arm]}: {target}"
+            )
     _log_milliseconds(axis)
     axis.set(xlabel="median latency, one example (ms, log scale)", ylabel="accuracy, test split (%)")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -134,7 +129,11 @@ def memory_by_phase(evidence: Evidence) -> str:
             limit = limits["peak_memory_bytes"] / 2**20
             axis.axhline(limit, color="#b3261e", linestyle="--", linewidth=1.2)
             axis.text(-0.45, limit, "budget", color="#b3261e", ha="left", va="bottom", fontsize=8)
-        axis.set_xticks(range(len(arms)), [NAMES[arm] for arm in arms])
+        axis.set_xticks(
+            range(len(arms)),
+            [evidence.names[arm].replace(", ", ",\n").replace("'s ", "'s\n") for arm in arms],
+            fontsize=8,
+        )
         axis.set(title=name, ylabel="MiB")
         axis.grid(axis="x", visible=False)
         axis.margins(y=0.12)
@@ -155,7 +154,15 @@ def training_curves(evidence: Evidence) -> str:
         epochs = [offset + index + 1 for index in range(len(evidence.history[arm]))]
         for axis, key in ((left, "validation_accuracy_pct"), (right, "loss")):
             values = [epoch[key] for epoch in evidence.history[arm]]
-            axis.plot(epochs, values, "o-", color=COLOURS[arm], markersize=3, linewidth=1.4, label=NAMES[arm])
+            axis.plot(
+                epochs,
+                values,
+                "o-",
+                color=COLOURS[arm],
+                markersize=3,
+                linewidth=1.4,
+                label=evidence.names[arm],
+            )
     for axis in (left, right):
         axis.axvline(start + 0.5, color="#8b929c", linestyle=":", linewidth=1.2)
         axis.set_xlabel("epoch (dotted: quantisation sets in)")

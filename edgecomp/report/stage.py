@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from edgecomp.artifacts import write_json
@@ -32,7 +33,8 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
         "recipe": job.recipe,
         "verdict": evidence.verdict,
         "metrics": METRICS,
-        "names": plots.NAMES,
+        "names": evidence.names,
+        "asked": yaml.safe_dump(job.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "samples": raw_files(evidence),
     }
     html = environment.get_template("report.html.j2").render(pictures=plots.pictures(evidence), **facts)

@@ -178,6 +178,7 @@ def _macs_by_layer(graph: Any) -> dict[str, int]:
             continue
         weight = constants.get(node.input[1])
         if weight is not None:
-            spatial = shapes.get(node.output[0], ())[2:] if node.op_type == "Conv" else ()
-            macs[node.name] = math.prod(weight) * math.prod(max(size, 1) for size in spatial)
+            sizes = shapes.get(node.output[0], ())
+            positions = sizes[2:] if node.op_type == "Conv" else sizes[1:-1]
+            macs[node.name] = math.prod(weight) * math.prod(max(size, 1) for size in positions)
     return macs

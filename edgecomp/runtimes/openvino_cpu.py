@@ -60,7 +60,9 @@ class OpenVinoCpu:
             information = operation.get_rt_info()
             precision = _text(information, "runtimePrecision")
             kind = _text(information, "layerType") or operation.get_type_name()
-            if kind == "Subgraph" and "matmul" in _text(information, "originalLayersNames").lower():
+            if kind == "Subgraph" and any(
+                word in _text(information, "originalLayersNames").lower() for word in ("matmul", "softmax")
+            ):
                 kind = "MultiHeadAttention"  # its two products and what is between, compiled as one
             layers.append(
                 Layer(
@@ -120,13 +122,10 @@ def _macs(operation: Any) -> int:
         if not size.is_static:
             return 0  # two activations: attention's own product
         weight *= size.get_length()
-    spatial = 1
-    output = operation.output(0).get_partial_shape()
-    if (
-        operation.get_friendly_name()
-        and len(output) > 2
-        and "Convolution" in _text(operation.get_rt_info(), "layerType")
-    ):
-        for size in list(output)[2:]:
-            spatial *= size.get_length() if size.is_static else 1
-    return weight * spatial
+    output = list(operation.output(0).get_partial_shape())
+    convolution = "Convolution" in _text(operation.get_rt_info(), "layerType")
+    for size in (
+        output[2:] if convolution else output[1:-1]
+    ):  # an axis of unknown length counts as one position
+        weight *= size.get_length() if size.is_static else 1
+    return weight
