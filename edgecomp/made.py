@@ -163,12 +163,11 @@ def losses(run: Run, *, trained: bool = True) -> dict[str, Any]:
     from edgecomp.distill.features import Hint
 
     settings = run.job.recipe.distill
-
-    def teacher(run: Run) -> "nn.Module":
-        return trained_teacher(run) if trained else fresh_network(run, run.job.recipe.teacher)
-
+    teacher = None
+    if settings.hidden:
+        teacher = trained_teacher(run) if trained else fresh_network(run, run.job.recipe.teacher)
     return {
-        "teacher": teacher(run) if settings.hidden else None,
+        "teacher": teacher,
         "hints": [Hint(hint.student, hint.teacher, hint.weight) for hint in settings.hidden],
         "temperature": settings.temperature,
         "hard_label_weight": settings.hard_label_weight,
