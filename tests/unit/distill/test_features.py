@@ -45,7 +45,7 @@ def test_a_hint_draws_the_fake_quant_student_to_the_teacher_and_leaves_the_teach
         loss = hinted.loss(INPUTS)
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     assert all(torch.equal(before[name], value) for name, value in their.state_dict().items())
     assert not any(name.startswith("_teacher") for name in hinted.state_dict())
@@ -57,7 +57,7 @@ def test_a_hint_is_worth_its_weight() -> None:
         torch.manual_seed(2)
         hinted = Hinted(student(), teacher(), [Hint("layers.0", "layers.0", weight)], INPUTS[:2])
         hinted(INPUTS)
-        losses.append(float(hinted.loss(INPUTS)))
+        losses.append(float(hinted.loss(INPUTS).detach()))
     assert losses[1] == pytest.approx(3 * losses[0])
 
 
