@@ -459,6 +459,12 @@ def test_every_row_and_verdict_has_a_next_step(threshold: dict[str, Any], verdic
         assert next_step(verdict, [found], {"board": measured}).endswith(".")
 
 
+def test_a_file_that_saturates_on_the_devices_cpu_is_not_sent_back_to_training() -> None:
+    found = row(EXPORT_AGREEMENT, measurements(parity=PARITY | {"agreeing": 300}))
+    emulated = dataclasses.replace(found, metric="emulated_agreement_pct", verdict=Verdict.FAIL)
+    assert "cpu-u8-narrow" in next_step(Verdict.FAIL, [emulated], {"board": measurements()})
+
+
 def test_a_wrong_export_is_told_from_integer_rounding() -> None:
     def advice(unoptimised: int) -> str:
         measured = measurements(parity=PARITY | {"agreeing": 300, "agreeing_unoptimised": unoptimised})
