@@ -39,6 +39,10 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/RECIPE]")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say which stages would run, and why.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Rehearse: fewer examples, epochs and restarts, in runs/RECIPE-quick."),
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -46,13 +50,14 @@ def run(
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder
     from edgecomp.console import Screen
-    from edgecomp.made import Run
+    from edgecomp.made import Run, fingerprinted
     from edgecomp.recipe import load_job
 
     screen = Screen(json=as_json)
-    job = load_job(recipe, overrides or [])
+    job = load_job(recipe, [*(overrides or []), *(["quick=true"] if quick else [])])
     pipeline.check_machine(job)
-    folder = RunFolder(out or Path("runs") / job.recipe.name)
+    job = fingerprinted(job)
+    folder = RunFolder(out or Path("runs") / (job.recipe.name + ("-quick" if job.recipe.quick else "")))
     folder.admit(job.recipe.name)
     steps = pipeline.steps(Run(job, folder.path, screen.track))
     if plan:
@@ -242,6 +247,8 @@ KEPT = "what was finished is kept: run the same command again to go on"
 def main() -> None:
     """The entry point: our errors in one message, anyone else's as an internal error; no traceback unless asked for."""
     debug = "--debug" in sys.argv
+    # A thread that spins while it waits for one that a neighbour keeps from running takes two times as long to train.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, lambda *_: _leave(f"terminated; {KEPT}", 143))
     try:
         code = app(standalone_mode=False)

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecomp.errors import UsageError
 from edgecomp.progress import Track
-from edgecomp.recipe import Job, Network
+from edgecomp.recipe import Data, Job, Network
 
 if TYPE_CHECKING:
     import torch
     from torch import fx, nn
 
-    from edgecomp.data.splits import Preprocessing
+    from edgecomp.data.preprocessing import Preprocessing
+    from edgecomp.data.sources import Wanted
+    from edgecomp.data.views import Views
     from edgecomp.distill.lessons import Lessons
     from edgecomp.distill.student import Qad
+    from edgecomp.export.stage import Interface
+    from edgecomp.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def tools(job: Job) -> dict[str, str]:
     """Arms that a runtime's own tool makes → the tool."""
     settings = job.recipe.quantize
     own = {} if settings.method in ("qad", "none") else {"student_int8": settings.method}
-    return {arm_of(tool): str(tool) for tool in settings.baselines} | own
+    return {arm_of(tool): str(tool) for tool in settings.baselines if tool != "control"} | own
 
 
 def scheme_of(job: Job) -> str:
@@ -52,10 +57,26 @@ def scheme_of(job: Job) -> str:
     return job.targets[0].scheme
 
 
-def preprocessing(run: Run) -> "Preprocessing":
-    from edgecomp.data.splits import Preprocessing
+def wanted(data: Data) -> "Wanted":
+    """A recipe's data, in the source's own terms."""
+    from edgecomp.data.sources import Wanted
 
-    return Preprocessing.load(run.folder / "data" / "preprocessing.json")
+    return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)))
+
+
+def fingerprinted(job: Job) -> Job:
+    """The job with the digests of the files that its data come from. Raises DataError where they are missing."""
+    from edgecomp.artifacts import sha256
+    from edgecomp.data.sources import source_files
+
+    files = source_files(wanted(job.recipe.data), Path(job.folder))
+    return job.model_copy(update={"data_files": {file.name: sha256(file) for file in files}})
+
+
+def preprocessing(run: Run) -> "Preprocessing":
+    from edgecomp.data.preprocessing import load
+
+    return load(run.folder / "data")
 
 
 def fresh_network(run: Run, wanted: Network) -> "nn.Module":
@@ -66,12 +87,32 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
 
     torch.set_num_threads(run.job.recipe.threads)
     torch.use_deterministic_algorithms(True)
-    torch.manual_seed(run.job.recipe.seed)
-    shapes = preprocessing(run)
-    classes = len(shapes.classes)
-    network = build(wanted.network, wanted.arguments, Path(run.job.folder), shapes.channels, classes)
-    check_output(wanted.network, network, (2, shapes.channels, shapes.height, shapes.width), classes)
+    seed = getattr(wanted, "seed", None)
+    torch.manual_seed(run.job.recipe.seed if seed is None else seed)
+    data = preprocessing(run)
+    if wanted.network == "teacher":
+        network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
+    else:
+        network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given)
+    check_output(wanted.network, network, _example(run), len(data.classes))
     return network
+
+
+def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
+    """A student of some of the teacher's layers, with its weights. Raises UsageError."""
+    from edgecomp.models import keep_layers
+
+    if set(wanted.arguments) != {"layers"}:
+        raise UsageError("student.network: teacher takes one argument, the layers it keeps: "
+                         f"arguments: {{layers: [0, 2, 5]}}, not {wanted.arguments}")  # fmt: skip
+    return keep_layers(teacher, wanted.arguments["layers"])
+
+
+def first_student(run: Run) -> "nn.Module":
+    """The student before any lesson: fresh, or with its teacher's weights."""
+    student = run.job.recipe.student
+    network = fresh_network(run, student)
+    return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
 
 
 def trained_teacher(run: Run) -> "nn.Module":
@@ -104,20 +145,45 @@ def try_student(run: Run) -> None:
     if recipe.quantize.method != "none":
         check_layers(_captured(run, student), recipe.quantize.float_layers)
     terms = losses(run, trained=False)
-    with_hints(fresh_network(run, recipe.student), terms["teacher"], terms["hints"], _example(run))
+    with_hints(
+        fresh_network(run, recipe.student), terms["teacher"], terms["hints"], tuple(_example(run).values())
+    )
 
 
-def _example(run: Run) -> "torch.Tensor":
+def _example(run: Run) -> "dict[str, torch.Tensor]":
     import torch
 
-    shapes = preprocessing(run)
-    return torch.zeros(2, shapes.channels, shapes.height, shapes.width)
+    return {name: torch.from_numpy(values) for name, values in preprocessing(run).example().items()}
 
 
 def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
     from edgecomp.quantize.capture import capture
 
-    return capture(network, [_example(run)], [{0: "batch"}])
+    return capture(network, list(_example(run).values()), preprocessing(run).dynamic_axes)
+
+
+def interface(run: Run) -> "Interface":
+    from edgecomp.export.stage import Interface
+
+    data = preprocessing(run)
+    return Interface(data.dynamic_axes, data.example(), data.example(size=3, longer=3))
+
+
+def probes(run: Run) -> "Inputs":
+    """Inputs from the training split, which files are compared on."""
+    from edgecomp.data.splits import Split
+    from edgecomp.export.stage import PROBES
+
+    return preprocessing(run).apply(Split.load(run.folder / "data", "train").first(PROBES).arrays)
+
+
+def student_control(run: Run) -> "nn.Module":
+    """The fp32 student that was trained on as the fake-quant one was."""
+    from safetensors.torch import load_file
+
+    network = fresh_network(run, run.job.recipe.student)
+    network.load_state_dict(load_file(run.folder / "control" / "student_control.safetensors"))
+    return network.eval()
 
 
 def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
@@ -140,21 +206,34 @@ def float_layers(run: Run) -> dict[str, str]:
     return found
 
 
+def views(run: Run) -> "Views":
+    from edgecomp.data.augment import Augmentation
+    from edgecomp.data.splits import Split
+    from edgecomp.data.views import Views
+
+    data, folder = run.job.recipe.data, run.folder / "data"
+    augmentation = Augmentation(data.shift, data.flip, run.job.recipe.seed)
+    return Views(
+        train=Split.load(folder, "train"),
+        validation=Split.load(folder, "validation"),
+        preprocessing=preprocessing(run),
+        augmentation=augmentation if data.shift or data.flip else None,
+    )
+
+
 @contextmanager
 def lessons(run: Run) -> "Iterator[Lessons]":
     from edgecomp.data import soft_labels
     from edgecomp.data.splits import Split
     from edgecomp.distill.lessons import Lessons
 
-    data, recipe = run.folder / "data", run.job.recipe
+    recipe = run.job.recipe
     with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
         yield Lessons(
-            train=Split.load(data, "train"),
-            validation=Split.load(data, "validation"),
-            preprocessing=preprocessing(run),
+            views=views(run),
+            calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,
-            shift=recipe.data.shift,
-            seed=recipe.seed,
+            seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
         )
 
 

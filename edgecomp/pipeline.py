@@ -31,6 +31,7 @@ def steps(run: made.Run) -> list[Step]:
     training = [seeded, {"precision": recipe.precision}]
     teacher = recipe.teacher.model_dump()
     student = {"network": recipe.student.model_dump(), "scheme": made.scheme_of(job)}
+    further = ("control",) if "control" in recipe.quantize.baselines else ()
     distill = {**recipe.distill.model_dump(), "calibration_batches": recipe.quantize.calibration_batches}
     chosen = {"max_drop"}  # after training, and shown
     quantize = recipe.quantize.model_dump(exclude={"baselines", *chosen})
@@ -52,7 +53,7 @@ def steps(run: made.Run) -> list[Step]:
         return Step(name, stage, partial(make, run), settings, inputs, **facts)  # type: ignore[arg-type]
 
     return [
-        step("data", "data", stages.data, seeded, libraries=("numpy", "scikit-learn", "pillow")),
+        step("data", "data", stages.data, [seeded, job.data_files], libraries=("numpy", "scikit-learn", "pillow")),
         step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=TRAINING, executes=True),
         step("soft_labels", "teacher", stages.soft_labels, [seeded, teacher], "data", "teacher",
              libraries=(*TRAINING, "h5py"), executes=True),
@@ -65,8 +66,11 @@ def steps(run: made.Run) -> list[Step]:
               ("precision", stages.precision, [training, student, distill, quantize, recipe.quantize.max_drop],
                ("distill", "quantize")),
           ) if qad),
+        *(step(name, "distill", stages.control, [training, student, distill, quantize], "data", "teacher", "soft_labels",
+               "distill", libraries=TRAINING, executes=True)
+          for name in further),
         step("export", "export", stages.export, [seeded, teacher, student, quantize, recipe.quantize.baselines],
-             "data", "teacher", "soft_labels", "distill", *trained, libraries=EXPORTING, executes=True),
+             "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=EXPORTING, executes=True),
         *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target), profiles[target.name],
                "data", "export", *trained, libraries=(DISTRIBUTION[target.runtime],), executes=True)
           for target in job.targets),
@@ -85,7 +89,7 @@ def steps(run: made.Run) -> list[Step]:
         step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, *emulations, *parities,
              libraries=("numpy", "scipy")),
         step("report", "report", stages.report, [recipe.model_dump(), rows],
-             "teacher", "distill", *trained, "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
+             "teacher", "distill", *trained, *further, "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
     ]  # fmt: skip
 
 

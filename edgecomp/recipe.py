@@ -16,19 +16,36 @@ from edgecomp.targets import Target, budget_rows, load_target
 
 
 class Data(Schema):
-    """Where examples come from. `views` shifted copies of every training image share one set of soft labels."""
+    """Where examples come from, and how they are split.
 
-    source: Literal["digits"]
-    image_size: int = Field(32, ge=8, le=512)
+    `path`, `files`, `inputs` and `label` say where in a source of files (edgecomp.data.sources) they are. A split that the
+    source does not have is carved out of its training examples, in fractions of them. Images vary: `views` shifted and
+    mirrored copies of every training image share one set of soft labels. Texts need the tokenizer that the teacher has.
+    """
+
+    source: Literal["digits", "iris", "wine", "breast_cancer", "huggingface", "images", "numpy"]
+    path: str | None = None
+    files: dict[str, str] = {}
+    inputs: str | None = None
+    label: str | None = None
+    image_size: int | None = Field(None, ge=8, le=1024)
+    mode: Literal["L", "RGB"] | None = None
+    tokenizer: str | None = None
+    max_length: int = Field(128, ge=4, le=8192)
     test_fraction: float = Field(0.25, gt=0, lt=1)
     validation_fraction: float = Field(0.15, gt=0, lt=1)
-    shift: int = Field(2, ge=0, le=16)
+    calibration_fraction: float = Field(0.05, gt=0, lt=1)
+    limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
+    shift: int = Field(0, ge=0, le=16)
+    flip: bool = False
     views: int = Field(8, ge=1, le=256)
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "Data":
-        if self.test_fraction + self.validation_fraction >= 0.9:
-            raise ValueError("test_fraction + validation_fraction leave less than a tenth for training")
+        if self.test_fraction + self.validation_fraction + self.calibration_fraction >= 0.9:
+            raise ValueError(
+                "test_fraction + validation_fraction + calibration_fraction leave less than a tenth for training"
+            )
         return self
 
 
@@ -40,10 +57,21 @@ class Network(Schema):
 
 
 class Teacher(Network):
-    epochs: int = Field(ge=1, le=10_000)
+    """Trained on hard labels; with no epochs it is taken as its factory, or its folder, gives it."""
+
+    epochs: int = Field(ge=0, le=10_000)
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(3e-3, gt=0, le=10)
     weight_decay: float = Field(5e-4, ge=0, le=1)
+
+
+class Student(Network):
+    """A network of its own, or `network: teacher` with some of the teacher's layers, `arguments: {layers: [0, 2, 5]}`.
+
+    `seed` is of its weights and the order of its lessons, where it should differ from the recipe's.
+    """
+
+    seed: int | None = Field(None, ge=0, lt=2**32)
 
 
 class Hint(Schema):
@@ -78,7 +106,7 @@ class Quantize(Schema):
     """
 
     method: Literal["qad", "ptq-ort", "ptq-nncf", "none"] = "qad"
-    baselines: list[Literal["ptq-ort", "ptq-nncf"]] = []
+    baselines: list[Literal["control", "ptq-ort", "ptq-nncf"]] = []
     epochs: int = Field(4, ge=1, le=10_000)
     learning_rate: float = Field(4e-4, gt=0, le=10)
     scale_learning_rate: float = Field(1e-3, gt=0, le=10)
@@ -112,6 +140,10 @@ class Quantize(Schema):
             raise ValueError(f"weight_bits: {self.method} quantises to 8 bits, not {self.weight_bits}")
         if self.float_layers and self.method == "none":
             raise ValueError("float_layers: with method none every layer is in float")
+        if "control" in self.baselines and self.method != "qad":
+            raise ValueError(
+                f"baselines: control is trained for as long as qad is, and the method is {self.method}"
+            )
         if self.method in self.baselines:
             raise ValueError(f"baselines: {self.method} is the method itself")
         return self
@@ -145,9 +177,10 @@ class Recipe(Schema):
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(2, ge=1, le=256)
     precision: Literal["fp32", "bf16"] = "fp32"  # of training: bf16 is autocast, checkpoints stay fp32
+    quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
     data: Data
     teacher: Teacher
-    student: Network
+    student: Student
     distill: Distill
     quantize: Quantize = Quantize()
     targets: list[str] = Field(min_length=1)
@@ -166,6 +199,19 @@ class Job(Schema):
     beside: list[Target]
     policy: Policy
     rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
+    data_files: dict[str, str] = {}  # the data's own files → sha256
+
+
+# What a rehearsal has at most.
+QUICK = {
+    ("data", "limit"): 2000,
+    ("data", "views"): 2,
+    ("teacher", "epochs"): 2,
+    ("distill", "epochs"): 2,
+    ("quantize", "epochs"): 1,
+    ("bench", "restarts"): 2,
+    ("bench", "emulated_examples"): 200,
+}
 
 
 def load_job(name: str, overrides: list[str]) -> Job:
@@ -175,6 +221,8 @@ def load_job(name: str, overrides: list[str]) -> Job:
     refuse_newer(content, str(path))
     problems: list[str] = []
     recipe = _valid_recipe(content, problems)
+    if recipe is not None and recipe.quick:
+        recipe = _rehearsal(recipe)
     targets = _named(content.get("targets"), load_target, "targets", problems)
     beside = _named(content.get("beside"), load_target, "beside", problems)
     policies = _named([content.get("policy", "industrial")], load_policy, "policy", problems)
@@ -189,7 +237,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
         problems += _bits_not_executed(recipe.quantize, targets)
     for part in ("teacher", "student"):
         network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
-        if isinstance(network, str):
+        if isinstance(network, str) and (part, network) != ("student", "teacher"):
             try:
                 find_factory(network, path.parent)
             except UsageError as error:
@@ -234,6 +282,15 @@ def _valid_recipe(content: dict[str, Any], problems: list[str]) -> Recipe | None
     except ValidationError as error:
         problems += explain(error, Recipe)
         return None
+
+
+def _rehearsal(recipe: Recipe) -> Recipe:
+    parts: dict[str, Any] = {}
+    for (part, setting), most in QUICK.items():
+        settings = parts.get(part, getattr(recipe, part))
+        asked = getattr(settings, setting)
+        parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
+    return recipe.model_copy(update=parts)
 
 
 def _named(names: Any, load: Any, key: str, problems: list[str]) -> list[Any]:

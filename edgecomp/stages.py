@@ -7,6 +7,7 @@ Heavy libraries are imported where a stage begins its work, so that a run with n
 from pathlib import Path
 
 from edgecomp import made
+from edgecomp.inputs import some
 from edgecomp.made import Run
 from edgecomp.targets import Target
 
@@ -16,30 +17,33 @@ BESIDE_ITERATIONS, BESIDE_BATCHES = 96, 8  # enough for a median
 def data(run: Run, out: Path, checkpoints: Path) -> None:
     """Splits and preprocessing."""
     from edgecomp.data import sources, splits
+    from edgecomp.data.tokens import Tokenizer
+    from edgecomp.models import resolve
 
-    recipe = run.job.recipe
+    settings, folder = run.job.recipe.data, Path(run.job.folder)
     splits.write_splits(
-        sources.TABLE[recipe.data.source](recipe.data.image_size),
-        test_fraction=recipe.data.test_fraction,
-        validation_fraction=recipe.data.validation_fraction,
-        seed=recipe.seed,
+        sources.read(made.wanted(settings), folder),
+        test_fraction=settings.test_fraction,
+        validation_fraction=settings.validation_fraction,
+        calibration_fraction=settings.calibration_fraction,
+        limit=settings.limit,
+        tokenizer=Tokenizer(resolve(settings.tokenizer, folder), settings.max_length)
+        if settings.tokenizer
+        else None,
+        seed=run.job.recipe.seed,
         folder=out,
     )
 
 
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     """A network trained on hard labels. The student is tried as well, before any time is spent."""
-    from edgecomp.data.splits import Split
     from edgecomp.teachers.local import train_teacher
 
     recipe = run.job.recipe
     made.try_student(run)
     train_teacher(
         made.fresh_network(run, recipe.teacher),
-        train_split=Split.load(run.folder / "data", "train"),
-        validation=Split.load(run.folder / "data", "validation"),
-        preprocessing=made.preprocessing(run),
-        shift=recipe.data.shift,
+        made.views(run),
         epochs=recipe.teacher.epochs,
         batch_size=recipe.teacher.batch_size,
         learning_rate=recipe.teacher.learning_rate,
@@ -53,20 +57,16 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
-    """The teacher's logits for every view of every training image."""
-    from edgecomp.data.splits import Split
+    """The teacher's logits for every view of every training example."""
     from edgecomp.teachers.local import store_soft_labels
 
     recipe = run.job.recipe
     store_soft_labels(
         made.trained_teacher(run),
         run.folder / "teacher" / "teacher.safetensors",
-        train_split=Split.load(run.folder / "data", "train"),
-        validation=Split.load(run.folder / "data", "validation"),
-        preprocessing=made.preprocessing(run),
-        shift=recipe.data.shift,
-        views=recipe.data.views,
-        seed=recipe.seed,
+        made.views(run),
+        count=recipe.data.views,
+        bf16=recipe.precision == "bf16",
         folder=out,
         track=run.track,
     )
@@ -79,7 +79,7 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
     recipe = run.job.recipe
     with made.lessons(run) as lessons:
         distill_fp32(
-            made.fresh_network(run, recipe.student),
+            made.first_student(run),
             lessons,
             **made.losses(run),
             epochs=recipe.distill.epochs,
@@ -110,6 +110,21 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
         )
 
 
+def control(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, distilled further as it is."""
+    from edgecomp.distill.student import train_control
+
+    with made.lessons(run) as lessons:
+        train_control(
+            made.student_fp32(run),
+            lessons,
+            made.qad(run),
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
 def precision(run: Run, out: Path, checkpoints: Path) -> None:
     """What each layer's integers cost, and which layers stay in float."""
     from safetensors.torch import load_file
@@ -133,14 +148,14 @@ def precision(run: Run, out: Path, checkpoints: Path) -> None:
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
     """Every model in every format, and the student's own answers."""
-    from edgecomp.data.splits import Split
     from edgecomp.export.ptq import Setting
     from edgecomp.export.stage import export_all
 
     settings = run.job.recipe.quantize
-    probes = made.preprocessing(run).apply(Split.load(run.folder / "data", "train").images)
     networks = {"teacher": made.trained_teacher(run), "student_fp32": made.student_fp32(run)}
-    post_training = {made.arm_of(tool): Setting(tool) for tool in settings.baselines}
+    if "control" in settings.baselines:
+        networks["control"] = made.student_control(run)
+    post_training = {made.arm_of(tool): Setting(tool) for tool in settings.baselines if tool != "control"}
     if settings.method == "qad":
         networks["student_int8"] = made.student_int8(run, tuple(made.float_layers(run)))
     elif settings.method != "none":
@@ -148,9 +163,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
             settings.method, settings.calibration, settings.percentile, tuple(made.float_layers(run))
         )
     with made.lessons(run) as lessons:
-        calibration = lessons.calibration(
-            run.job.recipe.distill.epochs, run.job.recipe.distill.batch_size, settings.calibration_batches
-        )
+        calibration = lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)
     export_all(
         networks=networks,
         variants={
@@ -163,7 +176,8 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         student=made.student_arm(run.job),
         post_training=post_training,
         calibration=calibration,
-        probes=probes,
+        probes=made.probes(run),
+        interface=made.interface(run),
         folder=out,
         track=run.track,
     )
@@ -173,19 +187,17 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
     import numpy as np
 
-    from edgecomp.data.splits import Split
     from edgecomp.export.parity import compare_all
     from edgecomp.export.stage import model_file
 
     exported, student = run.folder / "export", made.student_arm(run.job)
-    inputs = made.preprocessing(run).apply(Split.load(run.folder / "data", "train").images)
     reference = exported / "reference.npy"
     compare_all(
-        {arm: exported / model_file(arm, target.runtime) for arm in (student, *made.baseline_arms(run.job))},
+        {arm: exported / model_file(arm, target.runtime) for arm in {student: None, **made.tools(run.job)}},
         student=student,
         runtime_name=target.runtime,
         options=target.options,
-        inputs={"input": inputs},
+        inputs=made.probes(run),
         reference=np.load(reference, allow_pickle=False) if reference.is_file() else None,
         definitions={
             arm: exported / model_file(arm, "onnxruntime-cpu")
@@ -212,6 +224,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         threads=target.threads,
         preprocessing=made.preprocessing(run),
         validation=Split.load(run.folder / "data", "validation"),
+        data=run.folder / "data",
         folder=out,
     )
 
@@ -270,15 +283,15 @@ def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.data.splits import Split
     from edgecomp.runtimes import MODEL_FILE
 
-    settings, prepared = run.job.recipe.bench, made.preprocessing(run)
-    count = settings.emulated_examples
+    settings = run.job.recipe.bench
+    asked = Split.load(run.folder / "data", "test").first(settings.emulated_examples)
     emulate(
         isa=target.isa,
         runtime=target.runtime,
         options=target.options,
         model=run.folder / "deploy" / target.name / MODEL_FILE[target.runtime],
-        test=prepared.apply(Split.load(run.folder / "data", "test").images[:count]),
-        probes=prepared.apply(Split.load(run.folder / "data", "train").images[:count]),
+        test=made.preprocessing(run).apply(asked.arrays),
+        probes=some(made.probes(run), slice(settings.emulated_examples)),
         timeout_s=settings.emulation_timeout_s,
         folder=out,
     )

@@ -5,16 +5,13 @@ Slow (some 200 times) and exact. Answers are taken there, timings never: they wo
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import edgecomp
 from edgecomp.artifacts import write_json
 from edgecomp.bench.process import Worker
 from edgecomp.emulators import availability
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from edgecomp.inputs import Inputs, delete, save
 
 
 def emulate(
@@ -23,26 +20,24 @@ def emulate(
     runtime: str,
     options: dict[str, Any],
     model: Path,
-    test: "npt.NDArray[np.float32]",
-    probes: "npt.NDArray[np.float32]",
+    test: Inputs,
+    probes: Inputs,
     timeout_s: float,
     folder: Path,
 ) -> None:
     """Writes emulation.json and, where the CPU can be had, test.npy and probes.npy: the logits it gives."""
-    import numpy as np
-
     interpreter, how = availability(isa, runtime)
     facts: dict[str, Any] = {"isa": isa, "run": interpreter is not None, "how": how}
     if interpreter is not None:
         for name, inputs in (("test", test), ("probes", probes)):
-            np.save(folder / f"{name}_inputs.npy", inputs)
+            save(inputs, folder / f"{name}_inputs")
         with tempfile.TemporaryDirectory() as source:
             # Another machine's Python must not find this one's packages, which an installed edgecomp lies among.
             Path(source, "edgecomp").symlink_to(Path(edgecomp.__file__).parent.absolute())
             with Worker(
                 runtime=runtime,
                 model=model,
-                inputs=folder / "test_inputs.npy",
+                inputs=folder / "test_inputs",
                 threads=1,
                 options=options,
                 timeout_s=timeout_s,
@@ -51,9 +46,7 @@ def emulate(
             ) as worker:
                 facts["versions"] = worker.ready["versions"]
                 for name in ("test", "probes"):
-                    inputs_file, outputs = folder / f"{name}_inputs.npy", folder / f"{name}.npy"
-                    worker.ask(
-                        "outputs", inputs=str(inputs_file.resolve()), to=str(outputs.resolve()), batch=25
-                    )
-                    inputs_file.unlink()
+                    asked, outputs = folder / f"{name}_inputs", folder / f"{name}.npy"
+                    worker.ask("outputs", inputs=str(asked.resolve()), to=str(outputs.resolve()), batch=25)
+                    delete(asked)
     write_json(folder / "emulation.json", facts)

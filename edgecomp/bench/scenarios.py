@@ -54,7 +54,7 @@ def measure(
     scratch: Path,
     track: Track,
 ) -> tuple[dict[str, Arm], dict[str, Any]]:
-    """Raw samples by model, and facts of the workers. inputs: a .npy file of examples [N, ...].
+    """Raw samples by model, and facts of the workers. inputs: a folder of examples, as edgecomp.inputs keeps them.
 
     Raises WorkerError.
     """

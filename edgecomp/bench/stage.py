@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp import machine
+from edgecomp import inputs, machine
 from edgecomp.artifacts import sha256
 from edgecomp.bench.scenarios import Effort, Model, measure
-from edgecomp.data.splits import Preprocessing, Split
+from edgecomp.data.preprocessing import Preprocessing
+from edgecomp.data.splits import Split
 from edgecomp.measurements import Arm, Measurements
 from edgecomp.progress import Track
 
@@ -41,8 +42,8 @@ def bench_target(
     """
     parameters = json.loads(parameters_file.read_text(encoding="utf-8"))
     parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
-    inputs = folder / "inputs.npy"
-    np.save(inputs, preprocessing.apply(test.images))
+    asked = folder / "inputs"
+    inputs.save(preprocessing.apply(test.arrays), asked)
     precision = json.loads(precision_file.read_text(encoding="utf-8")) if precision_file else None
     load_before = os.getloadavg()[0]
     settled = partial(
@@ -50,7 +51,7 @@ def bench_target(
         runtime=runtime,
         options=options,
         threads=threads,
-        inputs=inputs,
+        inputs=asked,
         scratch=folder,
         track=track,
     )
@@ -68,7 +69,7 @@ def bench_target(
         }
     if precision is not None:
         facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
-    inputs.unlink()
+    inputs.delete(asked)
     Measurements(
         target=target,
         runtime=runtime,

@@ -40,12 +40,12 @@ def main() -> None:
 def _serve(job: dict[str, Any], replies: TextIO) -> None:
     import numpy as np
 
-    from edgecomp import runtimes
+    from edgecomp import inputs, runtimes
 
     runtime = runtimes.adapter(job["runtime"])
     imported = time.perf_counter_ns()
     memory = {"imports": snapshot()}
-    examples = np.load(job["inputs"], mmap_mode="r", allow_pickle=False)
+    examples = inputs.load(Path(job["inputs"]))
 
     begin = time.perf_counter_ns()
     session = runtime.load(Path(job["model"]), threads=job["threads"], options=job["options"])
@@ -53,8 +53,15 @@ def _serve(job: dict[str, Any], replies: TextIO) -> None:
     memory["load"] = snapshot()
 
     signature = session.signature()
-    name = signature.inputs[0].name
-    feeds = [{name: np.array(examples[i : i + 1])} for i in range(min(DISTINCT_INPUTS, len(examples)))]
+    names = [port.name for port in signature.inputs]
+
+    def feed_of(examples: inputs.Inputs, chosen: Any) -> dict[str, Any]:
+        """Some examples, without the padding they share, under the names that this file has for its inputs."""
+        fed = inputs.trimmed(inputs.some(examples, chosen))
+        known = fed if set(fed) == set(names) else dict(zip(names, fed.values(), strict=True))
+        return {name: np.ascontiguousarray(values) for name, values in known.items()}
+
+    feeds = [feed_of(examples, slice(i, i + 1)) for i in range(min(DISTINCT_INPUTS, inputs.count(examples)))]
     begin = time.perf_counter_ns()
     session.run(feeds[0])
     first_ns = time.perf_counter_ns() - begin
@@ -86,7 +93,7 @@ def _serve(job: dict[str, Any], replies: TextIO) -> None:
                 cpus.append(cpu() - cpu_begin)
             _say(replies, {"wall_ns": walls, "cpu_ns": cpus})
         elif action == "offline":
-            feed = {name: np.array(np.resize(examples, (command["batch"], *examples.shape[1:])))}
+            feed = feed_of(examples, np.arange(command["batch"]) % inputs.count(examples))
             walls = []
             run(feed)  # this shape's first run; not recorded
             for _ in range(command["count"]):
@@ -95,11 +102,10 @@ def _serve(job: dict[str, Any], replies: TextIO) -> None:
                 walls.append(wall() - begin)
             _say(replies, {"wall_ns": walls})
         elif action == "outputs":
-            inputs = np.load(command["inputs"], mmap_mode="r", allow_pickle=False)
-            size = command["batch"]
+            asked, size = inputs.load(Path(command["inputs"])), command["batch"]
             parts = [
-                next(iter(run({name: np.array(inputs[i : i + size])}).values())).copy()
-                for i in range(0, len(inputs), size)
+                next(iter(run(feed_of(asked, slice(i, i + size))).values())).copy()
+                for i in range(0, inputs.count(asked), size)
             ]
             np.save(command["to"], np.concatenate(parts))
             _say(replies, {})

@@ -1,106 +1,144 @@
-"""Seeded, stratified splits, and the preprocessing that travels with a model."""
+"""Seeded, stratified splits of a source, as arrays in files of their own."""
 
-import json
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.artifacts import write_json
-from edgecomp.data.sources import RawImages
+from edgecomp.data import preprocessing
+from edgecomp.data.sources import Examples, Source
+from edgecomp.data.tokens import Tokenizer
 from edgecomp.errors import DataError
+from edgecomp.inputs import some
 
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """uint8 image [channels, height, width] → float32 (image / 255 - mean) / std, by channel."""
-
-    channels: int
-    height: int
-    width: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    classes: tuple[str, ...]
-
-    def apply(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        mean = np.asarray(self.mean, np.float32)[:, None, None]
-        std = np.asarray(self.std, np.float32)[:, None, None]
-        return np.ascontiguousarray((images.astype(np.float32) / np.float32(255) - mean) / std)
-
-    def save(self, path: Path) -> None:
-        write_json(
-            path, {"kind": "image", "dtype": "uint8", "layout": "NCHW", "scale": "1/255"} | asdict(self)
-        )
-
-    @classmethod
-    def load(cls, path: Path) -> "Preprocessing":
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        fields: dict[str, Any] = {}
-        for name in cls.__dataclass_fields__:
-            value = content[name]
-            fields[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**fields)
+SPLITS = ("train", "calibration", "validation", "test")
+FEWEST = 10  # examples of a class, where a split is to be carved
 
 
 @dataclass(frozen=True)
 class Split:
-    """images: uint8 [N, channels, height, width]; labels: int64 [N]."""
+    """arrays: images or numbers as `values` [N, ...], or texts as `input_ids` and `attention_mask` [N, L]; labels: int64 [N]."""
 
-    images: npt.NDArray[np.uint8]
+    arrays: Mapping[str, npt.NDArray[Any]]
     labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> "Split":
+        return Split(some(self.arrays, slice(count)), self.labels[:count])
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Split":
         with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-            return cls(file["images"], file["labels"])
+            arrays = {key: file[key] for key in file.files if key != "labels"}
+            return cls(arrays, file["labels"])
 
 
 def write_splits(
-    raw: RawImages, *, test_fraction: float, validation_fraction: float, seed: int, folder: Path
+    source: Source,
+    *,
+    test_fraction: float,
+    validation_fraction: float,
+    calibration_fraction: float,
+    limit: int | None,
+    tokenizer: Tokenizer | None,
+    seed: int,
+    folder: Path,
 ) -> None:
-    """Writes train.npz, validation.npz, test.npz and preprocessing.json.
+    """Writes train.npz, calibration.npz, validation.npz, test.npz, preprocessing.json and, of texts, tokenizer.json.
 
-    The test split is a file of its own, so that what must not read it does not have it open. Fractions are of
-    the whole. Raises DataError where a class would be missing from a split.
+    The test split is a file of its own, so that what must not read it does not have it open. What the source does not have
+    is carved out of its training split: fractions are of the whole of it. limit: of training examples, half as many of
+    the others. Raises DataError where a class would be missing from a split.
     """
+    rest = np.arange(len(source.splits["train"].labels))
+    labels = source.splits["train"].labels
+    _check_classes(labels, source.classes, "train")
+    counts = np.bincount(labels, minlength=len(source.classes))
+    if counts.min() < FEWEST:
+        rare = source.classes[int(counts.argmin())]
+        raise DataError(f"class {rare!r} has {counts.min()} examples in the training data; {FEWEST} are needed, for "
+                        "splits that have every class")  # fmt: skip
+    carved: dict[str, npt.NDArray[np.int64]] = {}
+    left = 1.0
+    for name, fraction in (
+        ("test", test_fraction),
+        ("validation", validation_fraction),
+        ("calibration", calibration_fraction),
+    ):
+        if name not in source.splits:
+            rest, carved[name] = _stratified(rest, labels, fraction / left, source.classes, seed, name)
+            left -= fraction
+    carved["train"] = rest
+    for name in SPLITS:
+        examples = source.splits["train"] if name in carved else source.splits[name]
+        index = np.sort(carved[name]) if name in carved else np.arange(len(examples.labels))
+        most = limit if limit is None or name == "train" else max(1, limit // 2)
+        if most is not None and most < len(index):
+            if np.bincount(examples.labels[index])[np.unique(examples.labels[index])].min() < 2:
+                raise DataError(f"the {name} split has a class with one example: it cannot be limited; leave out "
+                                "data.limit")  # fmt: skip
+            _, index = _stratified(index, examples.labels, most, source.classes, seed, name)
+            index = np.sort(index)
+        _check_classes(examples.labels[index], source.classes, name)
+        arrays, made = _arrays(examples, index, source.classes, tokenizer)
+        if name == "train":
+            (made or preprocessing.fitted(arrays["values"], source.classes)).save(folder)
+        np.savez(folder / f"{name}.npz", labels=examples.labels[index], **arrays)  # type: ignore[arg-type]
+    if tokenizer is not None:
+        tokenizer.save(folder / preprocessing.TOKENIZER)
+
+
+def _stratified(
+    index: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    share: float,
+    classes: tuple[str, ...],
+    seed: int,
+    name: str,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Index without, and with, a share (a fraction, or a number) that has every class in proportion."""
     from sklearn.model_selection import train_test_split
 
-    if len(raw.labels) == 0:
-        raise DataError("the data set is empty: there is nothing to train or judge on")
-    counts = np.bincount(raw.labels, minlength=len(raw.classes))
-    if len(raw.classes) < 2:
-        raise DataError(f"the data set has one class, {raw.classes[0]!r}: a classifier needs two")
-    if counts.min() < 10:
-        rare = raw.classes[int(counts.argmin())]
+    wanted = share if isinstance(share, int) else math.ceil(share * len(index) - 1e-6)
+    if wanted < len(classes):
+        raise DataError(f"the {name} split would have {wanted} examples for {len(classes)} classes: raise "
+                        f"data.{name}_fraction")  # fmt: skip
+    without, chosen = train_test_split(index, test_size=wanted, random_state=seed, stratify=labels[index])
+    return without, chosen
+
+
+def _check_classes(labels: npt.NDArray[np.int64], classes: tuple[str, ...], name: str) -> None:
+    if len(labels) == 0:
         raise DataError(
-            f"class {rare!r} has {counts.min()} examples; 10 are needed for three stratified splits"
+            f"the {name} split is empty: there is nothing to {'train' if name == 'train' else 'judge'} on"
         )
-    rest, test = train_test_split(
-        np.arange(len(raw.labels)), test_size=test_fraction, random_state=seed, stratify=raw.labels
-    )
-    train, validation = train_test_split(
-        rest,
-        test_size=validation_fraction / (1 - test_fraction),
-        random_state=seed,
-        stratify=raw.labels[rest],
-    )
-    for name, index in zip(SPLITS, (train, validation, test), strict=True):
-        index = np.sort(index)
-        np.savez(folder / f"{name}.npz", images=raw.images[index], labels=raw.labels[index])
-    pixels = raw.images[np.sort(train)].astype(np.float64) / 255
-    std = pixels.std(axis=(0, 2, 3))
-    if not (std > 0).all():
-        raise DataError("a colour channel is constant over the training split: it cannot be normalised")
-    _, channels, height, width = raw.images.shape
-    Preprocessing(
-        channels=channels,
-        height=height,
-        width=width,
-        mean=tuple(round(float(value), 6) for value in pixels.mean(axis=(0, 2, 3))),
-        std=tuple(round(float(value), 6) for value in std),
-        classes=raw.classes,
-    ).save(folder / "preprocessing.json")
+    if len(classes) < 2:
+        raise DataError(f"the data set has one class, {classes[0]!r}: a classifier needs two")
+    present = np.unique(labels)
+    if name in ("train", "test") and len(present) < len(classes):
+        missing = next(label for index, label in enumerate(classes) if index not in present)
+        raise DataError(f"class {missing!r} is missing from the {name} split, which has {len(present)} of "
+                        f"{len(classes)} classes")  # fmt: skip
+
+
+def _arrays(
+    examples: Examples, index: npt.NDArray[np.int64], classes: tuple[str, ...], tokenizer: Tokenizer | None
+) -> tuple[dict[str, npt.NDArray[Any]], preprocessing.Preprocessing | None]:
+    if not isinstance(examples.values, list):
+        if tokenizer is not None:
+            raise DataError("data.tokenizer is for texts; these are "
+                            f"{'images' if examples.values.dtype == np.uint8 else 'arrays'}")  # fmt: skip
+        return {"values": examples.values[index]}, None
+    if tokenizer is None:
+        raise DataError(
+            "these are texts: name the tokenizer that the teacher was trained with, data.tokenizer=FOLDER"
+        )
+    ids, mask = tokenizer([examples.values[position] for position in index])
+    made = preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, classes)
+    return {"input_ids": ids, "attention_mask": mask}, made

@@ -53,7 +53,7 @@ class Hinted(nn.Module):
     """A student with the projections of its hints, which are trained with it and belong to no file."""
 
     def __init__(
-        self, student: nn.Module, teacher: nn.Module, hints: Sequence[Hint], example: torch.Tensor
+        self, student: nn.Module, teacher: nn.Module, hints: Sequence[Hint], example: Sequence[torch.Tensor]
     ) -> None:
         """Raises CaptureError where two hidden states have shapes that no projection brings together."""
         super().__init__()
@@ -63,21 +63,21 @@ class Hinted(nn.Module):
         self._theirs = [tap(teacher, hint.teacher) for hint in hints]
         self._teacher = (teacher.eval(),)  # in a tuple: no part of this module
         with torch.no_grad():
-            student.eval()(example)
-            teacher(example)
+            student.eval()(*example)
+            teacher(*example)
         self.projections = nn.ModuleList(
             projection(hint, ours(), theirs())
             for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
         )
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.student(inputs)
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.student(*inputs)
         return logits
 
-    def loss(self, inputs: torch.Tensor) -> torch.Tensor:
+    def loss(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Σ weight · mean squared difference of hidden states, after a forward pass on the same inputs."""
         with torch.no_grad():
-            self._teacher[0](inputs)
+            self._teacher[0](*inputs)
         terms = [
             weight * F.mse_loss(project(ours()).float(), theirs().float())
             for weight, project, ours, theirs in zip(

@@ -1,44 +1,50 @@
 """What a student learns from: views of the training split, and the teacher's stored soft labels for each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
 from torch import nn
 
-from edgecomp.data.augment import shifted
 from edgecomp.data.soft_labels import SoftLabels
-from edgecomp.data.splits import Preprocessing, Split
-from edgecomp.training import accuracy_pct
+from edgecomp.data.splits import Split
+from edgecomp.data.views import Views, examples_of
+from edgecomp.inputs import Inputs, some
+from edgecomp.training import Examples, accuracy_pct
 
 
 @dataclass(frozen=True)
 class Lessons:
-    train: Split
-    validation: Split
-    preprocessing: Preprocessing
+    """`seed` is that of the order of the examples; the views have their own, which is the teacher's."""
+
+    views: Views
+    calibration_split: Split
     soft_labels: SoftLabels
-    shift: int
     seed: int
 
-    def inputs(self, epoch: int) -> npt.NDArray[np.float32]:
-        """The very view of the images that the teacher labelled: [N, channels, height, width]."""
-        view = epoch % self.soft_labels.views
-        return self.preprocessing.apply(
-            shifted(self.train.images, pixels=self.shift, seed=self.seed, view=view)
-        )
+    def epoch(self, epoch: int) -> Examples:
+        """The very view that the teacher labelled, with its soft labels."""
+        index = epoch % self.soft_labels.views
+        return replace(self.views.view(index), soft_labels=self.soft_labels.view(index))
 
-    def epoch(
-        self, epoch: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Inputs, labels and soft labels of one epoch."""
-        return self.inputs(epoch), self.train.labels, self.soft_labels.view(epoch)
+    def held_out(self) -> Examples:
+        return self.views.held_out()
 
-    def calibration(self, epoch: int, size: int, count: int) -> list[tuple[npt.NDArray[np.float32]]]:
-        """Up to `count` batches of the network's one input; the split's order is by index, and stratified splits are mixed."""
-        inputs = self.inputs(epoch)
-        return [(inputs[start : start + size],) for start in range(0, min(len(inputs), size * count), size)]
+    def batches(self, epoch: int, size: int, count: int) -> list[Inputs]:
+        """Up to `count` batches of the network's inputs, of an epoch's view: for batch statistics."""
+        return _batches(self.epoch(epoch), size, count)
+
+    def calibration(self, size: int, count: int) -> list[Inputs]:
+        """Up to `count` batches of the calibration split, which is not trained on: for ranges."""
+        return _batches(examples_of(self.calibration_split, self.views.preprocessing), size, count)
 
     def accuracy(self, network: nn.Module) -> float:
         """On the validation split, in per cent."""
-        return accuracy_pct(network, self.preprocessing.apply(self.validation.images), self.validation.labels)
+        return accuracy_pct(network, self.held_out())
+
+
+def _batches(examples: Examples, size: int, most: int) -> list[Inputs]:
+    """A split's order is by index, and stratified splits are mixed."""
+    end = min(len(examples), size * most)
+    return [
+        examples.prepare(some(examples.arrays, slice(start, min(start + size, end))))
+        for start in range(0, end, size)
+    ]

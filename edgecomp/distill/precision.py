@@ -85,7 +85,7 @@ def choose_precision(
     write_json(
         folder / "precision.json",
         {
-            "examples": len(lessons.validation.labels),
+            "examples": len(lessons.views.validation),
             "fp32_accuracy_pct": reference,
             "int8": first._asdict(),
             "untrained": untrained._asdict(),
@@ -101,13 +101,13 @@ def choose_precision(
 
 def scorer(lessons: Lessons) -> Callable[[nn.Module], Score]:
     """What scores a network on the validation split, against its labels and the teacher's soft labels."""
-    inputs = lessons.preprocessing.apply(lessons.validation.images)
+    held_out = lessons.held_out()
     soft = torch.from_numpy(lessons.soft_labels.validation())
 
     def score(network: nn.Module) -> Score:
-        logits = logits_of(network, inputs)
+        logits = logits_of(network, held_out)
         divergence = soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
-        return Score(float((logits.argmax(1) == lessons.validation.labels).mean() * 100), float(divergence))
+        return Score(float((logits.argmax(1) == held_out.labels).mean() * 100), float(divergence))
 
     return score
 
@@ -124,7 +124,7 @@ def sensitivities(
 
     Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time.
     """
-    batches = lessons.calibration(qad.first_epoch, qad.batch_size, qad.calibration_batches)
+    batches = lessons.batches(qad.first_epoch, qad.batch_size, qad.calibration_batches)
     state = calibrated(captured, lessons, qad, named).state_dict()
 
     def scored(layers: Sequence[str]) -> Score:

@@ -18,7 +18,16 @@ from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnor
 from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.fake_quant import Kernel, use_kernel
 from edgecomp.quantize.placement import fake_quants, layer_names, left_in_float, place
-from edgecomp.training import Batch, History, cosine, one_cycle, parameter_groups, save_weights, train
+from edgecomp.training import (
+    Batch,
+    History,
+    cosine,
+    network_inputs,
+    one_cycle,
+    parameter_groups,
+    save_weights,
+    train,
+)
 
 Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
 
@@ -45,8 +54,7 @@ def distill_fp32(
 
     teacher: the network whose hidden states the hints name; None without hints.
     """
-    calibration = lessons.calibration(epochs, batch_size, calibration_batches)
-    trained = with_hints(network, teacher, hints, torch.from_numpy(calibration[0][0][:2].copy()))
+    trained = with_hints(network, teacher, hints, example_of(lessons))
     history = train(
         trained,
         torch.optim.AdamW(parameter_groups(list(trained.named_parameters()), learning_rate, weight_decay)),
@@ -62,7 +70,7 @@ def distill_fp32(
         track=track,
         what="student, fp32",
     )
-    reestimate_batchnorm(network, calibration)
+    reestimate_batchnorm(network, lessons.batches(epochs, batch_size, calibration_batches))
     save_weights(network, folder / "student_fp32.safetensors")
     write_json(folder / "history.json", {"student_fp32": history})
 
@@ -131,7 +139,7 @@ def calibrated(
 ) -> fx.GraphModule:
     """A copy of the fp32 student with fake-quant placed and its scales where they start."""
     student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits)
-    batches = lessons.calibration(qad.first_epoch, qad.batch_size, qad.calibration_batches)
+    batches = lessons.calibration(qad.batch_size, qad.calibration_batches)
     calibrate(student, batches, qad.calibration, qad.percentile)
     return student
 
@@ -140,10 +148,31 @@ def train_int8(
     student: fx.GraphModule, lessons: Lessons, qad: Qad, *, checkpoint: Path, track: Track
 ) -> History:
     """Trains in place, through fake-quant."""
-    example = torch.from_numpy(lessons.inputs(qad.first_epoch)[:2].copy())
-    trained = with_hints(student, qad.teacher, qad.hints, example)
     use_kernel(student, qad.kernel)
-    scales = [quant.log_scale for quant in fake_quants(student).values()]
+    return _train_further(student, lessons, qad, checkpoint, track, "student, int8")
+
+
+def train_control(
+    network: nn.Module, lessons: Lessons, qad: Qad, *, folder: Path, checkpoints: Path, track: Track
+) -> None:
+    """The fair control: the fp32 student, trained on as the fake-quant one is, without quantisation.
+
+    Writes student_control.safetensors and history.json.
+    """
+    history = _train_further(network, lessons, qad, checkpoints / "control.pt", track, "student, control")
+    save_weights(network, folder / "student_control.safetensors")
+    write_json(folder / "history.json", {"control": history})
+
+
+def _train_further(
+    student: nn.Module, lessons: Lessons, qad: Qad, checkpoint: Path, track: Track, what: str
+) -> History:
+    trained = with_hints(student, qad.teacher, qad.hints, example_of(lessons))
+    scales = (
+        [quant.log_scale for quant in fake_quants(student).values()]
+        if isinstance(student, fx.GraphModule)
+        else []
+    )
 
     def freeze(epoch: int) -> None:
         if epoch >= qad.epochs - qad.freeze_scales_epochs:
@@ -156,14 +185,12 @@ def train_int8(
 
     known = {id(scale) for scale in scales}
     others = [item for item in trained.named_parameters() if id(item[1]) not in known]
+    groups = parameter_groups(others, qad.learning_rate, qad.weight_decay)
+    if scales:
+        groups.append({"params": scales, "lr": qad.scale_learning_rate, "weight_decay": 0.0})
     return train(
         trained,
-        torch.optim.AdamW(
-            [
-                *parameter_groups(others, qad.learning_rate, qad.weight_decay),
-                {"params": scales, "lr": qad.scale_learning_rate, "weight_decay": 0.0},
-            ]
-        ),
+        torch.optim.AdamW(groups),
         examples=lambda epoch: lessons.epoch(qad.first_epoch + epoch),
         loss=loss_of(trained, qad.temperature, qad.hard_label_weight),
         schedule=cosine,
@@ -174,13 +201,18 @@ def train_int8(
         bf16=qad.bf16,
         checkpoint=checkpoint,
         track=track,
-        what="student, int8",
+        what=what,
         before_epoch=freeze,
     )
 
 
+def example_of(lessons: Lessons) -> tuple[torch.Tensor, ...]:
+    """Two legal inputs of the student."""
+    return network_inputs(lessons.views.preprocessing.example())
+
+
 def with_hints(
-    student: nn.Module, teacher: nn.Module | None, hints: Sequence[Hint], example: torch.Tensor
+    student: nn.Module, teacher: nn.Module | None, hints: Sequence[Hint], example: Sequence[torch.Tensor]
 ) -> nn.Module:
     """The student itself, or the student with what its hints need to be trained with it."""
     if not hints:

@@ -12,13 +12,11 @@ from edgecomp import runtimes
 from edgecomp.artifacts import write_json
 from edgecomp.errors import EdgecompError
 from edgecomp.export.blocks import output_name
+from edgecomp.inputs import Inputs, count, some, trimmed
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
 
 Array = npt.NDArray[Any]
-Inputs = Mapping[str, Array]
-"""By input name: [N, ...]."""
-
 # Operators that move, convert or describe values, in either runtime's words.
 MOVES = {
     "Cast", "Concat", "Concatenation", "Const", "Convert", "DequantizeLinear", "Expand", "Flatten", "Gather", "Identity",
@@ -82,10 +80,9 @@ def compare_all(
     if blocks_file.is_file():
         with np.load(blocks_file, allow_pickle=False) as file:
             blocks = dict(file)
-        count = len(next(iter(blocks.values())))
-        some = {name: values[:count] for name, values in inputs.items()}
+        examined = len(next(iter(blocks.values())))
         found[student]["blocks"] = compare_blocks(
-            blocks_model, runtime_name, options=options, inputs=some, blocks=blocks
+            blocks_model, runtime_name, options=options, inputs=some(inputs, slice(examined)), blocks=blocks
         )
     write_json(folder / "parity.json", found)
 
@@ -124,12 +121,11 @@ def compare(
     found = {}
     for name, wanted in references.items():
         for batch in BATCHES:
-            count = len(wanted) if batch == BATCHES[0] else min(FEWER, len(wanted))
-            some = {key: values[:count] for key, values in probes[name].items()}
-            executed = answers(runtime, model, options, some, batch)
+            asked = len(wanted) if batch == BATCHES[0] else min(FEWER, len(wanted))
+            executed = answers(runtime, model, options, some(probes[name], slice(asked)), batch)
             if not np.isfinite(executed).all():
                 raise EdgecompError(f"{model.name} gives logits that are not finite in {runtime_name}")
-            found[f"{name}, batch {batch}"] = difference(executed, wanted[:count])
+            found[f"{name}, batch {batch}"] = difference(executed, wanted[:asked])
     shares = np.bincount(reference.argmax(1), minlength=reference.shape[1]) / len(reference)
     spread = shares[shares > 0]
     result: dict[str, Any] = {
@@ -201,15 +197,12 @@ def own_name(layer: Layer) -> str:
 def answers(
     runtime: Runtime, model: Path, options: Options, inputs: Inputs, batch: int
 ) -> npt.NDArray[np.float32]:
-    """Logits [N, classes], computed `batch` examples at a time."""
+    """Logits [N, classes], computed `batch` examples at a time; each batch of texts is as long as its longest."""
     session = runtime.load(model, threads=1, options=options)
     try:
-        count = len(next(iter(inputs.values())))
         parts = [
-            next(
-                iter(session.run({name: v[start : start + batch] for name, v in inputs.items()}).values())
-            ).copy()
-            for start in range(0, count, batch)
+            next(iter(session.run(trimmed(some(inputs, slice(start, start + batch)))).values())).copy()
+            for start in range(0, count(inputs), batch)
         ]
     finally:
         session.close()

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto
@@ -16,15 +16,30 @@ from edgecomp.errors import EdgecompError
 from edgecomp.export import openvino_ir, ptq, torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
 from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.inputs import Inputs, count, some
 from edgecomp.progress import Track
 from edgecomp.quantize import saturation
+from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import fake_quants, quantised_parameters
-from edgecomp.training import logits_of
+from edgecomp.training import Examples, logits_of, network_inputs
 
 CONVERSIONS = 2  # at once
 
-Probes = npt.NDArray[np.float32]
+PROBES = 2048  # of the training split: what an export is checked with
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What goes into a network: its inputs' names and dynamic axes, legal examples, and some of another shape."""
+
+    axes: DynamicAxes
+    example: Inputs
+    other: Inputs
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        return network_inputs(self.example)
 
 
 def export_all(
@@ -33,8 +48,9 @@ def export_all(
     variants: Mapping[str, fx.GraphModule],
     student: str,
     post_training: Mapping[str, ptq.Setting],
-    calibration: Sequence[tuple[Probes]],
-    probes: Probes,
+    calibration: Sequence[Inputs],
+    probes: Inputs,
+    interface: Interface,
     folder: Path,
     track: Track,
 ) -> None:
@@ -43,35 +59,34 @@ def export_all(
     networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
     it has in float, for the time that costs. post_training: arm → how a runtime's own tool makes it of `student_fp32`,
     from batches of calibration inputs. student: the arm that is judged; where it is a network, reference.npy is what it
-    answers in PyTorch, [N, classes], to the probes, [N, ...]; none of these is of the test split.
+    answers in PyTorch, [N, classes], to the probes; none of these is of the test split.
     """
-    example = torch.from_numpy(probes[:2].copy())
     for room in ("onnx", "pytorch"):
         (folder / room).mkdir()
     stored: dict[str, int] = {}
     for arm, network in track(networks.items(), "export to ONNX and PyTorch", len(networks)):
         folded = fold(network) if isinstance(network, fx.GraphModule) else network
         stored[arm] = parameter_bytes(folded)
-        export_onnx(folded, [example], folder / "onnx" / f"{arm}.onnx")
-        _export_pytorch(folded, example, folder / "pytorch" / arm)
+        _export_onnx(folded, interface, folder / "onnx" / f"{arm}.onnx")
+        _export_pytorch(folded, interface, folder / "pytorch" / arm)
     for name, variant in variants.items():
-        export_onnx(fold(variant), [example], folder / "onnx" / f"{name}.onnx")
+        _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
     judged = networks.get(student)
     if judged is not None:
-        np.save(folder / "reference.npy", logits_of(judged, probes))
+        asked = Examples(probes, np.zeros(count(probes), np.int64), lambda inputs: inputs)
+        np.save(folder / "reference.npy", logits_of(judged, asked))
     if isinstance(judged, fx.GraphModule):
-        _look_inside(judged, probes[:BLOCK_PROBES], folder)
-    batches = [{"input": batch} for (batch,) in calibration]
+        _look_inside(judged, interface, some(probes, slice(BLOCK_PROBES)), folder)
     fp32 = folder / "onnx" / "student_fp32.onnx"
     for arm, setting in track(post_training.items(), "quantise after training", len(post_training)):
         file = folder / "onnx" / f"{arm}.onnx"
-        ptq.quantise(setting, fp32, batches, file)
+        ptq.quantise(setting, fp32, calibration, file)
         stored[arm] = initializer_bytes(file)
     _convert_all(folder, track)
     for arm, setting in post_training.items():
         if setting.tool == "ptq-nncf":  # its own path for an IR gives the better file
             model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
-            ptq.quantise(setting, model, batches, made)
+            ptq.quantise(setting, model, calibration, made)
     write_json(folder / "parameters.json", stored)
 
 
@@ -82,22 +97,35 @@ def _convert_all(folder: Path, track: Track) -> None:
         list(track(converted, "convert to OpenVINO IR", len(files)))
 
 
-def _export_pytorch(network: nn.Module, example: torch.Tensor, to: Path) -> None:
+def _export_onnx(
+    network: nn.Module, interface: Interface, path: Path, outputs: Sequence[str] = ("logits",)
+) -> None:
+    export_onnx(
+        network,
+        interface.tensors,
+        path,
+        input_names=list(interface.example),
+        output_names=outputs,
+        dynamic_axes=interface.axes,
+    )
+
+
+def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
     """For those who deploy PyTorch itself: the network, fake-quant in plain operators, as .pt2 and as TorchScript."""
     network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    example = tuple(tensor.contiguous() for tensor in interface.tensors)
     quants = fake_quants(network).values()
     for quant in quants:
         quant.state = "plain"
     try:
-        program = torch.export.export(
-            network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
-        )
+        shapes = dynamic_shapes(interface.axes)
+        program = torch.export.export(network, example, dynamic_shapes=shapes, strict=False)
         for node in program.graph.nodes:  # notes of this process: the same network gives the same bytes
             for note in ("from_node", "stack_trace"):
                 node.meta.pop(note, None)
         torch.export.save(program, to.with_suffix(".pt2"))
         try:
-            torchscript.save(network, example, to.with_suffix(".ts"))
+            torchscript.save(network, example, network_inputs(interface.other), to.with_suffix(".ts"))
         except EdgecompError as error:
             to.with_suffix(".ts.not-written").write_text(f"{error}; use {to.name}.pt2\n", encoding="utf-8")
     finally:
@@ -105,17 +133,15 @@ def _export_pytorch(network: nn.Module, example: torch.Tensor, to: Path) -> None
             quant.state = "quantise"
 
 
-def _look_inside(student: fx.GraphModule, probes: Probes, folder: Path) -> None:
+def _look_inside(student: fx.GraphModule, interface: Interface, probes: Inputs, folder: Path) -> None:
     """Every integer tensor of a folded student, as blocks.onnx and blocks.npz, and its layers' saturation.json."""
-    layers = saturation.audit(student, torch.from_numpy(probes))
+    tensors = network_inputs(probes)
+    layers = saturation.audit(student, tensors)
     write_json(folder / "saturation.json", {"layers": [layer._asdict() for layer in layers]})
     tapped, names = tap_blocks(student)
-    example = torch.from_numpy(probes[:2].copy())
-    export_onnx(
-        tapped, [example], folder / "onnx" / "blocks.onnx", output_names=["logits", *map(output_name, names)]
-    )
+    _export_onnx(tapped, interface, folder / "onnx" / "blocks.onnx", ["logits", *map(output_name, names)])
     with torch.no_grad():
-        _, *values = tapped(torch.from_numpy(probes))
+        _, *values = tapped(*tensors)
     np.savez(
         folder / "blocks.npz", **{name: value.numpy() for name, value in zip(names, values, strict=True)}
     )

@@ -3,6 +3,7 @@
 import io
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,10 +25,12 @@ NOTES = (".debug_pkl", "serialization_id")  # stack traces with this machine's p
 
 
 @torch.no_grad()
-def save(network: nn.Module, example: torch.Tensor, path: Path) -> None:
-    """Writes the traced network, for any batch size, without control flow; the same network gives the same bytes.
+def save(
+    network: nn.Module, example: Sequence[torch.Tensor], other: Sequence[torch.Tensor], path: Path
+) -> None:
+    """Writes the traced network, for any batch size and length, without control flow; the same network gives the same bytes.
 
-    Raises EdgecompError where another batch size gives another answer than the network does.
+    Raises EdgecompError where inputs of another shape, `other`, get another answer than the network gives.
     """
     network = _with_traced_sizes(network) if isinstance(network, fx.GraphModule) else network
     traced = io.BytesIO()
@@ -35,12 +38,11 @@ def save(network: nn.Module, example: torch.Tensor, path: Path) -> None:
         warnings.simplefilter(
             "ignore"
         )  # its deprecation, and of sizes that the trace takes for constants: checked below
-        script = torch.jit.trace(network.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+        script = torch.jit.trace(network.eval(), tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(script, traced)
-    other = torch.cat([example, example[:1]])
     if not torch.equal(_answer(script, other), _answer(network, other)):
         raise EdgecompError(
-            f"{type(network).__name__}: TorchScript's trace holds for batches of {len(example)} only"
+            f"{type(network).__name__}: TorchScript's trace holds for one shape of the inputs only"
         )
     with zipfile.ZipFile(traced) as whole, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
         for name in whole.namelist():
@@ -48,9 +50,9 @@ def save(network: nn.Module, example: torch.Tensor, path: Path) -> None:
                 file.writestr(zipfile.ZipInfo(name), whole.read(name))
 
 
-def _answer(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+def _answer(network: nn.Module, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
     try:
-        answer: torch.Tensor = network(inputs)
+        answer: torch.Tensor = network(*inputs)
     except RuntimeError:  # a shape that does not fit
         return torch.empty(0)
     return answer

@@ -73,14 +73,14 @@ def _import(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def build(name: str, arguments: Mapping[str, Any], folder: Path, channels: int, classes: int) -> "nn.Module":
+def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[str, Any]) -> "nn.Module":
     """The network, for images of `channels` and logits of `classes`. Raises UsageError."""
     from torch import nn
 
     factory = load_factory(name, folder)
-    called = f"it is called with channels={channels}, classes={classes} and its `arguments`"
+    called = f"it is called with {', '.join(f'{k}={v}' for k, v in given.items())} and its `arguments`"
     try:
-        network = factory(channels=channels, classes=classes, **arguments)
+        network = factory(**given, **arguments)
     except Exception as error:  # a user's factory may raise anything
         raise UsageError(f"network {name!r} cannot be built: {_said(error)}; {called}") from error
     if not isinstance(network, nn.Module):
@@ -90,26 +90,36 @@ def build(name: str, arguments: Mapping[str, Any], folder: Path, channels: int, 
     return network
 
 
-def check_output(name: str, network: "nn.Module", shape: tuple[int, ...], classes: int) -> None:
+def check_output(name: str, network: "nn.Module", example: Mapping[str, Any], classes: int) -> None:
     """Runs the network on zeros of `shape`, a batch of two. Raises UsageError unless logits [2, classes] come out."""
     import torch
 
     was_training = network.training
     try:
         with torch.no_grad():
-            logits = network.eval()(torch.zeros(shape))
+            logits = network.eval()(*example.values())
     except Exception as error:  # a user's network may raise anything
-        raise UsageError(f"network {name!r} cannot take a batch of shape {shape}: {_said(error)}") from error
+        raise UsageError(
+            f"network {name!r} cannot take a batch of shapes {[list(v.shape) for v in example.values()]}: {_said(error)}"
+        ) from error
     finally:
         network.train(was_training)
     if not isinstance(logits, torch.Tensor):
         raise UsageError(f"network {name!r} returns {type(logits).__name__}, not a tensor of logits")
-    if tuple(logits.shape) != (shape[0], classes):
+    if tuple(logits.shape) != (2, classes):
         raise UsageError(
-            f"network {name!r} returns shape {tuple(logits.shape)} for a batch of {shape[0]}; the data has {classes} "
-            f"classes, so it must be ({shape[0]}, {classes})"
+            f"network {name!r} returns shape {tuple(logits.shape)} for a batch of {2}; the data has {classes} "
+            f"classes, so it must be ({2}, {classes})"
         )
 
 
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def keep_layers(network: "nn.Module", layers: Any) -> "nn.Module":
+    raise NotImplementedError
+
+
+def resolve(reference: str, folder: Path) -> str:
+    raise NotImplementedError

@@ -1,18 +1,18 @@
 """Where scales start: batch statistics re-estimated first, then the ranges of real activations."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from edgecomp.errors import DataError
+from edgecomp.inputs import Inputs
 from edgecomp.quantize.fake_quant import FakeQuant, bin_centres, grid_over
 from edgecomp.quantize.placement import fake_quants
+from edgecomp.training import network_inputs
 
-Batches = Sequence[Sequence[npt.NDArray[Any]]]
-"""Batches of a network's inputs: one array an input, [N, ...]."""
+Batches = Sequence[Inputs]
 
 Method = Literal["min-max", "percentile", "mse"]
 
@@ -34,7 +34,7 @@ def reestimate_batchnorm(network: nn.Module, batches: Batches) -> None:
         norm.momentum = None
     network.train()
     for batch in batches:
-        network(*map(torch.from_numpy, batch))
+        network(*network_inputs(batch))
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -63,7 +63,7 @@ def calibrate(
         for quant in quants.values():
             quant.state = state
         for batch in batches:
-            network(*map(torch.from_numpy, batch))
+            network(*network_inputs(batch))
 
     observe("observe")
     if method != "min-max":

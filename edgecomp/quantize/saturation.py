@@ -4,6 +4,7 @@ There an 8-bit product is `vpmaddubsw`: two neighbours of u8×s8 are added in 16
 (Intel 64 and IA-32 Architectures Software Developer's Manual, PMADDUBSW). 255·127 + 255·127 does not fit.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -28,13 +29,13 @@ class Saturation(NamedTuple):
 
 
 @torch.no_grad()
-def audit(student: fx.GraphModule, inputs: torch.Tensor) -> list[Saturation]:
+def audit(student: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> list[Saturation]:
     """Every layer with integer inputs and weights, in order; depthwise ones apart, which are not computed so.
 
     student: folded, its states `quantise`. Neighbours are those of the kernels' order, channels innermost.
     """
     watched = _Layers(student)
-    watched.run(inputs)
+    watched.run(*inputs)
     return [_audited(name, rows, weight) for name, rows, weight in watched.found]
 
 

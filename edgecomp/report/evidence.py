@@ -16,6 +16,7 @@ NAMES = {
     "teacher": "teacher, fp32",
     "student_fp32": "student, fp32",
     "student_int8": "student, int8",
+    "control": "student, fp32, as many more epochs",
     "ptq_ort": "student, ONNX Runtime's PTQ",
     "ptq_nncf": "student, NNCF's PTQ",
 }
@@ -41,7 +42,12 @@ class Evidence:
             measured={name: Measurements.load(folder / "bench" / name) for name in names},
             history=_json(folder / "teacher" / "history.json")
             | _json(folder / "distill" / "history.json")
-            | (_json(folder / "quantize" / "history.json") if qad else {}),
+            | (_json(folder / "quantize" / "history.json") if qad else {})
+            | (
+                _json(folder / "control" / "history.json")
+                if "control" in job.recipe.quantize.baselines
+                else {}
+            ),
             saturation=_json(folder / "export" / "saturation.json")["layers"] if qad else [],
             precision=_json(folder / "precision" / "precision.json") if qad else None,
             manifest=_current(_json(folder / "manifest.json"), names),

@@ -15,6 +15,7 @@ COLOURS = {
     "teacher": "#767c85",
     "student_fp32": "#3b78b5",
     "student_int8": "#d9541e",
+    "control": "#7fb0dc",
     "ptq_ort": "#2f8f6b",
     "ptq_nncf": "#8a63b0",
 }
@@ -148,7 +149,7 @@ def training_curves(evidence: Evidence) -> str:
     """Validation accuracy and loss by epoch; the int8 student goes on where the fp32 student ends."""
     figure, (left, right) = _figure(2, width=4.6, height=2.9)
     start = len(evidence.history["student_fp32"])
-    for arm, offset in (("teacher", 0), ("student_fp32", 0), ("student_int8", start)):
+    for arm, offset in (("teacher", 0), ("student_fp32", 0), ("control", start), ("student_int8", start)):
         if arm not in evidence.history:
             continue  # made without training
         epochs = [offset + index + 1 for index in range(len(evidence.history[arm]))]

@@ -8,19 +8,24 @@ from torch import nn
 
 from edgecomp.artifacts import sha256, write_json
 from edgecomp.data import soft_labels
-from edgecomp.data.augment import shifted
-from edgecomp.data.splits import Preprocessing, Split
+from edgecomp.data.views import Views
 from edgecomp.progress import Track
-from edgecomp.training import Batch, accuracy_pct, logits_of, one_cycle, parameter_groups, save_weights, train
+from edgecomp.training import (
+    Batch,
+    History,
+    accuracy_pct,
+    logits_of,
+    one_cycle,
+    parameter_groups,
+    save_weights,
+    train,
+)
 
 
 def train_teacher(
     network: nn.Module,
+    views: Views,
     *,
-    train_split: Split,
-    validation: Split,
-    preprocessing: Preprocessing,
-    shift: int,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -31,28 +36,30 @@ def train_teacher(
     checkpoints: Path,
     track: Track,
 ) -> None:
-    """Trains `network` on hard labels; writes teacher.safetensors and history.json into `folder`."""
-    held_out = preprocessing.apply(validation.images)
-    groups = parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)
-    history = train(
-        network,
-        torch.optim.AdamW(groups),
-        examples=lambda epoch: (
-            preprocessing.apply(shifted(train_split.images, pixels=shift, seed=seed, view=epoch)),
-            train_split.labels,
-            None,
-        ),
-        loss=hard_label_loss,
-        schedule=one_cycle(),
-        evaluate=lambda network: accuracy_pct(network, held_out, validation.labels),
-        epochs=epochs,
-        batch_size=batch_size,
-        seed=seed,
-        bf16=bf16,
-        checkpoint=checkpoints / "teacher.pt",
-        track=track,
-        what="teacher",
-    )
+    """Trains `network` on hard labels; writes teacher.safetensors and history.json into `folder`.
+
+    With no epochs, `network` is a teacher already: its weights are kept as they are.
+    """
+    held_out = views.held_out()
+    if epochs == 0:
+        history: History = [{"validation_accuracy_pct": accuracy_pct(network, held_out)}]
+    else:
+        groups = parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)
+        history = train(
+            network,
+            torch.optim.AdamW(groups),
+            examples=views.view,
+            loss=hard_label_loss,
+            schedule=one_cycle(),
+            evaluate=lambda network: accuracy_pct(network, held_out),
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            bf16=bf16,
+            checkpoint=checkpoints / "teacher.pt",
+            track=track,
+            what="teacher",
+        )
     save_weights(network, folder / "teacher.safetensors")
     write_json(folder / "history.json", {"teacher": history})
 
@@ -64,27 +71,22 @@ def hard_label_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 def store_soft_labels(
     network: nn.Module,
     teacher_file: Path,
+    views: Views,
     *,
-    train_split: Split,
-    validation: Split,
-    preprocessing: Preprocessing,
-    shift: int,
-    views: int,
-    seed: int,
+    count: int,
+    bf16: bool,
     folder: Path,
     track: Track,
 ) -> None:
-    """The teacher's logits for every view of every training image and for the validation split, in soft_labels.h5."""
-    logits = (
-        logits_of(
-            network, preprocessing.apply(shifted(train_split.images, pixels=shift, seed=seed, view=view))
+    """The teacher's logits for `count` views of every training example and for the validation split, in soft_labels.h5."""
+    if views.augmentation is None:
+        count = 1
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        logits = (logits_of(network, views.view(index)) for index in range(count))
+        soft_labels.write(
+            folder / "soft_labels.h5",
+            track(logits, "soft labels", count),
+            logits_of(network, views.held_out()),
+            count=count,
+            teacher_sha256=sha256(teacher_file),
         )
-        for view in range(views)
-    )
-    soft_labels.write(
-        folder / "soft_labels.h5",
-        track(logits, "soft labels", views),
-        logits_of(network, preprocessing.apply(validation.images)),
-        count=views,
-        teacher_sha256=sha256(teacher_file),
-    )

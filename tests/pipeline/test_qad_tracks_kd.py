@@ -1,11 +1,13 @@
 """Quantisation-aware distillation from scratch learns as fp32 distillation does, because batch statistics are
 re-estimated before calibration; without that it never recovers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from edgecomp.data.sources import digits
+from edgecomp.data.sources import Wanted, read
 from edgecomp.distill.losses import distillation_loss
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
@@ -20,13 +22,13 @@ STEPS = 50
 def losses(quantised: bool) -> list[float]:
     """The loss of each step, on the same batches, from the same weights, against the same soft labels."""
     torch.manual_seed(0)
-    raw = digits(16)
-    images = ((raw.images.astype(np.float32) / 255 - 0.3) / 0.35)[:1024]
+    raw = read(Wanted("digits", image_size=16), Path()).splits["train"]
+    images = ((np.asarray(raw.values, np.float32) / 255 - 0.3) / 0.35)[:1024]
     labels = torch.from_numpy(raw.labels[:1024])
     soft = torch.nn.functional.one_hot(labels, 10).float() * 8 + torch.randn(1024, 10)
     student: torch.nn.Module = ResNet(1, 10, blocks=1, width=8)
     if quantised:
-        calibration = [(images[start : start + 128],) for start in range(0, 1024, 128)]
+        calibration = [{"input": images[start : start + 128]} for start in range(0, 1024, 128)]
         reestimate_batchnorm(student, calibration)
         student = place(capture(student, [torch.from_numpy(images[:2])], [{0: "batch"}]), "cpu-u8")
         calibrate(student, calibration)

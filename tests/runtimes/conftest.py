@@ -16,7 +16,7 @@ from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import place
-from edgecomp.training import logits_of
+from edgecomp.training import Examples, logits_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     inputs = np.random.default_rng(0).normal(size=(24, 1, 16, 16)).astype(np.float32)
     fp32 = ResNet(1, 4, blocks=1, width=8).eval()
     int8 = place(capture(copy.deepcopy(fp32), [torch.from_numpy(inputs[:2])], [{0: "batch"}]), "cpu-u8")
-    calibrate(int8, [(inputs,)])
+    calibrate(int8, [{"input": inputs}])
     fold(int8)
     files: dict[tuple[str, str], Path] = {}
     for precision, network in (("fp32", fp32), ("int8", int8)):
@@ -50,5 +50,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     )
     torch.export.save(program, folder / "fp32.pt2")
     files["pytorch-cpu", "fp32"] = folder / "fp32.pt2"
-    logits = {"fp32": logits_of(fp32, inputs), "int8": logits_of(int8, inputs)}
+    asked = Examples({"input": inputs}, np.zeros(len(inputs), np.int64), dict)
+    logits = {"fp32": logits_of(fp32, asked), "int8": logits_of(int8, asked)}
     return Exported(files, logits, inputs)

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from edgecomp import inputs
 from edgecomp.bench import memory, process
 from edgecomp.bench.process import Worker, clean_environment
 from edgecomp.errors import WorkerError
@@ -28,14 +29,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(model, folder / "double.onnx")
-    np.save(folder / "inputs.npy", np.arange(40, dtype=np.float32).reshape(10, 4))
-    return folder / "double.onnx", folder / "inputs.npy"
+    inputs.save({"input": np.arange(40, dtype=np.float32).reshape(10, 4)}, folder / "inputs")
+    return folder / "double.onnx", folder / "inputs"
 
 
 def start(files: tuple[Path, Path], timeout_s: float = 30) -> Worker:
-    model, inputs = files
+    model, asked = files
     return Worker(
-        runtime="onnxruntime-cpu", model=model, inputs=inputs, threads=1, options={}, timeout_s=timeout_s
+        runtime="onnxruntime-cpu", model=model, inputs=asked, threads=1, options={}, timeout_s=timeout_s
     )
 
 
@@ -48,7 +49,7 @@ def test_a_worker_measures_and_answers(files: tuple[Path, Path], tmp_path: Path)
         assert len(worker.ask("offline", count=3, batch=5)["wall_ns"]) == 3
         target = tmp_path / "out.npy"
         worker.ask("outputs", inputs=str(files[1]), to=str(target), batch=4)
-        np.testing.assert_array_equal(np.load(target), 2 * np.load(files[1]))
+        np.testing.assert_array_equal(np.load(target), 2 * inputs.load(files[1])["input"])
         phases = worker.ready["memory"] | {"steady": worker.ask("memory")["memory"]}
         assert list(phases) == ["imports", "load", "first_run", "steady"]
         for held in phases.values():

@@ -3,86 +3,113 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecomp.data import soft_labels
-from edgecomp.data.augment import shifted
-from edgecomp.data.sources import RawImages, digits
-from edgecomp.data.splits import SPLITS, Preprocessing, Split, write_splits
+from edgecomp.data import preprocessing
+from edgecomp.data.sources import Examples, Source, Wanted, read
+from edgecomp.data.splits import SPLITS, Split, write_splits
 from edgecomp.errors import DataError
 
+FRACTIONS = {"test_fraction": 0.25, "validation_fraction": 0.15, "calibration_fraction": 0.05}
+WHOLE = {**FRACTIONS, "limit": None, "tokenizer": None}
 
-def raw(labels: list[int], classes: int = 2) -> RawImages:
-    images = np.random.default_rng(0).integers(0, 256, (len(labels), 1, 4, 4)).astype(np.uint8)
-    return RawImages(images, np.asarray(labels, np.int64), tuple("abc"[:classes]))
+
+def source(labels: list[int], classes: int = 2, **others: list[int]) -> Source:
+    splits = {
+        name: Examples(
+            np.random.default_rng(index).integers(0, 256, (len(own), 1, 4, 4)).astype(np.uint8),
+            np.asarray(own, np.int64),
+        )
+        for index, (name, own) in enumerate({"train": labels, **others}.items())
+    }
+    return Source(splits, tuple("abc"[:classes]))
 
 
 def test_splits_are_disjoint_stratified_seeded_and_complete(tmp_path: Path) -> None:
-    source = digits(8)
+    digits = read(Wanted("digits"), tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        write_splits(source, test_fraction=0.25, validation_fraction=0.15, seed=3, folder=tmp_path / name)
+        write_splits(digits, **WHOLE, seed=3, folder=tmp_path / name)
     splits = [Split.load(tmp_path / "one", name) for name in SPLITS]
-    assert [len(split.labels) for split in splits] == [1077, 270, 450]
-    assert sum(len(split.labels) for split in splits) == len(source.labels) == 1797
+    labels = digits.splits["train"].labels
+    assert [len(split) for split in splits] == [987, 90, 270, 450]
+    assert sum(len(split) for split in splits) == len(labels) == 1797
     for split in splits:
-        shares = np.bincount(split.labels) / len(split.labels)
-        np.testing.assert_allclose(shares, np.bincount(source.labels) / 1797, atol=0.01)
+        shares = np.bincount(split.labels) / len(split)
+        np.testing.assert_allclose(shares, np.bincount(labels) / 1797, atol=0.012)
     for name in SPLITS:
         assert (tmp_path / "one" / f"{name}.npz").read_bytes() == (
             tmp_path / "two" / f"{name}.npz"
         ).read_bytes()
 
 
+def test_no_example_is_in_two_splits(tmp_path: Path) -> None:
+    numbered = Examples(np.arange(200, dtype=np.float32)[:, None], np.arange(200) % 2)
+    write_splits(Source({"train": numbered}, ("a", "b")), **WHOLE, seed=0, folder=tmp_path)
+    seen = np.concatenate([Split.load(tmp_path, name).arrays["values"][:, 0] for name in SPLITS])
+    assert sorted(seen) == list(range(200))
+
+
+def test_a_split_that_the_source_has_is_taken_as_it_is(tmp_path: Path) -> None:
+    own = source([0, 1] * 50, test=[0, 0, 1])
+    write_splits(own, **WHOLE, seed=0, folder=tmp_path)
+    np.testing.assert_array_equal(Split.load(tmp_path, "test").arrays["values"], own.splits["test"].values)
+    assert [len(Split.load(tmp_path, name)) for name in SPLITS] == [80, 5, 15, 3]
+
+
+def test_a_limit_keeps_every_class_and_half_as_many_of_the_other_splits(tmp_path: Path) -> None:
+    write_splits(source([0, 1, 2] * 100, 3), **{**WHOLE, "limit": 60}, seed=0, folder=tmp_path)
+    splits = [Split.load(tmp_path, name) for name in SPLITS]
+    assert [len(split) for split in splits] == [60, 15, 30, 30]
+    assert all(set(split.labels) == {0, 1, 2} for split in splits)
+
+
 def test_preprocessing_normalises_the_training_split_and_survives_the_disk(tmp_path: Path) -> None:
-    write_splits(digits(8), test_fraction=0.25, validation_fraction=0.15, seed=0, folder=tmp_path)
-    preprocessing = Preprocessing.load(tmp_path / "preprocessing.json")
-    normal = preprocessing.apply(Split.load(tmp_path, "train").images)
+    write_splits(read(Wanted("digits"), tmp_path), **WHOLE, seed=0, folder=tmp_path)
+    fitted = preprocessing.load(tmp_path)
+    normal = fitted.apply(Split.load(tmp_path, "train").arrays)["input"]
     assert normal.dtype == np.float32
     assert abs(float(normal.mean())) < 1e-4
     assert abs(float(normal.std()) - 1) < 1e-4
-    preprocessing.save(tmp_path / "again.json")
-    assert Preprocessing.load(tmp_path / "again.json") == preprocessing
+    (tmp_path / "again").mkdir()
+    fitted.save(tmp_path / "again")
+    assert preprocessing.load(tmp_path / "again") == fitted
+    assert fitted.given == {"channels": 1, "classes": 10}
+    assert fitted.example()["input"].shape == (2, 1, 8, 8)
+
+
+def test_arrays_are_normalised_by_feature_and_what_is_constant_is_only_centred() -> None:
+    values = np.random.default_rng(0).normal([5, -3, 7], [2, 0.5, 0], size=(4000, 3)).astype(np.float32)
+    fitted = preprocessing.fitted(values, ("a", "b"))
+    normal = fitted.apply({"values": values})["input"]
+    np.testing.assert_allclose(normal.mean(0), 0, atol=2e-3)
+    np.testing.assert_allclose(normal.std(0), [1, 1, 0], atol=2e-3)
+    assert fitted.given == {"features": 3, "classes": 2}
+
+
+def test_texts_keep_the_padding_that_their_longest_needs() -> None:
+    tokens = preprocessing.Tokens(vocabulary=100, max_length=16, classes=("a", "b"))
+    mask = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 0, 0]], np.int8)
+    inputs = tokens.apply({"input_ids": np.arange(10, dtype=np.int32).reshape(2, 5), "attention_mask": mask})
+    assert list(inputs) == ["input_ids", "attention_mask"]
+    assert {values.shape for values in inputs.values()} == {(2, 3)}
+    assert {values.dtype.name for values in inputs.values()} == {"int64"}
+    example = tokens.example(size=3, longer=2)
+    assert example["input_ids"].shape == (3, 10)
+    assert example["attention_mask"].sum(1).tolist() == [10, 5, 10]
 
 
 @pytest.mark.parametrize(
-    ("source", "complaint"),
+    ("own", "complaint"),
     [
-        (raw([]), "empty"),
-        (raw([0] * 50, classes=1), "has one class"),
-        (raw([0] * 50 + [1] * 3), "class 'b' has 3 examples"),
-        (raw([0] * 50), "class 'b' has 0 examples"),
-        (RawImages(np.zeros((60, 1, 4, 4), np.uint8), np.arange(60) % 2, ("a", "b")), "constant"),
+        (source([0] * 50, classes=1), "has one class"),
+        (source([0] * 50 + [1] * 3), "class 'b' has 3 examples"),
+        (source([0] * 50), "class 'b' is missing from the train split"),
+        (source([0, 1] * 50, test=[0, 0]), "class 'b' is missing from the test split"),
+        (source([]), "the train split is empty"),
+        (source([0, 1] * 50, test=[]), "the test split is empty"),
+        (source([0, 1, 2] * 10, classes=3), "calibration split would have 2 examples for 3 classes"),
+        (Source({"train": Examples(["x"] * 60, np.arange(60) % 2)}, ("a", "b")), "data.tokenizer"),
     ],
 )
-def test_data_that_cannot_serve_is_refused(source: RawImages, complaint: str, tmp_path: Path) -> None:
+def test_data_that_cannot_serve_is_refused(own: Source, complaint: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=complaint):
-        write_splits(source, test_fraction=0.25, validation_fraction=0.15, seed=0, folder=tmp_path)
-
-
-def test_a_view_is_a_pure_function_of_seed_and_index_and_moves_by_at_most_so_much() -> None:
-    images = np.zeros((50, 1, 9, 9), np.uint8)
-    images[:, :, 4, 4] = 255
-    view = shifted(images, pixels=2, seed=1, view=0)
-    np.testing.assert_array_equal(view, shifted(images, pixels=2, seed=1, view=0))
-    assert (view != shifted(images, pixels=2, seed=1, view=1)).any()
-    assert (view.reshape(50, -1).sum(axis=1) == 255).all()
-    rows, columns = np.nonzero(view[:, 0])[1:]
-    assert {rows.min(), rows.max(), columns.min(), columns.max()} == {2, 6}
-    assert shifted(images, pixels=0, seed=1, view=0) is images
-
-
-def test_soft_labels_are_stored_by_view_and_come_round_again(tmp_path: Path) -> None:
-    views = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
-    soft_labels.write(tmp_path / "s.h5", iter(views), views[0, :2], count=3, teacher_sha256="abc")
-    with soft_labels.opened(tmp_path / "s.h5") as stored:
-        assert stored.views == 3
-        np.testing.assert_allclose(stored.view(4), views[1], atol=2e-3)
-        np.testing.assert_allclose(stored.validation(), views[0, :2], atol=2e-3)
-
-
-def test_soft_labels_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    views = np.full((1, 2, 2), np.nan, np.float32)
-    fine = np.zeros((2, 2), np.float32)
-    with pytest.raises(DataError, match="not finite"):
-        soft_labels.write(tmp_path / "s.h5", iter(views), fine, count=1, teacher_sha256="abc")
-    with pytest.raises(DataError, match="not finite"):
-        soft_labels.write(tmp_path / "t.h5", iter([fine]), views[0], count=1, teacher_sha256="abc")
+        write_splits(own, **WHOLE, seed=0, folder=tmp_path)

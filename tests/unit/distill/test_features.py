@@ -32,17 +32,17 @@ def test_a_captured_graph_and_its_network_have_the_same_hidden_states() -> None:
 
 def test_a_hint_draws_the_fake_quant_student_to_the_teacher_and_leaves_the_teacher_alone() -> None:
     graph = place(capture(student(), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8")
-    calibrate(graph, [(INPUTS.numpy(),)])
+    calibrate(graph, [{"input": INPUTS.numpy()}])
     their = teacher()
     before = {name: value.clone() for name, value in their.state_dict().items()}
-    hinted = Hinted(graph, their, [Hint("layers.1", "layers.1", 2.0)], INPUTS[:2])
+    hinted = Hinted(graph, their, [Hint("layers.1", "layers.1", 2.0)], (INPUTS[:2],))
     assert [tuple(p.shape) for p in hinted.projections.parameters()] == [(16, 8, 1, 1), (16,)]
     optimizer = torch.optim.Adam(hinted.parameters(), lr=1e-2)
     losses = []
     for _ in range(15):
         optimizer.zero_grad()
         hinted(INPUTS)
-        loss = hinted.loss(INPUTS)
+        loss = hinted.loss((INPUTS,))
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -55,9 +55,9 @@ def test_a_hint_is_worth_its_weight() -> None:
     losses = []
     for weight in (1.0, 3.0):
         torch.manual_seed(2)
-        hinted = Hinted(student(), teacher(), [Hint("layers.0", "layers.0", weight)], INPUTS[:2])
+        hinted = Hinted(student(), teacher(), [Hint("layers.0", "layers.0", weight)], (INPUTS[:2],))
         hinted(INPUTS)
-        losses.append(float(hinted.loss(INPUTS).detach()))
+        losses.append(float(hinted.loss((INPUTS,)).detach()))
     assert losses[1] == pytest.approx(3 * losses[0])
 
 
@@ -71,4 +71,4 @@ def test_an_unknown_module_is_named_with_those_there_are(ours: nn.Module) -> Non
 
 def test_hidden_states_of_different_resolution_are_refused_with_their_shapes() -> None:
     with pytest.raises(CaptureError, match=r"\[2, 4, 16, 16\].*\[2, 32, 4, 4\]"):
-        Hinted(student(), teacher(), [Hint("layers.0", "layers.2", 1.0)], INPUTS[:2])
+        Hinted(student(), teacher(), [Hint("layers.0", "layers.2", 1.0)], (INPUTS[:2],))

@@ -10,7 +10,7 @@ from torch import nn
 from edgecomp.distill.losses import distillation_loss, soft_label_loss
 from edgecomp.errors import EdgecompError
 from edgecomp.progress import silent
-from edgecomp.training import Batch, cosine, one_cycle, parameter_groups, train
+from edgecomp.training import Batch, Examples, cosine, one_cycle, parameter_groups, train
 
 
 def test_the_soft_label_loss_is_hintons() -> None:
@@ -67,7 +67,7 @@ def run(
     history = train(
         network,
         torch.optim.AdamW(network.parameters(), lr=rate),
-        examples=lambda epoch: (INPUTS, LABELS, None),
+        examples=lambda epoch: Examples({"input": INPUTS}, LABELS, dict),
         loss=lambda logits, batch: F.cross_entropy(logits, batch.labels),
         schedule=cosine,
         evaluate=lambda network: 0.0,
@@ -106,7 +106,7 @@ def test_a_diverged_training_says_where(tmp_path: Path) -> None:
         train(
             nn.Linear(6, 2),
             torch.optim.AdamW([nn.Parameter(torch.zeros(1))]),
-            examples=lambda epoch: (INPUTS, LABELS, None),
+            examples=lambda epoch: Examples({"input": INPUTS}, LABELS, dict),
             loss=loss,
             schedule=cosine,
             evaluate=lambda network: 0.0,

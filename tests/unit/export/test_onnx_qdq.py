@@ -30,7 +30,7 @@ def student() -> torch.fx.GraphModule:
             nn.init.normal_(part.weight, 1, 0.5)
             nn.init.normal_(part.bias)
     module = place(capture(network, [torch.zeros(2, 1, 16, 16)], [{0: "batch"}]), "cpu-u8")
-    calibrate(module, [(torch.randn(8, 1, 16, 16).numpy(),)])
+    calibrate(module, [{"input": torch.randn(8, 1, 16, 16).numpy()}])
     return fold(module)
 
 
@@ -131,7 +131,7 @@ def test_relu6_is_the_rounding_itself(tmp_path: Path) -> None:
     )
     x = torch.randn(8, 1, 8, 8) * 20
     module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8")
-    calibrate(module, [(x.numpy(),)])
+    calibrate(module, [{"input": x.numpy()}])
     for quant in fake_quants(module).values():
         if quant.most < 10:
             quant.log_scale.data += 1.0
@@ -198,7 +198,7 @@ def test_a_kernel_as_wide_as_its_image_is_the_same_function(tmp_path: Path) -> N
     module = place(capture(nn.Sequential(nn.Conv2d(16, 16, 8, 8), nn.Flatten(), nn.Linear(16, 4)),
                            [torch.zeros(2, 16, 8, 8)], [{0: "batch"}]), "cpu-u8")  # fmt: skip
     x = torch.randn(16, 16, 8, 8)
-    calibrate(module, [(x.numpy(),)])
+    calibrate(module, [{"input": x.numpy()}])
     expected = fold(module)(x).detach().numpy()
     export_onnx(module, [x[:2]], tmp_path / "model.onnx")
     for runtime in ("onnxruntime-cpu", "openvino-cpu"):

@@ -30,7 +30,7 @@ def student(scheme: str = "cpu-u8", in_float: tuple[str, ...] = ()) -> fx.GraphM
     torch.manual_seed(0)
     network = ResNet(1, 10, blocks=1, width=8)
     module = place(capture(network, [INPUTS[:2]], [{0: "batch"}]), scheme, in_float)
-    calibrate(module, [(INPUTS.numpy(),)])
+    calibrate(module, [{"input": INPUTS.numpy()}])
     return fold(module)
 
 
@@ -61,7 +61,7 @@ def test_without_what_keeps_it_in_float_onnx_runtime_rounds_the_layer(
 
 def test_a_student_with_a_layer_put_back_to_integers_can_be_timed(tmp_path: Path) -> None:
     trained = place(capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8", FLOAT)
-    calibrate(trained, [(INPUTS.numpy(),)])
+    calibrate(trained, [{"input": INPUTS.numpy()}])
     graph = capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}])
     variant = place(graph, "cpu-u8", FLOAT[1:])
     restore(variant, trained.state_dict())

@@ -28,7 +28,7 @@ def calibrated(
     quant = (
         FakeQuant(SCHEME.weight, (len(values), 1), axis=0) if per_channel else FakeQuant(SCHEME.activation)
     )
-    calibrate(Rounded(quant), [(values.astype(np.float32),)], method, percentile)  # type: ignore[arg-type]
+    calibrate(Rounded(quant), [{"input": values.astype(np.float32)}], method, percentile)  # type: ignore[arg-type]
     return quant
 
 

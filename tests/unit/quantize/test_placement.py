@@ -217,7 +217,7 @@ def test_a_bias_lies_on_the_grid_of_the_accumulator_and_fits_into_32_bits() -> N
     network.norm.bias.data = torch.tensor([0.3, -0.2, 0.5, -2.0, 0.1])
     module = placed(network, torch.zeros(2, 2, 6, 6))
     x = torch.randn(3, 2, 6, 6)
-    calibrate(module, [[x.numpy()]])
+    calibrate(module, [{"input": x.numpy()}])
     before = module(x)
     ((node, _, quant),) = weighted(fold(module))
     grid = module.get_submodule(str(node.args[0].target))  # type: ignore[union-attr]
@@ -235,7 +235,7 @@ def integers(module: fx.GraphModule, source: fx.Node, quant: FakeQuant) -> torch
 def test_reestimated_statistics_are_the_plain_average() -> None:
     norm = nn.BatchNorm2d(1, momentum=0.1)
     data = batches(count=3)
-    reestimate_batchnorm(norm, [(batch,) for batch in data])
+    reestimate_batchnorm(norm, [{"input": batch} for batch in data])
     means = [float(batch.mean()) for batch in data]
     assert norm.running_mean is not None
     assert float(norm.running_mean) == pytest.approx(sum(means) / 3, abs=1e-6)
@@ -257,7 +257,7 @@ def text_of(network: nn.Module) -> fx.GraphModule:
 
 
 def calibrated(module: fx.GraphModule, *inputs: torch.Tensor) -> fx.GraphModule:
-    calibrate(module, [[tensor.numpy() for tensor in inputs]])
+    calibrate(module, [{str(index): tensor.numpy() for index, tensor in enumerate(inputs)}])
     return module.eval()
 
 
@@ -451,5 +451,5 @@ def test_a_weight_that_is_a_buffer_is_a_weight() -> None:
     network = Blur(nn.Conv2d(1, 2, 3))
     network.register_buffer("kernel", torch.ones(1, 1, 3, 3) / 9)
     module = placed(network)
-    calibrate(module, [(torch.randn(4, 1, 16, 16).numpy(),)])
+    calibrate(module, [{"input": torch.randn(4, 1, 16, 16).numpy()}])
     assert [layer_name(node) for node, _, _ in weighted(fold(module))] == ["kernel", "0"]

@@ -30,8 +30,8 @@ def audited(scheme: str, inputs: torch.Tensor) -> dict[str, Saturation]:
     with torch.no_grad():
         network.conv.weight[0] = 1.0  # neighbours of one sign and full size
     module = place(capture(network, [inputs[:2]], [{0: "batch"}]), scheme)
-    calibrate(module, [(inputs.numpy(),)])
-    return {one.layer: one for one in audit(fold(module), inputs)}
+    calibrate(module, [{"input": inputs.numpy()}])
+    return {one.layer: one for one in audit(fold(module), [inputs])}
 
 
 def test_a_layer_of_full_size_neighbours_saturates_and_narrow_weights_never_do() -> None:
@@ -55,8 +55,8 @@ def test_the_shares_are_those_of_counting_one_by_one() -> None:
     network = nn.Sequential(nn.Linear(7, 6))
     inputs = torch.rand(5, 7)
     module = place(capture(network, [inputs[:2]], [{0: "batch"}]), "cpu-u8")
-    calibrate(module, [(inputs.numpy(),)])
-    (found,) = audit(fold(module), inputs)
+    calibrate(module, [{"input": inputs.numpy()}])
+    (found,) = audit(fold(module), [inputs])
     quants = {name.split("_")[0]: part for name, part in module.named_children() if "quant" in name}
     x = (
         quants["activation"](inputs) / quants["activation"].scale() + quants["activation"].zero_point

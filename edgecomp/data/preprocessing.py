@@ -1,0 +1,158 @@
+"""What travels with a model: how an image, a row of numbers or a text becomes the network's inputs."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.artifacts import write_json
+from edgecomp.inputs import MASK, trimmed
+
+Array = npt.NDArray[Any]
+FILE = "preprocessing.json"
+TOKENIZER = "tokenizer.json"
+
+
+class Preprocessing(Protocol):
+    """`dynamic_axes`: by input, axis → name. `given`: what a network's factory is told of the data."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Stored arrays of some examples → the network's inputs, in its order."""
+        ...
+
+    def example(self, size: int = 2, longer: int = 0) -> dict[str, Array]:
+        """Inputs of a legal shape, for tracing; `longer` by that many tokens, where there are tokens."""
+        ...
+
+    @property
+    def dynamic_axes(self) -> tuple[dict[int, str], ...]: ...
+
+    @property
+    def given(self) -> dict[str, Any]: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Images, uint8 [channels, height, width] → (x / 255 - mean) / std; arrays, float32 [features, ...] → (x - mean) / std.
+
+    mean and std are by channel or feature, the first axis of an example.
+    """
+
+    kind: Literal["image", "array"]
+    shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+
+    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        over = (-1, *(1 for _ in self.shape[1:]))
+        mean, std = (np.asarray(values, np.float32).reshape(over) for values in (self.mean, self.std))
+        values = arrays["values"].astype(np.float32)
+        if self.kind == "image":
+            values /= np.float32(255)
+        values -= mean
+        values /= std
+        return {"input": values}
+
+    def example(self, size: int = 2, longer: int = 0) -> dict[str, Array]:
+        return {"input": np.zeros((size, *self.shape), np.float32)}
+
+    @property
+    def dynamic_axes(self) -> tuple[dict[int, str], ...]:
+        return ({0: "batch"},)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        what = "channels" if self.kind == "image" else "features"
+        return {what: self.shape[0], "classes": len(self.classes)}
+
+    def save(self, folder: Path) -> None:
+        dtype, scale = ("uint8", "1/255") if self.kind == "image" else ("float32", "1")
+        write_json(folder / FILE, {"dtype": dtype, "scale": scale} | asdict(self))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text → token ids and attention mask, int64 [length], at most max_length; the tokenizer is the file beside it."""
+
+    vocabulary: int
+    max_length: int
+    classes: tuple[str, ...]
+    kind: Literal["text"] = "text"
+
+    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return trimmed({name: arrays[name].astype(np.int64) for name in ("input_ids", MASK)})
+
+    def example(self, size: int = 2, longer: int = 0) -> dict[str, Array]:
+        """The second text is shorter than the others, so that a mask is never all ones."""
+        length = min(8, self.max_length) + longer
+        ids = np.arange(size * length, dtype=np.int64).reshape(size, length) % self.vocabulary
+        mask = np.ones((size, length), np.int64)
+        mask[1, length // 2 :] = 0
+        return {"input_ids": ids, MASK: mask}
+
+    @property
+    def dynamic_axes(self) -> tuple[dict[int, str], ...]:
+        axes = {0: "batch", 1: "length"}
+        return (axes, axes)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return {
+            "vocabulary": self.vocabulary,
+            "max_length": self.max_length,
+            "classes": len(self.classes),
+        }
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE, {"tokenizer": TOKENIZER} | asdict(self))
+
+
+KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens}
+
+
+def load(folder: Path) -> Preprocessing:
+    content: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    made = KINDS[content["kind"]]
+    fields = {name: content[name] for name in made.__dataclass_fields__}
+    loaded: Preprocessing = made(
+        **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    )
+    return loaded
+
+
+def fitted(values: Array, classes: tuple[str, ...]) -> Numbers:
+    """The preprocessing of a training split, [N, channels or features, ...]; what is constant there is only centred."""
+    kind: Literal["image", "array"] = "image" if values.dtype == np.uint8 else "array"
+    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
+    size = 255.0 if kind == "image" else 1.0
+    count = math.prod(values.shape) // values.shape[1]
+    mean = values.sum(axis=axes, dtype=np.float64) / count / size
+    square = np.stack(
+        [
+            np.square(values[:, index].astype(np.float32)).sum(dtype=np.float64)
+            for index in range(values.shape[1])
+        ]
+    )
+    std = np.sqrt(np.maximum(square / count / size**2 - mean**2, 0))
+    std[std < 1e-6] = 1.0
+    return Numbers(
+        kind=kind,
+        shape=values.shape[1:],
+        mean=tuple(round(float(value), 6) for value in mean),
+        std=tuple(round(float(value), 6) for value in std),
+        classes=classes,
+    )

@@ -1,0 +1,50 @@
+"""Texts as token ids, by a tokenizer of the Hugging Face kind; the file it is kept in needs `tokenizers` and nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import DataError, RuntimeUnavailableError
+
+
+class Tokenizer:
+    """texts → token ids int32 [N, L] and attention mask int8 [N, L], padded on the right, cut at max_length."""
+
+    def __init__(self, folder: str, max_length: int) -> None:
+        """folder: a local one, or a hub name. Raises DataError, RuntimeUnavailableError."""
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise RuntimeUnavailableError("texts need transformers: pip install 'edgecomp[text]'") from error
+        try:
+            loaded = AutoTokenizer.from_pretrained(folder)
+        except Exception as error:  # it raises whatever its parsers and the hub's client raise
+            raise DataError(
+                f"no tokenizer in {folder}: {' '.join(str(error).split())[:200]}; it takes a folder with "
+                "tokenizer.json or vocab.txt, and a hub's name takes a network: `hf download NAME --local-dir FOLDER`, "
+                "and data.tokenizer=FOLDER"
+            ) from error
+        if not loaded.is_fast or loaded.pad_token_id is None:
+            lack = "no pad token" if loaded.is_fast else "no fast version (tokenizer.json)"
+            raise DataError(f"the tokenizer in {folder} has {lack}: choose one that has")
+        if loaded.model_max_length < max_length:
+            raise DataError(f"data.max_length is {max_length}, the tokenizer in {folder} takes texts of at most "
+                            f"{loaded.model_max_length} tokens")  # fmt: skip
+        self.max_length = max_length
+        self.vocabulary = len(loaded)
+        self._backend = loaded.backend_tokenizer
+        self._backend.enable_truncation(max_length)
+        self._backend.enable_padding(
+            pad_id=loaded.pad_token_id, pad_token=str(loaded.pad_token), direction="right"
+        )
+
+    def __call__(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]]:
+        encoded = self._backend.encode_batch(list(texts))
+        ids = np.array([one.ids for one in encoded], np.int32)
+        mask = np.array([one.attention_mask for one in encoded], np.int8)
+        return ids, mask
+
+    def save(self, path: Path) -> None:
+        self._backend.save(str(path))

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecomp.data import soft_labels
+from edgecomp.errors import DataError
+
+
+def test_soft_labels_are_stored_by_view_and_come_round_again(tmp_path: Path) -> None:
+    views = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+    soft_labels.write(tmp_path / "s.h5", iter(views), views[0, :2], count=3, teacher_sha256="abc")
+    with soft_labels.opened(tmp_path / "s.h5") as stored:
+        assert stored.views == 3
+        np.testing.assert_allclose(stored.view(4), views[1], atol=2e-3)
+        np.testing.assert_allclose(stored.validation(), views[0, :2], atol=2e-3)
+
+
+def test_soft_labels_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    views = np.full((1, 2, 2), np.nan, np.float32)
+    fine = np.zeros((2, 2), np.float32)
+    with pytest.raises(DataError, match="not finite"):
+        soft_labels.write(tmp_path / "s.h5", iter(views), fine, count=1, teacher_sha256="abc")
+    with pytest.raises(DataError, match="not finite"):
+        soft_labels.write(tmp_path / "t.h5", iter([fine]), views[0], count=1, teacher_sha256="abc")
