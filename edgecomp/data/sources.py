@@ -1,59 +1,56 @@
-"""Data sources by name: a literal table of functions that return raw examples and labels."""
+"""Data sources by name: a literal table of functions that read every split a source has."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
+from edgecomp.data import bundled, hugging_face, image_folder, numpy_files
+from edgecomp.data.examples import Examples, Source, Wanted, check_files, check_source
+from edgecomp.errors import DataError
+from edgecomp.metrics import nearest
 
+__all__ = ["TABLE", "Examples", "Source", "Wanted", "read", "source_files"]
 
-@dataclass(frozen=True)
-class Examples:
-    """values: uint8 images [N, channels, height, width], float32 arrays [N, ...], or N texts; labels: int64 [N]."""
+TABLE: dict[str, Callable[[Wanted, Path], Source]] = {
+    "digits": bundled.digits,
+    "iris": bundled.iris,
+    "wine": bundled.wine,
+    "breast_cancer": bundled.breast_cancer,
+    "huggingface": hugging_face.read,
+    "images": image_folder.read,
+    "numpy": numpy_files.read,
+}
 
-    values: npt.NDArray[np.uint8] | npt.NDArray[np.float32] | list[str]
-    labels: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Source:
-    splits: dict[str, Examples]
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    source: str
-    path: str | None = None
-    files: Mapping[str, str] | None = None
-    inputs: str | None = None
-    label: str | None = None
-    image_size: int | None = None
-    mode: str | None = None
-
-
-def _digits(wanted: Wanted, folder: Path) -> Source:
-    """1,797 handwritten digits of scikit-learn (UCI, Alpaydin & Kaynak 1998), grey, from 8×8 to image_size²."""
-    from sklearn.datasets import load_digits
-
-    bundled = load_digits()
-    grey = np.rint(bundled.images * (255 / 16)).astype(np.uint8)
-    side = (wanted.image_size or 8, wanted.image_size or 8)
-    resized = [np.asarray(Image.fromarray(image).resize(side, Image.Resampling.BILINEAR)) for image in grey]
-    return Source(
-        {"train": Examples(np.stack(resized)[:, None], bundled.target.astype(np.int64))},
-        classes=tuple(str(name) for name in bundled.target_names),
-    )
-
-
-TABLE: dict[str, Callable[[Wanted, Path], Source]] = {"digits": _digits}
+FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
+    "digits": bundled.files,
+    "iris": bundled.files,
+    "wine": bundled.files,
+    "breast_cancer": bundled.files,
+    "huggingface": hugging_face.files,
+    "images": image_folder.files,
+    "numpy": numpy_files.files,
+}
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    return TABLE[wanted.source](wanted, folder)
+    """Every split of the source. `folder`: the recipe's, for a relative path. Raises DataError."""
+    _check(wanted)
+    source = TABLE[wanted.source](wanted, folder)
+    check_source(source, wanted)
+    return source
 
 
 def source_files(wanted: Wanted, folder: Path) -> list[Path]:
-    return []
+    """The local files that `read` would read, sorted; none for bundled sets and hub names. Raises DataError."""
+    _check(wanted)
+    return sorted(path for paths in FILES[wanted.source](wanted, folder).values() for path in paths)
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.source not in TABLE:
+        raise DataError(f"no such data source: {wanted.source!r}{nearest(wanted.source, TABLE)}; "
+                        f"sources are {', '.join(TABLE)}")  # fmt: skip
+    if wanted.mode not in (None, "L", "RGB"):
+        raise DataError(f"data.mode: {wanted.mode!r} is not L (grey) or RGB")
+    if wanted.image_size is not None and wanted.image_size < 1:
+        raise DataError(f"data.image_size: {wanted.image_size} is less than one pixel")
+    check_files(wanted)

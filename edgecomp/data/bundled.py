@@ -1,0 +1,60 @@
+"""The small data sets that come with scikit-learn."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecomp.data.examples import Examples, Source, Wanted, refuse_unused
+from edgecomp.data.images import fitted
+
+
+def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
+    """None: they are installed."""
+    refuse_unused(wanted, "path", "files", "inputs", "label")
+    return {}
+
+
+def digits(wanted: Wanted, folder: Path) -> Source:
+    """1,797 handwritten digits (UCI, Alpaydin & Kaynak 1998), grey, 8×8 or resized."""
+    from sklearn.datasets import load_digits
+
+    refuse_unused(wanted, "path", "files", "inputs", "label")
+    bundle = load_digits()
+    grey = np.rint(bundle.images * (255 / 16)).astype(np.uint8)
+    return _source(bundle, fitted(grey[:, None], wanted.image_size, wanted.mode, "digits"))
+
+
+def iris(wanted: Wanted, folder: Path) -> Source:
+    """150 flowers of three species, four measures (Fisher 1936)."""
+    from sklearn.datasets import load_iris
+
+    return _features(wanted, load_iris)
+
+
+def wine(wanted: Wanted, folder: Path) -> Source:
+    """178 wines of three growers, 13 measures (UCI, Aeberhard & Forina 1991)."""
+    from sklearn.datasets import load_wine
+
+    return _features(wanted, load_wine)
+
+
+def breast_cancer(wanted: Wanted, folder: Path) -> Source:
+    """569 tumours, malignant or benign, 30 measures (UCI, Wolberg et al. 1995)."""
+    from sklearn.datasets import load_breast_cancer
+
+    return _features(wanted, load_breast_cancer)
+
+
+def _features(wanted: Wanted, load: Callable[[], Any]) -> Source:
+    refuse_unused(wanted, "path", "files", "inputs", "label")
+    bundle = load()
+    return _source(bundle, bundle.data.astype(np.float32))
+
+
+def _source(bundle: Any, values: Any) -> Source:
+    return Source(
+        splits={"train": Examples(values, bundle.target.astype(np.int64))},
+        classes=tuple(str(name) for name in bundle.target_names),
+    )

@@ -1,0 +1,129 @@
+"""Columns of an Arrow table as images, texts, arrays of numbers, and plain labels."""
+
+from io import BytesIO
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from edgecomp.data.arrays import finite
+from edgecomp.data.examples import Values
+from edgecomp.data.images import stacked
+from edgecomp.errors import DataError
+
+types = pa.types
+
+
+def kind(type_: pa.DataType) -> str:
+    """What a column holds, for people: `image`, `int64`, `list<float>`."""
+    return "image" if _is_image(type_) else "text" if _is_text(type_) else str(type_)
+
+
+def can_be_inputs(type_: pa.DataType) -> bool:
+    return _is_image(type_) or _is_text(type_) or _is_list(_storage(type_))
+
+
+def can_be_label(type_: pa.DataType) -> bool:
+    type_ = _plain_type(type_)
+    return _is_text(type_) or types.is_integer(type_) or types.is_boolean(type_) or types.is_floating(type_)
+
+
+def plain(column: pa.ChunkedArray) -> list[object]:
+    """Python values, None where missing."""
+    return column.cast(_plain_type(column.type)).to_pylist()  # type: ignore[no-any-return]
+
+
+def values(
+    column: pa.ChunkedArray, name: str, where: str, image_size: int | None, mode: str | None
+) -> Values:
+    """Images uint8 [N, C, H, W] of encoded bytes, texts of strings, or float32 [N, ...] of lists. Raises DataError."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=_storage(column.type))
+    column = column.cast(_plain_type(column.type))
+    if _is_image(column.type):
+        return _images(column, name, where, image_size, mode)
+    if _is_list(column.type):
+        return _numbers(column, name, where)
+    if types.is_null(column.type) or (_is_text(column.type) and column.null_count):
+        place = _first_missing(column)
+        raise DataError(f"{where}: {column.null_count} of {len(column)} texts of column {name!r} are missing, the "
+                        f"first in example {place} (from 0): fill them in, or take those examples out")  # fmt: skip
+    if not _is_text(column.type):
+        raise DataError(f"{where}: column {name!r} holds {column.type}, not texts, images or lists of numbers: name "
+                        "another in data.inputs, or save it as one of those")  # fmt: skip
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def _images(
+    column: pa.ChunkedArray, name: str, where: str, image_size: int | None, mode: str | None
+) -> Values:
+    encoded = pc.struct_field(column, "bytes") if types.is_struct(column.type) else column
+    if encoded.null_count:
+        raise DataError(f"{where}: {encoded.null_count} of {len(encoded)} images of column {name!r} are missing, the "
+                        f"first in example {_first_missing(encoded)} (from 0): the bytes must be in the file, a path "
+                        "does not do")  # fmt: skip
+    return stacked(
+        len(encoded),
+        lambda index: BytesIO(encoded[index].as_py()),
+        lambda index: f"{where}, example {index} (from 0)",
+        image_size,
+        mode,
+    )
+
+
+def _numbers(column: pa.ChunkedArray, name: str, where: str) -> Values:
+    """Lists, also of lists, all of one shape."""
+    count, inner = len(column), 1  # `inner`: lists or values an example has at this depth
+    shape = [count]
+    array = pa.concat_arrays(column.chunks)
+    while True:
+        if array.null_count:
+            place = _first_missing(array) // inner
+            raise DataError(f"{where}: column {name!r} has a missing value in example {place} (from 0): fill it in, or "
+                            "take that example out")  # fmt: skip
+        if not _is_list(array.type):
+            break
+        lengths = pc.list_value_length(array)
+        first = lengths[0].as_py()
+        other = pc.index(pc.not_equal(lengths, first), True).as_py()
+        if other >= 0:
+            raise DataError(f"{where}: the lists of column {name!r} are of different lengths: {first} in example 0, "
+                            f"{lengths[other].as_py()} in example {other // inner} (from 0): they must be of one "
+                            "shape")  # fmt: skip
+        if first == 0:
+            raise DataError(f"{where}: the lists of column {name!r} are empty")
+        shape.append(first)
+        inner *= first
+        array = array.flatten()
+    if not (types.is_floating(array.type) or types.is_integer(array.type)):
+        raise DataError(f"{where}: column {name!r} holds lists of {array.type}, not of numbers")
+    return finite(array.to_numpy(zero_copy_only=False).reshape(shape), where)
+
+
+def _first_missing(column: Any) -> int:
+    return int(pc.index(pc.is_null(column), True).as_py())
+
+
+def _storage(type_: pa.DataType) -> pa.DataType:
+    return type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType:
+    """Without a dictionary."""
+    return type_.value_type if types.is_dictionary(type_) else type_
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    type_ = _plain_type(type_)
+    return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_))
+
+
+def _is_image(type_: pa.DataType) -> bool:
+    """Encoded bytes, alone or as the hub stores an image."""
+    if types.is_struct(type_):
+        return bool(type_.get_field_index("bytes") >= 0 and type_.num_fields <= 2)
+    return bool(types.is_binary(type_) or types.is_large_binary(type_))
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_))

@@ -1,0 +1,126 @@
+"""What a source of data is asked for, and what it hands back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import DataError
+from edgecomp.metrics import nearest
+
+SPLITS = ("train", "validation", "test")
+
+Values: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | list[str]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split of a source, as it comes.
+
+    values: uint8 images [N, channels, height, width], float32 arrays [N, ...], or a list of N texts;
+    labels: int64 [N], indices into the source's classes.
+    """
+
+    values: Values
+    labels: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """splits: "train" always; "validation" and "test" where the source has its own."""
+
+    splits: dict[str, Examples]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which data. `files`: split → file name (images: folder name; a hub data set: the hub's split name).
+
+    `inputs`, `label`: a column, or an array's name. `image_size`: images are resized to it, bilinear; None: they
+    must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of one mode.
+    """
+
+    source: str
+    path: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    inputs: str | None = None
+    label: str | None = None
+    image_size: int | None = None
+    mode: str | None = None
+
+
+def refuse_unused(wanted: Wanted, *unused: str) -> None:
+    """Raises DataError where a setting is given that this source has no use for."""
+    given = [f"data.{name}" for name in unused if getattr(wanted, name)]
+    if given:
+        raise DataError(f"source {wanted.source!r} has no use for {' and '.join(given)}: take it out")
+
+
+def check_files(wanted: Wanted) -> None:
+    """Raises DataError where `files` has an unknown split, or no train split."""
+    for split in wanted.files:
+        if split not in SPLITS:
+            raise DataError(f"data.files: no such split {split!r}{nearest(split, SPLITS)}; "
+                            f"splits are {', '.join(SPLITS)}")  # fmt: skip
+    if wanted.files and "train" not in wanted.files:
+        raise DataError(
+            f"data.files names {', '.join(wanted.files)}, and not train: there is nothing to learn from"
+        )
+
+
+def check_source(source: Source, wanted: Wanted) -> None:
+    """Raises DataError where a split is empty, of one class, or unlike the train split."""
+    train = source.splits["train"]
+    known = set(np.unique(train.labels).tolist())
+    for name, split in source.splits.items():
+        where = f"{_title(wanted)}: the {name} split"
+        if len(split.labels) == 0:
+            raise DataError(
+                f"{where} is empty: there is nothing to {'learn from' if name == 'train' else 'judge on'}"
+            )
+        present = np.unique(split.labels).tolist()
+        unseen = [source.classes[index] for index in present if index not in known]
+        if unseen:
+            raise DataError(f"{where} has class{'es' if len(unseen) > 1 else ''} {_listed(unseen)}, and the train split "
+                            "has no example of it: no student can learn it; add examples, or take it out")  # fmt: skip
+        if len(present) < 2:
+            raise DataError(f"{where} has one class, {source.classes[present[0]]!r}, in its {len(split.labels)} "
+                            "examples: a classifier needs two (is the file sorted by label, and cut?)")  # fmt: skip
+        _check_alike(split.values, train.values, where)
+    images = not isinstance(train.values, list) and train.values.dtype == np.uint8
+    if not images:
+        for setting in ("image_size", "mode"):
+            if getattr(wanted, setting) is not None:
+                kind = "texts" if isinstance(train.values, list) else "arrays of numbers"
+                raise DataError(f"data.{setting} is for images, and {_title(wanted)} has {kind}: take it out")
+
+
+def _check_alike(values: Values, train: Values, where: str) -> None:
+    if isinstance(values, list) or isinstance(train, list):
+        if type(values) is not type(train):
+            raise DataError(f"{where} and the train split differ: one has texts, the other numbers")
+        return
+    if values.dtype != train.dtype:
+        raise DataError(
+            f"{where} holds {values.dtype}, the train split {train.dtype}: one of them must change"
+        )
+    if values.shape[1:] == train.shape[1:]:
+        return
+    hint = ""
+    if values.dtype == np.uint8:
+        hint = "; set data.mode" if values.shape[1] != train.shape[1] else "; set data.image_size"
+    raise DataError(
+        f"{where} has examples of shape {values.shape[1:]}, the train split of {train.shape[1:]}{hint}"
+    )
+
+
+def _title(wanted: Wanted) -> str:
+    return wanted.path or wanted.source
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more

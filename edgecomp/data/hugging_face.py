@@ -1,0 +1,158 @@
+"""Tables with a column of inputs and a column of labels: local parquet, CSV or JSON files, or a data set of the hub."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgecomp.data import hub
+from edgecomp.data.examples import Examples, Source, Wanted
+from edgecomp.data.labels import encode
+from edgecomp.data.paths import find, found, looked, split_files
+from edgecomp.errors import DataError
+from edgecomp.metrics import nearest
+
+SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
+
+
+def read(wanted: Wanted, folder: Path) -> Source:
+    """Images, texts or arrays of numbers, by the type of the inputs' column. Raises DataError."""
+    try:
+        return _read(wanted, folder)
+    except ModuleNotFoundError as error:
+        if error.name not in ("pyarrow", "datasets"):
+            raise
+        raise DataError(f"source 'huggingface' needs the package {error.name}, which is not installed: "
+                        "pip install datasets") from error  # fmt: skip
+
+
+def _read(wanted: Wanted, folder: Path) -> Source:
+    from edgecomp.data import columns
+
+    where = str(wanted.path)
+    tables = _tables(wanted, folder)
+    for split, table in tables.items():
+        if table.num_rows == 0:
+            raise DataError(f"{where}: the {split} split is empty: it has columns and no examples")
+    labels = {split: columns.plain(table.column(1)) for split, table in tables.items()}
+    encoded, classes = encode(labels, _common_names(tables, where), where)
+    values = {
+        split: columns.values(
+            table.column(0),
+            table.column_names[0],
+            f"{where}, {split} split",
+            wanted.image_size,
+            wanted.mode,
+        )
+        for split, table in tables.items()
+    }
+    return Source({split: Examples(values[split], encoded[split]) for split in tables}, classes)
+
+
+def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
+    """Split → its files; none where `path` can only be a name of the hub. Raises DataError."""
+    if find(wanted, folder) is None and _may_be_of_the_hub(wanted):
+        return {}
+    return split_files(found(wanted, folder), wanted, SUFFIXES)
+
+
+def class_names(schema: Any, column: str) -> tuple[str, ...] | None:
+    """The names of a ClassLabel column, from the `huggingface` entry of an Arrow schema's metadata."""
+    try:
+        feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel" or not feature.get("names"):
+        return None
+    return tuple(str(name) for name in feature["names"])
+
+
+def _may_be_of_the_hub(wanted: Wanted) -> bool:
+    path = str(wanted.path)
+    return hub.is_name(path) and Path(path).suffix not in SUFFIXES
+
+
+def _common_names(tables: dict[str, Any], where: str) -> tuple[str, ...] | None:
+    """The class names that the files carry, where any does. Raises DataError where they differ."""
+    found_names = {split: class_names(table.schema, table.column_names[1]) for split, table in tables.items()}
+    distinct = {names for names in found_names.values() if names is not None}
+    if len(distinct) > 1:
+        shown = "; ".join(f"{split}: {', '.join(names)}" for split, names in found_names.items() if names)
+        raise DataError(
+            f"{where}: the splits name their classes differently ({shown}): they must be of one data set"
+        )
+    return next(iter(distinct), None)
+
+
+def _tables(wanted: Wanted, folder: Path) -> dict[str, Any]:
+    """Split → its pyarrow.Table of two columns, inputs and label: the same two in every split."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    from edgecomp.data.table_files import read_table
+
+    pair = wanted
+    where = ""
+
+    def choose(schema: Any) -> list[str]:
+        nonlocal pair
+        inputs, label = choose_columns(schema, pair.inputs, pair.label, where)
+        pair = replace(pair, inputs=inputs, label=label)
+        return [inputs, label]
+
+    tables = {}
+    for split, paths in files(wanted, folder).items():
+        parts = []
+        for path in paths:
+            where = str(path)
+            parts.append(read_table(path, choose))
+        try:
+            tables[split] = pa.concat_tables(parts, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{wanted.path}: the files of the {split} split differ in their columns: {error}"
+            ) from error
+    if tables:
+        return tables
+    for split, dataset in hub.hub_splits(str(wanted.path), wanted, looked(wanted, folder)).items():
+        where = f"{wanted.path}, {split} split"
+        tables[split] = hub.arrow_table(dataset, choose(dataset.features.arrow_schema))
+    return tables
+
+
+def choose_columns(schema: Any, inputs: str | None, label: str | None, where: str) -> tuple[str, str]:
+    """The columns of the inputs and of the labels: as named, or the only two that can be meant. Raises DataError.
+
+    Where several could hold labels, one with class names is meant, or else one that is called `label`.
+    """
+    from edgecomp.data import columns
+
+    names: list[str] = schema.names
+    shown = ", ".join(
+        f"{name} ({columns.kind(schema.field(place).type)})" for place, name in enumerate(names)
+    )
+    for setting, name in (("inputs", inputs), ("label", label)):
+        if name is not None and names.count(name) != 1:
+            count = "no" if name not in names else f"{names.count(name)} columns, not one"
+            raise DataError(f"{where}: has {count} column {name!r} (data.{setting}){nearest(name, names)}; "
+                            f"its columns are {shown}")  # fmt: skip
+    types = {name: schema.field(place).type for place, name in enumerate(names) if names.count(name) == 1}
+    for_inputs = [inputs] if inputs else [name for name, kind in types.items() if columns.can_be_inputs(kind)]
+    for_label = [label] if label else (
+        [name for name in types if class_names(schema, name)]
+        or [name for name in types if name == "label"]
+        or [name for name, kind in types.items() if columns.can_be_label(kind)]
+    )  # fmt: skip
+    pairs = [(one, other) for one in for_inputs for other in for_label if one != other]
+    if len(pairs) == 1:
+        return pairs[0]
+    if inputs is not None and inputs == label:
+        raise DataError(f"{where}: data.inputs and data.label both name {inputs!r}; its columns are {shown}")
+    missing = " and ".join(
+        f"data.{setting}" for setting, name in (("inputs", inputs), ("label", label)) if not name
+    )
+    problem = (
+        "several columns could be meant"
+        if pairs
+        else "no column of images, texts or lists with one of labels"
+    )
+    raise DataError(f"{where}: {problem}: name {missing}; its columns are {shown}")

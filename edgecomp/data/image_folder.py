@@ -1,0 +1,98 @@
+"""Images in folders: one folder a class, or one folder a split with a folder a class in each."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.data.examples import SPLITS, Examples, Source, Wanted, refuse_unused
+from edgecomp.data.images import stacked
+from edgecomp.data.paths import found, visible
+from edgecomp.errors import DataError
+from edgecomp.metrics import nearest
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+"""Folder name → split."""
+
+_LITTER = {"Thumbs.db", "desktop.ini"}  # a file manager's
+
+
+def read(wanted: Wanted, folder: Path) -> Source:
+    """Images of all splits; classes are the names of the class folders of all splits, sorted."""
+    by_split = {split: _labelled(root) for split, root in _roots(wanted, folder).items()}
+    classes = sorted({name for pairs in by_split.values() for _, name in pairs})
+    index = {name: place for place, name in enumerate(classes)}
+    splits = {}
+    for split, pairs in by_split.items():
+        images = _images([path for path, _ in pairs], wanted)
+        splits[split] = Examples(images, np.asarray([index[name] for _, name in pairs], np.int64))
+    return Source(splits, tuple(classes))
+
+
+def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
+    """Split → its images, sorted. Raises DataError."""
+    return {split: [path for path, _ in _labelled(root)] for split, root in _roots(wanted, folder).items()}
+
+
+def _images(paths: list[Path], wanted: Wanted) -> npt.NDArray[np.uint8]:
+    return stacked(
+        len(paths),
+        lambda index: paths[index],
+        lambda index: str(paths[index]),
+        wanted.image_size,
+        wanted.mode,
+    )
+
+
+def _roots(wanted: Wanted, folder: Path) -> dict[str, Path]:
+    """Split → the folder that holds its class folders."""
+    refuse_unused(wanted, "inputs", "label")
+    path = found(wanted, folder)
+    if not path.is_dir():
+        raise DataError(f"data.path: {path} is a file; images come in a folder, with a folder for each class")
+    inside = _folders(path)
+    if wanted.files:
+        for split, name in wanted.files.items():
+            if not (path / name).is_dir():
+                there = [entry.name for entry in inside]
+                raise DataError(f"data.files.{split}: no such folder: {path / name}{nearest(name, there)}")
+        return {split: path / wanted.files[split] for split in SPLITS if split in wanted.files}
+    if not any(_folders(entry) for entry in inside if entry.name in FOLDERS):
+        return {"train": path}  # so `train` may be a class: of vehicles, say
+    roots: dict[str, Path] = {}
+    for entry in inside:
+        split = FOLDERS.get(entry.name, "")
+        if not split or split in roots:
+            raise DataError(f"{path}: has {', '.join(entry.name for entry in inside)}, and it cannot be told which is "
+                            "which split; name them in data.files")  # fmt: skip
+        roots[split] = entry
+    if "train" not in roots:
+        raise DataError(f"{path}: has {', '.join(entry.name for entry in inside)}, and no folder train")
+    return {split: roots[split] for split in SPLITS if split in roots}
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _labelled(root: Path) -> list[tuple[Path, str]]:
+    """The images of a split, each with its class."""
+    stray = next((p for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES and p.is_file()), None)
+    if stray is not None:
+        raise DataError(f"{stray}: lies in no class folder, so it has no label; images belong in a folder named as "
+                        "their class")  # fmt: skip
+    pairs = []
+    for class_folder in _folders(root):
+        images = [path for path in visible(class_folder) if path.name not in _LITTER]
+        for path in images:
+            if path.suffix.lower() not in SUFFIXES:
+                raise DataError(f"{path}: is no image by its name; known are {', '.join(SUFFIXES)}; "
+                                "convert it or take it out")  # fmt: skip
+        if not images:
+            raise DataError(f"{class_folder}: a class folder without images; fill it or take it out")
+        pairs += [(path, class_folder.name) for path in images]
+    if not pairs:
+        raise DataError(f"{root}: is empty: it has no class folder with images")
+    return pairs

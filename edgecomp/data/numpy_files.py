@@ -1,0 +1,110 @@
+"""Arrays in .npz files: one file, or one for each split."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.data.arrays import finite
+from edgecomp.data.examples import Examples, Source, Wanted
+from edgecomp.data.images import fitted
+from edgecomp.data.labels import encode
+from edgecomp.data.paths import found, split_files
+from edgecomp.errors import DataError
+from edgecomp.metrics import nearest
+
+
+def read(wanted: Wanted, folder: Path) -> Source:
+    """Arrays `inputs` and `label` of every split: uint8 [N, C, H, W] are images, floating [N, ...] are arrays."""
+    values, found_labels = {}, {}
+    for split, (path,) in files(wanted, folder).items():
+        inputs, label = _arrays(path, wanted.inputs or "inputs", wanted.label or "label")
+        if len(inputs) != len(label):
+            raise DataError(
+                f"{path}: has {len(inputs)} inputs and {len(label)} labels: each input needs its own"
+            )
+        values[split] = _values(inputs, wanted, str(path))
+        found_labels[split] = label.tolist()
+    labels, classes = encode(found_labels, None, str(wanted.path))
+    return Source({split: Examples(values[split], labels[split]) for split in values}, classes)
+
+
+def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
+    """Split → its file. Raises DataError."""
+    by_split = split_files(found(wanted, folder), wanted, (".npz",))
+    for split, paths in by_split.items():
+        if len(paths) > 1:
+            raise DataError(
+                f"the {split} split is in {len(paths)} files, {paths[0].name} and others: save it as one .npz"
+            )
+    return by_split
+
+
+def _arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            f"{path}: is no .npz file, or cut short; write it with numpy.savez, and copy it whole"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in names:
+                if name not in file.files:
+                    there = ", ".join(file.files) or "none"
+                    raise DataError(f"{path}: has no array {name!r}{nearest(name, file.files)}; it has {there}; "
+                                    "name them in data.inputs and data.label")  # fmt: skip
+            arrays = [file[name] for name in names]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise DataError(f"{path}: cannot be read: {error}") from error
+        raise DataError(
+            f"{path}: holds Python objects, which may run code when they are read: save inputs as uint8 or float32, "
+            "and labels as integers or strings of fixed length (numpy dtype U)"
+        ) from error
+    except (OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read, it may be cut short or damaged: {error}") from error
+    for name, array in zip(names, arrays, strict=True):
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"{path}: {name!r} is no array; write the file with numpy.savez")
+        if array.ndim == 0:
+            raise DataError(f"{path}: {name!r} is a single value, not an array of examples")
+    if arrays[-1].ndim != 1:
+        raise DataError(
+            f"{path}: {names[-1]!r} is of shape {arrays[-1].shape}; labels are [N], one class each"
+        )
+    if arrays[-1].dtype.kind not in "biufU":
+        raise DataError(f"{path}: {names[-1]!r} holds {arrays[-1].dtype}; labels are integers or strings")
+    return arrays
+
+
+def _values(
+    inputs: npt.NDArray[Any], wanted: Wanted, where: str
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    shape = inputs.shape
+    if inputs.dtype == np.uint8:
+        if inputs.ndim == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+            raise DataError(f"{where}: images of shape {shape} have their channels last; channels come before height "
+                            "and width: array.transpose(0, 3, 1, 2)")  # fmt: skip
+        if inputs.ndim != 4:
+            hint = ": add the channels with array[:, None]" if inputs.ndim == 3 else ""
+            raise DataError(
+                f"{where}: uint8 inputs are images [N, channels, height, width], not {shape}{hint}"
+            )
+        _check_not_flat(inputs, where)
+        return fitted(inputs, wanted.image_size, wanted.mode, where)
+    if inputs.dtype.kind != "f":
+        raise DataError(f"{where}: inputs hold {inputs.dtype}; they are uint8 (images) or floating: save them with "
+                        "array.astype(numpy.float32)")  # fmt: skip
+    if inputs.ndim < 2:
+        raise DataError(
+            f"{where}: floating inputs are [N, ...], not {shape}: add an axis with array[:, None]"
+        )
+    _check_not_flat(inputs, where)
+    return finite(inputs, where)
+
+
+def _check_not_flat(inputs: npt.NDArray[Any], where: str) -> None:
+    if 0 in inputs.shape[1:]:
+        raise DataError(f"{where}: inputs of shape {inputs.shape} hold no values")
