@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgecomp.data import hub
-from edgecomp.data.examples import Examples, Source, Wanted
-from edgecomp.data.labels import encode
-from edgecomp.data.paths import find, found, looked, split_files
+from edgecomp.data.sources import hub
+from edgecomp.data.sources.examples import Examples, Source, Wanted
+from edgecomp.data.sources.labels import encode
+from edgecomp.data.sources.paths import find, found, looked, split_files
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 
@@ -27,7 +27,7 @@ def read(wanted: Wanted, folder: Path) -> Source:
 
 
 def _read(wanted: Wanted, folder: Path) -> Source:
-    from edgecomp.data import columns
+    from edgecomp.data.sources import columns
 
     where = str(wanted.path)
     tables = _tables(wanted, folder)
@@ -86,9 +86,9 @@ def _common_names(tables: dict[str, Any], where: str) -> tuple[str, ...] | None:
 
 def _tables(wanted: Wanted, folder: Path) -> dict[str, Any]:
     """Split → its pyarrow.Table of two columns, inputs and label: the same two in every split."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
-    from edgecomp.data.table_files import read_table
+    from edgecomp.data.sources.table_files import read_table
 
     pair = wanted
     where = ""
@@ -124,7 +124,7 @@ def choose_columns(schema: Any, inputs: str | None, label: str | None, where: st
 
     Where several could hold labels, one with class names is meant, or else one that is called `label`.
     """
-    from edgecomp.data import columns
+    from edgecomp.data.sources import columns
 
     names: list[str] = schema.names
     shown = ", ".join(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecomp.data import columns
-from edgecomp.data.examples import Wanted
-from edgecomp.data.hub import arrow_table, chosen, is_name
-from edgecomp.data.hugging_face import class_names
+from edgecomp.data.sources import columns
+from edgecomp.data.sources.examples import Wanted
+from edgecomp.data.sources.hub import arrow_table, chosen, is_name
+from edgecomp.data.sources.hugging_face import class_names
 from edgecomp.errors import DataError
 
 LABEL = datasets.ClassLabel(names=["no", "yes"])

@@ -3,12 +3,12 @@
 from io import BytesIO
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from edgecomp.data.arrays import finite
-from edgecomp.data.examples import Values
-from edgecomp.data.images import stacked
+from edgecomp.data.sources.arrays import finite
+from edgecomp.data.sources.examples import Values
+from edgecomp.data.sources.images import stacked
 from edgecomp.errors import DataError
 
 types = pa.types

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edgecomp.data import bundled, hugging_face, image_folder, numpy_files
-from edgecomp.data.examples import Examples, Source, Wanted, check_files, check_source
+from edgecomp.data.sources import bundled, hugging_face, image_folder, numpy_files
+from edgecomp.data.sources.examples import Examples, Source, Wanted, check_files, check_source
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.data.arrays import finite
-from edgecomp.data.examples import Examples, Source, Wanted
-from edgecomp.data.images import fitted
-from edgecomp.data.labels import encode
-from edgecomp.data.paths import found, split_files
+from edgecomp.data.sources.arrays import finite
+from edgecomp.data.sources.examples import Examples, Source, Wanted
+from edgecomp.data.sources.images import fitted
+from edgecomp.data.sources.labels import encode
+from edgecomp.data.sources.paths import found, split_files
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgecomp.data.labels import encode
+from edgecomp.data.sources.labels import encode
 from edgecomp.errors import DataError
 
 

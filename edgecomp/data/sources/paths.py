@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecomp.data.examples import SPLITS, Wanted
+from edgecomp.data.sources.examples import SPLITS, Wanted
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 

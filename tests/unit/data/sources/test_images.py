@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecomp.data.images import fitted, stacked
+from edgecomp.data.sources.images import fitted, stacked
 from edgecomp.errors import DataError
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from edgecomp.data.examples import SPLITS, Wanted
-from edgecomp.data.paths import VARIABLE
+from edgecomp.data.sources.examples import SPLITS, Wanted
+from edgecomp.data.sources.paths import VARIABLE
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 
@@ -27,8 +27,8 @@ def hub_splits(name: str, wanted: Wanted, looked: str) -> dict[str, Any]:
 
     `looked`: where else the data was looked for, for the message.
     """
-    import datasets  # type: ignore[import-untyped]
-    from datasets.exceptions import DatasetsError  # type: ignore[import-untyped]
+    import datasets
+    from datasets.exceptions import DatasetsError
 
     try:
         with _quiet():
@@ -63,7 +63,7 @@ def chosen(fetched: Any, wanted: Wanted, name: str) -> dict[str, Any]:
 
 def arrow_table(dataset: Any, columns: list[str]) -> Any:
     """The columns as a pyarrow.Table with their features in its schema; images as bytes, not as paths."""
-    from datasets.table import embed_table_storage  # type: ignore[import-untyped]
+    from datasets.table import embed_table_storage
 
     return embed_table_storage(dataset.select_columns(columns).with_format("arrow")[:])
 

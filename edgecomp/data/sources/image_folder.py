@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.data.examples import SPLITS, Examples, Source, Wanted, refuse_unused
-from edgecomp.data.images import stacked
-from edgecomp.data.paths import found, visible
+from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, refuse_unused
+from edgecomp.data.sources.images import stacked
+from edgecomp.data.sources.paths import found, visible
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp.data.examples import Examples, Source, Wanted, refuse_unused
-from edgecomp.data.images import fitted
+from edgecomp.data.sources.examples import Examples, Source, Wanted, refuse_unused
+from edgecomp.data.sources.images import fitted
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from edgecomp.data.hugging_face import choose_columns
 from edgecomp.data.sources import Source, Wanted, read, source_files
+from edgecomp.data.sources.hugging_face import choose_columns
 from edgecomp.errors import DataError
 
 Reading = Callable[..., Source]

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from edgecomp.data.table_files import read_table
+from edgecomp.data.sources.table_files import read_table
 from edgecomp.errors import DataError
 
 

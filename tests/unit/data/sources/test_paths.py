@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecomp.data.examples import Wanted
-from edgecomp.data.paths import split_files, visible
+from edgecomp.data.sources.examples import Wanted
+from edgecomp.data.sources.paths import split_files, visible
 from edgecomp.errors import DataError
 
 SUFFIXES = (".parquet", ".csv")
