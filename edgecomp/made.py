@@ -100,7 +100,7 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
 
 def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
     """A student of some of the teacher's layers, with its weights. Raises UsageError."""
-    from edgecomp.models import keep_layers
+    from edgecomp.models.layers import keep_layers
 
     if set(wanted.arguments) != {"layers"}:
         raise UsageError("student.network: teacher takes one argument, the layers it keeps: "

@@ -18,7 +18,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     """Splits and preprocessing."""
     from edgecomp.data import sources, splits
     from edgecomp.data.tokens import Tokenizer
-    from edgecomp.models import resolve
+    from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
     splits.write_splits(

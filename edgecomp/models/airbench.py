@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from edgecomp.models.arguments import positive
+from edgecomp.models.checks import positive
 
 
 class Block(nn.Module):

@@ -19,14 +19,14 @@ _SHARD = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]+)?$")
 
 
 def places(wanted: Wanted, folder: Path) -> list[Path]:
-    """Where `path` may lie: as it is, or in the recipe's folder, the current one, $EDGECOMP_DATA, in this order."""
+    """Where `path` may lie: as it is, or in the recipe's folder, $EDGECOMP_DATA, the current folder, in this order."""
     if not wanted.path:
         raise DataError(f"source {wanted.source!r} needs data.path: a file or a folder")
     path = Path(wanted.path).expanduser()
     if path.is_absolute():
         return [path]
     shared = os.environ.get(VARIABLE)
-    roots = [folder.absolute(), Path.cwd(), *([Path(shared).expanduser().absolute()] if shared else [])]
+    roots = [folder.absolute(), *([Path(shared).expanduser().absolute()] if shared else []), Path.cwd()]
     return list(dict.fromkeys(root / path for root in roots))
 
 

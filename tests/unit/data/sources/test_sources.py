@@ -102,7 +102,7 @@ def test_splits_that_are_not_alike_are_refused(refusal: Refusal, tmp_path: Path)
         assert complaint in refusal("numpy", path=".")
 
 
-def test_a_path_is_looked_for_by_the_recipe_then_here_then_among_the_shared_data(
+def test_a_path_is_looked_for_by_the_recipe_then_among_the_shared_data_then_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, here, shared = (tmp_path / name for name in ("recipe", "here", "shared"))
@@ -112,7 +112,7 @@ def test_a_path_is_looked_for_by_the_recipe_then_here_then_among_the_shared_data
     monkeypatch.chdir(here)
     monkeypatch.setenv("EDGECOMP_DATA", str(shared))
     wanted = Wanted("numpy", "mine.npz")
-    for folder in (recipe, here, shared):
+    for folder in (recipe, shared, here):
         assert source_files(wanted, recipe) == [folder / "mine.npz"]
         (folder / "mine.npz").unlink()
     with pytest.raises(DataError) as caught:
