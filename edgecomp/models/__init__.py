@@ -1,34 +1,52 @@
-"""Networks by name: a literal table, and factories `package.module:function` of the user's own."""
+"""Networks by name: a literal table, `hf:` models of Hugging Face, and factories `package.module:function` of the user's
+own."""
 
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edgecomp.errors import UsageError
 from edgecomp.metrics import nearest
+from edgecomp.models.checks import said_by
+from edgecomp.models.references import PREFIX, check_reference
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 TABLE = {
+    # images
+    "airbench": "edgecomp.models.airbench:Airbench",
+    "mobilenet": "edgecomp.models.mobilenet:MobileNet",
     "resnet": "edgecomp.models.resnet:ResNet",
+    # texts
+    "transformer": "edgecomp.models.transformer:Transformer",
+    # rows of numbers
+    "mlp": "edgecomp.models.mlp:Mlp",
 }
 
 
 def find_factory(name: str, folder: Path) -> str:
-    """`name` as `module:function`, proved importable. Raises UsageError.
+    """`name` as `module:function`, proved importable, or as it is where it begins with `hf:`. Raises UsageError.
 
-    Our own networks are taken at their word, so that a recipe is checked without importing torch.
+    Our own networks are taken at their word, and of `hf:` ones the files are looked for: a recipe is checked without
+    importing torch or transformers.
     """
     if name in TABLE:
         return TABLE[name]
+    if name.startswith(PREFIX):
+        check_reference(name.removeprefix(PREFIX), folder)
+        return name
     if ":" not in name:
-        raise UsageError(f"no such network: {name!r}{nearest(name, TABLE)} Known: {', '.join(TABLE)}, or a factory "
-                         "'package.module:function'")  # fmt: skip
+        raise UsageError(
+            f"no such network: {name!r}{nearest(name, TABLE)} Known: {', '.join(TABLE)}, a Hugging Face model "
+            f"'{PREFIX}FOLDER or NAME', or a factory 'package.module:function'"
+        )
     load_factory(name, folder)
     return name
 
@@ -40,7 +58,7 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
         module = _import(module_name, folder)
     except Exception as error:  # a user's module may raise anything while it is imported
         raise UsageError(
-            f"factory {name!r} cannot be imported: {_said(error)}; looked in the installed environment and in {folder}"
+            f"factory {name!r} cannot be imported: {said_by(error)}; looked in the installed environment and in {folder}"
         ) from error
     factory = getattr(module, function, None)
     if not callable(factory):
@@ -74,15 +92,28 @@ def _import(name: str, folder: Path) -> ModuleType:
 
 
 def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[str, Any]) -> "nn.Module":
-    """The network, for images of `channels` and logits of `classes`. Raises UsageError."""
+    """The network for such data, to be trained. Raises UsageError.
+
+    given: what the data say. Images: channels, classes. Rows of numbers: features, classes. Texts: vocabulary,
+    max_length, classes. A factory takes them as keyword arguments, beside its own.
+    """
     from torch import nn
 
+    if name.startswith(PREFIX):
+        from edgecomp.models.huggingface import build_huggingface
+
+        return build_huggingface(name.removeprefix(PREFIX), given, arguments, folder)
     factory = load_factory(name, folder)
-    called = f"it is called with {', '.join(f'{k}={v}' for k, v in given.items())} and its `arguments`"
+    _check_arguments(name, factory, arguments, given)
+    called = ", ".join(f"{key}={value!r}" for key, value in given.items())
     try:
         network = factory(**given, **arguments)
+    except UsageError as error:
+        raise UsageError(f"network {name!r}: {error}") from error
     except Exception as error:  # a user's factory may raise anything
-        raise UsageError(f"network {name!r} cannot be built: {_said(error)}; {called}") from error
+        raise UsageError(
+            f"network {name!r} cannot be built: {said_by(error)}; it is called with {called} and its `arguments`"
+        ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(
             f"network {name!r}: the factory returned {type(network).__name__}, not a torch.nn.Module"
@@ -90,36 +121,90 @@ def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[
     return network
 
 
-def check_output(name: str, network: "nn.Module", example: Mapping[str, Any], classes: int) -> None:
-    """Runs the network on zeros of `shape`, a batch of two. Raises UsageError unless logits [2, classes] come out."""
+def _check_arguments(
+    name: str, factory: Callable[..., Any], arguments: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Raises UsageError where the factory cannot be called so: for other data, or with an argument it does not have."""
+    for argument in arguments:
+        if argument in given:
+            raise UsageError(
+                f"network {name!r}: argument {argument!r} comes from the data ({given[argument]!r}); leave it out"
+            )
+    known = _parameters(factory)
+    if known is None:
+        return
+    if not known >= set(given):
+        others = [own for own in TABLE if (_parameters(load_factory(own, Path())) or set()) >= set(given)]
+        raise UsageError(
+            f"network {name!r} is for other data: it does not take {', '.join(sorted(set(given) - known))}, and the "
+            f"data give {', '.join(given)}; networks that take them: {', '.join(others) or 'none of ours'}"
+        )
+    for argument in arguments:
+        if argument not in known:
+            own = sorted(known - set(given))
+            raise UsageError(
+                f"network {name!r} has no argument {argument!r}{nearest(argument, own)}; it has "
+                f"{', '.join(own) or 'none'}"
+            )
+
+
+def _parameters(factory: Callable[..., Any]) -> set[str] | None:
+    """What a factory takes by keyword; None where it takes anything, or does not say."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (ValueError, TypeError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def check_output(
+    name: str, network: "nn.Module", example: "Mapping[str, torch.Tensor]", classes: int
+) -> None:
+    """Runs the network on a batch of two, its inputs by position. Raises UsageError unless logits [2, classes] come out."""
     import torch
 
+    shapes = ", ".join(f"{key} {list(tensor.shape)}" for key, tensor in example.items())
     was_training = network.training
     try:
         with torch.no_grad():
             logits = network.eval()(*example.values())
     except Exception as error:  # a user's network may raise anything
         raise UsageError(
-            f"network {name!r} cannot take a batch of shapes {[list(v.shape) for v in example.values()]}: {_said(error)}"
+            f"network {name!r} cannot take a batch of {shapes}: {said_by(error)}{_expected(network)}"
         ) from error
     finally:
         network.train(was_training)
     if not isinstance(logits, torch.Tensor):
         raise UsageError(f"network {name!r} returns {type(logits).__name__}, not a tensor of logits")
-    if tuple(logits.shape) != (2, classes):
+    batch = next(iter(example.values())).shape[0]
+    if tuple(logits.shape) != (batch, classes):
         raise UsageError(
-            f"network {name!r} returns shape {tuple(logits.shape)} for a batch of {2}; the data has {classes} "
-            f"classes, so it must be ({2}, {classes})"
+            f"network {name!r} returns shape {tuple(logits.shape)} for a batch of {batch}; the data has {classes} "
+            f"classes, so it must be ({batch}, {classes})"
         )
 
 
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+def _expected(network: "nn.Module") -> str:
+    """What a Hugging Face model's config says of its images."""
+    from edgecomp.models.huggingface import Classifier, describe
+
+    size = describe(network).image_size if isinstance(network, Classifier) else None
+    if size is None:
+        return ""
+    return (
+        f"; it is made for images of {size[0]}×{size[1]}: give the data that size, or train from scratch with "
+        "arguments {pretrained: false, image_size: SIZE}"
+    )
 
 
-def keep_layers(network: "nn.Module", layers: Any) -> "nn.Module":
-    raise NotImplementedError
+def keep_layers(network: "nn.Module", layers: Sequence[int]) -> "nn.Module":
+    """See `edgecomp.models.layers`; here so that a recipe is checked without importing torch."""
+    from edgecomp.models.layers import keep_layers as cut
 
-
-def resolve(reference: str, folder: Path) -> str:
-    raise NotImplementedError
+    return cut(network, layers)

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from edgecomp.models.checks import positive
+
 
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions around a shortcut; a 1×1 convolution on the shortcut where the shape changes."""
@@ -33,6 +35,7 @@ class ResNet(nn.Module):
 
     def __init__(self, channels: int, classes: int, blocks: int = 3, width: int = 16) -> None:
         super().__init__()
+        positive(channels=channels, classes=classes, blocks=blocks, width=width)
         self.conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()

@@ -80,7 +80,7 @@ def test_every_problem_is_reported_at_once() -> None:
         "quantize.epoch: unknown key; did you mean 'epochs'?",
         "no such target: 'openvino-gpu'; did you mean 'openvino-cpu'",
         "teacher.network: factory 'no_such_package.models:build' cannot be imported",
-        "no such network: 'resnett'; did you mean 'resnet'?",
+        "no such network: 'resnett'; did you mean 'resnet'",
         "bench.restarts: input should be greater than or equal to 1 (got 0)",
         "no such policy: 'industrail'; did you mean 'industrial'?",
     ):

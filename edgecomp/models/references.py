@@ -1,0 +1,84 @@
+"""Where a Hugging Face reference of a recipe leads, found without importing transformers."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+from edgecomp.errors import UsageError
+from edgecomp.metrics import nearest
+
+PREFIX, PACKAGE = "hf:", "package:"
+EXTRA = "pip install 'edgecomp[text]'"
+
+# What the hub takes for a name: NAME or OWNER/NAME.
+HUB_NAME = re.compile(r"(?!.*(?:--|\.\.))\w(?:[\w.-]{0,94}\w)?(?:/\w(?:[\w.-]{0,94}\w)?)?", re.ASCII)
+
+
+def check_reference(reference: str, folder: Path) -> None:
+    """Raises UsageError where a network cannot come of `reference`, as far as this machine's files can tell."""
+    missing = [name for name in ("transformers", "optimum", "requests") if not _origin(name)]
+    if missing:
+        raise UsageError(f"{PREFIX}{reference} needs {', '.join(missing)}, which is not installed: {EXTRA}")
+    source = Path(resolve(reference, folder))
+    if source.is_dir() and not (source / "config.json").is_file():
+        held = sorted(path.name for path in source.iterdir())
+        raise UsageError(
+            f"{PREFIX}{reference}: {source} has no config.json, so it is no Hugging Face model; it holds "
+            f"{', '.join(held[:8]) or 'nothing'}{nearest('config.json', held)}"
+        )
+
+
+def resolve(reference: str, folder: Path) -> str:
+    """The absolute path of the local folder that is meant, or else a hub name. Raises UsageError.
+
+    reference: `package:NAME/SUBFOLDER` of an installed Python package, a folder (absolute, relative to `folder`, or to
+    the current one), or a name on the hub.
+    """
+    if reference.startswith(PACKAGE):
+        return str(_in_package(reference.removeprefix(PACKAGE)))
+    looked_in = list(dict.fromkeys([folder.absolute(), Path.cwd()]))
+    path = Path(reference).expanduser()
+    for parent in looked_in:
+        found = parent / path
+        if reference and found.is_dir():
+            return str(found.resolve())
+        if reference and found.is_file():
+            raise UsageError(f"{found} is a file; name the folder that holds config.json and the weights")
+    if not HUB_NAME.fullmatch(reference):
+        places = "" if path.is_absolute() else f" in {' or in '.join(str(place) for place in looked_in)}"
+        raise UsageError(
+            f"no folder {reference!r}{places}, and that is no name on the hub (NAME or OWNER/NAME) either"
+        )
+    return reference
+
+
+def _in_package(reference: str) -> Path:
+    name, _, subfolder = reference.partition("/")
+    if not name.isidentifier():
+        raise UsageError(
+            f"{PACKAGE}{reference}: {name!r} is no name of a Python package; write {PACKAGE}NAME/SUBFOLDER"
+        )
+    root = _origin(name)
+    if root is None:
+        raise UsageError(f"{PACKAGE}{reference}: package {name!r} is not installed: pip install {name}")
+    found = (root / subfolder).resolve()
+    if not found.is_relative_to(root.resolve()):
+        raise UsageError(f"{PACKAGE}{reference} leads out of the package's folder, {root}")
+    if not found.is_dir():
+        folders = sorted(str(path.relative_to(root).parent) for path in root.rglob("config.json"))
+        raise UsageError(
+            f"{PACKAGE}{reference}: {root} has no folder {subfolder!r}; folders with a config.json: "
+            f"{', '.join(folders) or 'none'}{nearest(subfolder, folders)}"
+        )
+    return found
+
+
+def _origin(name: str) -> Path | None:
+    """The folder of an installed package, which is not imported."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # __main__, and what else is loaded without a spec
+        return None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
