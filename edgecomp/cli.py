@@ -204,6 +204,10 @@ def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None
     screen.out.print(verdict_table(verdict))
     screen.out.print()
     screen.out.print(f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] {verdict['next_step']}")
+    if job.recipe.quick:
+        screen.out.print(
+            "[bold]A rehearsal (--quick)[/]: it says that the recipe works, not what it is worth."
+        )
     if verdict["policy"]["changes"]:
         screen.out.print(
             f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"
@@ -217,6 +221,7 @@ def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None
         summary = {
             "verdict": verdict["verdict"],
             "exit_code": verdict["exit_code"],
+            "quick": job.recipe.quick,
             "gates": [
                 {key: row[key] for key in keys}
                 | {

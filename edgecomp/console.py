@@ -19,6 +19,8 @@ from edgecomp.artifacts import Step
 
 Item = TypeVar("Item")
 
+LOG_EVERY_S = 30.0
+
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "INVALID": "magenta"}
 
 
@@ -35,7 +37,10 @@ class Screen:
         self.err.print(f"[dim]{elapsed:6.1f} s[/] [bold]{step.name}[/] [dim]({reason})[/]")
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-        """A bar while the items are worked on; nothing is left of it."""
+        """A bar while the items are worked on, of which nothing is left; in a log, a line now and then."""
+        if not self.err.is_terminal:
+            yield from self._logged(items, what, total)
+            return
         columns = (
             TextColumn("         {task.description}"),
             BarColumn(bar_width=30),
@@ -43,10 +48,16 @@ class Screen:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(
-            *columns, console=self.err, transient=True, disable=not self.err.is_terminal
-        ) as progress:
+        with Progress(*columns, console=self.err, transient=True) as progress:
             yield from progress.track(items, total=total, description=what)
+
+    def _logged(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        last = time.monotonic()
+        for done, item in enumerate(items):
+            if time.monotonic() - last > LOG_EVERY_S:
+                last = time.monotonic()
+                self.err.print(f"[dim]{last - self._began:6.1f} s   {what}: {done} of {total}[/]")
+            yield item
 
     def note(self, text: str) -> None:
         self.err.print(f"[yellow]{text}[/]")

@@ -115,6 +115,15 @@ def first_student(run: Run) -> "nn.Module":
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
 
 
+def check_ready_made(run: Run, network: "nn.Module") -> None:
+    """Raises UsageError where a teacher that is taken as it is cannot have been trained for these classes."""
+    if run.job.recipe.teacher.network.startswith("hf:"):
+        from edgecomp.models import huggingface
+
+        assert isinstance(network, huggingface.Classifier)
+        huggingface.check_ready_made(network, preprocessing(run).classes)
+
+
 def trained_teacher(run: Run) -> "nn.Module":
     from safetensors.torch import load_file
 

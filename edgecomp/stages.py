@@ -41,8 +41,11 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
 
     recipe = run.job.recipe
     made.try_student(run)
+    network = made.fresh_network(run, recipe.teacher)
+    if recipe.teacher.epochs == 0:
+        made.check_ready_made(run, network)
     train_teacher(
-        made.fresh_network(run, recipe.teacher),
+        network,
         made.views(run),
         epochs=recipe.teacher.epochs,
         batch_size=recipe.teacher.batch_size,

@@ -1,5 +1,6 @@
 """Shared by all tests: the command line, and one small finished run."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -27,3 +28,12 @@ def tiny_run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = cli("run", "digits", *TINY, "--out", str(folder))
     assert (folder / "report" / "report.html").is_file(), done.err
     return folder
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real data sets, which is no part of the repository."""
+    folder = Path(os.environ.get("EDGECOMP_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}: EDGECOMP_DATA names their folder")
+    return folder.absolute()

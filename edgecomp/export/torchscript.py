@@ -30,7 +30,8 @@ def save(
 ) -> None:
     """Writes the traced network, for any batch size and length, without control flow; the same network gives the same bytes.
 
-    Raises EdgecompError where inputs of another shape, `other`, get another answer than the network gives.
+    Raises EdgecompError where it cannot be traced, or inputs of another shape, `other`, get another answer than the network
+    gives.
     """
     network = _with_traced_sizes(network) if isinstance(network, fx.GraphModule) else network
     traced = io.BytesIO()
@@ -38,7 +39,12 @@ def save(
         warnings.simplefilter(
             "ignore"
         )  # its deprecation, and of sizes that the trace takes for constants: checked below
-        script = torch.jit.trace(network.eval(), tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
+        try:
+            script = torch.jit.trace(network.eval(), tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
+        except (RuntimeError, TypeError) as error:
+            raise EdgecompError(
+                f"{type(network).__name__}: TorchScript cannot trace it ({str(error).splitlines()[0][:200]})"
+            ) from error
         torch.jit.save(script, traced)
     if not torch.equal(_answer(script, other), _answer(network, other)):
         raise EdgecompError(

@@ -129,6 +129,24 @@ def describe(network: Classifier) -> Facts:
     )
 
 
+def check_ready_made(network: Classifier, classes: Sequence[str]) -> None:
+    """Raises UsageError where a model that is not to be trained has no head for these classes, or one in another order."""
+    facts = describe(network)
+    name = f"the {facts.model_type} model"
+    if not facts.pretrained_head:
+        raise UsageError(
+            f"{name} is taken as it is (teacher.epochs: 0), and its file has no head for {len(classes)} classes "
+            f"({', '.join(classes[:5])}): its logits would be chance; train it (teacher.epochs=3)"
+        )
+    own = [label.lower() for label in network.labels]
+    wanted = [label.lower() for label in classes]
+    if set(own) == set(wanted) and own != wanted:
+        raise UsageError(
+            f"{name}'s head gives {', '.join(network.labels)}, the data's classes are {', '.join(classes)}, in that "
+            "order: number the data's labels as the model does, or train it (teacher.epochs=3)"
+        )
+
+
 def check_vocabulary(
     network: Classifier, tokenizer_size: int, max_length: int, pad_token: int | None = None
 ) -> None:

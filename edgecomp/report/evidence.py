@@ -10,7 +10,7 @@ import numpy as np
 from edgecomp import __version__, machine
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
-from edgecomp.recipe import Job
+from edgecomp.recipe import QUICK, Job
 
 NAMES = {
     "teacher": "teacher, fp32",
@@ -66,6 +66,11 @@ class Evidence:
         return NAMES | own
 
     @property
+    def rehearsal(self) -> str:
+        """What a quick run is limited to."""
+        return ", ".join(f"{part}.{setting}={most}" for (part, setting), most in QUICK.items())
+
+    @property
     def float_layers(self) -> list[dict[str, Any]]:
         """Every layer that is meant to run in float, with its reason, and what it costs by target."""
         reasons = (
@@ -110,6 +115,7 @@ class Evidence:
                 "recipe",
                 f"{self.job.recipe.name}, seed {self.job.recipe.seed}, {self.job.recipe.threads} training threads",
             ),
+            ("data", self._data()),
             ("policy", f"{self.job.policy.name}, rows sha256 {self.verdict['policy']['sha256'][:16]}…"),
             (
                 "measured",
@@ -124,6 +130,11 @@ class Evidence:
             ("versions", ", ".join(f"{name} {value}" for name, value in sorted(versions.items()))),
             ("edgecomp", __version__),
         ]
+
+    def _data(self) -> str:
+        files = [f"{name} sha256 {digest[:16]}…" for name, digest in self.job.data_files.items()]
+        shown = [*files[:4], f"{len(files) - 4} more files"] if len(files) > 5 else files
+        return ", ".join([self.job.recipe.data.path or self.job.recipe.data.source, *shown])
 
     def _conditions(self, name: str) -> str:
         """When a target was measured, how much, and how busy the machine was."""

@@ -35,7 +35,7 @@ def test_one_restart_bounds_nothing_so_the_verdict_is_not_pass(cli: Cli, folder:
 def test_the_last_line_is_json_and_everything_else_is_on_standard_error(cli: Cli, folder: Path) -> None:
     done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
     assert len(done.out.splitlines()) == 1
-    assert set(done.json) == {"verdict", "exit_code", "gates", "policy", "artifacts", "report"}
+    assert set(done.json) == {"verdict", "exit_code", "quick", "gates", "policy", "artifacts", "report"}
     wanted = {"target", "metric", "estimate", "interval", "limit", "verdict", "reason"}
     assert all(wanted <= set(row) for row in done.json["gates"])
     assert Path(done.json["report"]).is_file()

@@ -1,6 +1,5 @@
 """What tests of data share."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,9 @@ Refusal = Callable[..., str]
 
 
 @pytest.fixture
-def shared_data() -> Path:
+def shared_data(data: Path) -> Path:
     """The folder of real data."""
-    default = Path(__file__).parents[4] / "shared" / "data"
-    folder = Path(os.environ.get("EDGECOMP_DATA", default)).absolute()
-    if not folder.is_dir():
-        pytest.skip(f"no real data: {folder} is no folder (EDGECOMP_DATA names one)")
-    return folder
+    return data
 
 
 @pytest.fixture

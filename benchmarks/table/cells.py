@@ -1,0 +1,66 @@
+"""What the table is made of: cells, each one run of a recipe with some settings changed."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+SEEDS = (0, 1, 2)
+RIVALS = "quantize.baselines=[control,ptq-ort,ptq-nncf,ptq-best]"
+BEST = "quantize.baselines=[ptq-best]"
+
+
+class Cell(NamedTuple):
+    """`kind` names what varies; `seed` is the student's."""
+
+    kind: str
+    seed: int
+    recipe: str
+    overrides: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} seed {self.seed}"
+
+
+def _cells(recipe: str, kinds: dict[str, tuple[str, ...]]) -> tuple[Cell, ...]:
+    """All kinds of one seed, then of the next: what a sitting has finished is a table."""
+    return tuple(
+        Cell(kind, seed, recipe, (*overrides, f"student.seed={seed}"))
+        for seed in SEEDS
+        for kind, overrides in kinds.items()
+    )
+
+
+W4 = ("quantize.weight_bits=4", "quantize.simulate=true", BEST)
+W4A4 = ("quantize.weight_bits=4", "quantize.activation_bits=4", "quantize.simulate=true", BEST)
+TERNARY = ("quantize.weight_bits=2", "quantize.simulate=true", BEST)
+HARD = ("distill.hard_label_weight=1", "quantize.method=none")
+NO_VNNI = ("targets=[onnxruntime-avx2]",)
+ORDINARY = (f"targets=[{os.path.relpath(Path(__file__).with_name('onnxruntime-avx2-ordinary.yaml'))}]",)
+DEPTHWISE = ("student.network=mobilenet", "~student.arguments", RIVALS)
+
+CELLS = {
+    "cifar10": _cells(
+        "cifar10",
+        {
+            "int8": (RIVALS,),
+            "4-bit weights": W4,
+            "4-bit weights and activations": W4A4,
+            "ternary weights": TERNARY,
+            "no VNNI, its own scheme": NO_VNNI,
+            "no VNNI, the ordinary scheme": ORDINARY,
+            "hard labels": HARD,
+            "depthwise, int8": DEPTHWISE,
+        },
+    ),
+    "sst2": _cells(
+        "sst2",
+        {
+            "int8": (RIVALS,),
+            "4-bit weights": W4,
+            "4-bit weights and activations": W4A4,
+            "ternary weights": TERNARY,
+            "hard labels": HARD,
+        },
+    ),
+}

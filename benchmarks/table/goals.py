@@ -1,0 +1,166 @@
+"""What the product promises of these data sets, held against the table. Goals are read off the test split, once."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from intervals import Interval, crossed, mcnemar
+from results import HOST, Results
+
+NOT_RUN = "not run"
+
+
+class Goal(NamedTuple):
+    """state: `shown` where the whole interval is on the good side, `met, not shown` where only the mean is, `missed`,
+    `does not apply`, or `not run`."""
+
+    text: str
+    state: str
+    found: str
+
+
+def at_least(text: str, interval: Interval | None, limit: float, unit: str = "points") -> Goal:
+    if interval is None:
+        return Goal(text, NOT_RUN, "")
+    found = (
+        f"{interval.mean:.2f} [{interval.lower:.2f}, {interval.upper:.2f}] {unit}, {interval.seeds} "
+        f"seed{'s' if interval.seeds > 1 else ''}"
+    )
+    if interval.lower >= limit:
+        return Goal(text, "shown" if interval.seeds > 1 else "met, not shown", found)
+    return Goal(text, "met, not shown" if interval.mean >= limit else "missed", found)
+
+
+def difference(
+    results: Results, target: str, first: tuple[str, str], second: tuple[str, str]
+) -> Interval | None:
+    """First less second, each a kind and an arm, over the seeds that both have."""
+    values = [results.right(kind, target, arm) for kind, arm in (first, second)]
+    if values[0] is None or values[1] is None:
+        return None
+    both = min(len(values[0]), len(values[1]))
+    return crossed(values[0][:both] - values[1][:both])
+
+
+def recovery(
+    results: Results, kind: str, control: str, target: str, text: str, significant: bool = False
+) -> Goal:
+    """Whether QAD recovers 70 % of what the best PTQ loses, where that is 3 standard errors or more."""
+    arms = [
+        results.right(*where)
+        for where in (
+            (control, target, "control"),
+            (kind, target, "ptq_best"),
+            (kind, target, "student_int8"),
+        )
+    ]
+    if arms[0] is None or arms[1] is None or arms[2] is None:
+        return Goal(text, NOT_RUN, "")
+    both = min(map(len, arms))
+    reference, rival, own = (np.asarray(arm)[:both] for arm in arms)
+    lost = crossed(reference - rival)
+    share = reference.mean() / 100
+    error = 100 * (share * (1 - share) / reference.shape[1]) ** 0.5
+    if lost.mean < 3 * error:
+        return Goal(
+            text,
+            "does not apply",
+            f"the best PTQ loses {lost.mean:.2f} points, three standard errors are {3 * error:.2f}",
+        )
+    regained = (own.mean() - rival.mean()) / (reference.mean() - rival.mean())
+    margin = crossed(own - rival - 0.7 * (reference - rival))  # recovers 70 %: this is not negative
+    p = max(mcnemar(a > 0, b > 0) for a, b in zip(own, rival, strict=True))
+    found = f"{100 * regained:.0f} % of {lost.mean:.2f} points, {both} seed{'s' if both > 1 else ''}, McNemar p {'≤' if both > 1 else '='} {p:.2g}"
+    if regained < 0.7 or (significant and p >= 0.01):
+        return Goal(text, "missed", found)
+    return Goal(text, "shown" if margin.lower >= 0 and both > 1 else "met, not shown", found)
+
+
+def speed(results: Results, target: str, samples: str, least: float, text: str, kind: str = "int8") -> Goal:
+    ratios = [result.faster(target, "student_int8", "student_fp32", samples) for result in results.of(kind)]
+    if not ratios:
+        return Goal(text, NOT_RUN, "")
+    every = np.concatenate(ratios)
+    found = f"{np.median(every):.2f} × [{every.min():.2f}, {every.max():.2f}] over {len(every)} restarts"
+    if np.median(every) < least:
+        return Goal(text, "missed", found)
+    return Goal(text, "shown" if every.min() >= least else "met, not shown", found)
+
+
+def file_size(results: Results, most: float, kind: str = "int8") -> list[Goal]:
+    goals = []
+    for target in HOST:
+        text = f"{target}: int8 file at most {most:.2f} of fp32"
+        ratios = results.by_seed(kind, lambda one, at=target: one.measured[at].arms["student_int8"].file_size_bytes
+                                 / one.measured[at].arms["student_fp32"].file_size_bytes)  # fmt: skip
+        state = NOT_RUN if not ratios else "shown" if max(ratios) <= most else "missed"
+        goals.append(Goal(text, state, f"{max(ratios):.3f}" if ratios else ""))
+    return goals
+
+
+def _cifar10(results: Results) -> list[Goal]:
+    goals = []
+    own, control = ("int8", "student_int8"), ("int8", "control")
+    for target in HOST:
+        goals += [
+            at_least(f"{target}: int8 within 0.3 points of its fp32 control", difference(results, target, own, control), -0.3),
+            at_least(
+                f"{target}: 4-bit weights and activations, QAD at least 2 points above the best PTQ",
+                difference(results, target, *(("4-bit weights and activations", arm) for arm in ("student_int8", "ptq_best"))),
+                2.0,
+            ),
+            recovery(results, "int8", "int8", target, f"{target}: ResNet-8 at int8, QAD recovers 70 % of what the best PTQ loses"),
+            recovery(results, "depthwise, int8", "depthwise, int8", target,
+                     f"{target}: depthwise network at int8, QAD recovers 70 % of what the best PTQ loses"),
+            speed(results, target, "offline_wall_ns", 1.8 if target == HOST[0] else 2.4,
+                  f"{target}: int8 at least {1.8 if target == HOST[0] else 2.4} × fp32 at batch 32"),
+            speed(results, target, "single_stream_cpu_ns", 1.0, f"{target}: int8 never slower than fp32 at batch 1"),
+        ]  # fmt: skip
+    return goals + file_size(results, 0.30) + _no_vnni(results)
+
+
+def _no_vnni(results: Results) -> list[Goal]:
+    narrow = results.right("no VNNI, its own scheme", "onnxruntime-avx2", "emulated")
+    ordinary = results.right("no VNNI, the ordinary scheme", "onnxruntime-avx2-ordinary", "emulated")
+    host = results.right("int8", "onnxruntime-cpu", "student_int8")
+    text = "no VNNI: its own scheme, executed as that CPU, within 0.5 points of the VNNI figure"
+    more = "no VNNI: the ordinary file loses more"
+    if narrow is None or host is None:
+        return [Goal(text, NOT_RUN, ""), Goal(more, NOT_RUN, "")]
+    both, shown = min(len(narrow), len(host)), narrow.shape[1]
+    first = at_least(text, crossed(narrow[:both] - host[:both, :shown]), -0.5)
+    if ordinary is None:
+        return [first, Goal(more, NOT_RUN, "")]
+    both = min(both, len(ordinary))
+    return [first, at_least(more, crossed(narrow[:both, : ordinary.shape[1]] - ordinary[:both]), 0.0)]
+
+
+def _sst2(results: Results) -> list[Goal]:
+    goals = []
+    own = ("int8", "student_int8")
+    for target in HOST:
+        right = results.right("int8", target, "student_int8")
+        teacher = results.right("int8", target, "teacher")
+        agreement = results.by_seed("int8", lambda one, at=target: one.agreement(at, "student_int8"))
+        goals += [
+            at_least(f"{target}: at least 87.5 % right", None if right is None else crossed(right), 87.5, "%"),
+            at_least(
+                f"{target}: at least 97.5 % of the teacher",
+                None if right is None or teacher is None else crossed(right - 0.975 * teacher),
+                0.0,
+            ),
+            Goal(
+                f"{target}: agreement with the teacher at least 92 %",
+                NOT_RUN if not agreement else "shown" if min(agreement) >= 92 else "missed",
+                ", ".join(f"{one:.2f} %" for one in agreement),
+            ),
+            at_least(f"{target}: int8 within 0.5 points of its fp32 control",
+                     difference(results, target, own, ("int8", "control")), -0.5),
+            recovery(results, "ternary weights", "int8", target,
+                     f"{target}: ternary weights, QAD recovers 70 % of what the best PTQ loses", significant=True),
+            speed(results, target, "single_stream_cpu_ns", 1.8, f"{target}: int8 at least 1.8 × fp32 at batch 1"),
+        ]  # fmt: skip
+    return goals + file_size(results, 0.26)
+
+
+GOALS: dict[str, Callable[[Results], list[Goal]]] = {"cifar10": _cifar10, "sst2": _sst2}

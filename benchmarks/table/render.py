@@ -1,0 +1,216 @@
+"""The table as Markdown, JSON and a picture."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from cells import CELLS, SEEDS, Cell
+from goals import GOALS, Goal
+from intervals import crossed
+from results import HOST, Result, Results
+
+mpl.use("svg")
+import matplotlib.pyplot as plt
+
+
+class Row(NamedTuple):
+    """What a line of the table is of: a kind of cell, an arm of it, and the steps whose time it took."""
+
+    label: str
+    kind: str
+    arm: str
+    steps: tuple[str, ...] = ()
+
+
+def _student(kind: str, name: str = "") -> list[Row]:
+    return [
+        Row(f"{name}fp32, distilled", kind, "student_fp32", ("distill",)),
+        Row(
+            f"{name}fp32 control: distilled for as many more epochs", kind, "control", ("distill", "control")
+        ),
+        Row(f"{name}int8, ONNX Runtime's PTQ, its default", kind, "ptq_ort", ("distill",)),
+        Row(f"{name}int8, NNCF's PTQ, its default", kind, "ptq_nncf", ("distill",)),
+        Row(f"{name}int8, best PTQ on validation", kind, "ptq_best", ("distill",)),
+        Row(f"{name}**int8, QAD**", kind, "student_int8", ("distill", "quantize")),
+    ]
+
+
+def _low_bits(kind: str) -> list[Row]:
+    return [
+        Row(f"{kind} (simulated), best PTQ", kind, "ptq_best", ("distill",)),
+        Row(f"**{kind} (simulated), QAD**", kind, "student_int8", ("distill", "quantize")),
+    ]
+
+
+HEAD = [
+    Row("teacher, fp32", "int8", "teacher", ("teacher", "soft_labels")),
+    Row("fp32, hard labels", "hard labels", "student_fp32", ("distill",)),
+]
+LOW = [
+    row
+    for kind in ("4-bit weights", "4-bit weights and activations", "ternary weights")
+    for row in _low_bits(kind)
+]
+ROWS = {
+    "cifar10": [*HEAD, *_student("int8"), *LOW, *_student("depthwise, int8", "depthwise: ")],
+    "sst2": [*HEAD, *_student("int8"), *LOW],
+}
+TITLES = {
+    "cifar10": "CIFAR-10: ResNet-8 of 78,042 parameters, from a teacher of 2.0 million",
+    "sst2": "SST-2: three layers of MiniLM-L6",
+}
+
+
+ABOUT = """\
+Written by `python benchmarks/table {data}`, from whole runs of the recipe `{data}`; `table.json` has the command of each. One
+teacher; seeds vary the student. Accuracy is that of the file as its runtime executes it, the mean over seeds with a 95 %
+interval over seeds and examples; agreement is with the teacher. Speed is the median over restarts of the ratio to the fp32
+student (at batch 1 in CPU time, at batch 32 in wall time) and to the teacher (batch 1) in the same runtime, measured by turns.
+Choices are made on the validation split; the test split is read once, at the end."""
+
+
+def write(data: str, cells: Mapping[Cell, Path | None], to: Path) -> None:
+    """Writes table.md, table.json and table.svg into reports/table-DATA."""
+    results = Results(cells)
+    lines = [_line(row, results) for row in ROWS[data]]
+    goals = GOALS[data](results)
+    folder = to / f"table-{data}"
+    folder.mkdir(parents=True, exist_ok=True)
+    commands = {
+        cell.name: json.loads((path / "cell.json").read_text(encoding="utf-8"))["command"] if path else None
+        for cell, path in cells.items()
+    }
+    content = {"rows": lines, "goals": [goal._asdict() for goal in goals], "commands": commands}
+    (folder / "table.json").write_text(
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    (folder / "table.md").write_text(_markdown(data, lines, goals, results), encoding="utf-8")
+    (folder / "table.svg").write_text(_picture(data, lines), encoding="utf-8")
+    print(f"{folder / 'table.md'}: {len(cells) - len(results.missing)} of {len(cells)} cells")
+
+
+def _line(row: Row, results: Results) -> dict[str, Any]:
+    """One line: by target, means over the seeds that have been run."""
+    found: dict[str, Any] = {"row": row.label, "targets": {}}
+    for target in HOST:
+        right = results.right(row.kind, target, row.arm)
+        if right is None:
+            continue
+        cells = [one for one in results.of(row.kind) if row.arm in one.measured.get(target, _NONE).arms]
+        interval = crossed(right)
+        found["targets"][target] = {
+            "accuracy_pct": interval.mean,
+            "interval": [interval.lower, interval.upper],
+            "by_seed_pct": [float(value) for value in right.mean(axis=1)],
+            "agreement_pct": float(np.mean([one.agreement(target, row.arm) for one in cells])),
+            "file_bytes": int(
+                np.median([one.measured[target].arms[row.arm].file_size_bytes for one in cells])
+            ),
+            "int8_share_pct": _share(cells, target, row.arm),
+            "faster_than_fp32_b1": _ratio(cells, target, row.arm, "student_fp32", "single_stream_cpu_ns"),
+            "faster_than_fp32_b32": _ratio(cells, target, row.arm, "student_fp32", "offline_wall_ns"),
+            "faster_than_teacher_b1": _ratio(cells, target, row.arm, "teacher", "single_stream_cpu_ns"),
+        }
+        found["training_s"] = float(
+            np.median([sum(one.seconds.get(step, 0.0) for step in row.steps) for one in cells])
+        )
+    return found
+
+
+class _Nothing:
+    arms: dict[str, Any] = {}
+
+
+_NONE: Any = _Nothing()
+
+
+def _share(cells: list[Result], target: str, arm: str) -> float | None:
+    parity = cells[0].measured[target].arms[arm].parity
+    return None if parity is None else parity.get("int8_share_pct")
+
+
+def _ratio(cells: list[Result], target: str, arm: str, than: str, samples: str) -> float:
+    return float(np.median(np.concatenate([one.faster(target, arm, than, samples) for one in cells])))
+
+
+def _markdown(data: str, lines: list[dict[str, Any]], goals: list[Goal], results: Results) -> str:
+    seeds = {kind: len(results.of(kind)) for kind in dict.fromkeys(cell.kind for cell in CELLS[data])}
+    text = [
+        f"# {TITLES[data]}",
+        "",
+        ABOUT.format(data=data),
+        "",
+        "Seeds run: "
+        + ", ".join(f"{kind} {count or 'none'} of {len(SEEDS)}" for kind, count in seeds.items())
+        + ".",
+        "",
+    ]
+    for target in HOST:
+        text += [
+            f"## {target}",
+            "",
+            "| | accuracy, % | agreement, % | file, kB | in int8, % | × fp32, b1 | × fp32, b32 | × teacher, b1 | training, s |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            *(_table_row(line, target) for line in lines),
+            "",
+        ]
+    text += ["## Goals", "", "| goal | | found |", "| --- | --- | --- |"]
+    text += [f"| {goal.text} | {goal.state} | {goal.found} |" for goal in goals]
+    return "\n".join([*text, "", "![accuracy by row](table.svg)", ""])
+
+
+def _table_row(line: dict[str, Any], target: str) -> str:
+    one = line["targets"].get(target)
+    if one is None:
+        return f"| {line['row']} | not run |" + " |" * 7
+    low, high = one["interval"]
+    share = "–" if one["int8_share_pct"] is None else f"{one['int8_share_pct']:.0f}"
+    return (
+        f"| {line['row']} | {one['accuracy_pct']:.2f} [{low:.2f}, {high:.2f}] | {one['agreement_pct']:.1f} | "
+        f"{one['file_bytes'] / 1000:,.0f} | {share} | {one['faster_than_fp32_b1']:.2f} | {one['faster_than_fp32_b32']:.2f} | "
+        f"{one['faster_than_teacher_b1']:.1f} | {line['training_s']:.0f} |"
+    )
+
+
+def _picture(data: str, lines: list[dict[str, Any]]) -> str:
+    import io
+
+    shown = [line for line in lines if line["targets"]]
+    style = {"svg.hashsalt": "edgecomp", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
+             "axes.spines.right": False}  # fmt: skip
+    with mpl.rc_context(style):
+        figure, axis = plt.subplots(figsize=(9, 0.36 * max(1, len(shown)) + 1), layout="constrained")
+        for offset, (target, colour) in zip(
+            (-0.13, 0.13), zip(HOST, ("#d9541e", "#3b78b5"), strict=True), strict=True
+        ):
+            for place, line in enumerate(shown):
+                one = line["targets"].get(target)
+                if one is None:
+                    continue
+                low, high = one["interval"]
+                axis.plot([low, high], [place + offset] * 2, color=colour, linewidth=1.6, alpha=0.6)
+                axis.plot(
+                    one["by_seed_pct"],
+                    [place + offset] * len(one["by_seed_pct"]),
+                    ".",
+                    color=colour,
+                    markersize=4,
+                )
+                axis.plot(one["accuracy_pct"], place + offset, "D", color=colour, markersize=5,
+                          label=target if place == 0 else None)  # fmt: skip
+        axis.set_yticks(range(len(shown)), [line["row"].replace("**", "") for line in shown])
+        axis.invert_yaxis()
+        axis.set_xlabel(
+            "accuracy on the test split, %, as executed; dots are seeds, bars 95 % over seeds and examples"
+        )
+        axis.grid(axis="x", color="#e4e7eb")
+        if shown:
+            axis.legend(frameon=False, loc="lower left")
+        axis.set_title(TITLES[data], loc="left", fontsize=10)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    return text.getvalue()

@@ -1,0 +1,70 @@
+"""The statistics of benchmarks/table, and what it shows where nothing has been run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TABLE = Path(__file__).parents[3] / "benchmarks" / "table"
+
+
+@pytest.fixture
+def intervals(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(TABLE))
+    import intervals
+
+    return intervals
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "of_examples", "of_both"),
+    [(0.005, 0.3, 0.3), (0.0, 0.3, 0.3), (0.02, 0.1, 0.3), (0.0, 0.0, 0.3)],
+)
+def test_the_interval_over_seeds_and_examples_covers_the_mean(
+    intervals, of_seeds: float, of_examples: float, of_both: float
+) -> None:
+    random = np.random.default_rng(1)
+    covered = 0
+    for _ in range(500):
+        values = random.normal(0, of_seeds, (3, 1)) + random.normal(0, of_examples, (1, 800))
+        found = intervals.crossed(values + random.normal(0, of_both, (3, 800)))
+        covered += found.lower <= 0 <= found.upper
+    assert covered >= 460  # P(fewer | 95 %) < .002
+
+
+def test_one_seed_gives_an_interval_over_examples(intervals) -> None:
+    values = np.random.default_rng(0).normal(2, 1, (1, 400))
+    found = intervals.crossed(values)
+    assert found.seeds == 1
+    assert found.lower == pytest.approx(values.mean() - 1.966 * values.std(ddof=1) / 20, abs=1e-3)
+
+
+def test_mcnemar_counts_only_where_they_differ(intervals) -> None:
+    first = np.array([True] * 50 + [True] * 9 + [False] * 1 + [False] * 40)
+    second = np.array([True] * 50 + [False] * 9 + [True] * 1 + [False] * 40)
+    assert intervals.mcnemar(first, second) == pytest.approx(2 * 11 / 2**10)
+    assert intervals.mcnemar(first, first) == 1.0
+
+
+@pytest.mark.parametrize("data", ["cifar10", "sst2"])
+def test_what_has_not_been_run_says_so(data: str, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(TABLE),
+        data,
+        "--show",
+        "--runs",
+        str(tmp_path / "runs"),
+        "--to",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "0 of" in done.stdout
+    table = json.loads((tmp_path / f"table-{data}" / "table.json").read_text(encoding="utf-8"))
+    assert {goal["state"] for goal in table["goals"]} == {"not run"}
+    assert all(not row["targets"] for row in table["rows"])
+    assert "not run" in (tmp_path / f"table-{data}" / "table.md").read_text(encoding="utf-8")
+    assert (tmp_path / f"table-{data}" / "table.svg").read_text(encoding="utf-8").startswith("<?xml")
