@@ -1,6 +1,6 @@
 """Where scales start: batch statistics re-estimated first, then the ranges of real activations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy.typing as npt
@@ -11,8 +11,9 @@ from edgecomp.errors import DataError
 from edgecomp.quantize.fake_quant import FakeQuant, bin_centres, grid_over
 from edgecomp.quantize.placement import fake_quants
 
-Batches = Sequence[Sequence[npt.NDArray[Any]]]
-"""Batches of a network's inputs: one array an input, [N, ...]."""
+Batch = Mapping[str, npt.NDArray[Any]] | Sequence[npt.NDArray[Any]]
+Batches = Sequence[Batch]
+"""Batches of a network's inputs: one array an input, [N, ...], in order; by name, or without."""
 
 Method = Literal["min-max", "percentile", "mse"]
 
@@ -21,20 +22,28 @@ SHARES = torch.linspace(
 )  # of the observed range: what the search for the least squared error tries
 
 
+def tensors(batch: Batch) -> list[torch.Tensor]:
+    """The network's arguments, which share the batch's memory."""
+    return [torch.from_numpy(array) for array in (batch.values() if isinstance(batch, Mapping) else batch)]
+
+
 @torch.no_grad()
 def reestimate_batchnorm(network: nn.Module, batches: Batches) -> None:
     """Replaces the running statistics by the plain average over `batches`.
 
-    Without it, quantisation-aware training from scratch never recovers: the scales fit statistics of the past.
+    Without it, quantisation-aware training from scratch never recovers: the scales fit statistics of the past. Nothing
+    else is as in training: dropout would widen the variances (Li et al. 2018, arXiv:1801.05134).
     """
     norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    network.train()
+    network.eval()
+    for norm in norms:
+        norm.train()
     for batch in batches:
-        network(*map(torch.from_numpy, batch))
+        network(*tensors(batch))
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -57,13 +66,15 @@ def calibrate(
             "there is no calibration data: quantize.calibration_batches × batch size came to 0 examples"
         )
     quants = fake_quants(network)
+    for quant in quants.values():
+        quant.forget()
     network.eval()
 
     def observe(state: Literal["observe", "count"]) -> None:
         for quant in quants.values():
             quant.state = state
         for batch in batches:
-            network(*map(torch.from_numpy, batch))
+            network(*tensors(batch))
 
     observe("observe")
     if method != "min-max":
