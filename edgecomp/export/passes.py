@@ -1,5 +1,6 @@
 """What is done to an exported ONNX graph, in order, before it is written. Each pass changes the model in place."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,24 +74,28 @@ def quantise_tables(model: onnx.ModelProto) -> None:
     constants = _constants(graph)
     readers = _readers(graph)
     for node in [node for node in graph.node if node.op_type == "Gather" and node.input[0] in constants]:
+        table = constants[node.input[0]]
         following = readers.get(node.output[0], [])
-        if (
-            len(following) != 1
-            or following[0].op_type != "QuantizeLinear"
-            or constants[node.input[0]].ndim != 2
-        ):
+        bounds = []
+        while len(following) == 1 and following[0].op_type in BOUNDS and following[0].input[1] in constants:
+            (bound,) = following
+            table = BOUNDS[bound.op_type](table, *(constants[name] for name in bound.input[1:]))
+            bounds.append(bound)
+            following = readers.get(bound.output[0], [])
+        if len(following) != 1 or following[0].op_type != "QuantizeLinear" or table.ndim != 2:
             continue
         (quantise,) = following
         scale, zero_point = constants[quantise.input[1]], constants[quantise.input[2]]
         limits = np.iinfo(zero_point.dtype)
-        levels = np.clip(np.rint(constants[node.input[0]] / scale) + zero_point, limits.min, limits.max)
+        levels = np.clip(np.rint(table / scale) + zero_point, limits.min, limits.max)
         name = f"{node.input[0]}_int8"
         if name not in constants:
             constants[name] = levels.astype(zero_point.dtype)
             graph.initializer.append(numpy_helper.from_array(constants[name], name))
         node.input[0] = name
         node.output[0] = quantise.output[0]
-        graph.node.remove(quantise)
+        for absorbed in (*bounds, quantise):
+            graph.node.remove(absorbed)
 
 
 def transpose_weights(model: onnx.ModelProto) -> None:
@@ -259,6 +264,8 @@ PASSES = (
     drop_notes,
 )
 
+# Where the grid is narrower than its type.
+BOUNDS: dict[str, Callable[..., npt.NDArray[Any]]] = {"Max": np.maximum, "Min": np.minimum, "Clip": np.clip}
 REDUCES = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
 MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "MaxPool")
 

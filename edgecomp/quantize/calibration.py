@@ -25,14 +25,17 @@ SHARES = torch.linspace(
 def reestimate_batchnorm(network: nn.Module, batches: Batches) -> None:
     """Replaces the running statistics by the plain average over `batches`.
 
-    Without it, quantisation-aware training from scratch never recovers: the scales fit statistics of the past.
+    Without it, quantisation-aware training from scratch never recovers: the scales fit statistics of the past. Nothing
+    else is as in training: dropout would widen the variances (Li et al. 2018, arXiv:1801.05134).
     """
     norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    network.train()
+    network.eval()
+    for norm in norms:
+        norm.train()
     for batch in batches:
         network(*network_inputs(batch))
     network.eval()
@@ -57,6 +60,8 @@ def calibrate(
             "there is no calibration data: quantize.calibration_batches × batch size came to 0 examples"
         )
     quants = fake_quants(network)
+    for quant in quants.values():
+        quant.forget()
     network.eval()
 
     def observe(state: Literal["observe", "count"]) -> None:

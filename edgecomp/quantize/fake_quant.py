@@ -110,9 +110,7 @@ class FakeQuant(nn.Module):
         self.most = math.inf if ceiling is None else math.log(ceiling / grid.high)
         self.log_scale = nn.Parameter(torch.zeros(shape))
         self.register_buffer("zero_point", torch.zeros(shape))
-        self.low = torch.full(shape, torch.inf)
-        self.high = torch.full(shape, -torch.inf)
-        self.counts = torch.zeros(BINS)
+        self.forget()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.state in ("observe", "count"):
@@ -140,6 +138,12 @@ class FakeQuant(nn.Module):
 
     def _bounded_log_scale(self) -> torch.Tensor:
         return self.log_scale if math.isinf(self.most) else self.log_scale.clamp(max=self.most)
+
+    def forget(self) -> None:
+        """Drops what has been observed and counted."""
+        self.low = torch.full(self.log_scale.shape, torch.inf)
+        self.high = torch.full(self.log_scale.shape, -torch.inf)
+        self.counts = torch.zeros(BINS)
 
     def _observe(self, x: torch.Tensor) -> None:
         low, high = x, x
@@ -176,8 +180,14 @@ class FakeQuant(nn.Module):
         self.state = "quantise"
 
     def _as_onnx(self, x: torch.Tensor) -> torch.Tensor:
+        """What lies beyond a grid narrower than its type is clipped before: the weights, in their folding."""
         dtype = torch.int8 if self.grid.low < 0 else torch.uint8
-        scale, zero_point = self.scale(), self.zero_point.to(dtype)
+        limits = torch.iinfo(dtype)
+        scale = self.scale()
+        if self.axis != 0 and (self.grid.low > limits.min or self.grid.high < limits.max):
+            low, high = ((bound - self.zero_point) * scale for bound in (self.grid.low, self.grid.high))
+            x = torch.minimum(torch.maximum(x, low), high)
+        zero_point = self.zero_point.to(dtype)
         where: dict[str, Any] = {}
         if self.axis is not None:
             where = {"axis": self.axis % x.ndim}

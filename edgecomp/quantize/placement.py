@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
 
 from edgecomp.quantize.constants import constant_nodes, value_of
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.schemes import RULES, Rule, Scheme
+from edgecomp.quantize.schemes import RULES, Grid, Rule, Scheme
 from edgecomp.quantize.schemes import scheme as scheme_of
 
 ACTIVATION, WEIGHT, TABLE = "activation_quant", "weight_quant", "table_quant"
@@ -21,17 +21,42 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 def place(
-    module: fx.GraphModule, scheme_name: str, float_layers: Collection[str] = (), weight_bits: int = 8
+    module: fx.GraphModule,
+    scheme_name: str,
+    float_layers: Collection[str] = (),
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    *,
+    edges_in_8_bits: bool = True,
 ) -> fx.GraphModule:
     """Fake-quant placed in the graph of `capture`, in place; returns the module.
 
     A layer among `float_layers` keeps its weight in float, and reads its input in float where that is a float tensor.
     A fake-quant is named after what it rounds: with fewer layers in integers, those that are left keep their names.
+    Fewer bits than 8 are a simulation. They go, as in the literature, to the weights and inputs of layers, and not to
+    the first and last ones (LSQ, arXiv:1902.08153, section 3) unless `edges_in_8_bits` is off; sums and averages that
+    no layer reads stay in 8 bits.
     """
-    scheme = scheme_of(scheme_name, weight_bits)
+    grids = Grids(
+        scheme_of(scheme_name),
+        scheme_of(scheme_name, weight_bits, activation_bits),
+        edge_layers(module) if edges_in_8_bits else set(),
+    )
     integer = _integer_tensors(module)
-    _quantise_activations(module, scheme, integer, float_layers)
-    _quantise_weights(module, scheme, float_layers)
+    _quantise_activations(module, grids, integer, float_layers)
+    _quantise_weights(module, grids, float_layers)
+    module.graph.lint()
+    module.recompile()
+    return module
+
+
+def remove_fake_quant(module: fx.GraphModule) -> fx.GraphModule:
+    """The module without what `place` put there, in place: weights, biases and batch statistics stay as they are."""
+    for node in list(module.graph.nodes):
+        if isinstance(_module_of(module, node), FakeQuant):
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    module.delete_all_unused_submodules()
     module.graph.lint()
     module.recompile()
     return module
@@ -108,9 +133,27 @@ def name_of(parameter: str) -> str:
 
 def layer_names(module: fx.GraphModule) -> list[str]:
     """Every convolution and linear layer with a constant weight, in the graph's order."""
+    return list(dict.fromkeys(str(layer_name(node)) for node in layers(module)))
+
+
+def layers(module: fx.GraphModule) -> list[fx.Node]:
+    """The nodes of every convolution and linear layer with a constant weight, quantised or not, in order."""
     constants = constant_nodes(module)
-    layers = [node for node in module.graph.nodes if _has_weight(node) and node.args[1] in constants]
-    return list(dict.fromkeys(str(layer_name(node)) for node in layers))
+    return [node for node in module.graph.nodes if _has_weight(node) and node.args[1] in constants]
+
+
+def edge_layers(module: fx.GraphModule) -> set[fx.Node]:
+    """The first layers, which no other comes before, and the last ones, which none follows. A table is a layer."""
+    found = {*layers(module), *_tables(module)} - constant_nodes(module)
+    fed: set[fx.Node] = set()
+    for node in module.graph.nodes:
+        if any(source in found or source in fed for source in node.all_input_nodes):
+            fed.add(node)
+    read: set[fx.Node] = set()
+    for node in reversed(module.graph.nodes):
+        if any(user in found or user in read for user in node.users):
+            read.add(node)
+    return {node for node in found if node not in fed or node not in read}
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:
@@ -183,6 +226,16 @@ def _integer_tensors(module: fx.GraphModule) -> dict[fx.Node, bool]:
     return found
 
 
+def _tables(module: fx.GraphModule) -> list[fx.Node]:
+    """The nodes of every look-up in a constant table."""
+    constants = constant_nodes(module)
+    return [
+        node
+        for node in module.graph.nodes
+        if rule_of(node) == "embedding" and node.args[0] in constants and node not in constants
+    ]
+
+
 def _is_spatial(node: fx.Node) -> bool:
     """Averages are taken over both axes of images: anything else has no integer kernel."""
     if node.target is not torch.ops.aten.mean.dim:
@@ -192,8 +245,16 @@ def _is_spatial(node: fx.Node) -> bool:
     return source.ndim == 4 and sorted(axis % 4 for axis in axes) == [2, 3]
 
 
+class Grids(NamedTuple):
+    """The grids of 8 bits, those asked for, and the layers that have the former whatever is asked for."""
+
+    full: Scheme
+    asked: Scheme
+    edges: set[fx.Node]
+
+
 def _quantise_activations(
-    module: fx.GraphModule, scheme: Scheme, integer: dict[fx.Node, bool], float_layers: Collection[str]
+    module: fx.GraphModule, grids: Grids, integer: dict[fx.Node, bool], float_layers: Collection[str]
 ) -> None:
     """A grid tensor is read through its fake-quant by all; a float one by those alone that compute in integers."""
     wanted: dict[fx.Node, list[fx.Node]] = {}
@@ -214,10 +275,12 @@ def _quantise_activations(
     names: dict[fx.Node, str] = {}
     for node in wanted:
         shared = names.get(node.all_input_nodes[0]) if integer.get(node) else None
-        name = shared or f"{ACTIVATION}_{node.name}"
-        if shared is None:
-            module.add_submodule(name, FakeQuant(scheme.activation, ceiling=_ceiling(node)))
-        names[node] = name
+        names[node] = shared or f"{ACTIVATION}_{node.name}"
+    fewer = _read_by_layers(names, constants, grids.edges)
+    for node, name in names.items():
+        if not hasattr(module, name):
+            grid = (grids.asked if name in fewer else grids.full).activation
+            module.add_submodule(name, FakeQuant(grid, ceiling=_ceiling(node)))
     for node, readers in wanted.items():
         if not isinstance(node.meta.get("val"), torch.Tensor):
             continue  # parts of a tensor: each is rounded by itself
@@ -226,6 +289,17 @@ def _quantise_activations(
         quantised.meta = dict(node.meta)
         for reader in readers:
             reader.replace_input_with(node, quantised)
+
+
+def _read_by_layers(names: Mapping[fx.Node, str], constants: set[fx.Node], edges: set[fx.Node]) -> set[str]:
+    """The fake-quants whose tensors are inputs of layers, in integers or not, and of none of the edges."""
+    inner: set[str] = set()
+    outer: set[str] = set()
+    for node, name in names.items():
+        for user in node.users:
+            if _has_weight(user) and user.args[0] is node and user.args[1] in constants:
+                (outer if user in edges else inner).add(name)
+    return inner - outer
 
 
 def _reads_integers(
@@ -248,37 +322,43 @@ def _ceiling(node: fx.Node) -> float | None:
     return float(node.args[2]) if len(node.args) > 2 else 1.0  # type: ignore[arg-type]
 
 
-def _quantise_weights(module: fx.GraphModule, scheme: Scheme, float_layers: Collection[str]) -> None:
+def _quantise_weights(module: fx.GraphModule, grids: Grids, float_layers: Collection[str]) -> None:
     """One fake-quant for each parameter, however often it is used; what is computed from parameters alone is one too."""
     names: dict[str, str] = {}
     constants = constant_nodes(module)
-    for node in [node for node in module.graph.nodes if node not in constants]:
-        if rule_of(node) == "embedding" and node.args[0] in constants:
-            _quantise_table(module, scheme, node)
-        if not _has_weight(node) or node.args[1] not in constants:
-            continue
+    kept = {_weight_key(node) for node in grids.edges if _has_weight(node)}
+    for node in _tables(module):
+        _quantise_table(module, (grids.full if node in grids.edges else grids.asked).weight, node)
+    for node in [node for node in layers(module) if node not in constants]:
         if layer_name(node) in float_layers:
             continue
-        source = node.args[1]
-        key = str(source.target) if source.op == "get_attr" else source.name
+        source: Any = node.args[1]
+        key = _weight_key(node)
+        grid = (grids.full if key in kept else grids.asked).weight
         name = names.get(key)
         if name is None:
             weight = value_of(module, source)
             name = names[key] = f"{WEIGHT}_{source.name}"
             shape = (weight.shape[0],) + (1,) * (weight.ndim - 1)
-            module.add_submodule(name, FakeQuant(scheme.weight, shape, axis=0))
+            module.add_submodule(name, FakeQuant(grid, shape, axis=0))
         with module.graph.inserting_before(node):
             quantised = module.graph.call_module(name, (source,))
         node.replace_input_with(source, quantised)
 
 
-def _quantise_table(module: fx.GraphModule, scheme: Scheme, node: fx.Node) -> None:
+def _weight_key(node: fx.Node) -> str:
+    """What layers that share a weight have in common."""
+    source: Any = node.args[1]
+    return str(source.target) if source.op == "get_attr" else str(source.name)
+
+
+def _quantise_table(module: fx.GraphModule, grid: Grid, node: fx.Node) -> None:
     """A scale for each column, applied to the rows that are looked up: the same values as in the whole table."""
     source: Any = node.args[0]
     name = f"{TABLE}_{source.name}"
     if not hasattr(module, name):
         columns = value_of(module, source).shape[1]
-        module.add_submodule(name, FakeQuant(scheme.weight, (columns,), axis=-1))
+        module.add_submodule(name, FakeQuant(grid, (columns,), axis=-1))
     users = list(node.users)
     with module.graph.inserting_after(node):
         quantised = module.graph.call_module(name, (node,))

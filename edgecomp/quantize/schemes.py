@@ -43,11 +43,15 @@ SCHEMES = {
 }
 
 
-def scheme(name: str, weight_bits: int = 8) -> Scheme:
-    """The scheme of that name, with weights of fewer bits where asked for: 4 are -7..7, 2 are -1..1 (ternary)."""
+def scheme(name: str, weight_bits: int = 8, activation_bits: int = 8) -> Scheme:
+    """The scheme of that name, with fewer bits where asked for: weights of 4 are -7..7, of 2 -1..1 (ternary);
+    activations of 4 are 0..15, or -8..7 where the scheme's are signed."""
     found = SCHEMES[name]
     high = min(found.weight.high, 2 ** (weight_bits - 1) - 1)
-    return replace(found, weight=Grid(-high, high, symmetric=True))
+    steps = 2**activation_bits
+    low = -steps // 2 if found.activation.low < 0 else 0
+    activation = replace(found.activation, low=low, high=low + steps - 1)
+    return Scheme(activation=activation, weight=Grid(-high, high, symmetric=True))
 
 
 # What becomes of an operator:
