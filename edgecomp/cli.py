@@ -14,7 +14,7 @@ from edgecomp.errors import EdgecompError
 
 if TYPE_CHECKING:
     from edgecomp.artifacts import RunFolder
-    from edgecomp.recipe import Job
+    from edgecomp.job import Job
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,8 +50,8 @@ def run(
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder
     from edgecomp.console import Screen
+    from edgecomp.job import load_job
     from edgecomp.made import Run, fingerprinted
-    from edgecomp.recipe import load_job
 
     screen = Screen(json=as_json)
     job = load_job(recipe, [*(overrides or []), *(["quick=true"] if quick else [])])
@@ -177,8 +177,8 @@ def _stage(stage: str, path: Path, as_json: bool = False) -> None:
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder
     from edgecomp.console import Screen
+    from edgecomp.job import read_job
     from edgecomp.made import Run
-    from edgecomp.recipe import read_job
 
     screen = Screen(json=as_json)
     job = read_job(path)

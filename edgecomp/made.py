@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecomp.errors import UsageError
+from edgecomp.job import Job
 from edgecomp.progress import Track
-from edgecomp.recipe import Data, Job, Network
+from edgecomp.recipe import Data, Network
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
+    from edgecomp.targets import Target
+
+
+DISTRIBUTED = ("ptq-ort", "ptq-nncf")  # tools with an arm of their own
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,10 @@ def baseline_arms(job: Job) -> list[str]:
 
 
 def tools(job: Job) -> dict[str, str]:
-    """Arms that a runtime's own tool makes → the tool."""
+    """Arms that a runtime's own tool makes, as it comes → the tool."""
     settings = job.recipe.quantize
     own = {} if settings.method in ("qad", "none") else {"student_int8": settings.method}
-    return {arm_of(tool): str(tool) for tool in settings.baselines if tool != "control"} | own
+    return {arm_of(tool): str(tool) for tool in settings.baselines if tool in DISTRIBUTED} | own
 
 
 def scheme_of(job: Job) -> str:
@@ -171,6 +176,32 @@ def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
     return capture(network, list(_example(run).values()), preprocessing(run).dynamic_axes)
 
 
+def model_files(run: Run, target: "Target") -> dict[str, Path]:
+    """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
+    from edgecomp.export.stage import model_file
+    from edgecomp.runtimes import MODEL_FILE
+
+    gated = target in run.job.targets
+    arms = ["teacher", "student_fp32", *baseline_arms(run.job)] if gated else ["teacher"]
+    files = {arm: run.folder / "export" / model_file(arm, target.runtime) for arm in arms}
+    if "ptq_best" in files:
+        files["ptq_best"] = run.folder / "ptq" / target.name / MODEL_FILE[target.runtime]
+    if gated:
+        files[student_arm(run.job)] = run.folder / "deploy" / target.name / MODEL_FILE[target.runtime]
+    return files
+
+
+def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
+    """By arm."""
+    found: dict[str, int] = json.loads(
+        (run.folder / "export" / "parameters.json").read_text(encoding="utf-8")
+    )
+    best = run.folder / "ptq" / target.name / "ptq.json"
+    if best.is_file():
+        found["ptq_best"] = json.loads(best.read_text(encoding="utf-8"))["parameter_bytes"]
+    return found
+
+
 def interface(run: Run) -> "Interface":
     from edgecomp.export.stage import Interface
 
@@ -201,7 +232,7 @@ def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
 
     from edgecomp.quantize.placement import place, restore
 
-    student = place(captured_student(run), scheme_of(run.job), in_float, run.job.recipe.quantize.weight_bits)
+    student = place(captured_student(run), scheme_of(run.job), in_float, *run.job.recipe.quantize.bits)
     restore(student, load_file(run.folder / "precision" / "student_int8.safetensors"))
     return student.eval()
 
@@ -270,6 +301,7 @@ def qad(run: Run) -> "Qad":
         **losses(run),
         scheme=scheme_of(run.job),
         weight_bits=settings.weight_bits,
+        activation_bits=settings.activation_bits,
         first_epoch=recipe.distill.epochs,
         epochs=settings.epochs,
         batch_size=recipe.distill.batch_size,

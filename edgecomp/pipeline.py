@@ -14,9 +14,10 @@ from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
 from edgecomp.emulators import availability
 from edgecomp.errors import RunFolderError, UsageError
+from edgecomp.job import Job
 from edgecomp.machine import usable_cores
-from edgecomp.recipe import Job
 from edgecomp.runtimes import DISTRIBUTION
+from edgecomp.targets import Target
 
 TRAINING = ("torch", "numpy")
 EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino")
@@ -32,6 +33,7 @@ def steps(run: made.Run) -> list[Step]:
     teacher = recipe.teacher.model_dump()
     student = {"network": recipe.student.model_dump(), "scheme": made.scheme_of(job)}
     further = ("control",) if "control" in recipe.quantize.baselines else ()
+    rival = "ptq-best" in recipe.quantize.baselines
     distill = {**recipe.distill.model_dump(), "calibration_batches": recipe.quantize.calibration_batches}
     chosen = {"max_drop"}  # after training, and shown
     quantize = recipe.quantize.model_dump(exclude={"baselines", *chosen})
@@ -46,6 +48,9 @@ def steps(run: made.Run) -> list[Step]:
     parities = tuple(f"parity/{target.name}" for target in job.targets)
     benches = tuple(f"bench/{name}" for name in profiles)
     emulations = tuple(f"emulation/{target.name}" for target in job.targets if target.isa != "host")
+
+    def bests(target: Target) -> tuple[str, ...]:
+        return (f"ptq/{target.name}",) if rival and target in job.targets else ()
 
     def step(
         name: str, stage: str, make: Callable[..., None], settings: object, *inputs: str, **facts: object
@@ -71,15 +76,19 @@ def steps(run: made.Run) -> list[Step]:
           for name in further),
         step("export", "export", stages.export, [seeded, teacher, student, quantize, recipe.quantize.baselines],
              "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=EXPORTING, executes=True),
-        *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target), profiles[target.name],
-               "data", "export", *trained, libraries=(DISTRIBUTION[target.runtime],), executes=True)
+        *(step(f"ptq/{target.name}", "export", partial(stages.best_ptq, target=target),
+               [seeded, student, recipe.distill.batch_size, quantize, profiles[target.name]],
+               "data", "soft_labels", "distill", libraries=(*EXPORTING, "onnxruntime"), executes=True)
+          for target in job.targets if rival),
+        *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target),
+               [profiles[target.name], recipe.quantize.baselines], "data", "export", *trained, *bests(target), libraries=(DISTRIBUTION[target.runtime],), executes=True)
           for target in job.targets),
         *(step(f"deploy/{target.name}", "export", partial(stages.deploy, target=target), profiles[target.name],
                "data", "export", libraries=(DISTRIBUTION[target.runtime],))
           for target in job.targets),
         *(step(f"bench/{target.name}", "bench", partial(stages.bench, target=target),
                [recipe.bench.model_dump(), profiles[target.name]],
-               "data", "export", *trained, *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
+               "data", "export", *trained, *bests(target), *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
                libraries=("numpy", DISTRIBUTION[target.runtime]), executes=True)
           for target in (*job.targets, *job.beside)),
         *(step(f"emulation/{target.name}", "bench", partial(stages.emulation, target=target),

@@ -1,18 +1,11 @@
-"""What a user may ask for: a recipe, its overrides, and everything it names, checked before any work is done."""
+"""What a user may ask for, in a recipe."""
 
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.metrics import parse_quantity
-from edgecomp.models import find_factory
-from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
-from edgecomp.runtimes import WEIGHT_BITS
-from edgecomp.schema import FORMAT, Schema, explain, find, read_yaml, shipped, yaml_problem
-from edgecomp.targets import Target, budget_rows, load_target
+from edgecomp.schema import FORMAT, Schema
 
 
 class Data(Schema):
@@ -106,7 +99,7 @@ class Quantize(Schema):
     """
 
     method: Literal["qad", "ptq-ort", "ptq-nncf", "none"] = "qad"
-    baselines: list[Literal["control", "ptq-ort", "ptq-nncf"]] = []
+    baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-best"]] = []
     epochs: int = Field(4, ge=1, le=10_000)
     learning_rate: float = Field(4e-4, gt=0, le=10)
     scale_learning_rate: float = Field(1e-3, gt=0, le=10)
@@ -116,7 +109,8 @@ class Quantize(Schema):
     kernel: Literal["torch", "fused"] = "torch"  # of fake-quant in training: fused needs a C++ compiler
     freeze_scales_epochs: int = Field(1, ge=0)
     freeze_batchnorm_epochs: int = Field(1, ge=0)
-    weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary)
+    weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary); first and last layers keep 8
+    activation_bits: Literal[8, 4] = 8  # what a layer reads, likewise
     simulate: bool = False  # fewer bits than the runtimes execute, stored and executed as 8
     float_layers: dict[str, str] = {}  # layer → why; of those named here none counts as int8
     max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
@@ -136,8 +130,12 @@ class Quantize(Schema):
             raise ValueError(
                 f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
             )
-        if self.weight_bits != 8 and self.method != "qad":
-            raise ValueError(f"weight_bits: {self.method} quantises to 8 bits, not {self.weight_bits}")
+        for name, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
+            if bits != 8 and self.method != "qad":
+                raise ValueError(f"{name}: {self.method} quantises to 8 bits, not {bits}")
+        tools = [tool for tool in self.baselines if tool in ("ptq-ort", "ptq-nncf")]
+        if tools and self.bits != (8, 8):
+            raise ValueError(f"baselines: {tools[0]} quantises to 8 bits; ptq-best has candidates of fewer")
         if self.float_layers and self.method == "none":
             raise ValueError("float_layers: with method none every layer is in float")
         if "control" in self.baselines and self.method != "qad":
@@ -147,6 +145,11 @@ class Quantize(Schema):
         if self.method in self.baselines:
             raise ValueError(f"baselines: {self.method} is the method itself")
         return self
+
+    @property
+    def bits(self) -> tuple[int, int]:
+        """Of weights and of activations."""
+        return self.weight_bits, self.activation_bits
 
     @property
     def max_drop_pt(self) -> float | None:
@@ -190,18 +193,6 @@ class Recipe(Schema):
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a row out
 
 
-class Job(Schema):
-    """A recipe with all it names resolved: what a run folder keeps, and every stage is told from."""
-
-    recipe: Recipe
-    folder: str  # a factory may be imported from here, and from the installed environment
-    targets: list[Target]
-    beside: list[Target]
-    policy: Policy
-    rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
-    data_files: dict[str, str] = {}  # the data's own files → sha256
-
-
 # What a rehearsal has at most.
 QUICK = {
     ("data", "limit"): 2000,
@@ -214,175 +205,11 @@ QUICK = {
 }
 
 
-def load_job(name: str, overrides: list[str]) -> Job:
-    """The job a recipe describes. Raises RecipeError with every problem found, or UsageError."""
-    path = find(name, shipped("recipes"), "recipe")
-    content = _compose(path, overrides)
-    refuse_newer(content, str(path))
-    problems: list[str] = []
-    recipe = _valid_recipe(content, problems)
-    if recipe is not None and recipe.quick:
-        recipe = _rehearsal(recipe)
-    targets = _named(content.get("targets"), load_target, "targets", problems)
-    beside = _named(content.get("beside"), load_target, "beside", problems)
-    policies = _named([content.get("policy", "industrial")], load_policy, "policy", problems)
-    rows = {}
-    if policies:
-        changes = content.get("thresholds") or {}
-        rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
-        if recipe is not None:
-            rows = {target: _applicable(named, recipe.quantize) for target, named in rows.items()}
-    problems += _misplaced(targets, beside)
-    if recipe is not None:
-        problems += _bits_not_executed(recipe.quantize, targets)
-    for part in ("teacher", "student"):
-        network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
-        if isinstance(network, str) and (part, network) != ("student", "teacher"):
-            try:
-                find_factory(network, path.parent)
-            except UsageError as error:
-                problems.append(f"{part}.network: {error}")
-    if problems or recipe is None:
-        raise RecipeError(str(path), list(dict.fromkeys(problems)))
-    return Job(
-        recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows
-    )
-
-
-def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
-    """The recipe with its `defaults` and the overrides, in Hydra's grammar; nothing reads the environment."""
-    content = read_yaml(path)  # first, for its line and column
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    OmegaConf.clear_resolver("oc.env")
-    where = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
-    forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
-    for override in overrides:
-        if "=" not in override and not override.startswith("~"):
-            raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
-    try:
-        with initialize_config_dir(str(path.parent), version_base="1.3"):
-            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, where]), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error
-    except yaml.MarkedYAMLError as error:
-        raise RecipeError(str(path), [yaml_problem(error)]) from error
-    if not isinstance(composed, dict):  # pragma: no cover - read_yaml has seen to it
-        raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
-    return {str(key): value for key, value in composed.items()}
-
-
-def _valid_recipe(content: dict[str, Any], problems: list[str]) -> Recipe | None:
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        problems += explain(error, Recipe)
-        return None
-
-
-def _rehearsal(recipe: Recipe) -> Recipe:
+def rehearsal(recipe: Recipe) -> Recipe:
+    """The recipe with at most as many examples, epochs and restarts."""
     parts: dict[str, Any] = {}
     for (part, setting), most in QUICK.items():
         settings = parts.get(part, getattr(recipe, part))
         asked = getattr(settings, setting)
         parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
     return recipe.model_copy(update=parts)
-
-
-def _named(names: Any, load: Any, key: str, problems: list[str]) -> list[Any]:
-    found = []
-    for name in names if isinstance(names, list) else []:
-        try:
-            found.append(load(str(name)))
-        except RecipeError as error:
-            problems += [f"{key}: {error.where}: {problem}" for problem in error.problems]
-        except UsageError as error:
-            problems.append(f"{key}: {error}")
-    return found
-
-
-def _misplaced(targets: list[Target], beside: list[Target]) -> list[str]:
-    """Targets that cannot be gated as they are named."""
-    names = [target.name for target in (*targets, *beside)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    problems = [f"targets: {name!r} is named twice" for name in twice]
-    for target in targets:
-        if target.scheme == "none":
-            problems.append(
-                f"targets: {target.name!r} has no quantisation scheme: name it under `beside`, to be shown only"
-            )
-    schemes = {target.scheme for target in targets} - {"none"}
-    if len(schemes) > 1:
-        problems.append(
-            f"targets: one student is of one scheme, these are of {', '.join(sorted(schemes))}: use two recipes"
-        )
-    return problems
-
-
-def _bits_not_executed(settings: Quantize, targets: list[Target]) -> list[str]:
-    if settings.simulate:
-        return []
-    runtimes = dict.fromkeys(target.runtime for target in targets)
-    return [
-        f"quantize.weight_bits: {runtime} executes weights of {', '.join(map(str, WEIGHT_BITS[runtime]))} bits beside "
-        f"8-bit activations, not of {settings.weight_bits}; quantize.simulate=true trains and judges "
-        f"{settings.weight_bits}-bit values all the same, stored and executed as 8 bits"
-        for runtime in runtimes
-        if settings.weight_bits not in WEIGHT_BITS[runtime] and WEIGHT_BITS[runtime]
-    ]
-
-
-def _rows(
-    targets: list[Target], policy: Policy, changes: dict[str, Any], problems: list[str]
-) -> dict[str, dict[str, Threshold]]:
-    base = {name: row.model_dump(exclude_none=True) for name, row in policy.rows.items()}
-    rows: dict[str, dict[str, Threshold]] = {}
-    budgets = {target.name: target.budget for target in targets} or {
-        "": {}
-    }  # thresholds are checked all the same
-    for target, budget in budgets.items():
-        rows[target] = {}
-        for name, row in overridden(base | budget_rows(budget), changes).items():
-            if row is None:
-                continue
-            try:
-                rows[target][name] = Threshold.model_validate(row)
-            except ValidationError as error:
-                problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
-    return rows
-
-
-def _applicable(rows: dict[str, Threshold], settings: Quantize) -> dict[str, Threshold]:
-    """The rows that can be judged of a method's file: no other than qad has a fake-quant twin with blocks to compare,
-    and an fp32 student is not int8. The verdict names those that are taken out. A `max_drop` is judged as well."""
-    method = settings.method
-
-    def judged(row: Threshold) -> bool:
-        fp32 = method == "none" and (row.metric == "int8_share_pct" or row.against == "student_fp32")
-        return not fp32 and not (method != "qad" and row.metric == "export_block_sqnr_db")
-
-    asked = {}
-    if settings.max_drop is not None:
-        row = {"metric": "validation_drop_pt", "max": settings.max_drop}
-        asked = {"max_drop": Threshold.model_validate(row)}
-    return {name: row for name, row in rows.items() if judged(row)} | asked
-
-
-def read_job(folder: Path) -> Job:
-    """The job a run folder was made from. Raises RunFolderError."""
-    path = folder / "job.json"
-    if not path.is_file():
-        raise RunFolderError(
-            f"{folder} has no job.json: it is not a run folder; `edgecomp run RECIPE` makes one"
-        )
-    try:
-        return Job.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        problem = explain(error, Job)[0]
-        raise RunFolderError(
-            f"{path} cannot be read ({problem}): `edgecomp run RECIPE` writes it again"
-        ) from None

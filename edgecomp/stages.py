@@ -158,7 +158,9 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
     networks = {"teacher": made.trained_teacher(run), "student_fp32": made.student_fp32(run)}
     if "control" in settings.baselines:
         networks["control"] = made.student_control(run)
-    post_training = {made.arm_of(tool): Setting(tool) for tool in settings.baselines if tool != "control"}
+    post_training = {
+        made.arm_of(tool): Setting(tool) for tool in settings.baselines if tool in ("ptq-ort", "ptq-nncf")
+    }
     if settings.method == "qad":
         networks["student_int8"] = made.student_int8(run, tuple(made.float_layers(run)))
     elif settings.method != "none":
@@ -186,6 +188,28 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
     )
 
 
+def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+    """The best that post-training quantisation makes of the fp32 student, as this target's runtime executes it."""
+    from edgecomp.export.ptq_grid import choose
+
+    settings = run.job.recipe.quantize
+    with made.lessons(run) as lessons:
+        choose(
+            made.captured_student(run),
+            lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
+            lessons.views.preprocessing.apply(lessons.views.validation.arrays),
+            lessons.views.validation.labels,
+            scheme=target.scheme,
+            runtime_name=target.runtime,
+            options=target.options,
+            dynamic_axes=lessons.views.preprocessing.dynamic_axes,
+            float_layers=tuple(settings.float_layers),
+            bits=settings.bits,
+            folder=out,
+            candidates_folder=checkpoints,
+        )
+
+
 def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
     import numpy as np
@@ -195,18 +219,27 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
     exported, student = run.folder / "export", made.student_arm(run.job)
     reference = exported / "reference.npy"
+    models = {
+        arm: exported / model_file(arm, target.runtime) for arm in {student: None, **made.tools(run.job)}
+    }
+    definitions = {
+        arm: exported / model_file(arm, "onnxruntime-cpu")
+        for arm, tool in made.tools(run.job).items()
+        if tool == "ptq-ort" or target.runtime == "onnxruntime-cpu"
+    }
+    best = run.folder / "ptq" / target.name
+    if "ptq-best" in run.job.recipe.quantize.baselines:
+        models["ptq_best"] = made.model_files(run, target)["ptq_best"]
+        if (best / "model.onnx").is_file():
+            definitions["ptq_best"] = best / "model.onnx"
     compare_all(
-        {arm: exported / model_file(arm, target.runtime) for arm in {student: None, **made.tools(run.job)}},
+        models,
         student=student,
         runtime_name=target.runtime,
         options=target.options,
         inputs=made.probes(run),
         reference=np.load(reference, allow_pickle=False) if reference.is_file() else None,
-        definitions={
-            arm: exported / model_file(arm, "onnxruntime-cpu")
-            for arm, tool in made.tools(run.job).items()
-            if tool == "ptq-ort" or target.runtime == "onnxruntime-cpu"
-        },
+        definitions=definitions,
         blocks_model=exported / model_file("blocks", target.runtime),
         blocks_file=exported / "blocks.npz",
         float_layers=made.float_layers(run),
@@ -238,14 +271,9 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.bench.stage import bench_target
     from edgecomp.data.splits import Split
     from edgecomp.export.stage import model_file
-    from edgecomp.runtimes import MODEL_FILE
 
     recipe, exported = run.job.recipe, run.folder / "export"
     gated = target in run.job.targets
-    arms = ["teacher", "student_fp32", *made.baseline_arms(run.job)] if gated else ["teacher"]
-    models = {arm: exported / model_file(arm, target.runtime) for arm in arms}
-    if gated:
-        models[made.student_arm(run.job)] = run.folder / "deploy" / target.name / MODEL_FILE[target.runtime]
     costs = {
         layer: exported / model_file(f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(made.float_layers(run))
@@ -257,10 +285,10 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,
-        models=models,
+        models=made.model_files(run, target),
         student=made.student_arm(run.job),
         without_float_layer=costs,
-        parameters_file=run.folder / "export" / "parameters.json",
+        parameters=made.parameter_bytes(run, target),
         precision_file=run.folder / "precision" / "precision.json"
         if gated and recipe.quantize.method == "qad"
         else None,

@@ -22,7 +22,7 @@ from cells import CELLS, Cell
 from render import write
 
 from edgecomp.artifacts import digest_of, replacing
-from edgecomp.recipe import load_job
+from edgecomp.job import load_job
 
 LIBRARIES = ("torch", "onnxruntime", "openvino", "nncf", "numpy")
 JUDGED = (0, 1, 3)  # exit codes of a run that came to a verdict

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ def bench_target(
     models: dict[str, Path],
     student: str,
     without_float_layer: dict[str, Path],
-    parameters_file: Path,
+    parameters: Mapping[str, int],
     parity_file: Path | None,
     precision_file: Path | None,
     test: Split,
@@ -36,11 +37,10 @@ def bench_target(
     folder: Path,
     track: Track,
 ) -> None:
-    """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file; `student` is judged.
+    """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file; `student` is judged. parameters: bytes by arm.
 
     without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
     """
-    parameters = json.loads(parameters_file.read_text(encoding="utf-8"))
     parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
     asked = folder / "inputs"
     inputs.save(preprocessing.apply(test.arrays), asked)

@@ -59,7 +59,7 @@ def choose_precision(
     """
     score = scorer(lessons)
     reference = score(captured).accuracy_pct
-    start = place(duplicate(captured), qad.scheme, named, qad.weight_bits)
+    start = place(duplicate(captured), qad.scheme, named, qad.weight_bits, qad.activation_bits)
     start.load_state_dict(trained)
     first = score(start)
     untrained, ranked = sensitivities(captured, lessons, qad, tuple(named), score, track)
@@ -128,7 +128,9 @@ def sensitivities(
     state = calibrated(captured, lessons, qad, named).state_dict()
 
     def scored(layers: Sequence[str]) -> Score:
-        student = place(duplicate(captured), qad.scheme, {*named, *layers}, qad.weight_bits)
+        student = place(
+            duplicate(captured), qad.scheme, {*named, *layers}, qad.weight_bits, qad.activation_bits
+        )
         student.load_state_dict({name: state[name] for name in student.state_dict()})
         reestimate_batchnorm(student, batches)
         return score(student)

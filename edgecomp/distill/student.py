@@ -85,6 +85,7 @@ class Qad:
 
     scheme: str
     weight_bits: int
+    activation_bits: int
     teacher: nn.Module | None
     hints: Sequence[Hint]
     temperature: float
@@ -138,7 +139,7 @@ def calibrated(
     captured: fx.GraphModule, lessons: Lessons, qad: Qad, float_layers: Collection[str]
 ) -> fx.GraphModule:
     """A copy of the fp32 student with fake-quant placed and its scales where they start."""
-    student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits)
+    student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits, qad.activation_bits)
     batches = lessons.calibration(qad.batch_size, qad.calibration_batches)
     calibrate(student, batches, qad.calibration, qad.percentile)
     return student

@@ -8,16 +8,26 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from typing import Literal
 
-from torch import fx
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import fx, nn
 
+from edgecomp import runtimes
+from edgecomp.artifacts import write_json
 from edgecomp.errors import EdgecompError
 from edgecomp.export import openvino_ir, ptq
 from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.parity import answers
+from edgecomp.export.stage import initializer_bytes
+from edgecomp.inputs import Inputs
 from edgecomp.quantize.capture import DynamicAxes
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.post_training import corrected_fp32, post_training
+from edgecomp.runtimes.base import Options
 from edgecomp.training import network_inputs
 
 Tool = Literal["ptq-ort", "ptq-nncf", "ours"]
@@ -76,6 +86,8 @@ class Score:
     accuracy: float | None
     reason: str = ""
 
+
+EVALUATED_AT_ONCE = 64
 
 Made = Mapping[Candidate, Path | EdgecompError]
 
@@ -223,3 +235,72 @@ def _score(candidate: Candidate, file: Path | EdgecompError, evaluate: Callable[
         return Score(candidate.name, file, evaluate(file))
     except EdgecompError as error:
         return Score(candidate.name, file, None, str(error))
+
+
+def choose(
+    captured: fx.GraphModule,
+    batches: Sequence[Inputs],
+    validation: Inputs,
+    labels: npt.NDArray[np.int64],
+    *,
+    scheme: str,
+    runtime_name: str,
+    options: Options,
+    dynamic_axes: DynamicAxes,
+    float_layers: Collection[str],
+    bits: tuple[int, int],
+    folder: Path,
+    candidates_folder: Path,
+) -> None:
+    """Writes the best candidate as the runtime's model file, and ptq.json: its name, and what all of them scored.
+
+    Where it is an ONNX file, that is kept beside the IR it was converted to. bits: of weights and activations.
+    """
+    runtime = runtimes.adapter(runtime_name)
+
+    def accuracy(file: Path) -> float:
+        logits = answers(runtime, file, options, validation, EVALUATED_AT_ONCE)
+        return float((logits.argmax(1) == labels).mean() * 100)
+
+    kinds = {type(part) for part in captured.modules()}
+    has_softmax = any(node.target is torch.ops.aten.softmax.int for node in captured.graph.nodes)
+    candidates = grid(
+        has_batchnorm=any(issubclass(kind, nn.modules.batchnorm._BatchNorm) for kind in kinds),
+        has_attention=has_softmax,
+        tools=TOOLS if bits == (8, 8) else ("ours",),
+    )
+    made = make(
+        candidates,
+        captured,
+        batches,
+        scheme=scheme,
+        runtime=runtime_name,
+        dynamic_axes=dynamic_axes,
+        folder=candidates_folder / "candidates",
+        float_layers=float_layers,
+        weight_bits=bits[0],
+        activation_bits=bits[1],
+    )
+    chosen, scores = best(made, accuracy)
+    assert chosen.file is not None
+    if chosen.file.suffix == ".onnx":
+        copyfile(chosen.file, folder / "model.onnx")
+        if runtime_name == "openvino-cpu":
+            openvino_ir.convert(folder / "model.onnx", folder)
+        stored = initializer_bytes(chosen.file)
+    else:
+        for suffix_ in (".xml", ".bin"):
+            copyfile(chosen.file.with_suffix(suffix_), folder / f"model{suffix_}")
+        stored = (folder / "model.bin").stat().st_size
+    write_json(
+        folder / "ptq.json",
+        {
+            "chosen": chosen.name,
+            "examples": len(labels),
+            "parameter_bytes": stored,
+            "scores": [
+                {"name": score.name, "validation_accuracy_pct": score.accuracy, "reason": score.reason}
+                for score in scores
+            ],
+        },
+    )

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from edgecomp import __version__, machine
+from edgecomp.job import Job
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
-from edgecomp.recipe import QUICK, Job
+from edgecomp.recipe import QUICK
 
 NAMES = {
     "teacher": "teacher, fp32",
@@ -19,6 +20,7 @@ NAMES = {
     "control": "student, fp32, as many more epochs",
     "ptq_ort": "student, ONNX Runtime's PTQ",
     "ptq_nncf": "student, NNCF's PTQ",
+    "ptq_best": "student, best PTQ on validation",
 }
 
 
@@ -61,9 +63,14 @@ class Evidence:
     @property
     def names(self) -> dict[str, str]:
         """What each arm is called."""
-        bits = self.job.recipe.quantize.weight_bits
-        own = {} if bits == 8 else {"student_int8": f"student, {bits}-bit weights (simulated)"}
-        return NAMES | own
+        weights, activations = self.job.recipe.quantize.bits
+        if (weights, activations) == (8, 8):
+            return NAMES
+        what = f"{weights}-bit weights" + (f", {activations}-bit activations" if activations != 8 else "")
+        return NAMES | {
+            "student_int8": f"student, {what} (simulated)",
+            "ptq_best": f"student, best PTQ on validation, {what} (simulated)",
+        }
 
     @property
     def rehearsal(self) -> str:

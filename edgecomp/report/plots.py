@@ -18,6 +18,7 @@ COLOURS = {
     "control": "#7fb0dc",
     "ptq_ort": "#2f8f6b",
     "ptq_nncf": "#8a63b0",
+    "ptq_best": "#b08a2e",
 }
 PHASES = ("imports", "load", "first_run", "steady")
 PHASE_COLOURS = ("#d7dbe0", "#b3bac3", "#8d96a3", "#5f6a79")

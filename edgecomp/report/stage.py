@@ -7,8 +7,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from edgecomp.artifacts import write_json
+from edgecomp.job import Job
 from edgecomp.metrics import METRICS
-from edgecomp.recipe import Job
 from edgecomp.report import plots
 from edgecomp.report.evidence import Evidence, estimate_text, title
 from edgecomp.report.junit import junit

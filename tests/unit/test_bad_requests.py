@@ -10,7 +10,7 @@ import pytest
 from running import Cli, command, environment
 
 from edgecomp.errors import EdgecompError, RecipeError, UsageError
-from edgecomp.recipe import load_job
+from edgecomp.job import load_job
 
 
 def refusal(recipe: str, *overrides: str) -> str:

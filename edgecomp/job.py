@@ -1,0 +1,198 @@
+"""A recipe with its overrides and everything it names, checked before any work is done."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from edgecomp.errors import RecipeError, RunFolderError, UsageError
+from edgecomp.models import find_factory
+from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
+from edgecomp.recipe import Quantize, Recipe, rehearsal
+from edgecomp.runtimes import WEIGHT_BITS
+from edgecomp.schema import Schema, explain, find, read_yaml, shipped, yaml_problem
+from edgecomp.targets import Target, budget_rows, load_target
+
+
+class Job(Schema):
+    """A recipe with all it names resolved: what a run folder keeps, and every stage is told from."""
+
+    recipe: Recipe
+    folder: str  # a factory may be imported from here, and from the installed environment
+    targets: list[Target]
+    beside: list[Target]
+    policy: Policy
+    rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
+    data_files: dict[str, str] = {}  # the data's own files → sha256
+
+
+def load_job(name: str, overrides: list[str]) -> Job:
+    """The job a recipe describes. Raises RecipeError with every problem found, or UsageError."""
+    path = find(name, shipped("recipes"), "recipe")
+    content = _compose(path, overrides)
+    refuse_newer(content, str(path))
+    problems: list[str] = []
+    recipe = _valid_recipe(content, problems)
+    if recipe is not None and recipe.quick:
+        recipe = rehearsal(recipe)
+    targets = _named(content.get("targets"), load_target, "targets", problems)
+    beside = _named(content.get("beside"), load_target, "beside", problems)
+    policies = _named([content.get("policy", "industrial")], load_policy, "policy", problems)
+    rows = {}
+    if policies:
+        changes = content.get("thresholds") or {}
+        rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
+        if recipe is not None:
+            rows = {target: _applicable(named, recipe.quantize) for target, named in rows.items()}
+    problems += _misplaced(targets, beside)
+    if recipe is not None:
+        problems += _bits_not_executed(recipe.quantize, targets)
+    for part in ("teacher", "student"):
+        network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
+        if isinstance(network, str) and (part, network) != ("student", "teacher"):
+            try:
+                find_factory(network, path.parent)
+            except UsageError as error:
+                problems.append(f"{part}.network: {error}")
+    if problems or recipe is None:
+        raise RecipeError(str(path), list(dict.fromkeys(problems)))
+    return Job(
+        recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows
+    )
+
+
+def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
+    """The recipe with its `defaults` and the overrides, in Hydra's grammar; nothing reads the environment."""
+    content = read_yaml(path)  # first, for its line and column
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    OmegaConf.clear_resolver("oc.env")
+    where = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
+    forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
+    for override in overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
+    try:
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, where]), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error
+    except yaml.MarkedYAMLError as error:
+        raise RecipeError(str(path), [yaml_problem(error)]) from error
+    if not isinstance(composed, dict):  # pragma: no cover - read_yaml has seen to it
+        raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
+    return {str(key): value for key, value in composed.items()}
+
+
+def _valid_recipe(content: dict[str, Any], problems: list[str]) -> Recipe | None:
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        problems += explain(error, Recipe)
+        return None
+
+
+def _named(names: Any, load: Any, key: str, problems: list[str]) -> list[Any]:
+    found = []
+    for name in names if isinstance(names, list) else []:
+        try:
+            found.append(load(str(name)))
+        except RecipeError as error:
+            problems += [f"{key}: {error.where}: {problem}" for problem in error.problems]
+        except UsageError as error:
+            problems.append(f"{key}: {error}")
+    return found
+
+
+def _misplaced(targets: list[Target], beside: list[Target]) -> list[str]:
+    """Targets that cannot be gated as they are named."""
+    names = [target.name for target in (*targets, *beside)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems = [f"targets: {name!r} is named twice" for name in twice]
+    for target in targets:
+        if target.scheme == "none":
+            problems.append(
+                f"targets: {target.name!r} has no quantisation scheme: name it under `beside`, to be shown only"
+            )
+    schemes = {target.scheme for target in targets} - {"none"}
+    if len(schemes) > 1:
+        problems.append(
+            f"targets: one student is of one scheme, these are of {', '.join(sorted(schemes))}: use two recipes"
+        )
+    return problems
+
+
+def _bits_not_executed(settings: Quantize, targets: list[Target]) -> list[str]:
+    if settings.simulate:
+        return []
+    runtimes = dict.fromkeys(target.runtime for target in targets)
+    problems = []
+    if settings.activation_bits != 8:
+        problems.append(f"quantize.activation_bits: no runtime here executes activations of {settings.activation_bits} bits; "
+                        "quantize.simulate=true trains and judges them all the same, stored and executed as 8 bits")  # fmt: skip
+    return problems + [
+        f"quantize.weight_bits: {runtime} executes weights of {', '.join(map(str, WEIGHT_BITS[runtime]))} bits beside "
+        f"8-bit activations, not of {settings.weight_bits}; quantize.simulate=true trains and judges "
+        f"{settings.weight_bits}-bit values all the same, stored and executed as 8 bits"
+        for runtime in runtimes
+        if settings.weight_bits not in WEIGHT_BITS[runtime] and WEIGHT_BITS[runtime]
+    ]
+
+
+def _rows(
+    targets: list[Target], policy: Policy, changes: dict[str, Any], problems: list[str]
+) -> dict[str, dict[str, Threshold]]:
+    base = {name: row.model_dump(exclude_none=True) for name, row in policy.rows.items()}
+    rows: dict[str, dict[str, Threshold]] = {}
+    budgets = {target.name: target.budget for target in targets} or {
+        "": {}
+    }  # thresholds are checked all the same
+    for target, budget in budgets.items():
+        rows[target] = {}
+        for name, row in overridden(base | budget_rows(budget), changes).items():
+            if row is None:
+                continue
+            try:
+                rows[target][name] = Threshold.model_validate(row)
+            except ValidationError as error:
+                problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
+    return rows
+
+
+def _applicable(rows: dict[str, Threshold], settings: Quantize) -> dict[str, Threshold]:
+    """The rows that can be judged of a method's file: no other than qad has a fake-quant twin with blocks to compare,
+    and an fp32 student is not int8. The verdict names those that are taken out. A `max_drop` is judged as well."""
+    method = settings.method
+
+    def judged(row: Threshold) -> bool:
+        fp32 = method == "none" and (row.metric == "int8_share_pct" or row.against == "student_fp32")
+        # Activations of 4 bits are clipped in float before they are rounded: neither the share nor the time means anything.
+        clipped = settings.activation_bits != 8 and row.metric in ("int8_share_pct", "cpu_p50_ms")
+        return not fp32 and not clipped and not (method != "qad" and row.metric == "export_block_sqnr_db")
+
+    asked = {}
+    if settings.max_drop is not None:
+        row = {"metric": "validation_drop_pt", "max": settings.max_drop}
+        asked = {"max_drop": Threshold.model_validate(row)}
+    return {name: row for name, row in rows.items() if judged(row)} | asked
+
+
+def read_job(folder: Path) -> Job:
+    """The job a run folder was made from. Raises RunFolderError."""
+    path = folder / "job.json"
+    if not path.is_file():
+        raise RunFolderError(
+            f"{folder} has no job.json: it is not a run folder; `edgecomp run RECIPE` makes one"
+        )
+    try:
+        return Job.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        problem = explain(error, Job)[0]
+        raise RunFolderError(
+            f"{path} cannot be read ({problem}): `edgecomp run RECIPE` writes it again"
+        ) from None
