@@ -40,7 +40,7 @@ def main() -> None:
     students: dict[str, torch.nn.Module] = {"KD": ResNet(3, 10, blocks=1)}
     for kernel in dict.fromkeys(("torch", arguments.kernel)):
         student = place(capture(ResNet(3, 10, blocks=1), [inputs[:2]], [{0: "batch"}]), "cpu-u8")
-        calibrate(student, [(inputs[:64].numpy(),)])
+        calibrate(student, [{"input": inputs[:64].numpy()}])
         use_kernel(student, kernel)
         students[f"QAD {kernel}"] = student
     steps = {}

@@ -91,7 +91,7 @@ def train(
         if position == 0:
             network.train()
             before_epoch(epoch)
-            batches = _shuffled(examples(epoch), batch_size, np.random.default_rng([seed, epoch]))
+            batches = shuffled(examples(epoch), batch_size, np.random.default_rng([seed, epoch]))
             torch.manual_seed(seed * 1_000_003 + epoch)  # for networks with dropout
             losses = []
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -163,7 +163,7 @@ def accuracy_pct(network: nn.Module, examples: Examples) -> float:
     return float((logits_of(network, examples).argmax(1) == examples.labels).mean() * 100)
 
 
-def _shuffled(examples: Examples, batch_size: int, random: np.random.Generator) -> Iterator[Batch]:
+def shuffled(examples: Examples, batch_size: int, random: np.random.Generator) -> Iterator[Batch]:
     """Whole batches only: a last batch of one breaks batch normalisation. Texts are put beside texts of like length."""
     order = random.permutation(len(examples))
     size = min(batch_size, len(order))

@@ -76,11 +76,10 @@ def recovery(
     return Goal(text, "shown" if margin.lower >= 0 and both > 1 else "met, not shown", found)
 
 
-def speed(results: Results, target: str, samples: str, least: float, text: str, kind: str = "int8") -> Goal:
-    ratios = [result.faster(target, "student_int8", "student_fp32", samples) for result in results.of(kind)]
-    if not ratios:
+def speed(results: Results, target: str, times: str, least: float, text: str, kind: str = "int8") -> Goal:
+    every = results.ratios(kind, target, "student_int8", "student_fp32", times)
+    if not every.size:
         return Goal(text, NOT_RUN, "")
-    every = np.concatenate(ratios)
     found = f"{np.median(every):.2f} × [{every.min():.2f}, {every.max():.2f}] over {len(every)} restarts"
     if np.median(every) < least:
         return Goal(text, "missed", found)
@@ -91,8 +90,11 @@ def file_size(results: Results, most: float, kind: str = "int8") -> list[Goal]:
     goals = []
     for target in HOST:
         text = f"{target}: int8 file at most {most:.2f} of fp32"
-        ratios = results.by_seed(kind, lambda one, at=target: one.measured[at].arms["student_int8"].file_size_bytes
-                                 / one.measured[at].arms["student_fp32"].file_size_bytes)  # fmt: skip
+        int8, fp32 = (
+            results.figures(kind, target, arm, lambda one: one["file_bytes"])
+            for arm in ("student_int8", "student_fp32")
+        )
+        ratios = [a / b for a, b in zip(int8, fp32, strict=True)]
         state = NOT_RUN if not ratios else "shown" if max(ratios) <= most else "missed"
         goals.append(Goal(text, state, f"{max(ratios):.3f}" if ratios else ""))
     return goals
@@ -112,9 +114,9 @@ def _cifar10(results: Results) -> list[Goal]:
             recovery(results, "int8", "int8", target, f"{target}: ResNet-8 at int8, QAD recovers 70 % of what the best PTQ loses"),
             recovery(results, "depthwise, int8", "depthwise, int8", target,
                      f"{target}: depthwise network at int8, QAD recovers 70 % of what the best PTQ loses"),
-            speed(results, target, "offline_wall_ns", 1.8 if target == HOST[0] else 2.4,
+            speed(results, target, "b32", 1.8 if target == HOST[0] else 2.4,
                   f"{target}: int8 at least {1.8 if target == HOST[0] else 2.4} × fp32 at batch 32"),
-            speed(results, target, "single_stream_cpu_ns", 1.0, f"{target}: int8 never slower than fp32 at batch 1"),
+            speed(results, target, "b1", 1.0, f"{target}: int8 never slower than fp32 at batch 1"),
         ]  # fmt: skip
     return goals + file_size(results, 0.30) + _no_vnni(results)
 
@@ -141,7 +143,7 @@ def _sst2(results: Results) -> list[Goal]:
     for target in HOST:
         right = results.right("int8", target, "student_int8")
         teacher = results.right("int8", target, "teacher")
-        agreement = results.by_seed("int8", lambda one, at=target: one.agreement(at, "student_int8"))
+        agreement = results.figures("int8", target, "student_int8", lambda one: one["agreement_pct"])
         goals += [
             at_least(f"{target}: at least 87.5 % right", None if right is None else crossed(right), 87.5, "%"),
             at_least(
@@ -158,7 +160,7 @@ def _sst2(results: Results) -> list[Goal]:
                      difference(results, target, own, ("int8", "control")), -0.5),
             recovery(results, "ternary weights", "int8", target,
                      f"{target}: ternary weights, QAD recovers 70 % of what the best PTQ loses", significant=True),
-            speed(results, target, "single_stream_cpu_ns", 1.8, f"{target}: int8 at least 1.8 × fp32 at batch 1"),
+            speed(results, target, "b1", 1.8, f"{target}: int8 at least 1.8 × fp32 at batch 1"),
         ]  # fmt: skip
     return goals + file_size(results, 0.26)
 

@@ -10,7 +10,7 @@ import numpy as np
 from cells import CELLS, SEEDS, Cell
 from goals import GOALS, Goal
 from intervals import crossed
-from results import HOST, Result, Results
+from results import HOST, Results
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
@@ -79,17 +79,22 @@ def write(data: str, cells: Mapping[Cell, Path | None], to: Path) -> None:
     goals = GOALS[data](results)
     folder = to / f"table-{data}"
     folder.mkdir(parents=True, exist_ok=True)
-    commands = {
-        cell.name: json.loads((path / "cell.json").read_text(encoding="utf-8"))["command"] if path else None
-        for cell, path in cells.items()
+    commands = {one.cell.name: one.about["command"] for one in results.all}
+    teachers = sorted({one.about["teacher_sha256"] for one in results.all})
+    content = {
+        "rows": lines,
+        "goals": [goal._asdict() for goal in goals],
+        "commands": commands,
+        "teachers_sha256": teachers,
     }
-    content = {"rows": lines, "goals": [goal._asdict() for goal in goals], "commands": commands}
     (folder / "table.json").write_text(
         json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     (folder / "table.md").write_text(_markdown(data, lines, goals, results), encoding="utf-8")
     (folder / "table.svg").write_text(_picture(data, lines), encoding="utf-8")
-    print(f"{folder / 'table.md'}: {len(cells) - len(results.missing)} of {len(cells)} cells")
+    if len(teachers) > 1:
+        print(f"the cells have {len(teachers)} teachers: they were made on different kinds of machine")
+    print(f"{folder / 'table.md'}: {len(results.all)} of {len(cells)} cells")
 
 
 def _line(row: Row, results: Results) -> dict[str, Any]:
@@ -99,41 +104,30 @@ def _line(row: Row, results: Results) -> dict[str, Any]:
         right = results.right(row.kind, target, row.arm)
         if right is None:
             continue
-        cells = [one for one in results.of(row.kind) if row.arm in one.measured.get(target, _NONE).arms]
+
+        def figures(name: str, at: str = target) -> list[Any]:
+            return results.figures(row.kind, at, row.arm, lambda arm: arm[name])
+
         interval = crossed(right)
         found["targets"][target] = {
             "accuracy_pct": interval.mean,
             "interval": [interval.lower, interval.upper],
             "by_seed_pct": [float(value) for value in right.mean(axis=1)],
-            "agreement_pct": float(np.mean([one.agreement(target, row.arm) for one in cells])),
-            "file_bytes": int(
-                np.median([one.measured[target].arms[row.arm].file_size_bytes for one in cells])
-            ),
-            "int8_share_pct": _share(cells, target, row.arm),
-            "faster_than_fp32_b1": _ratio(cells, target, row.arm, "student_fp32", "single_stream_cpu_ns"),
-            "faster_than_fp32_b32": _ratio(cells, target, row.arm, "student_fp32", "offline_wall_ns"),
-            "faster_than_teacher_b1": _ratio(cells, target, row.arm, "teacher", "single_stream_cpu_ns"),
+            "agreement_pct": float(np.mean(figures("agreement_pct"))),
+            "file_bytes": int(np.median(figures("file_bytes"))),
+            "int8_share_pct": figures("int8_share_pct")[0],
+            **{
+                f"faster_than_{than}_{times}": float(
+                    np.median(results.ratios(row.kind, target, row.arm, than, times))
+                )
+                for than, times in (("student_fp32", "b1"), ("student_fp32", "b32"), ("teacher", "b1"))
+            },
         }
-        found["training_s"] = float(
-            np.median([sum(one.seconds.get(step, 0.0) for step in row.steps) for one in cells])
-        )
+        seconds = [
+            sum(one.about["seconds"].get(step, 0.0) for step in row.steps) for one in results.of(row.kind)
+        ]
+        found["training_s"] = float(np.median(seconds))
     return found
-
-
-class _Nothing:
-    arms: dict[str, Any] = {}
-
-
-_NONE: Any = _Nothing()
-
-
-def _share(cells: list[Result], target: str, arm: str) -> float | None:
-    parity = cells[0].measured[target].arms[arm].parity
-    return None if parity is None else parity.get("int8_share_pct")
-
-
-def _ratio(cells: list[Result], target: str, arm: str, than: str, samples: str) -> float:
-    return float(np.median(np.concatenate([one.faster(target, arm, than, samples) for one in cells])))
 
 
 def _markdown(data: str, lines: list[dict[str, Any]], goals: list[Goal], results: Results) -> str:
@@ -170,7 +164,7 @@ def _table_row(line: dict[str, Any], target: str) -> str:
     share = "–" if one["int8_share_pct"] is None else f"{one['int8_share_pct']:.0f}"
     return (
         f"| {line['row']} | {one['accuracy_pct']:.2f} [{low:.2f}, {high:.2f}] | {one['agreement_pct']:.1f} | "
-        f"{one['file_bytes'] / 1000:,.0f} | {share} | {one['faster_than_fp32_b1']:.2f} | {one['faster_than_fp32_b32']:.2f} | "
+        f"{one['file_bytes'] / 1000:,.0f} | {share} | {one['faster_than_student_fp32_b1']:.2f} | {one['faster_than_student_fp32_b32']:.2f} | "
         f"{one['faster_than_teacher_b1']:.1f} | {line['training_s']:.0f} |"
     )
 

@@ -1,7 +1,7 @@
 """Cells as figures: what each arm of each cell scored, by runtime."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,45 +11,33 @@ import numpy as np
 import numpy.typing as npt
 from cells import Cell
 
-from edgecomp.measurements import Measurements
-
 HOST = ("onnxruntime-cpu", "openvino-cpu")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One cell that has been run."""
+    """One cell that has been run, as `keep` left it."""
 
     cell: Cell
     folder: Path
 
     @cached_property
-    def measured(self) -> dict[str, Measurements]:
-        return {path.name: Measurements.load(path) for path in sorted((self.folder / "bench").iterdir())}
+    def about(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.folder / "cell.json").read_text(encoding="utf-8"))
+        return content
 
-    @cached_property
-    def seconds(self) -> dict[str, float]:
-        steps = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["steps"]
-        return {name: record["seconds"] for name, record in steps.items()}
+    def arm(self, target: str, arm: str) -> dict[str, Any] | None:
+        """What was measured of an arm under a target; None where it was not."""
+        found: dict[str, Any] | None = self.about["targets"].get(target, {"arms": {}})["arms"].get(arm)
+        return found
 
-    def right(self, target: str, arm: str) -> npt.NDArray[np.bool_]:
-        """Which test examples the arm answers rightly, as executed; under emulation, where the target is another CPU's."""
-        measured = self.measured[target]
-        emulated = self.folder / "emulation" / target / "test.npy"
-        if arm == "emulated":
-            logits = np.load(emulated, allow_pickle=False)
-            return np.asarray(logits.argmax(1) == measured.labels[: len(logits)])
-        return np.asarray(measured.arms[arm].logits.argmax(1) == measured.labels)
-
-    def agreement(self, target: str, arm: str) -> float:
-        """With the teacher in the same runtime, in per cent of the test examples."""
-        arms = self.measured[target].arms
-        return float((arms[arm].logits.argmax(1) == arms["teacher"].logits.argmax(1)).mean() * 100)
-
-    def faster(self, target: str, arm: str, than: str, samples: str) -> npt.NDArray[np.float64]:
-        """How many times faster, by restart: the ratio of the medians of what was measured by turns."""
-        times = [np.median(self.measured[target].arms[name].samples[samples], axis=1) for name in (than, arm)]
-        return np.asarray(times[0] / times[1], np.float64)
+    def right(self, target: str, arm: str) -> npt.NDArray[np.bool_] | None:
+        """Which test examples the arm answers rightly, as executed; `emulated`, as another CPU executes the student."""
+        name = f"{target}.{arm}"
+        if name not in self.about["examples"]:
+            return None
+        with np.load(self.folder / "answers.npz") as answers:
+            return np.unpackbits(answers[name], count=self.about["examples"][name]).astype(bool)
 
 
 class Results:
@@ -57,19 +45,22 @@ class Results:
 
     def __init__(self, folders: Mapping[Cell, Path | None]) -> None:
         self.all = [Result(cell, folder) for cell, folder in folders.items() if folder is not None]
-        self.missing = [cell.name for cell, folder in folders.items() if folder is None]
+        self.cells = list(folders)
 
     def of(self, kind: str) -> list[Result]:
         return [result for result in self.all if result.cell.kind == kind]
 
     def right(self, kind: str, target: str, arm: str) -> npt.NDArray[np.float64] | None:
         """Right answers in points, [seeds, examples]; None where no seed has been run."""
-        rows = [
-            result.right(target, arm)
-            for result in self.of(kind)
-            if target in result.measured and (arm == "emulated" or arm in result.measured[target].arms)
-        ]
+        rows = [bits for result in self.of(kind) if (bits := result.right(target, arm)) is not None]
         return np.stack(rows).astype(np.float64) * 100 if rows else None
 
-    def by_seed(self, kind: str, figure: Any) -> list[float]:
-        return [float(figure(result)) for result in self.of(kind)]
+    def figures(self, kind: str, target: str, arm: str, figure: Callable[[dict[str, Any]], Any]) -> list[Any]:
+        """One of an arm's figures, by seed."""
+        arms = [result.arm(target, arm) for result in self.of(kind)]
+        return [figure(one) for one in arms if one is not None]
+
+    def ratios(self, kind: str, target: str, arm: str, than: str, times: str) -> npt.NDArray[np.float64]:
+        """How many times faster, over all seeds and restarts."""
+        found = self.figures(kind, target, arm, lambda one: one["faster_than"][than][times])
+        return np.concatenate([np.asarray(one) for one in found]) if found else np.empty(0)
