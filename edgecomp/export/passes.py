@@ -223,6 +223,35 @@ def keep_axes(model: onnx.ModelProto) -> None:
         node.output[0] = whole
 
 
+def keep_narrow_apart(model: onnx.ModelProto) -> None:
+    """What was clipped to fewer levels than 8 bits have, a simulation, reaches convolutions, sums and averages through a
+    Max of it with itself: they run in float.
+
+    In integers OpenVINO left out part of such roundings: a ResNet-8 with 4-bit activations was off by 2 to 12 % of its
+    logits' deviation. A MatMul stays as it is: it is exact, and with a float input both runtimes would round that anew.
+    """
+    graph = model.graph
+    constants = _constants(graph)
+    readers = _readers(graph)
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in [node for node in graph.node if node.op_type == "DequantizeLinear"]:
+        quantise = made_by.get(node.input[0])
+        clip = made_by.get(quantise.input[0]) if quantise is not None else None
+        if quantise is None or clip is None or clip.op_type != "Clip":
+            continue
+        bounds = [float(constants[name]) for name in clip.input[1:] if name in constants]
+        if len(bounds) < 2 or bounds[1] - bounds[0] > NARROW_STEPS * float(constants[quantise.input[1]]):
+            continue
+        (name,) = node.output
+        apart = f"{name}_apart"
+        keep = helper.make_node("Max", [name, name], [apart], name=apart)
+        graph.node.insert(list(graph.node).index(node) + 1, keep)
+        for reader in [
+            reader for reader in readers.get(name, []) if reader.op_type not in ("Gemm", "MatMul")
+        ]:
+            reader.input[:] = [apart if source == name else source for source in reader.input]
+
+
 def drop_unused(model: onnx.ModelProto) -> None:
     graph = model.graph
     while True:
@@ -256,6 +285,7 @@ PASSES = (
     quantise_biases,
     separate_zero_points,
     drop_redundant_activations,
+    keep_narrow_apart,
     restore_global_pooling,
     write_relu_as_max,
     keep_axes,
@@ -266,6 +296,7 @@ PASSES = (
 
 # Where the grid is narrower than its type.
 BOUNDS: dict[str, Callable[..., npt.NDArray[Any]]] = {"Max": np.maximum, "Min": np.minimum, "Clip": np.clip}
+NARROW_STEPS = 127  # a ReLU6 may be a Clip too, over as good as all steps of 8 bits
 REDUCES = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
 MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "MaxPool")
 

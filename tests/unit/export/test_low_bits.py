@@ -1,0 +1,185 @@
+"""Four bits are simulated: stored as eight, and in both runtimes the function that was trained."""
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from onnx import numpy_helper
+from torch import nn
+
+from edgecomp import runtimes
+from edgecomp.export import openvino_ir
+from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.parity import answers
+from edgecomp.models.resnet import ResNet
+from edgecomp.quantize.capture import capture
+from edgecomp.quantize.folding import fold
+from edgecomp.quantize.post_training import post_training
+
+RUNTIMES = {"onnxruntime-cpu": "model.onnx", "openvino-cpu": "model.xml"}
+
+
+class Transformer(nn.Module):
+    """[N, S] → logits [N, 4]: two tables, one block of attention, the mean over what is not padding."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.words, self.kinds = nn.Embedding(64, width), nn.Embedding(2, width)
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.head = nn.Linear(width, 4)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        x = self.norms[0](self.words(ids) + self.kinds(ids % 2))
+        scores = self.q(x) @ self.k(x).transpose(1, 2) / x.shape[-1] ** 0.5
+        scores = scores + (1 - mask[:, None]) * -1e4
+        x = self.norms[1](x + self.out(torch.softmax(scores, -1) @ self.v(x)))
+        x = self.norms[2](x + self.down(F.gelu(self.up(x))))
+        logits: torch.Tensor = self.head((x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
+        return logits
+
+
+def sentences(count: int, length: int, seed: int) -> tuple[dict[str, np.ndarray], torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 64, (count, length), generator=generator)
+    lengths = torch.randint(length // 2, length + 1, (count, 1), generator=generator)
+    mask = (torch.arange(length) < lengths).float()
+    labels = torch.stack([((ids // 16 == kind) * mask).sum(1) for kind in range(4)], 1).argmax(1)
+    return {"ids": (ids * mask.long()).numpy(), "mask": mask.numpy()}, labels
+
+
+def images(count: int, seed: int) -> tuple[dict[str, np.ndarray], torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 4, (count,), generator=generator)
+    x = torch.randn(count, 1, 12, 12, generator=generator)
+    for index, label in enumerate(labels):
+        x[index, 0, 6 * (label // 2) :, 6 * (label % 2) :][:6, :6] += 1
+    return {"input": x.numpy()}, labels
+
+
+def trained(network: nn.Module, batches: list[tuple[dict[str, np.ndarray], torch.Tensor]]) -> nn.Module:
+    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+    for inputs, labels in batches:
+        optimiser.zero_grad()
+        F.cross_entropy(network(*map(torch.from_numpy, inputs.values())), labels).backward()
+        optimiser.step()
+    return network.eval()
+
+
+class Case(NamedTuple):
+    captured: torch.fx.GraphModule
+    batches: list[dict[str, np.ndarray]]
+    probes: dict[str, np.ndarray]
+    axes: list[dict[int, str]]
+
+
+@functools.cache
+def network(kind: str) -> Case:
+    torch.manual_seed(0)
+    if kind == "CNN":
+        made = [images(32, seed) for seed in range(60)]
+        net, probes, axes = (
+            trained(ResNet(1, 4, blocks=1, width=8), made),
+            images(512, 1000)[0],
+            [{0: "batch"}],
+        )
+    else:
+        made = [sentences(32, 8 + seed % 4, seed) for seed in range(120)]
+        net, probes = trained(Transformer(), made), sentences(512, 10, 1000)[0]
+        axes = [{0: "batch", 1: "sequence"}] * 2
+    example = [torch.from_numpy(array[:2]) for array in made[0][0].values()]
+    return Case(capture(net, example, axes), [inputs for inputs, _ in made[:4]], probes, axes)
+
+
+@pytest.fixture(scope="module", params=["CNN", "transformer"])
+def case(request: pytest.FixtureRequest) -> Case:
+    return network(request.param)
+
+
+def quantised(case: Case, scheme: str, bits: tuple[int, int], edges: bool) -> torch.fx.GraphModule:
+    return fold(
+        post_training(
+            case.captured,
+            case.batches,
+            scheme=scheme,
+            weight_bits=bits[0],
+            activation_bits=bits[1],
+            edges_in_8_bits=edges,
+            calibration="mse",
+            bias_correction=True,
+        )
+    )
+
+
+def logits(student: torch.fx.GraphModule, probes: dict[str, np.ndarray]) -> np.ndarray:
+    with torch.no_grad():
+        return student(*map(torch.from_numpy, probes.values())).numpy()
+
+
+def export(student: torch.fx.GraphModule, case: Case, folder: Path, ir: bool = True) -> None:
+    example = [torch.from_numpy(array[:2]) for array in case.batches[0].values()]
+    model = folder / "model.onnx"
+    export_onnx(student, example, model, input_names=list(case.probes), dynamic_axes=case.axes)
+    if ir:
+        openvino_ir.convert(model, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edges", [True, False])
+@pytest.mark.parametrize(
+    ("scheme", "bits"), [("cpu-u8", (4, 4)), ("cpu-u8", (8, 4)), ("gpu-s8", (2, 4))], ids=str
+)
+def test_both_runtimes_give_the_answers_of_the_simulation(
+    case: Case, scheme: str, bits: tuple[int, int], edges: bool, tmp_path: Path
+) -> None:
+    student = quantised(case, scheme, bits, edges)
+    wanted = logits(student, case.probes)
+    export(student, case, tmp_path)
+    for runtime, file in RUNTIMES.items():
+        found = answers(runtimes.adapter(runtime), tmp_path / file, {}, case.probes, 64)
+        assert (found.argmax(1) == wanted.argmax(1)).mean() >= 0.99, runtime
+        assert np.abs(found - wanted).mean() <= 0.01 * wanted.std(), runtime
+
+
+def test_without_the_clip_the_file_is_another_function(case: Case, tmp_path: Path) -> None:
+    student = quantised(case, "cpu-u8", (4, 4), True)
+    wanted = logits(student, case.probes)
+    export(student, case, tmp_path, ir=False)
+    model = onnx.load(tmp_path / "model.onnx")
+    for node in [node for node in model.graph.node if node.op_type == "Clip"]:
+        for other in model.graph.node:
+            other.input[:] = [node.input[0] if name == node.output[0] else name for name in other.input]
+        model.graph.node.remove(node)
+    onnx.save(model, tmp_path / "wrong.onnx")
+    found, wrong = (
+        answers(runtimes.adapter("onnxruntime-cpu"), tmp_path / file, {}, case.probes, 64)
+        for file in ("model.onnx", "wrong.onnx")
+    )
+    assert np.abs(found - wanted).mean() <= 1e-3 * wanted.std()
+    assert np.abs(wrong - wanted).mean() >= 5e-3 * wanted.std(), np.abs(wrong - wanted).mean() / wanted.std()
+
+
+def test_a_table_stores_no_level_beyond_its_grid(tmp_path: Path) -> None:
+    """Folding leaves tables alone, and a range of the least squared error does not cover their values."""
+    case = network("transformer")
+    student = quantised(case, "cpu-u8", (2, 8), False)
+    export(student, case, tmp_path, ir=False)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    tables = [constants[node.input[0]] for node in graph.node if node.op_type == "Gather"]
+    assert sorted(table.shape[0] for table in tables) == [2, 64]
+    for table in tables:
+        assert table.dtype == np.int8
+        assert set(np.unique(table)) == {-1, 0, 1}
+
+
+def test_an_eight_bit_student_has_no_clip(tmp_path: Path) -> None:
+    case = network("CNN")
+    export(quantised(case, "cpu-u8", (4, 8), True), case, tmp_path, ir=False)
+    assert not {"Clip", "Max"} & {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
