@@ -135,8 +135,12 @@ def make(
 
     captured: the fp32 network's graph; batches: calibration inputs by name, in its order, two examples at least.
     runtime: for OpenVINO NNCF quantises the IR, its better path; all others are ONNX files, which OpenVINO reads. Fewer
-    bits than 8 are for candidates of `ours` alone.
+    bits than 8 are for candidates of `ours` alone: EdgecompError.
     """
+    others = [one.tool for one in candidates if one.tool != "ours"]
+    if others and (weight_bits, activation_bits) != (8, 8):
+        raise EdgecompError(f"{others[0]} quantises to 8 bits, not to weights of {weight_bits} and activations of "
+                            f"{activation_bits}: ask for the tool `ours` alone")  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     example = [tensor[:2] for tensor in network_inputs(batches[0])]
 

@@ -2,15 +2,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from networks import Transformer, sentences
+from onnx import numpy_helper
 
 from edgecomp import runtimes
 from edgecomp.errors import EdgecompError, RuntimeUnavailableError
 from edgecomp.export import openvino_ir, ptq
 from edgecomp.export.onnx_qdq import export_onnx
-from edgecomp.export.parity import own_name
-from edgecomp.export.ptq import Setting, quantise
+from edgecomp.export.parity import answers, own_name
+from edgecomp.export.ptq import WEIGHTED, WEIGHTED_AND_TABLES, Job, Setting, quantise, quantise_all
 from edgecomp.models.resnet import ResNet
 from edgecomp.runtimes import Inspect
 
@@ -39,8 +42,15 @@ def precisions(runtime_name: str, model: Path) -> dict[str, str]:
 CASES = [
     ("onnxruntime-cpu", "model.onnx", Setting("ptq-ort", float_layers=("layers.1.conv2",))),
     ("onnxruntime-cpu", "model.onnx", Setting("ptq-ort", "percentile", 99.9)),
+    ("onnxruntime-cpu", "model.onnx", Setting("ptq-ort", "entropy", scheme="cpu-u8-narrow")),
     ("onnxruntime-cpu", "model.onnx", Setting("ptq-nncf", float_layers=("layers.1.conv2",))),
+    (
+        "onnxruntime-cpu",
+        "model.onnx",
+        Setting("ptq-nncf", "histogram", bias_correction="none", scheme="cpu-u8"),
+    ),
     ("openvino-cpu", "model.xml", Setting("ptq-nncf", "percentile", 99.9)),
+    ("openvino-cpu", "model.xml", Setting("ptq-nncf", bias_correction="full", scheme="cpu-u8-narrow")),
 ]
 
 
@@ -51,9 +61,11 @@ def test_a_runtimes_own_tool_gives_an_int8_file_the_same_one_each_time(
 ) -> None:
     if setting.tool == "ptq-nncf":
         pytest.importorskip("nncf", reason="needs the extra `nncf`")
-    for name in ("one", "two"):
+    for name in ("one", "two", "after another"):
         (tmp_path / name).mkdir()
-        quantise(setting, fp32 / file, BATCHES, tmp_path / name / file)
+    quantise(setting, fp32 / file, BATCHES, tmp_path / "one" / file)
+    jobs = [Job(setting, fp32 / file, tmp_path / name / file) for name in ("after another", "two")]
+    assert quantise_all(jobs, BATCHES) == [None, None]
     for made in (tmp_path / "one").iterdir():
         assert made.read_bytes() == (tmp_path / "two" / made.name).read_bytes(), made.name
     found = precisions(runtime, tmp_path / "one" / file)
@@ -83,3 +95,98 @@ def test_a_tool_that_fails_says_so_in_its_own_words(fp32: Path, tmp_path: Path) 
     with pytest.raises(EdgecompError, match=r"ptq-ort cannot quantise model.onnx: .*"):
         quantise(Setting("ptq-ort"), fp32 / "model.onnx", wrong, tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_job_that_fails_stops_no_other(fp32: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    jobs = [
+        Job(Setting("ptq-ort"), tmp_path / "broken.onnx", tmp_path / "one.onnx"),
+        Job(Setting("ptq-ort"), fp32 / "model.onnx", tmp_path / "two.onnx"),
+        Job(Setting("ptq-ort", "no-such"), fp32 / "model.onnx", tmp_path / "three.onnx"),
+    ]
+    broken, made, unknown = quantise_all(jobs, BATCHES)
+    assert "ptq-ort cannot quantise broken.onnx" in str(broken)
+    assert made is None
+    assert "no-such" in str(unknown)
+    assert {file.name for file in tmp_path.iterdir()} == {"broken.onnx", "two.onnx"}
+
+
+def constants(model: Path) -> dict[str, np.ndarray]:
+    return {item.name: numpy_helper.to_array(item) for item in onnx.load(model).graph.initializer}
+
+
+def test_a_scheme_is_what_the_tool_is_told(fp32: Path, tmp_path: Path) -> None:
+    names = (None, "cpu-u8", "cpu-u8-narrow", "gpu-s8")
+    jobs = [
+        Job(Setting("ptq-ort", scheme=name), fp32 / "model.onnx", tmp_path / f"{name}.onnx") for name in names
+    ]
+    assert quantise_all(jobs, BATCHES) == [None] * 4
+    assert (tmp_path / "None.onnx").read_bytes() == (tmp_path / "cpu-u8.onnx").read_bytes()
+    for name, most in (("cpu-u8", 127), ("cpu-u8-narrow", 64), ("gpu-s8", 127)):
+        weights = [
+            one
+            for one in constants(tmp_path / f"{name}.onnx").values()
+            if one.dtype == np.int8 and one.ndim > 1
+        ]
+        assert len(weights) == 10
+        assert max(int(np.abs(one.astype(int)).max()) for one in weights) == most
+    graph = onnx.load(tmp_path / "gpu-s8.onnx").graph
+    points = constants(tmp_path / "gpu-s8.onnx")
+    rounded = [points[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"]
+    assert {str(one.dtype) for one in rounded} == {"int8"}
+    assert not any(one.any() for one in rounded)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    torch.manual_seed(0)
+    example = [torch.from_numpy(array) for array in sentences(2, 8, 0)[0].values()]
+    axes = [{0: "batch", 1: "sequence"}] * 2
+    export_onnx(
+        Transformer().eval(), example, folder / "model.onnx", input_names=["ids", "mask"], dynamic_axes=axes
+    )
+    return folder / "model.onnx"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting",
+    [Setting("ptq-ort", kind, operators=WEIGHTED) for kind in ("min-max", "percentile", "entropy")]
+    + [Setting("ptq-nncf", kind) for kind in ("min-max", "percentile", "histogram")],
+    ids=lambda setting: f"{setting.tool} {setting.calibration}",
+)
+def test_batches_may_differ_in_length(setting: Setting, text: Path, tmp_path: Path) -> None:
+    if setting.tool == "ptq-nncf":
+        pytest.importorskip("nncf", reason="needs the extra `nncf`")
+    batches = [sentences(16, length, seed)[0] for seed, length in enumerate((8, 11, 9))]
+    quantise(setting, text, batches, tmp_path / "model.onnx")
+    assert "int8" in precisions("onnxruntime-cpu", tmp_path / "model.onnx").values()
+
+
+def test_of_a_transformer_the_named_operators_alone_are_rounded_and_their_results_are_not(
+    text: Path, tmp_path: Path
+) -> None:
+    probes = sentences(128, 10, 5)[0]
+    settings = {"all": (), "weighted": WEIGHTED, "tables": WEIGHTED_AND_TABLES}
+    jobs = [
+        Job(Setting("ptq-ort", operators=kinds), text, tmp_path / f"{name}.onnx")
+        for name, kinds in settings.items()
+    ]
+    assert quantise_all(jobs, [sentences(16, 8, seed)[0] for seed in range(3)]) == [None] * 3
+    plain = runtimes.adapter("onnxruntime-cpu")
+    wanted = answers(plain, text, {}, probes, 64)
+    error = {}
+    for name in settings:
+        found = answers(plain, tmp_path / f"{name}.onnx", {}, probes, 64)
+        error[name] = float(((found - wanted) ** 2).mean() / wanted.var())
+    assert error["weighted"] < error["tables"] < 0.2 * error["all"]
+    graph = onnx.load(tmp_path / "weighted.onnx").graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    products = [node for node in graph.node if node.op_type in ("MatMul", "Gemm")]
+    layers = [node for node in products if made_by.get(node.input[1]) == "DequantizeLinear"]
+    assert (len(products), len(layers)) == (9, 7), "an attention's own stay in float"
+    rounded = {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+    assert not rounded & {node.output[0] for node in layers}
+    stored = constants(tmp_path / "tables.onnx")
+    assert {stored[f"{name}.weight_quantized"].dtype.itemsize for name in ("words", "kinds")} == {1}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgecomp.errors import CaptureError, DataError
-from edgecomp.quantize.calibration import calibrate, squared_error
+from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm, squared_error
 from edgecomp.quantize.fake_quant import FakeQuant
 from edgecomp.quantize.schemes import SCHEMES
 
@@ -87,6 +87,23 @@ def test_values_that_are_not_finite_are_named(method: str, broken: float) -> Non
     values[1, 1] = broken
     with pytest.raises(CaptureError, match="quant"):
         calibrated(values, method)
+
+
+def test_calibrating_again_forgets_what_was_seen_before() -> None:
+    quant = calibrated(np.full((2, 3), 100.0) * np.arange(3), "percentile")
+    small = np.random.default_rng(0).normal(size=(2, 500)).astype(np.float32)
+    calibrate(Rounded(quant), [{"x": small}], "percentile", 99.0)
+    assert torch.equal(quant.scale(), calibrated(small, "percentile", 99.0).scale())
+
+
+def test_batch_statistics_are_those_of_inference_without_dropout() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(3))
+    values = np.random.default_rng(0).normal(2, 1, (2, 200, 3)).astype(np.float32)
+    reestimate_batchnorm(network, [{"x": one} for one in values])
+    assert not any(part.training for part in network.modules())
+    np.testing.assert_allclose(network[1].running_mean, values.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(network[1].running_var, values.var(1, ddof=1).mean(0), rtol=1e-5)
 
 
 def test_there_must_be_something_to_calibrate_on() -> None:
