@@ -32,6 +32,7 @@ class Evidence:
     history: dict[str, Any]
     precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
     saturation: list[dict[str, Any]]  # by layer, on x86 without VNNI
+    best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
     manifest: dict[str, Any]
 
     @classmethod
@@ -52,6 +53,11 @@ class Evidence:
             ),
             saturation=_json(folder / "export" / "saturation.json")["layers"] if qad else [],
             precision=_json(folder / "precision" / "precision.json") if qad else None,
+            best_ptq={
+                target.name: _json(folder / "ptq" / target.name / "ptq.json")
+                for target in job.targets
+                if "ptq-best" in job.recipe.quantize.baselines
+            },
             manifest=_current(_json(folder / "manifest.json"), names),
         )
 

@@ -15,7 +15,7 @@ from edgecomp.report.junit import junit
 
 FORMAT_VERSION = 2
 """Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,
-samples."""
+samples; best_ptq since data come by name."""
 
 
 def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
@@ -53,6 +53,7 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
             "precision": evidence.precision,
             "float_layers": evidence.float_layers,
             "saturation": evidence.saturation,
+            "best_ptq": evidence.best_ptq,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
             "history": evidence.history,
             "provenance": dict(evidence.provenance),

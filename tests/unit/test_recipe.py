@@ -1,0 +1,58 @@
+"""What recipes may ask for, before anything is run."""
+
+from typing import get_args
+
+import pytest
+
+from edgecomp.data.sources import TABLE
+from edgecomp.errors import RecipeError
+from edgecomp.job import load_job
+from edgecomp.recipe import QUICK, Data
+
+SHIPPED = ("digits", "cifar10", "sst2")
+
+
+def test_a_recipe_may_name_every_source_and_no_other() -> None:
+    assert set(get_args(Data.model_fields["source"].annotation)) == set(TABLE)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_rehearsal_has_the_same_stages_and_no_more_work_than_it_says(name: str) -> None:
+    whole, quick = load_job(name, []).recipe, load_job(name, ["quick=true"]).recipe
+    for (part, setting), most in QUICK.items():
+        asked = getattr(getattr(whole, part), setting)
+        assert getattr(getattr(quick, part), setting) == (most if asked is None else min(asked, most))
+    assert quick.quick
+    assert (quick.targets, quick.quantize.method, quick.student) == (
+        whole.targets,
+        whole.quantize.method,
+        whole.student,
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        (["quantize.activation_bits=4"], "quantize.activation_bits: no runtime here executes"),
+        (["quantize.activation_bits=4", "quantize.method=ptq-ort"], "quantises to 8 bits, not 4"),
+        (["quantize.baselines=[control]", "quantize.method=none"], "control is trained for as long as qad is"),
+        (
+            ["quantize.weight_bits=2", "quantize.simulate=true", "quantize.baselines=[ptq-ort]"],
+            "ptq-best has candidates of fewer",
+        ),
+        (["data.source=digit"], "'digits'"),
+        (["data.calibration_fraction=0.8"], "leave less than a tenth for training"),
+        (["student.network=transformr"], "did you mean 'transformer'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(overrides: list[str], complaint: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_job("digits", overrides)
+    assert complaint in str(caught.value)
+
+
+def test_simulated_activations_are_not_judged_by_their_time_or_share() -> None:
+    job = load_job("digits", ["quantize.activation_bits=4", "quantize.simulate=true"])
+    for rows in job.rows.values():
+        assert not {"int8_share_pct", "int8_over_fp32"} & set(rows)
+        assert "export_agreement_pct" in rows
