@@ -21,6 +21,7 @@ from edgecomp.quantize.placement import fake_quants, layer_names, left_in_float,
 from edgecomp.training import (
     Batch,
     History,
+    adamw,
     cosine,
     network_inputs,
     one_cycle,
@@ -57,7 +58,7 @@ def distill_fp32(
     trained = with_hints(network, teacher, hints, example_of(lessons))
     history = train(
         trained,
-        torch.optim.AdamW(parameter_groups(list(trained.named_parameters()), learning_rate, weight_decay)),
+        adamw(parameter_groups(list(trained.named_parameters()), learning_rate, weight_decay)),
         examples=lessons.epoch,
         loss=loss_of(trained, temperature, hard_label_weight),
         schedule=one_cycle(),
@@ -191,7 +192,7 @@ def _train_further(
         groups.append({"params": scales, "lr": qad.scale_learning_rate, "weight_decay": 0.0})
     return train(
         trained,
-        torch.optim.AdamW(groups),
+        adamw(groups),
         examples=lambda epoch: lessons.epoch(qad.first_epoch + epoch),
         loss=loss_of(trained, qad.temperature, qad.hard_label_weight),
         schedule=cosine,

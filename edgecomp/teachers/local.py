@@ -14,6 +14,7 @@ from edgecomp.training import (
     Batch,
     History,
     accuracy_pct,
+    adamw,
     logits_of,
     one_cycle,
     parameter_groups,
@@ -47,7 +48,7 @@ def train_teacher(
         groups = parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)
         history = train(
             network,
-            torch.optim.AdamW(groups),
+            adamw(groups),
             examples=views.view,
             loss=hard_label_loss,
             schedule=one_cycle(),

@@ -35,7 +35,10 @@ def test_a_rehearsal_has_the_same_stages_and_no_more_work_than_it_says(name: str
     [
         (["quantize.activation_bits=4"], "quantize.activation_bits: no runtime here executes"),
         (["quantize.activation_bits=4", "quantize.method=ptq-ort"], "quantises to 8 bits, not 4"),
-        (["quantize.baselines=[control]", "quantize.method=none"], "control is trained for as long as qad is"),
+        (
+            ["quantize.baselines=[control]", "quantize.method=none"],
+            "control is trained for as long as qad is",
+        ),
         (
             ["quantize.weight_bits=2", "quantize.simulate=true", "quantize.baselines=[ptq-ort]"],
             "ptq-best has candidates of fewer",
