@@ -84,6 +84,8 @@ def quantise(setting: Setting, model: Path, batches: Sequence[Inputs], to: Path)
 
 def quantise_all(jobs: Sequence[Job], batches: Sequence[Inputs]) -> list[EdgecompError | None]:
     """Makes every file it can, and returns for each job why it could not. A file appears whole or not at all."""
+    if not jobs:
+        return []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         for index, batch in enumerate(batches):

@@ -151,14 +151,14 @@ def make(
             )
         if suffix(candidate, runtime) == ".onnx":
             return file
-        if not (base / "model.xml").exists():
+        if not (base / "model.bin").exists():  # it is written last
             openvino_ir.convert(file, base)
         return base / "model.xml"
 
     made: dict[Candidate, Path | EdgecompError] = {}
     jobs: dict[Candidate, ptq.Job] = {}
     for candidate in candidates:
-        to = folder / f"{re.sub(r'[^a-z0-9.]+', '-', candidate.name)}{suffix(candidate, runtime)}"
+        to = folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', candidate.name)}{suffix(candidate, runtime)}"
         made[candidate] = to
         if to.exists():
             continue
