@@ -51,7 +51,7 @@ def export_onnx(
                 tuple(example),
                 input_names=list(input_names),
                 output_names=list(output_names),
-                dynamic_shapes=dynamic_shapes(dynamic_axes),
+                dynamic_shapes=dynamic_shapes(network, dynamic_axes),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,

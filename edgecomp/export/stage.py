@@ -118,7 +118,7 @@ def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
     for quant in quants:
         quant.state = "plain"
     try:
-        shapes = dynamic_shapes(interface.axes)
+        shapes = dynamic_shapes(network, interface.axes)
         program = torch.export.export(network, example, dynamic_shapes=shapes, strict=False)
         for node in program.graph.nodes:  # notes of this process: the same network gives the same bytes
             for note in ("from_node", "stack_trace"):

@@ -2,6 +2,7 @@
 architecture. Batch normalisation and dropout become modules again, so that the graph can be trained."""
 
 import copy
+import inspect
 import os
 import traceback
 import warnings
@@ -42,7 +43,8 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
     that stops torch.export.
     """
     try:
-        program = _exported(network.eval(), tuple(example), dynamic_shapes(dynamic_axes))
+        shapes = dynamic_shapes(network, dynamic_axes)
+        program = torch.export.export(network.eval(), tuple(example), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch.export raises whatever the network's own code and its own checks raise
         raise CaptureError(
             f"{type(network).__name__} cannot be captured by torch.export{_place(error)}: {_first_words(error)}. "
@@ -78,21 +80,14 @@ def duplicate(module: fx.GraphModule) -> fx.GraphModule:
         return copy.deepcopy(module)
 
 
-def dynamic_shapes(dynamic_axes: DynamicAxes) -> tuple[dict[int, Any], ...]:
-    """The axes in torch.export's terms: their ranges are found out, a size fixed by the network is refused."""
-    return tuple({axis: torch.export.Dim.DYNAMIC for axis in axes} for axes in dynamic_axes)
+def dynamic_shapes(network: nn.Module, dynamic_axes: DynamicAxes) -> tuple[Any, ...]:
+    """The axes in torch.export's terms: their ranges are found out, a size fixed by the network is refused.
 
-
-def _exported(
-    network: nn.Module, example: tuple[torch.Tensor, ...], shapes: Any
-) -> torch.export.ExportedProgram:
-    """A network that takes `*inputs` has one argument, a tuple, in torch.export's eyes."""
-    try:
-        return torch.export.export(network, example, dynamic_shapes=shapes, strict=False)
-    except (torch._dynamo.exc.UserError, ValueError) as error:
-        if "dynamic_shapes" not in str(error):
-            raise
-        return torch.export.export(network, example, dynamic_shapes=(shapes,), strict=False)
+    A network that takes `*inputs` has one argument, a tuple, in torch.export's eyes.
+    """
+    shapes = tuple({axis: torch.export.Dim.DYNAMIC for axis in axes} for axes in dynamic_axes)
+    kinds = {parameter.kind for parameter in inspect.signature(network.forward).parameters.values()}
+    return (shapes,) if kinds == {inspect.Parameter.VAR_POSITIONAL} else shapes
 
 
 def _place(error: BaseException) -> str:
