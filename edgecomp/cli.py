@@ -254,7 +254,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     # A thread that spins while it waits for one that a neighbour keeps from running takes two times as long to train.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its notes are about itself; what matters raises
+    # Its notes are about itself; what matters raises.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, lambda *_: _leave(f"terminated; {KEPT}", 143))
     try:
         code = app(standalone_mode=False)
