@@ -47,7 +47,7 @@ def test_the_test_split_is_read_once_by_each_measurement_and_by_nothing_before(t
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     assert done.returncode in (0, 1, 3), done.stderr
     watched = json.loads((tmp_path / "seen.json").read_text(encoding="utf-8"))
-    assert watched["seen"] == ["bench/openvino-cpu"]
+    assert [step for step in watched["seen"] if step != "data"] == ["bench/openvino-cpu"]  # which writes it
     chosen = {
         "teacher",
         "soft_labels",
