@@ -289,7 +289,7 @@ def build(channels, classes, how):
     ("how", "complaint"),
     [
         ("classes", "returns shape (2, 7) for a batch of 2; the data has 10 classes"),
-        ("raises", "cannot take a batch of shapes [[2, 1, 8, 8]]: ValueError: bad forward"),
+        ("raises", "cannot take a batch of input [2, 1, 8, 8]: ValueError: bad forward"),
         ("tuple", "returns tuple, not a tensor of logits"),
         ("factory", "cannot be built: RuntimeError: boom in factory"),
         ("module", "the factory returned int, not a torch.nn.Module"),
