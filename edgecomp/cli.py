@@ -252,7 +252,7 @@ KEPT = "what was finished is kept: run the same command again to go on"
 def main() -> None:
     """The entry point: our errors in one message, anyone else's as an internal error; no traceback unless asked for."""
     debug = "--debug" in sys.argv
-    # A thread that spins while it waits for one that a neighbour keeps from running takes two times as long to train.
+    # A thread that spins while it waits takes the time that the thread it waits for needs, beside a busy neighbour.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Its notes are about itself; what matters raises.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -35,6 +35,15 @@ def test_the_interval_over_seeds_and_examples_covers_the_mean(
     assert covered >= 460  # P(fewer | 95 %) < .002
 
 
+def test_where_only_seeds_differ_the_interval_is_that_of_their_mean(intervals) -> None:
+    found = intervals.crossed(np.repeat([[1.0], [2.0], [3.0]], 500, axis=1))
+    reach = 4.3027 / 3**0.5  # t with two degrees of freedom, deviation 1
+    assert (found.lower, found.upper) == (
+        pytest.approx(2 - reach, abs=1e-3),
+        pytest.approx(2 + reach, abs=1e-3),
+    )
+
+
 def test_one_seed_gives_an_interval_over_examples(intervals) -> None:
     values = np.random.default_rng(0).normal(2, 1, (1, 400))
     found = intervals.crossed(values)
