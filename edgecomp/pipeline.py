@@ -9,6 +9,7 @@ settings and libraries change what it makes.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 
 from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
@@ -20,7 +21,7 @@ from edgecomp.runtimes import DISTRIBUTION
 from edgecomp.targets import Target
 
 TRAINING = ("torch", "numpy")
-EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino")
+EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino", "onnxruntime")
 
 Started = Callable[[Step, str], None]
 
@@ -32,6 +33,11 @@ def steps(run: made.Run) -> list[Step]:
     training = [seeded, {"precision": recipe.precision}]
     teacher = recipe.teacher.model_dump()
     student = {"network": recipe.student.model_dump(), "scheme": made.scheme_of(job)}
+    texts = ("tokenizers",) if recipe.data.tokenizer else ()
+    ready_made = any(network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network))
+    models = (*TRAINING, "transformers") if ready_made else TRAINING
+    rivals = [recipe.quantize.method, *recipe.quantize.baselines]
+    quantizers = ("nncf",) if {"ptq-nncf", "ptq-best"}.intersection(rivals) and find_spec("nncf") else ()
     further = ("control",) if "control" in recipe.quantize.baselines else ()
     rival = "ptq-best" in recipe.quantize.baselines
     distill = {**recipe.distill.model_dump(), "calibration_batches": recipe.quantize.calibration_batches}
@@ -58,27 +64,27 @@ def steps(run: made.Run) -> list[Step]:
         return Step(name, stage, partial(make, run), settings, inputs, **facts)  # type: ignore[arg-type]
 
     return [
-        step("data", "data", stages.data, [seeded, job.data_files], libraries=("numpy", "scikit-learn", "pillow")),
-        step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=TRAINING, executes=True),
+        step("data", "data", stages.data, [seeded, job.data_files], libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *texts)),
+        step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=models, executes=True),
         step("soft_labels", "teacher", stages.soft_labels, [seeded, teacher], "data", "teacher",
-             libraries=(*TRAINING, "h5py"), executes=True),
+             libraries=(*models, "h5py"), executes=True),
         step("distill", "distill", stages.distill, [training, student, distill], "data", "teacher", "soft_labels",
-             libraries=TRAINING, executes=True),
+             libraries=models, executes=True),
         *(step(name, "distill", make, settings, "data", "teacher", "soft_labels", *inputs,
-               libraries=TRAINING, executes=True)
+               libraries=models, executes=True)
           for name, make, settings, inputs in (
               ("quantize", stages.quantize, [training, student, distill, quantize], ("distill",)),
               ("precision", stages.precision, [training, student, distill, quantize, recipe.quantize.max_drop],
                ("distill", "quantize")),
           ) if qad),
         *(step(name, "distill", stages.control, [training, student, distill, quantize], "data", "teacher", "soft_labels",
-               "distill", libraries=TRAINING, executes=True)
+               "distill", libraries=models, executes=True)
           for name in further),
         step("export", "export", stages.export, [seeded, teacher, student, quantize, recipe.quantize.baselines],
-             "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=EXPORTING, executes=True),
+             "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=(*EXPORTING, *quantizers), executes=True),
         *(step(f"ptq/{target.name}", "export", partial(stages.best_ptq, target=target),
                [seeded, student, recipe.distill.batch_size, quantize, profiles[target.name]],
-               "data", "soft_labels", "distill", libraries=(*EXPORTING, "onnxruntime"), executes=True)
+               "data", "soft_labels", "distill", libraries=(*EXPORTING, *quantizers), executes=True)
           for target in job.targets if rival),
         *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target),
                [profiles[target.name], recipe.quantize.baselines], "data", "export", *trained, *bests(target), libraries=(DISTRIBUTION[target.runtime],), executes=True)
