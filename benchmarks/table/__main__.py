@@ -53,10 +53,18 @@ def main() -> None:
 
 
 def digest(cell: Cell, overrides: list[str]) -> str:
-    """Of all that a cell's figures come from: not of what it may cost, nor of what is said of it."""
+    """Of all that a cell's figures come from: not of what it may cost, nor of what is said of it.
+
+    What is not set does not count, so that a setting which edgecomp gains later leaves the cells that do without it.
+    """
     job = load_job(cell.recipe, [*cell.overrides, *overrides])
-    recipe = job.recipe.model_dump(mode="json", exclude={"description", "policy", "thresholds"})
-    targets = [target.model_dump(mode="json", exclude={"description", "budget"}) for target in job.targets]
+    recipe = job.recipe.model_dump(
+        mode="json", exclude={"description", "policy", "thresholds"}, exclude_none=True
+    )
+    targets = [
+        target.model_dump(mode="json", exclude={"description", "budget"}, exclude_none=True)
+        for target in job.targets
+    ]
     versions = {name: version(name) for name in LIBRARIES}
     return digest_of({"recipe": recipe, "targets": targets, "versions": versions})[:16]
 
