@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,14 @@ class Step:
     inputs: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     executes: bool = field(default=False)  # trains, runs or measures: the machine is part of the key
+
+
+def installed(library: str) -> str:
+    """Its version, or that there is none: a GPU's runtime is not installed where there is no GPU."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 class Digest(Schema):
@@ -200,7 +208,7 @@ class RunFolder:
                 digest_of({k: v.sha256 for k, v in record.outputs.items()}) if record else "not there"
             )
         for library in step.libraries:
-            facts[library] = version(library)
+            facts[library] = installed(library)
         if step.executes:
             facts["cpu"] = f"{platform.machine()} {' '.join(cpu_isa())}"
         return facts

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecomp.runtimes import DISTRIBUTION
+from edgecomp.runtimes import TABLE
 
 
 class Emulated(NamedTuple):
@@ -57,7 +57,7 @@ def availability(isa: str, runtime: str | None = None) -> tuple[Interpreter | No
         return None, (f"{isa} takes a Python of {wanted.machine}, and {root} holds none: "
                       f"`edgecomp prepare-emulator {wanted.machine}` makes one")  # fmt: skip
     versions = runtimes_in(root)
-    names = [DISTRIBUTION[runtime]] if runtime else list(versions)
+    names = [TABLE[runtime].distribution] if runtime else list(versions)
     if missing := [name for name in names if name not in versions]:
         return None, (f"{root} holds no {missing[0]} for {wanted.machine}: `edgecomp prepare-emulator {wanted.machine}` "
                       "says which runtimes it could bring, and why not the others")  # fmt: skip
@@ -101,7 +101,7 @@ def runtimes_in(root: Path) -> dict[str, str]:
     homes = (root / "usr/local/lib", root / "usr/lib")
     folders = [str(path) for home in homes for path in home.glob("python3*/*-packages")]
     found = {package.name: package.version for package in metadata.distributions(path=folders)}
-    return {name: found[name] for name in DISTRIBUTION.values() if name in found}
+    return {name: found[name] for name in {row.distribution for row in TABLE.values()} if name in found}
 
 
 def own_packages() -> list[str]:

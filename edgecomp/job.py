@@ -10,7 +10,7 @@ from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.models import find_factory
 from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
 from edgecomp.recipe import Quantize, Recipe, rehearsal
-from edgecomp.runtimes import WEIGHT_BITS
+from edgecomp.runtimes import TABLE
 from edgecomp.schema import Schema, explain, find, read_yaml, shipped, yaml_problem
 from edgecomp.targets import Target, budget_rows, load_target
 
@@ -136,11 +136,11 @@ def _bits_not_executed(settings: Quantize, targets: list[Target]) -> list[str]:
         problems.append(f"quantize.activation_bits: no runtime here executes activations of {settings.activation_bits} bits; "
                         "quantize.simulate=true trains and judges them all the same, stored and executed as 8 bits")  # fmt: skip
     return problems + [
-        f"quantize.weight_bits: {runtime} executes weights of {', '.join(map(str, WEIGHT_BITS[runtime]))} bits beside "
+        f"quantize.weight_bits: {runtime} executes weights of {', '.join(map(str, TABLE[runtime].weight_bits))} bits beside "
         f"8-bit activations, not of {settings.weight_bits}; quantize.simulate=true trains and judges "
         f"{settings.weight_bits}-bit values all the same, stored and executed as 8 bits"
         for runtime in runtimes
-        if settings.weight_bits not in WEIGHT_BITS[runtime] and WEIGHT_BITS[runtime]
+        if settings.weight_bits not in TABLE[runtime].weight_bits and TABLE[runtime].weight_bits
     ]
 
 

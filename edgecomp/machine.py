@@ -44,7 +44,18 @@ def memory_bytes() -> int:
 
 
 def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(usable_core_numbers())
+
+
+def usable_core_numbers() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def gpus() -> tuple[str, ...]:
+    """NVIDIA devices, by the names of their nodes."""
+    return tuple(sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")))
 
 
 def facts() -> dict[str, str | int | list[str]]:

@@ -28,6 +28,8 @@ UNITS: dict[str, tuple[str, float]] = {
     "pt": ("points", 1.0),
     "x": ("multiple", 1.0),
     "dB": ("decibel", 1.0),
+    "mJ": ("energy", 1.0),
+    "J": ("energy", 1e3),
 }
 
 
@@ -36,7 +38,7 @@ NO_UNIT = "{!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %'
 
 @dataclass(frozen=True)
 class Quantity:
-    """`value` in the base unit of `dimension`: ms, bytes, per second, per cent, points or a multiple."""
+    """`value` in the base unit of `dimension`: ms, bytes, per second, per cent, points, mJ or a multiple."""
 
     value: float
     dimension: str
@@ -46,7 +48,7 @@ class Quantity:
 @dataclass(frozen=True)
 class Metric:
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel"]
+    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy"]
     better: Literal["lower", "higher"]
     title: str
 
@@ -60,6 +62,20 @@ METRICS: dict[str, Metric] = {
         Metric("cold_start_p50_ms", "time", "lower", "process start to first answer"),
         Metric("load_p50_ms", "time", "lower", "model file to ready session"),
         Metric("throughput_p50_per_s", "rate", "higher", "throughput (offline)"),
+        Metric(
+            "multi_stream_p99_ms",
+            "time",
+            "lower",
+            "latency of a query of eight, 99th percentile (multi stream, wall)",
+        ),
+        Metric("server_per_s", "rate", "higher", "highest rate whose p99 holds (server)"),
+        Metric(
+            "batched_server_per_s",
+            "rate",
+            "higher",
+            "highest rate whose p99 holds (server, dynamic batching)",
+        ),
+        Metric("energy_per_inference_mj", "energy", "lower", "energy of one inference, the whole package's"),
         Metric("peak_memory_bytes", "bytes", "lower", "peak memory of the worker process (VmHWM)"),
         Metric(
             "model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime"
@@ -163,5 +179,5 @@ def format_value(value: float | None, dimension: str) -> str:
         return f"{value:,.0f} /s" if value >= 100 else f"{value:.3g} /s"
     if dimension == "multiple":
         return f"{value:.3g} x"
-    suffix = {"percent": " %", "points": " pt", "decibel": " dB"}[dimension]
+    suffix = {"percent": " %", "points": " pt", "decibel": " dB", "energy": " mJ"}[dimension]
     return f"{value:.2f}{suffix}"

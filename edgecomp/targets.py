@@ -1,30 +1,45 @@
 """What a device is and may cost: profiles read from targets/*.yaml."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edgecomp.metrics import METRICS, nearest
+from edgecomp.errors import RecipeError, UsageError
+from edgecomp.machine import usable_cores
+from edgecomp.metrics import METRICS, nearest, parse_quantity
 from edgecomp.policies import Threshold, refuse_newer
-from edgecomp.runtimes import EXECUTES
+from edgecomp.runtimes import TABLE
 from edgecomp.schema import FORMAT, Schema, find, names_in, parse, read_yaml, shipped
 
 
+class Shapes(Schema):
+    """Lengths of the axes that a model leaves open, where its inputs are generated."""
+
+    batch: int = Field(1, ge=1)
+    sequence_length: int = Field(128, ge=1)
+    image_size: int = Field(224, ge=1)
+
+
 class Target(Schema):
-    """A device profile.
+    """A device profile; `extends: NAME` takes another one's settings first.
 
     An `isa` other than the host's is executed by an emulator: its answers are gated, its timings are the host's.
     `runtime` is a row of edgecomp.runtimes.TABLE, `options` are that runtime's own, checked by its adapter.
-    `budget` maps a metric to its limit: `latency_p99_ms: 50 ms`. `isa: host` means this machine's.
+    `cores` are those it may use, `memory` is what it may hold: both are enforced while it is measured, the memory where this
+    machine's kernel can. `budget` maps a metric to its limit: `latency_p99_ms: 50 ms`. `isa: host` means this machine's.
     """
 
     format: Literal[1] = FORMAT  # type: ignore[assignment]
     name: str
     description: str = ""
-    runtime: Literal["onnxruntime-cpu", "openvino-cpu", "pytorch-cpu"]
+    runtime: str
     options: dict[str, str | int | float | bool] = {}
     isa: Literal["host", "x86-64-avx2", "armv8-a", "armv8.2-dotprod"] = "host"
+    cores: int | None = Field(None, ge=1, le=1024)
     threads: int = Field(1, ge=1, le=256)
+    memory: str | None = None
+    shapes: Shapes | None = None
     scheme: Literal["cpu-u8", "cpu-u8-narrow", "gpu-s8", "none"] = "cpu-u8"
     budget: dict[str, str] = {}
 
@@ -38,13 +53,41 @@ class Target(Schema):
             Threshold.model_validate(row)
         return budget
 
+    @field_validator("runtime")
+    @classmethod
+    def _is_known(cls, runtime: str) -> str:
+        if runtime not in TABLE:
+            raise ValueError(
+                f"no such runtime: {runtime!r}{nearest(runtime, TABLE)}; there are {', '.join(TABLE)}"
+            )
+        return runtime
+
+    @field_validator("memory")
+    @classmethod
+    def _is_a_size(cls, memory: str | None) -> str | None:
+        if memory is not None and parse_quantity(memory).dimension != "bytes":
+            raise ValueError(f"{memory!r} is not a size: write for example '512 MiB'")
+        return memory
+
+    @model_validator(mode="after")
+    def _threads_have_cores(self) -> "Target":
+        if self.cores is not None and self.threads > self.cores:
+            raise ValueError(
+                f"{self.threads} threads on {self.cores} cores wait for each other: give it as many cores, or fewer threads"
+            )
+        return self
+
     @model_validator(mode="after")
     def _the_runtime_executes_the_scheme(self) -> "Target":
-        executed = EXECUTES[self.runtime]
+        executed = TABLE[self.runtime].schemes
         if self.scheme not in executed:
             raise ValueError(f"scheme {self.scheme!r} does not go together with {self.runtime}, which would run its "
                              f"layers in float: it takes {' or '.join(executed)}")  # fmt: skip
         return self
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return None if self.memory is None else int(parse_quantity(self.memory).value)
 
     def budget_rows(self) -> dict[str, Threshold]:
         return {name: Threshold.model_validate(row) for name, row in budget_rows(self.budget).items()}
@@ -65,6 +108,33 @@ def target_names() -> list[str]:
 def load_target(name: str) -> Target:
     """The profile of that name or path. Raises UsageError or RecipeError."""
     path = find(name, shipped("targets"), "target")
+    return parse(Target, _composed(path, ()), str(path))
+
+
+def _composed(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """A profile's settings over those of the one it extends; `null` takes an inherited one out."""
+    if path in seen:
+        raise RecipeError(str(path), [f"extends itself, by way of {' → '.join(one.stem for one in seen)}"])
     content = read_yaml(path)
     refuse_newer(content, str(path))
-    return parse(Target, content, str(path))
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    beside = path.with_name(f"{base}.yaml")
+    found = beside if beside.is_file() else find(str(base), shipped("targets"), "target")
+    inherited = _composed(found, (*seen, path))
+    for key, value in content.items():
+        if isinstance(value, dict) and isinstance(inherited.get(key), dict):
+            value = inherited[key] | value
+            value = {name: setting for name, setting in value.items() if setting is not None}
+        inherited[key] = value
+    return {key: value for key, value in inherited.items() if value is not None}
+
+
+def check_cores(target: Target) -> None:
+    """Raises UsageError where a target asks for more cores than there are: its figures would be of something else."""
+    usable = usable_cores()
+    if max(target.threads, target.cores or 1) > usable:
+        what = f"{target.cores} cores" if (target.cores or 1) > usable else f"{target.threads} threads"
+        raise UsageError(f"target {target.name} has {what}, this machine {usable} usable "
+                         "cores: lower the target's, or measure on a machine that has them")  # fmt: skip

@@ -1,7 +1,6 @@
 """What goes to the device: model, preprocessing, labels, I/O contract, and a script that needs no edgecomp."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgecomp.artifacts import sha256, write_json
+from edgecomp.artifacts import installed, sha256, write_json
 from edgecomp.data.preprocessing import TOKENIZER, Numbers, Preprocessing
 from edgecomp.data.splits import Split
 from edgecomp.inputs import MASK
-from edgecomp.runtimes import DISTRIBUTION, MODEL_FILE
+from edgecomp.runtimes import TABLE
 
 TAKES = {
     "image": "uint8 images [N, {}] in a .npy file",
@@ -36,7 +35,7 @@ def write_deploy_folder(
     folder: Path,
 ) -> None:
     """Writes one device's folder, with some validation examples to try the script on. data: the data stage's folder."""
-    names = [MODEL_FILE[runtime]]
+    names = [TABLE[runtime].model_file]
     copyfile(model, folder / names[0])
     if model.suffix == ".xml":
         names.append("model.bin")
@@ -55,7 +54,7 @@ def write_deploy_folder(
         "runtime": runtime,
         "options": options,
         "threads": threads,
-        "versions": {DISTRIBUTION[runtime]: version(DISTRIBUTION[runtime])},
+        "versions": {TABLE[runtime].distribution: installed(TABLE[runtime].distribution)},
         "inputs": [
             {
                 "name": name,
@@ -95,7 +94,7 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
     )
     return environment.get_template("infer.py.j2").render(
         what=TAKES[preprocessing.kind].format(", ".join(map(str, shape))),
-        libraries=f"{DISTRIBUTION[runtime]}, {NEEDS[preprocessing.kind]}",
+        libraries=f"{TABLE[runtime].distribution}, {NEEDS[preprocessing.kind]}",
         runtime=runtime,
         kind=preprocessing.kind,
         shape=shape,

@@ -22,6 +22,7 @@ from edgecomp.quantize import saturation
 from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import fake_quants, quantised_parameters
+from edgecomp.runtimes import TABLE
 from edgecomp.training import Examples, logits_of, network_inputs
 
 CONVERSIONS = 2  # at once
@@ -150,10 +151,11 @@ def _look_inside(student: fx.GraphModule, interface: Interface, probes: Inputs, 
 def model_file(arm: str, runtime: str) -> Path:
     """Where, in the export folder, the file of an arm for a runtime is."""
     return {
-        "onnxruntime-cpu": Path("onnx") / f"{arm}.onnx",
-        "openvino-cpu": Path("openvino") / arm / "model.xml",
-        "pytorch-cpu": Path("pytorch") / f"{arm}.pt2",
-    }[runtime]
+        ".onnx": Path("onnx") / f"{arm}.onnx",
+        ".xml": Path("openvino") / arm / "model.xml",
+        ".pt2": Path("pytorch") / f"{arm}.pt2",
+        ".ts": Path("pytorch") / f"{arm}.ts",
+    }[Path(TABLE[runtime].model_file).suffix]
 
 
 def parameter_bytes(network: nn.Module) -> int:

@@ -4,36 +4,48 @@ Importing this package imports no runtime: a worker takes only its own.
 """
 
 import importlib
+from typing import NamedTuple
 
-from edgecomp.runtimes.base import Inspect, Layer, Port, Runtime, Session, Signature
+from edgecomp.runtimes.base import (
+    Inspect,
+    Layer,
+    LayerTime,
+    Port,
+    Profile,
+    Runtime,
+    Session,
+    Signature,
+)
+
+INTEGERS = ("cpu-u8", "cpu-u8-narrow")
+
+
+class Row(NamedTuple):
+    """Where an adapter is, which file it takes, and the distribution whose version is the runtime's.
+
+    `schemes` are the quantisation schemes it executes in integers, `weight_bits` those of a weight beside 8-bit activations.
+    Either CPU runtime takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
+    """
+
+    adapter: str
+    model_file: str
+    distribution: str
+    schemes: tuple[str, ...] = ("none",)
+    weight_bits: tuple[int, ...] = ()
+    gpu: bool = False
+
 
 TABLE = {
-    "onnxruntime-cpu": "edgecomp.runtimes.onnxruntime_cpu",
-    "openvino-cpu": "edgecomp.runtimes.openvino_cpu",
-    "pytorch-cpu": "edgecomp.runtimes.pytorch_cpu",
-}
-
-# The file each runtime takes.
-MODEL_FILE = {
-    "onnxruntime-cpu": "model.onnx",
-    "openvino-cpu": "model.xml",
-    "pytorch-cpu": "model.pt2",
-}
-
-# What each executes in integers: quantisation schemes, and bits of a weight beside 8-bit activations. Either CPU runtime
-# takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
-EXECUTES = {
-    "onnxruntime-cpu": ("cpu-u8", "cpu-u8-narrow"),
-    "openvino-cpu": ("cpu-u8", "cpu-u8-narrow"),
-    "pytorch-cpu": ("none",),
-}
-WEIGHT_BITS = {"onnxruntime-cpu": (8,), "openvino-cpu": (8,), "pytorch-cpu": ()}
-
-# The distribution whose version is the runtime's.
-DISTRIBUTION = {
-    "onnxruntime-cpu": "onnxruntime",
-    "openvino-cpu": "openvino",
-    "pytorch-cpu": "torch",
+    "onnxruntime-cpu": Row("onnxruntime_cpu:RUNTIME", "model.onnx", "onnxruntime", INTEGERS, (8,)),
+    "openvino-cpu": Row("openvino_cpu:RUNTIME", "model.xml", "openvino", INTEGERS, (8,)),
+    "pytorch-cpu": Row("pytorch:CPU", "model.pt2", "torch"),
+    "torchscript-cpu": Row("torchscript:CPU", "model.ts", "torch"),
+    "onnxruntime-cuda": Row("onnxruntime_gpu:CUDA", "model.onnx", "onnxruntime-gpu", gpu=True),
+    "onnxruntime-tensorrt": Row(
+        "onnxruntime_gpu:TENSORRT", "model.onnx", "onnxruntime-gpu", ("gpu-s8",), (8,), gpu=True
+    ),
+    "pytorch-gpu": Row("pytorch:GPU", "model.pt2", "torch", gpu=True),
+    "fake": Row("fake:RUNTIME", "model.json", "edgecomp"),
 }
 
 
@@ -41,23 +53,24 @@ def adapter(name: str) -> Runtime:
     """The runtime of that name; its library is imported now. Raises RuntimeUnavailableError."""
     from edgecomp.errors import RuntimeUnavailableError
 
+    row = TABLE[name]
+    module, _, attribute = row.adapter.partition(":")
     try:
-        module = importlib.import_module(TABLE[name])
+        found: Runtime = getattr(importlib.import_module(f"edgecomp.runtimes.{module}"), attribute)
     except ImportError as error:
         raise RuntimeUnavailableError(f"runtime {name} cannot be imported: {error}; "
-                                      f"pip install {DISTRIBUTION[name]}") from error  # fmt: skip
-    return module.RUNTIME  # type: ignore[no-any-return]
+                                      f"pip install {row.distribution}") from error  # fmt: skip
+    return found
 
 
 __all__ = [
-    "DISTRIBUTION",
-    "EXECUTES",
-    "MODEL_FILE",
     "TABLE",
-    "WEIGHT_BITS",
     "Inspect",
     "Layer",
+    "LayerTime",
     "Port",
+    "Profile",
+    "Row",
     "Runtime",
     "Session",
     "Signature",

@@ -15,12 +15,15 @@ Array = npt.NDArray[Any]
 Options = Mapping[str, str | int | float | bool]
 
 
+NO_GPU = "no GPU here (no /dev/nvidia0): its figures are not run; measure on a machine that has one"
+
+
 class Port(NamedTuple):
-    """An input or output: its name, shape (None where dynamic) and numpy dtype name."""
+    """An input or output: its name, shape (None where dynamic; None for a file that does not tell) and numpy dtype name."""
 
     name: str
-    shape: tuple[int | None, ...]
-    dtype: str
+    shape: tuple[int | None, ...] | None
+    dtype: str | None
 
 
 class Signature(NamedTuple):
@@ -35,6 +38,15 @@ class Layer(NamedTuple):
     type: str
     precision: str
     macs: int
+
+
+class LayerTime(NamedTuple):
+    """What a layer took by the runtime's own clock: `calls` times, `total_us` microseconds in all."""
+
+    name: str
+    type: str
+    calls: int
+    total_us: float
 
 
 class Session(Protocol):
@@ -68,6 +80,22 @@ class Inspect(Protocol):
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
         """The layers of the graph after the runtime's own optimisation, in order."""
         ...
+
+
+@runtime_checkable
+class Profile(Protocol):
+    """What a runtime's own profiler says of each layer; never switched on while anything is timed."""
+
+    def layer_times(
+        self, model: Path, feed: Mapping[str, Array], *, threads: int, options: Options, runs: int
+    ) -> list[LayerTime]:
+        """By layer, over `runs` inferences of the feed, in the order of execution."""
+        ...
+
+
+def reason_of(error: BaseException) -> str:
+    """A vendor's message, on one line."""
+    return " ".join(str(error).split())[:400]
 
 
 def check_options(

@@ -7,12 +7,24 @@ from typing import Any
 import openvino as ov
 
 from edgecomp.errors import InferenceError, ModelFileError
-from edgecomp.runtimes.base import Array, Layer, Options, Port, Runtime, Signature, check_options
+from edgecomp.runtimes.base import (
+    Array,
+    Layer,
+    LayerTime,
+    Options,
+    Port,
+    Runtime,
+    Signature,
+    check_options,
+    reason_of,
+)
 
 OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
     "inference_precision": ("f32", "bf16", "f16"),
     "low_precision": (True, False),  # False: FakeQuantize is executed as it is written, in float
 }
+
+WARMUP = 3  # inferences before a profile counts: the first ones allocate
 
 INTEGER_PRECISIONS = {"i8", "u8"}
 WEIGHTED = {"Convolution", "GroupConvolution", "FullyConnected", "MatMul"}
@@ -36,7 +48,7 @@ class OpenVinoSession:
         try:
             outputs = self._request.infer(dict(batch), share_inputs=True)
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise InferenceError(f"OpenVINO: {_reason(error)}") from error
+            raise InferenceError(f"OpenVINO: {reason_of(error)}") from error
         return dict(zip(self._names, outputs.to_tuple(), strict=True))
 
     def close(self) -> None:
@@ -51,6 +63,26 @@ class OpenVinoCpu:
 
     def versions(self) -> dict[str, str]:
         return {"openvino": ov.__version__}
+
+    def layer_times(
+        self, model: Path, feed: Mapping[str, Array], *, threads: int, options: Options, runs: int
+    ) -> list[LayerTime]:
+        """From the plugin's performance counters, which each inference writes anew."""
+        request = _compile(model, threads, options, profiled=True).create_infer_request()
+        for _ in range(WARMUP):
+            request.infer(dict(feed))
+        times: dict[str, LayerTime] = {}
+        for _ in range(runs):
+            request.infer(dict(feed))
+            for node in request.profiling_info:
+                if node.status != ov.ProfilingInfo.Status.EXECUTED:
+                    continue
+                before = times.get(node.node_name, LayerTime(node.node_name, node.node_type, 0, 0.0))
+                took = node.real_time.total_seconds() * 1e6
+                times[node.node_name] = before._replace(
+                    calls=before.calls + 1, total_us=before.total_us + took
+                )
+        return list(times.values())
 
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
         """Read from the executed graph's `runtimePrecision`."""
@@ -78,7 +110,7 @@ class OpenVinoCpu:
 RUNTIME: Runtime = OpenVinoCpu()
 
 
-def _compile(model: Path, threads: int, options: Options) -> ov.CompiledModel:
+def _compile(model: Path, threads: int, options: Options, profiled: bool = False) -> ov.CompiledModel:
     check_options("openvino-cpu", options, OPTIONS)
     if not model.is_file():
         raise ModelFileError(f"no such model file: {model}")
@@ -88,22 +120,20 @@ def _compile(model: Path, threads: int, options: Options) -> ov.CompiledModel:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": str(options.get("inference_precision", "f32")),
     }
+    if profiled:
+        settings["PERF_COUNT"] = True
     if not options.get("low_precision", True):
         settings["LP_TRANSFORMS_MODE"] = "NO"
     try:
         core = ov.Core()
         return core.compile_model(core.read_model(model), "CPU", settings)
     except (RuntimeError, ValueError) as error:
-        raise ModelFileError(f"OpenVINO cannot load {model}: {_reason(error)}") from error
+        raise ModelFileError(f"OpenVINO cannot load {model}: {reason_of(error)}") from error
 
 
 def _port(port: Any) -> Port:
     shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
     return Port(port.get_any_name(), shape, port.get_element_type().to_dtype().name)
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:400]
 
 
 def _text(information: Any, key: str) -> str:

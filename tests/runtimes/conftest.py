@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from edgecomp.export import openvino_ir
+from edgecomp.export import openvino_ir, torchscript
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
@@ -50,6 +50,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     )
     torch.export.save(program, folder / "fp32.pt2")
     files["pytorch-cpu", "fp32"] = folder / "fp32.pt2"
+    torchscript.save(fp32, [torch.from_numpy(inputs[:2])], [torch.from_numpy(inputs[:5])], folder / "fp32.ts")
+    files["torchscript-cpu", "fp32"] = folder / "fp32.ts"
     asked = Examples({"input": inputs}, np.zeros(len(inputs), np.int64), dict)
     logits = {"fp32": logits_of(fp32, asked), "int8": logits_of(int8, asked)}
     return Exported(files, logits, inputs)

@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from edgecomp import runtimes
-from edgecomp.errors import InferenceError, ModelFileError, RuntimeOptionError
-from edgecomp.runtimes import Inspect
+from edgecomp.errors import (
+    InferenceError,
+    ModelFileError,
+    RuntimeOptionError,
+    RuntimeUnavailableError,
+)
+from edgecomp.machine import gpus
+from edgecomp.runtimes import Inspect, Profile
+from edgecomp.runtimes.onnxruntime_gpu import cuda_settings, tensorrt_settings
 
-NAMES = tuple(runtimes.TABLE)
+NAMES = ("onnxruntime-cpu", "openvino-cpu", "pytorch-cpu", "torchscript-cpu")
 INTEGER = ("onnxruntime-cpu", "openvino-cpu")
 
 # The network of conftest.py by hand: kernel × channels × output pixels.
@@ -27,13 +34,15 @@ MACS = STEM + BLOCKS + 32 * 4
 class TestEveryRuntime:
     def test_the_tables_are_whole(self, name: str) -> None:
         assert runtimes.adapter(name).name == name
-        assert name in runtimes.MODEL_FILE
-        assert runtimes.DISTRIBUTION[name] in runtimes.adapter(name).versions()
+        assert runtimes.TABLE[name].distribution in runtimes.adapter(name).versions()
 
     def test_a_signature_has_names_shapes_and_numpy_dtypes(self, name: str, exported) -> None:
         session = runtimes.adapter(name).load(exported.files[name, "fp32"], threads=1, options={})
         signature = session.signature()
         (given,), (returned,) = signature
+        if name == "torchscript-cpu":  # tells names alone
+            assert given.shape is given.dtype is returned.shape is None
+            return
         assert given.shape == (None, 1, 16, 16)
         assert returned.shape == (None, 4)
         assert np.dtype(given.dtype) == np.dtype(returned.dtype) == np.float32
@@ -54,7 +63,9 @@ class TestEveryRuntime:
         with pytest.raises(InferenceError):
             session.run({"no_such_input": exported.inputs})
         with pytest.raises(InferenceError):
-            session.run({port: exported.inputs[:, :, :7]})
+            session.run(
+                {port: exported.inputs[0] if name == "torchscript-cpu" else exported.inputs[:, :, :7]}
+            )
         assert session.run({port: exported.inputs[:1]})  # and it still works
 
     def test_a_missing_or_truncated_model_is_a_model_file_error(
@@ -114,3 +125,76 @@ def test_a_wrong_value_of_an_option_names_the_right_ones(exported) -> None:
         runtimes.adapter("openvino-cpu").load(
             exported.files["openvino-cpu", "fp32"], threads=1, options={"inference_precision": "int4"}
         )
+
+
+@pytest.mark.parametrize("name", INTEGER)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_time_by_layer_is_that_of_the_layers(name: str, precision: str, exported) -> None:
+    runtime = runtimes.adapter(name)
+    assert isinstance(runtime, Profile)
+    layers = runtime.layer_times(
+        exported.files[name, precision], {"input": exported.inputs[:1]}, threads=1, options={}, runs=5
+    )
+    assert all(layer.calls == 5 and layer.total_us >= 0 for layer in layers)
+    assert sum("conv" in f"{layer.name}{layer.type}".lower() for layer in layers) >= 9
+    assert sum(layer.total_us for layer in layers) > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # PyTorch's own compiler's
+def test_a_compiled_program_computes_what_an_eager_one_does(exported) -> None:
+    session = runtimes.adapter("pytorch-cpu").load(
+        exported.files["pytorch-cpu", "fp32"], threads=1, options={"mode": "compile"}
+    )
+    port = session.signature().inputs[0].name
+    (logits,) = session.run({port: exported.inputs[:2]}).values()
+    np.testing.assert_allclose(logits, exported.logits["fp32"][:2], rtol=1e-3, atol=1e-4)
+
+
+GPU = ("onnxruntime-cuda", "onnxruntime-tensorrt", "pytorch-gpu")
+
+
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
+@pytest.mark.parametrize("name", GPU)
+def test_a_gpus_runtime_checks_its_options_and_says_that_there_is_none(name: str, exported) -> None:
+    runtime, model = runtimes.adapter(name), exported.files["onnxruntime-cpu", "fp32"]
+    assert runtime.name == name
+    assert runtimes.TABLE[name].distribution in runtime.versions()
+    with pytest.raises(RuntimeOptionError, match="has no option 'turbo'"):
+        runtime.load(model, threads=1, options={"turbo": True})
+    with pytest.raises(RuntimeUnavailableError, match=f"{name}: no GPU here"):
+        runtime.load(model, threads=1, options={})
+
+
+def test_what_a_gpus_providers_are_told() -> None:
+    """In the providers' own words: https://onnxruntime.ai/docs/execution-providers"""
+    assert cuda_settings({"tf32": True, "convolution_search": "heuristic"}) == [
+        ("CUDAExecutionProvider", {"use_tf32": "1", "cudnn_conv_algo_search": "HEURISTIC"})
+    ]
+    (wanted, told), (fallback, _) = tensorrt_settings(
+        {"fp16": True, "int8": False, "builder_optimisation": 5}
+    )
+    assert (wanted, fallback) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert told == {
+        "trt_fp16_enable": "True",
+        "trt_int8_enable": "False",
+        "trt_builder_optimization_level": "5",
+    }
+
+
+def test_the_fake_runtime_does_what_its_file_says(tmp_path: Path) -> None:
+    runtime = runtimes.adapter("fake")
+    (tmp_path / "model.json").write_text('{"latency_ns": 1000, "wrong_after": 1}')
+    session = runtime.load(tmp_path / "model.json", threads=1, options={})
+    x = np.ones((2, 4), np.float32)
+    assert session.signature().inputs[0].name == "x"
+    np.testing.assert_array_equal(session.run({"x": x})["y"], 2 * x)
+    np.testing.assert_array_equal(session.run({"x": x})["y"], 3 * x)
+    with pytest.raises(InferenceError):
+        session.run({"z": x})
+    (tmp_path / "model.json").write_text('{"latency_ms": 1}')
+    with pytest.raises(ModelFileError, match=r"latency_ms.*it has latency_ns"):
+        runtime.load(tmp_path / "model.json", threads=1, options={})
+    with pytest.raises(ModelFileError, match="no such model file"):
+        runtime.load(tmp_path / "none.json", threads=1, options={})
+    with pytest.raises(RuntimeOptionError):
+        runtime.load(tmp_path / "model.json", threads=1, options={"turbo": True})
