@@ -12,7 +12,8 @@
     ├── RuntimeOptionError           2  an option the runtime does not know, or a value it refuses
     ├── InferenceError              70  a runtime failed while running a model
     ├── EmulatorError               70  an emulated machine's environment could not be made
-    └── WorkerError                 70  a benchmark process died, hung or answered nonsense
+    ├── WorkerError                 70  a benchmark process died, hung or answered nonsense
+    └── BudgetExceededError          1  a model did not fit into the memory of its target
 
 The message says what happened, the value, the limit, and what to try.
 """
@@ -80,3 +81,13 @@ class EmulatorError(EdgecompError):
 
 class WorkerError(EdgecompError):
     pass
+
+
+class BudgetExceededError(EdgecompError):
+    """`model` is its file, `phase` what it was doing, and `certain` whether the limit is one of what is really held."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, model: str = "", phase: str = "", certain: bool = True) -> None:
+        super().__init__(message)
+        self.model, self.phase, self.certain = model, phase, certain

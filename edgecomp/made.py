@@ -179,15 +179,15 @@ def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
 def model_files(run: Run, target: "Target") -> dict[str, Path]:
     """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
     from edgecomp.export.stage import model_file
-    from edgecomp.runtimes import MODEL_FILE
+    from edgecomp.runtimes import TABLE
 
     gated = target in run.job.targets
     arms = ["teacher", "student_fp32", *baseline_arms(run.job)] if gated else ["teacher"]
     files = {arm: run.folder / "export" / model_file(arm, target.runtime) for arm in arms}
     if "ptq_best" in files:
-        files["ptq_best"] = run.folder / "ptq" / target.name / MODEL_FILE[target.runtime]
+        files["ptq_best"] = run.folder / "ptq" / target.name / TABLE[target.runtime].model_file
     if gated:
-        files[student_arm(run.job)] = run.folder / "deploy" / target.name / MODEL_FILE[target.runtime]
+        files[student_arm(run.job)] = run.folder / "deploy" / target.name / TABLE[target.runtime].model_file
     return files
 
 

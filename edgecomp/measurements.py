@@ -1,13 +1,13 @@
 """What the bench writes and the gate reads: raw samples, outputs and facts of one target.
 
-Format 2: measurements.json (facts by arm, with what its export was compared to), samples.npz (`ARM.NAME`: int64, first axis the restarts) and
+Format 3: measurements.json (facts by arm, with what its export was compared to), samples.npz (`ARM.NAME`: int64, first axis the restarts) and
 outputs.npz (`ARM`: logits [examples, classes]; `labels`).
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,7 @@ import numpy.typing as npt
 from edgecomp.artifacts import write_json
 from edgecomp.errors import UsageError
 
-FORMAT_VERSION = 2
-
-SAMPLES = (
-    "warmup_wall_ns",
-    "single_stream_wall_ns",
-    "single_stream_cpu_ns",
-    "offline_wall_ns",
-    "cold_start_ns",
-    "load_ns",
-    "peak_memory_bytes",
-    "imports_peak_bytes",
-)
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +31,14 @@ class Arm:
     parity: dict[str, Any] | None = (
         None  # of the exported file with the network it is made of; None: not compared
     )
+
+
+class Death(NamedTuple):
+    """A model that did not fit: `certain` where the limit is one of what is really held (a cgroup's)."""
+
+    message: str
+    phase: str
+    certain: bool
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,8 @@ class Measurements:
     offline_batch: int
     facts: dict[str, Any]
     student: str = "student_int8"  # the arm that is judged
+    deaths: dict[str, Death] = field(default_factory=dict)  # arms that did not fit into the target's memory
+    not_run: str = ""  # why nothing was measured
     emulated: "Emulated | None" = None
 
     def save(self, folder: Path) -> None:
@@ -102,6 +101,8 @@ class Measurements:
                     for arm, data in self.arms.items()
                 },
                 "student": self.student,
+                "deaths": {arm: death._asdict() for arm, death in self.deaths.items()},
+                "not_run": self.not_run,
                 "facts": self.facts,
             },
         )
@@ -118,7 +119,11 @@ class Measurements:
         ):
             arms = {
                 arm: Arm(
-                    samples={name: samples[f"{arm}.{name}"] for name in SAMPLES},
+                    samples={
+                        name.removeprefix(f"{arm}."): samples[name]
+                        for name in samples.files
+                        if name.startswith(f"{arm}.")
+                    },
                     logits=outputs[arm],
                     memory=facts["memory"],
                     file_size_bytes=facts["file_size_bytes"],
@@ -136,5 +141,7 @@ class Measurements:
             labels=labels,
             offline_batch=content["offline_batch"],
             student=content["student"],
+            deaths={arm: Death(**death) for arm, death in content["deaths"].items()},
+            not_run=content["not_run"],
             facts=content["facts"],
         )

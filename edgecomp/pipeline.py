@@ -14,11 +14,10 @@ from importlib.util import find_spec
 from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
 from edgecomp.emulators import availability
-from edgecomp.errors import RunFolderError, UsageError
+from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
-from edgecomp.machine import usable_cores
-from edgecomp.runtimes import DISTRIBUTION
-from edgecomp.targets import Target
+from edgecomp.runtimes import TABLE
+from edgecomp.targets import Target, check_cores
 
 TRAINING = ("torch", "numpy")
 EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino", "onnxruntime")
@@ -34,7 +33,9 @@ def steps(run: made.Run) -> list[Step]:
     teacher = recipe.teacher.model_dump()
     student = {"network": recipe.student.model_dump(), "scheme": made.scheme_of(job)}
     texts = ("tokenizers",) if recipe.data.tokenizer else ()
-    ready_made = any(network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network))
+    ready_made = any(
+        network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)
+    )
     models = (*TRAINING, "transformers") if ready_made else TRAINING
     rivals = [recipe.quantize.method, *recipe.quantize.baselines]
     quantizers = ("nncf",) if {"ptq-nncf", "ptq-best"}.intersection(rivals) and find_spec("nncf") else ()
@@ -87,19 +88,19 @@ def steps(run: made.Run) -> list[Step]:
                "data", "soft_labels", "distill", libraries=(*EXPORTING, *quantizers), executes=True)
           for target in job.targets if rival),
         *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target),
-               [profiles[target.name], recipe.quantize.baselines], "data", "export", *trained, *bests(target), libraries=(DISTRIBUTION[target.runtime],), executes=True)
+               [profiles[target.name], recipe.quantize.baselines], "data", "export", *trained, *bests(target), libraries=(TABLE[target.runtime].distribution,), executes=True)
           for target in job.targets),
         *(step(f"deploy/{target.name}", "export", partial(stages.deploy, target=target), profiles[target.name],
-               "data", "export", libraries=(DISTRIBUTION[target.runtime],))
+               "data", "export", libraries=(TABLE[target.runtime].distribution,))
           for target in job.targets),
         *(step(f"bench/{target.name}", "bench", partial(stages.bench, target=target),
                [recipe.bench.model_dump(), profiles[target.name]],
                "data", "export", *trained, *bests(target), *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
-               libraries=("numpy", DISTRIBUTION[target.runtime]), executes=True)
+               libraries=("numpy", TABLE[target.runtime].distribution), executes=True)
           for target in (*job.targets, *job.beside)),
         *(step(f"emulation/{target.name}", "bench", partial(stages.emulation, target=target),
                [recipe.bench.emulated_examples, profiles[target.name], availability(target.isa, target.runtime)[1]],
-               "data", "export", f"deploy/{target.name}", libraries=(DISTRIBUTION[target.runtime],))
+               "data", "export", f"deploy/{target.name}", libraries=(TABLE[target.runtime].distribution,))
           for target in job.targets if target.isa != "host"),
         step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, *emulations, *parities,
              libraries=("numpy", "scipy")),
@@ -109,16 +110,13 @@ def steps(run: made.Run) -> list[Step]:
 
 
 def check_machine(job: Job) -> None:
-    """Raises UsageError where a target asks for more cores than there are, its figures would be of something else, or
-    where the fused kernel cannot be compiled."""
+    """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled."""
     if job.recipe.quantize.kernel == "fused":
         from edgecomp.quantize import fused
 
         fused.load()
     for target in (*job.targets, *job.beside):
-        if target.threads > usable_cores():
-            raise UsageError(f"target {target.name} has {target.threads} threads, this machine {usable_cores()} usable "
-                             "cores: lower the target's threads, or measure on a machine that has them")  # fmt: skip
+        check_cores(target)
 
 
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:

@@ -5,8 +5,11 @@ Heavy libraries are imported where a stage begins its work, so that a run with n
 """
 
 from pathlib import Path
+from typing import Any
 
 from edgecomp import made
+from edgecomp.artifacts import write_json
+from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.inputs import some
 from edgecomp.made import Run
 from edgecomp.targets import Target
@@ -232,19 +235,23 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         models["ptq_best"] = made.model_files(run, target)["ptq_best"]
         if (best / "model.onnx").is_file():
             definitions["ptq_best"] = best / "model.onnx"
-    compare_all(
-        models,
-        student=student,
-        runtime_name=target.runtime,
-        options=target.options,
-        inputs=made.probes(run),
-        reference=np.load(reference, allow_pickle=False) if reference.is_file() else None,
-        definitions=definitions,
-        blocks_model=exported / model_file("blocks", target.runtime),
-        blocks_file=exported / "blocks.npz",
-        float_layers=made.float_layers(run),
-        folder=out,
-    )
+    try:
+        compare_all(
+            models,
+            student=student,
+            runtime_name=target.runtime,
+            options=target.options,
+            inputs=made.probes(run),
+            reference=np.load(reference, allow_pickle=False) if reference.is_file() else None,
+            definitions=definitions,
+            blocks_model=exported / model_file("blocks", target.runtime),
+            blocks_file=exported / "blocks.npz",
+            float_layers=made.float_layers(run),
+            folder=out,
+        )
+    except RuntimeUnavailableError as error:  # the bench says so as well, and the gate that it is not run
+        write_json(out / "parity.json", {})
+        (out / "not-run.txt").write_text(f"{error}\n", encoding="utf-8")
 
 
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -267,6 +274,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
 def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Measurements of one target; the int8 student is the very file that is deployed."""
+    from edgecomp.bench.process import Place
     from edgecomp.bench.scenarios import Effort
     from edgecomp.bench.stage import bench_target
     from edgecomp.data.splits import Split
@@ -282,9 +290,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     settings = recipe.bench
     bench_target(
         target=target.name,
-        runtime=target.runtime,
-        options=target.options,
-        threads=target.threads,
+        place=Place.of(target, settings.timeout_s),
         models=made.model_files(run, target),
         student=made.student_arm(run.job),
         without_float_layer=costs,
@@ -303,8 +309,28 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             iterations=settings.iterations if gated else BESIDE_ITERATIONS,
             offline_batch=settings.offline_batch,
             offline_batches=settings.offline_batches if gated else BESIDE_BATCHES,
-            timeout_s=settings.timeout_s,
         ),
+    )
+
+
+def profile_training(run: Run, out: Path) -> dict[str, Any]:
+    """What a step of the student's last training allocates and takes; the trace is written into `out`."""
+    import numpy as np
+
+    from edgecomp.distill.profile import profile_step
+
+    recipe = run.job.recipe
+    qad = recipe.quantize.method == "qad"
+    network = made.student_int8(run, tuple(made.float_layers(run))) if qad else made.student_fp32(run)
+    with made.lessons(run) as lessons:
+        batch = lessons.epoch(0).batch(np.arange(min(recipe.distill.batch_size, len(lessons.epoch(0)))))
+    return profile_step(
+        network,
+        batch,
+        temperature=recipe.distill.temperature,
+        hard_label_weight=recipe.distill.hard_label_weight,
+        bf16=recipe.precision == "bf16",
+        folder=out,
     )
 
 
@@ -312,7 +338,7 @@ def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The deployed file's answers as the device's CPU gives them, for a sample of the test split and of the probes."""
     from edgecomp.bench.emulation import emulate
     from edgecomp.data.splits import Split
-    from edgecomp.runtimes import MODEL_FILE
+    from edgecomp.runtimes import TABLE
 
     settings = run.job.recipe.bench
     asked = Split.load(run.folder / "data", "test").first(settings.emulated_examples)
@@ -320,7 +346,7 @@ def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         isa=target.isa,
         runtime=target.runtime,
         options=target.options,
-        model=run.folder / "deploy" / target.name / MODEL_FILE[target.runtime],
+        model=run.folder / "deploy" / target.name / TABLE[target.runtime].model_file,
         test=made.preprocessing(run).apply(asked.arrays),
         probes=some(made.probes(run), slice(settings.emulated_examples)),
         timeout_s=settings.emulation_timeout_s,

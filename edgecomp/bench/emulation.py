@@ -9,7 +9,7 @@ from typing import Any
 
 import edgecomp
 from edgecomp.artifacts import write_json
-from edgecomp.bench.process import Worker
+from edgecomp.bench.process import Place, Worker
 from edgecomp.emulators import availability
 from edgecomp.inputs import Inputs, delete, save
 
@@ -35,12 +35,9 @@ def emulate(
             # Another machine's Python must not find this one's packages, which an installed edgecomp lies among.
             Path(source, "edgecomp").symlink_to(Path(edgecomp.__file__).parent.absolute())
             with Worker(
-                runtime=runtime,
+                Place(runtime, options, threads=1, timeout_s=timeout_s),
                 model=model,
                 inputs=folder / "test_inputs",
-                threads=1,
-                options=options,
-                timeout_s=timeout_s,
                 interpreter=interpreter.command,
                 path=[source, *interpreter.packages],
             ) as worker:

@@ -5,137 +5,221 @@ blocks, forwards and backwards (ABBA), so that what the machine does meanwhile f
 """
 
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.bench.process import Worker
-from edgecomp.measurements import Arm
+from edgecomp.bench import noise
+from edgecomp.bench.process import Place, Worker
+from edgecomp.errors import BudgetExceededError
+from edgecomp.measurements import Arm, Death
 from edgecomp.progress import Track
 
 BLOCKS = 8
+BATCHED = ("offline", "outputs")  # phases whose memory is a batch's
+REPEATED = 8  # times that an input is asked again, and that fresh ones like it are
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: counts a restart, and how long a worker may take to answer."""
+    """How much is measured: counts a restart. Where there is a limit on the time, `iterations` are as many as it has room
+    for, and no fewer than eight."""
 
     restarts: int
     warmup: int
     iterations: int
     offline_batch: int
     offline_batches: int
-    timeout_s: float
+    most_s: float | None = None
+    rows: int = 1  # examples that the file takes at once, where it is fixed
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model file (its weights beside it, where the format keeps them apart) and what is known of it."""
+    """A model file (its weights beside it, where the format keeps them apart) and what is known of it.
+
+    Only a model that is `confined` must fit into the target's memory: what it is compared with need not.
+    """
 
     file: Path
     files: Mapping[str, tuple[int, str]]  # name → size in bytes, sha256
     parameter_bytes: int
+    confined: bool = False
+
+
+@dataclass
+class Taken:
+    """What has been taken of one model so far."""
+
+    samples: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    memory: list[dict[str, dict[str, int]]] = field(default_factory=list)
+    blocks: list[dict[str, float | None]] = field(default_factory=list)
+    energy_uj: list[float] = field(default_factory=list)  # by block of single stream, of one inference
+    timed_answers: dict[int, list[float]] = field(default_factory=dict)  # input's place → outputs while timed
+    repeated: list[list[int]] = field(default_factory=list)  # CPU time of each input asked again
+    fresh: list[list[int]] = field(default_factory=list)  # and of new ones like it
+    logits: npt.NDArray[np.float32] | None = None
+
+    def audit(self, rows: int) -> dict[str, float]:
+        """Whether it is right while it is fast (after MLPerf's compliance tests 01 and 04).
+
+        timed_error: the largest mean difference of an input's outputs while timed from those of the accuracy run, over the
+        outputs' deviation (integer kernels round a batch otherwise); repeated_over_fresh: median CPU time of an input asked again
+        over that of new ones.
+        """
+        assert self.logits is not None
+        whole = self.logits.reshape(len(self.logits) // rows, -1)  # by query
+        spread = max(float(whole.std()), 1e-12)
+        errors = [
+            float(np.abs(np.asarray(answer) - whole[place, : len(answer)]).mean()) / spread
+            for place, answer in self.timed_answers.items()
+        ]
+        ratios = np.median(self.repeated, axis=1) / np.maximum(np.median(self.fresh, axis=1), 1)
+        return {"timed_error": max(errors), "repeated_over_fresh": float(np.median(ratios))}
 
 
 def measure(
-    models: Mapping[str, Model],
-    *,
-    runtime: str,
-    options: dict[str, Any],
-    threads: int,
-    inputs: Path,
-    effort: Effort,
-    scratch: Path,
-    track: Track,
-) -> tuple[dict[str, Arm], dict[str, Any]]:
-    """Raw samples by model, and facts of the workers. inputs: a folder of examples, as edgecomp.inputs keeps them.
+    models: Mapping[str, Model], *, place: Place, inputs: Path, effort: Effort, scratch: Path, track: Track
+) -> tuple[dict[str, Arm], dict[str, Any], dict[str, Death]]:
+    """Raw samples by model, facts of the workers, and the models that did not fit into the target's memory.
 
-    Raises WorkerError.
+    inputs: a folder of examples, as edgecomp.inputs keeps them. A model that dies of its limit is left out, and the others
+    are measured without it; where only a batch is too much, batches are of one. Raises WorkerError, and what a worker raised.
     """
-    samples: dict[str, dict[str, list[Any]]] = {name: defaultdict(list) for name in models}
-    memory: dict[str, list[dict[str, dict[str, int]]]] = {name: [] for name in models}
-    logits: dict[str, npt.NDArray[np.float32]] = {}
-    facts: dict[str, Any] = {"threads": threads, "options": options, "restarts": effort.restarts}
-    for restart in track(range(effort.restarts), f"measure under {runtime}", effort.restarts):
+    alive = dict(models)
+    deaths: dict[str, Death] = {}
+    while alive:
+        try:
+            return *_measured(alive, place, inputs, effort, scratch, track), deaths
+        except BudgetExceededError as error:
+            if error.phase in BATCHED and effort.offline_batch > 1:
+                effort = replace(effort, offline_batch=1)
+                continue
+            dead = next(name for name, model in alive.items() if str(model.file.resolve()) == error.model)
+            deaths[dead] = Death(str(error), error.phase, error.certain)
+            del alive[dead]
+    return {}, {"threads": place.threads, "options": place.options, "restarts": effort.restarts}, deaths
+
+
+def _measured(
+    models: Mapping[str, Model], place: Place, inputs: Path, effort: Effort, scratch: Path, track: Track
+) -> tuple[dict[str, Arm], dict[str, Any]]:
+    taken = {name: Taken() for name in models}
+    facts: dict[str, Any] = {"threads": place.threads, "options": place.options, "restarts": effort.restarts}
+    facts["offline_batch"] = effort.offline_batch
+    iterations = effort.iterations
+    for restart in track(range(effort.restarts), f"measure under {place.runtime}", effort.restarts):
         order = list(models)[restart % len(models) :] + list(models)[: restart % len(models)]
         with ExitStack() as stack:
             workers = {}
             for name in order:
-                worker = Worker(
-                    runtime=runtime,
-                    model=models[name].file,
-                    inputs=inputs,
-                    threads=threads,
-                    options=options,
-                    timeout_s=effort.timeout_s,
-                )
-                workers[name] = stack.enter_context(worker)
-                samples[name]["cold_start_ns"].append(worker.cold_start_ns)
-                samples[name]["load_ns"].append(worker.ready["load_ns"])
-                samples[name]["warmup_wall_ns"].append(
-                    worker.ask("single_stream", count=effort.warmup)["wall_ns"]
-                )
-            facts |= {"versions": worker.ready["versions"], "signature": worker.ready["signature"]}
-            _take_turns(workers, samples, "single_stream", effort.iterations)
+                worker = stack.enter_context(_started(models[name], place, inputs, effort.rows))
+                workers[name], samples = worker, taken[name].samples
+                samples["cold_start_ns"].append(worker.cold_start_ns)
+                samples["load_ns"].append(worker.ready["load_ns"])
+                samples["warmup_wall_ns"].append(worker.ask("single_stream", count=effort.warmup)["wall_ns"])
+                if models[name].confined:
+                    facts["confinement"] = worker.fence.facts()
+            facts |= {key: worker.ready[key] for key in ("versions", "signature", "cores")}
+            if restart == 0 and effort.most_s is not None:
+                iterations = affordable(effort, [one.samples["warmup_wall_ns"] for one in taken.values()])
+            _take_turns(workers, taken, "single_stream", iterations)
             for name, worker in workers.items():
-                _held(worker, name, memory)
-            _take_turns(workers, samples, "offline", effort.offline_batches, batch=effort.offline_batch)
+                held = worker.ask("memory")["memory"]
+                cgroup = worker.fence.anonymous_bytes()
+                held |= {} if cgroup is None else {"cgroup_anonymous_bytes": cgroup}
+                taken[name].memory.append(worker.ready["memory"] | {"steady": held})
+                taken[name].samples["peak_memory_bytes"].append(held["peak_bytes"])
+                taken[name].samples["imports_peak_bytes"].append(
+                    worker.ready["memory"]["imports"]["peak_bytes"]
+                )
+            _take_turns(workers, taken, "offline", effort.offline_batches, batch=effort.offline_batch)
             for name, worker in workers.items():
-                samples[name]["imports_peak_bytes"].append(worker.ready["memory"]["imports"]["peak_bytes"])
-                samples[name]["peak_memory_bytes"].append(memory[name][-1]["steady"]["peak_bytes"])
+                taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
                 if restart == effort.restarts - 1:
-                    target = scratch / f"{name}.npy"
-                    worker.ask(
-                        "outputs",
-                        inputs=str(inputs.resolve()),
-                        to=str(target.resolve()),
-                        batch=effort.offline_batch,
-                    )
-                    logits[name] = np.load(target, allow_pickle=False)
-                    target.unlink()
-    arms = {
-        name: Arm(
-            samples={key: np.asarray(values, np.int64) for key, values in samples[name].items()},
-            logits=logits[name],
-            memory=_medians(memory[name]),
-            file_size_bytes=sum(size for size, _ in model.files.values()),
-            file_sha256={file: digest for file, (_, digest) in model.files.items()},
-            parameter_bytes=model.parameter_bytes,
-        )
-        for name, model in models.items()
+                    facts["harness_ns"] = worker.ask("harness")["harness_ns"]
+                    _ask_all(worker, taken[name], inputs, scratch / f"{name}.npy", effort.offline_batch)
+    facts["noise"] = {name: one.blocks for name, one in taken.items()}
+    facts["energy_per_inference_mj"] = {
+        name: float(np.median(one.energy_uj)) / 1e3 if one.energy_uj else None for name, one in taken.items()
     }
-    return arms, facts
+    facts["audit"] = {name: one.audit(effort.rows) for name, one in taken.items()}
+    return {name: _arm(taken[name], model) for name, model in models.items()}, facts
+
+
+def affordable(effort: Effort, warmups: list[list[list[int]]]) -> int:
+    """As many iterations a restart as its share of the time has room for, offline batches included; no more than asked for.
+
+    warmups: of each model, by restart so far, the latencies of its warm-up.
+    """
+    assert effort.most_s is not None
+    one_of_each = sum(float(np.median(restarts[-1])) for restarts in warmups) / 1e9
+    room = effort.most_s / effort.restarts / max(one_of_each, 1e-9)
+    offline = effort.offline_batch * effort.offline_batches
+    return int(min(effort.iterations, max(8, room - offline - effort.warmup)))
+
+
+def _started(model: Model, place: Place, inputs: Path, rows: int) -> Worker:
+    return Worker(
+        place if model.confined else replace(place, memory_bytes=None),
+        model=model.file,
+        inputs=inputs,
+        rows=rows,
+    )
 
 
 def _take_turns(
-    workers: Mapping[str, Worker],
-    samples: dict[str, dict[str, list[Any]]],
-    scenario: str,
-    count: int,
-    **details: Any,
+    workers: Mapping[str, Worker], taken: Mapping[str, Taken], scenario: str, count: int, **details: Any
 ) -> None:
     """`count` samples of every model, in blocks forwards and backwards."""
-    taken: dict[str, dict[str, list[int]]] = {name: defaultdict(list) for name in workers}
+    found: dict[str, dict[str, list[int]]] = {name: defaultdict(list) for name in workers}
     blocks = min(BLOCKS, count)
     for block in range(blocks):
         size = count // blocks + (1 if block < count % blocks else 0)
         names = list(workers) if block % 2 == 0 else list(workers)[::-1]
         for name in names:
-            for clock, values in workers[name].ask(scenario, count=size, **details).items():
-                taken[name][clock] += values
-    for name, clocks in taken.items():
+            before, began = noise.host(), time.perf_counter_ns()
+            reply = workers[name].ask(scenario, count=size, **details)
+            elapsed = time.perf_counter_ns() - began
+            taken[name].blocks.append(noise.during(before, noise.host(), elapsed, reply["switches"]))
+            energy = taken[name].blocks[-1]["energy_uj"]
+            if scenario == "single_stream" and energy is not None:
+                taken[name].energy_uj.append(energy / size)
+            if "answer" in reply:
+                taken[name].timed_answers[reply["asked"]] = reply["answer"]
+            for clock in ("wall_ns", "cpu_ns"):
+                found[name][clock] += reply[clock]
+    for name, clocks in found.items():
         for clock, values in clocks.items():
-            samples[name][f"{scenario}_{clock}"].append(values)
+            taken[name].samples[f"{scenario}_{clock}"].append(values)
 
 
-def _held(worker: Worker, name: str, memory: dict[str, list[dict[str, dict[str, int]]]]) -> None:
-    memory[name].append(worker.ready["memory"] | {"steady": worker.ask("memory")["memory"]})
+def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, batch: int) -> None:
+    """Every example's answer, and how fast one is given again."""
+    worker.ask("outputs", inputs=str(inputs.resolve()), to=str(to.resolve()), batch=batch)
+    taken.logits = np.load(to, allow_pickle=False)
+    to.unlink()
+    reply = worker.ask("repeated", count=REPEATED)
+    taken.repeated, taken.fresh = reply["repeated_cpu_ns"], reply["fresh_cpu_ns"]
+
+
+def _arm(taken: Taken, model: Model) -> Arm:
+    assert taken.logits is not None
+    return Arm(
+        samples={key: np.asarray(values, np.int64) for key, values in taken.samples.items()},
+        logits=taken.logits,
+        memory=_medians(taken.memory),
+        file_size_bytes=sum(size for size, _ in model.files.values()),
+        file_sha256={file: digest for file, (_, digest) in model.files.items()},
+        parameter_bytes=model.parameter_bytes,
+    )
 
 
 def _medians(restarts: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:

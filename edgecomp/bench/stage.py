@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,19 +12,20 @@ import numpy as np
 
 from edgecomp import inputs, machine
 from edgecomp.artifacts import sha256
+from edgecomp.bench.noise import Quality, grade
+from edgecomp.bench.process import Place
 from edgecomp.bench.scenarios import Effort, Model, measure
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.measurements import Arm, Measurements
+from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
+from edgecomp.measurements import Arm, Death, Measurements
 from edgecomp.progress import Track
 
 
 def bench_target(
     *,
     target: str,
-    runtime: str,
-    options: dict[str, Any],
-    threads: int,
+    place: Place,
     models: dict[str, Path],
     student: str,
     without_float_layer: dict[str, Path],
@@ -39,47 +40,63 @@ def bench_target(
 ) -> None:
     """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file; `student` is judged. parameters: bytes by arm.
 
-    without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
+    without_float_layer: layer left in float → the file in which it is in integers, for the time it costs. A runtime that is
+    not here, or a worker that dies, is recorded as the reason why nothing was measured: other targets go on.
     """
-    parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
     asked = folder / "inputs"
     inputs.save(preprocessing.apply(test.arrays), asked)
-    precision = json.loads(precision_file.read_text(encoding="utf-8")) if precision_file else None
-    load_before = os.getloadavg()[0]
-    settled = partial(
-        measure,
-        runtime=runtime,
-        options=options,
-        threads=threads,
-        inputs=asked,
-        scratch=folder,
-        track=track,
-    )
-    arms, facts = settled(
-        {arm: _described(file, parameters[arm]) for arm, file in models.items()}, effort=effort
-    )
-    if without_float_layer:
-        compared = {
-            name: _described(file, 0)
-            for name, file in {student: models[student], **without_float_layer}.items()
-        }
-        costs, _ = settled(compared, effort=replace(effort, restarts=min(3, effort.restarts)))
-        facts["float_layer_cost_ms"] = {
-            layer: cost_ms(costs[student], costs[layer]) for layer in without_float_layer
-        }
-    if precision is not None:
+    settled = partial(measure, place=place, inputs=asked, scratch=folder, track=track)
+    models_described = {
+        arm: described(file, parameters[arm], confined=arm == student) for arm, file in models.items()
+    }
+    load_before, not_run = os.getloadavg()[0], ""
+    arms: dict[str, Arm] = {}
+    deaths: dict[str, Death] = {}
+    facts: dict[str, Any] = {}
+    try:
+        arms, facts, deaths = settled(models_described, effort=effort)
+        if without_float_layer and student in arms:
+            facts["float_layer_cost_ms"] = _float_layers(
+                settled, models[student], without_float_layer, effort
+            )
+    except (RuntimeUnavailableError, WorkerError, InferenceError) as error:
+        arms, not_run = {}, str(error)
+    if student in arms:
+        facts["quality"] = quality(arms[student], facts["noise"][student], place.threads)._asdict()
+    if precision_file is not None:
+        precision = json.loads(precision_file.read_text(encoding="utf-8"))
         facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
+    parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
     inputs.delete(asked)
     Measurements(
         target=target,
-        runtime=runtime,
+        runtime=place.runtime,
         arms={arm: replace(measured, parity=parity.get(arm)) for arm, measured in arms.items()},
         student=student,
         labels=test.labels,
-        offline_batch=effort.offline_batch,
+        offline_batch=facts.get("offline_batch", effort.offline_batch),
+        deaths=deaths,
+        not_run=not_run,
         facts=facts
         | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]},
     ).save(folder)
+
+
+def quality(arm: Arm, blocks: list[dict[str, float | None]], threads: int) -> Quality:
+    """Of one model's single-stream figures."""
+    samples = arm.samples
+    return grade(samples["single_stream_wall_ns"], samples["single_stream_cpu_ns"], blocks, threads)
+
+
+def _float_layers(
+    settled: Callable[..., Any], student: Path, without: Mapping[str, Path], effort: Effort
+) -> dict[str, float]:
+    compared = {"student": student, **without}
+    costs, _, _ = settled(
+        {name: described(file, 0) for name, file in compared.items()},
+        effort=replace(effort, restarts=min(3, effort.restarts)),
+    )
+    return {layer: cost_ms(costs["student"], costs[layer]) for layer in without}
 
 
 def cost_ms(with_float: Arm, without: Arm) -> float:
@@ -88,11 +105,12 @@ def cost_ms(with_float: Arm, without: Arm) -> float:
     return float(np.median(medians[0] - medians[1]) / 1e6)
 
 
-def _described(file: Path, parameter_bytes: int) -> Model:
+def described(file: Path, parameter_bytes: int, confined: bool = False) -> Model:
     """An IR's weights are the .bin beside it."""
     files = [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
     return Model(
         file=file,
         files={part.name: (part.stat().st_size, sha256(part)) for part in files},
         parameter_bytes=parameter_bytes,
+        confined=confined,
     )

@@ -9,6 +9,7 @@ from edgecomp.gate import statistics as stats
 from edgecomp.gate.verdict import Estimate
 from edgecomp.measurements import Arm, Measurements
 from edgecomp.metrics import METRICS
+from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
 
 SEED = 0  # of the bootstrap: the same measurements give the same verdict
 
@@ -31,6 +32,10 @@ class Untelling(NotMeasured):
     """The examples cannot show a difference."""
 
 
+class NotItself(NotMeasured):
+    """While it was timed it did not do what it does otherwise."""
+
+
 class Impossible(NotMeasured):
     """No measurement can be that: a latency of 0, a share over 100 %, labels outside the classes."""
 
@@ -42,7 +47,7 @@ def _percentile_ms(name: str, percentile: float) -> Callable[[Measurements, Arm]
         samples = arm.samples[name]
         if samples.size == 0:
             raise NotMeasured("no inference was measured")
-        needed = stats.samples_needed(percentile) if percentile > 50 else 1
+        needed = samples_needed(percentile) if percentile > 50 else 1
         if samples.shape[-1] < needed:
             raise TooFewSamples(f"{samples.shape[-1]} samples a restart cannot show a p{percentile:g}: it takes {needed} "
                                 "(bench.iterations)")  # fmt: skip
@@ -77,6 +82,12 @@ BY_RESTART: dict[str, Callable[[Measurements, Arm], stats.Values]] = {
     ),
 }
 
+TIMES = ("latency_p50_ms", "latency_p99_ms", "cpu_p50_ms", "throughput_p50_per_s")
+MOST_TIMED_ERROR = (
+    0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch
+)
+LEAST_REPEATED = 0.7  # time of a repeated input over that of a new one: caches of the CPU give a little
+
 # Metrics that are a score of the answers on the test split.
 SCORES: dict[str, stats.Score] = {"accuracy_pct": stats.accuracy, "macro_f1_pct": stats.macro_f1}
 
@@ -108,6 +119,8 @@ def estimate(measured: Measurements, arm_name: str, metric: str, confidence: flo
         return _exact(_stored(measured, arm_name, metric), dimension, confidence)
     if metric in EXPORT:
         return _export(measured, arm_name, metric, confidence)
+    if metric == "energy_per_inference_mj":
+        return _energy(measured, arm_name, confidence)
     if metric == "validation_drop_pt":
         return _exact(_drop(measured, arm_name), dimension, confidence)
     if metric in EMULATED:
@@ -177,6 +190,8 @@ def answers(measured: Measurements, arm_name: str) -> stats.Labels:
 
 def _by_restart(measured: Measurements, arm_name: str, metric: str) -> stats.Values:
     """A metric's value of each restart. Raises NotMeasured, NotFinite, Impossible."""
+    if metric in TIMES:
+        _is_itself(measured, arm_name)
     try:
         values = BY_RESTART[metric](measured, _arm(measured, arm_name))
     except KeyError as error:
@@ -189,6 +204,27 @@ def _by_restart(measured: Measurements, arm_name: str, metric: str) -> stats.Val
     if values.min() < least:
         raise Impossible(f"{arm_name}: a restart measured {values.min():g} {METRICS[metric].dimension}")
     return values
+
+
+def _is_itself(measured: Measurements, arm_name: str) -> None:
+    """Raises NotItself where outputs while timed are not the accuracy run's, or repeated inputs are answered from memory."""
+    audit = measured.facts.get("audit", {}).get(arm_name)
+    if audit is None:
+        return
+    if not audit["timed_error"] <= MOST_TIMED_ERROR:
+        raise NotItself(f"{arm_name}: its outputs while it was timed differ from the accuracy run's by {audit['timed_error']:.2f} "
+                        f"of their deviation, more than {MOST_TIMED_ERROR:g}")  # fmt: skip
+    if not audit["repeated_over_fresh"] >= LEAST_REPEATED:
+        raise NotItself(f"{arm_name}: an input that is asked again takes {audit['repeated_over_fresh']:.2f} of the time of a new one, "
+                        f"less than {LEAST_REPEATED:g}: it seems to be answered from memory")  # fmt: skip
+
+
+def _energy(measured: Measurements, arm_name: str, confidence: float) -> Estimate:
+    """A median over blocks of inferences, of the whole package: without bounds, so it is shown and never passes."""
+    energy = measured.facts.get("energy_per_inference_mj", {}).get(arm_name)
+    if energy is None:
+        raise NotMeasured("energy is unavailable: no sensor here (RAPL)")
+    return Estimate(float(energy), None, None, "energy", measured.facts["restarts"], "restarts", confidence, "the package's sensor bounds nothing")  # fmt: skip
 
 
 def _stored(measured: Measurements, arm_name: str, metric: str) -> float:
@@ -205,8 +241,8 @@ def _arm(measured: Measurements, name: str) -> Arm:
 
 
 def _over_restarts(values: stats.Values, dimension: str, confidence: float) -> Estimate:
-    lower, upper = stats.median_bounds(values, confidence)
-    count, needed = len(values), stats.restarts_needed(confidence)
+    lower, upper = median_bounds(values, confidence)
+    count, needed = len(values), restarts_needed(confidence)
     note = "" if lower is not None else f"{count} restarts bound nothing at {confidence:g}: it takes {needed}"
     return Estimate(float(np.median(values)), lower, upper, dimension, count, "restarts", confidence, note)
 

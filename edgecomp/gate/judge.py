@@ -8,6 +8,7 @@ from typing import Any
 from edgecomp.gate.estimates import (
     Impossible,
     NotFinite,
+    NotItself,
     NotMeasured,
     TooFewSamples,
     Untelling,
@@ -46,7 +47,14 @@ def judge_row(target: str, name: str, threshold: Threshold, measured: Measuremen
     passes = "below" if metric.better == "lower" else "above"
     limit = limit_of(threshold)
     found, verdict, reason, why = None, Verdict.INCONCLUSIVE, Reason.NOT_RUN, "it was not measured"
-    if measured is not None:
+    if measured is not None and measured.not_run:
+        why = measured.not_run
+    elif measured is not None and measured.student in measured.deaths:
+        death = measured.deaths[measured.student]
+        why = death.message
+        if death.certain:
+            verdict, reason = Verdict.FAIL, Reason.BUDGET_EXCEEDED
+    elif measured is not None:
         try:
             found = _estimate(threshold, measured)
             verdict, reason, why = decide(found, limit, passes)
@@ -54,6 +62,8 @@ def judge_row(target: str, name: str, threshold: Threshold, measured: Measuremen
             reason, why = Reason.TOO_FEW_SAMPLES, str(missing)
         except Untelling as missing:
             reason, why = Reason.UNTELLING, str(missing)
+        except NotItself as broken:
+            verdict, reason, why = Verdict.INVALID, Reason.NOT_ITSELF, str(broken)
         except NotFinite as broken:
             verdict, reason, why = Verdict.INVALID, Reason.NOT_FINITE, str(broken)
         except Impossible as broken:

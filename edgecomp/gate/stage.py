@@ -116,7 +116,9 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
     more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
     if verdict is Verdict.FAIL:
         advice = ADVICE.get(METRICS[first.metric].dimension, "")
-        if first.metric in estimates.EMULATED:
+        if first.reason is Reason.BUDGET_EXCEEDED:
+            advice = f"{ADVICE['bytes']}, or a target with more memory"
+        elif first.metric in estimates.EMULATED:
             advice = ADVICE["points"]
         elif first.metric == "int8_share_pct":
             advice = "see the report's table of layers; one that is meant to be in float is named in quantize.float_layers"

@@ -19,10 +19,12 @@ class Reason(StrEnum):
     OVER_LIMIT = "over_limit"  # FAIL: the whole interval is outside
     UNDECIDED = "undecided"  # INCONCLUSIVE: the interval holds the limit
     TOO_FEW_SAMPLES = "too_few_samples"  # INCONCLUSIVE: no interval at this confidence from so few
+    BUDGET_EXCEEDED = "budget_exceeded"  # FAIL: it did not fit into the target's memory
     NOT_RUN = "not_run"  # INCONCLUSIVE: nothing was measured
     UNTELLING = "untelling"  # INCONCLUSIVE: the examples compared cannot show a difference
     NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
     IMPOSSIBLE = "impossible"  # INVALID: no measurement can be that, such as a latency of 0
+    NOT_ITSELF = "not_itself"  # INVALID: while it was timed it did not do what it does otherwise
 
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.INVALID: 4}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
+from edgecomp import order_statistics
 from edgecomp.gate import statistics as stats
 from edgecomp.gate.judge import decide, judge_row
 from edgecomp.gate.verdict import Estimate, Verdict
@@ -51,7 +52,7 @@ def test_bounds_on_the_median_cover_it_however_skewed_the_values_are(draw: str, 
     arguments = {"lognormal": (0.0, 2.0), "pareto": (0.7,)}.get(draw, ())
     median = {"lognormal": 1.0, "pareto": 2 ** (1 / 0.7) - 1, "standard_cauchy": 0.0}.get(draw, math.log(2))
     trials = 250
-    bounds = [stats.median_bounds(sample(*arguments, size=count), 0.95) for _ in range(trials)]
+    bounds = [order_statistics.median_bounds(sample(*arguments, size=count), 0.95) for _ in range(trials)]
     under = sum(lower is not None and lower <= median for lower, _ in bounds)
     over = sum(upper is not None and upper >= median for _, upper in bounds)
     assert binom.cdf(under, trials, 0.95) > RARELY
@@ -62,7 +63,7 @@ def test_bounds_on_the_median_cover_it_however_skewed_the_values_are(draw: str, 
 def test_bounds_on_the_median_are_the_tightest_order_statistics_that_cover(
     count: int, confidence: float
 ) -> None:
-    lower, upper = stats.median_bounds(np.arange(1, count + 1, dtype=float), confidence)
+    lower, upper = order_statistics.median_bounds(np.arange(1, count + 1, dtype=float), confidence)
     if lower is None or upper is None:
         assert 1 - 0.5**count < confidence
         return
@@ -77,36 +78,36 @@ def test_bounds_on_the_median_are_the_tightest_order_statistics_that_cover(
 
 @given(confidence=st.floats(0.5, 0.99999))
 def test_restarts_needed_is_where_bounds_on_the_median_begin(confidence: float) -> None:
-    needed = stats.restarts_needed(confidence)
-    assert stats.median_bounds(np.zeros(needed), confidence) == (0, 0)
-    assert stats.median_bounds(np.zeros(needed - 1), confidence) == (None, None)
+    needed = order_statistics.restarts_needed(confidence)
+    assert order_statistics.median_bounds(np.zeros(needed), confidence) == (0, 0)
+    assert order_statistics.median_bounds(np.zeros(needed - 1), confidence) == (None, None)
 
 
 @given(values=restarts, confidence=confidences, factor=st.sampled_from([2.0**-20, 0.5, 8.0, 2.0**30]))
 def test_bounds_on_the_median_change_unit_with_the_values(
     values: Values, confidence: float, factor: float
 ) -> None:
-    lower, upper = stats.median_bounds(values, confidence)
+    lower, upper = order_statistics.median_bounds(values, confidence)
     scaled = (None, None) if lower is None or upper is None else (factor * lower, factor * upper)
-    assert stats.median_bounds(factor * values, confidence) == scaled
+    assert order_statistics.median_bounds(factor * values, confidence) == scaled
 
 
 @given(values=restarts, confidence=confidences)
 def test_bounds_on_the_median_treat_both_sides_alike(values: Values, confidence: float) -> None:
-    lower, upper = stats.median_bounds(values, confidence)
+    lower, upper = order_statistics.median_bounds(values, confidence)
     mirrored = (None, None) if lower is None or upper is None else (-upper, -lower)
-    assert stats.median_bounds(-values, confidence) == mirrored
-    assert stats.median_bounds(values[::-1], confidence) == (lower, upper)
+    assert order_statistics.median_bounds(-values, confidence) == mirrored
+    assert order_statistics.median_bounds(values[::-1], confidence) == (lower, upper)
 
 
 @given(values=restarts, worse=st.lists(st.floats(0, 1e6), min_size=25, max_size=25), confidence=confidences)
 def test_slower_restarts_never_lower_the_bounds(
     values: Values, worse: list[float], confidence: float
 ) -> None:
-    lower, upper = stats.median_bounds(values, confidence)
+    lower, upper = order_statistics.median_bounds(values, confidence)
     if lower is None or upper is None:
         reject()
-    slower_lower, slower_upper = stats.median_bounds(values + worse[: len(values)], confidence)
+    slower_lower, slower_upper = order_statistics.median_bounds(values + worse[: len(values)], confidence)
     assert slower_lower is not None
     assert slower_upper is not None
     assert slower_lower >= lower
@@ -117,7 +118,7 @@ def test_slower_restarts_never_lower_the_bounds(
 def test_fewer_samples_than_needed_can_all_lie_under_the_percentile(
     percentile: float, confidence: float
 ) -> None:
-    needed = stats.samples_needed(percentile, confidence)
+    needed = order_statistics.samples_needed(percentile, confidence)
     assert (percentile / 100) ** needed <= 1 - confidence < (percentile / 100) ** (needed - 1)
 
 

@@ -1,9 +1,13 @@
 """The parent's end of a worker, against real processes."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,8 +16,10 @@ from onnx import TensorProto, helper
 
 from edgecomp import inputs
 from edgecomp.bench import memory, process
-from edgecomp.bench.process import Worker, clean_environment
-from edgecomp.errors import WorkerError
+from edgecomp.bench.confinement import Fence
+from edgecomp.bench.process import Place, Worker, clean_environment
+from edgecomp.errors import BudgetExceededError, ModelFileError, RuntimeUnavailableError, WorkerError
+from edgecomp.machine import usable_core_numbers
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def start(files: tuple[Path, Path], timeout_s: float = 30) -> Worker:
     model, asked = files
-    return Worker(
-        runtime="onnxruntime-cpu", model=model, inputs=asked, threads=1, options={}, timeout_s=timeout_s
-    )
+    return Worker(Place("onnxruntime-cpu", {}, threads=1, timeout_s=timeout_s), model=model, inputs=asked)
 
 
 def test_a_worker_measures_and_answers(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -58,7 +62,9 @@ def test_a_worker_measures_and_answers(files: tuple[Path, Path], tmp_path: Path)
 
 def test_a_worker_that_cannot_load_says_why(tmp_path: Path, files: tuple[Path, Path]) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    with pytest.raises(WorkerError, match=r"ModelFileError: ONNX Runtime cannot load .*broken\.onnx"):
+    with pytest.raises(
+        ModelFileError, match=r"worker for broken\.onnx .*: ONNX Runtime cannot load .*broken\.onnx"
+    ):
         start((tmp_path / "broken.onnx", files[1]))
 
 
@@ -74,7 +80,7 @@ def test_a_worker_that_hangs_is_stopped_in_time(files: tuple[Path, Path]) -> Non
         worker._timeout_s = 0.3
         os.kill(worker._process.pid, signal.SIGSTOP)
         begin = time.monotonic()
-        with pytest.raises(WorkerError, match=r"did not answer in 0\.3 s and was stopped"):
+        with pytest.raises(WorkerError, match=r"did not answer in 0\.3 s \(single_stream\) and was stopped"):
             worker.ask("single_stream", count=1)
         assert time.monotonic() - begin < 3
         assert worker._process.poll() is not None
@@ -104,6 +110,86 @@ def test_chatter_on_standard_output_does_not_garble_a_reply(
     )
     with start(files) as worker:
         assert worker.ask("single_stream", count=1)["wall_ns"]
+
+
+def test_a_call_costs_two_microseconds_at_most_over_a_bare_loop(files: tuple[Path, Path]) -> None:
+    """The least of a few, for a neighbour only adds to it."""
+    with start(files) as worker:
+        assert min(worker.ask("harness")["harness_ns"] for _ in range(5)) <= 2000
+
+
+def test_a_worker_holds_three_mebibytes_at_most_over_its_runtime_and_numpy(files: tuple[Path, Path]) -> None:
+    script = "import json, numpy, onnxruntime; from edgecomp.bench.memory import snapshot; print(json.dumps(snapshot()))"
+    bare = f"import sys; sys.modules.pop('edgecomp', None); {script}"
+    done = subprocess.run(
+        [os.path.realpath(sys.executable), "-s", "-P", "-c", bare],
+        env=clean_environment(1),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    without = json.loads(done.stdout)["uss_bytes"]
+    with start(files) as worker:
+        assert worker.ready["memory"]["imports"]["uss_bytes"] - without <= 3 * 2**20
+
+
+def test_a_worker_keeps_to_its_cores(files: tuple[Path, Path]) -> None:
+    model, asked = files
+    place = Place("onnxruntime-cpu", {}, threads=1, cores=1)
+    with Worker(place, model=model, inputs=asked) as worker:
+        assert worker.ready["cores"] == usable_core_numbers()[:1]
+
+
+def fake(folder: Path, **behaviour: Any) -> tuple[Path, Path]:
+    (folder / "fake.json").write_text(json.dumps(behaviour))
+    inputs.save({"x": np.ones((20, 4), np.float32)}, folder / "inputs")
+    return folder / "fake.json", folder / "inputs"
+
+
+def test_a_model_over_the_memory_of_its_target_says_in_which_phase(tmp_path: Path) -> None:
+    model, asked = fake(tmp_path, load_bytes=512 * 2**20)
+    with pytest.raises(
+        BudgetExceededError, match=r"over the target's memory of 128\.0 MiB \(.*\) in the phase load"
+    ) as caught:
+        Worker(Place("fake", {}, threads=1, memory_bytes=128 * 2**20), model=model, inputs=asked)
+    assert caught.value.phase == "load"
+    assert caught.value.exit_code == 1
+
+
+def test_a_death_under_the_data_limit_is_not_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "Fence", lambda limit: Fence(limit, root=tmp_path))
+    model, asked = fake(tmp_path, load_bytes=2 * 2**30)
+    with pytest.raises(BudgetExceededError, match="RLIMIT_DATA") as caught:
+        Worker(Place("fake", {}, threads=1, memory_bytes=512 * 2**20), model=model, inputs=asked)
+    assert not caught.value.certain
+
+
+def test_a_runtime_that_is_not_here_is_said_as_such(files: tuple[Path, Path]) -> None:
+    model, asked = files
+    with pytest.raises(RuntimeUnavailableError, match=r"onnxruntime-cuda: no GPU here"):
+        Worker(Place("onnxruntime-cuda", {}, threads=1), model=model, inputs=asked)
+
+
+def test_a_crash_while_it_serves_says_in_what(tmp_path: Path) -> None:
+    model, asked = fake(tmp_path, crash_after=5)
+    with (
+        Worker(Place("fake", {}, threads=1), model=model, inputs=asked) as worker,
+        pytest.raises(WorkerError, match=r"ended with exit code 11 \(single_stream\)"),
+    ):
+        worker.ask("single_stream", count=10)
+
+
+def test_a_worker_that_hangs_leaves_its_stack(tmp_path: Path) -> None:
+    model, asked = fake(tmp_path, hang_after=1)
+    with (
+        Worker(Place("fake", {}, threads=1, timeout_s=5), model=model, inputs=asked) as worker,
+        pytest.raises(WorkerError) as caught,
+    ):
+        worker.ask("single_stream", count=1)
+    if process.py_spy() is None:
+        assert "pip install py-spy" in str(caught.value)
+    else:
+        assert "fake.py" in str(caught.value)
 
 
 def test_memory_follows_what_is_held() -> None:

@@ -12,7 +12,7 @@ import pytest
 from edgecomp.gate.judge import Row, decide, judge, judge_row, limit_of
 from edgecomp.gate.stage import figures, next_step
 from edgecomp.gate.verdict import EXIT_CODES, Estimate, Reason, Verdict, combine, exit_code
-from edgecomp.measurements import SAMPLES, Arm, Measurements
+from edgecomp.measurements import Arm, Measurements
 from edgecomp.policies import Policy, Threshold, overridden
 
 CLASSES = 3
@@ -57,6 +57,15 @@ EVERY_ROW = [
 ]  # fmt: skip
 
 
+SERIES = (
+    "warmup_wall_ns",
+    "single_stream_wall_ns",
+    "single_stream_cpu_ns",
+    "offline_wall_ns",
+    "offline_cpu_ns",
+)
+
+
 def arm(
     *,
     ms: float = 1.0,
@@ -66,8 +75,8 @@ def arm(
     samples: dict[str, npt.NDArray[Any]] | None = None,
 ) -> Arm:
     ns = round(ms * 1e6)
-    series = {name: np.full((restarts, 20), ns) for name in SAMPLES[:4]}
-    single = {name: np.full(restarts, ns) for name in SAMPLES[4:6]}
+    series = {name: np.full((restarts, 20), ns) for name in SERIES}
+    single = {name: np.full(restarts, ns) for name in ("cold_start_ns", "load_ns")}
     memory = {
         "peak_memory_bytes": np.full(restarts, 50_000_000 + size * 1000),
         "imports_peak_bytes": np.full(restarts, 50_000_000),

@@ -1,0 +1,175 @@
+"""What a worker does while the clock runs, in MLPerf's terms (Reddi et al. 2020, arXiv:1911.02549).
+
+Nothing is known here of a model, a runtime or a device; clocks are arguments, so that a simulation runs these very loops.
+"""
+
+import threading
+import time
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edgecomp.errors import EdgecompError
+
+Feed = Mapping[str, Any]
+Run = Callable[[Feed], Mapping[str, Any]]
+
+SPIN_NS = 200_000  # a sleep is not trusted to end closer than that
+
+
+class Clocks(NamedTuple):
+    """wall, cpu: nanoseconds; sleep: seconds."""
+
+    wall: Callable[[], int] = time.perf_counter_ns
+    cpu: Callable[[], int] = time.process_time_ns
+    sleep: Callable[[float], None] = time.sleep
+
+
+REAL = Clocks()
+
+
+def single_stream(
+    run: Run, feeds: Sequence[Feed], count: int, clocks: Clocks = REAL, first: int = 0
+) -> tuple[list[int], list[int], Mapping[str, Any]]:
+    """One example after another: wall_ns and cpu_ns of each, and the last one's outputs. `first` is the first one's place."""
+    wall, cpu, _ = clocks
+    walls, cpus = [0] * count, [0] * count
+    outputs: Mapping[str, Any] = run(
+        feeds[(first - 1) % len(feeds)]
+    )  # after a switch of processes; not recorded
+    for index in range(count):
+        feed = feeds[(first + index) % len(feeds)]
+        cpu_begin = cpu()
+        begin = wall()
+        outputs = run(feed)
+        end = wall()
+        cpus[index] = cpu() - cpu_begin
+        walls[index] = end - begin
+    return walls, cpus, outputs
+
+
+def queries(run: Run, feed: Feed, count: int, clocks: Clocks = REAL) -> tuple[list[int], list[int]]:
+    """wall_ns and cpu_ns of each of `count` queries of one batch: offline, and multi stream."""
+    walls, cpus, _ = single_stream(run, [feed], count, clocks)
+    return walls, cpus
+
+
+def harness_ns(count: int = 2000, clocks: Clocks = REAL) -> float:
+    """What a call costs in `single_stream` over a bare loop, of a model that does nothing. It is recorded, and subtracted from
+    nothing."""
+
+    def nothing(feed: Feed) -> Feed:
+        return feed
+
+    feeds: list[Feed] = [{}]
+    begin = clocks.wall()
+    single_stream(nothing, feeds, count, clocks)
+    middle = clocks.wall()
+    for _ in range(count):
+        nothing(feeds[0])
+    return ((middle - begin) - (clocks.wall() - middle)) / count
+
+
+class Served(NamedTuple):
+    """latency_ns of each request from its arrival to its answer, in order; `batches` are how many were answered at once."""
+
+    latency_ns: list[int]
+    batches: list[int]
+    elapsed_ns: int
+
+
+def serve(
+    run: Run,
+    feed_of: Callable[[int], Feed],
+    arrivals_ns: Sequence[int],
+    *,
+    most: int = 1,
+    delay_ns: int = 0,
+    clocks: Clocks = REAL,
+) -> Served:
+    """An open loop: requests come when they come, whether or not the last one is answered (MLPerf's server scenario).
+
+    One queue, first come first served. With `most` over 1 what waits is answered together, at most so many; a batch that is
+    not full waits up to `delay_ns` after its first request (dynamic batching).
+    """
+    wall, _, sleep = clocks
+    latencies, batches = [0] * len(arrivals_ns), []
+    origin, first, total = wall(), 0, len(arrivals_ns)
+    while first < total:
+        due = arrivals_ns[first]
+        if most > 1 and delay_ns:
+            full = arrivals_ns[min(first + most, total) - 1]
+            due = min(full, due + delay_ns)
+        while (now := wall() - origin) < due:
+            if due - now > 2 * SPIN_NS:
+                sleep((due - now - SPIN_NS) / 1e9)
+        last = first + 1
+        while last < min(first + most, total) and arrivals_ns[last] <= now:
+            last += 1
+        run(feed_of(last - first))
+        end = wall() - origin
+        for index in range(first, last):
+            latencies[index] = end - arrivals_ns[index]
+        batches.append(last - first)
+        first = last
+    return Served(latencies, batches, wall() - origin)
+
+
+@dataclass
+class Client:
+    """What one client of a stress run saw. wrong: answers that are not the single client's."""
+
+    wall_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    begin_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    wrong: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+def stress(
+    runs: Sequence[Run],
+    feeds: Sequence[Feed],
+    same: Callable[[int, Mapping[str, Any]], bool],
+    seconds: float,
+    sample: Callable[[], int],
+    every_s: float,
+    clocks: Clocks = REAL,
+) -> tuple[list[Client], list[tuple[int, int, int]]]:
+    """As many clients at once as there are `runs`, each asking without a pause for so long.
+
+    `same(feed's place, outputs)` says whether an answer is right; `sample()` gives bytes of memory, taken every `every_s`
+    seconds with the time (ns) and the requests so far. A client that meets an error goes on, up to ten errors.
+    """
+    wall, _, sleep = clocks
+    clients = [Client() for _ in runs]
+    origin = wall()
+    stop = threading.Event()
+
+    def work(client: Client, run: Run, place: int) -> None:
+        while not stop.is_set() and len(client.errors) < 10:
+            place = (place + 1) % len(feeds)
+            begin = wall()
+            try:
+                outputs = run(feeds[place])
+            except (EdgecompError, MemoryError) as error:
+                client.errors.append(f"{type(error).__name__}: {error}"[:300])
+                continue
+            client.wall_ns.append(wall() - begin)
+            client.begin_ns.append(begin - origin)
+            client.wrong += not same(place, outputs)
+
+    threads = [
+        threading.Thread(target=work, args=(client, run, index), daemon=True)
+        for index, (client, run) in enumerate(zip(clients, runs, strict=True))
+    ]
+    held = []
+    for thread in threads:
+        thread.start()
+    while (now := wall() - origin) < seconds * 1e9 and any(thread.is_alive() for thread in threads):
+        held.append((now, sum(len(client.wall_ns) for client in clients), sample()))
+        sleep(every_s)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    held.append((wall() - origin, sum(len(client.wall_ns) for client in clients), sample()))
+    return clients, held

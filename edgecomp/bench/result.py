@@ -1,0 +1,94 @@
+"""What a bench of one model file found: figures with their bounds, and the raw samples they come from.
+
+Format 1: bench.json (metrics, scenarios, quality, facts) and samples.npz (`NAME`: first axis the restarts; `SCENARIO.NAME`).
+A result is a folder of its own, written whole, and never changed.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.artifacts import write_json
+from edgecomp.errors import UsageError
+from edgecomp.measurements import Arm
+from edgecomp.metrics import METRICS
+from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
+
+FORMAT_VERSION = 1
+CONFIDENCE = 0.95  # of an interval: each of its bounds at 97.5 %
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The median over restarts with a two-sided interval by order statistics; bounds None where the restarts are too few."""
+
+    value: float
+    lower: float | None
+    upper: float | None
+    restarts: int
+    samples: int | None = None  # a restart
+    confidence: float = CONFIDENCE
+
+
+def figure(values: npt.NDArray[Any], samples: int | None = None) -> Figure:
+    """values: one a restart."""
+    found = np.asarray(values, np.float64)
+    lower, upper = median_bounds(found, (1 + CONFIDENCE) / 2)
+    return Figure(float(np.median(found)), lower, upper, len(found), samples)
+
+
+def figures(arm: Arm, offline_batch: int) -> tuple[dict[str, Figure], dict[str, str]]:
+    """Every metric that the samples support, and by metric why another is not there."""
+    samples = arm.samples
+    walls, cpus = samples["single_stream_wall_ns"], samples["single_stream_cpu_ns"]
+    count = walls.shape[1]
+    found = {
+        "latency_p50_ms": figure(np.median(walls, axis=1) / 1e6, count),
+        "cpu_p50_ms": figure(np.median(cpus, axis=1) / 1e6, count),
+        "throughput_p50_per_s": figure(
+            offline_batch / (np.median(samples["offline_wall_ns"], axis=1) / 1e9),
+            samples["offline_wall_ns"].shape[1],
+        ),
+        "cold_start_p50_ms": figure(samples["cold_start_ns"] / 1e6),
+        "load_p50_ms": figure(samples["load_ns"] / 1e6),
+        "peak_memory_bytes": figure(samples["peak_memory_bytes"]),
+        "model_memory_bytes": figure(samples["peak_memory_bytes"] - samples["imports_peak_bytes"]),
+    }
+    missing = {}
+    needed = samples_needed(99)
+    if count >= needed:
+        found["latency_p99_ms"] = figure(np.percentile(walls, 99, axis=1) / 1e6, count)
+    else:
+        missing["latency_p99_ms"] = (
+            f"{count} samples a restart cannot show a p99: it takes {needed}, and more time (--max-time)"
+        )
+    if len(walls) < restarts_needed((1 + CONFIDENCE) / 2):
+        missing["bounds"] = (
+            f"{len(walls)} restarts bound nothing at {100 * CONFIDENCE:g} %: it takes {restarts_needed((1 + CONFIDENCE) / 2)} (--restarts)"
+        )
+    return {name: found[name] for name in METRICS if name in found}, missing
+
+
+def save(
+    folder: Path,
+    content: Mapping[str, Any],
+    samples: Mapping[str, npt.NDArray[Any]],
+    pictures: Sequence[Path] = (),
+) -> None:
+    """Writes a new folder, whole or not at all. Raises UsageError where it is there already."""
+    if folder.exists():
+        raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    np.savez(scratch / "samples.npz", **samples)  # type: ignore[arg-type]
+    for picture in pictures:
+        shutil.copy(picture, scratch)
+    write_json(scratch / "bench.json", {"format": FORMAT_VERSION, **content})
+    scratch.rename(folder)

@@ -1,0 +1,290 @@
+"""Any model file on any target: nothing is known of it but its signature."""
+
+import datetime
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp import inputs as named
+from edgecomp import machine
+from edgecomp.artifacts import digest_of
+from edgecomp.bench import endurance, generated, open_loop, result
+from edgecomp.bench.process import Place, Worker
+from edgecomp.bench.profiling import profiled
+from edgecomp.bench.scenarios import Effort, measure
+from edgecomp.bench.stage import described, quality
+from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, UsageError
+from edgecomp.metrics import nearest
+from edgecomp.order_statistics import samples_needed
+from edgecomp.progress import Track
+from edgecomp.runtimes import TABLE, Port
+from edgecomp.targets import Shapes, Target, check_cores
+
+EXAMPLES = 16
+STREAMS = 8  # examples in a query of MLPerf's multi stream
+MOST = 8  # requests answered at once by dynamic batching
+WARMUP = 20
+BATCH, BATCHES = 32, 8  # of offline
+ENOUGH = 2 * samples_needed(99)  # inferences a restart
+
+TAKES = {
+    ".onnx": (".onnx",),
+    ".xml": (".xml", ".onnx"),
+    ".pt2": (".pt2",),
+    ".ts": (".ts", ".pt"),
+    ".json": (".json",),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of a bench, besides single stream, offline and cold start."""
+
+    scenarios: Sequence[str] = ()
+    restarts: int = 7
+    max_time_s: float = 60.0
+    minutes: float = 10.0  # of each endurance scenario
+    clients: int = 4
+    profile: bool = False
+    timeout_s: float = 120.0
+
+
+def bench_model(
+    model: Path, target: Target, asked: Asked, *, given: Path | None, folder: Path, track: Track
+) -> dict[str, Any]:
+    """Measures a model file and writes the result into a new folder. given: an .npz file of examples, or None.
+
+    Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises ModelFileError, DataError,
+    BudgetExceededError, RuntimeUnavailableError, WorkerError.
+    """
+    check(model, target, asked, folder)
+    began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    place, load_before = Place.of(target, asked.timeout_s), os.getloadavg()[0]
+    ports = signature_of(place, model)
+    fixed = generated.rows_of(ports)
+    rows = fixed or 1
+    examples = (
+        generated.read(given, ports)
+        if given
+        else generated.generate(ports, target.shapes or Shapes(), count=EXAMPLES * rows, seed=0)
+    )
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        named.save(examples, scratch / "inputs")
+        first = first_figures(model, place, scratch, asked, rows, 1 if fixed else BATCH, track)
+        limit_ms = limit_of(target, first.metrics)
+        setting = Setting(
+            place, model, scratch / "inputs", rows, fixed is not None, asked, limit_ms, scratch, track
+        )
+        scenarios, failed = {}, {}
+        for scenario in asked.scenarios:
+            try:
+                scenarios[scenario], samples, more = RUN[scenario](setting)
+            except EdgecompError as error:
+                failed[scenario] = str(error)
+                continue
+            first.metrics.update(more)
+            first.samples.update({f"{scenario}.{name}": values for name, values in samples.items()})
+        content: dict[str, Any] = {
+            "model": str(model),
+            "target": target.model_dump(mode="json"),
+            "target_sha256": digest_of(target.model_dump(mode="json")),
+            "inputs": str(given) if given else "generated",
+            "input_shapes": {
+                name: [str(values.dtype), *values.shape[1:]] for name, values in examples.items()
+            },
+            "rows": rows,
+            "asked": asdict(asked),
+            "began": began,
+            "machine": machine.facts(),
+            "load_before": load_before,
+            "load_after": os.getloadavg()[0],
+            **first.facts,
+            "metrics": {name: asdict(one) for name, one in first.metrics.items()},
+            "not_supported": first.missing,
+            "scenarios": scenarios,
+            "failed": failed,
+        }
+        if asked.profile:
+            content["profile"] = profiled(
+                place, model=model, inputs=scratch / "inputs", rows=rows, folder=scratch
+            )
+        result.save(folder, content, first.samples, pictures=sorted(scratch.glob("*.svg")))
+    return content
+
+
+@dataclass(frozen=True)
+class First:
+    """What is always measured: figures, why another is not there, facts and raw samples."""
+
+    metrics: dict[str, result.Figure]
+    missing: dict[str, str]
+    facts: dict[str, Any]
+    samples: dict[str, npt.NDArray[Any]]
+
+
+def first_figures(
+    model: Path, place: Place, scratch: Path, asked: Asked, rows: int, batch: int, track: Track
+) -> First:
+    """Single stream, offline and cold start, of the examples in scratch/inputs. Raises BudgetExceededError."""
+    arms, facts, deaths = measure(
+        {"model": described(model, 0, confined=True)},
+        place=place,
+        inputs=scratch / "inputs",
+        effort=Effort(asked.restarts, WARMUP, ENOUGH, batch, BATCHES, most_s=asked.max_time_s, rows=rows),
+        scratch=scratch,
+        track=track,
+    )
+    for death in deaths.values():
+        raise BudgetExceededError(death.message, model=str(model), phase=death.phase, certain=death.certain)
+    arm, noise = arms["model"], facts["noise"]["model"]
+    metrics, missing = result.figures(arm, facts["offline_batch"] * rows)
+    size = float(arm.file_size_bytes)
+    metrics["file_size_bytes"] = result.Figure(size, size, size, restarts=1)
+    energy = facts.pop("energy_per_inference_mj")["model"]
+    if energy is None:
+        missing["energy_per_inference_mj"] = "unavailable: no sensor here (RAPL)"
+    else:
+        metrics["energy_per_inference_mj"] = result.Figure(energy, None, None, restarts=asked.restarts)
+    facts |= {
+        "noise": noise,
+        "audit": facts["audit"]["model"],
+        "quality": quality(arm, noise, place.threads)._asdict(),
+        "memory": arm.memory,
+        "file_sha256": arm.file_sha256,
+    }
+    return First(metrics, missing, facts, dict(arm.samples) | {"outputs": arm.logits})
+
+
+def check(model: Path, target: Target, asked: Asked, folder: Path) -> None:
+    """Refuses before anything is started. Raises UsageError, ModelFileError."""
+    if not model.is_file():
+        raise ModelFileError(f"no such model file: {model}")
+    takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
+    if model.suffix not in takes:
+        raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {model.suffix or 'a file without a suffix'}: "
+                             "name another target with --target")  # fmt: skip
+    if model.suffix == ".xml" and not model.with_suffix(".bin").is_file():
+        raise ModelFileError(f"{model}: its weights, {model.with_suffix('.bin').name}, are not beside it")
+    check_cores(target)
+    for scenario in asked.scenarios:
+        if scenario not in RUN:
+            raise UsageError(
+                f"no such scenario: {scenario!r}{nearest(scenario, RUN)}; there are {', '.join(RUN)}"
+            )
+    if folder.exists():
+        raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
+
+
+def signature_of(place: Place, model: Path) -> list[Port]:
+    """The model's inputs, as its runtime sees them."""
+    with Worker(place, model=model, inputs=None) as worker:
+        return [
+            Port(port["name"], None if port["shape"] is None else tuple(port["shape"]), port["dtype"])
+            for port in worker.ready["signature"][0]
+        ]
+
+
+def limit_of(target: Target, metrics: Mapping[str, result.Figure]) -> float:
+    """What a served request may take at the 99th percentile, in ms: the target's budget, or ten times the median alone."""
+    rows = target.budget_rows()
+    if "latency_p99_ms" in rows:
+        return rows["latency_p99_ms"].limit.value
+    return 10 * metrics["latency_p50_ms"].value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every further scenario needs."""
+
+    place: Place
+    model: Path
+    inputs: Path
+    rows: int
+    fixed: bool  # the file takes no other number at once
+    asked: Asked
+    limit_ms: float
+    scratch: Path
+    track: Track
+
+    @property
+    def common(self) -> dict[str, Any]:
+        return {"model": self.model, "inputs": self.inputs, "rows": self.rows, "track": self.track}
+
+
+FIXED = "the file takes batches of {} and no others"
+
+Found = tuple[dict[str, Any], dict[str, npt.NDArray[Any]], dict[str, result.Figure]]
+
+
+def multi_stream(at: Setting) -> Found:
+    """Queries of eight examples, one after another."""
+    if at.fixed:
+        return {"not_run": FIXED.format(at.rows)}, {}, {}
+    effort = Effort(
+        at.asked.restarts, WARMUP, 8, STREAMS, samples_needed(99), most_s=at.asked.max_time_s, rows=at.rows
+    )
+    arms, _, _ = measure(
+        {"model": described(at.model, 0)},
+        place=at.place,
+        inputs=at.inputs,
+        effort=effort,
+        scratch=at.scratch,
+        track=at.track,
+    )
+    walls = arms["model"].samples["offline_wall_ns"]
+    p50 = result.figure(np.median(walls, axis=1) / 1e6, walls.shape[1])
+    facts: dict[str, Any] = {"streams": STREAMS, "queries": walls.shape[1], "p50_ms": asdict(p50)}
+    if walls.shape[1] < samples_needed(99):
+        return facts | {"p99": f"{walls.shape[1]} queries a restart cannot show it"}, {"wall_ns": walls}, {}
+    p99 = result.figure(np.percentile(walls, 99, axis=1) / 1e6, walls.shape[1])
+    return facts, {"wall_ns": walls}, {"multi_stream_p99_ms": p99}
+
+
+def server(at: Setting) -> Found:
+    return _served(at, most=1, delay_ms=0.0, metric="server_per_s")
+
+
+def dynamic_batching(at: Setting) -> Found:
+    """What waits is answered together; a batch waits a tenth of the limit to fill."""
+    if at.fixed:
+        return {"not_run": FIXED.format(at.rows)}, {}, {}
+    return _served(at, most=MOST, delay_ms=at.limit_ms / 10, metric="batched_server_per_s")
+
+
+def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:
+    rates, facts = open_loop.highest_rate(
+        at.place,
+        **at.common,
+        restarts=at.asked.restarts,
+        limit_ms=at.limit_ms,
+        most=most,
+        delay_ms=delay_ms,
+        scratch=at.scratch,
+    )
+    return facts, {"rate_per_s": rates}, {metric: result.figure(rates)}
+
+
+def sustained(at: Setting) -> Found:
+    return *endurance.sustained(at.place, **at.common, minutes=at.asked.minutes), {}
+
+
+def stress(at: Setting) -> Found:
+    return *endurance.stress(
+        at.place, **at.common, clients=at.asked.clients, minutes=at.asked.minutes, scratch=at.scratch
+    ), {}
+
+
+RUN: dict[str, Callable[[Setting], Found]] = {
+    "multi-stream": multi_stream,
+    "server": server,
+    "dynamic-batching": dynamic_batching,
+    "sustained": sustained,
+    "stress": stress,
+}

@@ -1,0 +1,82 @@
+"""What one step of quantisation-aware distillation allocates and takes, by operator: PyTorch's own profiler."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from edgecomp.distill.losses import distillation_loss
+from edgecomp.training import Batch, adamw, parameter_groups
+
+TRACE = "training_trace.json"
+SHOWN = 15
+
+
+def profile_step(
+    network: nn.Module,
+    batch: Batch,
+    *,
+    temperature: float,
+    hard_label_weight: float,
+    bf16: bool,
+    folder: Path,
+) -> dict[str, Any]:
+    """Writes the trace (for chrome://tracing or Perfetto), and returns the peak of what is allocated and the costliest operators.
+
+    batch: with its soft labels. Two steps come before, so that the optimiser's state is there.
+    """
+    assert batch.soft_labels is not None
+    soft_labels = batch.soft_labels
+    network.train()
+    optimizer = adamw(parameter_groups(list(network.named_parameters()), 1e-6, 0.0))
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = network(*batch.inputs).float()
+        distillation_loss(
+            logits,
+            soft_labels,
+            batch.labels,
+            temperature=temperature,
+            hard_label_weight=hard_label_weight,
+        ).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    step()
+    step()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, record_shapes=True) as taken:
+        step()
+    taken.export_chrome_trace(str(folder / TRACE))
+    events = json.loads((folder / TRACE).read_text(encoding="utf-8"))["traceEvents"]
+    return {
+        "batch": len(batch.labels),
+        "parameters_bytes": sum(one.numel() * one.element_size() for one in network.parameters()),
+        "peak_bytes": peak_bytes(events),
+        "operators": [
+            {
+                "name": one.key,
+                "calls": one.count,
+                "cpu_ms": one.self_cpu_time_total / 1e3,
+                "allocated_bytes": one.self_cpu_memory_usage,
+            }
+            for one in sorted(taken.key_averages(), key=lambda one: -one.self_cpu_time_total)[:SHOWN]
+        ],
+        "trace": TRACE,
+    }
+
+
+def peak_bytes(events: Sequence[Mapping[str, Any]]) -> int:
+    """The most that was allocated at once during the profiled step, over what was allocated when it began."""
+    held = [
+        int(event["args"]["Total Allocated"])
+        for event in sorted(
+            (event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"]
+        )
+        if int(event["args"].get("Device Type", 0)) == 0
+    ]
+    return max(held, default=0) - (held[0] if held else 0)

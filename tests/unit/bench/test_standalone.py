@@ -1,0 +1,288 @@
+"""`edgecomp bench MODEL`, through the command line, for models of which nothing is known."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgecomp.bench.confinement import Fence
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return content
+
+
+QUICK = ("--restarts", "2", "--max-time", "2")
+
+
+def bench(folder: Path, *arguments: str) -> Outcome:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecomp", "bench", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "100"},
+    )
+    assert "Traceback" not in done.stderr
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def add(
+    path: Path, *, batch: int | str = "batch", opset: int = 18, operator: str = "Add", domain: str = ""
+) -> Path:
+    """A model that doubles four numbers."""
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x", "x"], ["y"], domain=domain)],
+        "double",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])],
+    )
+    opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+def target(folder: Path, **settings: Any) -> str:
+    (folder / "t.yaml").write_text(
+        json.dumps({"format": 1, "name": "t", "runtime": "fake", "scheme": "none"} | settings)
+    )
+    return "t.yaml"
+
+
+def test_a_foreign_model_under_two_runtimes(tmp_path: Path) -> None:
+    add(tmp_path / "double.onnx")
+    done = bench(tmp_path, "double.onnx", "-t", "onnxruntime-cpu", "-t", "openvino-cpu", "--json", *QUICK)
+    assert done.code == 0, done.err
+    assert [one["target"] for one in done.summary["results"]] == ["onnxruntime-cpu", "openvino-cpu"]
+    for one in done.summary["results"]:
+        assert 0 < one["latency_p50_ms"]["value"] < one["cold_start_p50_ms"]["value"]
+        assert one["peak_memory_bytes"]["value"] > one["model_memory_bytes"]["value"] >= 0
+        assert one["file_size_bytes"]["value"] == (tmp_path / "double.onnx").stat().st_size
+        assert one["latency_p50_ms"]["lower"] is None
+        assert "it takes 6" in one["not_supported"]["bounds"]
+        folder = tmp_path / one["folder"]
+        content = json.loads((folder / "bench.json").read_text())
+        assert content["format"] == 1
+        assert content["inputs"] == "generated"
+        assert content["audit"]["timed_error"] < 1e-6
+        with np.load(folder / "samples.npz") as samples:
+            walls = samples["single_stream_wall_ns"]
+            assert walls.shape[0] == 2
+            np.testing.assert_allclose(samples["outputs"].shape, (16, 4))
+        p50 = np.median(np.median(walls, axis=1)) / 1e6
+        assert p50 == pytest.approx(one["latency_p50_ms"]["value"])
+        assert "Figures" in (folder / "bench.html").read_text()
+
+
+def test_every_scenario_of_a_fake_with_a_known_latency(tmp_path: Path) -> None:
+    """2 ms of CPU time: 500 requests a second at most, and eight as one in the same time."""
+    (tmp_path / "m.json").write_text(json.dumps({"latency_ns": 2_000_000}))
+    name = target(tmp_path, budget={"latency_p99_ms": "20 ms"})
+    scenarios = [
+        part
+        for one in ("server", "dynamic-batching", "multi-stream", "sustained", "stress")
+        for part in ("-s", one)
+    ]
+    done = bench(tmp_path, "m.json", "-t", name, *scenarios, "--restarts", "1", "--max-time", "4", "--minutes", "0.05",
+                 "--clients", "2", "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    (one,) = done.summary["results"]
+    assert one["cpu_p50_ms"]["value"] == pytest.approx(2, rel=0.1)
+    assert 250 <= one["server_per_s"]["value"] <= 500
+    assert one["batched_server_per_s"]["value"] > 600
+    content = json.loads((tmp_path / one["folder"] / "bench.json").read_text())
+    (alone, both) = content["scenarios"]["stress"]["rounds"]
+    assert (alone["clients"], both["clients"]) == (1, 2)
+    assert both["wrong"] == 0
+    assert both["errors"] == []
+    assert content["scenarios"]["sustained"]["blocks"] >= 2
+    assert content["scenarios"]["server"]["limit_ms"] == 20
+
+
+def test_wrong_answers_under_load_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"latency_ns": 10_000, "wrong_after": 2000}))
+    done = bench(tmp_path, "m.json", "-t", target(tmp_path), "-s", "stress", "--restarts", "1", "--max-time", "1",
+                 "--minutes", "0.05", "--clients", "1", "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / done.summary["results"][0]["folder"] / "bench.json").read_text())
+    assert content["scenarios"]["stress"]["rounds"][0]["wrong"] > 0
+
+
+def test_a_model_that_answers_repeated_inputs_from_memory_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"latency_ns": 200_000, "repeated_factor": 0.1}))
+    done = bench(tmp_path, "m.json", "-t", target(tmp_path), "--json", *QUICK)
+    content = json.loads((tmp_path / done.summary["results"][0]["folder"] / "bench.json").read_text())
+    assert content["audit"]["repeated_over_fresh"] < 0.3
+
+
+def test_a_file_of_one_batch_size_is_fed_so(tmp_path: Path) -> None:
+    add(tmp_path / "eight.onnx", batch=8)
+    done = bench(tmp_path, "eight.onnx", "-s", "multi-stream", "--json", *QUICK)
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / done.summary["results"][0]["folder"] / "bench.json").read_text())
+    assert content["rows"] == 8
+    assert content["scenarios"]["multi-stream"] == {"not_run": "the file takes batches of 8 and no others"}
+
+
+def test_what_one_target_cannot_do_leaves_the_other_its_result(tmp_path: Path) -> None:
+    add(tmp_path / "double.onnx")
+    done = bench(tmp_path, "double.onnx", "-t", "onnxruntime-cuda", "-t", "onnxruntime-cpu", "--json", *QUICK)
+    assert done.code == 70
+    assert "no GPU here" in done.summary["errors"]["onnxruntime-cuda"]
+    assert [one["target"] for one in done.summary["results"]] == ["onnxruntime-cpu"]
+
+
+def test_a_model_over_its_budget_is_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"load_bytes": 600 * 2**20}))
+    done = bench(tmp_path, "m.json", "-t", target(tmp_path, memory="128 MiB"), *QUICK)
+    assert done.code == 1
+    assert "over the target's memory of 128.0 MiB" in " ".join(done.err.split())
+
+
+def test_a_scenario_that_fails_leaves_what_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"latency_ns": 10_000, "crash_after": 4000}))
+    done = bench(
+        tmp_path, "m.json", "-t", target(tmp_path), "-s", "stress", "--minutes", "0.05", "--json", *QUICK
+    )
+    assert done.code == 70
+    assert "ended with exit code 11 (stress)" in done.summary["errors"]["t, stress"]
+    (one,) = done.summary["results"]
+    assert one["latency_p50_ms"]["value"] > 0
+    assert "exit code 11" in (tmp_path / one["folder"] / "bench.html").read_text()
+
+
+def test_a_batch_that_does_not_fit_is_no_model_that_does_not(tmp_path: Path) -> None:
+    """One example needs 8 MiB beside weights of 32, thirty-two need 256."""
+    with Fence(2**26) as fence:
+        if not fence.certain:
+            pytest.skip(f"no cgroup can be made here: {fence.why}")
+    weight = numpy_helper.from_array(np.ones((4, 2**21), np.float32), "w")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["wide"]),
+        helper.make_node("ReduceSum", ["wide"], ["y"], keepdims=1, noop_with_empty_axes=0),
+    ]
+    shape = ["batch", 4]
+    graph = helper.make_graph(nodes, "wide", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])], [weight])  # fmt: skip
+    nodes[1].input.append("")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10),
+        tmp_path / "m.onnx",
+    )
+    name = target(tmp_path, runtime="onnxruntime-cpu", scheme="cpu-u8", memory="200 MiB")
+    done = bench(tmp_path, "m.onnx", "-t", name, "--json", *QUICK)
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / done.summary["results"][0]["folder"] / "bench.json").read_text())
+    assert content["offline_batch"] == 1
+    assert content["confinement"]["how"].startswith("cgroup")
+    held = content["memory"]["steady"]
+    kernel = held["cgroup_anonymous_bytes"]
+    assert abs(held["anonymous_bytes"] - kernel) <= 0.05 * kernel + 4 * 2**20
+
+
+def test_a_result_is_never_written_over(tmp_path: Path) -> None:
+    add(tmp_path / "double.onnx")
+    (tmp_path / "there").mkdir()
+    done = bench(tmp_path, "double.onnx", "--out", "there", *QUICK)
+    assert done.code == 2
+    assert "results are not changed" in done.err
+
+
+def truncated(folder: Path) -> list[str]:
+    file = add(folder / "m.onnx")
+    file.write_bytes(file.read_bytes()[:40])
+    return ["m.onnx"]
+
+
+def hostile(folder: Path) -> list[str]:
+    (folder / "m.onnx").write_bytes(os.urandom(4096))
+    return ["m.onnx"]
+
+
+def newer_opset(folder: Path) -> list[str]:
+    add(folder / "m.onnx", opset=99)
+    return ["m.onnx"]
+
+
+def custom_operator(folder: Path) -> list[str]:
+    add(folder / "m.onnx", operator="Magic", domain="my.own")
+    return ["m.onnx"]
+
+
+def missing_inputs(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    np.savez(folder / "in.npz", z=np.zeros((3, 4), np.float32))
+    return ["m.onnx", "--inputs", "in.npz"]
+
+
+def wrong_dtype(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    np.savez(folder / "in.npz", x=np.zeros((3, 4)))
+    return ["m.onnx", "--inputs", "in.npz"]
+
+
+def no_examples(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    np.savez(folder / "in.npz", x=np.zeros((0, 4), np.float32))
+    return ["m.onnx", "--inputs", "in.npz"]
+
+
+def too_many_cores(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    return [
+        "m.onnx",
+        "-t",
+        target(folder, runtime="onnxruntime-cpu", scheme="cpu-u8", cores=999, threads=999 // 4),
+    ]
+
+
+def unknown_scenario(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    return ["m.onnx", "-s", "servr"]
+
+
+def wrong_file(folder: Path) -> list[str]:
+    (folder / "m.pt2").write_bytes(b"x")
+    return ["m.pt2", "-t", "onnxruntime-cpu"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (truncated, "ONNX Runtime cannot load"),
+        (hostile, "ONNX Runtime cannot load"),
+        (newer_opset, "ONNX Runtime cannot load"),
+        (custom_operator, "Magic"),
+        (missing_inputs, "in.npz has no x; it has z"),
+        (wrong_dtype, "x is of float64, the model takes float32"),
+        (no_examples, "x 0 examples: they must be as many, and one at least"),
+        (too_many_cores, "target t has 999 cores"),
+        (unknown_scenario, "no such scenario: 'servr'; did you mean 'server'?"),
+        (wrong_file, "onnxruntime-cpu takes .onnx, not .pt2"),
+        (lambda _: ["none.onnx"], "no such model file: none.onnx"),
+        (lambda _: ["."], "is no run folder with something deployed"),
+    ],
+)
+def test_bad_requests_get_one_clear_message(make: Any, words: str, tmp_path: Path) -> None:
+    arguments = make(tmp_path)
+    if arguments == ["."]:
+        arguments += ["--profile"]
+    done = bench(tmp_path, *arguments, *QUICK)
+    assert done.code == 2, done.err
+    assert words in " ".join(done.err.split())
+    assert not (tmp_path / "runs").exists()
