@@ -91,9 +91,51 @@ def export(folder: Folder, debug: Debug = False) -> None:
 
 
 @app.command()
-def bench(folder: Folder, debug: Debug = False) -> None:
-    """Measure a run folder's models again."""
-    _stage("bench", folder)
+def bench(
+    what: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, or a model file.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="A device profile; may be given again.")
+    ] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="Examples by input name, instead of made-up ones.")
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario", "-s", help="multi-stream, server, dynamic-batching, sustained or stress, as well."
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time by layer and by stack, in a run apart.")
+    ] = False,
+    restarts: Annotated[int, typer.Option(min=1, help="Processes; seven bound a figure at 95 %.")] = 7,
+    max_time: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="For single stream and offline.")
+    ] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
+    clients: Annotated[int, typer.Option(min=1, help="Of a stress run, at most.")] = 4,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder.  [default: runs/bench/MODEL-TARGET/TIME]")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model file, whoever made it, on a target; or a run folder's models again."""
+    if what.is_dir() and not (target or inputs or scenario or profile):
+        _stage("bench", what)
+        return
+    from edgecomp.bench.standalone import Asked
+    from edgecomp.benching import bench_files
+
+    asked = Asked(
+        tuple(scenario or ()),
+        restarts=restarts,
+        max_time_s=max_time,
+        minutes=minutes,
+        clients=clients,
+        profile=profile,
+    )
+    raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json))
 
 
 @app.command()
@@ -123,7 +165,11 @@ def targets(as_json: Json = False, debug: Debug = False) -> None:
     console = Console(highlight=False)
     for profile in profiles:
         console.print(f"[bold]{profile.name}[/]  [dim]{profile.description}[/]")
-        console.print(f"  runtime {profile.runtime}, {profile.threads} thread(s), scheme {profile.scheme}")
+        place = f", {profile.cores} core(s)" if profile.cores else ""
+        place += f", {profile.memory} of memory" if profile.memory else ""
+        console.print(
+            f"  runtime {profile.runtime}, {profile.threads} thread(s){place}, scheme {profile.scheme}"
+        )
         for row in budget_rows(profile.budget).values():
             console.print(f"  {row['metric']:<20} {Threshold.model_validate(row).text}")
 

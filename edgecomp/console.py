@@ -81,3 +81,26 @@ def verdict_table(verdict: dict[str, Any]) -> Table:
         estimate = estimate_text(row["estimate"]).replace("[", "\\[")
         table.add_row(row["name"], estimate, row["limit"], f"[{colour}]{row['verdict']}[/]")
     return table
+
+
+def bench_table(content: dict[str, Any]) -> Table:
+    """Metric, figure with its interval, how much it rests on, and the target's budget."""
+    from edgecomp.report.bench_page import rows_of
+
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        padding=(0, 1, 0, 0),
+        title=f"{content['target']['name']}: {content['model']}",
+        title_justify="left",
+        caption=f"grade {content['quality']['grade']}: {content['quality']['advice']}",
+        caption_justify="left",
+    )
+    table.add_column("metric", no_wrap=True)
+    table.add_column("median of restarts [95 %]", overflow="fold")
+    table.add_column("from", overflow="fold")
+    table.add_column("budget", no_wrap=True)
+    for row in rows_of(content):
+        table.add_row(row.metric, row.figure.replace("[", "\\["), row.rests_on, row.budget)
+    return table

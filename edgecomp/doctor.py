@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecomp import machine
+from edgecomp.bench.noise import RAPL
+from edgecomp.bench.process import py_spy
 from edgecomp.emulators import CPUS, Interpreter, availability
 from edgecomp.metrics import format_value
-from edgecomp.runtimes import DISTRIBUTION
+from edgecomp.runtimes import TABLE
 
 
 class Finding(NamedTuple):
@@ -22,17 +24,20 @@ def examine() -> list[Finding]:
     isa = machine.cpu_isa()
     vnni = any("VNNI" in name or name in ("dot product", "i8mm") for name in isa)
     return [
-        *(_runtime(name, distribution) for name, distribution in DISTRIBUTION.items()),
+        *(_runtime(name, row.distribution) for name, row in TABLE.items() if name != "fake"),
         Finding("CPU", None, f"{machine.cpu_model()}, {machine.usable_cores()} cores usable"),
         Finding("memory", None, format_value(float(machine.memory_bytes()), "bytes")),
         *(Finding(name, name in isa, "") for name in ("AVX2", "AVX-512", "AVX-VNNI", "AVX-512 VNNI", "BF16")),
         Finding("int8 without saturation", vnni, "" if vnni else "u8×s8 products saturate at 16 bits on this CPU: "
                 "the same int8 file can lose accuracy here"),
         _cgroup(),
+        Finding("energy", os.access(RAPL, os.R_OK), RAPL if os.access(RAPL, os.R_OK) else "no sensor that this user may read "
+                "(RAPL): energy is unavailable"),
+        Finding("pressure (PSI)", Path("/proc/pressure/cpu").is_file(), ""),
         _gpu(),
         *(Finding(f"emulated {isa}", interpreter is not None, how) for isa, (interpreter, how) in _emulators()),
         Finding("C++ compiler", *_compiler()),
-        _tool("py-spy", "stack dumps of a worker that hangs: pip install py-spy"),
+        Finding("py-spy", py_spy() is not None, py_spy() or "flame graphs, and the stack of a worker that hangs: pip install py-spy"),
     ]  # fmt: skip
 
 
@@ -69,8 +74,3 @@ def _gpu() -> Finding:
 def _compiler() -> tuple[bool, str]:
     found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
     return found is not None, found or "quantize.kernel: fused needs one; the kernel torch does not"
-
-
-def _tool(name: str, advice: str) -> Finding:
-    path = shutil.which(name)
-    return Finding(name, path is not None, path or advice)

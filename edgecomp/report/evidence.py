@@ -130,10 +130,7 @@ class Evidence:
             ),
             ("data", self._data()),
             ("policy", f"{self.job.policy.name}, rows sha256 {self.verdict['policy']['sha256'][:16]}…"),
-            (
-                "measured",
-                max(record["finished"] for name, record in steps.items() if name.startswith("bench/")),
-            ),
+            *((f"measured: {name}", self._conditions(name)) for name in self.measured),
             (
                 "machine",
                 f"{here['cpu']}, {here['cores']} cores, {format_value(float(machine.memory_bytes()), 'bytes')}",
@@ -152,21 +149,28 @@ class Evidence:
     def _conditions(self, name: str) -> str:
         """When a target was measured, how much, and how busy the machine was."""
         measured, facts = self.measured[name], self.measured[name].facts
+        if measured.not_run:
+            return f"not run: {measured.not_run}"
+        if not measured.arms:
+            return "; ".join(death.message for death in measured.deaths.values())
         arm = next(iter(measured.arms.values())).samples
         restarts, inferences = arm["single_stream_wall_ns"].shape
         wall = float(
             np.median(arm["single_stream_wall_ns"]) / max(1.0, float(np.median(arm["single_stream_cpu_ns"])))
         )
-        busy = (
-            ""
-            if wall < 1.2 or facts["threads"] > 1
-            else ": the host was contended, wall figures are its as well"
+        quality = facts.get("quality")
+        stands = f"; grade {quality['grade']}: {quality['advice']}" if quality else ""
+        confined = facts.get("confinement")
+        memory = (
+            f"; memory {format_value(confined['limit_bytes'], 'bytes')} by {confined['how']}"
+            if confined and confined["limit_bytes"]
+            else ""
         )
         return (
-            f"{self.manifest['steps'][f'bench/{name}']['finished']}; {facts['threads']} thread(s), {restarts} restarts of "
+            f"{self.manifest['steps'][f'bench/{name}']['finished']}; {facts['threads']} thread(s) on cores {', '.join(map(str, facts['cores']))}, {restarts} restarts of "
             f"{inferences} inferences after {arm['warmup_wall_ns'].shape[1]} of warm-up, {arm['offline_wall_ns'].shape[1]} "
             f"batches of {measured.offline_batch}; load average {facts['load_before']:.2f} before, "
-            f"{facts['load_after']:.2f} after; wall/CPU {wall:.2f}{busy}"
+            f"{facts['load_after']:.2f} after; wall/CPU {wall:.2f}{stands}{memory}"
         )
 
 

@@ -20,14 +20,7 @@ samples; best_ptq since data come by name."""
 
 def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
     evidence = Evidence.read(job, run_folder)
-    environment = Environment(
-        loader=PackageLoader("edgecomp.report"),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"estimate": estimate_text, "title_of": title}
+    templates = environment()
     facts: dict[str, Any] = {
         "evidence": evidence,
         "recipe": job.recipe,
@@ -37,9 +30,9 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
         "asked": yaml.safe_dump(job.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "samples": raw_files(evidence),
     }
-    html = environment.get_template("report.html.j2").render(pictures=plots.pictures(evidence), **facts)
+    html = templates.get_template("report.html.j2").render(pictures=plots.pictures(evidence), **facts)
     (folder / "report.html").write_text(html, encoding="utf-8")
-    markdown = environment.get_template("report.md.j2").render(**facts)
+    markdown = templates.get_template("report.md.j2").render(**facts)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     (folder / "junit.xml").write_text(junit(evidence.verdict, job.recipe.name), encoding="utf-8")
     write_json(
@@ -60,6 +53,19 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
             "samples": raw_files(evidence),
         },
     )
+
+
+def environment() -> Environment:
+    """Where the templates are, and what they may call."""
+    found = Environment(
+        loader=PackageLoader("edgecomp.report"),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"estimate": estimate_text, "title_of": title}
+    return found
 
 
 def raw_files(evidence: Evidence) -> dict[str, str]:

@@ -1,0 +1,127 @@
+"""`edgecomp bench` of model files: each target in turn, each result kept before the next begins."""
+
+import datetime
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from edgecomp.artifacts import write_json
+from edgecomp.bench.standalone import Asked, bench_model
+from edgecomp.console import Screen, bench_table
+from edgecomp.errors import EdgecompError, UsageError, WorkerError
+from edgecomp.report.bench_page import write_page
+from edgecomp.runtimes import TABLE
+from edgecomp.targets import Target, load_target
+
+DEFAULT_TARGETS = {
+    ".onnx": "onnxruntime-cpu",
+    ".xml": "openvino-cpu",
+    ".pt2": "pytorch-cpu",
+    ".ts": "torchscript-cpu",
+    ".pt": "torchscript-cpu",
+}
+
+
+def bench_files(
+    what: Path, targets: Sequence[str], asked: Asked, given: Path | None, out: Path | None, as_json: bool
+) -> int:
+    """Measures a model file, or what a run folder deploys, under each target; the exit code.
+
+    What one target cannot do is said, and the others go on. Raises UsageError before anything is measured.
+    """
+    screen = Screen(json=as_json)
+    jobs = _jobs(what, targets)
+    if out is not None and len(jobs) > 1:
+        raise UsageError(f"--out {out} is one folder, and there are {len(jobs)} targets: leave it out")
+    found: list[dict[str, Any]] = []
+    errors: dict[str, EdgecompError] = {}
+    for model, target in jobs:
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+        folder = out or Path("runs") / "bench" / f"{_name(what, model)}-{target.name}" / now
+        try:
+            content = bench_model(model, target, asked, given=given, folder=folder, track=screen.track)
+        except EdgecompError as error:
+            errors[target.name] = error
+            screen.err.print(f"[bold]{target.name}[/] [yellow]not run[/]: {escape(str(error))}")
+            continue
+        for scenario, reason in content["failed"].items():
+            errors[f"{target.name}, {scenario}"] = WorkerError(reason)
+            screen.err.print(f"[bold]{target.name}, {scenario}[/] [yellow]failed[/]: {escape(reason)}")
+        if asked.profile and what.is_dir():
+            _profile_training(what, folder, screen)
+        write_page(folder)
+        found.append(content | {"folder": str(folder)})
+        screen.out.print(bench_table(content))
+        screen.out.print(f"Result: {folder}/bench.json, bench.html", soft_wrap=True)
+    code = next((error.exit_code for error in errors.values()), 0)
+    if as_json:
+        summary = {
+            "exit_code": code,
+            "results": [
+                {
+                    "target": one["target"]["name"],
+                    "folder": one["folder"],
+                    "quality": one["quality"]["grade"],
+                    "confinement": one["confinement"]["how"],
+                    "not_supported": one["not_supported"],
+                    **one["metrics"],
+                }
+                for one in found
+            ],
+            "errors": {name: str(error) for name, error in errors.items()},
+        }
+        sys.stdout.write(json.dumps(summary, allow_nan=False) + "\n")
+    return code
+
+
+def _profile_training(run_folder: Path, folder: Path, screen: Screen) -> None:
+    """training.json, and a trace, beside the result."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's chatter, read when torch is imported
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from edgecomp import stages
+    from edgecomp.job import read_job
+    from edgecomp.made import Run
+
+    found = stages.profile_training(Run(read_job(run_folder), run_folder, screen.track), folder)
+    write_json(folder / "training.json", found)
+
+
+def _jobs(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
+    """Which file under which target."""
+    if what.is_dir():
+        deployed = sorted(path.name for path in (what / "deploy").glob("*") if path.is_dir())
+        if not deployed:
+            raise UsageError(
+                f"{what} is no run folder with something deployed: name a model file, or `edgecomp run` first"
+            )
+        targets = [load_target(name) for name in names or deployed]
+        return [(_deployed(what, target, deployed), target) for target in targets]
+    chosen = list(names) or [name for name in (DEFAULT_TARGETS.get(what.suffix),) if name]
+    if not chosen:
+        raise UsageError(f"{what}: name a target for it with --target")
+    return [(what, load_target(name)) for name in chosen]
+
+
+def _deployed(run: Path, target: Target, deployed: Sequence[str]) -> Path:
+    """The target's own file, or that of a target which takes the same kind."""
+    wanted = TABLE[target.runtime].model_file
+    for name in (target.name, *deployed):
+        file = run / "deploy" / name / wanted
+        if file.is_file():
+            return file
+    raise UsageError(f"{run} deploys no {wanted} for {target.name}: it has {', '.join(deployed)}")
+
+
+def _name(what: Path, model: Path) -> str:
+    return (
+        what.resolve().name
+        if what.is_dir()
+        else model.stem
+        if model.stem != "model"
+        else model.resolve().parent.name
+    )
