@@ -249,11 +249,11 @@ def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None
     screen.out.print()
     screen.out.print(verdict_table(verdict))
     screen.out.print()
-    screen.out.print(f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] {verdict['next_step']}")
-    if job.recipe.quick:
-        screen.out.print(
-            "[bold]A rehearsal (--quick)[/]: it says that the recipe works, not what it is worth."
-        )
+    rehearsal = "A rehearsal (--quick): it says that the recipe works, and its verdict is that of a student hardly trained."
+    screen.out.print(
+        f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] "
+        f"{rehearsal if job.recipe.quick else verdict['next_step']}"
+    )
     if verdict["policy"]["changes"]:
         screen.out.print(
             f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"

@@ -143,7 +143,9 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
 def _is_wrong_as_written(measured: Measurements) -> bool:
     """Whether the file disagrees with the network it is made of even without the runtime's optimisations.
 
-    At least 99.9 % agree then where an export is faithful; between that and this is the runtime's integer rounding.
+    At least 99.9 % agree then where an export is faithful; between that and this is the runtime's integer rounding. A runtime
+    that cannot execute a file as it is written does not tell.
     """
     parity = measured.arms[measured.student].parity or {}
-    return bool(parity.get("agreeing_unoptimised", 0) < 0.999 * parity.get("examples", 0))
+    agreeing = parity.get("agreeing_unoptimised")
+    return agreeing is not None and bool(agreeing < 0.999 * parity["examples"])
