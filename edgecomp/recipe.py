@@ -195,7 +195,7 @@ class Recipe(Schema):
 
 # What a rehearsal has at most.
 QUICK = {
-    ("data", "limit"): 2000,
+    ("data", "limit"): 1000,
     ("data", "views"): 2,
     ("teacher", "epochs"): 2,
     ("distill", "epochs"): 2,
