@@ -201,6 +201,8 @@ QUICK = {
     ("distill", "epochs"): 2,
     ("quantize", "epochs"): 1,
     ("bench", "restarts"): 2,
+    ("bench", "iterations"): 96,
+    ("bench", "offline_batches"): 4,
     ("bench", "emulated_examples"): 200,
 }
 

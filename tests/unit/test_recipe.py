@@ -21,7 +21,7 @@ def test_a_rehearsal_has_the_same_stages_and_no_more_work_than_it_says(name: str
     whole, quick = load_job(name, []).recipe, load_job(name, ["quick=true"]).recipe
     assert quick.data.limit == 1000
     assert (quick.teacher.epochs, quick.distill.epochs, quick.quantize.epochs) == (2, 2, 1)
-    assert (quick.bench.restarts, quick.data.views) == (2, 2)
+    assert (quick.bench.restarts, quick.bench.iterations, quick.data.views) == (2, 96, 2)
     assert load_job(name, ["quick=true", "distill.epochs=1"]).recipe.distill.epochs == 1
     assert quick.quick
     assert (quick.targets, quick.quantize.method, quick.student) == (
