@@ -57,8 +57,10 @@ METRICS: dict[str, Metric] = {
     metric.id: metric
     for metric in (
         Metric("latency_p50_ms", "time", "lower", "latency, median (single stream, wall)"),
+        Metric("latency_p90_ms", "time", "lower", "latency, 90th percentile (single stream, wall)"),
         Metric("latency_p99_ms", "time", "lower", "latency, 99th percentile (single stream, wall)"),
         Metric("cpu_p50_ms", "time", "lower", "CPU time of one inference, median"),
+        Metric("cpu_p99_ms", "time", "lower", "CPU time of one inference, 99th percentile"),
         Metric("cold_start_p50_ms", "time", "lower", "process start to first answer"),
         Metric("load_p50_ms", "time", "lower", "model file to ready session"),
         Metric("throughput_p50_per_s", "rate", "higher", "throughput (offline)"),

@@ -14,7 +14,8 @@ from edgecomp.schema import FORMAT, Schema, find, names_in, parse, read_yaml, sh
 
 
 class Shapes(Schema):
-    """Lengths of the axes that a model leaves open, where its inputs are generated."""
+    """Lengths of the axes that a model leaves open, where its inputs are generated; `batch` is how many examples are asked at
+    once."""
 
     batch: int = Field(1, ge=1)
     sequence_length: int = Field(128, ge=1)

@@ -20,6 +20,7 @@ from edgecomp.metrics import METRICS
 from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
 
 FORMAT_VERSION = 1
+PERCENTILES = (50, 90, 99)
 CONFIDENCE = 0.95  # of an interval: each of its bounds at 97.5 %
 
 
@@ -48,8 +49,6 @@ def figures(arm: Arm, offline_batch: int) -> tuple[dict[str, Figure], dict[str, 
     walls, cpus = samples["single_stream_wall_ns"], samples["single_stream_cpu_ns"]
     count = walls.shape[1]
     found = {
-        "latency_p50_ms": figure(np.median(walls, axis=1) / 1e6, count),
-        "cpu_p50_ms": figure(np.median(cpus, axis=1) / 1e6, count),
         "throughput_p50_per_s": figure(
             offline_batch / (np.median(samples["offline_wall_ns"], axis=1) / 1e9),
             samples["offline_wall_ns"].shape[1],
@@ -60,13 +59,15 @@ def figures(arm: Arm, offline_batch: int) -> tuple[dict[str, Figure], dict[str, 
         "model_memory_bytes": figure(samples["peak_memory_bytes"] - samples["imports_peak_bytes"]),
     }
     missing = {}
-    needed = samples_needed(99)
-    if count >= needed:
-        found["latency_p99_ms"] = figure(np.percentile(walls, 99, axis=1) / 1e6, count)
-    else:
-        missing["latency_p99_ms"] = (
-            f"{count} samples a restart cannot show a p99: it takes {needed}, and more time (--max-time)"
-        )
+    for name, values in (("latency", walls), ("cpu", cpus)):
+        for percentile in PERCENTILES:
+            metric, needed = f"{name}_p{percentile}_ms", samples_needed(percentile) if percentile > 50 else 1
+            if metric in METRICS and count >= needed:
+                found[metric] = figure(np.percentile(values, percentile, axis=1) / 1e6, count)
+            elif metric in METRICS:
+                missing[metric] = (
+                    f"{count} samples a restart cannot show it: it takes {needed}, and more time (--max-time)"
+                )
     if len(walls) < restarts_needed((1 + CONFIDENCE) / 2):
         missing["bounds"] = (
             f"{len(walls)} restarts bound nothing at {100 * CONFIDENCE:g} %: it takes {restarts_needed((1 + CONFIDENCE) / 2)} (--restarts)"

@@ -68,11 +68,12 @@ def bench_model(
     place, load_before = Place.of(target, asked.timeout_s), os.getloadavg()[0]
     ports = signature_of(place, model)
     fixed = generated.rows_of(ports)
-    rows = fixed or 1
+    shapes = target.shapes or Shapes()
+    rows = fixed or shapes.batch
     examples = (
         generated.read(given, ports)
         if given
-        else generated.generate(ports, target.shapes or Shapes(), count=EXAMPLES * rows, seed=0)
+        else generated.generate(ports, shapes, count=EXAMPLES * rows, seed=0)
     )
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)

@@ -71,8 +71,10 @@ def _each(name: str, factor: float) -> Callable[[Measurements, Arm], stats.Value
 # Metrics that have a value for every restart.
 BY_RESTART: dict[str, Callable[[Measurements, Arm], stats.Values]] = {
     "latency_p50_ms": _percentile_ms("single_stream_wall_ns", 50),
+    "latency_p90_ms": _percentile_ms("single_stream_wall_ns", 90),
     "latency_p99_ms": _percentile_ms("single_stream_wall_ns", 99),
     "cpu_p50_ms": _percentile_ms("single_stream_cpu_ns", 50),
+    "cpu_p99_ms": _percentile_ms("single_stream_cpu_ns", 99),
     "cold_start_p50_ms": _each("cold_start_ns", 1e-6),
     "load_p50_ms": _each("load_ns", 1e-6),
     "throughput_p50_per_s": _throughput,
@@ -82,7 +84,14 @@ BY_RESTART: dict[str, Callable[[Measurements, Arm], stats.Values]] = {
     ),
 }
 
-TIMES = ("latency_p50_ms", "latency_p99_ms", "cpu_p50_ms", "throughput_p50_per_s")
+TIMES = (
+    "latency_p50_ms",
+    "latency_p90_ms",
+    "latency_p99_ms",
+    "cpu_p50_ms",
+    "cpu_p99_ms",
+    "throughput_p50_per_s",
+)
 MOST_TIMED_ERROR = (
     0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch
 )

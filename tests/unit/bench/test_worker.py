@@ -192,6 +192,20 @@ def test_a_worker_that_hangs_leaves_its_stack(tmp_path: Path) -> None:
         assert "fake.py" in str(caught.value)
 
 
+def test_memory_counts_children() -> None:
+    before = memory.snapshot()
+    hold = "b = b'x' * (64 * 2**20); print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        during = memory.snapshot()
+        child.communicate("\n")
+    assert during["uss_bytes"] - before["uss_bytes"] >= 64 * 2**20
+    assert during["peak_bytes"] - before["peak_bytes"] >= 64 * 2**20
+
+
 def test_memory_follows_what_is_held() -> None:
     before = memory.snapshot()
     block = np.ones(64 * 2**20, np.uint8)
