@@ -254,18 +254,27 @@ def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None
         f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] "
         f"{rehearsal if job.recipe.quick else verdict['next_step']}"
     )
+    for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
+        waiver = row["waiver"]
+        screen.out.print(
+            f"Waived until {waiver['expires']} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
+            f"({waiver['reason']})"
+        )
     if verdict["policy"]["changes"]:
         screen.out.print(
             f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"
         )
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(verdict, job.recipe.name, str(report_file))
     if report_file.is_file():
         screen.out.print(f"Report: {report_file}", soft_wrap=True)
     if as_json:
         manifest = folder.manifest()
         outputs = [path for record in manifest.steps.values() for path in record.outputs] if manifest else []
-        keys = ("target", "name", "metric", "limit", "verdict", "reason")
+        keys = ("target", "name", "metric", "limit", "verdict", "reason", "waiver")
         summary = {
             "verdict": verdict["verdict"],
+            "unwaived": verdict["unwaived"],
             "exit_code": verdict["exit_code"],
             "quick": job.recipe.quick,
             "gates": [
@@ -283,6 +292,17 @@ def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None
         }
         sys.stdout.write(json.dumps(summary, allow_nan=False) + "\n")
     raise typer.Exit(verdict["exit_code"])
+
+
+def _tell_github(verdict: dict[str, Any], name: str, report_file: str) -> None:
+    """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page."""
+    from edgecomp.report.in_ci import annotations, step_summary
+
+    for line in annotations(verdict):
+        sys.stderr.write(f"{line}\n")
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(step_summary(verdict, name, report_file))
 
 
 @app.callback(invoke_without_command=True)

@@ -79,7 +79,12 @@ def verdict_table(verdict: dict[str, Any]) -> Table:
             table.add_row(f"[bold]{last}[/]")
         colour = COLOURS[row["verdict"]]
         estimate = estimate_text(row["estimate"]).replace("[", "\\[")
-        table.add_row(row["name"], estimate, row["limit"], f"[{colour}]{row['verdict']}[/]")
+        table.add_row(
+            row["name"],
+            estimate,
+            row["limit"],
+            f"[{colour}]{row['verdict']}[/]{' waived' if row['waiver'] else ''}",
+        )
     return table
 
 

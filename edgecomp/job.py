@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
+from edgecomp.metrics import nearest
 from edgecomp.models import find_factory
 from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
 from edgecomp.recipe import Quantize, Recipe, rehearsal
@@ -45,6 +46,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
         if recipe is not None:
             rows = {target: _applicable(named, recipe.quantize) for target, named in rows.items()}
+        problems += _waiving_nothing(policies[0], targets, changes)
     problems += _misplaced(targets, beside)
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
@@ -162,6 +164,22 @@ def _rows(
             except ValidationError as error:
                 problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
     return rows
+
+
+def _waiving_nothing(policy: Policy, targets: list[Target], changes: Any) -> list[str]:
+    """Waivers of rows or targets that are not there: with a typo, a row would fail that its owner believes waived."""
+    rows = {*policy.rows, *(metric for target in targets for metric in target.budget), *(changes or {})}
+    names = [target.name for target in targets]
+    problems = [
+        f"policy: {policy.name}: waivers: no row {waiver.row!r}{nearest(waiver.row, rows)}"
+        for waiver in policy.waivers
+        if waiver.row not in rows
+    ]
+    return problems + [
+        f"policy: {policy.name}: waivers: no target {waiver.target!r}{nearest(waiver.target, names)}"
+        for waiver in policy.waivers
+        if waiver.target is not None and waiver.target not in names
+    ]
 
 
 def _applicable(rows: dict[str, Threshold], settings: Quantize) -> dict[str, Threshold]:

@@ -1,9 +1,10 @@
 """What earlier stages of a run have made, loaded for the next one."""
 
+import datetime
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ class Run:
     job: Job
     folder: Path
     track: Track
+    today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
 
 
 def student_arm(job: Job) -> str:

@@ -51,6 +51,7 @@ def steps(run: made.Run) -> list[Step]:
     rows = {
         target: {name: row.model_dump() for name, row in named.items()} for target, named in job.rows.items()
     }
+    expired = [waiver.row for waiver in job.policy.waivers if waiver.has_expired(run.today)]
     deploys = tuple(f"deploy/{target.name}" for target in job.targets)
     parities = tuple(f"parity/{target.name}" for target in job.targets)
     benches = tuple(f"bench/{name}" for name in profiles)
@@ -102,7 +103,7 @@ def steps(run: made.Run) -> list[Step]:
                [recipe.bench.emulated_examples, profiles[target.name], availability(target.isa, target.runtime)[1]],
                "data", "export", f"deploy/{target.name}", libraries=(TABLE[target.runtime].distribution,))
           for target in job.targets if target.isa != "host"),
-        step("gate", "gate", stages.gate, [rows, job.policy.model_dump()], *benches, *emulations, *parities,
+        step("gate", "gate", stages.gate, [rows, job.policy.model_dump(mode="json"), expired], *benches, *emulations, *parities,
              libraries=("numpy", "scipy")),
         step("report", "report", stages.report, [recipe.model_dump(), rows],
              "teacher", "distill", *trained, *further, "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),

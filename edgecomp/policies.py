@@ -1,5 +1,6 @@
 """What may ship: acceptance thresholds, read from targets/policies/*.yaml and a recipe's own."""
 
+import datetime
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -106,12 +107,30 @@ _EXAMPLES = {
 }
 
 
+class Waiver(Schema):
+    """Takes a row (of every target, or of one) out of the exit code, up to and with the day it expires. It never changes the
+    row's verdict."""
+
+    row: str
+    target: str | None = None
+    owner: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    expires: datetime.date
+
+    def covers(self, target: str, row: str) -> bool:
+        return self.row == row and self.target in (None, target)
+
+    def has_expired(self, today: datetime.date) -> bool:
+        return today > self.expires
+
+
 class Policy(Schema):
     format: Literal[1] = FORMAT  # type: ignore[assignment]
     name: str
     description: str = ""
     on_inconclusive: Literal["block", "warn"] = "block"
     rows: dict[str, Threshold]
+    waivers: list[Waiver] = []
 
     @model_validator(mode="before")
     @classmethod

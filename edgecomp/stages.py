@@ -372,6 +372,7 @@ def gate(run: Run, out: Path, checkpoints: Path) -> None:
             for target in run.job.targets
             if target.isa != "host"
         },
+        today=run.today,
         folder=out,
     )
 

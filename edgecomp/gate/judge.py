@@ -36,6 +36,7 @@ class Row:
     verdict: Verdict
     reason: Reason
     sentence: str
+    waiver: dict[str, Any] | None = None  # a valid one
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

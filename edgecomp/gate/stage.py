@@ -1,5 +1,6 @@
 """The gate stage: measurements of every target → gate/verdict.json."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,12 +10,13 @@ from edgecomp.artifacts import digest_of, write_json
 from edgecomp.gate import estimates
 from edgecomp.gate.judge import Row, judge
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
+from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.measurements import Emulated, Measurements
 from edgecomp.metrics import METRICS
 from edgecomp.policies import Policy, Threshold
 
 FORMAT_VERSION = 1
-"""1: verdict, exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate)."""
+"""1: verdict, unwaived (without the rows that are), exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate)."""
 
 
 def judge_and_record(
@@ -25,22 +27,25 @@ def judge_and_record(
     bench_folders: dict[str, Path],
     beside: dict[str, Path],
     emulated: dict[str, tuple[Path, Path]],
+    today: datetime.date,
     folder: Path,
 ) -> None:
     """Judges each target's rows and writes verdict.json; what is shown beside them is only summarised."""
     measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
     for target, (emulation, reference) in emulated.items():
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
-    judged = judge(rows, measured)
+    judged = with_waivers(judge(rows, measured), policy.waivers, today)
     verdict = combine(row.verdict for row in judged)
+    unwaived = combine(row.verdict for row in deciding(judged))
     shown = measured | {target: Measurements.load(path) for target, path in beside.items()}
     write_json(
         folder / "verdict.json",
         {
             "format": FORMAT_VERSION,
             "verdict": verdict,
-            "exit_code": exit_code(verdict, policy.on_inconclusive),
-            "next_step": next_step(verdict, judged, measured),
+            "unwaived": unwaived,
+            "exit_code": exit_code(unwaived, policy.on_inconclusive),
+            "next_step": next_step(unwaived, deciding(judged), measured),
             "policy": {
                 "name": policy.name,
                 "on_inconclusive": policy.on_inconclusive,
@@ -114,6 +119,8 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
         return "Nothing was judged: add targets, or rows to the policy."
     first = worst[0]
     more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
+    if first.reason is Reason.WAIVER_EXPIRED:
+        return f"{first.sentence.rstrip('.')}{more}: mend it, or have its owner renew the waiver."
     if verdict is Verdict.FAIL:
         advice = ADVICE.get(METRICS[first.metric].dimension, "")
         if first.reason is Reason.BUDGET_EXCEEDED:

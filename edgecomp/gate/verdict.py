@@ -24,6 +24,7 @@ class Reason(StrEnum):
     UNTELLING = "untelling"  # INCONCLUSIVE: the examples compared cannot show a difference
     NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
     IMPOSSIBLE = "impossible"  # INVALID: no measurement can be that, such as a latency of 0
+    WAIVER_EXPIRED = "waiver_expired"  # FAIL: it was waived until a day that is over
     NOT_ITSELF = "not_itself"  # INVALID: while it was timed it did not do what it does otherwise
 
 

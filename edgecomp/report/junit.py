@@ -5,7 +5,8 @@ from typing import Any
 
 
 def junit(verdict: dict[str, Any], name: str) -> str:
-    """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error, a warning one skipped."""
+    """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error; a warning and a waived row are
+    skipped, with the reason."""
     root = ET.Element("testsuites", name=f"edgecomp {name}")
     blocks = verdict["policy"]["on_inconclusive"] == "block"
     if verdict["policy"].get("changes"):
@@ -22,9 +23,12 @@ def junit(verdict: dict[str, Any], name: str) -> str:
                 suite, "testcase", classname=f"edgecomp.{name}.{target}", name=f"{row['name']} {row['limit']}"
             )
             kind = _kind(row["verdict"], blocks)
+            kind = "skipped" if kind is not None and row["waiver"] else kind
             if kind is not None:
                 counts[kind] += 1
-                problem = ET.SubElement(case, kind, message=f"{row['verdict']}: {row['sentence']}")
+                problem = ET.SubElement(
+                    case, kind, message=f"{_waived(row)}{row['verdict']}: {row['sentence']}"
+                )
                 if kind != "skipped":
                     problem.set("type", row["reason"])
             ET.SubElement(case, "system-out").text = row["sentence"]
@@ -33,6 +37,11 @@ def junit(verdict: dict[str, Any], name: str) -> str:
         suite.set("skipped", str(counts["skipped"]))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _waived(row: dict[str, Any]) -> str:
+    waiver = row["waiver"]
+    return f"waived until {waiver['expires']} by {waiver['owner']} ({waiver['reason']}): " if waiver else ""
 
 
 def _kind(verdict: str, inconclusive_blocks: bool) -> str | None:

@@ -1,4 +1,5 @@
-"""The report stage: report.html (one self-contained file), report.md, report.json and junit.xml."""
+"""The report stage: report.html (one self-contained file), report.md, report.json, junit.xml, and
+metrics.txt (OpenMetrics)."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from edgecomp.job import Job
 from edgecomp.metrics import METRICS
 from edgecomp.report import plots
 from edgecomp.report.evidence import Evidence, estimate_text, title
+from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
 
 FORMAT_VERSION = 2
@@ -35,6 +37,8 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
     markdown = templates.get_template("report.md.j2").render(**facts)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     (folder / "junit.xml").write_text(junit(evidence.verdict, job.recipe.name), encoding="utf-8")
+    student = next(iter(evidence.measured.values())).student if evidence.measured else "student_int8"
+    (folder / "metrics.txt").write_text(openmetrics(evidence.verdict, student), encoding="utf-8")
     write_json(
         folder / "report.json",
         {

@@ -35,12 +35,34 @@ def test_one_restart_bounds_nothing_so_the_verdict_is_not_pass(cli: Cli, folder:
 def test_the_last_line_is_json_and_everything_else_is_on_standard_error(cli: Cli, folder: Path) -> None:
     done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
     assert len(done.out.splitlines()) == 1
-    assert set(done.json) == {"verdict", "exit_code", "quick", "gates", "policy", "artifacts", "report"}
+    assert set(done.json) == {
+        "verdict",
+        "unwaived",
+        "exit_code",
+        "quick",
+        "gates",
+        "policy",
+        "artifacts",
+        "report",
+    }
     wanted = {"target", "metric", "estimate", "interval", "limit", "verdict", "reason"}
     assert all(wanted <= set(row) for row in done.json["gates"])
     assert Path(done.json["report"]).is_file()
     assert all(Path(path).is_file() for path in done.json["artifacts"].values())
     assert "onnxruntime-cpu" in done.err
+
+
+def test_on_github_the_log_is_annotated_and_the_jobs_page_has_a_table(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
+    assert any(line.startswith("::error title=INCONCLUSIVE%3A ") for line in done.err.splitlines())
+    assert len(done.out.splitlines()) == 1
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("### edgecomp digits: ")
+    metrics = (folder / "report" / "metrics.txt").read_text(encoding="utf-8")
+    assert 'edgecomp_latency_p50_ms{target="openvino-cpu"}' in metrics
 
 
 def test_a_second_identical_run_does_nothing_but_print_the_verdict(cli: Cli, folder: Path) -> None:

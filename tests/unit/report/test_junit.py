@@ -15,6 +15,7 @@ def verdict(row: str, on_inconclusive: str = "block") -> dict[str, Any]:
         "verdict": row,
         "reason": "undecided",
         "sentence": "a < b & c.",
+        "waiver": None,
     }
     return {"policy": {"on_inconclusive": on_inconclusive}, "gates": [gate]}
 
@@ -40,6 +41,15 @@ def test_a_gate_is_a_test_case_and_only_pass_is_green(row: str, policy: str, kin
     totals = {name: int(suite.attrib[name]) for name in ("failures", "errors", "skipped")}
     plural = {"failure": "failures", "error": "errors", "skipped": "skipped"}
     assert totals == dict.fromkeys(totals, 0) | ({plural[kind]: 1} if kind else {})
+
+
+def test_a_waived_row_is_skipped_with_its_owner() -> None:
+    waived = verdict("FAIL")
+    waived["gates"][0]["waiver"] = {"owner": "ann", "reason": "ticket 12", "expires": "2026-12-31"}
+    (suite,) = ET.fromstring(junit(waived, "digits")).findall("testsuite")
+    (skipped,) = suite.iter("skipped")
+    assert skipped.attrib["message"].startswith("waived until 2026-12-31 by ann (ticket 12): FAIL: a < b")
+    assert (suite.attrib["failures"], suite.attrib["skipped"]) == ("0", "1")
 
 
 def estimate(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""Rows that may fail for a while: who answers for it, why, and until when."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgecomp.gate.judge import Row
+from edgecomp.gate.verdict import Reason, Verdict
+from edgecomp.policies import Waiver
+
+
+def with_waivers(rows: Sequence[Row], waivers: Sequence[Waiver], today: datetime.date) -> list[Row]:
+    """The rows, each with the waiver that holds for it. A valid one leaves the verdict as it is; one that has expired fails,
+    whatever the row found: nobody answers for it any more."""
+    return [_waived(row, waivers, today) for row in rows]
+
+
+def _waived(row: Row, waivers: Sequence[Waiver], today: datetime.date) -> Row:
+    waiver = next((one for one in waivers if one.covers(row.target, row.name)), None)
+    if waiver is None:
+        return row
+    if not waiver.has_expired(today):
+        return replace(row, waiver=waiver.model_dump(mode="json"))
+    sentence = (
+        f"{row.target}: the waiver of {row.name} ({waiver.owner}: {waiver.reason}) expired on {waiver.expires}; "
+        f"the row itself: {row.verdict}: {row.sentence.partition(': ')[2]}"
+    )
+    return replace(row, verdict=Verdict.FAIL, reason=Reason.WAIVER_EXPIRED, sentence=sentence)
+
+
+def deciding(rows: Sequence[Row]) -> list[Row]:
+    """Those that decide the exit code."""
+    return [row for row in rows if row.waiver is None]

@@ -1,0 +1,117 @@
+"""What a CI service shows by itself: GitHub's annotations and step summary, and OpenMetrics, which GitLab compares.
+
+https://docs.github.com/actions/reference/workflow-commands-for-github-actions,
+https://docs.gitlab.com/ci/testing/metrics_reports, https://prometheus.io/docs/specs/om/open_metrics_spec
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgecomp.metrics import METRICS
+from edgecomp.report.evidence import estimate_text
+
+ANNOTATIONS = 10  # of each kind, that GitHub shows of a step
+SUMMARY_BYTES = 2**20  # that GitHub takes
+
+WORST_FIRST = ("FAIL", "INVALID", "INCONCLUSIVE", "PASS")
+
+
+def annotations(verdict: Mapping[str, Any]) -> list[str]:
+    """GitHub's workflow commands, one a row that is not PASS: errors for what blocks, warnings for what does not."""
+    blocks = verdict["policy"]["on_inconclusive"] == "block"
+    found: dict[str, list[str]] = {"error": [], "warning": []}
+    for row in worst_first(verdict):
+        if row["verdict"] == "PASS":
+            continue
+        warns = row["waiver"] or (row["verdict"] == "INCONCLUSIVE" and not blocks)
+        kind = "warning" if warns else "error"
+        title = _property(f"{row['verdict']}: {row['name']} on {row['target']}")
+        found[kind].append(f"::{kind} title={title}::{_message(row['sentence'])}")
+    for kind, lines in found.items():
+        if len(lines) > ANNOTATIONS:
+            left = len(lines) - ANNOTATIONS + 1
+            found[kind] = [
+                *lines[: ANNOTATIONS - 1],
+                f"::{kind} title=edgecomp::and {left} more: see the report",
+            ]
+    return found["error"] + found["warning"]
+
+
+def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
+    """Markdown for GitHub's job page, failures first, whole rows within its limit."""
+    waived = (
+        ""
+        if verdict["unwaived"] == verdict["verdict"]
+        else f" ({verdict['unwaived']} without what is waived)"
+    )
+    text = [
+        f"### edgecomp {name}: {verdict['verdict']}{waived}",
+        "",
+        _cell(verdict["next_step"]),
+        "",
+        "| verdict | target | gate | measured | limit |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    end = ["", f"Report: `{report}`", ""]
+    room = SUMMARY_BYTES - len("\n".join([*text, *end, "| and 99999 more | | | | |"]).encode())
+    rows = worst_first(verdict)
+    for place, row in enumerate(rows):
+        cells = (
+            row["verdict"] + (" (waived)" if row["waiver"] else ""),
+            row["target"],
+            row["title"],
+            estimate_text(row["estimate"]),
+            row["limit"],
+        )
+        line = f"| {' | '.join(map(_cell, cells))} |"
+        room -= len(line.encode()) + 1
+        if room < 0:
+            text.append(f"| and {len(rows) - place} more | | | | |")
+            break
+        text.append(line)
+    return "\n".join([*text, *end])
+
+
+def openmetrics(verdict: Mapping[str, Any], student: str) -> str:
+    """The judged model's figures and each row's verdict, as gauges."""
+    lines = []
+    for metric in METRICS.values():
+        samples = [
+            (target, found["value"])
+            for target, arms in verdict["figures"].items()
+            if (found := arms.get(student, {}).get(metric.id)) is not None
+        ]
+        if samples:
+            lines += [f"# HELP edgecomp_{metric.id} {metric.title}", f"# TYPE edgecomp_{metric.id} gauge"]
+            lines += [
+                f'edgecomp_{metric.id}{{target="{_label(target)}"}} {value!r}' for target, value in samples
+            ]
+    lines += ["# HELP edgecomp_gate_passed whether a row passes", "# TYPE edgecomp_gate_passed gauge"]
+    lines += [
+        f'edgecomp_gate_passed{{target="{_label(row["target"])}",row="{_label(row["name"])}"}} {int(row["verdict"] == "PASS")}'
+        for row in verdict["gates"]
+    ]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def worst_first(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows that decide before those that are waived, the worst of them first."""
+    return sorted(
+        verdict["gates"], key=lambda row: (row["waiver"] is not None, WORST_FIRST.index(row["verdict"]))
+    )
+
+
+def _message(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

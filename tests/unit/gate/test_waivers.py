@@ -1,0 +1,118 @@
+"""Rows that may fail for a while."""
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+from running import Cli
+
+from edgecomp.errors import RecipeError
+from edgecomp.gate.judge import Row
+from edgecomp.gate.verdict import Reason, Verdict
+from edgecomp.gate.waivers import deciding, with_waivers
+from edgecomp.job import load_job
+from edgecomp.policies import Waiver
+
+TODAY = datetime.date(2026, 11, 21)
+
+
+def row(verdict: Verdict, target: str = "board", name: str = "latency_p99_ms") -> Row:
+    return Row(
+        target=target,
+        name=name,
+        metric="latency_p99_ms",
+        title="latency",
+        limit="≤ 5 ms",
+        limit_value=5.0,
+        passes="below",
+        estimate=None,
+        verdict=verdict,
+        reason=Reason.OVER_LIMIT,
+        sentence=f"{target}: latency: 7 ms is not below 5 ms.",
+    )
+
+
+def waiver(expires: datetime.date = TODAY, target: str | None = None, name: str = "latency_p99_ms") -> Waiver:
+    return Waiver(row=name, target=target, owner="ann", reason="ticket 12", expires=expires)
+
+
+def test_a_valid_waiver_keeps_the_verdict_and_takes_the_row_out() -> None:
+    (found,) = with_waivers([row(Verdict.FAIL)], [waiver()], TODAY)  # the day itself counts
+    assert found.verdict is Verdict.FAIL
+    assert found.waiver == {
+        "row": "latency_p99_ms",
+        "target": None,
+        "owner": "ann",
+        "reason": "ticket 12",
+        "expires": "2026-11-21",
+    }
+    assert deciding([found]) == []
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_an_expired_waiver_fails_whatever_the_row_found(verdict: Verdict) -> None:
+    yesterday = TODAY - datetime.timedelta(days=1)
+    (found,) = with_waivers([row(verdict)], [waiver(yesterday)], TODAY)
+    assert (found.verdict, found.reason) == (Verdict.FAIL, Reason.WAIVER_EXPIRED)
+    assert "(ann: ticket 12) expired on 2026-11-20" in found.sentence
+    assert "7 ms is not below 5 ms" in found.sentence
+    assert deciding([found]) == [found]
+
+
+def test_a_waiver_of_one_target_or_row_leaves_the_others() -> None:
+    rows = [row(Verdict.FAIL), row(Verdict.FAIL, target="other"), row(Verdict.FAIL, name="load_p50_ms")]
+    found = with_waivers(rows, [waiver(target="board")], TODAY)
+    assert [one.waiver is not None for one in found] == [True, False, False]
+    assert deciding(found) == rows[1:]
+
+
+def policy(folder: Path, **waived: object) -> str:
+    content = {
+        "format": 1,
+        "name": "ours",
+        "rows": {"accuracy_pct": {"min": "10 %"}},
+        "waivers": [{"owner": "ann", "reason": "ticket 12", "expires": "2999-01-01", **waived}],
+    }
+    (folder / "ours.yaml").write_text(json.dumps(content), encoding="utf-8")
+    return f"policy={folder / 'ours.yaml'}"
+
+
+@pytest.mark.parametrize(
+    ("waived", "words"),
+    [
+        ({"row": "acuracy_pct"}, "no row 'acuracy_pct'; did you mean 'accuracy_pct'?"),
+        ({"row": "accuracy_pct", "target": "onnxruntime-cp"}, "no target 'onnxruntime-cp'; did you mean 'onnxruntime-cpu'?"),
+        ({"row": "accuracy_pct", "owner": ""}, "owner"),
+        ({"row": "accuracy_pct", "expires": "soon"}, "expires"),
+    ],
+)  # fmt: skip
+def test_a_waiver_of_nothing_is_refused(waived: dict[str, object], words: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_job("digits", [policy(tmp_path, **waived)])
+    assert words in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_waived_row_is_named_and_does_not_decide(cli: Cli, tiny_run: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from running import TINY
+
+    folder = shutil.copytree(tiny_run, tmp_path / "run")
+    lenient = {"accuracy_pct": {"min": "10 %"}, "parameter_bytes": {"max": "1 B"}}
+    content = {"format": 1, "name": "ours", "rows": lenient, "waivers": [
+        {"row": name, "owner": "ann", "reason": "ticket 12", "expires": "2999-01-01"}
+        for name in ("parameter_bytes", "latency_p50_ms", "latency_p99_ms", "peak_memory_bytes")
+    ]}  # fmt: skip
+    file = tmp_path / "ours.yaml"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    done = cli("run", "digits", *TINY, f"policy={file}", "--out", str(folder), "--json")
+    assert (done.json["verdict"], done.json["unwaived"], done.code) == ("FAIL", "PASS", 0), done.err
+    assert "Waived until 2999-01-01 by ann" in " ".join(done.err.split())
+    for report in ("report.html", "report.md", "junit.xml"):
+        assert "2999-01-01" in (folder / "report" / report).read_text(encoding="utf-8")
+    file.write_text(json.dumps(content).replace("2999", "2001"), encoding="utf-8")
+    done = cli("run", "digits", *TINY, f"policy={file}", "--out", str(folder), "--json")
+    assert done.code == 1
+    assert "expired on 2001-01-01" in (folder / "report" / "report.html").read_text(encoding="utf-8")

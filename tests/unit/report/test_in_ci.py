@@ -1,0 +1,95 @@
+"""What CI services read."""
+
+from typing import Any
+
+from edgecomp.report.in_ci import ANNOTATIONS, SUMMARY_BYTES, annotations, openmetrics, step_summary
+
+FIGURE = {
+    "value": 1.25,
+    "lower": 1.2,
+    "upper": 1.3,
+    "dimension": "time",
+    "unit": "restarts",
+    "count": 5,
+    "confidence": 0.95,
+}
+
+
+def row(verdict: str, name: str = "latency_p99_ms", waiver: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "target": "board",
+        "name": name,
+        "title": "latency, 99th percentile",
+        "limit": "≤ 5 ms",
+        "estimate": FIGURE,
+        "verdict": verdict,
+        "reason": "over_limit",
+        "sentence": "board: latency: 7 ms is 40 % over\n5 ms.",
+        "waiver": waiver,
+    }
+
+
+def verdict(*rows: dict[str, Any], on_inconclusive: str = "block") -> dict[str, Any]:
+    return {
+        "verdict": "FAIL",
+        "unwaived": "FAIL",
+        "next_step": "Make it | faster.",
+        "policy": {"on_inconclusive": on_inconclusive},
+        "gates": list(rows),
+        "figures": {"board": {"student_int8": {"latency_p50_ms": FIGURE}, "teacher": {}}},
+    }
+
+
+WAIVER = {"owner": "ann", "reason": "ticket 12", "expires": "2026-12-31"}
+
+
+def test_annotations_escape_what_github_reads_and_pass_says_nothing() -> None:
+    assert annotations(verdict(row("PASS"), row("FAIL"))) == [
+        "::error title=FAIL%3A latency_p99_ms on board::board: latency: 7 ms is 40 %25 over%0A5 ms."
+    ]
+
+
+def test_what_does_not_block_is_a_warning() -> None:
+    kinds = [
+        line.split()[0]
+        for line in annotations(
+            verdict(row("INCONCLUSIVE"), row("FAIL", waiver=WAIVER), on_inconclusive="warn")
+        )
+    ]
+    assert kinds == ["::warning", "::warning"]
+    assert annotations(verdict(row("INCONCLUSIVE")))[0].startswith("::error")
+
+
+def test_more_than_github_shows_are_counted() -> None:
+    found = annotations(verdict(*(row("FAIL") for _ in range(25))))
+    assert len(found) == ANNOTATIONS
+    assert found[-1].endswith("and 16 more: see the report")
+
+
+def test_the_summary_has_failures_first_and_keeps_to_its_limit() -> None:
+    text = step_summary(
+        verdict(row("PASS"), row("FAIL", waiver=WAIVER), row("INVALID"), row("FAIL")), "digits", "r.html"
+    )
+    verdicts = [
+        line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ") and "board" in line
+    ]
+    assert verdicts == ["FAIL", "INVALID", "PASS", "FAIL (waived)"]
+    assert r"Make it \| faster." in text
+    long = step_summary(
+        verdict(*(row("FAIL", name="x" * 200) | {"title": "t" * 5000} for _ in range(500))),
+        "digits",
+        "r.html",
+    )
+    assert len(long.encode()) <= SUMMARY_BYTES
+    assert "more | | | | |" in long
+    assert long.endswith("Report: `r.html`\n")
+
+
+def test_openmetrics_says_what_it_is_and_ends() -> None:
+    text = openmetrics(verdict(row("PASS"), row("FAIL", name='odd"name')), "student_int8")
+    lines = text.splitlines()
+    assert 'edgecomp_latency_p50_ms{target="board"} 1.25' in lines
+    assert 'edgecomp_gate_passed{target="board",row="latency_p99_ms"} 1' in lines
+    assert r'edgecomp_gate_passed{target="board",row="odd\"name"} 0' in lines
+    assert lines[-1] == "# EOF"
+    assert len([line for line in lines if line.startswith("# TYPE")]) == 2
