@@ -91,3 +91,4 @@ class BudgetExceededError(EdgecompError):
     def __init__(self, message: str, *, model: str = "", phase: str = "", certain: bool = True) -> None:
         super().__init__(message)
         self.model, self.phase, self.certain = model, phase, certain
+        self.exit_code = 1 if certain else 3  # INCONCLUSIVE: what it died of counts more than it held

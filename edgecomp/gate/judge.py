@@ -20,6 +20,8 @@ from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
 from edgecomp.policies import Threshold
 
+MOST_EXAMPLES = 1e7
+
 
 @dataclass(frozen=True)
 class Row:
@@ -118,8 +120,21 @@ def decide(found: Estimate, limit: float, passes: str) -> tuple[Verdict, Reason,
     return (
         Verdict.INCONCLUSIVE,
         Reason.UNDECIDED,
-        f"{interval} {shown(found.value)} holds the limit {shown(limit)}",
+        f"{interval} {shown(found.value)} holds the limit {shown(limit)}{_needed(found, limit)}",
     )
+
+
+def _needed(found: Estimate, limit: float) -> str:
+    """How many examples would tell, where the figure is right: an interval shrinks with the root of their number."""
+    if found.unit != "examples" or found.value is None or found.lower is None or found.upper is None:
+        return ""
+    distance = abs(found.value - limit)
+    half = (found.upper - found.lower) / 2
+    most = found.count * (half / distance) ** 2 if distance else math.inf
+    if most > MOST_EXAMPLES:
+        return f"; no test split of a reasonable size would tell (of {found.count:,} examples now)"
+    needed = math.ceil(max(most, found.count + 1))
+    return f"; some {float(f'{needed:.2g}'):,.0f} examples would tell, there are {found.count:,}"
 
 
 def limit_of(threshold: Threshold) -> float:

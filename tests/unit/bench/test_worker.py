@@ -162,6 +162,7 @@ def test_a_death_under_the_data_limit_is_not_certain(tmp_path: Path, monkeypatch
     with pytest.raises(BudgetExceededError, match="RLIMIT_DATA") as caught:
         Worker(Place("fake", {}, threads=1, memory_bytes=512 * 2**20), model=model, inputs=asked)
     assert not caught.value.certain
+    assert caught.value.exit_code == 3
 
 
 def test_a_runtime_that_is_not_here_is_said_as_such(files: tuple[Path, Path]) -> None:

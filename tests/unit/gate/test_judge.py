@@ -485,3 +485,16 @@ def test_a_wrong_export_is_told_from_integer_rounding() -> None:
     assert "integer kernels round it" in advice(450)
     assert "exported wrongly" in advice(440)
     assert "integer kernels round it" in advice(None)  # OpenVINO does not tell
+
+
+def test_an_undecided_score_says_how_many_examples_would_tell() -> None:
+    found = Estimate(-2.0, -4.0, 0.0, "points", 450, "examples", 0.95)
+    _, reason, why = decide(found, -3.0, "above")
+    assert reason is Reason.UNDECIDED
+    assert why.endswith(
+        "; some 1,800 examples would tell, there are 450"
+    )  # an interval of half the width: four times as many
+    _, _, why = decide(dataclasses.replace(found, value=-3.0), -3.0, "above")
+    assert "no test split of a reasonable size would tell" in why
+    _, _, why = decide(dataclasses.replace(found, unit="restarts"), -3.0, "above")
+    assert "would tell" not in why
