@@ -108,7 +108,9 @@ def bench(
     profile: Annotated[
         bool, typer.Option("--profile", help="Time by layer and by stack, in a run apart.")
     ] = False,
-    restarts: Annotated[int, typer.Option(min=1, help="Processes; seven bound a figure at 95 %.")] = 7,
+    restarts: Annotated[
+        int, typer.Option(min=1, help="Processes, one after another; six and more bound a figure at 95 %.")
+    ] = 7,
     max_time: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="For single stream and offline.")
     ] = 60.0,

@@ -97,7 +97,8 @@ def bench_table(content: dict[str, Any]) -> Table:
         pad_edge=False,
         header_style="dim",
         padding=(0, 1, 0, 0),
-        title=f"{content['target']['name']}: {content['model']}",
+        title=f"{content['target']['name']}: {content['model']}"
+        + ("" if content["target"]["isa"] == "host" else " (times are this machine's)"),
         title_justify="left",
         caption=f"grade {content['quality']['grade']}: {content['quality']['advice']}",
         caption_justify="left",
