@@ -65,6 +65,7 @@ def test_a_metric_is_named_after_its_unit() -> None:
         "percent": "_pct",
         "decibel": "_db",
         "points": "_pt",
+        "energy": "_mj",
     }
     for metric in METRICS.values():
         assert metric.id.endswith(suffixes[metric.dimension])
