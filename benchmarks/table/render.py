@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from cells import CELLS, SEEDS, Cell
+from cells import CELLS, SEEDS, Cell, timed
 from goals import GOALS, Goal
 from intervals import crossed
 from results import HOST, Results
@@ -120,6 +120,8 @@ def _line(row: Row, results: Results) -> dict[str, Any]:
                 f"faster_than_{than}_{times}": float(
                     np.median(results.ratios(row.kind, target, row.arm, than, times))
                 )
+                if timed(row.kind)
+                else None
                 for than, times in (("student_fp32", "b1"), ("student_fp32", "b32"), ("teacher", "b1"))
             },
         }
@@ -161,11 +163,16 @@ def _table_row(line: dict[str, Any], target: str) -> str:
     if one is None:
         return f"| {line['row']} | not run |" + " |" * 7
     low, high = one["interval"]
+    speeds = [one[f"faster_than_{what}"] for what in ("student_fp32_b1", "student_fp32_b32", "teacher_b1")]
+    b1, b32, teacher = (
+        "–" if speed is None else f"{speed:.{places}f}"
+        for speed, places in zip(speeds, (2, 2, 1), strict=True)
+    )
     share = "–" if one["int8_share_pct"] is None else f"{one['int8_share_pct']:.0f}"
     return (
         f"| {line['row']} | {one['accuracy_pct']:.2f} [{low:.2f}, {high:.2f}] | {one['agreement_pct']:.1f} | "
-        f"{one['file_bytes'] / 1000:,.0f} | {share} | {one['faster_than_student_fp32_b1']:.2f} | {one['faster_than_student_fp32_b32']:.2f} | "
-        f"{one['faster_than_teacher_b1']:.1f} | {line['training_s']:.0f} |"
+        f"{one['file_bytes'] / 1000:,.0f} | {share} | {b1} | {b32} | {teacher} | "
+        f"{line['training_s']:.0f} |"
     )
 
 
