@@ -209,7 +209,7 @@ def _picture(data: str, lines: list[dict[str, Any]]) -> str:
         )
         axis.grid(axis="x", color="#e4e7eb")
         if shown:
-            axis.legend(frameon=False, loc="lower left")
+            axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
         axis.set_title(TITLES[data], loc="left", fontsize=10)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
