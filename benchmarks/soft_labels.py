@@ -18,7 +18,7 @@ from edgecomp import made
 from edgecomp.distill.losses import distillation_loss
 from edgecomp.job import read_job
 from edgecomp.progress import silent
-from edgecomp.training import shuffled
+from edgecomp.training import adamw, shuffled
 
 BATCHES = 8  # a round
 
@@ -37,7 +37,8 @@ def main() -> None:
     students = {name: copy.deepcopy(made.first_student(run)).train() for name in ("stored", "live")}
     torch.set_num_threads(arguments.threads)
     optimizers = {
-        name: torch.optim.AdamW(student.parameters(), lr=1e-5) for name, student in students.items()
+        name: adamw([{"params": list(student.parameters()), "lr": 1e-5}])  # the training loop's own
+        for name, student in students.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in students}
     with made.lessons(run) as lessons:
