@@ -67,12 +67,12 @@ class Taken:
     fresh: list[list[int]] = field(default_factory=list)  # and of new ones like it
     logits: npt.NDArray[np.float32] | None = None
 
-    def audit(self, rows: int) -> dict[str, float]:
+    def audit(self, rows: int) -> dict[str, float | None]:
         """Whether it is right while it is fast (after MLPerf's compliance tests 01 and 04).
 
         timed_error: the largest mean difference of an input's outputs while timed from those of the accuracy run, over the
-        outputs' deviation (integer kernels round a batch otherwise); repeated_over_fresh: median CPU time of an input asked again
-        over that of new ones.
+        outputs' deviation (integer kernels round a batch otherwise), None where one is not finite; repeated_over_fresh: median CPU
+        time of an input asked again over that of new ones.
         """
         assert self.logits is not None
         whole = self.logits.reshape(len(self.logits) // rows, -1)  # by query
@@ -82,7 +82,10 @@ class Taken:
             for place, answer in self.timed_answers.items()
         ]
         ratios = np.median(self.repeated, axis=1) / np.maximum(np.median(self.fresh, axis=1), 1)
-        return {"timed_error": max(errors), "repeated_over_fresh": float(np.median(ratios))}
+        return {
+            "timed_error": max(errors) if np.isfinite(errors).all() else None,
+            "repeated_over_fresh": float(np.median(ratios)),
+        }
 
 
 def measure(

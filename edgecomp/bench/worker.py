@@ -82,9 +82,10 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     rows = job["rows"]
     examples = inputs.load(Path(job["inputs"]))
 
-    def feed_of(examples: inputs.Inputs, chosen: Any) -> dict[str, Any]:
+    def feed_of(examples: inputs.Inputs, chosen: Any, trimmed: bool = True) -> dict[str, Any]:
         """Some examples, without the padding they share, under the names that this file has for its inputs."""
-        fed = inputs.trimmed(inputs.some(examples, chosen))
+        fed = inputs.some(examples, chosen)
+        fed = inputs.trimmed(fed) if trimmed else fed
         known = fed if set(fed) == set(names) else dict(zip(names, fed.values(), strict=True))
         return {name: np.ascontiguousarray(values) for name, values in known.items()}
 
@@ -113,7 +114,7 @@ class Station:
         session: Any,
         examples: Mapping[str, Any],
         feeds: list[dict[str, Any]],
-        feed_of: Callable[[Mapping[str, Any], Any], dict[str, Any]],
+        feed_of: Callable[..., dict[str, Any]],
     ) -> None:
         self.job, self.runtime, self.session = job, runtime, session
         self.examples, self.feeds, self.feed_of = examples, feeds, feed_of
@@ -222,10 +223,14 @@ class Station:
         from edgecomp.inputs import count, load
 
         asked, size = load(Path(inputs)), batch * self.job["rows"]
-        parts = [
-            next(iter(self.session.run(self.feed_of(asked, slice(i, i + size))).values())).copy()
-            for i in range(0, count(asked), size)
-        ]
+
+        def answers(trimmed: bool) -> list[Any]:
+            feeds = (self.feed_of(asked, slice(i, i + size), trimmed) for i in range(0, count(asked), size))
+            return [next(iter(self.session.run(feed).values())).copy() for feed in feeds]
+
+        parts = answers(trimmed=True)
+        if len({part.shape[1:] for part in parts}) > 1:  # an output for each token: as long as its batch is
+            parts = answers(trimmed=False)
         np.save(to, np.concatenate(parts))
         return {}
 

@@ -220,6 +220,8 @@ def _is_itself(measured: Measurements, arm_name: str) -> None:
     audit = measured.facts.get("audit", {}).get(arm_name)
     if audit is None:
         return
+    if audit["timed_error"] is None:
+        raise NotFinite(f"{arm_name} gave outputs that are not finite while it was timed")
     if not audit["timed_error"] <= MOST_TIMED_ERROR:
         raise NotItself(f"{arm_name}: its outputs while it was timed differ from the accuracy run's by {audit['timed_error']:.2f} "
                         f"of their deviation, more than {MOST_TIMED_ERROR:g}")  # fmt: skip

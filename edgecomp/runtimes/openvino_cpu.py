@@ -32,8 +32,8 @@ WEIGHTED = {"Convolution", "GroupConvolution", "FullyConnected", "MatMul"}
 
 
 class OpenVinoSession:
-    """Inputs are copied into tensors that the request keeps: to hand it an array in each call costs 20 µs more, which would be
-    counted as the model's."""
+    """Inputs are copied into tensors that the request keeps: to hand it an array in each call costs more, which would be counted as
+    the model's (benchmarks/peers.py)."""
 
     concurrent = False  # one infer request
 

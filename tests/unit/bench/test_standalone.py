@@ -130,6 +130,45 @@ def test_a_model_that_answers_repeated_inputs_from_memory_is_seen(tmp_path: Path
     assert content["audit"]["repeated_over_fresh"] < 0.3
 
 
+def save(path: Path, nodes: list[Any], ports: list[tuple[str, int, list[Any]]]) -> None:
+    """A model of these nodes; the last port is its output."""
+    values = [helper.make_tensor_value_info(*port) for port in ports]
+    graph = helper.make_graph(nodes, "model", values[:-1], values[-1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+
+
+def test_outputs_that_are_no_numbers_are_said_and_the_rest_is_kept(tmp_path: Path) -> None:
+    shape = ["batch", 4]
+    ports = [("x", TensorProto.FLOAT, shape), ("y", TensorProto.FLOAT, shape)]
+    save(tmp_path / "m.onnx", [helper.make_node("Log", ["x"], ["y"])], ports)
+    np.savez(tmp_path / "in.npz", x=np.full((20, 4), -1, np.float32))
+    done = bench(tmp_path, "m.onnx", "--inputs", "in.npz", "--json", *QUICK)
+    assert done.code == 0, done.err
+    folder = tmp_path / done.summary["results"][0]["folder"]
+    assert json.loads((folder / "bench.json").read_text())["audit"]["timed_error"] is None
+    assert "outputs are not finite" in (folder / "bench.html").read_text()
+
+
+def test_an_output_for_each_token_of_texts_of_any_length(tmp_path: Path) -> None:
+    shape = ["batch", "length"]
+    nodes = [
+        helper.make_node("Mul", ["input_ids", "attention_mask"], ["z"]),
+        helper.make_node("Cast", ["z"], ["y"], to=TensorProto.FLOAT),
+    ]
+    ports = [(name, TensorProto.INT64, shape) for name in ("input_ids", "attention_mask")]
+    save(tmp_path / "m.onnx", nodes, [*ports, ("y", TensorProto.FLOAT, shape)])
+    lengths = np.r_[np.full(32, 5), np.full(8, 12)]
+    mask = (np.arange(12) < lengths[:, None]).astype(np.int64)
+    ids = np.random.default_rng(0).integers(1, 9, mask.shape) * mask
+    np.savez(tmp_path / "in.npz", input_ids=ids, attention_mask=mask)
+    done = bench(tmp_path, "m.onnx", "--inputs", "in.npz", "--json", *QUICK)
+    assert done.code == 0, done.err
+    folder = tmp_path / done.summary["results"][0]["folder"]
+    with np.load(folder / "samples.npz") as samples:
+        np.testing.assert_array_equal(samples["outputs"], ids)
+    assert json.loads((folder / "bench.json").read_text())["audit"]["timed_error"] == 0
+
+
 def test_a_file_of_one_batch_size_is_fed_so(tmp_path: Path) -> None:
     add(tmp_path / "eight.onnx", batch=8)
     done = bench(tmp_path, "eight.onnx", "-s", "multi-stream", "--json", *QUICK)

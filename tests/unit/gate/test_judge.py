@@ -487,6 +487,22 @@ def test_a_wrong_export_is_told_from_integer_rounding() -> None:
     assert "integer kernels round it" in advice(None)  # OpenVINO does not tell
 
 
+@pytest.mark.parametrize(
+    ("audit", "reason"),
+    [
+        ({"timed_error": None, "repeated_over_fresh": 1.0}, Reason.NOT_FINITE),
+        ({"timed_error": 0.5, "repeated_over_fresh": 1.0}, Reason.NOT_ITSELF),
+        ({"timed_error": 0.0, "repeated_over_fresh": 0.1}, Reason.NOT_ITSELF),
+    ],
+)
+def test_a_model_that_is_not_itself_while_it_is_timed_is_invalid(
+    audit: dict[str, Any], reason: Reason
+) -> None:
+    measured = dataclasses.replace(measurements(), facts={"audit": {"student_int8": audit}})
+    found = row({"metric": "latency_p50_ms", "max": "20 ms"}, measured)
+    assert (found.verdict, found.reason) == (Verdict.INVALID, reason)
+
+
 def test_an_undecided_score_says_how_many_examples_would_tell() -> None:
     found = Estimate(-2.0, -4.0, 0.0, "points", 450, "examples", 0.95)
     _, reason, why = decide(found, -3.0, "above")
