@@ -66,6 +66,8 @@ class TestEveryRuntime:
             session.run(
                 {port: exported.inputs[0] if name == "torchscript-cpu" else exported.inputs[:, :, :7]}
             )
+        with pytest.raises(InferenceError):
+            session.run({port: exported.inputs[:1].astype(np.float64)})
         assert session.run({port: exported.inputs[:1]})  # and it still works
 
     def test_a_missing_or_truncated_model_is_a_model_file_error(
