@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from edgecomp.emulators import own_packages
 from edgecomp.errors import BudgetExceededError, EdgecompError, WorkerError
 from edgecomp.machine import usable_core_numbers
 from edgecomp.metrics import format_value
+from edgecomp.runtimes import TABLE
 from edgecomp.targets import Target
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
@@ -41,6 +42,7 @@ class Place:
     cores: int | None = None
     memory_bytes: int | None = None
     timeout_s: float = 120.0
+    slowdown: float = 0.0  # share of extra work in every inference, for a trial of the measuring itself
 
     @classmethod
     def of(cls, target: Target, timeout_s: float) -> Self:
@@ -83,6 +85,7 @@ class Worker:
             "threads": place.threads,
             "cores": usable_core_numbers()[: place.cores] if place.cores else None,
             "options": place.options,
+            "slowdown": place.slowdown,
         }
         self._model = str(model.resolve())
         self._what = f"worker for {model.name} under {place.runtime}"
@@ -225,6 +228,20 @@ class Worker:
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return f"; its last words: {' | '.join(lines[-3:])[-400:]}" if lines else ""
+
+
+def pin(workers: Mapping[str, Worker], place: Place, restart: int) -> None:
+    """Keeps every worker's threads on the same cores, from restart to restart on others; a GPU's host threads are left alone.
+
+    No two cores are alike. Left to itself a process keeps one, and what else that core does would be counted as its model's
+    (benchmarks/gate pinning). To be called when the threads have worked, for only those that do are told apart.
+    """
+    if TABLE[place.runtime].gpu:
+        return
+    cores = usable_core_numbers()[: place.cores]
+    first = restart % len(cores)
+    for worker in workers.values():
+        worker.ask("pin", cores=(cores[first:] + cores[:first])[: place.threads])
 
 
 def stack_of(process: int) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.bench import noise
-from edgecomp.bench.process import Place, Worker
+from edgecomp.bench.process import Place, Worker, pin
 from edgecomp.errors import BudgetExceededError
 from edgecomp.measurements import Arm, Death
 from edgecomp.progress import Track
@@ -133,6 +133,7 @@ def _measured(
             facts |= {key: worker.ready[key] for key in ("versions", "signature", "cores")}
             if restart == 0 and effort.most_s is not None:
                 iterations = affordable(effort, [one.samples["warmup_wall_ns"] for one in taken.values()])
+            pin(workers, place, restart)
             _take_turns(workers, taken, "single_stream", iterations)
             for name, worker in workers.items():
                 held = worker.ask("memory")["memory"]

@@ -15,6 +15,7 @@ from edgecomp import inputs as named
 from edgecomp import machine
 from edgecomp.artifacts import digest_of
 from edgecomp.bench import endurance, generated, open_loop, result
+from edgecomp.bench.examples import read
 from edgecomp.bench.process import Place, Worker
 from edgecomp.bench.profiling import profiled
 from edgecomp.bench.scenarios import Effort, measure
@@ -71,7 +72,7 @@ def bench_model(
     shapes = target.shapes or Shapes()
     rows = fixed or shapes.batch
     examples = (
-        generated.read(given, ports)
+        read(given, ports).inputs
         if given
         else generated.generate(ports, shapes, count=EXAMPLES * rows, seed=0)
     )

@@ -1,7 +1,7 @@
 """A benchmark process: one model, its runtime, numpy, and nothing else.
 
-Started as `python -m edgecomp.bench.worker JOB` with a JSON job: runtime, model, threads, cores, options, inputs, rows (examples at once). It says which
-phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
+Started as `python -m edgecomp.bench.worker JOB` with a JSON job: runtime, model, threads, cores, options, inputs, rows (examples at once), slowdown
+(a share of extra work, for a trial of the measuring itself). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
 its input ends:
 
     single_stream  count                       → wall_ns and cpu_ns of each inference, one example at a time
@@ -12,11 +12,13 @@ its input ends:
     harness                                    → ns that a call costs in these loops, of a model that does nothing
     outputs        inputs, to, batch           → the first output of every example, in a .npy file
     profile        runs                        → time by layer, by the runtime's own clock
+    pin            cores                       → threads that work on a core each, from now on
     memory                                     → what the process holds now; the high-water mark begins anew
 
 Replies go to the file descriptor the job names, so that no library's chatter can garble them.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -96,6 +98,10 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     session.run(feeds[0])
     first_ns = time.perf_counter_ns() - begin
     held["first_run"] = memory.snapshot()
+    if job["slowdown"]:
+        from edgecomp.bench.injected import Slowed
+
+        session = Slowed(session, feeds[0], job["slowdown"])
     say(told | {"first_run_ns": first_ns, "phase": "steady"})
     station = Station(job, runtime, session, examples, feeds, feed_of)
     for line in sys.stdin:
@@ -119,6 +125,7 @@ class Station:
         self.job, self.runtime, self.session = job, runtime, session
         self.examples, self.feeds, self.feed_of = examples, feeds, feed_of
         self.asked = 0
+        self.idle = thread_times()
 
     def obey(self, command: dict[str, Any]) -> dict[str, Any]:
         before = noise.switches()
@@ -251,10 +258,27 @@ class Station:
         )
         return {"layers": [layer._asdict() for layer in layers]}
 
+    def pin(self, cores: list[int]) -> dict[str, Any]:
+        """The threads that have worked since it was loaded each on a core of its own, the busiest first; all others beside them."""
+        busy = {thread: ns - self.idle.get(thread, 0) for thread, ns in thread_times().items()}
+        for place, thread in enumerate(sorted(busy, key=lambda thread: -busy[thread])):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(thread, {cores[place]} if place < len(cores) else set(cores))
+        return {}
+
     def memory(self) -> dict[str, Any]:
         held = memory.snapshot()
         memory.reset_peak()
         return {"memory": held}
+
+
+def thread_times() -> dict[int, int]:
+    """CPU time of each thread of this process so far, in ns (Linux, Documentation/scheduler/sched-stats.rst)."""
+    times = {}
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            times[int(thread)] = int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0])
+    return times
 
 
 if __name__ == "__main__":

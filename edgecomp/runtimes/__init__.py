@@ -24,6 +24,7 @@ class Row(NamedTuple):
     """Where an adapter is, which file it takes, and the distribution whose version is the runtime's.
 
     `schemes` are the quantisation schemes it executes in integers, `weight_bits` those of a weight beside 8-bit activations.
+    `idle` are the options with which a thread that waits does not spin: CPU time is compared with them.
     Either CPU runtime takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
     """
 
@@ -33,10 +34,13 @@ class Row(NamedTuple):
     schemes: tuple[str, ...] = ("none",)
     weight_bits: tuple[int, ...] = ()
     gpu: bool = False
+    idle: tuple[tuple[str, bool], ...] = ()
 
 
 TABLE = {
-    "onnxruntime-cpu": Row("onnxruntime_cpu:RUNTIME", "model.onnx", "onnxruntime", INTEGERS, (8,)),
+    "onnxruntime-cpu": Row(
+        "onnxruntime_cpu:RUNTIME", "model.onnx", "onnxruntime", INTEGERS, (8,), idle=(("spinning", False),)
+    ),
     "openvino-cpu": Row("openvino_cpu:RUNTIME", "model.xml", "openvino", INTEGERS, (8,)),
     "pytorch-cpu": Row("pytorch:CPU", "model.pt2", "torch"),
     "torchscript-cpu": Row("torchscript:CPU", "model.ts", "torch"),

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecomp.bench.generated import generate, read, rows_of
+from edgecomp.bench.examples import read
+from edgecomp.bench.generated import generate, rows_of
 from edgecomp.errors import DataError, UsageError
 from edgecomp.runtimes import Port
 from edgecomp.targets import Shapes
@@ -55,13 +56,13 @@ def test_examples_come_from_a_file(tmp_path: Path) -> None:
     given = {"input_ids": np.ones((3, 5), np.int64), "attention_mask": np.ones((3, 5), np.int64)}
     np.savez(tmp_path / "in.npz", left_over=np.zeros(3), **given)
     found = read(tmp_path / "in.npz", [IDS, MASK])
-    assert list(found) == ["input_ids", "attention_mask"]
+    assert list(found.inputs) == ["input_ids", "attention_mask"]
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({}, "has no attention_mask, input_ids; it has nothing"),
+        ({}, "has no input_ids, attention_mask; it has nothing"),
         ({"input_ids": np.ones((3, 5), np.int64)}, "has no attention_mask; it has input_ids"),
         ({"input_ids": np.ones((3, 5), np.int32), "attention_mask": np.ones((3, 5), np.int64)}, "of int32, the model takes int64"),
         ({"input_ids": np.ones((3, 5, 1), np.int64), "attention_mask": np.ones((3, 5), np.int64)},
@@ -82,5 +83,5 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes(b"PK\3\4 cut short")
     with pytest.raises(DataError, match=r"cut\.npz is not a readable \.npz file"):
         read(tmp_path / "cut.npz", [IDS])
-    with pytest.raises(DataError, match="no such file of inputs"):
+    with pytest.raises(DataError, match="no such file of examples"):
         read(tmp_path / "none.npz", [IDS])

@@ -1,0 +1,122 @@
+"""Examples to compare two models on: named inputs, and a label and a slice of each where the file has them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import DataError
+from edgecomp.metrics import nearest
+from edgecomp.runtimes import Port
+
+LABEL, SLICE = "label", "slice"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """inputs: by name, [N, ...]; labels: int64 [N] or None; slices: [N] or None, the part of the data that each is of."""
+
+    inputs: dict[str, npt.NDArray[Any]]
+    labels: npt.NDArray[np.int64] | None = None
+    slices: npt.NDArray[Any] | None = None
+
+
+def read(file: Path, ports: Sequence[Port]) -> Evaluation:
+    """An .npz or .parquet file with the model's inputs, and `label` and `slice` where it has them, held against the signature.
+
+    In a parquet file an input is a column of numbers or of (nested) lists of one length. Raises DataError.
+    """
+    if not file.is_file():
+        raise DataError(f"no such file of examples: {file}")
+    readers = {".npz": _npz, ".parquet": _parquet}
+    if file.suffix not in readers:
+        raise DataError(
+            f"{file}: examples are read from .npz and .parquet, not {file.suffix or 'a file without a suffix'}"
+        )
+    columns = readers[file.suffix](file)
+    inputs = [port.name for port in ports]
+    if missing := [name for name in inputs if name not in columns]:
+        raise DataError(
+            f"{file} has no {', '.join(missing)}{nearest(missing[0], columns)}; it has {', '.join(columns) or 'nothing'}"
+        )
+    wanted = {name: values for name, values in columns.items() if name in (*inputs, LABEL, SLICE)}
+    lengths = {name: len(values) if values.ndim else 0 for name, values in wanted.items()}
+    if len(set(lengths.values())) > 1 or 0 in lengths.values():
+        raise DataError(f"{file}: the columns are of {', '.join(f'{name} {n}' for name, n in lengths.items())} examples: "
+                        "they must be as many, and one at least")  # fmt: skip
+    for port in ports:
+        _fits(file, port, columns[port.name])
+    return Evaluation(
+        {name: columns[name] for name in inputs}, _labels(file, columns.get(LABEL)), columns.get(SLICE)
+    )
+
+
+def _fits(file: Path, port: Port, values: npt.NDArray[Any]) -> None:
+    if port.dtype is not None and str(values.dtype) != port.dtype:
+        raise DataError(f"{file}: {port.name} is of {values.dtype}, the model takes {port.dtype}")
+    if port.shape is None:
+        return
+    fits = len(port.shape) == values.ndim and all(
+        size is None or size == has for size, has in zip(port.shape[1:], values.shape[1:], strict=False)
+    )
+    if not fits:
+        shape = ", ".join("any" if size is None else str(size) for size in port.shape)
+        raise DataError(f"{file}: {port.name} is of {list(values.shape)}, the model takes [{shape}]")
+    if port.shape[0] is not None and len(values) % port.shape[0]:
+        raise DataError(
+            f"{file}: {port.name} has {len(values)} examples, and the model takes {port.shape[0]} at once"
+        )
+
+
+def _labels(file: Path, labels: npt.NDArray[Any] | None) -> npt.NDArray[np.int64] | None:
+    if labels is None:
+        return None
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{file}: `{LABEL}` is of {labels.dtype}, shape {list(labels.shape)}; it must be one class number an example"
+        )
+    if labels.min() < 0:
+        raise DataError(
+            f"{file}: `{LABEL}` holds {labels.min()}, which is no class; leave out examples without one"
+        )
+    return labels.astype(np.int64)
+
+
+def _npz(file: Path) -> dict[str, npt.NDArray[Any]]:
+    from zipfile import BadZipFile
+
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
+        raise DataError(f"{file} is not a readable .npz file: {error}") from error
+
+
+def _parquet(file: Path) -> dict[str, npt.NDArray[Any]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(file)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f"{file} is not a readable parquet file: {error}") from error
+    return {name: _column(file, name, table.column(name)) for name in table.column_names}
+
+
+def _column(file: Path, name: str, column: Any) -> npt.NDArray[Any]:
+    """A column of lists as an array of the type of its innermost values."""
+    if column.null_count:
+        raise DataError(f"{file}: {name} has {column.null_count} rows without a value")
+    kind = column.type
+    while hasattr(kind, "value_type") and not hasattr(kind, "index_type"):
+        kind = kind.value_type
+    values = column.to_pylist()
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError(f"{file}: the lists of {name} are of different lengths: pad them to one") from None
+    numeric = array.dtype.kind in "iufb"
+    return array.astype(kind.to_pandas_dtype()) if numeric else array

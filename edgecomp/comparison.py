@@ -1,0 +1,45 @@
+"""What a comparison measured and its gate reads: two models side by side, and the baseline once more beside itself.
+
+Format 1: comparison.json (facts, restarts) and samples.npz: `ARM.cpu_ns` and `ARM.wall_ns`, int64 [restarts, rounds, 2, calls], in which the second
+axis is the way there and the way back (ABBA), and `ARM.NAME`, int64 [restarts], for what a process has once. ARM is baseline, again
+or candidate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT_VERSION = 1
+
+BASELINE, AGAIN, CANDIDATE = "baseline", "again", "candidate"
+ARMS = (BASELINE, AGAIN, CANDIDATE)
+
+Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Restart:
+    """One fresh process of every arm. samples: `ARM.NAME` → int64, [rounds, 2, calls] or []; blocks: what the machine did meanwhile."""
+
+    samples: Mapping[str, Array]
+    blocks: Sequence[Mapping[str, float | None]] = ()
+
+
+@dataclass
+class Comparison:
+    """All restarts so far, in order, and the answers to the examples of the evaluation, where there are any."""
+
+    restarts: list[Restart] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    logits: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)  # arm → [examples, classes]
+
+    def samples(self, arm: str, name: str, restarts: int | None = None) -> Array:
+        """[restarts, ...] of the first so many restarts. Raises KeyError."""
+        return np.stack([restart.samples[f"{arm}.{name}"] for restart in self.restarts[:restarts]])
+
+    def all_samples(self) -> dict[str, Array]:
+        names = self.restarts[0].samples if self.restarts else {}
+        return {name: np.stack([restart.samples[name] for restart in self.restarts]) for name in names}
