@@ -1,5 +1,6 @@
 """A recipe with its overrides and everything it names, checked before any work is done."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.metrics import nearest
 from edgecomp.models import find_factory
-from edgecomp.policies import Policy, Threshold, load_policy, overridden, refuse_newer
+from edgecomp.policies import Policy, Threshold, check_rows, load_policy, overridden, refuse_newer
 from edgecomp.recipe import Quantize, Recipe, rehearsal
 from edgecomp.runtimes import TABLE
 from edgecomp.schema import Schema, explain, find, read_yaml, shipped, yaml_problem
@@ -146,6 +147,9 @@ def _bits_not_executed(settings: Quantize, targets: list[Target]) -> list[str]:
     ]
 
 
+BASELINE_ROWS = {"baseline", "baseline_agreement_pct", "negative_flips_pct"}
+
+
 def _rows(
     targets: list[Target], policy: Policy, changes: dict[str, Any], problems: list[str]
 ) -> dict[str, dict[str, Threshold]]:
@@ -163,6 +167,15 @@ def _rows(
                 rows[target][name] = Threshold.model_validate(row)
             except ValidationError as error:
                 problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
+                continue
+            if BASELINE_ROWS & {rows[target][name].against, rows[target][name].metric}:
+                problems.append(
+                    f"thresholds.{name}: a run has no baseline; `edgecomp compare` holds two models against each other"
+                )
+        try:
+            check_rows(rows[target])
+        except ValueError as error:
+            problems.append(f"thresholds: {error}")
     return rows
 
 
@@ -170,15 +183,19 @@ def _waiving_nothing(policy: Policy, targets: list[Target], changes: Any) -> lis
     """Waivers of rows or targets that are not there: with a typo, a row would fail that its owner believes waived."""
     rows = {*policy.rows, *(metric for target in targets for metric in target.budget), *(changes or {})}
     names = [target.name for target in targets]
-    problems = [
-        f"policy: {policy.name}: waivers: no row {waiver.row!r}{nearest(waiver.row, rows)}"
-        for waiver in policy.waivers
-        if waiver.row not in rows
-    ]
-    return problems + [
+    return waiving_no_row(policy, rows) + [
         f"policy: {policy.name}: waivers: no target {waiver.target!r}{nearest(waiver.target, names)}"
         for waiver in policy.waivers
         if waiver.target is not None and waiver.target not in names
+    ]
+
+
+def waiving_no_row(policy: Policy, rows: Iterable[str]) -> list[str]:
+    known = set(rows)
+    return [
+        f"policy: {policy.name}: waivers: no row {waiver.row!r}{nearest(waiver.row, known)}"
+        for waiver in policy.waivers
+        if waiver.row not in known
     ]
 
 

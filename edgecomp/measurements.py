@@ -27,7 +27,7 @@ class Arm:
     memory: dict[str, dict[str, int]]  # phase → uss_bytes, rss_bytes, peak_bytes; medians over restarts
     file_size_bytes: int
     file_sha256: dict[str, str]
-    parameter_bytes: int
+    parameter_bytes: int | None
     parity: dict[str, Any] | None = (
         None  # of the exported file with the network it is made of; None: not compared
     )
@@ -75,6 +75,7 @@ class Measurements:
     deaths: dict[str, Death] = field(default_factory=dict)  # arms that did not fit into the target's memory
     not_run: str = ""  # why nothing was measured
     emulated: "Emulated | None" = None
+    slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of; not kept by `save`
 
     def save(self, folder: Path) -> None:
         samples: dict[str, Any] = {

@@ -86,7 +86,11 @@ METRICS: dict[str, Metric] = {
         Metric("parameter_bytes", "bytes", "lower", "parameters' storage"),
         Metric("accuracy_pct", "percent", "higher", "accuracy on the test split"),
         Metric("macro_f1_pct", "percent", "higher", "macro F1 on the test split"),
+        Metric("worst_recall_pct", "percent", "higher", "recall of the class that fares worst"),
+        Metric("worst_slice_pct", "percent", "higher", "accuracy on the slice that fares worst"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher"),
+        Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline"),
+        Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate"),
         Metric(
             "export_agreement_pct",
             "percent",
@@ -181,5 +185,7 @@ def format_value(value: float | None, dimension: str) -> str:
         return f"{value:,.0f} /s" if value >= 100 else f"{value:.3g} /s"
     if dimension == "multiple":
         return f"{value:.3g} x"
+    if dimension == "log_ratio":
+        return f"{100 * math.expm1(value):+.2f} %" if abs(value) < 0.7 else f"{math.exp(value):.3g} x"
     suffix = {"percent": " %", "points": " pt", "decibel": " dB", "energy": " mJ"}[dimension]
     return f"{value:.2f}{suffix}"

@@ -11,7 +11,7 @@ from edgecomp.metrics import METRICS, Metric, Quantity, nearest, parse_quantity
 from edgecomp.schema import FORMAT, Schema, find, parse, read_yaml, shipped
 
 LIMITS = ("max", "min", "margin")
-Reference = Literal["teacher", "student_fp32"]
+Reference = Literal["teacher", "student_fp32", "baseline"]
 
 
 class Threshold(Schema):
@@ -21,6 +21,10 @@ class Threshold(Schema):
     - `against: teacher`, `max: 0.2 x` / `min: 3 x`: as a multiple of the reference's value in the same runtime;
     - `against: teacher`, `margin: 3 pt` / `margin: 5 %`: at most that much worse than the reference, in
       percentage points or relative to it.
+
+    `baseline` is what `edgecomp compare` holds a candidate against; such a row has a confidence of 0.99 unless it names another. A
+    row of severity `warn` is judged and shown, and does not decide. A gain of more than `implausible` over the reference is
+    no PASS: it is looked into (`5 pt`, or `10 x` as good).
     """
 
     metric: str
@@ -29,8 +33,17 @@ class Threshold(Schema):
     min: str | None = None
     margin: str | None = None
     confidence: float = Field(0.95, ge=0.5, le=0.999)
+    severity: Literal["block", "warn"] = "block"
+    implausible: str | None = None
 
-    @field_validator(*LIMITS, mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_confidence(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("against") == "baseline":
+            return {"confidence": 0.99} | content
+        return content
+
+    @field_validator(*LIMITS, "implausible", mode="before")
     @classmethod
     def _has_a_unit(cls, value: object) -> object:
         if value is not None:
@@ -43,6 +56,7 @@ class Threshold(Schema):
         if metric is None:
             hint = nearest(self.metric, METRICS) or f"; metrics are {', '.join(METRICS)}"
             raise ValueError(f"no such metric: {self.metric!r}{hint}")
+        self._check_implausible()
         given = [name for name in LIMITS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"needs exactly one of max, min and margin; has {', '.join(given) or 'none'}")
@@ -72,6 +86,15 @@ class Threshold(Schema):
                              f"{limit.text!r} is a {limit.dimension}; write for example {_EXAMPLES[wanted]}")  # fmt: skip
         return self
 
+    def _check_implausible(self) -> None:
+        if self.implausible is None:
+            return
+        gain = parse_quantity(self.implausible)
+        wanted = "points" if self.margin and parse_quantity(self.margin).dimension == "points" else "multiple"
+        if self.against is None or gain.dimension != wanted or (wanted == "multiple" and gain.value <= 1):
+            raise ValueError(f"implausible {gain.text!r}: write how much better than its reference a row cannot be, in points "
+                             "('5 pt') where its margin is in points, else as a multiple over 1 ('10 x')")  # fmt: skip
+
     @property
     def kind(self) -> Literal["max", "min", "margin"]:
         return "max" if self.max is not None else "min" if self.min is not None else "margin"
@@ -92,6 +115,8 @@ class Threshold(Schema):
             sign, worse = ("≥", -1) if self.what.better == "higher" else ("≤", 1)
             if self.limit.dimension == "points":
                 return f"{sign} {worse * self.limit.value:g} pt vs{reference}"
+            if self.against == "baseline":
+                return f"{sign} {worse * self.limit.value:+g} % vs{reference}"
             return f"{sign} {1 + worse * self.limit.value / 100:g} x{reference}"
         return f"{'≤' if self.kind == 'max' else '≥'} {self.limit.text}{reference}"
 
@@ -125,10 +150,14 @@ class Waiver(Schema):
 
 
 class Policy(Schema):
+    """`wall: auto` lets wall time advise only, where one thread is compared on a host that others use; `required` lets it decide there
+    as well."""
+
     format: Literal[1] = FORMAT  # type: ignore[assignment]
     name: str
     description: str = ""
     on_inconclusive: Literal["block", "warn"] = "block"
+    wall: Literal["auto", "required"] = "auto"
     rows: dict[str, Threshold]
     waivers: list[Waiver] = []
 
@@ -138,6 +167,22 @@ class Policy(Schema):
         if isinstance(content, dict) and isinstance(content.get("rows"), dict):
             return content | {"rows": with_metric(content["rows"])}
         return content
+
+    @model_validator(mode="after")
+    def _rows_do_not_contradict(self) -> "Policy":
+        check_rows(self.rows)
+        return self
+
+
+def check_rows(rows: Mapping[str, Threshold]) -> None:
+    """Raises ValueError where two rows limit the same thing in the same way, to different values: which is meant?"""
+    seen: dict[tuple[str, str | None, str], str] = {}
+    for name, row in rows.items():
+        key = (row.metric, row.against, f"{row.kind} {row.limit.dimension}")
+        first = seen.setdefault(key, name)
+        if first != name and rows[first].limit.value != row.limit.value:
+            raise ValueError(f"rows {first!r} and {name!r} contradict each other: {row.metric} is limited to {rows[first].text} and to "
+                             f"{row.text}; leave one out")  # fmt: skip
 
 
 def with_metric(rows: Mapping[str, Any]) -> dict[str, Any]:

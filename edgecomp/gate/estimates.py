@@ -5,39 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from edgecomp.gate import scores
 from edgecomp.gate import statistics as stats
+from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples, Untelling
+from edgecomp.gate.scores import answers, arm_of, proportion, score_of
 from edgecomp.gate.verdict import Estimate
 from edgecomp.measurements import Arm, Measurements
 from edgecomp.metrics import METRICS
 from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
-
-SEED = 0  # of the bootstrap: the same measurements give the same verdict
-
-TEACHER = "teacher"
-
-
-class NotMeasured(Exception):  # noqa: N818 - not an error: the row says so
-    """Why there is no figure; the message is the row's sentence."""
-
-
-class TooFewSamples(NotMeasured):
-    pass
-
-
-class NotFinite(NotMeasured):
-    pass
-
-
-class Untelling(NotMeasured):
-    """The examples cannot show a difference."""
-
-
-class NotItself(NotMeasured):
-    """While it was timed it did not do what it does otherwise."""
-
-
-class Impossible(NotMeasured):
-    """No measurement can be that: a latency of 0, a share over 100 %, labels outside the classes."""
 
 
 def _percentile_ms(name: str, percentile: float) -> Callable[[Measurements, Arm], stats.Values]:
@@ -97,11 +72,8 @@ MOST_TIMED_ERROR = (
 )
 LEAST_REPEATED = 0.7  # time of a repeated input over that of a new one: caches of the CPU give a little
 
-# Metrics that are a score of the answers on the test split.
-SCORES: dict[str, stats.Score] = {"accuracy_pct": stats.accuracy, "macro_f1_pct": stats.macro_f1}
-
 # Metrics that are known exactly.
-EXACT: dict[str, Callable[[Arm], int]] = {
+EXACT: dict[str, Callable[[Arm], int | None]] = {
     "file_size_bytes": lambda arm: arm.file_size_bytes,
     "parameter_bytes": lambda arm: arm.parameter_bytes,
 }
@@ -134,14 +106,9 @@ def estimate(measured: Measurements, arm_name: str, metric: str, confidence: flo
         return _exact(_drop(measured, arm_name), dimension, confidence)
     if metric in EMULATED:
         return _emulated(measured, arm_name, metric, confidence)
-    given = answers(measured, arm_name)
-    if metric in SCORES:
-        classes = measured.arms[arm_name].logits.shape[1]
-        bounds = stats.score_bounds(
-            SCORES[metric], measured.labels, given, classes, confidence=confidence, seed=SEED
-        )
-        return _score(bounds, 100, "percent", len(given), confidence)
-    return _proportion(int((given == answers(measured, TEACHER)).sum()), len(given), confidence)
+    if metric in scores.KNOWN:
+        return scores.score(measured, arm_name, metric, confidence)
+    raise NotMeasured("it is not measured here")
 
 
 def against(
@@ -164,37 +131,9 @@ def against(
     if metric in EXACT:
         ratio = _stored(measured, arm_name, metric) / _stored(measured, reference, metric)
         return _exact(ratio, "multiple", confidence)
-    if metric in SCORES:
-        given, wanted = answers(measured, arm_name), answers(measured, reference)
-        bounds = stats.paired_bounds(
-            SCORES[metric],
-            np.subtract if kind == "points" else np.divide,
-            measured.labels,
-            given,
-            wanted,
-            measured.arms[arm_name].logits.shape[1],
-            confidence=confidence,
-            seed=SEED,
-        )
-        return _score(bounds, 100 if kind == "points" else 1, kind, len(given), confidence)
+    if metric in scores.COMPARED:
+        return scores.against(measured, arm_name, reference, metric, kind, confidence)
     raise NotMeasured(f"{metric} is not compared with a reference")
-
-
-def answers(measured: Measurements, arm_name: str) -> stats.Labels:
-    """The class each example was given, int64 [examples]. Raises NotMeasured, Impossible, NotFinite."""
-    logits, labels = _arm(measured, arm_name).logits, measured.labels
-    if len(labels) == 0:
-        raise NotMeasured("the evaluation set is empty")
-    widths = {arm.logits.shape[1:] for arm in measured.arms.values()}
-    if logits.ndim != 2 or logits.shape[1] < 2 or len(widths) > 1:
-        raise Impossible(f"logits of shape {sorted(widths)} an example are no answers to one question")
-    if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise Impossible(f"the labels are not one class of {logits.shape[1]} for each example")
-    if logits.shape[0] != len(labels):
-        raise NotMeasured(f"{arm_name} answered {logits.shape[0]} of {len(labels)} examples")
-    if not np.isfinite(logits).all():
-        raise NotFinite(f"{arm_name} gave logits that are not finite")
-    return np.asarray(logits.argmax(axis=1), np.int64)
 
 
 def _by_restart(measured: Measurements, arm_name: str, metric: str) -> stats.Values:
@@ -202,7 +141,7 @@ def _by_restart(measured: Measurements, arm_name: str, metric: str) -> stats.Val
     if metric in TIMES:
         _is_itself(measured, arm_name)
     try:
-        values = BY_RESTART[metric](measured, _arm(measured, arm_name))
+        values = BY_RESTART[metric](measured, arm_of(measured, arm_name))
     except KeyError as error:
         raise NotMeasured(f"{arm_name} has no samples {error}") from None
     if len(values) == 0:
@@ -239,16 +178,12 @@ def _energy(measured: Measurements, arm_name: str, confidence: float) -> Estimat
 
 
 def _stored(measured: Measurements, arm_name: str, metric: str) -> float:
-    value = EXACT[metric](_arm(measured, arm_name))
+    value = EXACT[metric](arm_of(measured, arm_name))
+    if value is None:
+        raise NotMeasured("it is not known of a model file")
     if value <= 0:
         raise Impossible(f"{arm_name}: {metric} is {value}")
     return float(value)
-
-
-def _arm(measured: Measurements, name: str) -> Arm:
-    if name not in measured.arms:
-        raise NotMeasured(f"{name} was not measured under {measured.target}")
-    return measured.arms[name]
 
 
 def _over_restarts(values: stats.Values, dimension: str, confidence: float) -> Estimate:
@@ -262,24 +197,8 @@ def _exact(value: float, dimension: str, confidence: float) -> Estimate:
     return Estimate(value, value, value, dimension, 1, "exact", confidence)
 
 
-def _score(bounds: stats.Bounds, factor: float, dimension: str, count: int, confidence: float) -> Estimate:
-    point, lower, upper = (factor * value for value in bounds)
-    if not np.isfinite([point, lower, upper]).all():
-        raise NotFinite("the reference's score is 0, or may be: nothing is a multiple of that")
-    return Estimate(point, lower, upper, dimension, count, "examples", confidence)
-
-
-def _proportion(hits: int, count: int, confidence: float) -> Estimate:
-    if count == 0:
-        raise NotMeasured("no examples were compared")
-    if not 0 <= hits <= count:
-        raise Impossible(f"{hits} of {count} examples is no share")
-    lower, upper = stats.proportion_bounds(hits, count, confidence)
-    return Estimate(100 * hits / count, 100 * lower, 100 * upper, "percent", count, "examples", confidence)
-
-
 def _export(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
-    parity = _arm(measured, arm_name).parity
+    parity = arm_of(measured, arm_name).parity
     if not parity:
         raise NotMeasured(f"{metric} is known of the student that is judged, and of its baselines")
     try:
@@ -289,7 +208,7 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
                 f"{parity['entropy']:.2f}): a comparison on them proves nothing"
             )
         if metric == "export_agreement_pct":
-            return _proportion(parity["agreeing"], parity["examples"], confidence)
+            return proportion(parity["agreeing"], parity["examples"], confidence)
         if metric == "export_error_pct":
             error, deviation = parity["mean_absolute_error"], parity["logit_deviation"]
             if not (np.isfinite(error) and np.isfinite(deviation) and deviation > 0):
@@ -336,7 +255,7 @@ def _emulated(measured: Measurements, arm_name: str, metric: str, confidence: fl
             raise Untelling("the probes get too few answers to tell a difference")
         wanted = emulated.reference[: len(emulated.probes)].argmax(axis=1)
         same = emulated.probes.argmax(axis=1) == wanted
-        return _proportion(int(same.sum()), len(same), confidence)
+        return proportion(int(same.sum()), len(same), confidence)
     count = len(emulated.test)
     here, there = answers(measured, arm_name)[:count], np.asarray(emulated.test.argmax(axis=1), np.int64)
     bounds = stats.paired_bounds(
@@ -347,9 +266,9 @@ def _emulated(measured: Measurements, arm_name: str, metric: str, confidence: fl
         there,
         emulated.test.shape[1],
         confidence=confidence,
-        seed=SEED,
+        seed=scores.SEED,
     )
-    return _score(bounds, 100, "points", count, confidence)
+    return score_of(bounds, 100, "points", count, confidence)
 
 
 def _telling(parity: dict[str, Any]) -> bool:

@@ -5,22 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgecomp.gate.estimates import (
-    Impossible,
-    NotFinite,
-    NotItself,
-    NotMeasured,
-    TooFewSamples,
-    Untelling,
-    against,
-    estimate,
-)
+from edgecomp.gate.estimates import against, estimate
+from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples, Untelling
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
 from edgecomp.measurements import Measurements
-from edgecomp.metrics import METRICS, format_value
+from edgecomp.metrics import METRICS, format_value, parse_quantity
 from edgecomp.policies import Threshold
 
 MOST_EXAMPLES = 1e7
+GAIN_POINTS = 5.0  # over a reference, that nobody believes
 
 
 @dataclass(frozen=True)
@@ -39,13 +32,23 @@ class Row:
     reason: Reason
     sentence: str
     waiver: dict[str, Any] | None = None  # a valid one
+    severity: str = "block"  # or "warn": shown, and does not decide
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def judge_row(target: str, name: str, threshold: Threshold, measured: Measurements | None) -> Row:
-    """The row's verdict. What is missing, broken or not bounded is never PASS."""
+def judge_row(
+    target: str,
+    name: str,
+    threshold: Threshold,
+    measured: Measurements | None,
+    fail_confidence: float | None = None,
+) -> Row:
+    """The row's verdict. What is missing, broken or not bounded is never PASS.
+
+    fail_confidence: of the bound that a FAIL takes, where it is not the row's own confidence.
+    """
     metric = METRICS[threshold.metric]
     passes = "below" if metric.better == "lower" else "above"
     limit = limit_of(threshold)
@@ -59,8 +62,9 @@ def judge_row(target: str, name: str, threshold: Threshold, measured: Measuremen
             verdict, reason = Verdict.FAIL, Reason.BUDGET_EXCEEDED
     elif measured is not None:
         try:
-            found = _estimate(threshold, measured)
-            verdict, reason, why = decide(found, limit, passes)
+            found = _estimate(threshold, measured, threshold.confidence)
+            strict = _estimate(threshold, measured, fail_confidence) if fail_confidence else None
+            verdict, reason, why = decide(found, limit, passes, strict, implausible_of(threshold))
         except TooFewSamples as missing:
             reason, why = Reason.TOO_FEW_SAMPLES, str(missing)
         except Untelling as missing:
@@ -85,26 +89,48 @@ def judge_row(target: str, name: str, threshold: Threshold, measured: Measuremen
         verdict=verdict,
         reason=reason,
         sentence=f"{target}: {metric.title}: {why}.",
+        severity=threshold.severity,
     )
 
 
-def decide(found: Estimate, limit: float, passes: str) -> tuple[Verdict, Reason, str]:
-    """PASS where the whole interval is on the good side, FAIL where it is on the bad, else INCONCLUSIVE."""
+def decide(
+    found: Estimate,
+    limit: float,
+    passes: str,
+    strict: Estimate | None = None,
+    implausible: float | None = None,
+) -> tuple[Verdict, Reason, str]:
+    """PASS where the whole interval is on the good side, FAIL where it is on the bad, else INCONCLUSIVE.
+
+    strict: the same figure at the confidence that a FAIL takes, where that is higher. A figure that is for certain better
+    than `implausible` is INCONCLUSIVE.
+    """
+    strict = strict or found
 
     def shown(value: float | None) -> str:
         return format_value(value, found.dimension)
 
     figures = [value for value in (found.value, found.lower, found.upper, limit) if value is not None]
+    figures += [value for value in (strict.lower, strict.upper) if value is not None]
     if not all(map(math.isfinite, figures)):
         return Verdict.INVALID, Reason.NOT_FINITE, f"a figure is not finite: {figures}"
-    if found.lower is None or found.upper is None:
+    if found.lower is None or found.upper is None or strict.lower is None or strict.upper is None:
         return Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES, f"{shown(found.value)}, but {found.note}"
     inside, outside = (
-        (found.upper <= limit, found.lower > limit)
+        (found.upper <= limit, strict.lower > limit)
         if passes == "below"
-        else (found.lower >= limit, found.upper < limit)
+        else (found.lower >= limit, strict.upper < limit)
+    )
+    too_good = implausible is not None and (
+        found.upper < implausible if passes == "below" else found.lower > implausible
     )
     interval = "exactly" if found.unit == "exact" else f"{shown(found.lower)} to {shown(found.upper)} around"
+    if too_good:
+        return (
+            Verdict.INCONCLUSIVE,
+            Reason.ANOMALOUS,
+            f"{interval} {shown(found.value)} is better than is plausible ({shown(implausible)}): look at what was measured",
+        )
     if inside:
         return (
             Verdict.PASS,
@@ -146,13 +172,22 @@ def limit_of(threshold: Threshold) -> float:
     return worse * limit.value if limit.dimension == "points" else 1 + worse * limit.value / 100
 
 
-def _estimate(threshold: Threshold, measured: Measurements) -> Estimate:
+def implausible_of(threshold: Threshold) -> float | None:
+    """What a row's estimate cannot be better than, in its dimension: 5 points over a reference's score, unless the row says."""
     if threshold.against is None:
-        return estimate(measured, measured.student, threshold.metric, threshold.confidence)
+        return None
+    points = threshold.kind == "margin" and threshold.limit.dimension == "points"
+    if threshold.implausible is None:
+        return GAIN_POINTS if points else None
+    gain = parse_quantity(threshold.implausible).value
+    return gain if points or METRICS[threshold.metric].better == "higher" else 1 / gain
+
+
+def _estimate(threshold: Threshold, measured: Measurements, confidence: float) -> Estimate:
+    if threshold.against is None:
+        return estimate(measured, measured.student, threshold.metric, confidence)
     kind = "points" if threshold.limit.dimension == "points" else "multiple"
-    return against(
-        measured, measured.student, threshold.against, threshold.metric, kind, threshold.confidence
-    )
+    return against(measured, measured.student, threshold.against, threshold.metric, kind, confidence)
 
 
 def judge(rows: Mapping[str, Mapping[str, Threshold]], measured: Mapping[str, Measurements]) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Any
 from edgecomp.artifacts import digest_of, write_json
 from edgecomp.gate import estimates
 from edgecomp.gate.judge import Row, judge
+from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.measurements import Emulated, Measurements
@@ -35,7 +36,7 @@ def judge_and_record(
     for target, (emulation, reference) in emulated.items():
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
     judged = with_waivers(judge(rows, measured), policy.waivers, today)
-    verdict = combine(row.verdict for row in judged)
+    verdict = combine(row.verdict for row in judged if row.severity == "block")
     unwaived = combine(row.verdict for row in deciding(judged))
     shown = measured | {target: Measurements.load(path) for target, path in beside.items()}
     write_json(
@@ -87,7 +88,7 @@ def figures(measured: Measurements) -> dict[str, dict[str, dict[str, Any]]]:
         for metric in METRICS:
             try:
                 found[arm][metric] = asdict(estimates.estimate(measured, arm, metric, 0.95))
-            except estimates.NotMeasured:
+            except NotMeasured:
                 continue  # a table cell left empty, not a verdict
     return found
 

@@ -1,6 +1,6 @@
 """The statistics of the gate: pure functions, distribution-free where they can be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,12 @@ def paired_bounds(
     rare, wrong = _rarest(labels)
     lower, upper = bound(wrong, rare, 1 - confidence), bound(rare, wrong, confidence)
     return point, float(np.minimum(point, lower)), float(np.maximum(point, upper))
+
+
+def worst(bounds: Sequence[Bounds]) -> Bounds:
+    """Of groups that must all be good: the smallest estimate, and the smallest of each bound."""
+    points, lowers, uppers = zip(*bounds, strict=True)
+    return min(points), min(lowers), min(uppers)
 
 
 def _rarest(labels: Labels) -> tuple[int, int]:

@@ -25,6 +25,10 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
     IMPOSSIBLE = "impossible"  # INVALID: no measurement can be that, such as a latency of 0
     WAIVER_EXPIRED = "waiver_expired"  # FAIL: it was waived until a day that is over
+    ANOMALOUS = "anomalous"  # INCONCLUSIVE: better than it can plausibly be
+    INCOMPATIBLE = "incompatible"  # FAIL: other inputs or outputs than the baseline's
+    CRASHED = "crashed"  # FAIL: the candidate died; INVALID: the baseline did
+    NULL_CONTROL = "null_control"  # INVALID: the baseline beside itself is called different
     NOT_ITSELF = "not_itself"  # INVALID: while it was timed it did not do what it does otherwise
 
 

@@ -25,9 +25,11 @@ def _waived(row: Row, waivers: Sequence[Waiver], today: datetime.date) -> Row:
         f"{row.target}: the waiver of {row.name} ({waiver.owner}: {waiver.reason}) expired on {waiver.expires}; "
         f"the row itself: {row.verdict}: {row.sentence.partition(': ')[2]}"
     )
-    return replace(row, verdict=Verdict.FAIL, reason=Reason.WAIVER_EXPIRED, sentence=sentence)
+    return replace(
+        row, verdict=Verdict.FAIL, reason=Reason.WAIVER_EXPIRED, sentence=sentence, severity="block"
+    )
 
 
 def deciding(rows: Sequence[Row]) -> list[Row]:
     """Those that decide the exit code."""
-    return [row for row in rows if row.waiver is None]
+    return [row for row in rows if row.waiver is None and row.severity == "block"]

@@ -23,7 +23,7 @@ def annotations(verdict: Mapping[str, Any]) -> list[str]:
     for row in worst_first(verdict):
         if row["verdict"] == "PASS":
             continue
-        warns = row["waiver"] or (row["verdict"] == "INCONCLUSIVE" and not blocks)
+        warns = not decides(row) or (row["verdict"] == "INCONCLUSIVE" and not blocks)
         kind = "warning" if warns else "error"
         title = _property(f"{row['verdict']}: {row['name']} on {row['target']}")
         found[kind].append(f"::{kind} title={title}::{_message(row['sentence'])}")
@@ -57,7 +57,7 @@ def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
     rows = worst_first(verdict)
     for place, row in enumerate(rows):
         cells = (
-            row["verdict"] + (" (waived)" if row["waiver"] else ""),
+            row["verdict"] + (" (waived)" if row["waiver"] else "" if decides(row) else " (advises)"),
             row["target"],
             row["title"],
             estimate_text(row["estimate"]),
@@ -95,10 +95,13 @@ def openmetrics(verdict: Mapping[str, Any], student: str) -> str:
 
 
 def worst_first(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows that decide before those that are waived, the worst of them first."""
-    return sorted(
-        verdict["gates"], key=lambda row: (row["waiver"] is not None, WORST_FIRST.index(row["verdict"]))
-    )
+    """Rows that decide before those that do not, the worst of them first."""
+    return sorted(verdict["gates"], key=lambda row: (not decides(row), WORST_FIRST.index(row["verdict"])))
+
+
+def decides(row: Mapping[str, Any]) -> bool:
+    """Whether a row counts for the exit code: it is not waived, and does not merely advise."""
+    return row["waiver"] is None and row.get("severity", "block") == "block"
 
 
 def _message(text: str) -> str:

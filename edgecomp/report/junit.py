@@ -3,6 +3,8 @@
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from edgecomp.report.in_ci import decides
+
 
 def junit(verdict: dict[str, Any], name: str) -> str:
     """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error; a warning and a waived row are
@@ -23,7 +25,7 @@ def junit(verdict: dict[str, Any], name: str) -> str:
                 suite, "testcase", classname=f"edgecomp.{name}.{target}", name=f"{row['name']} {row['limit']}"
             )
             kind = _kind(row["verdict"], blocks)
-            kind = "skipped" if kind is not None and row["waiver"] else kind
+            kind = "skipped" if kind is not None and not decides(row) else kind
             if kind is not None:
                 counts[kind] += 1
                 problem = ET.SubElement(
@@ -41,6 +43,8 @@ def junit(verdict: dict[str, Any], name: str) -> str:
 
 def _waived(row: dict[str, Any]) -> str:
     waiver = row["waiver"]
+    if not waiver and not decides(row):
+        return "advises: "
     return f"waived until {waiver['expires']} by {waiver['owner']} ({waiver['reason']}): " if waiver else ""
 
 

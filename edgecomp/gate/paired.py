@@ -1,0 +1,281 @@
+"""Two models side by side → rows. Times and memory by group-sequential tests on restarts, everything else as in any gate.
+
+The false FAIL of the whole gate is FALSE_FAIL: it is split over the rows that could fail by chance. The false PASS of a row is
+1 - its confidence: it needs no split, because every row must pass.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.gate import estimates
+from edgecomp.gate.judge import Row, decide, implausible_of, judge_row, limit_of
+from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples
+from edgecomp.gate.sequential import LOOKS, Values, bounds, looks_until, null_bounds
+from edgecomp.gate.verdict import Estimate, Reason, Verdict
+from edgecomp.measurements import Measurements
+from edgecomp.metrics import METRICS, format_value
+from edgecomp.order_statistics import restarts_needed, samples_needed
+from edgecomp.policies import Policy, Threshold
+
+FALSE_FAIL = 0.01
+NULL_ALPHA = 0.0005  # on either side
+MATERIAL = 0.2  # of the margin: what the baseline may differ from itself by
+
+# By metric, the samples and the percentile within a restart; None where a process has one.
+PAIRED: dict[str, tuple[str, float | None]] = {
+    "cpu_p50_ms": ("cpu_ns", 50),
+    "cpu_p99_ms": ("cpu_ns", 99),
+    "latency_p50_ms": ("wall_ns", 50),
+    "latency_p90_ms": ("wall_ns", 90),
+    "latency_p99_ms": ("wall_ns", 99),
+    "load_p50_ms": ("load_ns", None),
+    "cold_start_p50_ms": ("cold_start_ns", None),
+    "peak_memory_bytes": ("peak_memory_bytes", None),
+    "model_memory_bytes": ("model_memory_bytes", None),
+}
+
+
+def is_sequential(threshold: Threshold) -> bool:
+    """Whether a row is a log ratio of restarts."""
+    return threshold.against == BASELINE and threshold.metric in PAIRED
+
+
+def is_wall(threshold: Threshold) -> bool:
+    return threshold.metric.startswith("latency_")
+
+
+def takes_restarts(policy: Policy) -> bool:
+    """Whether any row is of what a process does: answers and files need none."""
+    return any(row.metric in estimates.BY_RESTART for row in policy.rows.values())
+
+
+def least_restarts(policy: Policy) -> int:
+    """Before which no look is taken: a row about the candidate alone takes as many as its order statistics do."""
+    alone = [
+        restarts_needed(row.confidence)
+        for row in policy.rows.values()
+        if not is_sequential(row) and row.metric in estimates.BY_RESTART
+    ]
+    return max([LOOKS[0], *alone])
+
+
+def log_ratios(of: Comparison, metric: str, restarts: int, over: str = CANDIDATE) -> Values:
+    """log(`over` / baseline) of each restart, [restarts]; the baseline is the mean of its two processes, where the candidate is over.
+
+    Raises NotMeasured.
+    """
+    ours, base = _levels(of, over, metric, restarts), _levels(of, BASELINE, metric, restarts)
+    if over == CANDIDATE:
+        base = (base + _levels(of, AGAIN, metric, restarts)) / 2
+    return ratio_of(ours, base) if ours.ndim == 2 else ours - base
+
+
+def ratio_of(ours: Values, base: Values) -> Values:
+    """[..., rounds] → [...]: rounds are compared one by one, and a restart's ratio is their median: a burst falls on a few of them."""
+    return np.asarray(np.median(ours - base, axis=-1), np.float64)
+
+
+def _levels(of: Comparison, arm: str, metric: str, restarts: int) -> Values:
+    """Logarithms, [restarts, rounds] of a median (of each round, there and back, averaged) and else [restarts]."""
+    name, percentile = PAIRED[metric]
+    if name == "model_memory_bytes":
+        values = of.samples(arm, "peak_memory_bytes", restarts) - of.samples(
+            arm, "imports_peak_bytes", restarts
+        )
+    else:
+        values = of.samples(arm, name, restarts)
+    if values.min() < 0:
+        raise Impossible(f"{arm}: {metric} is {values.min()} in a restart: no clock gives that")
+    if percentile == 50:
+        levels = np.median(values, axis=-1)  # a clock may be too coarse for one call
+        return _log(levels, arm, metric).mean(axis=-1)  # type: ignore[no-any-return]
+    if percentile is None:
+        return _log(values, arm, metric)
+    whole = values.reshape(restarts, -1)
+    needed = samples_needed(percentile)
+    if whole.shape[1] < needed:
+        raise TooFewSamples(
+            f"{whole.shape[1]} samples a restart cannot show a p{percentile:g}: it takes {needed}"
+        )
+    return _log(np.percentile(whole, percentile, axis=1), arm, metric)
+
+
+def _log(values: npt.NDArray[Any], arm: str, metric: str) -> Values:
+    if (values == 0).any():
+        raise Impossible(f"{arm}: {metric} is 0 in a restart, and nothing is a multiple of that")
+    return np.log(values)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the rows are judged under. contended: others use this host, so wall time of one thread is theirs as well."""
+
+    target: str
+    policy: Policy
+    threads: int
+    contended: bool
+
+    def advises(self, threshold: Threshold) -> bool:
+        """Whether a row that would decide only advises here."""
+        return is_wall(threshold) and self.threads == 1 and self.contended and self.policy.wall == "auto"
+
+    @property
+    def fail_alpha(self) -> float:
+        """Of each row that decides and could fail by chance."""
+        rows = self.policy.rows.values()
+        fallible = sum(row.severity == "block" and row.metric not in estimates.EXACT for row in rows)
+        return FALSE_FAIL / max(1, fallible)
+
+
+def judge_pair(of: Comparison, measured: Measurements, at: Setting, before: Sequence[Row] = ()) -> list[Row]:
+    """All rows, after as many restarts as there are. before: of an earlier look, whose rows of answers and files stand."""
+    known = {row.name: row for row in before if row.metric not in estimates.BY_RESTART}
+    rows = []
+    for name, threshold in at.policy.rows.items():
+        if is_sequential(threshold):
+            row = _sequential(name, threshold, of, at)
+        elif name in known:
+            row = known[name]
+        else:
+            strict = max(threshold.confidence, 1 - at.fail_alpha)
+            row = judge_row(at.target, name, threshold, measured, strict)
+        if at.advises(threshold) and row.severity == "block":
+            row = replace(row, severity="warn", sentence=f"{row.sentence} Advisory: others use this host.")
+        rows.append(row)
+    return rows
+
+
+def is_clear(rows: list[Row], policy: Policy, restarts: int) -> bool:
+    """Whether more restarts would not change the whole: a row of times fails, or every one is decided. rows: those that decide."""
+    timed = [row for row in rows if is_sequential(policy.rows[row.name])]
+    if restarts >= LOOKS[-1]:
+        return True
+    if restarts < least_restarts(policy) or restarts not in LOOKS:
+        return False
+    return any(row.verdict is Verdict.FAIL for row in timed) or all(
+        row.verdict is not Verdict.INCONCLUSIVE for row in timed
+    )
+
+
+def _sequential(name: str, threshold: Threshold, of: Comparison, at: Setting) -> Row:
+    """The verdict of the first look that decided, or of the last one."""
+    metric = METRICS[threshold.metric]
+    restarts = len(of.restarts)
+    found: Estimate | None = None
+    verdict, reason = Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES
+    why = f"{restarts} restarts; the first look is taken after {LOOKS[0]}"
+    limit = math.log(limit_of(threshold))
+    try:
+        _is_itself(of, threshold)
+        for look in looks_until(restarts):
+            found, verdict, reason, why = _look(threshold, of, look, limit, at)
+            if verdict is not Verdict.INCONCLUSIVE or reason is Reason.ANOMALOUS:
+                break
+        if found is not None and (doubt := _null_control(threshold, of, limit)):
+            verdict, reason, why = Verdict.INVALID, Reason.NULL_CONTROL, doubt
+    except TooFewSamples as missing:
+        why = str(missing)
+    except NotItself as broken:
+        verdict, reason, why = Verdict.INVALID, Reason.NOT_ITSELF, str(broken)
+    except NotFinite as broken:
+        verdict, reason, why = Verdict.INVALID, Reason.NOT_FINITE, str(broken)
+    except Impossible as broken:
+        verdict, reason, why = Verdict.INVALID, Reason.IMPOSSIBLE, str(broken)
+    except NotMeasured as missing:
+        reason, why = Reason.NOT_RUN, str(missing)
+    return Row(
+        target=at.target,
+        name=name,
+        metric=metric.id,
+        title=metric.title,
+        limit=threshold.text,
+        limit_value=limit,
+        passes="below" if metric.better == "lower" else "above",
+        estimate=found,
+        verdict=verdict,
+        reason=reason,
+        sentence=f"{at.target}: {metric.title}: {why}.",
+        severity=threshold.severity,
+    )
+
+
+def _look(
+    threshold: Threshold, of: Comparison, look: int, limit: float, at: Setting
+) -> tuple[Estimate, Verdict, Reason, str]:
+    ratios = log_ratios(of, threshold.metric, look)
+    if not np.isfinite(ratios).all():
+        raise NotFinite("a restart gave a ratio that is not finite")
+
+    def estimate(confidence: float) -> Estimate:
+        middle, lower, upper = bounds(ratios, 1 - confidence)
+        return Estimate(middle, lower, upper, "log_ratio", look, "restarts", confidence)
+
+    found = estimate(threshold.confidence)
+    strict = estimate(max(threshold.confidence, 1 - at.fail_alpha))
+    implausible = implausible_of(threshold)
+    verdict, reason, _ = decide(
+        found, limit, "below", strict, None if implausible is None else math.log(implausible)
+    )
+    return found, verdict, reason, SENTENCES[reason](found, strict, limit)
+
+
+def _null_control(threshold: Threshold, of: Comparison, limit: float) -> str:
+    """What the baseline differs from itself by, where that is shown and matters to the margin; else nothing."""
+    middle, lower, upper = null_bounds(
+        log_ratios(of, threshold.metric, len(of.restarts), over=AGAIN), NULL_ALPHA
+    )
+    if (lower <= 0 <= upper) or abs(middle) <= MATERIAL * abs(limit):
+        return ""
+    shown = [format_value(value, "log_ratio") for value in (middle, lower, upper)]
+    return (
+        f"the baseline beside itself differs by {shown[0]} ({shown[1]} to {shown[2]}): this machine, now, calls the same model "
+        "different, and nothing can be concluded"
+    )
+
+
+def _is_itself(of: Comparison, threshold: Threshold) -> None:
+    """Raises NotItself where the candidate answers an input that is asked again from memory."""
+    repeated = of.facts.get("repeated_over_fresh")
+    if (
+        threshold.metric in estimates.TIMES
+        and repeated is not None
+        and not repeated >= estimates.LEAST_REPEATED
+    ):
+        raise NotItself(f"the candidate takes {repeated:.2f} of the time for an input that is asked again, less than "
+                        f"{estimates.LEAST_REPEATED:g} of a new one's: it seems to answer from memory")  # fmt: skip
+
+
+def _span(found: Estimate) -> str:
+    value, lower, upper = (format_value(one, "log_ratio") for one in (found.value, found.lower, found.upper))
+    return f"{value} ({lower} to {upper}, {found.count} restarts)"
+
+
+def _undecided(found: Estimate, strict: Estimate, limit: float) -> str:
+    shown = format_value(limit, "log_ratio")
+    if found.lower is not None and found.lower > limit:
+        return (
+            f"{_span(found)} is over {shown} at a confidence of {found.confidence:g}, and not at the {strict.confidence:.4g} that a "
+            "FAIL takes, so that the whole gate fails by chance in 1 % of runs at most: more restarts would tell (--max-time)"
+        )
+    return (
+        f"{_span(found)} holds the limit {shown}: more restarts (--max-time) or a quieter machine would tell"
+    )
+
+
+SENTENCES: Mapping[Reason, Callable[[Estimate, Estimate, float], str]] = {
+    Reason.WITHIN_LIMIT: lambda found, _, limit: (
+        f"{_span(found)} is within {format_value(limit, 'log_ratio')}"
+    ),
+    Reason.OVER_LIMIT: lambda found, _, limit: f"{_span(found)} is over {format_value(limit, 'log_ratio')}",
+    Reason.ANOMALOUS: lambda found, _, limit: (
+        f"{_span(found)} is better than is plausible: look at what was measured"
+    ),
+    Reason.NOT_FINITE: lambda found, _, limit: "a figure is not finite",
+    Reason.UNDECIDED: _undecided,
+}

@@ -1,0 +1,142 @@
+"""Scores of the answers to the test examples: of one model, or of two on the same examples."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.gate import statistics as stats
+from edgecomp.gate.missing import Impossible, NotFinite, NotMeasured
+from edgecomp.gate.verdict import Estimate
+from edgecomp.measurements import Arm, Measurements
+
+SEED = 0  # of the bootstrap: the same measurements give the same verdict
+
+TEACHER, BASELINE = "teacher", "baseline"
+AGREEMENT = {"teacher_agreement_pct": TEACHER, "baseline_agreement_pct": BASELINE}
+
+# Metrics that are a score of the answers on the test split.
+SCORES: dict[str, stats.Score] = {"accuracy_pct": stats.accuracy, "macro_f1_pct": stats.macro_f1}
+
+# Metrics that are the worst of a score by group of examples.
+GROUPS: dict[str, Callable[[Measurements], npt.NDArray[Any] | None]] = {
+    "worst_recall_pct": lambda measured: measured.labels,
+    "worst_slice_pct": lambda measured: measured.slices,
+}
+
+COMPARED = {*SCORES, *GROUPS}
+FLIPS = "negative_flips_pct"
+"""Yan et al. 2021, Positive-congruent training, arXiv:2011.09161."""
+KNOWN = {*COMPARED, *AGREEMENT, FLIPS}
+
+
+def score(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
+    """A metric in KNOWN of one arm, in per cent. Raises NotMeasured."""
+    given, labels = answers(measured, arm_name), measured.labels
+    if metric in SCORES:
+        classes = measured.arms[arm_name].logits.shape[1]
+        bounds = stats.score_bounds(SCORES[metric], labels, given, classes, confidence=confidence, seed=SEED)
+        return score_of(bounds, 100, "percent", len(given), confidence)
+    if metric in GROUPS:
+        return _worst_group(given == labels, _groups(measured, metric), confidence)
+    if metric == FLIPS:
+        flips = (answers(measured, BASELINE) == labels) & (given != labels)
+        return proportion(int(flips.sum()), len(given), confidence)
+    same = given == answers(measured, AGREEMENT[metric])
+    return proportion(int(same.sum()), len(given), confidence)
+
+
+def against(
+    measured: Measurements, arm_name: str, reference: str, metric: str, kind: str, confidence: float
+) -> Estimate:
+    """A metric in COMPARED of one arm against another's, on the same examples: `multiple` or `points`. Raises NotMeasured."""
+    given, wanted = answers(measured, arm_name), answers(measured, reference)
+    classes, compare = measured.arms[arm_name].logits.shape[1], np.subtract if kind == "points" else np.divide
+
+    def bounds(score: stats.Score, of: Any, confidence: float) -> stats.Bounds:
+        return stats.paired_bounds(
+            score,
+            compare,
+            measured.labels[of],
+            given[of],
+            wanted[of],
+            classes,
+            confidence=confidence,
+            seed=SEED,
+        )
+
+    factor = 100 if kind == "points" else 1
+    if metric in SCORES:
+        return score_of(bounds(SCORES[metric], slice(None), confidence), factor, kind, len(given), confidence)
+    groups = _groups(measured, metric)
+    found = [
+        (
+            *bounds(stats.accuracy, group, confidence)[:2],
+            bounds(stats.accuracy, group, each_of(groups, confidence))[2],
+        )
+        for group in groups
+    ]
+    return score_of(stats.worst(found), factor, kind, min(map(len, groups)), confidence)
+
+
+def _worst_group(hits: npt.NDArray[np.bool_], groups: list[stats.Labels], confidence: float) -> Estimate:
+    found = []
+    for group in groups:
+        right, count = int(hits[group].sum()), len(group)
+        lower, _ = stats.proportion_bounds(right, count, confidence)
+        _, upper = stats.proportion_bounds(right, count, each_of(groups, confidence))
+        found.append((right / count, lower, upper))
+    return score_of(stats.worst(found), 100, "percent", min(map(len, groups)), confidence)
+
+
+def each_of(groups: list[stats.Labels], confidence: float) -> float:
+    """Of each group's upper bound: that one of several groups is bad must not be said because there are several."""
+    return 1 - (1 - confidence) / len(groups)
+
+
+def _groups(measured: Measurements, metric: str) -> list[stats.Labels]:
+    """Places of the examples of each class, or of each slice. Raises NotMeasured."""
+    of = GROUPS[metric](measured)
+    if of is None:
+        raise NotMeasured("the examples have no slices: a column `slice` names the one that each is of")
+    return [np.flatnonzero(of == value) for value in np.unique(of)]
+
+
+def answers(measured: Measurements, arm_name: str) -> stats.Labels:
+    """The class each example was given, int64 [examples]. Raises NotMeasured, Impossible, NotFinite."""
+    logits, labels = arm_of(measured, arm_name).logits, measured.labels
+    if len(labels) == 0:
+        raise NotMeasured("the evaluation set is empty: there are no labelled examples")
+    widths = {arm.logits.shape[1:] for arm in measured.arms.values()}
+    if logits.ndim != 2 or logits.shape[1] < 2 or len(widths) > 1:
+        raise Impossible(f"logits of shape {sorted(widths)} an example are no answers to one question")
+    if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise Impossible(f"the labels are not one class of {logits.shape[1]} for each example")
+    if logits.shape[0] != len(labels):
+        raise NotMeasured(f"{arm_name} answered {logits.shape[0]} of {len(labels)} examples")
+    if not np.isfinite(logits).all():
+        raise NotFinite(f"{arm_name} gave logits that are not finite")
+    return np.asarray(logits.argmax(axis=1), np.int64)
+
+
+def arm_of(measured: Measurements, name: str) -> Arm:
+    if name not in measured.arms:
+        raise NotMeasured(f"{name} was not measured under {measured.target}")
+    return measured.arms[name]
+
+
+def score_of(bounds: stats.Bounds, factor: float, dimension: str, count: int, confidence: float) -> Estimate:
+    point, lower, upper = (factor * value for value in bounds)
+    if not np.isfinite([point, lower, upper]).all():
+        raise NotFinite("the reference's score is 0, or may be: nothing is a multiple of that")
+    return Estimate(point, lower, upper, dimension, count, "examples", confidence)
+
+
+def proportion(hits: int, count: int, confidence: float) -> Estimate:
+    if count == 0:
+        raise NotMeasured("no examples were compared")
+    if not 0 <= hits <= count:
+        raise Impossible(f"{hits} of {count} examples is no share")
+    lower, upper = stats.proportion_bounds(hits, count, confidence)
+    return Estimate(100 * hits / count, 100 * lower, 100 * upper, "percent", count, "examples", confidence)
