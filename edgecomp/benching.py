@@ -14,6 +14,7 @@ from edgecomp.artifacts import write_json
 from edgecomp.bench.standalone import Asked, bench_model
 from edgecomp.console import Screen, bench_table
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
+from edgecomp.remembered import of_bench, remember
 from edgecomp.report.bench_page import write_page
 from edgecomp.runtimes import TABLE
 from edgecomp.targets import Target, load_target
@@ -28,7 +29,13 @@ DEFAULT_TARGETS = {
 
 
 def bench_files(
-    what: Path, targets: Sequence[str], asked: Asked, given: Path | None, out: Path | None, as_json: bool
+    what: Path,
+    targets: Sequence[str],
+    asked: Asked,
+    given: Path | None,
+    out: Path | None,
+    as_json: bool,
+    store: Path,
 ) -> int:
     """Measures a model file, or what a run folder deploys, under each target; the exit code.
 
@@ -55,6 +62,7 @@ def bench_files(
         if asked.profile and what.is_dir():
             _profile_training(what, folder, screen)
         write_page(folder)
+        remember(of_bench(content, folder), store, screen.note)
         found.append(content | {"folder": str(folder)})
         screen.out.print(bench_table(content))
         screen.out.print(f"Result: {folder}/bench.json, bench.html", soft_wrap=True)

@@ -5,16 +5,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from edgecomp import __version__
 from edgecomp.errors import EdgecompError
-
-if TYPE_CHECKING:
-    from edgecomp.artifacts import RunFolder
-    from edgecomp.job import Job
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +23,11 @@ app = typer.Typer(
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON on standard output.")]
+STORE = Path("runs") / "history.sqlite"
+Store = Annotated[
+    Path,
+    typer.Option(metavar="FILE", envvar="EDGECOMP_HISTORY", help="The history that results are appended to."),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 
@@ -43,6 +44,7 @@ def run(
         bool,
         typer.Option("--quick", help="Rehearse: fewer examples, epochs and restarts, in runs/RECIPE-quick."),
     ] = False,
+    store: Store = STORE,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -52,6 +54,8 @@ def run(
     from edgecomp.console import Screen
     from edgecomp.job import load_job
     from edgecomp.made import Run, fingerprinted
+    from edgecomp.remembered import of_run, remember
+    from edgecomp.shown import show_plan, show_run
 
     screen = Screen(json=as_json)
     job = load_job(recipe, [*(overrides or []), *(["quick=true"] if quick else [])])
@@ -61,21 +65,16 @@ def run(
     folder.admit(job.recipe.name)
     steps = pipeline.steps(Run(job, folder.path, screen.track))
     if plan:
-        planned = list(pipeline.plan(folder, steps))
-        if as_json:
-            typer.echo(
-                json.dumps({"plan": {step.name: reason for step, reason in planned}, "steps": len(steps)})
-            )
-            return
-        for step, reason in planned:
-            screen.out.print(f"{step.name:<24} {reason}")
-        screen.out.print(f"{len(planned)} of {len(steps)} steps would run in {folder.path}")
+        show_plan(list(pipeline.plan(folder, steps)), len(steps), folder.path, screen, as_json)
         return
     with folder.locked():
         pipeline.save_job(job, folder)
-        if not pipeline.execute(job, folder, steps, screen.started):
+        if pipeline.execute(job, folder, steps, screen.started):
+            for result in of_run(folder.path, job.recipe.name):
+                remember(result, store, screen.note)
+        else:
             screen.err.print(f"[dim]nothing to do: all {len(steps)} steps are up to date[/]")
-        _finish(job, folder, screen, as_json)
+        raise typer.Exit(show_run(job, folder, screen, as_json))
 
 
 @app.command()
@@ -97,7 +96,10 @@ def bench(
         list[str] | None, typer.Option("--target", "-t", help="A device profile; may be given again.")
     ] = None,
     inputs: Annotated[
-        Path | None, typer.Option(metavar="FILE.npz", help="Examples by input name, instead of made-up ones.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Examples by input name, .npz or .parquet, instead of made-up ones."
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,
@@ -119,6 +121,7 @@ def bench(
     out: Annotated[
         Path | None, typer.Option(help="A new folder.  [default: runs/bench/MODEL-TARGET/TIME]")
     ] = None,
+    store: Store = STORE,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -137,7 +140,106 @@ def bench(
         clients=clients,
         profile=profile,
     )
-    raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json))
+    raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json, store))
+
+
+@app.command()
+def compare(
+    baseline: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BASE", help="What is in use: a model file, a run folder, or a deployed folder."
+        ),
+    ],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
+    target: Annotated[str, typer.Option("--target", "-t", help="The device profile that both run under.")],
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Its limits.  [default: release with labelled examples, no-slower without]"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FILE",
+            help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
+        ),
+    ] = None,
+    max_time: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="It ends sooner where the answer is clear.")
+    ] = 120.0,
+    seed: Annotated[int, typer.Option(help="Of the order in which the two take turns.")] = 0,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A record of `edgecomp selftest`, to stand beside the verdict."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML as well.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write OpenMetrics text as well.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder.  [default: runs/compare/CANDIDATE-TARGET/TIME]")
+    ] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Decide whether a candidate may replace a baseline: both are run again, side by side; the exit code is the verdict's."""
+    from edgecomp.compare.command import Asked, compare_and_record
+    from edgecomp.console import Screen
+    from edgecomp.shown import show_comparison
+
+    asked = Asked(
+        baseline, candidate, target, policy, data, max_time, seed, certificate, junit, metrics, out, store
+    )
+    screen = Screen(json=as_json)
+    raise typer.Exit(show_comparison(*compare_and_record(asked, screen), screen, as_json))
+
+
+@app.command()
+def selftest(
+    target: Annotated[str, typer.Option("--target", "-t", help="The device profile to gate on.")],
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="A model file.  [default: a small network]")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long; the last gate is finished.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of the order of turns.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The record.  [default: runs/selftest/TARGET-TIME.json]"),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Find out what this machine can gate: the same model, and really slowed ones, compared over and over."""
+    from edgecomp.compare.selftest import selftest
+    from edgecomp.console import Screen
+    from edgecomp.shown import show_selftest
+
+    screen = Screen(json=as_json)
+    record, file = selftest(target, model=model, minutes=minutes, seed=seed, out=out, screen=screen)
+    show_selftest(record, file, screen, as_json)
+
+
+@app.command()
+def history(
+    target: Annotated[str | None, typer.Option("--target", "-t", help="Of one target only.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="What to show; may be given again.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="The newest so many.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the trend as well.")] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List what runs, benches and comparisons found before, and what has drifted since."""
+    from edgecomp.console import Screen
+    from edgecomp.history import results
+    from edgecomp.shown import show_history
+
+    show_history(results(store, target, last), metric, plot, Screen(json=as_json), as_json)
 
 
 @app.command()
@@ -227,6 +329,7 @@ def _stage(stage: str, path: Path, as_json: bool = False) -> None:
     from edgecomp.console import Screen
     from edgecomp.job import read_job
     from edgecomp.made import Run
+    from edgecomp.shown import show_run
 
     screen = Screen(json=as_json)
     job = read_job(path)
@@ -236,75 +339,8 @@ def _stage(stage: str, path: Path, as_json: bool = False) -> None:
     with folder.locked():
         pipeline.execute_stage(job, folder, steps, stage, screen.started)
         if stage in ("gate", "report"):
-            _finish(job, folder, screen, as_json)
+            raise typer.Exit(show_run(job, folder, screen, as_json))
     screen.err.print(f"Done. `edgecomp run` or the next stage continues in {path}.")
-
-
-def _finish(job: "Job", folder: "RunFolder", screen: Any, as_json: bool) -> None:
-    """Shows the verdict and ends with its exit code."""
-    from edgecomp.console import COLOURS, verdict_table
-
-    verdict = json.loads((folder.path / "gate" / "verdict.json").read_text(encoding="utf-8"))
-    report_file = folder.path / "report" / "report.html"
-    for note in folder.notes:
-        screen.note(f"damaged, and made again: {note}")
-    screen.out.print()
-    screen.out.print(verdict_table(verdict))
-    screen.out.print()
-    rehearsal = "A rehearsal (--quick): it says that the recipe works, and its verdict is that of a student hardly trained."
-    screen.out.print(
-        f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] "
-        f"{rehearsal if job.recipe.quick else verdict['next_step']}"
-    )
-    for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
-        waiver = row["waiver"]
-        screen.out.print(
-            f"Waived until {waiver['expires']} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
-            f"({waiver['reason']})"
-        )
-    if verdict["policy"]["changes"]:
-        screen.out.print(
-            f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"
-        )
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(verdict, job.recipe.name, str(report_file))
-    if report_file.is_file():
-        screen.out.print(f"Report: {report_file}", soft_wrap=True)
-    if as_json:
-        manifest = folder.manifest()
-        outputs = [path for record in manifest.steps.values() for path in record.outputs] if manifest else []
-        keys = ("target", "name", "metric", "limit", "verdict", "reason", "waiver")
-        summary = {
-            "verdict": verdict["verdict"],
-            "unwaived": verdict["unwaived"],
-            "exit_code": verdict["exit_code"],
-            "quick": job.recipe.quick,
-            "gates": [
-                {key: row[key] for key in keys}
-                | {
-                    "estimate": row["estimate"] and row["estimate"]["value"],
-                    "interval": row["estimate"] and [row["estimate"]["lower"], row["estimate"]["upper"]],
-                    "dimension": row["estimate"] and row["estimate"]["dimension"],
-                }
-                for row in verdict["gates"]
-            ],
-            "policy": verdict["policy"],
-            "artifacts": {path: str(folder.path / path) for path in outputs},
-            "report": str(report_file),
-        }
-        sys.stdout.write(json.dumps(summary, allow_nan=False) + "\n")
-    raise typer.Exit(verdict["exit_code"])
-
-
-def _tell_github(verdict: dict[str, Any], name: str, report_file: str) -> None:
-    """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page."""
-    from edgecomp.report.in_ci import annotations, step_summary
-
-    for line in annotations(verdict):
-        sys.stderr.write(f"{line}\n")
-    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(page).open("a", encoding="utf-8") as file:
-            file.write(step_summary(verdict, name, report_file))
 
 
 @app.callback(invoke_without_command=True)

@@ -60,7 +60,7 @@ class Screen:
             yield item
 
     def note(self, text: str) -> None:
-        self.err.print(f"[yellow]{text}[/]")
+        self.err.print(text, style="yellow", markup=False)
 
 
 def verdict_table(verdict: dict[str, Any]) -> Table:
@@ -83,7 +83,7 @@ def verdict_table(verdict: dict[str, Any]) -> Table:
             row["name"],
             estimate,
             row["limit"],
-            f"[{colour}]{row['verdict']}[/]{' waived' if row['waiver'] else ''}",
+            f"[{colour}]{row['verdict']}[/]{' waived' if row['waiver'] else ' advises' if row.get('severity') == 'warn' else ''}",
         )
     return table
 

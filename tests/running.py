@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # The whole pipeline on the real digits, small enough for a few seconds. Its thresholds are not the point.
@@ -45,6 +47,10 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "edgecomp", *arguments]
 
 
+HISTORY = Path(tempfile.mkdtemp(prefix="edgecomp-history-")) / "history.sqlite"
+
+
 def environment() -> dict[str, str]:
     """The installed package is meant, not the folder the tests are started in."""
-    return {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONSAFEPATH": "1"}
+    own = {"COLUMNS": "120", "NO_COLOR": "1", "PYTHONSAFEPATH": "1", "EDGECOMP_HISTORY": str(HISTORY)}
+    return {**os.environ, **own}

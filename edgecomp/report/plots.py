@@ -46,7 +46,7 @@ STYLE: Any = {
 def latency_distributions(evidence: Evidence) -> str:
     """A cumulative distribution of single-stream latency for each restart, and the target's budget."""
     targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
-    figure, axes = _figure(len(targets), width=4.6, height=3.5)
+    figure, axes = subplots(len(targets), width=4.6, height=3.5)
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         measured = evidence.measured[name]
         for arm, data in measured.arms.items():
@@ -88,12 +88,12 @@ def latency_distributions(evidence: Evidence) -> str:
         title="one line a restart",
         title_fontsize=8,
     )
-    return _svg(figure)
+    return svg(figure)
 
 
 def accuracy_against_latency(evidence: Evidence) -> str:
     """Up and to the left is better; bars are the one-sided 95 % bounds."""
-    figure, (axis,) = _figure(1, width=7.2, height=3.6)
+    figure, (axis,) = subplots(1, width=7.2, height=3.6)
     for marker, (target, arms) in zip(MARKERS, evidence.figures.items(), strict=False):
         for arm, figures in arms.items():
             latency, accuracy = figures.get("latency_p50_ms"), figures.get("accuracy_pct")
@@ -108,13 +108,13 @@ def accuracy_against_latency(evidence: Evidence) -> str:
     _log_milliseconds(axis)
     axis.set(xlabel="median latency, one example (ms, log scale)", ylabel="accuracy, test split (%)")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _svg(figure)
+    return svg(figure)
 
 
 def memory_by_phase(evidence: Evidence) -> str:
     """Unique memory (USS) at each phase's end, with the high-water mark and the budget."""
     targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
-    figure, axes = _figure(len(targets), width=4.6, height=3.4)
+    figure, axes = subplots(len(targets), width=4.6, height=3.4)
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         arms = evidence.measured[name].arms
         for place, (arm, data) in enumerate(arms.items()):
@@ -143,12 +143,12 @@ def memory_by_phase(evidence: Evidence) -> str:
     figure.legend(
         handles, labels, loc="outside lower center", ncols=4, fontsize=8, title="USS after", title_fontsize=8
     )
-    return _svg(figure)
+    return svg(figure)
 
 
 def training_curves(evidence: Evidence) -> str:
     """Validation accuracy and loss by epoch; the int8 student goes on where the fp32 student ends."""
-    figure, (left, right) = _figure(2, width=4.6, height=2.9)
+    figure, (left, right) = subplots(2, width=4.6, height=2.9)
     start = len(evidence.history["student_fp32"])
     for arm, offset in (("teacher", 0), ("student_fp32", 0), ("control", start), ("student_int8", start)):
         if arm not in evidence.history:
@@ -173,14 +173,14 @@ def training_curves(evidence: Evidence) -> str:
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     right.yaxis.set_minor_formatter(NullFormatter())
     left.legend(fontsize=8.5, loc="lower right")
-    return _svg(figure)
+    return svg(figure)
 
 
 def sensitivity(evidence: Evidence) -> str:
     """What each layer's integers cost, the costliest on top; those left in float are drawn hollow."""
     assert evidence.precision is not None
     layers = evidence.precision["sensitivities"][:SHOWN_LAYERS][::-1]
-    figure, (axis,) = _figure(1, width=7.2, height=1.0 + 0.24 * len(layers))
+    figure, (axis,) = subplots(1, width=7.2, height=1.0 + 0.24 * len(layers))
     for place, layer in enumerate(layers):
         in_float = layer["layer"] in evidence.precision["float_layers"]
         axis.barh(
@@ -196,7 +196,7 @@ def sensitivity(evidence: Evidence) -> str:
         xlabel="divergence from the teacher that goes away when this layer alone is in float (millinats)"
     )
     axis.grid(axis="y", visible=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def pictures(evidence: Evidence) -> dict[str, str]:
@@ -221,7 +221,7 @@ def _limits(evidence: Evidence, target: str) -> dict[str, float]:
     }
 
 
-def _figure(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def subplots(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(width * count, height), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)
     return figure, list(axes[0])
@@ -234,7 +234,7 @@ def _log_milliseconds(axis: Axes) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -1,0 +1,283 @@
+"""`edgecomp compare`: what is given → a comparison → a folder with its verdict, which a CI job reads."""
+
+import datetime
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecomp.artifacts import digest_of, installed, replacing, sha256, write_json
+from edgecomp.bench import examples as evaluations
+from edgecomp.bench.examples import Evaluation
+from edgecomp.bench.side_by_side import Side
+from edgecomp.bench.standalone import TAKES
+from edgecomp.compare.sides import Given, given, preprocessing_differences
+from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of
+from edgecomp.comparison import AGAIN, CANDIDATE
+from edgecomp.console import Screen
+from edgecomp.data import preprocessing
+from edgecomp.data.splits import Split
+from edgecomp.errors import ModelFileError, RecipeError, UsageError
+from edgecomp.gate.judge import Row
+from edgecomp.gate.missing import NotMeasured
+from edgecomp.gate.paired import is_sequential, log_ratios
+from edgecomp.gate.stage import figures
+from edgecomp.gate.verdict import Verdict, combine, exit_code
+from edgecomp.gate.waivers import deciding, with_waivers
+from edgecomp.history import STORE, identity
+from edgecomp.job import waiving_no_row
+from edgecomp.policies import Policy, load_policy
+from edgecomp.remembered import of_comparison, remember
+from edgecomp.report.comparison_page import write_page
+from edgecomp.report.in_ci import openmetrics
+from edgecomp.report.junit import junit
+from edgecomp.runtimes import TABLE
+from edgecomp.targets import Target, check_cores, load_target
+
+FORMAT_VERSION = 1
+"""verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    baseline: Path
+    candidate: Path
+    target: str
+    policy: str | None = None
+    data: Path | None = None
+    max_time_s: float = 120.0
+    seed: int = 0
+    certificate: Path | None = None
+    junit: Path | None = None
+    metrics: Path | None = None
+    out: Path | None = None
+    store: Path = STORE
+
+
+def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Path]:
+    """The verdict, and the folder that holds it. Raises UsageError, DataError, ModelFileError before anything is measured."""
+    began = datetime.datetime.now(datetime.UTC)
+    target = load_target(asked.target)
+    baseline, candidate = given(asked.baseline, target), given(asked.candidate, target)
+    for side in (baseline, candidate):
+        _check_taken(side, target)
+    check_cores(target)
+    folder = asked.out or Path("runs") / "compare" / f"{_stem(candidate)}-{target.name}" / began.strftime(
+        "%Y%m%dT%H%M%S%f"
+    )
+    if folder.exists():
+        raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
+    named = None if asked.policy is None else _policy(asked.policy)
+    certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
+    with tempfile.TemporaryDirectory() as name:
+        evaluation, why_not = _evaluation(asked, baseline, candidate, target, Path(name))
+        labelled = evaluation is not None and evaluation.labels is not None
+        policy = named or _policy("release" if labelled else "no-slower")
+        if differences := preprocessing_differences(baseline, candidate):
+            rows = [
+                incompatible(target.name, differences),
+                *not_run(policy, target.name, "the models are incompatible"),
+            ]
+            outcome = Outcome(None, None, rows, 0.0)
+        else:
+            place = place_of(target)
+            outcome = compare(
+                Side(baseline.model, place),
+                Side(candidate.model, place),
+                target=target,
+                policy=policy,
+                today=began.date(),
+                evaluation=evaluation,
+                max_time_s=asked.max_time_s,
+                seed=asked.seed,
+                scratch=Path(name),
+                track=screen.track,
+            )
+    verdict = verdict_of(outcome, policy, began.date())
+    verdict["compared"] = {
+        "baseline": _described(baseline),
+        "candidate": _described(candidate),
+        "target": target.model_dump(mode="json"),
+        "runtime_version": installed(TABLE[target.runtime].distribution),
+        "began": began.isoformat(timespec="seconds"),
+        "elapsed_s": outcome.elapsed_s,
+        "restarts": 0 if outcome.comparison is None else len(outcome.comparison.restarts),
+        "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
+        "not_compared": why_not,
+        "warnings": _warnings(target),
+        "facts": {} if outcome.comparison is None else outcome.comparison.facts,
+        "certificate": certificate,
+        "log_ratios": ratios_of(outcome, policy),
+    }
+    verdict["compared"]["warnings"] += remember(of_comparison(verdict, folder), asked.store, screen.note)
+    save(folder, verdict, outcome)
+    for file, text in (
+        (asked.junit, junit(verdict, _stem(candidate))),
+        (asked.metrics, openmetrics(verdict, CANDIDATE)),
+    ):
+        if file is not None:
+            with replacing(file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    return verdict, folder
+
+
+def _policy(name: str) -> Policy:
+    policy = load_policy(name)
+    if problems := waiving_no_row(policy, policy.rows):
+        raise RecipeError(name, problems)
+    return policy
+
+
+def _warnings(target: Target) -> list[str]:
+    if target.isa == "host":
+        return []
+    return [
+        f"{target.name} is {target.isa}, and both models ran on this machine's CPU: neither times nor answers are the device's"
+    ]
+
+
+def verdict_of(outcome: Outcome, policy: Policy, today: datetime.date) -> dict[str, Any]:
+    rows = with_waivers(outcome.rows, policy.waivers, today)
+    whole, unwaived = (
+        combine(row.verdict for row in rows if row.severity == "block"),
+        combine(row.verdict for row in deciding(rows)),
+    )
+    return {
+        "format": FORMAT_VERSION,
+        "verdict": whole,
+        "unwaived": unwaived,
+        "exit_code": exit_code(unwaived, policy.on_inconclusive),
+        "next_step": next_step(unwaived, deciding(rows)),
+        "policy": {
+            "name": policy.name,
+            "on_inconclusive": policy.on_inconclusive,
+            "changes": [],
+            "sha256": digest_of(policy.model_dump(mode="json")),
+        },
+        "gates": [row.as_json() for row in rows],
+        "figures": {} if outcome.measured is None else {outcome.measured.target: figures(outcome.measured)},
+    }
+
+
+def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[float]]]:
+    """By row of restarts, each one's log ratio to the baseline, of the candidate and of the baseline again."""
+    of, found = outcome.comparison, {}
+    for name, row in policy.rows.items():
+        if of is None or not of.restarts or not is_sequential(row):
+            continue
+        try:
+            found[name] = {
+                arm: log_ratios(of, row.metric, len(of.restarts), over=arm).tolist()
+                for arm in (CANDIDATE, AGAIN)
+            }
+        except NotMeasured:
+            continue  # the row says why
+    return found
+
+
+def next_step(verdict: Verdict, rows: list[Row]) -> str:
+    """One sentence: what was found, and what to do now."""
+    worst = [row for row in rows if row.verdict is verdict]
+    if not worst:
+        return "Nothing was judged: add rows to the policy."
+    if verdict is Verdict.PASS:
+        return "The candidate is no worse than the baseline allows, in every row."
+    more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
+    advice = {
+        Verdict.FAIL: "mend the candidate, or have an owner waive the row until a day",
+        Verdict.INVALID: "nothing can be concluded: compare again, on a quieter machine",
+        Verdict.INCONCLUSIVE: "give it more time (--max-time), more examples (--data) or a quieter machine",
+        Verdict.PASS: "",
+    }[verdict]
+    return f"{worst[0].sentence.rstrip('.')}{more}: {advice}."
+
+
+def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome) -> None:
+    """verdict.json, samples.npz, compare.html: whole, or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    write_json(scratch / "verdict.json", verdict)
+    if outcome.comparison is not None and outcome.comparison.restarts:
+        np.savez(scratch / "samples.npz", **outcome.comparison.all_samples())  # type: ignore[arg-type]
+    write_page(scratch, verdict)
+    scratch.rename(folder)
+
+
+def read_certificate(file: Path, target: Target) -> dict[str, Any]:
+    """What `edgecomp selftest` found of this machine, to stand beside the verdict. Raises UsageError."""
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        about = content["target"], content["summary"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file} is no record of `edgecomp selftest` ({error})") from None
+    if about[0] != target.name:
+        raise UsageError(
+            f"{file} is of target {about[0]}, and this is {target.name}: run `edgecomp selftest --target {target.name}`"
+        )
+    return {"file": str(file), "sha256": sha256(file), "began": content["began"], "summary": about[1]}
+
+
+def _check_taken(side: Given, target: Target) -> None:
+    takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
+    if side.model.suffix not in takes:
+        raise ModelFileError(f"{side.model}: {target.runtime} takes {' or '.join(takes)}, not {side.model.suffix or 'a file without a suffix'}: "
+                             "name another target with --target")  # fmt: skip
+    if side.model.suffix == ".xml" and not side.model.with_suffix(".bin").is_file():
+        raise ModelFileError(
+            f"{side.model}: its weights, {side.model.with_suffix('.bin').name}, are not beside it"
+        )
+
+
+def _evaluation(
+    asked: Asked, baseline: Given, candidate: Given, target: Target, scratch: Path
+) -> tuple[Evaluation | None, str]:
+    """The examples to compare answers on, or why there are none."""
+    if asked.data is not None:
+        from edgecomp.compare.trial import signatures
+
+        ports = signatures([Side(candidate.model, place_of(target))])[0]["inputs"]
+        found = evaluations.read(asked.data, ports)
+        return (
+            found,
+            ""
+            if found.labels is not None
+            else f"{asked.data} has no `{evaluations.LABEL}`: answers were not compared",
+        )
+    if baseline.run is None or candidate.run is None:
+        return None, "no labelled examples were given (--data): answers were not compared"
+    tests = [run / "data" / "test.npz" for run in (baseline.run, candidate.run)]
+    if not all(file.is_file() for file in tests):
+        return (
+            None,
+            f"{next(file for file in tests if not file.is_file())} is not there: give examples with --data",
+        )
+    if len({sha256(file) for file in tests}) > 1:
+        raise UsageError(f"the runs were judged on different test splits ({tests[0]}, {tests[1]}): one may have been trained on the "
+                         "other's; give examples that neither has seen with --data")  # fmt: skip
+    split = Split.load(candidate.run / "data", "test")
+    arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
+    return Evaluation(dict(arrays), split.labels), ""
+
+
+def _stem(side: Given) -> str:
+    path = Path(side.name)
+    return (
+        path.resolve().name
+        if side.deployed
+        else path.stem
+        if path.stem != "model"
+        else path.resolve().parent.name
+    )
+
+
+def _described(side: Given) -> dict[str, Any]:
+    files = [side.model, side.model.with_suffix(".bin")] if side.model.suffix == ".xml" else [side.model]
+    digests = {file.name: sha256(file) for file in files}
+    return {"given": side.name, "model": str(side.model), "files": digests, "sha256": identity(digests)}

@@ -1,0 +1,144 @@
+"""What `edgecomp compare` is given: model files, what a run deploys, or a folder that was deployed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecomp.artifacts import MANIFEST, RunFolder, sha256
+from edgecomp.errors import ModelFileError, RunFolderError, UsageError
+from edgecomp.metrics import nearest
+from edgecomp.runtimes import TABLE, Port
+from edgecomp.targets import Target
+
+CONTRACT = "contract.json"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model file; `deployed` is the folder with its contract, where it comes from one, and `run` the run folder around that."""
+
+    name: str
+    model: Path
+    deployed: Path | None = None
+    run: Path | None = None
+
+    def preprocessing(self) -> dict[str, Any] | None:
+        """What the model's inputs are made of, and the classes it answers with."""
+        if self.deployed is None:
+            return None
+        found: dict[str, Any] = json.loads((self.deployed / "preprocessing.json").read_text(encoding="utf-8"))
+        return found
+
+
+def given(what: Path, target: Target) -> Given:
+    """Raises UsageError, RunFolderError, ModelFileError where it is none, or is not what was recorded."""
+    if what.is_file():
+        return Given(what.name, what)
+    if not what.exists():
+        raise ModelFileError(f"no such model file or run folder: {what}")
+    if (what / CONTRACT).is_file():
+        return _deployed(what, None, target)
+    if not (what / MANIFEST).is_file():
+        raise RunFolderError(f"{what} is no run folder, for it has no {MANIFEST}, and no {CONTRACT} either: name a model file, a run "
+                             "folder, or a folder that was deployed")  # fmt: skip
+    made = sorted(folder.name for folder in (what / "deploy").glob("*") if (folder / CONTRACT).is_file())
+    if target.name not in made:
+        raise UsageError(f"{what} has nothing for {target.name}{nearest(target.name, made)}; it was made for "
+                         f"{', '.join(made) or 'no target'}: name that with --target")  # fmt: skip
+    step = f"deploy/{target.name}"
+    _check_recorded(RunFolder(what), step)
+    return _deployed(what / step, what, target)
+
+
+def _check_recorded(folder: RunFolder, step: str) -> None:
+    """Raises RunFolderError where a step's files are not those the manifest knows."""
+    manifest = folder.manifest()
+    record = manifest.steps.get(step) if manifest else None
+    if record is None:
+        raise RunFolderError(f"{folder.path}: its {MANIFEST} does not know {step}: run it again")
+    for path, digest in record.outputs.items():
+        file = folder.path / path
+        if not file.is_file() or sha256(file) != digest.sha256:
+            what = "is not what was written (its sha256 differs)" if file.is_file() else "is missing"
+            raise RunFolderError(f"{file} {what}: the release is not what was released; run it again")
+
+
+def _deployed(folder: Path, run: Path | None, target: Target) -> Given:
+    contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
+    if contract["runtime"] != target.runtime:
+        raise UsageError(f"{folder} is for {contract['runtime']}, and target {target.name} runs {target.runtime}: name another with "
+                         "--target")  # fmt: skip
+    for name, digest in contract["files"].items():
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise RunFolderError(
+                f"{folder / name} is not the file that {CONTRACT} names (missing, or its sha256 differs)"
+            )
+    model = folder / TABLE[target.runtime].model_file
+    return Given(str(run or folder), model, deployed=folder, run=run)
+
+
+def contract_differences(
+    baseline: Mapping[str, Sequence[Port]], candidate: Mapping[str, Sequence[Port]]
+) -> list[str]:
+    """What whoever calls the baseline would have to change for the candidate, in words. Keys: inputs and outputs.
+
+    An input axis that is free in the candidate takes what the baseline's takes; what a file does not tell is no difference.
+    """
+    found = []
+    for kind in ("inputs", "outputs"):
+        old, new = ({port.name: port for port in side[kind]} for side in (baseline, candidate))
+        singular = kind.removesuffix("s")
+        found += [f"{singular} {name} is missing" for name in old if name not in new]
+        found += [f"{singular} {name} is new" for name in new if name not in old]
+        for name in [name for name in old if name in new]:
+            before, now = old[name], new[name]
+            if before.dtype and now.dtype and before.dtype != now.dtype:
+                found.append(f"{singular} {name} is of {now.dtype} instead of {before.dtype}")
+            if not _fits(before.shape, now.shape, kind == "inputs"):
+                found.append(f"{singular} {name} is of {_shown(now.shape)} instead of {_shown(before.shape)}")
+    return found
+
+
+def preprocessing_differences(baseline: Given, candidate: Given) -> list[str]:
+    """Of two that were deployed: what is done to an input before the model, and the classes it answers with."""
+    old, new = baseline.preprocessing(), candidate.preprocessing()
+    if old is None or new is None:
+        return []
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    found = [
+        f"preprocessing: {key} is {_short(new.get(key))} instead of {_short(old.get(key))}" for key in keys
+    ]
+    tokenizers = [side.deployed / "tokenizer.json" for side in (baseline, candidate) if side.deployed]
+    if all(file.is_file() for file in tokenizers) and len({sha256(file) for file in tokenizers}) > 1:
+        found.append("preprocessing: the tokenizer is another")
+    return found
+
+
+def _fits(before: tuple[int | None, ...] | None, now: tuple[int | None, ...] | None, is_input: bool) -> bool:
+    if before is None or now is None:
+        return True
+    if len(before) != len(now):
+        return False
+    # An axis that becomes fixed refuses inputs that were good; one that becomes free refuses none.
+    return all(
+        old == new
+        or (new is None and is_input)
+        or (old is None and not is_input)
+        or (new is None and not is_input)
+        for old, new in zip(before, now, strict=True)
+    )
+
+
+def _shown(shape: tuple[int | None, ...] | None) -> str:
+    return (
+        "any shape"
+        if shape is None
+        else f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,275 @@
+"""A comparison from two sides to a verdict: restarts one after another, and a look now and then, until the answer is clear."""
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp import inputs as named
+from edgecomp import machine
+from edgecomp.bench import generated
+from edgecomp.bench.examples import Evaluation
+from edgecomp.bench.noise import CONTENDED
+from edgecomp.bench.process import Place, Worker
+from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
+from edgecomp.bench.stage import described, quality
+from edgecomp.compare.sides import contract_differences
+from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.errors import BudgetExceededError, InferenceError, WorkerError
+from edgecomp.gate.judge import Row
+from edgecomp.gate.paired import Setting, is_clear, judge_pair, least_restarts, takes_restarts
+from edgecomp.gate.sequential import LOOKS
+from edgecomp.gate.verdict import Reason, Verdict
+from edgecomp.gate.waivers import deciding, with_waivers
+from edgecomp.measurements import Arm, Measurements
+from edgecomp.policies import Policy, Threshold
+from edgecomp.progress import Track
+from edgecomp.runtimes import TABLE, Port
+from edgecomp.targets import Shapes, Target
+
+EXAMPLES = 16  # that are timed
+BATCH = 32  # of the answers to an evaluation
+
+Signature = dict[str, list[Port]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was measured, as far as it was, and the rows; waivers are not laid over them."""
+
+    comparison: Comparison | None
+    measured: Measurements | None
+    rows: list[Row]
+    elapsed_s: float
+
+
+def place_of(target: Target, timeout_s: float = 120.0) -> Place:
+    """Where both sides run: with more than one thread, threads that wait do not spin, for spinning is CPU time as well."""
+    place = Place.of(target, timeout_s)
+    if target.threads == 1:
+        return place
+    return replace(place, options=place.options | dict(TABLE[target.runtime].idle))
+
+
+def signatures(sides: Sequence[Side]) -> list[Signature]:
+    """What each file takes and gives, as its runtime sees it. Raises what a worker raises."""
+
+    def one(side: Side) -> Signature:
+        with Worker(replace(side.place, memory_bytes=None), model=side.model, inputs=None) as worker:
+            told = worker.ready["signature"]
+        ports = [
+            [Port(port["name"], port["shape"] and tuple(port["shape"]), port["dtype"]) for port in of]
+            for of in told
+        ]
+        return {"inputs": ports[0], "outputs": ports[1]}
+
+    with ThreadPoolExecutor(len(sides)) as pool:
+        return list(pool.map(one, sides))
+
+
+def timed_inputs(
+    ports: Sequence[Port], target: Target, evaluation: Evaluation | None
+) -> tuple[named.Inputs, int]:
+    """Examples that the sides are timed on, and how many the file takes at once."""
+    shapes = target.shapes or Shapes()
+    rows = generated.rows_of(ports) or shapes.batch
+    if evaluation is None:
+        return generated.generate(ports, shapes, count=EXAMPLES * rows, seed=0), rows
+    count = min(EXAMPLES, max(1, named.count(evaluation.inputs) // rows)) * rows
+    return named.some(evaluation.inputs, np.arange(count) % named.count(evaluation.inputs)), rows
+
+
+def compare(
+    baseline: Side,
+    candidate: Side,
+    *,
+    target: Target,
+    policy: Policy,
+    today: Any,
+    evaluation: Evaluation | None,
+    max_time_s: float,
+    seed: int,
+    scratch: Path,
+    track: Track,
+) -> Outcome:
+    """Measures until the policy's rows are clear, the time is over, or no look is left. scratch: an empty folder.
+
+    A side that cannot be read raises; one that dies is a verdict.
+    """
+    began = time.monotonic()
+    of = Comparison(facts={"machine": machine.facts(), "load_before": os.getloadavg()[0], "seed": seed})
+    of.facts |= {"threads": candidate.place.threads, "options": candidate.place.options}
+    old, new = signatures([baseline, candidate])
+    if differences := contract_differences(old, new):
+        rows = [
+            incompatible(target.name, differences),
+            *not_run(policy, target.name, "the models are incompatible"),
+        ]
+        return Outcome(of, None, rows, time.monotonic() - began)
+    examples, rows_at_once = timed_inputs(new["inputs"], target, evaluation)
+    named.save(examples, scratch / "timed")
+    random = np.random.default_rng(seed)
+    pair = SideBySide(baseline, candidate, inputs=scratch / "timed", rows=rows_at_once, random=random)
+    of.facts = pair.facts = pair.facts | of.facts
+    measured = None
+    try:
+        if evaluation is not None and evaluation.labels is not None:
+            named.save(evaluation.inputs, scratch / "evaluation")
+            batch = 1 if generated.rows_of(new["inputs"]) else BATCH
+            of.logits = pair.answers(scratch / "evaluation", scratch / "answers.npy", batch)
+        if not takes_restarts(policy):
+            measured = as_measured(of, pair, evaluation, target)
+            rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))
+            return Outcome(of, measured, rows, time.monotonic() - began)
+        rows, measured = _until_clear(pair, of, evaluation, policy, target, today, began + max_time_s, track)
+    except Crashed as crash:
+        if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
+            raise crash.error from crash
+        rows = [
+            crashed(target.name, crash),
+            *not_run(policy, target.name, f"the {_called(crash.arm)} did not run"),
+        ]
+    of.facts["load_after"] = os.getloadavg()[0]
+    return Outcome(of, measured, rows, time.monotonic() - began)
+
+
+def _until_clear(
+    pair: SideBySide,
+    of: Comparison,
+    evaluation: Evaluation | None,
+    policy: Policy,
+    target: Target,
+    today: Any,
+    deadline: float,
+    track: Track,
+) -> tuple[list[Row], Measurements]:
+    rows: list[Row] = []
+    for restart in track(range(LOOKS[-1]), "restarts, at most", LOOKS[-1]):
+        began = time.monotonic()
+        of.restarts.append(pair.restart())
+        ended = time.monotonic()
+        over = ended + (ended - began) > deadline or restart + 1 == LOOKS[-1]
+        if not over and (restart + 1 not in LOOKS or restart + 1 < least_restarts(policy)):
+            continue
+        measured = as_measured(of, pair, evaluation, target)
+        of.facts |= {"quality": measured.facts["quality"], "wall_over_cpu": wall_over_cpu(of)}
+        contended = of.facts["wall_over_cpu"] > CONTENDED and not TABLE[target.runtime].gpu
+        rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended), rows)
+        if over or is_clear(deciding(with_waivers(rows, policy.waivers, today)), policy, restart + 1):
+            return rows, measured
+    raise AssertionError("the last look ends it")
+
+
+def wall_over_cpu(of: Comparison) -> float:
+    """Of all the baseline's inferences: with one thread, over 1 by what others took. A median hides it: most are over before the
+    scheduler looks."""
+    wall, cpu = (
+        sum(int(of.samples(arm, name).sum()) for arm in (BASELINE, AGAIN)) for name in ("wall_ns", "cpu_ns")
+    )
+    return wall / max(1, cpu)
+
+
+def as_measured(
+    of: Comparison, pair: SideBySide, evaluation: Evaluation | None, target: Target
+) -> Measurements:
+    """The comparison as any gate reads it: both arms' samples by restart, their files, and their answers."""
+    labels = (
+        evaluation.labels
+        if evaluation is not None and evaluation.labels is not None
+        else np.empty(0, np.int64)
+    )
+    arms = {}
+    for arm in (BASELINE, CANDIDATE):
+        file = described(pair.sides[arm].model, 0)
+        arms[arm] = Arm(
+            samples=_samples(of, arm),
+            logits=of.logits.get(arm, np.empty((0, 0), np.float32)),
+            memory={},
+            file_size_bytes=sum(size for size, _ in file.files.values()),
+            file_sha256={name: digest for name, (_, digest) in file.files.items()},
+            parameter_bytes=None,
+        )
+    blocks = [dict(block) for restart in of.restarts for block in restart.blocks]
+    facts = {"quality": quality(arms[BASELINE], blocks, target.threads)._asdict()} if of.restarts else {}
+    return Measurements(
+        target=target.name,
+        runtime=target.runtime,
+        arms=arms,
+        labels=labels,
+        offline_batch=1,
+        facts=facts,
+        student=CANDIDATE,
+        slices=evaluation.slices if evaluation is not None else None,
+    )
+
+
+def _samples(of: Comparison, arm: str) -> dict[str, npt.NDArray[np.int64]]:
+    if not of.restarts:
+        return {}
+    found = {
+        f"single_stream_{clock}_ns": of.samples(arm, f"{clock}_ns").reshape(len(of.restarts), -1)
+        for clock in ("wall", "cpu")
+    }
+    once = ("cold_start_ns", "load_ns", "peak_memory_bytes", "imports_peak_bytes")
+    return found | {name: of.samples(arm, name) for name in once}
+
+
+def incompatible(target: str, differences: Sequence[str]) -> Row:
+    return _said(target, "io_contract", "inputs and outputs", "the baseline's", Verdict.FAIL, Reason.INCOMPATIBLE,
+                 f"whoever calls the baseline cannot call the candidate: {'; '.join(differences)}")  # fmt: skip
+
+
+def crashed(target: str, crash: Crashed) -> Row:
+    """A candidate that dies fails; where the baseline dies there is nothing to compare with."""
+    certain = not isinstance(crash.error, BudgetExceededError) or crash.error.certain
+    verdict, reason = Verdict.FAIL if certain else Verdict.INCONCLUSIVE, Reason.CRASHED
+    if isinstance(crash.error, BudgetExceededError):
+        reason = Reason.BUDGET_EXCEEDED
+    if crash.arm != CANDIDATE:
+        verdict = Verdict.INVALID
+    return _said(
+        target, "runs", "runs to the end", "both do", verdict, reason, f"the {_called(crash.arm)}: {crash}"
+    )
+
+
+def not_run(policy: Policy, target: str, why: str) -> list[Row]:
+    return [_not_run(target, name, row, why) for name, row in policy.rows.items()]
+
+
+def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Row:
+    row = _said(
+        target,
+        name,
+        threshold.what.title,
+        threshold.text,
+        Verdict.INCONCLUSIVE,
+        Reason.NOT_RUN,
+        f"not measured: {why}",
+    )
+    return replace(row, metric=threshold.metric, severity=threshold.severity)
+
+
+def _said(target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str) -> Row:
+    return Row(
+        target,
+        name,
+        name,
+        title,
+        limit,
+        0.0,
+        "below",
+        None,
+        verdict,
+        reason,
+        f"{target}: {title}: {why.rstrip('.')}.",
+    )
+
+
+def _called(arm: str) -> str:
+    return "baseline" if arm == AGAIN else arm

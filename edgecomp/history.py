@@ -1,0 +1,185 @@
+"""What was measured before, in one SQLite file: appended to by every run, bench and comparison, and never judged by.
+
+Writers take turns (WAL, one transaction a result), and what a killed one had not committed was never there. History is for looking
+back, and for a drift that no single comparison shows; a verdict always comes of a baseline that was run again.
+"""
+
+import datetime
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from edgecomp import __version__
+from edgecomp.artifacts import digest_of
+from edgecomp.errors import UsageError
+from edgecomp.metrics import METRICS, format_value
+
+FORMAT_VERSION = 1
+STORE = Path("runs") / "history.sqlite"
+WAIT_S = 30.0  # for another writer
+
+SCHEMA = """
+CREATE TABLE results (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, model TEXT NOT NULL,
+    sha256 TEXT NOT NULL, baseline_sha256 TEXT, verdict TEXT, source TEXT NOT NULL, edgecomp TEXT NOT NULL
+);
+CREATE TABLE figures (
+    result INTEGER NOT NULL REFERENCES results (id), metric TEXT NOT NULL, dimension TEXT NOT NULL,
+    value REAL NOT NULL, lower REAL, upper REAL, margin REAL, verdict TEXT
+);
+CREATE INDEX by_result ON figures (result);
+"""
+
+
+class Figure(NamedTuple):
+    """`dimension` as in metrics.UNITS, or log_ratio: to the baseline, with the `margin` it was held to."""
+
+    metric: str
+    dimension: str
+    value: float
+    lower: float | None
+    upper: float | None
+    margin: float | None = None
+    verdict: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """kind: run, bench or compare; sha256: of the model's files (`identity`); source: the folder that holds the rest."""
+
+    kind: str
+    target: str
+    model: str
+    sha256: str
+    source: str
+    figures: tuple[Figure, ...]
+    verdict: str | None = None
+    baseline_sha256: str | None = None
+    at: str = ""
+
+
+def identity(files: Mapping[str, str]) -> str:
+    """One digest of a model's files (name → sha256), whatever they are called."""
+    digests = [files[name] for name in sorted(files, key=lambda name: Path(name).suffix)]
+    return digests[0] if len(digests) == 1 else digest_of(digests)
+
+
+def append(result: Result, store: Path) -> None:
+    """Raises UsageError where the file is no history, or cannot be written."""
+    at = result.at or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with _opened(store) as database, database:
+        row = (at, result.kind, result.target, result.model, result.sha256, result.baseline_sha256)
+        added = database.execute(
+            "INSERT INTO results (at, kind, target, model, sha256, baseline_sha256, verdict, source, edgecomp) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, result.verdict, result.source, __version__),
+        )
+        database.executemany(
+            "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(added.lastrowid, *figure) for figure in result.figures if math.isfinite(figure.value)],
+        )
+
+
+def results(store: Path, target: str | None = None, last: int | None = None) -> list[Result]:
+    """Oldest first; the last so many. Raises UsageError where there is none."""
+    if not store.is_file():
+        raise UsageError(
+            f"no history in {store}: `edgecomp run`, `bench` and `compare` begin one; or name another with --store"
+        )
+    with _opened(store) as database:
+        found = database.execute(
+            "SELECT id, at, kind, target, model, sha256, baseline_sha256, verdict, source FROM results "
+            "WHERE ?1 IS NULL OR target = ?1 ORDER BY id DESC LIMIT ?2",
+            (target, -1 if last is None else last),
+        ).fetchall()
+        return [
+            Result(
+                kind=kind,
+                target=on,
+                model=model,
+                sha256=sha256,
+                source=source,
+                figures=tuple(
+                    Figure(*row)
+                    for row in database.execute(
+                        "SELECT metric, dimension, value, lower, upper, margin, verdict FROM figures WHERE result = ?",
+                        (key,),
+                    )
+                ),
+                verdict=verdict,
+                baseline_sha256=baseline,
+                at=at,
+            )
+            for key, at, kind, on, model, sha256, baseline, verdict, source in reversed(found)
+        ]
+
+
+@contextmanager
+def _opened(store: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(store, timeout=WAIT_S)
+    except (OSError, sqlite3.Error) as error:
+        raise UsageError(f"{store} cannot be opened: {error}") from error
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in SCHEMA.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        if version > FORMAT_VERSION:
+            raise UsageError(
+                f"{store} is of format {version}, newer than this edgecomp reads ({FORMAT_VERSION}): upgrade edgecomp"
+            )
+        yield database
+    except sqlite3.Error as error:
+        raise UsageError(
+            f"{store} is no history of edgecomp's, or cannot be used: {error}; name another with --store"
+        ) from error
+    finally:
+        database.close()
+
+
+def drift(result: Result, past: Iterable[Result]) -> list[str]:
+    """Where releases that each kept within a margin have together left it, in words; `result` is the newest, and not among `past`.
+
+    Steps are chained by the models themselves: what a candidate was compared with was once a candidate itself. Log ratios
+    add up; their intervals are of different gates, so half their widths add up in quadrature.
+    """
+    earlier = [one for one in past if one.kind == "compare" and one.target == result.target]
+    found = []
+    for figure in (one for one in result.figures if one.dimension == "log_ratio" and one.margin is not None):
+        steps: list[Figure] = [figure]
+        seen, wanted = {result.sha256}, result.baseline_sha256
+        while wanted is not None and wanted not in seen:
+            seen.add(wanted)
+            before = next(
+                (one for one in reversed(earlier) if one.sha256 == wanted and one.baseline_sha256 != wanted),
+                None,
+            )
+            if before is None:
+                break
+            step = next((f for f in before.figures if f[:2] == figure[:2]), None)
+            if step is None:
+                break
+            steps.append(step)
+            wanted = before.baseline_sha256
+        total = sum(step.value for step in steps)
+        half = math.sqrt(sum((((step.upper or 0) - (step.lower or 0)) / 2) ** 2 for step in steps))
+        assert figure.margin is not None
+        if len(steps) > 1 and total - half > figure.margin:
+            shown, least, margin = (
+                format_value(value, "log_ratio") for value in (total, total - half, figure.margin)
+            )
+            found.append(
+                f"{result.target}: {METRICS[figure.metric].title} has gone up by {shown} (at least {least}) over {len(steps)} "
+                f"releases, which no single margin of {margin} has shown"
+            )
+    return found

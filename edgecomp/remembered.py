@@ -1,0 +1,90 @@
+"""Results as the history keeps them, and what it says of the newest. A history that cannot be written costs a note, never a verdict."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgecomp import history
+from edgecomp.errors import UsageError
+from edgecomp.history import Figure, Result
+from edgecomp.measurements import Measurements
+from edgecomp.metrics import METRICS
+
+
+def remember(result: Result, store: Path, note: Callable[[str], None]) -> list[str]:
+    """Appends a result; what has drifted with it, in words."""
+    try:
+        past = history.results(store) if store.is_file() else []
+        history.append(result, store)
+    except UsageError as error:
+        note(f"not in the history: {error}")
+        return []
+    return history.drift(result, past)
+
+
+def of_comparison(verdict: Mapping[str, Any], folder: Path) -> Result:
+    """Its rows, and the candidate's own figures beside them."""
+    compared = verdict["compared"]
+    target = compared["target"]["name"]
+    rows = tuple(
+        Figure(
+            row["metric"],
+            row["estimate"]["dimension"],
+            row["estimate"]["value"],
+            row["estimate"]["lower"],
+            row["estimate"]["upper"],
+            row["limit_value"],
+            row["verdict"],
+        )
+        for row in verdict["gates"]
+        if row["estimate"] and row["estimate"]["value"] is not None
+    )
+    own = verdict["figures"].get(target, {}).get("candidate", {})
+    return Result(
+        kind="compare",
+        target=target,
+        model=compared["candidate"]["given"],
+        sha256=compared["candidate"]["sha256"],
+        source=str(folder),
+        figures=rows + _figures(own),
+        verdict=verdict["verdict"],
+        baseline_sha256=compared["baseline"]["sha256"],
+        at=compared["began"],
+    )
+
+
+def of_bench(content: Mapping[str, Any], folder: Path) -> Result:
+    return Result(
+        kind="bench",
+        target=content["target"]["name"],
+        model=content["model"],
+        sha256=history.identity(content["file_sha256"]),
+        source=str(folder),
+        figures=_figures(content["metrics"]),
+        at=content["began"],
+    )
+
+
+def of_run(run: Path, name: str) -> list[Result]:
+    """Of each target that was measured."""
+    verdict = json.loads((run / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    found = []
+    for target in dict.fromkeys(row["target"] for row in verdict["gates"]):
+        measured = Measurements.load(run / "bench" / target)
+        if measured.student not in measured.arms:
+            continue
+        files = measured.arms[measured.student].file_sha256
+        own = _figures(verdict["figures"][target].get(measured.student, {}))
+        found.append(
+            Result("run", target, name, history.identity(files), str(run), own, verdict=verdict["verdict"])
+        )
+    return found
+
+
+def _figures(by_metric: Mapping[str, Mapping[str, Any]]) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(metric, METRICS[metric].dimension, one["value"], one["lower"], one["upper"])
+        for metric, one in by_metric.items()
+        if one["value"] is not None
+    )

@@ -1,0 +1,399 @@
+"""`edgecomp compare` through the command line: real workers, real exit codes, and everything that can go wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from contextlib import chdir
+from pathlib import Path
+from shutil import copytree
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pyarrow
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from pyarrow import parquet
+
+from edgecomp.compare.command import Asked, compare_and_record
+from edgecomp.console import Screen
+from edgecomp.errors import EdgecompError
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return content
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in self.summary["gates"]}
+
+    def verdict(self, folder: Path) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((folder / self.summary["folder"] / "verdict.json").read_text())
+        return content
+
+
+def compare(folder: Path, *arguments: str, **environment: str) -> Outcome:
+    own = {"COLUMNS": "80", "NO_COLOR": "1", "EDGECOMP_HISTORY": str(folder / "history.sqlite")}
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecomp", "compare", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"}
+        | own
+        | environment,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def fake(folder: Path, name: str, **behaviour: Any) -> str:
+    (folder / name).write_text(json.dumps({"latency_ns": 300_000} | behaviour))
+    return name
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A target of the fake runtime, and a baseline."""
+    (tmp_path / "t.yaml").write_text(
+        json.dumps({"format": 1, "name": "t", "runtime": "fake", "scheme": "none"})
+    )
+    fake(tmp_path, "base.json")
+    return tmp_path
+
+
+def classifier(
+    path: Path,
+    *,
+    weights: Any = None,
+    width: int = 4,
+    name: str = "x",
+    batch: Any = "batch",
+    dtype: int = TensorProto.FLOAT,
+) -> Path:
+    """x [N, 4] → logits [N, width]: the weights' columns."""
+    held = np.eye(4, width, dtype=np.float32) if weights is None else np.asarray(weights, np.float32)
+    nodes = [
+        helper.make_node("Cast", [name], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["f", "w"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info(name, dtype, [batch, 4])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, width])],
+        [numpy_helper.from_array(held, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+def examples(path: Path, count: int = 400, **more: Any) -> Path:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, count)
+    values = np.eye(4, dtype=np.float32)[labels] + random.normal(0, 0.1, (count, 4)).astype(np.float32)
+    np.savez(path, **({"x": values, "label": labels} | more))
+    return path
+
+
+def test_the_same_model_passes_and_leaves_its_evidence(folder: Path) -> None:
+    done = compare(
+        folder,
+        "base.json",
+        "base.json",
+        "-t",
+        "t.yaml",
+        "--json",
+        "--junit",
+        "out/j.xml",
+        "--metrics",
+        "m.txt",
+    )
+    assert done.code == 0, done.err
+    assert done.summary["verdict"] == "PASS"
+    assert "answers were not compared" in done.summary["not_compared"]
+    found = done.verdict(folder)
+    assert found["policy"]["name"] == "no-slower"
+    assert found["compared"]["restarts"] >= 5
+    made = folder / done.summary["folder"]
+    with np.load(made / "samples.npz") as samples:
+        assert samples["candidate.cpu_ns"].shape[0] == found["compared"]["restarts"]
+        assert set(samples.files) == {f"{arm}.{name}" for arm in ("baseline", "again", "candidate") for name in
+                                      ("cpu_ns", "wall_ns", "cold_start_ns", "load_ns", "imports_peak_bytes", "peak_memory_bytes")}  # fmt: skip
+    page = (made / "compare.html").read_text()
+    assert "<svg" in page
+    assert "base.json" in page
+    suites = ET.parse(folder / "out" / "j.xml").getroot()
+    assert [case.find("failure") for case in suites.iter("testcase")] == [None] * 4
+    assert 'edgecomp_gate_passed{target="t",row="cpu_p50_ms"} 1' in (folder / "m.txt").read_text()
+
+
+def test_a_slower_model_fails_with_a_sentence_that_names_the_row(folder: Path) -> None:
+    fake(folder, "slow.json", latency_ns=360_000)
+    summary_file = folder / "summary.md"
+    done = compare(
+        folder,
+        "base.json",
+        "slow.json",
+        "-t",
+        "t.yaml",
+        GITHUB_ACTIONS="true",
+        GITHUB_STEP_SUMMARY=str(summary_file),
+    )
+    assert done.code == 1, done.err
+    assert "FAIL t: CPU time of one inference, median: +" in " ".join(done.out.split())
+    assert "::error title=FAIL%3A cpu_p50_ms on t::" in done.err
+    assert summary_file.read_text().startswith("### edgecomp slow.json against base.json: FAIL")
+    assert max(map(len, done.out.splitlines())) <= 120  # paths are not broken
+
+
+def test_a_model_that_sleeps_fails_by_wall_time(folder: Path) -> None:
+    """CPU time does not see it."""
+    fake(folder, "sleeps.json", sleeps=True, latency_ns=900_000)
+    policy = {
+        "format": 1,
+        "name": "wall",
+        "rows": {"latency_p50_ms": {"against": "baseline", "margin": "10 %"}},
+    }
+    (folder / "p.yaml").write_text(json.dumps(policy | {"wall": "required"}))
+    done = compare(folder, "base.json", "sleeps.json", "-t", "t.yaml", "--policy", "p.yaml", "--json")
+    assert (done.code, done.rows["latency_p50_ms"]["verdict"]) == (1, "FAIL")
+
+
+def test_a_candidate_that_answers_from_memory_is_not_faster(folder: Path) -> None:
+    fake(folder, "caches.json", repeated_factor=0.1)
+    rows = {"cpu_p50_ms": {"against": "baseline", "margin": "2.5 %"}}
+    (folder / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
+    done = compare(folder, "base.json", "caches.json", "-t", "t.yaml", "--policy", "p.yaml", "--json")
+    assert done.code == 4
+    assert done.rows["cpu_p50_ms"]["reason"] == "not_itself"
+
+
+@pytest.mark.parametrize(
+    ("base", "candidate", "code", "verdict"),
+    [({}, {"crash_after": 30}, 1, "FAIL"), ({"crash_after": 30}, {}, 4, "INVALID"), ({"crash_after": 0}, {"crash_after": 0}, 4, "INVALID")],
+)  # fmt: skip
+def test_who_crashes_decides_what_that_means(
+    folder: Path, base: dict[str, Any], candidate: dict[str, Any], code: int, verdict: str
+) -> None:
+    fake(folder, "b.json", **base)
+    fake(folder, "c.json", **candidate)
+    done = compare(folder, "b.json", "c.json", "-t", "t.yaml", "--json")
+    assert (done.code, done.summary["verdict"]) == (code, verdict), done.err
+    assert done.rows["runs"]["reason"] == "crashed"
+    assert "ended with exit code 11" in done.verdict(folder)["gates"][0]["sentence"]
+    assert {row["verdict"] for name, row in done.rows.items() if name != "runs"} == {"INCONCLUSIVE"}
+
+
+def test_no_time_is_no_pass(folder: Path) -> None:
+    done = compare(folder, "base.json", "base.json", "-t", "t.yaml", "--max-time", "1", "--json")
+    assert (done.code, done.summary["verdict"]) == (3, "INCONCLUSIVE")
+    assert done.rows["cpu_p50_ms"]["reason"] == "too_few_samples"
+    assert done.summary["restarts"] >= 1
+
+
+# Answers
+
+
+def test_answers_are_compared_example_by_example(tmp_path: Path) -> None:
+    base, same = classifier(tmp_path / "base.onnx"), classifier(tmp_path / "same.onnx")
+    worse = classifier(tmp_path / "worse.onnx", weights=np.eye(4)[:, [0, 1, 3, 2]])
+    examples(tmp_path / "d.npz", slice=np.array(["head", "tail"] * 200))
+    policy = {
+        "format": 1,
+        "name": "answers",
+        "rows": {
+            "accuracy_pct": {"against": "baseline", "margin": "5 pt"},
+            "worst_slice_pct": {"against": "baseline", "margin": "8 pt"},
+            "baseline_agreement_pct": {"min": "90 %", "confidence": 0.99},
+            "negative_flips_pct": {"max": "3 %", "confidence": 0.99},
+        },
+    }
+    (tmp_path / "p.yaml").write_text(json.dumps(policy))
+    told = ("-t", "onnxruntime-cpu", "--data", "d.npz", "--policy", "p.yaml", "--json")
+    good = compare(tmp_path, str(base), str(same), *told)
+    assert good.code == 0, good.out
+    assert good.summary["examples"] == 400
+    bad = compare(tmp_path, str(base), str(worse), *told)
+    assert bad.code == 1
+    assert {row["verdict"] for row in bad.rows.values()} == {"FAIL"}
+    assert bad.summary["restarts"] == 0  # no row is of times
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        ({"width": 3}, "output logits is of [any, 3] instead of [any, 4]"),
+        ({"name": "image"}, "input x is missing; input image is new"),
+        ({"batch": 1}, "input x is of [1, 4] instead of [any, 4]"),
+        ({"dtype": TensorProto.INT64}, "input x is of int64 instead of float32"),
+    ],
+)
+def test_another_contract_is_a_verdict(tmp_path: Path, candidate: dict[str, Any], words: str) -> None:
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "new.onnx", **candidate)
+    done = compare(tmp_path, "base.onnx", "new.onnx", "-t", "onnxruntime-cpu", "--json")
+    assert (done.code, done.rows["io_contract"]["reason"]) == (1, "incompatible")
+    assert words in done.verdict(tmp_path)["gates"][0]["sentence"]
+    assert words in " ".join(done.err.split())  # brackets and all
+
+
+def test_a_candidate_that_takes_more_is_compatible(tmp_path: Path) -> None:
+    classifier(tmp_path / "base.onnx", batch=1)
+    classifier(tmp_path / "new.onnx")
+    done = compare(tmp_path, "base.onnx", "new.onnx", "-t", "onnxruntime-cpu", "--json", "--max-time", "1")
+    assert "io_contract" not in done.rows
+
+
+def test_examples_come_from_parquet_too(tmp_path: Path) -> None:
+    classifier(tmp_path / "base.onnx")
+    with np.load(examples(tmp_path / "d.npz")) as held:
+        table = pyarrow.table(
+            {"x": pyarrow.array(held["x"].tolist(), pyarrow.list_(pyarrow.float32())), "label": held["label"]}
+        )
+    parquet.write_table(table, tmp_path / "d.parquet")
+    (tmp_path / "p.yaml").write_text(
+        json.dumps({"format": 1, "name": "p", "rows": {"accuracy_pct": {"min": "90 %"}}})
+    )
+    done = compare(
+        tmp_path,
+        "base.onnx",
+        "base.onnx",
+        "-t",
+        "onnxruntime-cpu",
+        "-d",
+        "d.parquet",
+        "--policy",
+        "p.yaml",
+        "--json",
+    )
+    assert (done.code, done.summary["examples"]) == (0, 400), done.err
+
+
+# What is refused, before anything is measured
+
+
+def refused(
+    folder: Path, base: Path | str, candidate: Path | str, words: str, target: str = "t.yaml", **asked: Any
+) -> None:
+    """In this process: nothing is started."""
+    paths = {
+        name: Path(value) if name in ("data", "out", "certificate") else value
+        for name, value in asked.items()
+    }
+    with chdir(folder), pytest.raises(EdgecompError) as refusal:
+        compare_and_record(Asked(Path(base), Path(candidate), target, **paths), Screen(json=True))
+    assert words in str(refusal.value)
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"base": "missing.json"}, "no such model file or run folder: missing.json"),
+        ({"candidate": "empty"}, "empty is no run folder"),
+        ({"candidate": "base.onnx"}, "fake takes .json, not .onnx"),
+        ({"candidate": "bad.json"}, "the fake runtime cannot load"),
+        ({"policy": "relase"}, "did you mean 'release'"),
+        ({"policy": "two.yaml"}, "rows 'cpu_p50_ms' and 'again' contradict each other"),
+        ({"policy": "units.yaml"}, "margin '5 ms'"),
+        ({"data": "nothing.npz"}, "no such file of examples: nothing.npz"),
+        ({"data": "bad.json"}, "read from .npz and .parquet, not .json"),
+        ({"data": "cut.npz"}, "cut.npz is not a readable .npz file"),
+        ({"data": "cut.parquet"}, "cut.parquet is not a readable parquet file"),
+        ({"data": "none.npz"}, "x 0, label 0 examples: they must be as many, and one at least"),
+        ({"data": "names.npz"}, "names.npz has no x; did you mean 'xx'"),
+        ({"data": "fractions.npz"}, "one class number an example"),
+        ({"data": "negative.npz"}, "`label` holds -1, which is no class"),
+        ({"out": "empty"}, "empty is there already"),
+        ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`"),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], words: str) -> None:
+    (folder / "empty").mkdir()
+    (folder / "base.onnx").write_bytes(b"")
+    (folder / "bad.json").write_text('{"latency": 3}')
+    row = {"against": "baseline", "margin": "5 %"}
+    two = {"cpu_p50_ms": row, "again": row | {"metric": "cpu_p50_ms", "margin": "7 %"}}
+    (folder / "two.yaml").write_text(json.dumps({"format": 1, "name": "two", "rows": two}))
+    (folder / "units.yaml").write_text(
+        json.dumps({"format": 1, "name": "u", "rows": {"cpu_p50_ms": row | {"margin": "5 ms"}}})
+    )
+    for name in ("cut.npz", "cut.parquet"):
+        (folder / name).write_bytes(b"PK\x03\x04 and then nothing")
+    x, labels = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
+    np.savez(folder / "none.npz", x=x[:0], label=labels[:0])
+    np.savez(folder / "names.npz", xx=x, label=labels)
+    np.savez(folder / "fractions.npz", x=x, label=labels + 0.5)
+    np.savez(folder / "negative.npz", x=x, label=labels - 1)
+    refused(folder, **({"base": "base.json", "candidate": "base.json"} | asked), words=words)
+
+
+def test_an_unknown_target_is_told_with_the_nearest(folder: Path) -> None:
+    done = compare(folder, "base.json", "base.json", "-t", "onnxruntime-cp")
+    assert done.code == 2
+    assert "did you mean 'onnxruntime-cpu'" in done.err
+
+
+def test_an_expired_waiver_fails_and_a_valid_one_does_not_decide(folder: Path) -> None:
+    fake(folder, "slow.json", latency_ns=360_000)
+    waived = {"row": "cpu_p50_ms", "owner": "ana", "reason": "known", "expires": "2999-01-01"}
+    rows = {"cpu_p50_ms": {"against": "baseline", "margin": "2.5 %"}, "file_size_bytes": {"max": "1 MiB"}}
+    for expires, code in (("2999-01-01", 0), ("2020-01-01", 1)):
+        (folder / "p.yaml").write_text(
+            json.dumps({"format": 1, "name": "p", "rows": rows, "waivers": [waived | {"expires": expires}]})
+        )
+        done = compare(folder, "base.json", "slow.json", "-t", "t.yaml", "--policy", "p.yaml", "--json")
+        assert done.code == code, done.out
+        assert done.summary["verdict"] == "FAIL"
+    assert done.rows["cpu_p50_ms"]["reason"] == "waiver_expired"
+
+
+# Runs and releases
+
+
+def test_two_runs_are_compared_on_the_test_split_they_share(tiny_run: Path, tmp_path: Path) -> None:
+    done = compare(
+        tmp_path, str(tiny_run), str(tiny_run), "-t", "onnxruntime-cpu", "--json", "--max-time", "3"
+    )
+    assert done.summary["examples"] > 100, done.err
+    found = done.verdict(tmp_path)
+    assert found["policy"]["name"] == "release"
+    assert found["compared"]["candidate"]["model"].endswith("deploy/onnxruntime-cpu/model.onnx")
+    assert done.rows["baseline_agreement_pct"]["estimate"] == 100
+
+
+def test_a_run_without_the_target_says_what_it_has(tiny_run: Path, tmp_path: Path) -> None:
+    refused(tmp_path, tiny_run, tiny_run, "has nothing for tensorrt", target="tensorrt")
+
+
+def test_a_release_that_was_touched_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "release"
+    copytree(tiny_run, copy)
+    model = copy / "deploy" / "onnxruntime-cpu" / "model.onnx"
+    model.write_bytes(model.read_bytes() + b"\0")
+    refused(tmp_path, copy, tiny_run, "is not what was written", target="onnxruntime-cpu")
+    deployed = copy / "deploy" / "onnxruntime-cpu"
+    refused(
+        tmp_path, deployed, tiny_run, "is not the file that contract.json names", target="onnxruntime-cpu"
+    )
+
+
+def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "deployed"
+    copytree(tiny_run / "deploy" / "onnxruntime-cpu", copy)
+    told = json.loads((copy / "preprocessing.json").read_text())
+    (copy / "preprocessing.json").write_text(json.dumps(told | {"mean": [0.25]}))
+    done = compare(tmp_path, str(tiny_run), str(copy), "-t", "onnxruntime-cpu", "--json")
+    assert (done.code, done.rows["io_contract"]["verdict"]) == (1, "FAIL")
+    assert "preprocessing: mean is [0.25] instead of" in done.verdict(tmp_path)["gates"][0]["sentence"]

@@ -1,0 +1,185 @@
+"""The history: written by many at once, by one that is killed, and read again."""
+
+import json
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from running import Cli
+
+from edgecomp import history
+from edgecomp.errors import UsageError
+from edgecomp.history import Figure, Result, append, drift, identity, results
+from edgecomp.remembered import remember
+
+MARGIN = math.log(1.025)
+
+
+def release(
+    model: str, baseline: str | None, slower: float, *, half: float = 0.002, target: str = "t"
+) -> Result:
+    """A comparison of a model with the one before it."""
+    ratio = math.log1p(slower)
+    figure = Figure("cpu_p50_ms", "log_ratio", ratio, ratio - half, ratio + half, MARGIN, "PASS")
+    own = Figure("cpu_p50_ms", "time", 1.5, 1.4, 1.6)
+    return Result(
+        "compare",
+        target,
+        model,
+        model,
+        f"runs/{model}",
+        (figure, own),
+        "PASS",
+        baseline,
+        "2026-11-21T10:00:00+00:00",
+    )
+
+
+def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
+    store = tmp_path / "deep" / "h.sqlite"
+    written = [release("b", "a", 0.01), release("c", "b", 0.0, target="u")]
+    for one in written:
+        append(one, store)
+    assert results(store) == written
+    assert [one.model for one in results(store, target="u")] == ["c"]
+    assert [one.model for one in results(store, last=1)] == ["c"]
+
+
+def test_a_figure_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    append(
+        replace(release("b", "a", 0), figures=(Figure("cpu_p50_ms", "time", math.nan, None, None),)),
+        tmp_path / "h",
+    )
+    assert results(tmp_path / "h")[0].figures == ()
+
+
+def test_many_writers_lose_nothing(tmp_path: Path) -> None:
+    store = tmp_path / "h.sqlite"
+    script = f"from test_history import *\nfor i in range(25): append(release(f'{{sys.argv[1]}}-{{i}}', 'a', 0), Path({str(store)!r}))"
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path])
+
+    def write(name: int) -> int:
+        return subprocess.run(
+            [sys.executable, "-c", script, str(name)], env=os.environ | {"PYTHONPATH": paths}, check=False
+        ).returncode
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(write, range(4))) == [0] * 4
+    found = results(store)
+    assert len(found) == 100
+    assert {one.model for one in found} == {f"{name}-{i}" for name in range(4) for i in range(25)}
+    assert all(len(one.figures) == 2 for one in found)
+
+
+@pytest.mark.parametrize("wait", [0.05, 0.2, 0.5])
+def test_a_writer_that_is_killed_leaves_whole_results(tmp_path: Path, wait: float) -> None:
+    store = tmp_path / "h.sqlite"
+    script = f"from test_history import *\ni = 0\nwhile True: append(release(str(i), 'a', 0), Path({str(store)!r})); i += 1"
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path])
+    with subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": paths}) as writer:
+        while not store.is_file() or store.stat().st_size == 0:
+            time.sleep(0.01)
+        time.sleep(wait)
+        writer.send_signal(signal.SIGKILL)
+    found = results(store)
+    assert [one.model for one in found] == [str(i) for i in range(len(found))]
+    assert all(len(one.figures) == 2 for one in found)
+    append(release("after", "a", 0), store)
+    assert results(store)[-1].model == "after"
+
+
+def test_what_is_no_history_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("not a database, but long enough to be looked at\n" * 40)
+    with pytest.raises(UsageError, match="is no history of edgecomp's"):
+        results(tmp_path / "text")
+    with pytest.raises(UsageError, match="no history in"):
+        results(tmp_path / "nothing")
+    append(release("b", "a", 0), tmp_path / "newer")
+    with sqlite3.connect(tmp_path / "newer") as database:
+        database.execute(f"PRAGMA user_version = {history.FORMAT_VERSION + 1}")
+    database.close()
+    with pytest.raises(UsageError, match="newer than this edgecomp reads"):
+        results(tmp_path / "newer")
+
+
+def test_a_history_that_cannot_be_written_costs_a_note_only(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("not a database, but long enough to be looked at\n" * 40)
+    notes: list[str] = []
+    assert remember(release("b", "a", 0), tmp_path / "text", notes.append) == []
+    assert "not in the history" in notes[0]
+
+
+def test_a_model_is_known_by_its_bytes_and_not_by_its_name() -> None:
+    assert identity({"model.onnx": "1"}) == identity({"other.onnx": "1"}) == "1"
+    assert (
+        identity({"a.bin": "1", "a.xml": "2"})
+        == identity({"b.bin": "1", "b.xml": "2"})
+        != identity({"a.bin": "2", "a.xml": "1"})
+    )
+
+
+# Drift
+
+
+def test_small_steps_that_add_up_are_told() -> None:
+    past = [release("b", "a", 0.012), release("c", "b", 0.012)]
+    newest = release("d", "c", 0.012)
+    assert drift(newest, past[1:]) == []  # two steps of 1.2 % are within the margin
+    (told,) = drift(newest, past)
+    assert (
+        "has gone up by +3.64 % (at least +3.28 %) over 3 releases, which no single margin of +2.50 % has shown"
+        in told
+    )
+
+
+@pytest.mark.parametrize(
+    ("past", "newest"),
+    [
+        ([], release("b", "a", 0.02)),  # a single step is the gate's own business
+        ([release("b", "a", 0.012), release("c", "b", -0.012)], release("d", "c", 0.012)),  # there and back
+        ([release("b", "a", 0.02), release("c", "b", 0.02)], release("e", "x", 0.02)),  # of other models
+        ([release("b", "a", 0.02, target="u")], release("c", "b", 0.02)),  # on another target
+        ([release("b", "a", 0.012, half=0.05)], release("c", "b", 0.02)),  # not for certain
+        ([release("a", "b", 0.02)], release("b", "a", 0.02)),  # in a circle
+    ],
+)
+def test_what_is_no_drift_is_not_told(past: list[Result], newest: Result) -> None:
+    if newest.model == "b" and past:
+        assert len(drift(newest, past)) <= 1  # and it ends
+    else:
+        assert drift(newest, past) == []
+
+
+def test_a_model_beside_itself_is_no_step() -> None:
+    past = [release("b", "a", 0.02), release("b", "b", 0.0), release("b", "b", 0.0)]
+    (told,) = drift(release("c", "b", 0.02), past)
+    assert "over 2 releases" in told
+
+
+def test_the_command_lists_plots_and_warns(cli: Cli, tmp_path: Path) -> None:
+    store = tmp_path / "h.sqlite"
+    for one in (release("b", "a", 0.02), release("c", "b", 0.02)):
+        append(one, store)
+    done = cli(
+        "history", "--store", str(store), "--plot", str(tmp_path / "t.svg"), "-m", "cpu_p50_ms", cwd=tmp_path
+    )
+    assert done.code == 0, done.err
+    assert "1.5 ms (+2.00 %)" in done.out
+    assert "t: CPU time of one inference, median has gone up by +4.04 %" in " ".join(done.err.split())
+    assert "<svg" in (tmp_path / "t.svg").read_text()
+    as_json = cli("history", "--store", str(store), "--json", cwd=tmp_path)
+    content = json.loads(as_json.out.splitlines()[-1])
+    assert [one["model"] for one in content["results"]] == ["b", "c"]
+    assert len(content["drift"]) == 1
+    wrong = cli("history", "--store", str(store), "-m", "cpu_p50", cwd=tmp_path)
+    assert wrong.code == 2
+    assert "did you mean 'cpu_p50_ms'" in wrong.err
+    assert cli("history", "--store", str(tmp_path / "none"), cwd=tmp_path).code == 2
