@@ -7,6 +7,25 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli, Outcome, command, environment
 
+# What measures times, or is judged by them: beside another test it would be another machine. The rest runs two at a time.
+ALONE = (
+    "pipeline/test_devices.py",
+    "pipeline/test_digits.py",
+    "pipeline/test_gate_trials.py",
+    "pipeline/test_tiny_run.py",
+    "runtimes/test_contract.py",
+    "unit/bench/",
+    "unit/compare/",
+    "unit/test_examples.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(ALONE):
+            item.add_marker("alone")
+
 
 @pytest.fixture(scope="session")
 def cli() -> Cli:
