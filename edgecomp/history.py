@@ -160,15 +160,16 @@ def drift(result: Result, past: Iterable[Result]) -> list[str]:
         seen, wanted = {result.sha256}, result.baseline_sha256
         while wanted is not None and wanted not in seen:
             seen.add(wanted)
-            before = next(
-                (one for one in reversed(earlier) if one.sha256 == wanted and one.baseline_sha256 != wanted),
-                None,
-            )
-            if before is None:
+            taken = [
+                (one, step)
+                for one in earlier
+                if one.sha256 == wanted and one.baseline_sha256 != wanted and one.verdict != "INVALID"
+                for step in one.figures
+                if step[:2] == figure[:2]
+            ]
+            if not taken:
                 break
-            step = next((f for f in before.figures if f[:2] == figure[:2]), None)
-            if step is None:
-                break
+            before, step = taken[-1]  # the newest
             steps.append(step)
             wanted = before.baseline_sha256
         total = sum(step.value for step in steps)

@@ -73,6 +73,8 @@ class Threshold(Schema):
             if limit.value >= 100 and metric.better == "higher":
                 raise ValueError(f"margin {limit.text!r} allows anything: write less than 100")
             return self
+        if self.against is not None and limit.value == 0:
+            raise ValueError(f"{limit.text!r}: nothing is 0 times its reference")
         expected = "max" if metric.better == "lower" else "min"
         if kind != expected:
             raise ValueError(

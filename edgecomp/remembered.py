@@ -12,15 +12,19 @@ from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS
 
 
-def remember(result: Result, store: Path, note: Callable[[str], None]) -> list[str]:
-    """Appends a result; what has drifted with it, in words."""
+def remember(result: Result, store: Path, note: Callable[[str], None]) -> None:
     try:
-        past = history.results(store) if store.is_file() else []
         history.append(result, store)
     except UsageError as error:
         note(f"not in the history: {error}")
-        return []
-    return history.drift(result, past)
+
+
+def drifted(result: Result, store: Path) -> list[str]:
+    """What has drifted with a result that is not in the history yet, in words; nothing where there is no history."""
+    try:
+        return history.drift(result, history.results(store)) if store.is_file() else []
+    except UsageError:
+        return []  # `remember` tells
 
 
 def of_comparison(verdict: Mapping[str, Any], folder: Path) -> Result:

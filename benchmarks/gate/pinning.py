@@ -13,7 +13,7 @@ from edgecomp import inputs
 from edgecomp.bench import side_by_side
 from edgecomp.bench.side_by_side import Side, SideBySide
 from edgecomp.compare.selftest import reference_model
-from edgecomp.compare.trial import place_of, signatures, timed_inputs
+from edgecomp.compare.trial import place_of, signature, timed_inputs
 from edgecomp.comparison import Comparison
 from edgecomp.gate.paired import log_ratios
 
@@ -34,8 +34,7 @@ def run(to: Path) -> None:
 def _spreads(threads: int, scratch: Path) -> dict[str, dict[str, float]]:
     target = target_of(threads)
     side = Side(reference_model(target, scratch), place_of(target))
-    (signature,) = signatures([side])
-    examples, rows = timed_inputs(signature["inputs"], target, None)
+    examples, rows = timed_inputs(signature("baseline", side)["inputs"], target, None)
     inputs.save(examples, scratch / "inputs")
 
     def pair(seed: int) -> Any:

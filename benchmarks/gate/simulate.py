@@ -12,7 +12,7 @@ import numpy.typing as npt
 from noise_models import MODELS, Noise, draw
 from scipy.stats import norm
 
-from edgecomp.gate.paired import FALSE_FAIL, MATERIAL, NULL_ALPHA, is_sequential, ratio_of
+from edgecomp.gate.paired import FALSE_FAIL, MATERIAL, NULL_ALPHA, is_sequential, medians_by_input
 from edgecomp.gate.power import Rate
 from edgecomp.gate.sequential import LOOKS, decide_all, null_bounds
 from edgecomp.policies import Policy
@@ -21,6 +21,7 @@ Ratios = Mapping[str, npt.NDArray[np.float64]]
 """`cpu`, `cpu again`, `wall`, `wall again`: log ratios [gates, restarts] of the same model."""
 
 AT_ONCE = 250
+INPUTS = 8
 NAIVE_GATES = 1000
 CLOCKS = {"cpu_p50_ms": "cpu", "latency_p50_ms": "wall"}
 
@@ -51,9 +52,10 @@ def simulated(noise: Noise, gates: int, seed: int) -> Ratios:
 def _ratios(times: Mapping[str, npt.NDArray[np.float32]]) -> Ratios:
     found = {}
     for clock, values in times.items():
-        baseline, again, candidate = np.moveaxis(np.log(np.median(values, axis=-1)).mean(axis=-1), 2, 0)
-        found[clock] = ratio_of(candidate, (baseline + again) / 2)
-        found[f"{clock} again"] = ratio_of(again, baseline)
+        levels = np.log(medians_by_input(values, INPUTS)).mean(axis=-1)
+        baseline, again, candidate = np.moveaxis(levels, 2, 0)
+        found[clock] = candidate - (baseline + again) / 2
+        found[f"{clock} again"] = again - baseline
     return found
 
 

@@ -50,7 +50,9 @@ def read(file: Path, ports: Sequence[Port]) -> Evaluation:
     for port in ports:
         _fits(file, port, columns[port.name])
     return Evaluation(
-        {name: columns[name] for name in inputs}, _labels(file, columns.get(LABEL)), columns.get(SLICE)
+        {name: columns[name] for name in inputs},
+        _labels(file, columns.get(LABEL)),
+        _slices(file, columns.get(SLICE)),
     )
 
 
@@ -83,6 +85,14 @@ def _labels(file: Path, labels: npt.NDArray[Any] | None) -> npt.NDArray[np.int64
             f"{file}: `{LABEL}` holds {labels.min()}, which is no class; leave out examples without one"
         )
     return labels.astype(np.int64)
+
+
+def _slices(file: Path, slices: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    if slices is not None and (slices.ndim != 1 or slices.dtype.kind not in "iubUS"):
+        raise DataError(
+            f"{file}: `{SLICE}` is of {slices.dtype}, shape {list(slices.shape)}; it must be one name or number an example"
+        )
+    return slices
 
 
 def _npz(file: Path) -> dict[str, npt.NDArray[Any]]:

@@ -7,7 +7,7 @@ The baseline runs twice, as two processes: what the two differ by is what this m
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from edgecomp.bench.scenarios import REPEATED
 from edgecomp.bench.worker import DISTINCT_INPUTS
 from edgecomp.comparison import AGAIN, ARMS, BASELINE, CANDIDATE, Restart
 from edgecomp.errors import EdgecompError
+from edgecomp.inputs import count, load
 
 Found = TypeVar("Found")
 
@@ -29,6 +30,7 @@ ARM_S = 0.25  # of all its turns in a restart
 FEWEST_CALLS, MOST_CALLS = 3, 200
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 16
 WARMUP = 10
+ANSWERS_S = 6 * 3600.0  # for all examples
 REPEATED_S = 1.0  # for asking the same inputs again, and others
 
 
@@ -66,14 +68,25 @@ class Turns:
 class SideBySide:
     """A baseline and a candidate on a folder of inputs; `restart` measures them once more.
 
-    The file takes `rows` examples at once. What is random is drawn from `random`: who starts first, and whose turn it is.
+    The file takes `rows` examples at once. What is random is drawn from `random`: who starts first, and whose turn it is. All start
+    beside each other, or `one_by_one` where it is told what a start takes. `timed_answers` are outputs while timed, by arm and
+    input.
     """
 
     def __init__(
-        self, baseline: Side, candidate: Side, *, inputs: Path, rows: int, random: np.random.Generator
+        self,
+        baseline: Side,
+        candidate: Side,
+        *,
+        inputs: Path,
+        rows: int,
+        random: np.random.Generator,
+        one_by_one: bool = False,
     ) -> None:
         self.sides = {BASELINE: baseline, AGAIN: baseline, CANDIDATE: candidate}
         self._inputs, self._rows, self._random = inputs, rows, random
+        self._one_by_one = one_by_one
+        self.timed_answers: dict[str, dict[int, list[float]]] = {BASELINE: {}, CANDIDATE: {}}
         self._turns: Turns | None = None
         self._restarts = 0
         self.facts: dict[str, Any] = {}
@@ -100,6 +113,7 @@ class SideBySide:
             if self._turns is None:
                 self._turns = Turns.of(latency_s)
                 self.facts |= {"rounds": self._turns.rounds, "calls": self._turns.calls}
+                self.facts["inputs"] = min(DISTINCT_INPUTS, count(load(self._inputs)) // self._rows)
                 self.facts |= {"confinement": workers[CANDIDATE].fence.facts()}
                 self.facts |= {
                     key: workers[CANDIDATE].ready[key] for key in ("versions", "signature", "cores")
@@ -114,11 +128,15 @@ class SideBySide:
             return Restart({name: np.asarray(values, np.int64) for name, values in samples.items()}, blocks)
 
     def answers(self, inputs: Path, to: Path, batch: int) -> dict[str, npt.NDArray[np.float32]]:
-        """Both models' first outputs for a folder of inputs, [examples, ...], by arm. Raises Crashed."""
+        """Both models' first outputs for a folder of inputs, [examples, ...], by arm. Raises Crashed.
+
+        However long it takes, and outside the target's memory, which is for one at a time.
+        """
         found = {}
         for arm in (BASELINE, CANDIDATE):
-            with self._one(arm) as worker:
-                _ask(arm, worker, "outputs", inputs=str(inputs.resolve()), to=str(to.resolve()), batch=batch)
+            with self._one(arm, confined=False) as worker:
+                asked = {"inputs": str(inputs.resolve()), "to": str(to.resolve()), "batch": batch}
+                _ask(arm, worker, "outputs", within_s=ANSWERS_S, **asked)
                 found[arm] = np.load(to, allow_pickle=False)
                 to.unlink()
         return found
@@ -130,17 +148,17 @@ class SideBySide:
         again, fresh = (np.median(reply[name], axis=1) for name in ("repeated_cpu_ns", "fresh_cpu_ns"))
         return float(np.median(again / np.maximum(fresh, 1)))
 
-    def _one(self, arm: str) -> Worker:
+    def _one(self, arm: str, confined: bool = True) -> Worker:
         """All arms within the same memory: a fence costs time as well."""
         side = self.sides[arm]
+        place = side.place if confined else replace(side.place, memory_bytes=None)
         try:
-            return Worker(side.place, model=side.model, inputs=self._inputs, rows=self._rows)
+            return Worker(place, model=side.model, inputs=self._inputs, rows=self._rows)
         except EdgecompError as error:
             raise Crashed(arm, error) from error
 
     def _start(self, order: list[str], stack: ExitStack) -> dict[str, Worker]:
-        """All arms at once: nothing is timed meanwhile but what a start takes, which is alike for all."""
-        with ThreadPoolExecutor(len(order)) as pool:
+        with ThreadPoolExecutor(1 if self._one_by_one else len(order)) as pool:
             starting = {arm: pool.submit(self._one, arm) for arm in order}
         crashed = None
         workers = {}
@@ -148,7 +166,7 @@ class SideBySide:
             error = start.exception()
             if error is None:
                 workers[arm] = stack.enter_context(start.result())
-            elif crashed is None or arm == BASELINE:
+            elif crashed is None or arm != CANDIDATE:
                 crashed = error
         if crashed is not None:
             raise crashed
@@ -170,6 +188,8 @@ class SideBySide:
                     taken[f"{arm}.cpu_ns"][turn, way] = reply["cpu_ns"]
                     taken[f"{arm}.wall_ns"][turn, way] = reply["wall_ns"]
                     switches += reply["switches"]["involuntary_switches"]
+                    if arm in self.timed_answers:
+                        self.timed_answers[arm][reply["asked"]] = reply["answer"]
             elapsed = perf_counter_ns() - began
             blocks.append(noise.during(before, noise.host(), elapsed, {"involuntary_switches": switches}))
         return taken, blocks

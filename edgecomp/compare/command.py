@@ -14,11 +14,11 @@ import numpy as np
 from edgecomp.artifacts import digest_of, installed, replacing, sha256, write_json
 from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
-from edgecomp.bench.side_by_side import Side
+from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.standalone import TAKES
 from edgecomp.compare.sides import Given, given, preprocessing_differences
-from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of
-from edgecomp.comparison import AGAIN, CANDIDATE
+from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
+from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE
 from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
@@ -31,8 +31,8 @@ from edgecomp.gate.verdict import Verdict, combine, exit_code
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.history import STORE, identity
 from edgecomp.job import waiving_no_row
-from edgecomp.policies import Policy, load_policy
-from edgecomp.remembered import of_comparison, remember
+from edgecomp.policies import Policy, Threshold, load_policy
+from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
@@ -41,6 +41,9 @@ from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
 """verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
+
+
+BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     with tempfile.TemporaryDirectory() as name:
         evaluation, why_not = _evaluation(asked, baseline, candidate, target, Path(name))
         labelled = evaluation is not None and evaluation.labels is not None
-        policy = named or _policy("release" if labelled else "no-slower")
+        policy, added = named or _policy("release" if labelled else "no-slower"), []
+        if named is None and labelled and evaluation is not None and evaluation.slices is not None:
+            policy = policy.model_copy(update={"rows": policy.rows | {"worst_slice_pct": BY_SLICE}})
+            added = [f"worst_slice_pct {BY_SLICE.text} added, for the examples have slices"]
         if differences := preprocessing_differences(baseline, candidate):
             rows = [
                 incompatible(target.name, differences),
@@ -98,7 +104,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
                 scratch=Path(name),
                 track=screen.track,
             )
-    verdict = verdict_of(outcome, policy, began.date())
+    verdict = verdict_of(outcome, policy, added, began.date())
     verdict["compared"] = {
         "baseline": _described(baseline),
         "candidate": _described(candidate),
@@ -114,8 +120,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         "certificate": certificate,
         "log_ratios": ratios_of(outcome, policy),
     }
-    verdict["compared"]["warnings"] += remember(of_comparison(verdict, folder), asked.store, screen.note)
+    result = of_comparison(verdict, folder)
+    verdict["compared"]["warnings"] += drifted(result, asked.store)
     save(folder, verdict, outcome)
+    remember(result, asked.store, screen.note)
     for file, text in (
         (asked.junit, junit(verdict, _stem(candidate))),
         (asked.metrics, openmetrics(verdict, CANDIDATE)),
@@ -141,7 +149,7 @@ def _warnings(target: Target) -> list[str]:
     ]
 
 
-def verdict_of(outcome: Outcome, policy: Policy, today: datetime.date) -> dict[str, Any]:
+def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: datetime.date) -> dict[str, Any]:
     rows = with_waivers(outcome.rows, policy.waivers, today)
     whole, unwaived = (
         combine(row.verdict for row in rows if row.severity == "block"),
@@ -156,7 +164,7 @@ def verdict_of(outcome: Outcome, policy: Policy, today: datetime.date) -> dict[s
         "policy": {
             "name": policy.name,
             "on_inconclusive": policy.on_inconclusive,
-            "changes": [],
+            "changes": changes,
             "sha256": digest_of(policy.model_dump(mode="json")),
         },
         "gates": [row.as_json() for row in rows],
@@ -221,7 +229,13 @@ def read_certificate(file: Path, target: Target) -> dict[str, Any]:
         raise UsageError(
             f"{file} is of target {about[0]}, and this is {target.name}: run `edgecomp selftest --target {target.name}`"
         )
-    return {"file": str(file), "sha256": sha256(file), "began": content["began"], "summary": about[1]}
+    return {
+        "file": str(file),
+        "sha256": sha256(file),
+        "began": content.get("began"),
+        "machine": content.get("machine"),
+        "summary": about[1],
+    }
 
 
 def _check_taken(side: Given, target: Target) -> None:
@@ -240,9 +254,10 @@ def _evaluation(
 ) -> tuple[Evaluation | None, str]:
     """The examples to compare answers on, or why there are none."""
     if asked.data is not None:
-        from edgecomp.compare.trial import signatures
-
-        ports = signatures([Side(candidate.model, place_of(target))])[0]["inputs"]
+        try:
+            ports = signature(BASELINE, Side(baseline.model, place_of(target)))["inputs"]
+        except Crashed as crash:
+            raise crash.error from crash
         found = evaluations.read(asked.data, ports)
         return (
             found,

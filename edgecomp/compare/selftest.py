@@ -20,7 +20,7 @@ from edgecomp.comparison import CANDIDATE
 from edgecomp.console import Screen
 from edgecomp.errors import UsageError
 from edgecomp.gate.judge import limit_of
-from edgecomp.gate.paired import Setting, log_ratios
+from edgecomp.gate.paired import fail_alpha, log_ratios
 from edgecomp.gate.power import Rate, smallest_caught
 from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
@@ -136,21 +136,25 @@ def summary(trials: Sequence[Trial], policy: Policy, target: Target, seed: int) 
     row = policy.rows[ROW]
     same = [np.asarray(trial.log_ratios) for trial in trials if trial.slowdown == 0 and trial.log_ratios]
     pool = np.concatenate(same) if same else np.empty(0)
-    at = Setting(target.name, policy, target.threads, contended=False)
     caught = (
         smallest_caught(
-            pool, math.log(limit_of(row)), 1 - row.confidence, min(1 - row.confidence, at.fail_alpha), seed
+            pool,
+            math.log(limit_of(row)),
+            1 - row.confidence,
+            min(1 - row.confidence, fail_alpha(policy)),
+            seed,
         )
         if len(pool) >= 8
         else None
     )
+    felt = [trial.wall_over_cpu for trial in trials if trial.wall_over_cpu]
     found = {
         "by_slowdown": by_slowdown,
         "restarts": len(pool),
         "spread_of_restarts_pct": 100 * float(np.std(pool, ddof=1)) if len(pool) > 1 else None,
         "smallest_caught_pct": None if caught is None else 100 * caught,
         "margin": row.text,
-        "wall_over_cpu": float(np.median([trial.wall_over_cpu for trial in trials if trial.wall_over_cpu])),
+        "wall_over_cpu": float(np.median(felt)) if felt else None,
     }
     return found | {"advice": advice(found)}
 

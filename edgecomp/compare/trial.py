@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
 from edgecomp.bench.stage import described, quality
 from edgecomp.compare.sides import contract_differences
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
-from edgecomp.errors import BudgetExceededError, InferenceError, WorkerError
+from edgecomp.errors import BudgetExceededError, EdgecompError, InferenceError, WorkerError
 from edgecomp.gate.judge import Row
-from edgecomp.gate.paired import Setting, is_clear, judge_pair, least_restarts, takes_restarts
+from edgecomp.gate.paired import Setting, is_clear, judge_pair, least_restarts, takes_restarts, times_starts
 from edgecomp.gate.sequential import LOOKS
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, with_waivers
@@ -57,20 +56,18 @@ def place_of(target: Target, timeout_s: float = 120.0) -> Place:
     return replace(place, options=place.options | dict(TABLE[target.runtime].idle))
 
 
-def signatures(sides: Sequence[Side]) -> list[Signature]:
-    """What each file takes and gives, as its runtime sees it. Raises what a worker raises."""
-
-    def one(side: Side) -> Signature:
+def signature(arm: str, side: Side) -> Signature:
+    """What a side's file takes and gives, as its runtime sees it. Raises Crashed."""
+    try:
         with Worker(replace(side.place, memory_bytes=None), model=side.model, inputs=None) as worker:
             told = worker.ready["signature"]
-        ports = [
-            [Port(port["name"], port["shape"] and tuple(port["shape"]), port["dtype"]) for port in of]
-            for of in told
-        ]
-        return {"inputs": ports[0], "outputs": ports[1]}
-
-    with ThreadPoolExecutor(len(sides)) as pool:
-        return list(pool.map(one, sides))
+    except EdgecompError as error:
+        raise Crashed(arm, error) from error
+    inputs, outputs = (
+        [Port(port["name"], port["shape"] and tuple(port["shape"]), port["dtype"]) for port in ports]
+        for ports in told
+    )
+    return {"inputs": inputs, "outputs": outputs}
 
 
 def timed_inputs(
@@ -105,42 +102,60 @@ def compare(
     began = time.monotonic()
     of = Comparison(facts={"machine": machine.facts(), "load_before": os.getloadavg()[0], "seed": seed})
     of.facts |= {"threads": candidate.place.threads, "options": candidate.place.options}
-    old, new = signatures([baseline, candidate])
+    try:
+        old, new = (signature(arm, side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate)))
+    except Crashed as crash:
+        return Outcome(of, None, _of_crash(crash, policy, target), time.monotonic() - began)
     if differences := contract_differences(old, new):
         rows = [
             incompatible(target.name, differences),
             *not_run(policy, target.name, "the models are incompatible"),
         ]
         return Outcome(of, None, rows, time.monotonic() - began)
-    examples, rows_at_once = timed_inputs(new["inputs"], target, evaluation)
+    examples, rows_at_once = timed_inputs(old["inputs"], target, evaluation)
     named.save(examples, scratch / "timed")
     random = np.random.default_rng(seed)
-    pair = SideBySide(baseline, candidate, inputs=scratch / "timed", rows=rows_at_once, random=random)
+    pair = SideBySide(
+        baseline,
+        candidate,
+        inputs=scratch / "timed",
+        rows=rows_at_once,
+        random=random,
+        one_by_one=times_starts(policy),
+    )
     of.facts = pair.facts = pair.facts | of.facts
     measured = None
     try:
         if evaluation is not None and evaluation.labels is not None:
             named.save(evaluation.inputs, scratch / "evaluation")
-            batch = 1 if generated.rows_of(new["inputs"]) else BATCH
+            batch = 1 if generated.rows_of(old["inputs"]) else BATCH
             of.logits = pair.answers(scratch / "evaluation", scratch / "answers.npy", batch)
         if not takes_restarts(policy):
             measured = as_measured(of, pair, evaluation, target)
             rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))
             return Outcome(of, measured, rows, time.monotonic() - began)
-        rows, measured = _until_clear(pair, of, evaluation, policy, target, today, began + max_time_s, track)
+        rows, measured = _until_clear(
+            pair, rows_at_once, of, evaluation, policy, target, today, time.monotonic() + max_time_s, track
+        )
     except Crashed as crash:
-        if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
-            raise crash.error from crash
-        rows = [
-            crashed(target.name, crash),
-            *not_run(policy, target.name, f"the {_called(crash.arm)} did not run"),
-        ]
+        rows = _of_crash(crash, policy, target)
     of.facts["load_after"] = os.getloadavg()[0]
     return Outcome(of, measured, rows, time.monotonic() - began)
 
 
+def _of_crash(crash: Crashed, policy: Policy, target: Target) -> list[Row]:
+    """Raises the error itself where it is not of the model, but of the request or the machine."""
+    if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
+        raise crash.error from crash
+    return [
+        crashed(target.name, crash),
+        *not_run(policy, target.name, f"the {_called(crash.arm)} did not run"),
+    ]
+
+
 def _until_clear(
     pair: SideBySide,
+    rows_at_once: int,
     of: Comparison,
     evaluation: Evaluation | None,
     policy: Policy,
@@ -153,6 +168,7 @@ def _until_clear(
     for restart in track(range(LOOKS[-1]), "restarts, at most", LOOKS[-1]):
         began = time.monotonic()
         of.restarts.append(pair.restart())
+        of.facts |= audit(pair, of, rows_at_once)
         ended = time.monotonic()
         over = ended + (ended - began) > deadline or restart + 1 == LOOKS[-1]
         if not over and (restart + 1 not in LOOKS or restart + 1 < least_restarts(policy)):
@@ -166,13 +182,34 @@ def _until_clear(
     raise AssertionError("the last look ends it")
 
 
+def audit(pair: SideBySide, of: Comparison, rows: int) -> dict[str, Any]:
+    """Whether both models are right while they are timed: `not_finite` arms, and, where there are answers to the same inputs, the
+    largest mean difference from them over their deviation (`timed_error`)."""
+    told = {arm: np.asarray(list(answers.values())) for arm, answers in pair.timed_answers.items()}
+    found: dict[str, Any] = {
+        "not_finite": [arm for arm, values in told.items() if not np.isfinite(values).all()]
+    }
+    if of.logits and not found["not_finite"]:
+        errors = {}
+        for arm, answers in pair.timed_answers.items():
+            whole = of.logits[arm].reshape(len(of.logits[arm]) // rows, -1)
+            spread = max(float(whole.std()), 1e-12)
+            errors[arm] = max(
+                float(np.abs(np.asarray(answer) - whole[place % len(whole), : len(answer)]).mean()) / spread
+                for place, answer in answers.items()
+            )
+        found["timed_error"] = {arm: error for arm, error in errors.items() if np.isfinite(error)}
+    return found
+
+
 def wall_over_cpu(of: Comparison) -> float:
-    """Of all the baseline's inferences: with one thread, over 1 by what others took. A median hides it: most are over before the
-    scheduler looks."""
+    """Of the baseline's inferences, the median over restarts: with one thread, over 1 by what others took. A median of inferences
+    would hide it, for most are over before the scheduler looks; and one stall is not a contended host."""
     wall, cpu = (
-        sum(int(of.samples(arm, name).sum()) for arm in (BASELINE, AGAIN)) for name in ("wall_ns", "cpu_ns")
+        sum(of.samples(arm, name).reshape(len(of.restarts), -1).sum(axis=1) for arm in (BASELINE, AGAIN))
+        for name in ("wall_ns", "cpu_ns")
     )
-    return wall / max(1, cpu)
+    return float(np.median(wall / np.maximum(cpu, 1)))
 
 
 def as_measured(

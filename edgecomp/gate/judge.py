@@ -114,12 +114,12 @@ def decide(
     figures += [value for value in (strict.lower, strict.upper) if value is not None]
     if not all(map(math.isfinite, figures)):
         return Verdict.INVALID, Reason.NOT_FINITE, f"a figure is not finite: {figures}"
-    if found.lower is None or found.upper is None or strict.lower is None or strict.upper is None:
+    if found.lower is None or found.upper is None:
         return Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES, f"{shown(found.value)}, but {found.note}"
     inside, outside = (
-        (found.upper <= limit, strict.lower > limit)
+        (found.upper <= limit, strict.lower is not None and strict.lower > limit)
         if passes == "below"
-        else (found.lower >= limit, strict.upper < limit)
+        else (found.lower >= limit, strict.upper is not None and strict.upper < limit)
     )
     too_good = implausible is not None and (
         found.upper < implausible if passes == "below" else found.lower > implausible

@@ -55,10 +55,22 @@ def takes_restarts(policy: Policy) -> bool:
     return any(row.metric in estimates.BY_RESTART for row in policy.rows.values())
 
 
+def times_starts(policy: Policy) -> bool:
+    """Whether a row is of what a start takes: processes that start beside each other share cores, and differ by less."""
+    return any(row.metric in ("load_p50_ms", "cold_start_p50_ms") for row in policy.rows.values())
+
+
+def fail_alpha(policy: Policy) -> float:
+    """Of each row that decides and could fail by chance."""
+    rows = policy.rows.values()
+    fallible = sum(row.severity == "block" and row.metric not in estimates.EXACT for row in rows)
+    return FALSE_FAIL / max(1, fallible)
+
+
 def least_restarts(policy: Policy) -> int:
-    """Before which no look is taken: a row about the candidate alone takes as many as its order statistics do."""
+    """Before which the rows are not judged: one about the candidate alone takes as many as its order statistics do."""
     alone = [
-        restarts_needed(row.confidence)
+        restarts_needed(max(row.confidence, 1 - fail_alpha(policy)))
         for row in policy.rows.values()
         if not is_sequential(row) and row.metric in estimates.BY_RESTART
     ]
@@ -73,30 +85,40 @@ def log_ratios(of: Comparison, metric: str, restarts: int, over: str = CANDIDATE
     ours, base = _levels(of, over, metric, restarts), _levels(of, BASELINE, metric, restarts)
     if over == CANDIDATE:
         base = (base + _levels(of, AGAIN, metric, restarts)) / 2
-    return ratio_of(ours, base) if ours.ndim == 2 else ours - base
+    return ours - base
 
 
-def ratio_of(ours: Values, base: Values) -> Values:
-    """[..., rounds] → [...]: rounds are compared one by one, and a restart's ratio is their median: a burst falls on a few of them."""
-    return np.asarray(np.median(ours - base, axis=-1), np.float64)
+def medians_by_input(times: npt.NDArray[Any], inputs: int) -> npt.NDArray[Any]:
+    """times: [..., rounds, 2, calls], in which the inputs were asked in turn → the median of each one's calls, [..., inputs].
+
+    Calls of an input are spread over the whole restart, so a burst falls on few of them; and a model that became slow for some
+    inputs only is slower in those.
+    """
+    calls = times.reshape(*times.shape[:-3], -1)
+    inputs = min(inputs, calls.shape[-1])
+    return np.stack([np.median(calls[..., place::inputs], axis=-1) for place in range(inputs)], axis=-1)
 
 
 def _levels(of: Comparison, arm: str, metric: str, restarts: int) -> Values:
-    """Logarithms, [restarts, rounds] of a median (of each round, there and back, averaged) and else [restarts]."""
+    """Logarithms, [restarts]; of a median it is the mean over the inputs."""
     name, percentile = PAIRED[metric]
-    if name == "model_memory_bytes":
-        values = of.samples(arm, "peak_memory_bytes", restarts) - of.samples(
-            arm, "imports_peak_bytes", restarts
-        )
-    else:
-        values = of.samples(arm, name, restarts)
+    try:
+        if name == "model_memory_bytes":
+            peak, imports = (
+                of.samples(arm, what, restarts) for what in ("peak_memory_bytes", "imports_peak_bytes")
+            )
+            values = peak - imports
+        else:
+            values = of.samples(arm, name, restarts)
+    except KeyError as missing:
+        raise NotMeasured(f"there are no samples {missing}") from None
     if values.min() < 0:
         raise Impossible(f"{arm}: {metric} is {values.min()} in a restart: no clock gives that")
-    if percentile == 50:
-        levels = np.median(values, axis=-1)  # a clock may be too coarse for one call
-        return _log(levels, arm, metric).mean(axis=-1)  # type: ignore[no-any-return]
     if percentile is None:
         return _log(values, arm, metric)
+    if percentile == 50:  # a clock may be too coarse for one call
+        by_input = medians_by_input(values, of.facts.get("inputs", 1))
+        return _log(by_input, arm, metric).mean(axis=-1)  # type: ignore[no-any-return]
     whole = values.reshape(restarts, -1)
     needed = samples_needed(percentile)
     if whole.shape[1] < needed:
@@ -125,17 +147,11 @@ class Setting:
         """Whether a row that would decide only advises here."""
         return is_wall(threshold) and self.threads == 1 and self.contended and self.policy.wall == "auto"
 
-    @property
-    def fail_alpha(self) -> float:
-        """Of each row that decides and could fail by chance."""
-        rows = self.policy.rows.values()
-        fallible = sum(row.severity == "block" and row.metric not in estimates.EXACT for row in rows)
-        return FALSE_FAIL / max(1, fallible)
-
 
 def judge_pair(of: Comparison, measured: Measurements, at: Setting, before: Sequence[Row] = ()) -> list[Row]:
-    """All rows, after as many restarts as there are. before: of an earlier look, whose rows of answers and files stand."""
-    known = {row.name: row for row in before if row.metric not in estimates.BY_RESTART}
+    """All rows, after as many restarts as there are. before: of an earlier look, whose rows stand that are not log ratios: they are
+    judged once, so that no look after look makes them fail."""
+    known = {row.name: row for row in before if not is_sequential(at.policy.rows[row.name])}
     rows = []
     for name, threshold in at.policy.rows.items():
         if is_sequential(threshold):
@@ -143,7 +159,7 @@ def judge_pair(of: Comparison, measured: Measurements, at: Setting, before: Sequ
         elif name in known:
             row = known[name]
         else:
-            strict = max(threshold.confidence, 1 - at.fail_alpha)
+            strict = max(threshold.confidence, 1 - fail_alpha(at.policy))
             row = judge_row(at.target, name, threshold, measured, strict)
         if at.advises(threshold) and row.severity == "block":
             row = replace(row, severity="warn", sentence=f"{row.sentence} Advisory: others use this host.")
@@ -159,7 +175,7 @@ def is_clear(rows: list[Row], policy: Policy, restarts: int) -> bool:
     if restarts < least_restarts(policy) or restarts not in LOOKS:
         return False
     return any(row.verdict is Verdict.FAIL for row in timed) or all(
-        row.verdict is not Verdict.INCONCLUSIVE for row in timed
+        row.verdict is not Verdict.INCONCLUSIVE or row.reason is Reason.ANOMALOUS for row in timed
     )
 
 
@@ -217,7 +233,7 @@ def _look(
         return Estimate(middle, lower, upper, "log_ratio", look, "restarts", confidence)
 
     found = estimate(threshold.confidence)
-    strict = estimate(max(threshold.confidence, 1 - at.fail_alpha))
+    strict = estimate(max(threshold.confidence, 1 - fail_alpha(at.policy)))
     implausible = implausible_of(threshold)
     verdict, reason, _ = decide(
         found, limit, "below", strict, None if implausible is None else math.log(implausible)
@@ -240,13 +256,18 @@ def _null_control(threshold: Threshold, of: Comparison, limit: float) -> str:
 
 
 def _is_itself(of: Comparison, threshold: Threshold) -> None:
-    """Raises NotItself where the candidate answers an input that is asked again from memory."""
+    """Raises NotFinite, NotItself where what was timed is not the model: outputs that are no numbers, or not those of the run for its
+    answers, or that come from memory."""
+    if threshold.metric not in estimates.TIMES:
+        return
+    if broken := of.facts.get("not_finite", []):
+        raise NotFinite(f"the {' and the '.join(broken)} gave outputs that are not finite while timed")
+    for arm, error in of.facts.get("timed_error", {}).items():
+        if not error <= estimates.MOST_TIMED_ERROR:
+            raise NotItself(f"the {arm}'s outputs while it was timed differ from those of its answers by {error:.2f} of their "
+                            f"deviation, more than {estimates.MOST_TIMED_ERROR:g}")  # fmt: skip
     repeated = of.facts.get("repeated_over_fresh")
-    if (
-        threshold.metric in estimates.TIMES
-        and repeated is not None
-        and not repeated >= estimates.LEAST_REPEATED
-    ):
+    if repeated is not None and not repeated >= estimates.LEAST_REPEATED:
         raise NotItself(f"the candidate takes {repeated:.2f} of the time for an input that is asked again, less than "
                         f"{estimates.LEAST_REPEATED:g} of a new one's: it seems to answer from memory")  # fmt: skip
 
@@ -276,6 +297,5 @@ SENTENCES: Mapping[Reason, Callable[[Estimate, Estimate, float], str]] = {
     Reason.ANOMALOUS: lambda found, _, limit: (
         f"{_span(found)} is better than is plausible: look at what was measured"
     ),
-    Reason.NOT_FINITE: lambda found, _, limit: "a figure is not finite",
     Reason.UNDECIDED: _undecided,
 }

@@ -1,6 +1,7 @@
 """Scores of the answers to the test examples: of one model, or of two on the same examples."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,15 +67,20 @@ def against(
             seed=SEED,
         )
 
+    def difference(of: Any, confidence: float) -> stats.Bounds:
+        right, expected = given[of] == measured.labels[of], wanted[of] == measured.labels[of]
+        wins, losses = int((right & ~expected).sum()), int((~right & expected).sum())
+        return stats.difference_bounds(wins, losses, len(right), confidence)
+
     factor = 100 if kind == "points" else 1
+    if metric == "accuracy_pct" and kind == "points":
+        return score_of(difference(slice(None), confidence), factor, kind, len(given), confidence)
     if metric in SCORES:
         return score_of(bounds(SCORES[metric], slice(None), confidence), factor, kind, len(given), confidence)
     groups = _groups(measured, metric)
+    of_group = difference if kind == "points" else partial(bounds, stats.accuracy)
     found = [
-        (
-            *bounds(stats.accuracy, group, confidence)[:2],
-            bounds(stats.accuracy, group, each_of(groups, confidence))[2],
-        )
+        (*of_group(group, confidence)[:2], of_group(group, each_of(groups, confidence))[2])
         for group in groups
     ]
     return score_of(stats.worst(found), factor, kind, min(map(len, groups)), confidence)

@@ -218,7 +218,7 @@ def test_no_policy_crashes_or_passes_on_what_is_missing(rows: dict[str, Any], re
 @pytest.mark.parametrize("broken", [0, -5])
 def test_a_time_that_no_clock_can_give_is_invalid(broken: int) -> None:
     times = times_of(0, 5, 0.01)
-    times[2, 1, 0] = broken
+    times[2, 1] = broken
     assert judged(times).verdict is Verdict.INVALID
 
 

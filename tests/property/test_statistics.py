@@ -447,3 +447,33 @@ def test_restarts_without_a_partner_never_pass(ours: int, theirs: int) -> None:
     assume(ours != theirs)
     verdict = verdict_on_latency(np.full((ours, 4), 1_000), np.full((theirs, 4), 9_000), RELATIVE)
     assert verdict is not Verdict.PASS
+
+
+# A difference of paired proportions
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.99, 0.999])
+@pytest.mark.parametrize("count", [80, 400, 2000])
+@pytest.mark.parametrize("won", [0.0, 0.005, 0.03])
+@pytest.mark.parametrize("loss", [0.01, 0.05])
+def test_a_difference_at_its_margin_is_called_better_no_more_often_than_it_says(
+    loss: float, won: float, count: int, confidence: float
+) -> None:
+    """Right for the candidate only with probability `won`, for the reference only with `won + loss`: the difference is -loss."""
+    random, trials = np.random.default_rng(0), 20_000
+    cells = random.multinomial(count, [won, won + loss, 1 - 2 * won - loss], size=trials)
+    pairs, times = np.unique(cells[:, :2], axis=0, return_counts=True)
+    bounds = [stats.difference_bounds(int(wins), int(losses), count, confidence) for wins, losses in pairs]
+    over = sum(n for (_, lower, _), n in zip(bounds, times, strict=True) if lower > -loss)
+    under = sum(n for (_, _, upper), n in zip(bounds, times, strict=True) if upper < -loss)
+    # The two are put together by approximation: a tenth more, where that is so.
+    allowed = (1 - confidence) * (1.0 if won == 0 else 1.1)
+    assert binom.sf(over - 1, trials, allowed) > RARELY, over / trials
+    assert binom.sf(under - 1, trials, allowed) > RARELY, under / trials
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(600, 5000))
+def test_swapping_the_models_negates_a_difference_and_its_bounds(wins: int, losses: int, count: int) -> None:
+    here = stats.difference_bounds(wins, losses, count, 0.99)
+    there = stats.difference_bounds(losses, wins, count, 0.99)
+    assert there == pytest.approx((-here[0], -here[2], -here[1]))

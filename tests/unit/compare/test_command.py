@@ -397,3 +397,56 @@ def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path)
     done = compare(tmp_path, str(tiny_run), str(copy), "-t", "onnxruntime-cpu", "--json")
     assert (done.code, done.rows["io_contract"]["verdict"]) == (1, "FAIL")
     assert "preprocessing: mean is [0.25] instead of" in done.verdict(tmp_path)["gates"][0]["sentence"]
+
+
+# What is timed must be the model
+
+
+def test_a_candidate_that_gives_no_numbers_while_it_is_timed_is_invalid(tmp_path: Path) -> None:
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "nan.onnx", weights=np.full((4, 4), np.nan))
+    done = compare(tmp_path, "base.onnx", "nan.onnx", "-t", "onnxruntime-cpu", "--json")
+    assert done.code == 4, done.out
+    assert done.rows["cpu_p50_ms"]["reason"] == "not_finite"
+
+
+def test_a_candidate_that_answers_otherwise_while_it_is_timed_is_invalid(folder: Path) -> None:
+    """It is right when it is asked for its answers, and wrong after two hundred requests."""
+    fake(folder, "wrong.json", wrong_after=200)
+    values = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    np.savez(folder / "d.npz", x=values, label=(2 * values).argmax(axis=1))
+    rows = {"cpu_p50_ms": {"against": "baseline", "margin": "2.5 %"}}
+    (folder / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
+    done = compare(
+        folder, "base.json", "wrong.json", "-t", "t.yaml", "-d", "d.npz", "--policy", "p.yaml", "--json"
+    )
+    assert (done.code, done.rows["cpu_p50_ms"]["reason"]) == (4, "not_itself"), done.out
+
+
+def test_a_file_that_no_runtime_reads_is_a_bad_request_and_one_that_dies_at_load_a_verdict(
+    tmp_path: Path,
+) -> None:
+    classifier(tmp_path / "base.onnx")
+    (tmp_path / "cut.onnx").write_bytes((tmp_path / "base.onnx").read_bytes()[:40])
+    done = compare(tmp_path, "base.onnx", "cut.onnx", "-t", "onnxruntime-cpu")
+    assert done.code == 2
+    assert "cut.onnx" in done.err
+
+
+def test_slices_of_the_examples_are_a_row_of_the_default_policy(tmp_path: Path) -> None:
+    classifier(tmp_path / "base.onnx")
+    examples(tmp_path / "d.npz", slice=np.array(["head", "tail"] * 200))
+    done = compare(
+        tmp_path,
+        "base.onnx",
+        "base.onnx",
+        "-t",
+        "onnxruntime-cpu",
+        "-d",
+        "d.npz",
+        "--json",
+        "--max-time",
+        "1",
+    )
+    assert done.rows["worst_slice_pct"]["verdict"] == "PASS"
+    assert "the examples have slices" in done.summary["policy"]["changes"][0]

@@ -108,9 +108,8 @@ def test_a_target_without_a_reference_model_asks_for_one(cli: Cli, tmp_path: Pat
 def test_every_cpu_runtime_has_a_reference_model(target: str, tmp_path: Path) -> None:
     from edgecomp.bench.side_by_side import Side
     from edgecomp.compare.selftest import reference_model
-    from edgecomp.compare.trial import place_of, signatures
+    from edgecomp.compare.trial import place_of, signature
 
     found = load_target(target)
     model = reference_model(found, tmp_path)
-    (signature,) = signatures([Side(model, place_of(found))])
-    assert len(signature["inputs"]) == 1
+    assert len(signature("baseline", Side(model, place_of(found)))["inputs"]) == 1

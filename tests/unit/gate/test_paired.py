@@ -9,7 +9,7 @@ import pytest
 
 from edgecomp.comparison import ARMS, CANDIDATE, Comparison, Restart
 from edgecomp.gate.judge import Row
-from edgecomp.gate.paired import FALSE_FAIL, Setting, is_clear, judge_pair, least_restarts
+from edgecomp.gate.paired import FALSE_FAIL, Setting, fail_alpha, is_clear, judge_pair, least_restarts
 from edgecomp.gate.sequential import LOOKS
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.measurements import Arm, Measurements
@@ -198,7 +198,7 @@ def test_the_false_fail_of_the_gate_is_split_over_the_rows_that_can_fail_by_chan
         file_size_bytes=BASELINE_5,
         peak_memory_bytes=BASELINE_5 | {"severity": "warn"},
     )
-    assert Setting("t", at, 1, contended=False).fail_alpha == FALSE_FAIL / 2
+    assert fail_alpha(at) == FALSE_FAIL / 2
 
 
 def test_a_fail_takes_more_than_the_rows_own_confidence() -> None:
@@ -247,6 +247,10 @@ def test_it_is_clear_once_a_row_of_times_fails_or_all_are_decided() -> None:
 def test_a_row_about_the_candidate_alone_waits_for_its_order_statistics() -> None:
     assert least_restarts(load_policy("release")) == LOOKS[0]
     assert least_restarts(policy(cpu_p50_ms={"max": "5 ms", "confidence": 0.99})) == 7
+    beside = policy(
+        own={"metric": "cpu_p50_ms", "max": "5 ms"}, cpu_p50_ms=BASELINE_5, latency_p50_ms=BASELINE_5
+    )
+    assert least_restarts(beside) == 9  # a FAIL takes 99.67 %
 
 
 def test_before_the_first_look_nothing_is_decided() -> None:
