@@ -1,8 +1,8 @@
 """What a comparison measured and its gate reads: two models side by side, and the baseline once more beside itself.
 
-Format 1: comparison.json (facts, restarts) and samples.npz: `ARM.cpu_ns` and `ARM.wall_ns`, int64 [restarts, rounds, 2, calls], in which the second
-axis is the way there and the way back (ABBA), and `ARM.NAME`, int64 [restarts], for what a process has once. ARM is baseline, again
-or candidate.
+samples.npz holds `ARM.cpu_ns` and `ARM.wall_ns`, int64 [restarts, rounds, 2, calls], in which the second axis is the way there and the
+way back (ABBA) and the inputs are asked in turn, and `ARM.NAME`, int64 [restarts], for what a process has once. ARM is baseline,
+again or candidate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-FORMAT_VERSION = 1
 
 BASELINE, AGAIN, CANDIDATE = "baseline", "again", "candidate"
 ARMS = (BASELINE, AGAIN, CANDIDATE)

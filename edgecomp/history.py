@@ -64,7 +64,7 @@ class Result:
 
 def identity(files: Mapping[str, str]) -> str:
     """One digest of a model's files (name → sha256), whatever they are called."""
-    digests = [files[name] for name in sorted(files, key=lambda name: Path(name).suffix)]
+    digests = [files[name] for name in sorted(files, key=lambda name: (Path(name).suffix, name))]
     return digests[0] if len(digests) == 1 else digest_of(digests)
 
 

@@ -118,7 +118,6 @@ def _goals(trials: list[dict[str, Any]]) -> list[str]:
 def _goal(goal: str, rate: Rate, limit: float, *, below: bool) -> str:
     met = rate.hits / rate.gates <= limit if below else rate.hits / rate.gates >= limit
     shown = rate.upper <= limit if below else rate.lower >= limit
-    # One-sided at 95 %: what "≤" claims.
     word = "met, shown" if met and shown else "met, not shown by so few" if met else "missed"
     return f"| {goal} | {rate.hits} of {rate.gates}: {100 * rate.hits / rate.gates:.1f} % [{100 * rate.lower:.1f}, {100 * rate.upper:.1f}] | {word} |"
 

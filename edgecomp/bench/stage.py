@@ -106,11 +106,27 @@ def cost_ms(with_float: Arm, without: Arm) -> float:
 
 
 def described(file: Path, parameter_bytes: int, confined: bool = False) -> Model:
-    """An IR's weights are the .bin beside it."""
-    files = [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
     return Model(
         file=file,
-        files={part.name: (part.stat().st_size, sha256(part)) for part in files},
+        files={part.name: (part.stat().st_size, sha256(part)) for part in parts_of(file)},
         parameter_bytes=parameter_bytes,
         confined=confined,
     )
+
+
+def parts_of(file: Path) -> list[Path]:
+    """A model's file, and those beside it that hold its weights: an IR's .bin, and what an ONNX file calls external data."""
+    if file.suffix == ".xml":
+        return [file, file.with_suffix(".bin")]
+    if file.suffix != ".onnx":
+        return [file]
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        graph = onnx.load(file, load_external_data=False).graph
+    except DecodeError:
+        return [file]  # its runtime says what is wrong with it
+    names = {ExternalDataInfo(one).location for one in graph.initializer if uses_external_data(one)}
+    return [file, *(file.parent / name for name in sorted(names) if (file.parent / name).is_file())]

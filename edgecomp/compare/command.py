@@ -15,6 +15,7 @@ from edgecomp.artifacts import digest_of, installed, replacing, sha256, write_js
 from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
+from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import TAKES
 from edgecomp.compare.sides import Given, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
@@ -293,6 +294,5 @@ def _stem(side: Given) -> str:
 
 
 def _described(side: Given) -> dict[str, Any]:
-    files = [side.model, side.model.with_suffix(".bin")] if side.model.suffix == ".xml" else [side.model]
-    digests = {file.name: sha256(file) for file in files}
+    digests = {file.name: sha256(file) for file in parts_of(side.model)}
     return {"given": side.name, "model": str(side.model), "files": digests, "sha256": identity(digests)}

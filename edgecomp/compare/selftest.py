@@ -21,7 +21,7 @@ from edgecomp.console import Screen
 from edgecomp.errors import UsageError
 from edgecomp.gate.judge import limit_of
 from edgecomp.gate.paired import fail_alpha, log_ratios
-from edgecomp.gate.power import Rate, smallest_caught
+from edgecomp.gate.power import CAUGHT, Rate, smallest_caught
 from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
 from edgecomp.policies import Policy, load_policy
@@ -171,6 +171,12 @@ def advice(found: dict[str, Any]) -> str:
         return (
             "restarts differ so much here that not even twice the time would be caught: use a quieter machine"
         )
+    for slowdown, one in found["by_slowdown"].items():
+        if 100 * float(slowdown) >= caught and one["FAIL"]["upper"] < CAUGHT:
+            return (
+                f"restarts say that {caught:g} % would be caught, and of {one['gates']} gates really slower by {100 * float(slowdown):g} % only "
+                f"{one['FAIL']['hits']} were: trust the gates, and use a quieter machine or a wider margin"
+            )
     waits = same["INCONCLUSIVE"]["hits"] / max(1, same["gates"])
     slow = (
         f"; {100 * waits:.0f} % of gates of the same model end undecided, so set on_inconclusive or a wider margin"

@@ -1,6 +1,7 @@
 """`edgecomp selftest`, for real and short, and what is made of many trials."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,12 @@ def test_a_noisy_machine_is_told_what_to_do() -> None:
     )
     assert "do not gate releases on it" in summary(trials(0.003, verdict="FAIL"), policy, target, 0)["advice"]
     assert "too few gates" in summary(trials(0.003, count=1)[:1], policy, target, 0)["advice"]
+
+
+def test_gates_that_were_really_slower_have_the_last_word() -> None:
+    missed = [replace(one, verdict="PASS") if one.slowdown else one for one in trials(0.003)]
+    found = summary(missed, load_policy("no-slower"), load_target("onnxruntime-cpu"), 0)
+    assert "of 12 gates really slower by 5 % only 0 were" in found["advice"]
 
 
 def test_what_is_caught_grows_with_the_spread() -> None:
