@@ -12,7 +12,7 @@ import numpy.typing as npt
 from noise_models import MODELS, Noise, draw
 from scipy.stats import norm
 
-from edgecomp.gate.paired import FALSE_FAIL, MATERIAL, NULL_ALPHA, is_sequential, medians_by_input
+from edgecomp.gate.paired import FALSE_FAIL, MATERIAL, NULL_ALPHA, is_sequential, over_rounds, round_totals
 from edgecomp.gate.power import Rate
 from edgecomp.gate.sequential import LOOKS, decide_all, null_bounds
 from edgecomp.policies import Policy
@@ -21,7 +21,6 @@ Ratios = Mapping[str, npt.NDArray[np.float64]]
 """`cpu`, `cpu again`, `wall`, `wall again`: log ratios [gates, restarts] of the same model."""
 
 AT_ONCE = 250
-INPUTS = 8
 NAIVE_GATES = 1000
 CLOCKS = {"cpu_p50_ms": "cpu", "latency_p50_ms": "wall"}
 
@@ -52,10 +51,9 @@ def simulated(noise: Noise, gates: int, seed: int) -> Ratios:
 def _ratios(times: Mapping[str, npt.NDArray[np.float32]]) -> Ratios:
     found = {}
     for clock, values in times.items():
-        levels = np.log(medians_by_input(values, INPUTS)).mean(axis=-1)
-        baseline, again, candidate = np.moveaxis(levels, 2, 0)
-        found[clock] = candidate - (baseline + again) / 2
-        found[f"{clock} again"] = again - baseline
+        baseline, again, candidate = np.moveaxis(np.log(round_totals(values)), 2, 0)
+        found[clock] = over_rounds(candidate - (baseline + again) / 2)
+        found[f"{clock} again"] = over_rounds(again - baseline)
     return found
 
 

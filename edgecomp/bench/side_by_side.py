@@ -21,7 +21,6 @@ from edgecomp.bench.scenarios import REPEATED
 from edgecomp.bench.worker import DISTINCT_INPUTS
 from edgecomp.comparison import AGAIN, ARMS, BASELINE, CANDIDATE, Restart
 from edgecomp.errors import EdgecompError
-from edgecomp.inputs import count, load
 
 Found = TypeVar("Found")
 
@@ -113,7 +112,6 @@ class SideBySide:
             if self._turns is None:
                 self._turns = Turns.of(latency_s)
                 self.facts |= {"rounds": self._turns.rounds, "calls": self._turns.calls}
-                self.facts["inputs"] = min(DISTINCT_INPUTS, count(load(self._inputs)) // self._rows)
                 self.facts |= {"confinement": workers[CANDIDATE].fence.facts()}
                 self.facts |= {
                     key: workers[CANDIDATE].ready[key] for key in ("versions", "signature", "cores")

@@ -121,7 +121,7 @@ def parts_of(file: Path) -> list[Path]:
     if file.suffix != ".onnx":
         return [file]
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
     try:

@@ -214,7 +214,8 @@ def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome) -> None:
     scratch.mkdir()
     write_json(scratch / "verdict.json", verdict)
     if outcome.comparison is not None and outcome.comparison.restarts:
-        np.savez(scratch / "samples.npz", **outcome.comparison.all_samples())  # type: ignore[arg-type]
+        samples: dict[str, Any] = dict(outcome.comparison.all_samples())
+        np.savez(scratch / "samples.npz", **samples)
     write_page(scratch, verdict)
     scratch.rename(folder)
 

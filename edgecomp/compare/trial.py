@@ -189,16 +189,17 @@ def audit(pair: SideBySide, of: Comparison, rows: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "not_finite": [arm for arm, values in told.items() if not np.isfinite(values).all()]
     }
+    if of.logits:
+        found["not_finite"] += [arm for arm in told if not np.isfinite(of.logits[arm]).all()]
     if of.logits and not found["not_finite"]:
-        errors = {}
+        found["timed_error"] = {}
         for arm, answers in pair.timed_answers.items():
             whole = of.logits[arm].reshape(len(of.logits[arm]) // rows, -1)
             spread = max(float(whole.std()), 1e-12)
-            errors[arm] = max(
+            found["timed_error"][arm] = max(
                 float(np.abs(np.asarray(answer) - whole[place % len(whole), : len(answer)]).mean()) / spread
                 for place, answer in answers.items()
             )
-        found["timed_error"] = {arm: error for arm, error in errors.items() if np.isfinite(error)}
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgecomp.gate.estimates import against, estimate
-from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples, Untelling
+from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value, parse_quantity
@@ -65,18 +65,8 @@ def judge_row(
             found = _estimate(threshold, measured, threshold.confidence)
             strict = _estimate(threshold, measured, fail_confidence) if fail_confidence else None
             verdict, reason, why = decide(found, limit, passes, strict, implausible_of(threshold))
-        except TooFewSamples as missing:
-            reason, why = Reason.TOO_FEW_SAMPLES, str(missing)
-        except Untelling as missing:
-            reason, why = Reason.UNTELLING, str(missing)
-        except NotItself as broken:
-            verdict, reason, why = Verdict.INVALID, Reason.NOT_ITSELF, str(broken)
-        except NotFinite as broken:
-            verdict, reason, why = Verdict.INVALID, Reason.NOT_FINITE, str(broken)
-        except Impossible as broken:
-            verdict, reason, why = Verdict.INVALID, Reason.IMPOSSIBLE, str(broken)
         except NotMeasured as missing:
-            why = str(missing)
+            verdict, reason, why = missing.verdict, missing.reason, str(missing)
     return Row(
         target=target,
         name=name,

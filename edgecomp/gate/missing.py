@@ -1,25 +1,33 @@
-"""Why there is no figure; the message is the row's sentence."""
+"""Why a row has no figure; the message is its sentence, and the kind is its verdict."""
+
+from edgecomp.gate.verdict import Reason, Verdict
 
 
 class NotMeasured(Exception):  # noqa: N818 - not an error: the row says so
-    pass
+    verdict, reason = Verdict.INCONCLUSIVE, Reason.NOT_RUN
 
 
 class TooFewSamples(NotMeasured):
-    pass
-
-
-class NotFinite(NotMeasured):
-    pass
+    reason = Reason.TOO_FEW_SAMPLES
 
 
 class Untelling(NotMeasured):
     """The examples cannot show a difference."""
 
+    reason = Reason.UNTELLING
+
+
+class NotFinite(NotMeasured):
+    verdict, reason = Verdict.INVALID, Reason.NOT_FINITE
+
 
 class NotItself(NotMeasured):
     """While it was timed it did not do what it does otherwise."""
 
+    verdict, reason = Verdict.INVALID, Reason.NOT_ITSELF
+
 
 class Impossible(NotMeasured):
     """No measurement can be that: a latency of 0, a share over 100 %, labels outside the classes."""
+
+    verdict, reason = Verdict.INVALID, Reason.IMPOSSIBLE

@@ -85,22 +85,25 @@ def log_ratios(of: Comparison, metric: str, restarts: int, over: str = CANDIDATE
     ours, base = _levels(of, over, metric, restarts), _levels(of, BASELINE, metric, restarts)
     if over == CANDIDATE:
         base = (base + _levels(of, AGAIN, metric, restarts)) / 2
-    return ours - base
+    return over_rounds(ours - base) if ours.ndim == 2 else ours - base
 
 
-def medians_by_input(times: npt.NDArray[Any], inputs: int) -> npt.NDArray[Any]:
-    """times: [..., rounds, 2, calls], in which the inputs were asked in turn → the median of each one's calls, [..., inputs].
+def round_totals(times: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """times: ns [..., rounds, 2, calls] → what a round took, there and back, [..., rounds].
 
-    Calls of an input are spread over the whole restart, so a burst falls on few of them; and a model that became slow for some
-    inputs only is slower in those.
+    A total, for a median of calls would hide a model that became slow for some inputs only.
     """
-    calls = times.reshape(*times.shape[:-3], -1)
-    inputs = min(inputs, calls.shape[-1])
-    return np.stack([np.median(calls[..., place::inputs], axis=-1) for place in range(inputs)], axis=-1)
+    return np.asarray(times.sum(axis=(-2, -1)))
+
+
+def over_rounds(ratios: Values) -> Values:
+    """[..., rounds] → [...]: rounds are compared one by one, on the same inputs at the same time, and a restart's ratio is their
+    median, for a burst falls on a few of them."""
+    return np.asarray(np.median(ratios, axis=-1), np.float64)
 
 
 def _levels(of: Comparison, arm: str, metric: str, restarts: int) -> Values:
-    """Logarithms, [restarts]; of a median it is the mean over the inputs."""
+    """Logarithms, [restarts, rounds] of what is compared by rounds, and else [restarts]."""
     name, percentile = PAIRED[metric]
     try:
         if name == "model_memory_bytes":
@@ -116,9 +119,8 @@ def _levels(of: Comparison, arm: str, metric: str, restarts: int) -> Values:
         raise Impossible(f"{arm}: {metric} is {values.min()} in a restart: no clock gives that")
     if percentile is None:
         return _log(values, arm, metric)
-    if percentile == 50:  # a clock may be too coarse for one call
-        by_input = medians_by_input(values, of.facts.get("inputs", 1))
-        return _log(by_input, arm, metric).mean(axis=-1)  # type: ignore[no-any-return]
+    if percentile == 50:
+        return _log(round_totals(values), arm, metric)
     whole = values.reshape(restarts, -1)
     needed = samples_needed(percentile)
     if whole.shape[1] < needed:
@@ -131,7 +133,7 @@ def _levels(of: Comparison, arm: str, metric: str, restarts: int) -> Values:
 def _log(values: npt.NDArray[Any], arm: str, metric: str) -> Values:
     if (values == 0).any():
         raise Impossible(f"{arm}: {metric} is 0 in a restart, and nothing is a multiple of that")
-    return np.log(values)  # type: ignore[no-any-return]
+    return np.asarray(np.log(values), np.float64)
 
 
 @dataclass(frozen=True)
@@ -195,16 +197,8 @@ def _sequential(name: str, threshold: Threshold, of: Comparison, at: Setting) ->
                 break
         if found is not None and (doubt := _null_control(threshold, of, limit)):
             verdict, reason, why = Verdict.INVALID, Reason.NULL_CONTROL, doubt
-    except TooFewSamples as missing:
-        why = str(missing)
-    except NotItself as broken:
-        verdict, reason, why = Verdict.INVALID, Reason.NOT_ITSELF, str(broken)
-    except NotFinite as broken:
-        verdict, reason, why = Verdict.INVALID, Reason.NOT_FINITE, str(broken)
-    except Impossible as broken:
-        verdict, reason, why = Verdict.INVALID, Reason.IMPOSSIBLE, str(broken)
     except NotMeasured as missing:
-        reason, why = Reason.NOT_RUN, str(missing)
+        verdict, reason, why = missing.verdict, missing.reason, str(missing)
     return Row(
         target=at.target,
         name=name,

@@ -226,6 +226,6 @@ def test_what_is_not_finite_is_invalid() -> None:
     of = comparison(times_of(0, 5, 0.01))
     samples = {name: values.astype(np.float64) for name, values in of.restarts[1].samples.items()}
     samples["candidate.cpu_ns"][:] = np.nan
-    of.restarts[1] = dataclasses.replace(of.restarts[1], samples=samples)  # type: ignore[arg-type]
+    of.restarts[1] = dataclasses.replace(of.restarts[1], samples=samples)  # type: ignore[arg-type]  # floats, which no clock gives
     found = judge_pair(of, nothing_else(), Setting("t", CPU, 1, contended=False))[0]
     assert found.verdict is Verdict.INVALID

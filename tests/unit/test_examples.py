@@ -37,11 +37,11 @@ def test_the_service_accepts_it(file: str, schema: str, more: list[str]) -> None
 @pytest.mark.parametrize("file", ["github.yml", "gitlab.yml"])
 def test_its_commands_exist(file: str, cli: object) -> None:
     """Every option of `edgecomp compare` that an example names."""
-    from typer.main import get_command
+    from typer.main import get_group
 
     from edgecomp.cli import app
 
-    known = {name for parameter in get_command(app).commands["compare"].params for name in parameter.opts}  # type: ignore[attr-defined]
+    known = {name for parameter in get_group(app).commands["compare"].params for name in parameter.opts}
     (line,) = [line for line in (EXAMPLES / file).read_text().splitlines() if "edgecomp compare" in line]
     named = {word for word in shlex.split(line.partition("edgecomp compare")[2]) if word.startswith("--")}
     assert named <= known

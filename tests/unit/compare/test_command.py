@@ -1,109 +1,22 @@
 """`edgecomp compare` through the command line: real workers, real exit codes, and everything that can go wrong."""
 
 import json
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
-from contextlib import chdir
 from pathlib import Path
-from shutil import copytree
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import onnx
 import pyarrow
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from comparing import classifier, compare, examples, fake
+from onnx import TensorProto
 from pyarrow import parquet
 
-from edgecomp.compare.command import Asked, compare_and_record
-from edgecomp.console import Screen
-from edgecomp.errors import EdgecompError
 
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return content
-
-    @property
-    def rows(self) -> dict[str, dict[str, Any]]:
-        return {row["name"]: row for row in self.summary["gates"]}
-
-    def verdict(self, folder: Path) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((folder / self.summary["folder"] / "verdict.json").read_text())
-        return content
-
-
-def compare(folder: Path, *arguments: str, **environment: str) -> Outcome:
-    own = {"COLUMNS": "80", "NO_COLOR": "1", "EDGECOMP_HISTORY": str(folder / "history.sqlite")}
-    done = subprocess.run(
-        [sys.executable, "-m", "edgecomp", "compare", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"}
-        | own
-        | environment,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Outcome(done.returncode, done.stdout, done.stderr)
-
-
-def fake(folder: Path, name: str, **behaviour: Any) -> str:
-    (folder / name).write_text(json.dumps({"latency_ns": 300_000} | behaviour))
-    return name
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A target of the fake runtime, and a baseline."""
-    (tmp_path / "t.yaml").write_text(
-        json.dumps({"format": 1, "name": "t", "runtime": "fake", "scheme": "none"})
-    )
-    fake(tmp_path, "base.json")
-    return tmp_path
-
-
-def classifier(
-    path: Path,
-    *,
-    weights: Any = None,
-    width: int = 4,
-    name: str = "x",
-    batch: Any = "batch",
-    dtype: int = TensorProto.FLOAT,
-) -> Path:
-    """x [N, 4] → logits [N, width]: the weights' columns."""
-    held = np.eye(4, width, dtype=np.float32) if weights is None else np.asarray(weights, np.float32)
-    nodes = [
-        helper.make_node("Cast", [name], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["f", "w"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "classifier",
-        [helper.make_tensor_value_info(name, dtype, [batch, 4])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, width])],
-        [numpy_helper.from_array(held, "w")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return path
-
-
-def examples(path: Path, count: int = 400, **more: Any) -> Path:
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 4, count)
-    values = np.eye(4, dtype=np.float32)[labels] + random.normal(0, 0.1, (count, 4)).astype(np.float32)
-    np.savez(path, **({"x": values, "label": labels} | more))
-    return path
+def only_cpu(folder: Path) -> tuple[str, str]:
+    rows = {"cpu_p50_ms": {"against": "baseline", "margin": "2.5 %"}}
+    (folder / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
+    return "--policy", "p.yaml"
 
 
 def test_the_same_model_passes_and_leaves_its_evidence(folder: Path) -> None:
@@ -120,12 +33,12 @@ def test_the_same_model_passes_and_leaves_its_evidence(folder: Path) -> None:
         "m.txt",
     )
     assert done.code == 0, done.err
-    assert done.summary["verdict"] == "PASS"
-    assert "answers were not compared" in done.summary["not_compared"]
+    assert done.json["verdict"] == "PASS"
+    assert "answers were not compared" in done.json["not_compared"]
     found = done.verdict(folder)
     assert found["policy"]["name"] == "no-slower"
     assert found["compared"]["restarts"] >= 5
-    made = folder / done.summary["folder"]
+    made = folder / done.json["folder"]
     with np.load(made / "samples.npz") as samples:
         assert samples["candidate.cpu_ns"].shape[0] == found["compared"]["restarts"]
         assert set(samples.files) == {f"{arm}.{name}" for arm in ("baseline", "again", "candidate") for name in
@@ -172,9 +85,7 @@ def test_a_model_that_sleeps_fails_by_wall_time(folder: Path) -> None:
 
 def test_a_candidate_that_answers_from_memory_is_not_faster(folder: Path) -> None:
     fake(folder, "caches.json", repeated_factor=0.1)
-    rows = {"cpu_p50_ms": {"against": "baseline", "margin": "2.5 %"}}
-    (folder / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
-    done = compare(folder, "base.json", "caches.json", "-t", "t.yaml", "--policy", "p.yaml", "--json")
+    done = compare(folder, "base.json", "caches.json", "-t", "t.yaml", *only_cpu(folder), "--json")
     assert done.code == 4
     assert done.rows["cpu_p50_ms"]["reason"] == "not_itself"
 
@@ -189,7 +100,7 @@ def test_who_crashes_decides_what_that_means(
     fake(folder, "b.json", **base)
     fake(folder, "c.json", **candidate)
     done = compare(folder, "b.json", "c.json", "-t", "t.yaml", "--json")
-    assert (done.code, done.summary["verdict"]) == (code, verdict), done.err
+    assert (done.code, done.json["verdict"]) == (code, verdict), done.err
     assert done.rows["runs"]["reason"] == "crashed"
     assert "ended with exit code 11" in done.verdict(folder)["gates"][0]["sentence"]
     assert {row["verdict"] for name, row in done.rows.items() if name != "runs"} == {"INCONCLUSIVE"}
@@ -197,9 +108,9 @@ def test_who_crashes_decides_what_that_means(
 
 def test_no_time_is_no_pass(folder: Path) -> None:
     done = compare(folder, "base.json", "base.json", "-t", "t.yaml", "--max-time", "1", "--json")
-    assert (done.code, done.summary["verdict"]) == (3, "INCONCLUSIVE")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE")
     assert done.rows["cpu_p50_ms"]["reason"] == "too_few_samples"
-    assert done.summary["restarts"] >= 1
+    assert done.json["restarts"] >= 1
 
 
 # Answers
@@ -223,11 +134,11 @@ def test_answers_are_compared_example_by_example(tmp_path: Path) -> None:
     told = ("-t", "onnxruntime-cpu", "--data", "d.npz", "--policy", "p.yaml", "--json")
     good = compare(tmp_path, str(base), str(same), *told)
     assert good.code == 0, good.out
-    assert good.summary["examples"] == 400
+    assert good.json["examples"] == 400
     bad = compare(tmp_path, str(base), str(worse), *told)
     assert bad.code == 1
     assert {row["verdict"] for row in bad.rows.values()} == {"FAIL"}
-    assert bad.summary["restarts"] == 0  # no row is of times
+    assert bad.json["restarts"] == 0  # no row is of times
 
 
 @pytest.mark.parametrize(
@@ -277,72 +188,7 @@ def test_examples_come_from_parquet_too(tmp_path: Path) -> None:
         "p.yaml",
         "--json",
     )
-    assert (done.code, done.summary["examples"]) == (0, 400), done.err
-
-
-# What is refused, before anything is measured
-
-
-def refused(
-    folder: Path, base: Path | str, candidate: Path | str, words: str, target: str = "t.yaml", **asked: Any
-) -> None:
-    """In this process: nothing is started."""
-    paths = {
-        name: Path(value) if name in ("data", "out", "certificate") else value
-        for name, value in asked.items()
-    }
-    with chdir(folder), pytest.raises(EdgecompError) as refusal:
-        compare_and_record(Asked(Path(base), Path(candidate), target, **paths), Screen(json=True))
-    assert words in str(refusal.value)
-    assert refusal.value.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"base": "missing.json"}, "no such model file or run folder: missing.json"),
-        ({"candidate": "empty"}, "empty is no run folder"),
-        ({"candidate": "base.onnx"}, "fake takes .json, not .onnx"),
-        ({"candidate": "bad.json"}, "the fake runtime cannot load"),
-        ({"policy": "relase"}, "did you mean 'release'"),
-        ({"policy": "two.yaml"}, "rows 'cpu_p50_ms' and 'again' contradict each other"),
-        ({"policy": "units.yaml"}, "margin '5 ms'"),
-        ({"data": "nothing.npz"}, "no such file of examples: nothing.npz"),
-        ({"data": "bad.json"}, "read from .npz and .parquet, not .json"),
-        ({"data": "cut.npz"}, "cut.npz is not a readable .npz file"),
-        ({"data": "cut.parquet"}, "cut.parquet is not a readable parquet file"),
-        ({"data": "none.npz"}, "x 0, label 0 examples: they must be as many, and one at least"),
-        ({"data": "names.npz"}, "names.npz has no x; did you mean 'xx'"),
-        ({"data": "fractions.npz"}, "one class number an example"),
-        ({"data": "negative.npz"}, "`label` holds -1, which is no class"),
-        ({"out": "empty"}, "empty is there already"),
-        ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`"),
-    ],
-)  # fmt: skip
-def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], words: str) -> None:
-    (folder / "empty").mkdir()
-    (folder / "base.onnx").write_bytes(b"")
-    (folder / "bad.json").write_text('{"latency": 3}')
-    row = {"against": "baseline", "margin": "5 %"}
-    two = {"cpu_p50_ms": row, "again": row | {"metric": "cpu_p50_ms", "margin": "7 %"}}
-    (folder / "two.yaml").write_text(json.dumps({"format": 1, "name": "two", "rows": two}))
-    (folder / "units.yaml").write_text(
-        json.dumps({"format": 1, "name": "u", "rows": {"cpu_p50_ms": row | {"margin": "5 ms"}}})
-    )
-    for name in ("cut.npz", "cut.parquet"):
-        (folder / name).write_bytes(b"PK\x03\x04 and then nothing")
-    x, labels = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
-    np.savez(folder / "none.npz", x=x[:0], label=labels[:0])
-    np.savez(folder / "names.npz", xx=x, label=labels)
-    np.savez(folder / "fractions.npz", x=x, label=labels + 0.5)
-    np.savez(folder / "negative.npz", x=x, label=labels - 1)
-    refused(folder, **({"base": "base.json", "candidate": "base.json"} | asked), words=words)
-
-
-def test_an_unknown_target_is_told_with_the_nearest(folder: Path) -> None:
-    done = compare(folder, "base.json", "base.json", "-t", "onnxruntime-cp")
-    assert done.code == 2
-    assert "did you mean 'onnxruntime-cpu'" in done.err
+    assert (done.code, done.json["examples"]) == (0, 400), done.err
 
 
 def test_an_expired_waiver_fails_and_a_valid_one_does_not_decide(folder: Path) -> None:
@@ -355,48 +201,8 @@ def test_an_expired_waiver_fails_and_a_valid_one_does_not_decide(folder: Path) -
         )
         done = compare(folder, "base.json", "slow.json", "-t", "t.yaml", "--policy", "p.yaml", "--json")
         assert done.code == code, done.out
-        assert done.summary["verdict"] == "FAIL"
+        assert done.json["verdict"] == "FAIL"
     assert done.rows["cpu_p50_ms"]["reason"] == "waiver_expired"
-
-
-# Runs and releases
-
-
-def test_two_runs_are_compared_on_the_test_split_they_share(tiny_run: Path, tmp_path: Path) -> None:
-    done = compare(
-        tmp_path, str(tiny_run), str(tiny_run), "-t", "onnxruntime-cpu", "--json", "--max-time", "3"
-    )
-    assert done.summary["examples"] > 100, done.err
-    found = done.verdict(tmp_path)
-    assert found["policy"]["name"] == "release"
-    assert found["compared"]["candidate"]["model"].endswith("deploy/onnxruntime-cpu/model.onnx")
-    assert done.rows["baseline_agreement_pct"]["estimate"] == 100
-
-
-def test_a_run_without_the_target_says_what_it_has(tiny_run: Path, tmp_path: Path) -> None:
-    refused(tmp_path, tiny_run, tiny_run, "has nothing for tensorrt", target="tensorrt")
-
-
-def test_a_release_that_was_touched_is_refused(tiny_run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "release"
-    copytree(tiny_run, copy)
-    model = copy / "deploy" / "onnxruntime-cpu" / "model.onnx"
-    model.write_bytes(model.read_bytes() + b"\0")
-    refused(tmp_path, copy, tiny_run, "is not what was written", target="onnxruntime-cpu")
-    deployed = copy / "deploy" / "onnxruntime-cpu"
-    refused(
-        tmp_path, deployed, tiny_run, "is not the file that contract.json names", target="onnxruntime-cpu"
-    )
-
-
-def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "deployed"
-    copytree(tiny_run / "deploy" / "onnxruntime-cpu", copy)
-    told = json.loads((copy / "preprocessing.json").read_text())
-    (copy / "preprocessing.json").write_text(json.dumps(told | {"mean": [0.25]}))
-    done = compare(tmp_path, str(tiny_run), str(copy), "-t", "onnxruntime-cpu", "--json")
-    assert (done.code, done.rows["io_contract"]["verdict"]) == (1, "FAIL")
-    assert "preprocessing: mean is [0.25] instead of" in done.verdict(tmp_path)["gates"][0]["sentence"]
 
 
 # What is timed must be the model
@@ -415,10 +221,8 @@ def test_a_candidate_that_answers_otherwise_while_it_is_timed_is_invalid(folder:
     fake(folder, "wrong.json", wrong_after=200)
     values = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     np.savez(folder / "d.npz", x=values, label=(2 * values).argmax(axis=1))
-    rows = {"cpu_p50_ms": {"against": "baseline", "margin": "2.5 %"}}
-    (folder / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
     done = compare(
-        folder, "base.json", "wrong.json", "-t", "t.yaml", "-d", "d.npz", "--policy", "p.yaml", "--json"
+        folder, "base.json", "wrong.json", "-t", "t.yaml", "-d", "d.npz", *only_cpu(folder), "--json"
     )
     assert (done.code, done.rows["cpu_p50_ms"]["reason"]) == (4, "not_itself"), done.out
 
@@ -449,4 +253,4 @@ def test_slices_of_the_examples_are_a_row_of_the_default_policy(tmp_path: Path) 
         "1",
     )
     assert done.rows["worst_slice_pct"]["verdict"] == "PASS"
-    assert "the examples have slices" in done.summary["policy"]["changes"][0]
+    assert "the examples have slices" in done.json["policy"]["changes"][0]

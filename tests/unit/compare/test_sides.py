@@ -13,7 +13,8 @@ from edgecomp.runtimes import Port
 
 
 def sides(before: Port, now: Port, kind: str = "inputs") -> list[str]:
-    return contract_differences(*({"inputs": [], "outputs": []} | {kind: [port]} for port in (before, now)))  # type: ignore[dict-item]
+    empty: dict[str, list[Port]] = {"inputs": [], "outputs": []}
+    return contract_differences(empty | {kind: [before]}, empty | {kind: [now]})
 
 
 X = Port("x", (None, 3), "float32")

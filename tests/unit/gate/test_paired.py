@@ -106,6 +106,21 @@ def test_what_is_worse_fails_its_row_and_no_other(what: dict[str, float], row: s
     assert {other.verdict for name, other in found.items() if name != row} == {Verdict.PASS}
 
 
+def test_a_model_that_is_slow_for_some_inputs_only_fails() -> None:
+    """Seven of twenty calls: no median of calls moves."""
+    of = compared(8)
+    for restart in of.restarts:
+        restart.samples["candidate.cpu_ns"][..., :7] *= 3
+    assert rows(of)["cpu_p50_ms"].verdict is Verdict.FAIL
+
+
+def test_a_burst_that_falls_on_one_round_changes_nothing() -> None:
+    of = compared(8)
+    for restart in of.restarts:
+        restart.samples["candidate.cpu_ns"][1] *= 5
+    assert rows(of)["cpu_p50_ms"].verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize(
     ("candidate", "row"),
     [

@@ -1,0 +1,117 @@
+"""What `edgecomp compare` refuses before it measures, and what it takes for a side."""
+
+import json
+from contextlib import chdir
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import numpy as np
+import pytest
+from comparing import compare
+
+from edgecomp.compare.command import Asked, compare_and_record
+from edgecomp.console import Screen
+from edgecomp.errors import EdgecompError
+
+
+def refused(
+    folder: Path, base: Path | str, candidate: Path | str, words: str, target: str = "t.yaml", **asked: Any
+) -> None:
+    """In this process: nothing is started."""
+    paths = {
+        name: Path(value) if name in ("data", "out", "certificate") else value
+        for name, value in asked.items()
+    }
+    with chdir(folder), pytest.raises(EdgecompError) as refusal:
+        compare_and_record(Asked(Path(base), Path(candidate), target, **paths), Screen(json=True))
+    assert words in str(refusal.value)
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"base": "missing.json"}, "no such model file or run folder: missing.json"),
+        ({"candidate": "empty"}, "empty is no run folder"),
+        ({"candidate": "base.onnx"}, "fake takes .json, not .onnx"),
+        ({"candidate": "bad.json"}, "the fake runtime cannot load"),
+        ({"policy": "relase"}, "did you mean 'release'"),
+        ({"policy": "two.yaml"}, "rows 'cpu_p50_ms' and 'again' contradict each other"),
+        ({"policy": "units.yaml"}, "margin '5 ms'"),
+        ({"data": "nothing.npz"}, "no such file of examples: nothing.npz"),
+        ({"data": "bad.json"}, "read from .npz and .parquet, not .json"),
+        ({"data": "cut.npz"}, "cut.npz is not a readable .npz file"),
+        ({"data": "cut.parquet"}, "cut.parquet is not a readable parquet file"),
+        ({"data": "none.npz"}, "x 0, label 0 examples: they must be as many, and one at least"),
+        ({"data": "names.npz"}, "names.npz has no x; did you mean 'xx'"),
+        ({"data": "fractions.npz"}, "one class number an example"),
+        ({"data": "negative.npz"}, "`label` holds -1, which is no class"),
+        ({"out": "empty"}, "empty is there already"),
+        ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`"),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], words: str) -> None:
+    (folder / "empty").mkdir()
+    (folder / "base.onnx").write_bytes(b"")
+    (folder / "bad.json").write_text('{"latency": 3}')
+    row = {"against": "baseline", "margin": "5 %"}
+    two = {"cpu_p50_ms": row, "again": row | {"metric": "cpu_p50_ms", "margin": "7 %"}}
+    (folder / "two.yaml").write_text(json.dumps({"format": 1, "name": "two", "rows": two}))
+    (folder / "units.yaml").write_text(
+        json.dumps({"format": 1, "name": "u", "rows": {"cpu_p50_ms": row | {"margin": "5 ms"}}})
+    )
+    for name in ("cut.npz", "cut.parquet"):
+        (folder / name).write_bytes(b"PK\x03\x04 and then nothing")
+    x, labels = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
+    np.savez(folder / "none.npz", x=x[:0], label=labels[:0])
+    np.savez(folder / "names.npz", xx=x, label=labels)
+    np.savez(folder / "fractions.npz", x=x, label=labels + 0.5)
+    np.savez(folder / "negative.npz", x=x, label=labels - 1)
+    refused(folder, **({"base": "base.json", "candidate": "base.json"} | asked), words=words)
+
+
+def test_an_unknown_target_is_told_with_the_nearest(folder: Path) -> None:
+    done = compare(folder, "base.json", "base.json", "-t", "onnxruntime-cp")
+    assert done.code == 2
+    assert "did you mean 'onnxruntime-cpu'" in done.err
+
+
+# Runs and releases
+
+
+def test_two_runs_are_compared_on_the_test_split_they_share(tiny_run: Path, tmp_path: Path) -> None:
+    done = compare(
+        tmp_path, str(tiny_run), str(tiny_run), "-t", "onnxruntime-cpu", "--json", "--max-time", "3"
+    )
+    assert done.json["examples"] > 100, done.err
+    found = done.verdict(tmp_path)
+    assert found["policy"]["name"] == "release"
+    assert found["compared"]["candidate"]["model"].endswith("deploy/onnxruntime-cpu/model.onnx")
+    assert done.rows["baseline_agreement_pct"]["estimate"] == 100
+
+
+def test_a_run_without_the_target_says_what_it_has(tiny_run: Path, tmp_path: Path) -> None:
+    refused(tmp_path, tiny_run, tiny_run, "has nothing for tensorrt", target="tensorrt")
+
+
+def test_a_release_that_was_touched_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "release"
+    copytree(tiny_run, copy)
+    model = copy / "deploy" / "onnxruntime-cpu" / "model.onnx"
+    model.write_bytes(model.read_bytes() + b"\0")
+    refused(tmp_path, copy, tiny_run, "is not what was written", target="onnxruntime-cpu")
+    deployed = copy / "deploy" / "onnxruntime-cpu"
+    refused(
+        tmp_path, deployed, tiny_run, "is not the file that contract.json names", target="onnxruntime-cpu"
+    )
+
+
+def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "deployed"
+    copytree(tiny_run / "deploy" / "onnxruntime-cpu", copy)
+    told = json.loads((copy / "preprocessing.json").read_text())
+    (copy / "preprocessing.json").write_text(json.dumps(told | {"mean": [0.25]}))
+    done = compare(tmp_path, str(tiny_run), str(copy), "-t", "onnxruntime-cpu", "--json")
+    assert (done.code, done.rows["io_contract"]["verdict"]) == (1, "FAIL")
+    assert "preprocessing: mean is [0.25] instead of" in done.verdict(tmp_path)["gates"][0]["sentence"]
