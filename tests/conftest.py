@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli, Outcome, command, environment
 
-# What measures times, or is judged by them: beside another test it would be another machine. The rest runs two at a time.
+# What measures times, or is judged by them: beside another test it would be another machine. The rest runs two at a time, and
+# each with one thread: two that have two are slower than one after the other.
 ALONE = (
-    "pipeline/test_devices.py",
     "pipeline/test_digits.py",
     "pipeline/test_gate_trials.py",
-    "pipeline/test_tiny_run.py",
-    "runtimes/test_contract.py",
-    "unit/bench/",
+    "unit/bench/test_side_by_side.py",
+    "unit/bench/test_standalone.py",
+    "unit/bench/test_worker.py",
     "unit/compare/",
     "unit/test_examples.py",
 )
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,7 +33,9 @@ def main() -> None:
     asked = parser.parse_args()
     recorded = asked.to / "trials.jsonl"
     if asked.what == "simulate":
-        simulate.run(load_policy("no-slower"), asked.gates, 0, recorded, asked.to / "simulation.json")
+        simulate.run(
+            load_policy("no-slower"), asked.gates, 0, trials.read(recorded), asked.to / "simulation.json"
+        )
     elif asked.what == "trials":
         trials.run(recorded, time.monotonic() + 60 * asked.minutes, time.monotonic, asked.cells)
     elif asked.what == "pinning":

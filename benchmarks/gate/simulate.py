@@ -156,8 +156,9 @@ def spending(gate: Gate, seed: int) -> list[dict[str, Any]]:
     return found
 
 
-def run(policy: Policy, gates: int, seed: int, trials: Path, to: Path) -> None:
-    """Writes simulation.json: by model of noise, and of recorded restarts, what becomes of candidates from equal to twice as slow."""
+def run(policy: Policy, gates: int, seed: int, recorded: Sequence[Mapping[str, Any]], to: Path) -> None:
+    """Writes simulation.json: by model of noise, and of `recorded` trials' restarts, what becomes of candidates from equal to a quarter
+    slower."""
     gate = gate_of(policy)
     margin = math.expm1(gate.limits["cpu"])
     slowdowns = (0.0, margin, 0.035, 0.05, 0.075, 0.10, 0.25)
@@ -179,11 +180,6 @@ def run(policy: Policy, gates: int, seed: int, trials: Path, to: Path) -> None:
         }
         print(name, told, flush=True)
     found["spending"] = spending(gate, seed)
-    recorded = (
-        [json.loads(line) for line in trials.read_text(encoding="utf-8").splitlines()]
-        if trials.is_file()
-        else []
-    )
     for place in dict.fromkeys((one["target"], one["host"]) for one in recorded):
         pool = [
             one for one in recorded if (one["target"], one["host"]) == place and one["planted"] == "nothing"

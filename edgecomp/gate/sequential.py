@@ -70,7 +70,8 @@ def decide_all(
 ) -> Decisions:
     """What one row decides in each of many gates; log_ratios: [gates, restarts], a gate a line.
 
-    It is `bounds` at every look, for simulations, in which each look may have another part of the level; a gate ends with the first look that decides, or with the last.
+    It is `bounds` at every look, for simulations, in which each look may have another part of the level; a gate ends with the first
+    look that decides, or with the last.
     """
     gates = len(log_ratios)
     outcomes, restarts = np.zeros(gates, np.int64), np.full(gates, LOOKS[-1])

@@ -182,32 +182,3 @@ def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) 
     content = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
     assert "bench/openvino-cpu/samples.npz" in content["samples"]
     assert "| PASS | openvino-cpu |" in (folder / "report" / "report.md").read_text(encoding="utf-8")
-
-
-def test_nothing_reads_the_test_split_before_the_bench(cli: Cli, folder: Path) -> None:
-    """Training and export go through, to the same bytes, where the test split is not there to be read."""
-    student = (folder / "quantize" / "student_int8.safetensors").read_bytes()
-    hidden = folder / "data" / "test.npz"
-    content = hidden.read_bytes()
-    script = (
-        "import sys, numpy, edgecomp.data.splits as splits\n"
-        "load = splits.Split.load\n"
-        "def guarded(folder, name):\n"
-        "    assert name != 'test', 'the test split was read'\n"
-        "    return load(folder, name)\n"
-        "splits.Split.load = guarded\n"
-        "from edgecomp.cli import main; main()\n"
-    )
-
-    def guarded(stage: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", script, stage, str(folder)], capture_output=True, text=True, check=False
-        )
-
-    for stage in ("distill", "export"):
-        done = guarded(stage)
-        assert done.returncode == 0, done.stderr
-    assert (folder / "quantize" / "student_int8.safetensors").read_bytes() == student
-    done = guarded("bench")
-    assert "the test split was read" in done.stderr
-    assert hidden.read_bytes() == content
