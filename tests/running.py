@@ -11,7 +11,6 @@ from typing import Any
 
 # The whole pipeline on the real digits, small enough for a few seconds. Its thresholds are not the point.
 TINY = [
-    "threads=1",
     "data.image_size=16",
     "data.views=2",
     "teacher.arguments.blocks=1",

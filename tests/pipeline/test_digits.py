@@ -58,15 +58,13 @@ def test_every_convolution_runs_in_integers_in_both_runtimes(run: tuple[Path, di
     assert stored == [onnx.TensorProto.INT8] * 10
 
 
-def test_a_new_process_trains_and_exports_the_same_bytes(
-    cli: Cli, run: tuple[Path, dict, float], tmp_path: Path
-) -> None:
+def test_a_new_process_trains_the_same_bytes(cli: Cli, run: tuple[Path, dict, float], tmp_path: Path) -> None:
+    """That it exports the same bytes is seen on a smaller run, in test_kill.py."""
     folder = Path(shutil.copytree(run[0], tmp_path / "again"))
     before = {
         path: path.read_bytes()
-        for room in ("distill", "quantize", "precision", "export")
+        for room in ("distill", "quantize", "precision")
         for path in (folder / room).rglob("*.*")
     }
-    for stage in ("distill", "export"):
-        assert cli(stage, str(folder)).code == 0
+    assert cli("distill", str(folder)).code == 0
     assert {path: path.read_bytes() for path in before} == before
