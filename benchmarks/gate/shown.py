@@ -240,11 +240,13 @@ def _simulated(simulation: dict[str, Any] | None) -> list[str]:
 def _picture(simulation: dict[str, Any], file: Path) -> None:
     """Power: how often a slowdown is caught, and how many restarts that takes."""
     with mpl.rc_context(STYLE):
-        drawn, (caught, restarts) = subplots(2, width=4.6, height=3.6)
-        for name, cells in simulation["cells"].items():
+        drawn, (caught, restarts) = subplots(2, width=5.4, height=3.6)
+        colours = mpl.colormaps["tab20"].colors
+        for place, (name, cells) in enumerate(simulation["cells"].items()):
             slower = [100 * cell["slowdown"] for cell in cells if cell["slowdown"] <= 0.1]
             kept = cells[: len(slower)]
             style = {
+                "color": colours[place % len(colours)],
                 "marker": "o",
                 "markersize": 3,
                 "linewidth": 1.2,
@@ -262,5 +264,5 @@ def _picture(simulation: dict[str, Any], file: Path) -> None:
         for axis in (caught, restarts):
             axis.set_xlabel("really slower by, %")
             axis.axvline(2.5, color="#b3261e", linestyle=":", linewidth=1)
-        caught.legend(fontsize=6.5, loc="lower right")
+        drawn.legend(fontsize=7, loc="outside right center")
         file.write_text(svg(drawn), encoding="utf-8")
