@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli, Outcome, command, environment
 
-# What measures times, or is judged by them: beside another test it would be another machine. The rest runs two at a time, and
-# each with one thread: two that have two are slower than one after the other.
+# What measures times, or is judged by them: beside another test it would be another machine. The rest runs two at a time, each
+# with one thread of PyTorch's where it does not ask for more, as a recipe does.
 ALONE = (
     "pipeline/test_digits.py",
     "pipeline/test_gate_trials.py",
