@@ -152,14 +152,27 @@ def test_fewer_bits_are_for_our_own_alone(digits: Digits, tmp_path: Path) -> Non
              dynamic_axes=AXES, folder=tmp_path, activation_bits=4)  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def candidates_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by the runtimes: an ONNX file is the same for either, and is made once."""
+    return tmp_path_factory.mktemp("candidates")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime-cpu", "openvino-cpu"])
 def test_the_whole_grid_runs_and_loses_nothing_on_an_easy_network(
-    runtime: str, digits: Digits, tmp_path: Path
+    runtime: str, digits: Digits, candidates_folder: Path
 ) -> None:
     pytest.importorskip("nncf", reason="needs the extra `nncf`")
     candidates = grid(has_batchnorm=True)
-    made = make(candidates, *digits[:2], scheme="cpu-u8", runtime=runtime, dynamic_axes=AXES, folder=tmp_path)
+    made = make(
+        candidates,
+        *digits[:2],
+        scheme="cpu-u8",
+        runtime=runtime,
+        dynamic_axes=AXES,
+        folder=candidates_folder,
+    )
     chosen, table = best(made, accuracy(digits, runtime))
     failed = {score.name for score in table if score.accuracy is None}
     assert all(

@@ -1,0 +1,86 @@
+"""How a thread of a training step should wait for the others: asleep, spinning, or as edgecomp has it, spinning for a while.
+
+    python benchmarks/waiting_threads.py [--rounds 4]
+
+A step of a ResNet-20 on images of 32×32 pixels, batch 64, two threads; each way in a process of its own, by turns, alone and beside
+one busy loop on every core. Prints the median over rounds of each round's median, and its ratio to threads that sleep at once.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgecomp.cli import WAITING
+
+WAYS = {
+    "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "as edgecomp has it": WAITING,
+    "GNU OpenMP's default": {},
+}
+
+STEPS = """
+import statistics, time, torch
+import torch.nn.functional as F
+from edgecomp.models.resnet import ResNet
+torch.set_num_threads(2)
+images = torch.randn(64, 1, 32, 32).contiguous(memory_format=torch.channels_last)
+network = ResNet(1, 10).to(memory_format=torch.channels_last)
+optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+times = []
+for _ in range(45):
+    begin = time.perf_counter()
+    optimizer.zero_grad(set_to_none=True)
+    F.cross_entropy(network(images), torch.zeros(64, dtype=torch.long)).backward()
+    optimizer.step()
+    times.append(time.perf_counter() - begin)
+print(statistics.median(times[5:]))
+"""
+
+
+@contextmanager
+def busy_loops() -> Iterator[None]:
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def step_ms(way: dict[str, str]) -> float:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS], env=inherited | way, capture_output=True, text=True, check=True
+    )
+    return 1000 * float(done.stdout)
+
+
+def show(host: str, rounds: int) -> None:
+    found: dict[str, list[float]] = {name: [] for name in WAYS}
+    for _ in range(rounds):
+        for name, way in WAYS.items():
+            found[name].append(step_ms(way))
+    asleep = statistics.median(found["asleep at once"])
+    for name, times in found.items():
+        median = statistics.median(times)
+        print(f"{host:<22} {name:<22} {median:6.1f} ms  {median / asleep:.2f} x", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=4)
+    rounds = parser.parse_args().rounds
+    show("alone", rounds)
+    with busy_loops():
+        show("beside busy loops", rounds)
+
+
+if __name__ == "__main__":
+    main()
