@@ -1,9 +1,10 @@
-"""How a thread of a training step should wait for the others: asleep, spinning, or as edgecomp has it, spinning for a while.
+"""How a thread of a training step should wait for the others: asleep at once, as edgecomp has it, or spinning.
 
     python benchmarks/waiting_threads.py [--rounds 4]
 
-A step of a ResNet-20 on images of 32×32 pixels, batch 64, two threads; each way in a process of its own, by turns, alone and beside
-one busy loop on every core. Prints the median over rounds of each round's median, and its ratio to threads that sleep at once.
+A step of a ResNet-20 on images of 32×32 pixels, batch 64, two threads; each way in a process of its own, by turns: alone, two such
+processes at once, and beside one busy loop on every core. Prints the median over rounds of each process's median, and its
+ratio to threads that sleep at once.
 """
 
 import argparse
@@ -14,11 +15,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgecomp.cli import WAITING
-
 WAYS = {
     "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "as edgecomp has it": WAITING,
+    "1,000 turns": {"GOMP_SPINCOUNT": "1000"},
+    "20,000 turns": {"GOMP_SPINCOUNT": "20000"},
     "GNU OpenMP's default": {},
 }
 
@@ -52,19 +52,22 @@ def busy_loops() -> Iterator[None]:
             loop.wait()
 
 
-def step_ms(way: dict[str, str]) -> float:
+def step_ms(way: dict[str, str], at_once: int) -> float:
+    """The median step, in milliseconds, of processes that train at once."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", STEPS], env=inherited | way, capture_output=True, text=True, check=True
-    )
-    return 1000 * float(done.stdout)
+    command = [sys.executable, "-c", STEPS]
+    started = [
+        subprocess.Popen(command, env=inherited | way, stdout=subprocess.PIPE, text=True)
+        for _ in range(at_once)
+    ]
+    return 1000 * statistics.median(float(process.communicate()[0]) for process in started)
 
 
-def show(host: str, rounds: int) -> None:
+def show(host: str, rounds: int, at_once: int = 1) -> None:
     found: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(rounds):
         for name, way in WAYS.items():
-            found[name].append(step_ms(way))
+            found[name].append(step_ms(way, at_once))
     asleep = statistics.median(found["asleep at once"])
     for name, times in found.items():
         median = statistics.median(times)
@@ -78,6 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     rounds = parser.parse_args().rounds
     show("alone", rounds)
+    show("two at once", rounds, at_once=2)
     with busy_loops():
         show("beside busy loops", rounds)
 

@@ -352,16 +352,13 @@ def top(version: Annotated[bool, typer.Option("--version", help="Print the versi
 
 KEPT = "what was finished is kept: run the same command again to go on"
 
-# A thread that spins while it waits takes the time of the one it waits for, beside a busy neighbour; one that sleeps at once is
-# woken late. PyTorch's OpenMP spins for some 50 µs here (benchmarks/waiting_threads.py).
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
-
 
 def main() -> None:
     """The entry point: our errors in one message, anyone else's as an internal error; no traceback unless asked for."""
     debug = "--debug" in sys.argv
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ |= WAITING
+    # A thread that spins while it waits takes the time that the thread it waits for needs, beside a busy neighbour or a second
+    # training. Alone, spinning would be a fifth faster: GOMP_SPINCOUNT=20000 (benchmarks/waiting_threads.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Its notes are about itself; what matters raises.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     signal.signal(signal.SIGTERM, lambda *_: _leave(f"terminated; {KEPT}", 143))
