@@ -2,9 +2,8 @@
 
     python benchmarks/waiting_threads.py [--rounds 4]
 
-A step of a ResNet-20 on images of 32×32 pixels, batch 64, two threads; each way in a process of its own, by turns: alone, two such
-processes at once, and beside one busy loop on every core. Prints the median over rounds of each process's median, and its
-ratio to threads that sleep at once.
+A step of a ResNet-20 on images of 32×32 pixels, batch 64, two threads; each way in a process of its own, by turns: alone, and two such
+processes at once. Prints the median over rounds of each process's median, and its ratio to threads that sleep at once.
 """
 
 import argparse
@@ -12,8 +11,6 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 WAYS = {
     "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
@@ -39,17 +36,6 @@ for _ in range(45):
     times.append(time.perf_counter() - begin)
 print(statistics.median(times[5:]))
 """
-
-
-@contextmanager
-def busy_loops() -> Iterator[None]:
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 def step_ms(way: dict[str, str], at_once: int) -> float:
@@ -82,8 +68,6 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     show("alone", rounds)
     show("two at once", rounds, at_once=2)
-    with busy_loops():
-        show("beside busy loops", rounds)
 
 
 if __name__ == "__main__":

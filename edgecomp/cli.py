@@ -357,7 +357,7 @@ def main() -> None:
     """The entry point: our errors in one message, anyone else's as an internal error; no traceback unless asked for."""
     debug = "--debug" in sys.argv
     # A thread that spins while it waits takes the time that the thread it waits for needs, beside a busy neighbour or a second
-    # training. Alone, spinning would be a fifth faster: GOMP_SPINCOUNT=20000 (benchmarks/waiting_threads.py).
+    # training. Alone, spinning is faster: GOMP_SPINCOUNT=20000 (benchmarks/waiting_threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Its notes are about itself; what matters raises.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
