@@ -2,6 +2,7 @@
 
     python benchmarks/table cifar10                 # every cell that is not there yet
     python benchmarks/table sst2 --cells 'int8 *'   # some of them
+    python benchmarks/table sst2 --core 1           # beside another sitting: one core, one thread, no cell that is timed
     python benchmarks/table cifar10 --show          # only writes the table of what is there; the rest is "not run"
 
 A cell is one `edgecomp run` of a shipped recipe: its command is in the table's json, and anyone can run it. One teacher
@@ -11,12 +12,13 @@ its whole job and the versions it ran with, and it is not run again.
 
 import argparse
 import fnmatch
+import os
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from cells import CELLS, Cell
+from cells import CELLS, Cell, timed
 from keep import keep
 from render import write
 
@@ -33,6 +35,7 @@ def main() -> None:
     )
     parser.add_argument("data", choices=CELLS)
     parser.add_argument("--cells", default="*", help="a pattern of cell names, such as 'int8 seed 0'")
+    parser.add_argument("--core", type=int, help="run on this core alone; times are then not the table's")
     parser.add_argument("--show", action="store_true", help="run nothing")
     parser.add_argument("--runs", type=Path, default=Path("runs/table"), help="where the runs lie")
     parser.add_argument(
@@ -41,13 +44,18 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of every cell, such as quick=true")
     asked = parser.parse_intermixed_args()
     kept = asked.to / f"table-{asked.data}" / "cells"
+    if asked.core is not None:
+        os.sched_setaffinity(0, {asked.core})
+        os.environ["OMP_THREAD_LIMIT"] = "1"
     for cell in CELLS[asked.data]:
         if asked.show or not fnmatch.fnmatch(cell.name, asked.cells):
             continue
         folder = kept / digest(cell, asked.overrides)
         if folder.is_dir():
             print(f"{cell.name}: there already")
-        elif run(cell, asked.overrides, asked.runs / asked.data, folder):
+        elif asked.core is not None and timed(cell.kind, cell.seed):
+            print(f"{cell.name}: is timed, and wants the machine for itself")
+        elif run(cell, asked, folder):
             write(asked.data, found(asked.data, kept, asked.overrides), asked.to)
     write(asked.data, found(asked.data, kept, asked.overrides), asked.to)
 
@@ -75,9 +83,10 @@ def found(data: str, kept: Path, overrides: list[str]) -> dict[Cell, Path | None
     return {cell: folder if folder.is_dir() else None for cell, folder in folders.items()}
 
 
-def run(cell: Cell, overrides: list[str], out: Path, to: Path) -> bool:
+def run(cell: Cell, asked: argparse.Namespace, to: Path) -> bool:
     """Runs a cell in the folder that all cells of a data set share, so that they have one teacher, and keeps its results."""
-    command = ["edgecomp", "run", cell.recipe, *cell.overrides, *overrides]
+    out = asked.runs / asked.data
+    command = ["edgecomp", "run", cell.recipe, *cell.overrides, *asked.overrides]
     print(f"{cell.name}: {' '.join(command)}", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", *command, "--out", str(out)], stdout=subprocess.DEVNULL, check=False
@@ -85,8 +94,14 @@ def run(cell: Cell, overrides: list[str], out: Path, to: Path) -> bool:
     if done.returncode not in JUDGED:
         print(f'{cell.name}: no verdict, exit code {done.returncode}; it stays "not run"', flush=True)
         return False
-    versions = {name: version(name) for name in LIBRARIES}
-    keep(out, {"name": cell.name, "command": command, "exit_code": done.returncode, "versions": versions}, to)
+    about = {
+        "name": cell.name,
+        "command": command,
+        "exit_code": done.returncode,
+        "versions": {name: version(name) for name in LIBRARIES},
+        "alone": asked.core is None,
+    }
+    keep(out, about, to)
     return True
 
 

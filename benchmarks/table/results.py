@@ -1,7 +1,7 @@
 """Cells as figures: what each arm of each cell scored, by runtime."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cells import Cell
+from cells import Cell, timed
 
 HOST = ("onnxruntime-cpu", "openvino-cpu")
 
@@ -61,6 +61,12 @@ class Results:
         return [figure(one) for one in arms if one is not None]
 
     def ratios(self, kind: str, target: str, arm: str, than: str, times: str) -> npt.NDArray[np.float64]:
-        """How many times faster, over all seeds and restarts."""
-        found = self.figures(kind, target, arm, lambda one: one["faster_than"][than][times])
-        return np.concatenate([np.asarray(one) for one in found]) if found else np.empty(0)
+        """How many times faster, over all restarts of the cells that are timed."""
+        arms = [result.arm(target, arm) for result in self.of(kind) if timed(kind, result.cell.seed)]
+        found = [np.asarray(one["faster_than"][than][times]) for one in arms if one is not None]
+        return np.concatenate(found) if found else np.empty(0)
+
+    def training_s(self, kind: str, steps: Sequence[str]) -> float | None:
+        """Seconds of these steps together, the median over the cells that had the machine for themselves."""
+        seconds = [one.about["seconds"] for one in self.of(kind) if one.about.get("alone", True)]
+        return float(np.median([sum(one.get(step, 0.0) for step in steps) for one in seconds])) if seconds else None
