@@ -87,12 +87,14 @@ def preprocessing(run: Run) -> "Preprocessing":
 
 
 def fresh_network(run: Run, wanted: Network) -> "nn.Module":
-    """A fresh network with seeded weights; the job's thread count holds from here on."""
+    """A fresh network with seeded weights; the job's thread count holds from here on, or one a core where there are fewer."""
     import torch
 
+    from edgecomp.machine import usable_cores
     from edgecomp.models import build, check_output
 
-    torch.set_num_threads(run.job.recipe.threads)
+    # Two threads on one core spin while they wait for each other: a step of a ResNet-8 takes twenty times as long.
+    torch.set_num_threads(min(run.job.recipe.threads, usable_cores()))
     torch.use_deterministic_algorithms(True)
     seed = getattr(wanted, "seed", None)
     torch.manual_seed(run.job.recipe.seed if seed is None else seed)

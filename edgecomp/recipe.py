@@ -178,7 +178,7 @@ class Recipe(Schema):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     seed: int = Field(0, ge=0, lt=2**32)
-    threads: int = Field(2, ge=1, le=256)
+    threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
     precision: Literal["fp32", "bf16"] = "fp32"  # of training: bf16 is autocast, checkpoints stay fp32
     quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
     data: Data

@@ -46,7 +46,6 @@ def main() -> None:
     kept = asked.to / f"table-{asked.data}" / "cells"
     if asked.core is not None:
         os.sched_setaffinity(0, {asked.core})
-        os.environ["OMP_THREAD_LIMIT"] = "1"
     for cell in CELLS[asked.data]:
         if asked.show or not fnmatch.fnmatch(cell.name, asked.cells):
             continue

@@ -37,7 +37,9 @@ UNTIMED = ("bench.restarts=1", "bench.iterations=8", "bench.offline_batches=1")
 def _cells(recipe: str, kinds: dict[str, tuple[str, ...]]) -> tuple[Cell, ...]:
     """All kinds of one seed, then of the next: what a sitting has finished is a table."""
     return tuple(
-        Cell(kind, seed, recipe, (*overrides, *(() if timed(kind, seed) else UNTIMED), f"student.seed={seed}"))
+        Cell(
+            kind, seed, recipe, (*overrides, *(() if timed(kind, seed) else UNTIMED), f"student.seed={seed}")
+        )
         for seed in SEEDS
         for kind, overrides in kinds.items()
     )

@@ -69,4 +69,8 @@ class Results:
     def training_s(self, kind: str, steps: Sequence[str]) -> float | None:
         """Seconds of these steps together, the median over the cells that had the machine for themselves."""
         seconds = [one.about["seconds"] for one in self.of(kind) if one.about.get("alone", True)]
-        return float(np.median([sum(one.get(step, 0.0) for step in steps) for one in seconds])) if seconds else None
+        return (
+            float(np.median([sum(one.get(step, 0.0) for step in steps) for one in seconds]))
+            if seconds
+            else None
+        )

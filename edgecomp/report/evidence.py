@@ -126,7 +126,7 @@ class Evidence:
         return [
             (
                 "recipe",
-                f"{self.job.recipe.name}, seed {self.job.recipe.seed}, {self.job.recipe.threads} training threads",
+                f"{self.job.recipe.name}, seed {self.job.recipe.seed}, at most {self.job.recipe.threads} training threads",
             ),
             ("data", self._data()),
             ("policy", f"{self.job.policy.name}, rows sha256 {self.verdict['policy']['sha256'][:16]}…"),
