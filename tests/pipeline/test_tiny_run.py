@@ -22,6 +22,28 @@ def steps_run(err: str) -> list[str]:
     return [line.split()[2] for line in err.splitlines() if " s " in line and "(" in line]
 
 
+ON_ONE_CORE = """
+import os, sys
+from pathlib import Path
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import torch
+from edgecomp.job import load_job
+from edgecomp.made import Run, fresh_network
+from edgecomp.progress import silent
+
+job = load_job("digits", sys.argv[2:])
+fresh_network(Run(job, Path(sys.argv[1]), silent), job.recipe.student)
+print(job.recipe.threads, torch.get_num_threads())
+"""
+
+
+def test_training_takes_no_more_threads_than_it_has_cores(folder: Path) -> None:
+    command = [sys.executable, "-c", ON_ONE_CORE, str(folder), *TINY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2", "1"], done.stderr
+
+
 def test_one_restart_bounds_nothing_so_the_verdict_is_not_pass(cli: Cli, folder: Path) -> None:
     done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
     rows = {(row["target"], row["name"]): row for row in done.json["gates"]}
