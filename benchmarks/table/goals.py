@@ -35,29 +35,21 @@ def difference(
     results: Results, target: str, first: tuple[str, str], second: tuple[str, str]
 ) -> Interval | None:
     """First less second, each a kind and an arm, over the seeds that both have."""
-    values = [results.right(kind, target, arm) for kind, arm in (first, second)]
-    if values[0] is None or values[1] is None:
-        return None
-    both = min(len(values[0]), len(values[1]))
-    return crossed(values[0][:both] - values[1][:both])
+    pair = results.paired(*((kind, target, arm) for kind, arm in (first, second)))
+    return None if pair is None else crossed(pair[0] - pair[1])
 
 
 def recovery(
     results: Results, kind: str, control: str, target: str, text: str, significant: bool = False
 ) -> Goal:
     """Whether QAD recovers 70 % of what the best PTQ loses, where that is 3 standard errors or more."""
-    arms = [
-        results.right(*where)
-        for where in (
-            (control, target, "control"),
-            (kind, target, "ptq_best"),
-            (kind, target, "student_int8"),
-        )
-    ]
-    if arms[0] is None or arms[1] is None or arms[2] is None:
+    arms = results.paired(
+        (control, target, "control"), (kind, target, "ptq_best"), (kind, target, "student_int8")
+    )
+    if arms is None:
         return Goal(text, NOT_RUN, "")
-    both = min(map(len, arms))
-    reference, rival, own = (np.asarray(arm)[:both] for arm in arms)
+    reference, rival, own = arms
+    seeds = len(own)
     lost = crossed(reference - rival)
     share = reference.mean() / 100
     error = 100 * (share * (1 - share) / reference.shape[1]) ** 0.5
@@ -70,10 +62,10 @@ def recovery(
     regained = (own.mean() - rival.mean()) / (reference.mean() - rival.mean())
     margin = crossed(own - rival - 0.7 * (reference - rival))  # recovers 70 %: this is not negative
     p = max(mcnemar(a > 0, b > 0) for a, b in zip(own, rival, strict=True))
-    found = f"{100 * regained:.0f} % of {lost.mean:.2f} points, {both} seed{'s' if both > 1 else ''}, McNemar p {'≤' if both > 1 else '='} {p:.2g}"
+    found = f"{100 * regained:.0f} % of {lost.mean:.2f} points, {seeds} seed{'s' if seeds > 1 else ''}, McNemar p {'≤' if seeds > 1 else '='} {p:.2g}"
     if regained < 0.7 or (significant and p >= 0.01):
         return Goal(text, "missed", found)
-    return Goal(text, "shown" if margin.lower >= 0 and both > 1 else "met, not shown", found)
+    return Goal(text, "shown" if margin.lower >= 0 and seeds > 1 else "met, not shown", found)
 
 
 def speed(results: Results, target: str, times: str, least: float, text: str, kind: str = "int8") -> Goal:
@@ -122,19 +114,22 @@ def _cifar10(results: Results) -> list[Goal]:
 
 
 def _no_vnni(results: Results) -> list[Goal]:
-    narrow = results.right("no VNNI, its own scheme", "onnxruntime-avx2", "emulated")
-    ordinary = results.right("no VNNI, the ordinary scheme", "onnxruntime-avx2-ordinary", "emulated")
-    host = results.right("int8", "onnxruntime-cpu", "student_int8")
-    text = "no VNNI: its own scheme, executed as that CPU, within 0.5 points of the VNNI figure"
-    more = "no VNNI: the ordinary file loses more"
-    if narrow is None or host is None:
-        return [Goal(text, NOT_RUN, ""), Goal(more, NOT_RUN, "")]
-    both, shown = min(len(narrow), len(host)), narrow.shape[1]
-    first = at_least(text, crossed(narrow[:both] - host[:both, :shown]), -0.5)
-    if ordinary is None:
-        return [first, Goal(more, NOT_RUN, "")]
-    both = min(both, len(ordinary))
-    return [first, at_least(more, crossed(narrow[:both, : ordinary.shape[1]] - ordinary[:both]), 0.0)]
+    narrow = ("no VNNI, its own scheme", "onnxruntime-avx2", "emulated")
+    ordinary = ("no VNNI, the ordinary scheme", "onnxruntime-avx2-ordinary", "emulated")
+    host = ("int8", "onnxruntime-cpu", "student_int8")
+    with_host, with_ordinary = (results.paired(narrow, other) for other in (host, ordinary))
+    return [
+        at_least(
+            "no VNNI: its own scheme, executed as that CPU, within 0.5 points of the VNNI figure",
+            None if with_host is None else crossed(with_host[0] - with_host[1]),
+            -0.5,
+        ),
+        at_least(
+            "no VNNI: the ordinary file loses more",
+            None if with_ordinary is None else crossed(with_ordinary[0] - with_ordinary[1]),
+            0.0,
+        ),
+    ]
 
 
 def _sst2(results: Results) -> list[Goal]:
@@ -142,13 +137,13 @@ def _sst2(results: Results) -> list[Goal]:
     own = ("int8", "student_int8")
     for target in HOST:
         right = results.right("int8", target, "student_int8")
-        teacher = results.right("int8", target, "teacher")
+        pair = results.paired(("int8", target, "student_int8"), ("int8", target, "teacher"))
         agreement = results.figures("int8", target, "student_int8", lambda one: one["agreement_pct"])
         goals += [
             at_least(f"{target}: at least 87.5 % right", None if right is None else crossed(right), 87.5, "%"),
             at_least(
                 f"{target}: at least 97.5 % of the teacher",
-                None if right is None or teacher is None else crossed(right - 0.975 * teacher),
+                None if pair is None else crossed(pair[0] - 0.975 * pair[1]),
                 0.0,
             ),
             Goal(

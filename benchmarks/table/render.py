@@ -176,7 +176,7 @@ def _picture(data: str, lines: list[dict[str, Any]]) -> str:
     import io
 
     shown = [line for line in lines if line["targets"]]
-    style = {"svg.hashsalt": "edgecomp", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
+    style: dict[Any, Any] = {"svg.hashsalt": "edgecomp", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
              "axes.spines.right": False}  # fmt: skip
     with mpl.rc_context(style):
         figure, axis = plt.subplots(figsize=(9, 0.36 * max(1, len(shown)) + 1), layout="constrained")

@@ -55,6 +55,25 @@ class Results:
         rows = [bits for result in self.of(kind) if (bits := result.right(target, arm)) is not None]
         return np.stack(rows).astype(np.float64) * 100 if rows else None
 
+    def paired(self, *arms: tuple[str, str, str]) -> list[npt.NDArray[np.float64]] | None:
+        """Right answers in points of each (kind, target, arm), on the seeds and examples that all have: each [seeds, examples].
+
+        None where they have no seed in common.
+        """
+        rows: list[dict[int, npt.NDArray[np.bool_]]] = [
+            {
+                result.cell.seed: bits
+                for result in self.of(kind)
+                if (bits := result.right(target, arm)) is not None
+            }
+            for kind, target, arm in arms
+        ]
+        seeds = sorted(set.intersection(*map(set, rows)))
+        if not seeds:
+            return None
+        examples = min(len(bits) for one in rows for bits in one.values())
+        return [np.stack([one[seed][:examples] for seed in seeds]).astype(np.float64) * 100 for one in rows]
+
     def figures(self, kind: str, target: str, arm: str, figure: Callable[[dict[str, Any]], Any]) -> list[Any]:
         """One of an arm's figures, by seed."""
         arms = [result.arm(target, arm) for result in self.of(kind)]

@@ -58,6 +58,32 @@ def test_mcnemar_counts_only_where_they_differ(intervals) -> None:
     assert intervals.mcnemar(first, first) == 1.0
 
 
+def test_two_arms_are_paired_on_the_seeds_and_examples_that_both_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(TABLE))
+    from cells import CELLS
+    from results import Results
+
+    random = np.random.default_rng(0)
+    answers = {("int8", 0): 100, ("int8", 1): 100, ("hard labels", 1): 60, ("hard labels", 2): 60}
+    answers = {which: random.random(count) < 0.5 for which, count in answers.items()}
+    folders = dict.fromkeys(CELLS["sst2"])
+    for cell in folders:
+        if (cell.kind, cell.seed) not in answers:
+            continue
+        bits = answers[cell.kind, cell.seed]
+        folders[cell] = tmp_path / cell.name
+        folders[cell].mkdir()
+        np.savez(folders[cell] / "answers.npz", **{"cpu.student": np.packbits(bits)})
+        (folders[cell] / "cell.json").write_text(json.dumps({"examples": {"cpu.student": len(bits)}}))
+    results = Results(folders)
+    first, second = results.paired(("int8", "cpu", "student"), ("hard labels", "cpu", "student"))
+    assert np.array_equal(first, 100.0 * answers["int8", 1][None, :60])
+    assert np.array_equal(second, 100.0 * answers["hard labels", 1][None])
+    assert results.paired(("int8", "cpu", "student"), ("ternary weights", "cpu", "student")) is None
+
+
 @pytest.mark.parametrize("data", ["cifar10", "sst2"])
 def test_what_has_not_been_run_says_so(data: str, tmp_path: Path) -> None:
     command = [
