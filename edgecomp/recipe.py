@@ -103,7 +103,7 @@ class Quantize(Schema):
     epochs: int = Field(4, ge=1, le=10_000)
     learning_rate: float = Field(4e-4, gt=0, le=10)
     scale_learning_rate: float = Field(1e-3, gt=0, le=10)
-    calibration: Literal["min-max", "percentile", "mse"] = "min-max"
+    calibration: Literal["min-max", "percentile", "mse"] = "min-max"  # with fewer than 8 bits, mse
     percentile: float = Field(99.99, gt=50, le=100)
     calibration_batches: int = Field(8, ge=1)
     kernel: Literal["torch", "fused"] = "torch"  # of fake-quant in training: fused needs a C++ compiler
@@ -114,6 +114,15 @@ class Quantize(Schema):
     simulate: bool = False  # fewer bits than the runtimes execute, stored and executed as 8
     float_layers: dict[str, str] = {}  # layer → why; of those named here none counts as int8
     max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_levels_are_not_spread_over_the_whole_range(cls, given: Any) -> Any:
+        """Of three levels from -max to max, nearly all weights would be in the middle one."""
+        if not isinstance(given, dict) or given.get("method", "qad") != "qad":
+            return given
+        in_8_bits = given.get("weight_bits", 8) == given.get("activation_bits", 8) == 8
+        return given if in_8_bits else {"calibration": "mse", **given}
 
     @field_validator("max_drop", mode="before")
     @classmethod

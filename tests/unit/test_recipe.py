@@ -55,6 +55,17 @@ def test_what_does_not_go_together_is_refused(overrides: list[str], complaint: s
     assert complaint in str(caught.value)
 
 
+def test_the_scales_of_few_levels_start_where_the_error_is_least() -> None:
+    def calibration(*overrides: str) -> str:
+        return load_job("digits", list(overrides)).recipe.quantize.calibration
+
+    few = ("quantize.weight_bits=2", "quantize.simulate=true")
+    assert calibration() == "min-max"
+    assert calibration(*few) == "mse"
+    assert calibration("quantize.activation_bits=4", "quantize.simulate=true") == "mse"
+    assert calibration(*few, "quantize.calibration=min-max") == "min-max"
+
+
 def test_simulated_activations_are_not_judged_by_their_time_or_share() -> None:
     job = load_job("digits", ["quantize.activation_bits=4", "quantize.simulate=true"])
     for rows in job.rows.values():
