@@ -31,7 +31,8 @@ def steps(run: made.Run) -> list[Step]:
     seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
     training = [seeded, {"precision": recipe.precision}]
     teacher = recipe.teacher.model_dump()
-    student = {"network": recipe.student.model_dump(), "scheme": made.scheme_of(job)}
+    student = recipe.student.model_dump()
+    quantised = {"network": student, "scheme": made.scheme_of(job)}
     texts = ("tokenizers",) if recipe.data.tokenizer else ()
     ready_made = any(
         network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)
@@ -75,17 +76,17 @@ def steps(run: made.Run) -> list[Step]:
         *(step(name, "distill", make, settings, "data", "teacher", "soft_labels", *inputs,
                libraries=models, executes=True)
           for name, make, settings, inputs in (
-              ("quantize", stages.quantize, [training, student, distill, quantize], ("distill",)),
-              ("precision", stages.precision, [training, student, distill, quantize, recipe.quantize.max_drop],
+              ("quantize", stages.quantize, [training, quantised, distill, quantize], ("distill",)),
+              ("precision", stages.precision, [training, quantised, distill, quantize, recipe.quantize.max_drop],
                ("distill", "quantize")),
           ) if qad),
         *(step(name, "distill", stages.control, [training, student, distill, quantize], "data", "teacher", "soft_labels",
                "distill", libraries=models, executes=True)
           for name in further),
-        step("export", "export", stages.export, [seeded, teacher, student, quantize, recipe.quantize.baselines],
+        step("export", "export", stages.export, [seeded, teacher, quantised, quantize, recipe.quantize.baselines],
              "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=(*EXPORTING, *quantizers), executes=True),
         *(step(f"ptq/{target.name}", "export", partial(stages.best_ptq, target=target),
-               [seeded, student, recipe.distill.batch_size, quantize, profiles[target.name]],
+               [seeded, quantised, recipe.distill.batch_size, quantize, profiles[target.name]],
                "data", "soft_labels", "distill", libraries=(*EXPORTING, *quantizers), executes=True)
           for target in job.targets if rival),
         *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target),

@@ -38,6 +38,7 @@ def test_narrow_weights_do_not_saturate_without_vnni_and_the_gate_sees_it(
         done = cli(
             "run", "digits", *TINY, f"targets=[{tmp_path}/{scheme}.yaml]", "--out", str(folder), "--json"
         )
+        assert "distill (" not in done.err, "the fp32 student is no scheme's"
         rows = {row["name"]: row for row in done.json["gates"]}
         agreement[scheme] = rows["emulated_agreement_pct"]["estimate"]
         facts = json.loads(
