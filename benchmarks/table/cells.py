@@ -45,20 +45,11 @@ def _cells(recipe: str, kinds: dict[str, tuple[str, ...]]) -> tuple[Cell, ...]:
     )
 
 
-# Fewer levels have further to learn: rates chosen on the validation split, for four-bit activations and for ternary texts.
-FASTER_SCALES = "quantize.scale_learning_rate=1e-2"
-FASTER_WEIGHTS = "quantize.learning_rate=1e-4"
-
-
-def _fewer_bits(rate: str) -> dict[str, tuple[str, ...]]:
-    simulated = ("quantize.simulate=true", BEST, rate)
-    return {
-        "4-bit weights": ("quantize.weight_bits=4", *simulated),
-        "4-bit weights and activations": ("quantize.weight_bits=4", "quantize.activation_bits=4", *simulated),
-        "ternary weights": ("quantize.weight_bits=2", *simulated),
-    }
-
-
+# The scales of fewer levels have further to go: the rate was chosen on the validation split.
+FEWER = ("quantize.simulate=true", "quantize.scale_learning_rate=1e-2", BEST)
+W4 = ("quantize.weight_bits=4", *FEWER)
+W4A4 = ("quantize.weight_bits=4", "quantize.activation_bits=4", *FEWER)
+TERNARY = ("quantize.weight_bits=2", *FEWER)
 HARD = ("distill.hard_label_weight=1", "quantize.method=none")
 NO_VNNI = ("targets=[onnxruntime-avx2]",)
 ORDINARY = (f"targets=[{os.path.relpath(Path(__file__).with_name('onnxruntime-avx2-ordinary.yaml'))}]",)
@@ -69,7 +60,9 @@ CELLS = {
         "cifar10",
         {
             "int8": (RIVALS,),
-            **_fewer_bits(FASTER_SCALES),
+            "4-bit weights": W4,
+            "4-bit weights and activations": W4A4,
+            "ternary weights": TERNARY,
             "no VNNI, its own scheme": NO_VNNI,
             "no VNNI, the ordinary scheme": ORDINARY,
             "hard labels": HARD,
@@ -80,7 +73,9 @@ CELLS = {
         "sst2",
         {
             "int8": (RIVALS,),
-            **_fewer_bits(FASTER_WEIGHTS),
+            "4-bit weights": W4,
+            "4-bit weights and activations": W4A4,
+            "ternary weights": TERNARY,
             "hard labels": HARD,
         },
     ),
