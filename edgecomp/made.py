@@ -93,7 +93,7 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     from edgecomp.machine import usable_cores
     from edgecomp.models import build, check_output
 
-    # Two threads on one core spin while they wait for each other: a step of a ResNet-8 takes twenty times as long.
+    # Two threads on one core spin while they wait for each other.
     torch.set_num_threads(min(run.job.recipe.threads, usable_cores()))
     torch.use_deterministic_algorithms(True)
     seed = getattr(wanted, "seed", None)
