@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 
 MANIFEST = "manifest.json"
 SCRATCH = ".scratch"
+NOT_RUN = "not-run.txt"  # in a step's folder: why it made nothing, so that the next run tries again
 CHECKPOINTS = ".checkpoints"
 
 
@@ -164,8 +165,11 @@ class RunFolder:
             return None
         return content if isinstance(content, dict) else None
 
-    def reason_to_run(self, step: Step) -> str | None:
-        """Why `step` must run, or None where its artifacts are whole and of this very key."""
+    def reason_to_run(self, step: Step, *, here: bool = True) -> str | None:
+        """Why `step` must run, or None where its artifacts are whole and of this very key.
+
+        here: made with this machine's kind and versions, and run; else it is enough that they are what was asked for.
+        """
         manifest = self.manifest()
         record = manifest.steps.get(step.name) if manifest else None
         if record is None:
@@ -174,10 +178,21 @@ class RunFolder:
         if damaged:
             return f"{', '.join(damaged)}"
         made_from = self.made_from(step)
-        if record.key == digest_of(made_from):
-            return None
-        changed = [key for key in made_from if record.made_from.get(key) != made_from[key]]
-        return f"changed: {', '.join(changed)}"
+        elsewhere = set() if here else {"cpu", "edgecomp", *step.libraries}
+        names = dict.fromkeys((*made_from, *record.made_from))
+        changed = [
+            name
+            for name in names
+            if name not in elsewhere and record.made_from.get(name) != made_from.get(name)
+        ]
+        if changed:
+            return f"changed: {', '.join(changed)}"
+        excuse = self.path / step.name / NOT_RUN
+        return (
+            f"not run before: {excuse.read_text(encoding='utf-8').strip()}"
+            if here and excuse.is_file()
+            else None
+        )
 
     def _damage(self, name: str, record: Record) -> list[str]:
         """What is wrong with a step's files; each step's files are read once a process."""

@@ -27,6 +27,7 @@ class Job(Schema):
     policy: Policy
     rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
     data_files: dict[str, str] = {}  # the data's own files → sha256
+    outside: dict[str, str] = {}  # teacher, student, tokenizer → digest of their files, where they are not edgecomp's own
 
 
 def load_job(name: str, overrides: list[str]) -> Job:

@@ -2,7 +2,8 @@
 
 import datetime
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgecomp.errors import UsageError
 from edgecomp.job import Job
 from edgecomp.progress import Track
-from edgecomp.recipe import Data, Network
+from edgecomp.recipe import Data, Network, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -72,12 +73,37 @@ def wanted(data: Data) -> "Wanted":
 
 
 def fingerprinted(job: Job) -> Job:
-    """The job with the digests of the files that its data come from. Raises DataError where they are missing."""
-    from edgecomp.artifacts import sha256
+    """The job with digests of what it names outside: its data's files, networks of one's own, a tokenizer.
+
+    Raises DataError, UsageError where they are missing.
+    """
     from edgecomp.data.sources import source_files
 
-    files = source_files(wanted(job.recipe.data), Path(job.folder))
-    return job.model_copy(update={"data_files": {file.name: sha256(file) for file in files}})
+    folder = Path(job.folder)
+    data_files = digests_by_path(source_files(wanted(job.recipe.data), folder))
+    return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
+
+
+def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
+    """sha256 by the path from the folder that holds them all: of two files of one name, and of one that moves."""
+    from edgecomp.artifacts import sha256
+
+    root = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
+    return {file.relative_to(root).as_posix(): sha256(file) for file in files}
+
+
+def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """`teacher`, `student`, `tokenizer` → a digest of the file or folder it is made with, where that is not edgecomp's own."""
+    from edgecomp.artifacts import digest_of
+    from edgecomp.models import own_files
+    from edgecomp.models.references import files_of
+
+    named = {
+        "teacher": own_files(recipe.teacher.network, folder),
+        "student": [] if recipe.student.network == "teacher" else own_files(recipe.student.network, folder),
+        "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
+    }
+    return {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
 
 
 def preprocessing(run: Run) -> "Preprocessing":

@@ -30,8 +30,8 @@ def steps(run: made.Run) -> list[Step]:
     job, recipe = run.job, run.job.recipe
     seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
     training = [seeded, {"precision": recipe.precision}]
-    teacher = recipe.teacher.model_dump()
-    student = recipe.student.model_dump()
+    teacher = recipe.teacher.model_dump() | _outside(job, "teacher")
+    student = recipe.student.model_dump() | _outside(job, "student")
     quantised = {"network": student, "scheme": made.scheme_of(job)}
     texts = ("tokenizers",) if recipe.data.tokenizer else ()
     ready_made = any(
@@ -67,9 +67,9 @@ def steps(run: made.Run) -> list[Step]:
         return Step(name, stage, partial(make, run), settings, inputs, **facts)  # type: ignore[arg-type]
 
     return [
-        step("data", "data", stages.data, [seeded, job.data_files], libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *texts)),
+        step("data", "data", stages.data, [seeded, job.data_files, _outside(job, "tokenizer")], libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *texts)),
         step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=models, executes=True),
-        step("soft_labels", "teacher", stages.soft_labels, [seeded, teacher], "data", "teacher",
+        step("soft_labels", "teacher", stages.soft_labels, [training, teacher], "data", "teacher",
              libraries=(*models, "h5py"), executes=True),
         step("distill", "distill", stages.distill, [training, student, distill], "data", "teacher", "soft_labels",
              libraries=models, executes=True),
@@ -96,7 +96,7 @@ def steps(run: made.Run) -> list[Step]:
                "data", "export", libraries=(TABLE[target.runtime].distribution,))
           for target in job.targets),
         *(step(f"bench/{target.name}", "bench", partial(stages.bench, target=target),
-               [recipe.bench.model_dump(), profiles[target.name]],
+               [recipe.bench.model_dump(exclude={"emulated_examples", "emulation_timeout_s"}), profiles[target.name]],
                "data", "export", *trained, *bests(target), *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
                libraries=("numpy", TABLE[target.runtime].distribution), executes=True)
           for target in (*job.targets, *job.beside)),
@@ -109,6 +109,11 @@ def steps(run: made.Run) -> list[Step]:
         step("report", "report", stages.report, [recipe.model_dump(), rows],
              "teacher", "distill", *trained, *further, "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
     ]  # fmt: skip
+
+
+def _outside(job: Job, name: str) -> dict[str, str]:
+    """For the settings of what is made of files that are not edgecomp's own."""
+    return {"files": job.outside[name]} if name in job.outside else {}
 
 
 def check_machine(job: Job) -> None:
@@ -145,12 +150,13 @@ def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started
 
 
 def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str, started: Started) -> None:
-    """Runs the steps of one stage, whether or not they must. Raises RunFolderError where what they read is stale."""
+    """Runs the steps of one stage, whether or not they must. Raises RunFolderError where what they read is not what was
+    asked for; another machine may have made it."""
     chosen = [step for step in all_steps if step.stage == stage]
     own = {step.name for step in chosen}
     needed = {name for step in chosen for name in step.inputs} - own
     for step in all_steps:
-        if step.name in needed and (reason := folder.reason_to_run(step)) is not None:
+        if step.name in needed and (reason := folder.reason_to_run(step, here=False)) is not None:
             raise RunFolderError(f"{folder.path}: {stage} needs {step.name} ({reason}): "
                                  f"`edgecomp run` makes it, and all that must come before")  # fmt: skip
     for step in chosen:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp import made
-from edgecomp.artifacts import write_json
+from edgecomp.artifacts import NOT_RUN, write_json
 from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.inputs import some
 from edgecomp.made import Run
@@ -251,7 +251,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         )
     except RuntimeUnavailableError as error:  # the bench says so as well, and the gate that it is not run
         write_json(out / "parity.json", {})
-        (out / "not-run.txt").write_text(f"{error}\n", encoding="utf-8")
+        (out / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
 
 
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:

@@ -32,7 +32,7 @@ class Target(Schema):
     """
 
     format: Literal[1] = FORMAT  # type: ignore[assignment]
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # of folders, too
     description: str = ""
     runtime: str
     options: dict[str, str | int | float | bool] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecomp import inputs, machine
-from edgecomp.artifacts import sha256
+from edgecomp.artifacts import NOT_RUN, sha256
 from edgecomp.bench.noise import Quality, grade
 from edgecomp.bench.process import Place
 from edgecomp.bench.scenarios import Effort, Model, measure
@@ -61,6 +61,7 @@ def bench_target(
             )
     except (RuntimeUnavailableError, WorkerError, InferenceError) as error:
         arms, not_run = {}, str(error)
+        (folder / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
     if student in arms:
         facts["quality"] = quality(arms[student], facts["noise"][student], place.threads)._asdict()
     if precision_file is not None:

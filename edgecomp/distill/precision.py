@@ -151,12 +151,11 @@ def fewest(most: int, accuracy_with: Callable[[int], float], least: float) -> in
 
     By doubling, then bisection: more layers in float are taken to be no worse.
     """
-    enough = 0
+    too_few, enough = -1, 0
     while accuracy_with(enough) < least:
         if enough == most:
             return None
-        enough = min(most, max(1, 2 * enough))
-    too_few = enough // 2 if enough else -1
+        too_few, enough = enough, min(most, max(1, 2 * enough))
     while enough - too_few > 1:
         middle = (enough + too_few) // 2
         if accuracy_with(middle) < least:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgecomp.errors import UsageError
 from edgecomp.metrics import nearest
 from edgecomp.models.checks import said_by
-from edgecomp.models.references import PREFIX, check_reference
+from edgecomp.models.references import PREFIX, check_reference, files_of
 
 if TYPE_CHECKING:
     import torch
@@ -89,6 +89,17 @@ def _import(name: str, folder: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def own_files(name: str, folder: Path) -> list[Path]:
+    """What a network that is not edgecomp's own is made of: an `hf:` model's folder, or a factory's module. Raises UsageError."""
+    if name in TABLE:
+        return []
+    if name.startswith(PREFIX):
+        return files_of(name.removeprefix(PREFIX), folder)
+    module = inspect.getmodule(load_factory(name, folder))
+    source = getattr(module, "__file__", None)
+    return [Path(source)] if source else []
 
 
 def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[str, Any]) -> "nn.Module":

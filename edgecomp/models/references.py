@@ -52,6 +52,16 @@ def resolve(reference: str, folder: Path) -> str:
     return reference
 
 
+def files_of(reference: str, folder: Path) -> list[Path]:
+    """The files of the local folder that `reference` leads to; none for a name on the hub. Raises UsageError."""
+    source = Path(resolve(reference, folder))
+    inside = (
+        [path.relative_to(source) for path in source.rglob("*") if path.is_file()] if source.is_dir() else []
+    )
+    kept = (path for path in inside if not any(part.startswith((".", "__pycache__")) for part in path.parts))
+    return sorted(source / path for path in kept)
+
+
 def _in_package(reference: str) -> Path:
     name, _, subfolder = reference.partition("/")
     if not name.isidentifier():

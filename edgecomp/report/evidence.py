@@ -1,13 +1,14 @@
 """Everything a report shows, read once from a run folder."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgecomp import __version__, machine
+from edgecomp import __version__
 from edgecomp.job import Job
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
@@ -118,7 +119,7 @@ class Evidence:
     def provenance(self) -> list[tuple[str, str]]:
         """What a reviewer asks first: which recipe, machine, versions, and when."""
         steps = self.manifest["steps"]
-        here = machine.facts()
+        machines = [measured.facts["machine"] for measured in self.measured.values()]
         versions: dict[str, str] = {}
         for record in steps.values():
             own = ("settings", "format", "cpu", "edgecomp", *steps)
@@ -133,10 +134,18 @@ class Evidence:
             *((f"measured: {name}", self._conditions(name)) for name in self.measured),
             (
                 "machine",
-                f"{here['cpu']}, {here['cores']} cores, {format_value(float(machine.memory_bytes()), 'bytes')}",
+                _each(
+                    machines,
+                    lambda one: (
+                        f"{one['cpu']}, {one['cores']} cores, {format_value(float(one['memory_bytes']), 'bytes')}"
+                    ),
+                ),
             ),
-            ("instruction sets", ", ".join(machine.cpu_isa()) or "the kernel does not say"),
-            ("system", f"{here['kernel']}, Python {here['python']}"),
+            (
+                "instruction sets",
+                _each(machines, lambda one: ", ".join(one["isa"]) or "the kernel does not say"),
+            ),
+            ("system", _each(machines, lambda one: f"{one['kernel']}, Python {one['python']}")),
             ("versions", ", ".join(f"{name} {value}" for name, value in sorted(versions.items()))),
             ("edgecomp", __version__),
         ]
@@ -192,6 +201,11 @@ def interval_text(estimate: dict[str, Any]) -> str:
     unit = format_value(estimate["upper"], estimate["dimension"]).partition(" ")[2]
     low_unit = format_value(estimate["lower"], estimate["dimension"]).partition(" ")[2]
     return f"[{ends[0]}{'' if unit == low_unit else ' ' + low_unit}, {ends[1]}]"
+
+
+def _each(things: Sequence[dict[str, Any]], said: Callable[[dict[str, Any]], str]) -> str:
+    """What is said of them, once where it is the same of several."""
+    return "; ".join(dict.fromkeys(map(said, things)))
 
 
 def title(metric: str) -> str:

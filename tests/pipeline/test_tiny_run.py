@@ -44,6 +44,18 @@ def test_training_takes_no_more_threads_than_it_has_cores(folder: Path) -> None:
     assert done.stdout.split() == ["2", "1"], done.stderr
 
 
+def test_what_another_machine_measured_can_be_judged_here(cli: Cli, folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for record in manifest["steps"].values():
+        record["made_from"] |= {key: "another" for key in ("cpu", "numpy") if key in record["made_from"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    before = json.loads((folder / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    judged = cli("gate", str(folder))
+    assert judged.code == before["exit_code"], judged.err
+    planned = cli("run", "digits", *TINY, "--out", str(folder), "--plan")
+    assert "changed: " in planned.out
+
+
 def test_one_restart_bounds_nothing_so_the_verdict_is_not_pass(cli: Cli, folder: Path) -> None:
     done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
     rows = {(row["target"], row["name"]): row for row in done.json["gates"]}

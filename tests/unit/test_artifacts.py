@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecomp.artifacts import RunFolder, Step, digest_of, replacing, write_json
+from edgecomp.artifacts import NOT_RUN, RunFolder, Step, digest_of, replacing, write_json
 from edgecomp.errors import EdgecompError, RunFolderError
 
 
@@ -141,3 +141,27 @@ def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
 
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert digest_of({"a": 1, "b": [2.5]}) == digest_of({"b": [2.5], "a": 1}) != digest_of({"a": 1, "b": [2]})
+
+
+def test_what_was_not_run_is_tried_again_and_is_no_reason_against_judging_it(folder: RunFolder) -> None:
+    def make(out: Path, checkpoints: Path) -> None:
+        (out / NOT_RUN).write_text("no GPU here\n", encoding="utf-8")
+
+    without = Step("bench/gpu", "bench", make, {})
+    folder.run(without, "r")
+    assert fresh(folder).reason_to_run(without) == "not run before: no GPU here"
+    assert fresh(folder).reason_to_run(without, here=False) is None
+
+
+def test_another_machines_artifacts_are_made_again_but_may_be_judged(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(settings: int = 0) -> Step:
+        return Step("bench", "bench", lambda out, _: None, settings, libraries=("numpy",), executes=True)
+
+    folder.run(measured(), "r")
+    monkeypatch.setattr("edgecomp.artifacts.installed", lambda library: "another")
+    monkeypatch.setattr("edgecomp.artifacts.cpu_isa", lambda: ("another",))
+    assert fresh(folder).reason_to_run(measured()) == "changed: numpy, cpu"
+    assert fresh(folder).reason_to_run(measured(), here=False) is None
+    assert fresh(folder).reason_to_run(measured(1), here=False) == "changed: settings"

@@ -85,7 +85,7 @@ def test_the_hook_stops_a_commit_of_a_slower_model_and_lets_a_new_one_be(tmp_pat
         subprocess.run(["git", *own, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
     def run() -> subprocess.CompletedProcess[str]:
-        command = [*shlex.split(hook["entry"]), "--", "model.onnx", "new.onnx"]
+        command = [*shlex.split(hook["entry"]), "model.onnx", "new.onnx"]  # as pre-commit appends them
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

@@ -21,6 +21,14 @@ def test_every_shipped_target_loads_and_is_called_as_its_file(name: str) -> None
     assert load_target(name).name == name
 
 
+@pytest.mark.parametrize("name", ["", "../outside", "a/b", ".hidden"])
+def test_a_name_that_is_no_folders_is_refused(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({"format": 1, "name": name, "runtime": "openvino-cpu"}), encoding="utf-8")
+    with pytest.raises(RecipeError, match="name"):
+        load_target(str(file))
+
+
 def test_a_target_extends_another_key_by_key(tmp_path: Path) -> None:
     base = load_target("onnxruntime-cpu")
     found = load_target(

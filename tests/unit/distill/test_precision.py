@@ -15,6 +15,8 @@ def test_the_fewest_layers_are_found_with_few_trainings(most: int, needed: int) 
     found = fewest(most, accuracy_with, 85.0)
     assert found == (needed if needed <= most else None)
     assert len(set(tried)) <= 2 * most.bit_length() + 2
+    failed = [count for count in tried if count < needed]
+    assert sorted(failed) == failed, "no fewer are tried than are known not to do"
 
 
 def test_nothing_goes_to_float_where_nothing_must() -> None:

@@ -1,0 +1,92 @@
+"""What decides a step's artifacts is in its key: nothing that changed is taken for up to date."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecomp.artifacts import Step
+from edgecomp.job import Job, load_job
+from edgecomp.made import Run, digests_by_path, fingerprinted
+from edgecomp.pipeline import steps
+from edgecomp.progress import silent
+
+FACTORY = "from edgecomp.models.resnet import ResNet\n\n\ndef build(channels, classes):\n    return ResNet(channels, classes{})\n"
+
+
+def keys(job: Job) -> dict[str, Any]:
+    """What each step is told, by its name."""
+    made: list[Step] = steps(Run(job, Path("nowhere"), silent))
+    return {step.name: step.settings for step in made}
+
+
+def changed(before: Job, after: Job) -> set[str]:
+    old, new = keys(before), keys(after)
+    return {name for name in old.keys() & new.keys() if old[name] != new[name]}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delitem(sys.modules, "my_network", raising=False)  # of another test's folder
+    (tmp_path / "my_network.py").write_text(FACTORY.format(""), encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("override", "made_again"),
+    [
+        ("precision=bf16", {"teacher", "soft_labels", "distill", "quantize"}),
+        ("threads=1", {"data", "teacher", "soft_labels", "distill", "quantize"}),
+        ("targets=[onnxruntime-avx2]", {"quantize"}),
+    ],
+)
+def test_what_decides_the_training_is_in_its_keys_and_nothing_else(
+    override: str, made_again: set[str]
+) -> None:
+    found = changed(load_job("digits", []), load_job("digits", [override]))
+    assert found & {"data", "teacher", "soft_labels", "distill", "quantize"} == made_again
+
+
+def test_what_an_emulator_may_take_measures_nothing_again() -> None:
+    overrides = ["bench.emulated_examples=100", "bench.emulation_timeout_s=60"]
+    again = changed(load_job("digits", []), load_job("digits", overrides))
+    assert {name for name in again if name.startswith("bench/")} == set()
+
+
+@pytest.mark.parametrize("part", ["teacher", "student"])
+def test_a_network_of_ones_own_that_is_edited_is_trained_again(recipe: Path, part: str) -> None:
+    overrides = [f"{part}.network=my_network:build", f"~{part}.arguments"]
+    before = fingerprinted(load_job(str(recipe), overrides))
+    assert fingerprinted(load_job(str(recipe), overrides)) == before
+    (recipe.parent / "my_network.py").write_text(FACTORY.format(", blocks=2"), encoding="utf-8")
+    after = fingerprinted(load_job(str(recipe), overrides))
+    wanted = {"teacher", "soft_labels"} if part == "teacher" else {"distill", "quantize"}
+    assert wanted <= changed(before, after)
+    assert "data" not in changed(before, after)
+
+
+def test_a_models_folder_that_is_written_anew_is_another_model(tmp_path: Path) -> None:
+    from edgecomp.models import own_files
+
+    folder = tmp_path / "bert"
+    (folder / ".cache").mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    (folder / ".cache" / "when").write_text("yesterday", encoding="utf-8")
+    before = digests_by_path(own_files("hf:bert", tmp_path))
+    assert set(before) == {"config.json"}
+    (folder / "config.json").write_text('{"model_type": "bert", "layers": 3}', encoding="utf-8")
+    assert digests_by_path(own_files("hf:bert", tmp_path)) != before
+
+
+def test_files_of_one_name_and_files_that_move_have_digests_of_their_own(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/1.png", "dog/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    before = digests_by_path(sorted(tmp_path.rglob("*.png")))
+    assert set(before) == {"cat/1.png", "dog/1.png", "dog/2.png"}
+    (tmp_path / "dog" / "2.png").rename(tmp_path / "cat" / "2.png")
+    assert digests_by_path(sorted(tmp_path.rglob("*.png"))) != before
+    assert set(digests_by_path([tmp_path / "cat" / "1.png"])) == {"1.png"}
