@@ -11,9 +11,10 @@ from typing import Any
 from rich.markup import escape
 
 from edgecomp.artifacts import write_json
-from edgecomp.bench.standalone import Asked, bench_model
+from edgecomp.bench.standalone import Asked, bench_model, name_of
 from edgecomp.console import Screen, bench_table
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
+from edgecomp.job import read_job
 from edgecomp.remembered import of_bench, remember
 from edgecomp.report.bench_page import write_page
 from edgecomp.runtimes import TABLE
@@ -49,7 +50,7 @@ def bench_files(
     errors: dict[str, EdgecompError] = {}
     for model, target in jobs:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-        folder = out or Path("runs") / "bench" / f"{_name(what, model)}-{target.name}" / now
+        folder = out or Path("runs") / "bench" / f"{name_of(what)}-{target.name}" / now
         try:
             content = bench_model(model, target, asked, given=given, folder=folder, track=screen.track)
         except EdgecompError as error:
@@ -92,7 +93,6 @@ def _profile_training(run_folder: Path, folder: Path, screen: Screen) -> None:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's chatter, read when torch is imported
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from edgecomp import stages
-    from edgecomp.job import read_job
     from edgecomp.made import Run
 
     found = stages.profile_training(Run(read_job(run_folder), run_folder, screen.track), folder)
@@ -100,14 +100,14 @@ def _profile_training(run_folder: Path, folder: Path, screen: Screen) -> None:
 
 
 def _jobs(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
-    """Which file under which target."""
+    """Which file under which target. Of a run folder, targets by name are its job's, and the files those of its targets."""
     if what.is_dir():
-        deployed = sorted(path.name for path in (what / "deploy").glob("*") if path.is_dir())
+        job = read_job(what)
+        known = {target.name: target for target in (*job.targets, *job.beside)}
+        deployed = [target.name for target in job.targets if (what / "deploy" / target.name).is_dir()]
         if not deployed:
-            raise UsageError(
-                f"{what} is no run folder with something deployed: name a model file, or `edgecomp run` first"
-            )
-        targets = [load_target(name) for name in names or deployed]
+            raise UsageError(f"{what} has nothing deployed: name a model file, or `edgecomp run` first")
+        targets = [known[name] if name in known else load_target(name) for name in names or deployed]
         return [(_deployed(what, target, deployed), target) for target in targets]
     chosen = list(names) or [name for name in (DEFAULT_TARGETS.get(what.suffix),) if name]
     if not chosen:
@@ -118,18 +118,8 @@ def _jobs(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
 def _deployed(run: Path, target: Target, deployed: Sequence[str]) -> Path:
     """The target's own file, or that of a target which takes the same kind."""
     wanted = TABLE[target.runtime].model_file
-    for name in (target.name, *deployed):
+    for name in sorted(deployed, key=lambda name: name != target.name):
         file = run / "deploy" / name / wanted
         if file.is_file():
             return file
     raise UsageError(f"{run} deploys no {wanted} for {target.name}: it has {', '.join(deployed)}")
-
-
-def _name(what: Path, model: Path) -> str:
-    return (
-        what.resolve().name
-        if what.is_dir()
-        else model.stem
-        if model.stem != "model"
-        else model.resolve().parent.name
-    )

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from edgecomp import __version__
-from edgecomp.errors import EdgecompError
+from edgecomp.errors import EdgecompError, UsageError
+from edgecomp.leaving import KEPT, TERMINATED, Terminated, leave, terminate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Distil and quantise a model for a device, measure it there, and decide whether it may ship.",
-    epilog="Exit codes: 0 PASS, 1 FAIL, 2 bad request, 3 INCONCLUSIVE, 4 INVALID, 70 internal error, 130 interrupted.",
+    epilog="Exit codes: 0 PASS, 1 FAIL, 2 bad request, 3 INCONCLUSIVE, 4 INVALID, 70 internal error, 130 interrupted, "
+    "143 terminated.",
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -91,6 +94,7 @@ def export(folder: Folder, debug: Debug = False) -> None:
 
 @app.command()
 def bench(
+    context: typer.Context,
     what: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, or a model file.")],
     target: Annotated[
         list[str] | None, typer.Option("--target", "-t", help="A device profile; may be given again.")
@@ -127,7 +131,14 @@ def bench(
 ) -> None:
     """Measure a model file, whoever made it, on a target; or a run folder's models again."""
     if what.is_dir() and not (target or inputs or scenario or profile):
-        _stage("bench", what)
+        of_files = ("restarts", "max_time", "minutes", "clients", "out", "store")
+        sources = {name: context.get_parameter_source(name) for name in of_files}
+        given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+        if given:
+            raise UsageError(f"--{', --'.join(given).replace('_', '-')}: without -t, --inputs, -s or --profile the bench of {what} is made "
+                             "again as its recipe says: leave that out, change the recipe's `bench`, or name a --target to measure "
+                             "what was deployed, apart")  # fmt: skip
+        _stage("bench", what, as_json)
         return
     from edgecomp.bench.standalone import Asked
     from edgecomp.benching import bench_files
@@ -169,7 +180,7 @@ def compare(
     max_time: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="It ends sooner where the answer is clear.")
     ] = 120.0,
-    seed: Annotated[int, typer.Option(help="Of the order in which the two take turns.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order in which the two take turns.")] = 0,
     certificate: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A record of `edgecomp selftest`, to stand beside the verdict."),
@@ -204,7 +215,7 @@ def selftest(
         Path | None, typer.Argument(metavar="[MODEL]", help="A model file.  [default: a small network]")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long; the last gate is finished.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of the order of turns.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of turns.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The record.  [default: runs/selftest/TARGET-TIME.json]"),
@@ -329,7 +340,7 @@ def _stage(stage: str, path: Path, as_json: bool = False) -> None:
     from edgecomp.console import Screen
     from edgecomp.job import read_job
     from edgecomp.made import Run
-    from edgecomp.shown import show_run
+    from edgecomp.shown import say, show_run
 
     screen = Screen(json=as_json)
     job = read_job(path)
@@ -341,6 +352,9 @@ def _stage(stage: str, path: Path, as_json: bool = False) -> None:
         if stage in ("gate", "report"):
             raise typer.Exit(show_run(job, folder, screen, as_json))
     screen.err.print(f"Done. `edgecomp run` or the next stage continues in {path}.")
+    if as_json:
+        made = [step.name for step in steps if step.stage == stage]
+        say({"verdict": None, "exit_code": 0, "artifacts": {name: str(path / name) for name in made}})
 
 
 @app.callback(invoke_without_command=True)
@@ -350,48 +364,34 @@ def top(version: Annotated[bool, typer.Option("--version", help="Print the versi
         raise typer.Exit
 
 
-KEPT = "what was finished is kept: run the same command again to go on"
-
-
 def main() -> None:
-    """The entry point: our errors in one message, anyone else's as an internal error; no traceback unless asked for."""
+    """The entry point: our errors in one message, anyone else's as an internal error; a traceback before it if asked for."""
     debug = "--debug" in sys.argv
     # A thread that spins while it waits takes the time that the thread it waits for needs, beside a busy neighbour or a second
     # training. Alone, spinning is faster: GOMP_SPINCOUNT=20000 (benchmarks/waiting_threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Its notes are about itself; what matters raises.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    signal.signal(signal.SIGTERM, lambda *_: _leave(f"terminated; {KEPT}", 143))
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = app(standalone_mode=False)
+    except Terminated:
+        leave(TERMINATED, 143)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except EdgecompError as error:
         if debug:
-            raise
-        _leave(str(error), error.exit_code)
-    except Exception as error:
+            traceback.print_exc()
+        leave(str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - anyone else's is an internal error, and said as one
         if isinstance(error, typer.TyperException):
             from typer.rich_utils import rich_format_error
 
             rich_format_error(error)  # type: ignore[arg-type]
-            _leave("", 2)
+            leave("", 2)
         if debug:
-            raise
-        _leave(f"internal error: {type(error).__name__}: {error} (--debug shows where; {KEPT})", 70)
+            traceback.print_exc()
+        leave(f"internal error: {type(error).__name__}: {error} (--debug shows where; {KEPT})", 70)
     if code == 130:
-        _leave(f"interrupted; {KEPT}", 130)
+        leave(f"interrupted; {KEPT}", 130)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _leave(message: str, code: int) -> NoReturn:
-    """Says why on standard error, in JSON too where that was asked for, and ends."""
-    if message:
-        sys.stderr.write(f"edgecomp: {message}\n")
-    if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"verdict": None, "exit_code": code, "error": message or "usage"}) + "\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if code in (130, 143):
-        os._exit(code)  # torch's threads would keep a plain exit waiting; the lock goes with the process
-    sys.exit(code)

@@ -21,6 +21,7 @@ from edgecomp.metrics import METRICS, format_value
 FORMAT_VERSION = 1
 STORE = Path("runs") / "history.sqlite"
 WAIT_S = 30.0  # for another writer
+APPLICATION = int.from_bytes(b"edgc")  # of PRAGMA application_id; the first histories have none
 
 SCHEMA = """
 CREATE TABLE results (
@@ -126,6 +127,7 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
     except (OSError, sqlite3.Error) as error:
         raise UsageError(f"{store} cannot be opened: {error}") from error
     try:
+        _check_own(database, store)
         database.execute("PRAGMA journal_mode = WAL")
         with database:
             database.execute("BEGIN IMMEDIATE")
@@ -134,6 +136,8 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
                 for statement in SCHEMA.split(";"):
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            if database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
+                database.execute(f"PRAGMA application_id = {APPLICATION}")
         if version > FORMAT_VERSION:
             raise UsageError(
                 f"{store} is of format {version}, newer than this edgecomp reads ({FORMAT_VERSION}): upgrade edgecomp"
@@ -145,6 +149,21 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
         ) from error
     finally:
         database.close()
+
+
+def _check_own(database: sqlite3.Connection, store: Path) -> None:
+    """Raises UsageError where another program has made the file; nothing is written."""
+    with database:
+        database.execute("BEGIN")  # one state of it, for another process may be making it now
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    new, first = not tables and version == 0, version == 1 and {"results", "figures"} <= tables
+    if application != APPLICATION and not (application == 0 and (new or first)):
+        raise UsageError(
+            f"{store} is no history of edgecomp's, but another program's database (application_id {application}, tables "
+            f"{', '.join(sorted(tables)) or 'none'}): name another with --store"
+        )
 
 
 def drift(result: Result, past: Iterable[Result]) -> list[str]:

@@ -3,6 +3,7 @@
 Texts are token ids [N, length] beside an `attention_mask` of the same shape, padded on the right.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 """By input name, in order: [N, ...]."""
 
 MASK = "attention_mask"
+NAMES = "names.json"  # beside the arrays: an input may be called what no file can be
 
 
 def some(inputs: Inputs, chosen: Any) -> dict[str, npt.NDArray[Any]]:
@@ -35,19 +37,27 @@ def trimmed(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
 
 
 def save(inputs: Inputs, folder: Path) -> None:
-    """One .npy file an input, in a new folder."""
+    """One .npy file an input, numbered, and their names in order, in a new folder."""
     folder.mkdir()
-    for index, (name, values) in enumerate(inputs.items()):
-        np.save(folder / f"{index}.{name}.npy", values)
+    (folder / NAMES).write_text(json.dumps(list(inputs)), encoding="utf-8")
+    for index, values in enumerate(inputs.values()):
+        np.save(_file(folder, index), values)
 
 
 def load(folder: Path) -> dict[str, npt.NDArray[Any]]:
     """What `save` wrote, mapped, not read."""
-    files = sorted(folder.glob("*.npy"))
-    return {file.stem.partition(".")[2]: np.load(file, mmap_mode="r", allow_pickle=False) for file in files}
+    names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    return {
+        name: np.load(_file(folder, index), mmap_mode="r", allow_pickle=False)
+        for index, name in enumerate(names)
+    }
 
 
 def delete(folder: Path) -> None:
-    for file in folder.glob("*.npy"):
+    for file in (*folder.glob("*.npy"), folder / NAMES):
         file.unlink()
     folder.rmdir()
+
+
+def _file(folder: Path, index: int) -> Path:
+    return folder / f"{index:03}.npy"

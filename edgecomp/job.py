@@ -27,12 +27,18 @@ class Job(Schema):
     policy: Policy
     rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
     data_files: dict[str, str] = {}  # the data's own files → sha256
-    outside: dict[str, str] = {}  # teacher, student, tokenizer → digest of their files, where they are not edgecomp's own
+    outside: dict[
+        str, str
+    ] = {}  # teacher, student, tokenizer → digest of their files, where they are not edgecomp's own
 
 
 def load_job(name: str, overrides: list[str]) -> Job:
     """The job a recipe describes. Raises RecipeError with every problem found, or UsageError."""
     path = find(name, shipped("recipes"), "recipe")
+    if path.suffix != ".yaml":  # Hydra would compose the .yaml of that name instead
+        raise UsageError(
+            f"{path}: a recipe ends in .yaml, not in {path.suffix or 'nothing'}: rename it to {path.stem}.yaml"
+        )
     content = _compose(path, overrides)
     refuse_newer(content, str(path))
     problems: list[str] = []

@@ -124,7 +124,7 @@ def show_history(
             colour = COLOURS.get(result.verdict or "", "default")
             table.add_row(
                 result.at[:16].replace("T", " "),
-                f"{result.kind} {Path(result.model).name} [dim]{result.sha256[:8]}[/]",
+                f"{result.kind} {'/'.join(Path(result.model).parts[-2:])} [dim]{result.sha256[:8]}[/]",
                 f"[{colour}]{result.verdict or '–'}[/]",
                 *(_told(result, metric) for metric in chosen),
             )

@@ -1,5 +1,7 @@
 """Examples to compare two models on: named inputs, and a label and a slice of each where the file has them."""
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +98,14 @@ def _slices(file: Path, slices: npt.NDArray[Any] | None) -> npt.NDArray[Any] | N
 
 
 def _npz(file: Path) -> dict[str, npt.NDArray[Any]]:
-    from zipfile import BadZipFile
-
+    if not zipfile.is_zipfile(file):
+        raise DataError(
+            f"{file} is not a readable .npz file, or cut short: write it with numpy.savez, and copy it whole"
+        )
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
+        with np.load(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{file} is not a readable .npz file: {error}") from error
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -76,8 +77,10 @@ class Worker:
         path: Sequence[str] | None = None,
     ) -> None:
         self._replies, replies = os.pipe()
+        parent, self._held = os.pipe()  # until the worker has ended, or this process, however that ends
         job = {
             "replies": replies,
+            "parent": parent,
             "runtime": place.runtime,
             "model": str(model.resolve()),
             "inputs": str(inputs.resolve()) if inputs else None,
@@ -90,6 +93,7 @@ class Worker:
         self._model = str(model.resolve())
         self._what = f"worker for {model.name} under {place.runtime}"
         self._timeout_s = place.timeout_s
+        self._setting = "bench.timeout_s" if interpreter is None else "bench.emulation_timeout_s"
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._pending = b""
         self.phase = "start"
@@ -106,13 +110,15 @@ class Worker:
             stderr=self._stderr,
             env=clean_environment(place.threads)
             | ({} if path is None else {"PYTHONPATH": os.pathsep.join(path)}),
-            pass_fds=[replies],
+            pass_fds=[replies, parent],
             start_new_session=True,
         )
         os.close(replies)
+        os.close(parent)
         try:
             self.ready = self._reply()
         except BaseException:
+            self._kill()
             self.close()
             raise
         imports_ns = self.ready["imported_at_ns"] - started
@@ -141,6 +147,7 @@ class Worker:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._kill()
+        os.close(self._held)
         os.close(self._replies)
         self._stderr.close()
         self.fence.__exit__(None, None, None)
@@ -178,8 +185,8 @@ class Worker:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     stack = stack_of(self._process.pid)
                     self._kill()
-                    raise WorkerError(f"{self._what} did not answer in {timeout_s:g} s ({self.phase}) and was stopped: raise "
-                                      f"bench.timeout_s, or look for a deadlock{self._last_words()}{stack}")  # fmt: skip
+                    raise WorkerError(f"{self._what} did not answer in {timeout_s:g} s ({self.phase}) and was stopped: look for a "
+                                      f"deadlock, or, in a recipe, raise {self._setting}{self._last_words()}{stack}")  # fmt: skip
                 received = os.read(self._replies, 1 << 20)
                 if not received:
                     code = self._process.wait()
@@ -225,8 +232,10 @@ class Worker:
             self._process.wait()
 
     def _last_words(self) -> str:
+        """What it wrote last, without colours and other control characters: they go into reports."""
         self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        control = r"\x1b\[[0-?]*[ -/]*[@-~]|[^\t\n\r -~\xa0-\U0010ffff]"
+        lines = re.sub(control, "", self._stderr.read().decode(errors="replace")).strip().splitlines()
         return f"; its last words: {' | '.join(lines[-3:])[-400:]}" if lines else ""
 
 

@@ -75,7 +75,8 @@ class Taken:
         time of an input asked again over that of new ones.
         """
         assert self.logits is not None
-        whole = self.logits.reshape(len(self.logits) // rows, -1)  # by query
+        queries = len(self.logits) // rows  # of what is left over none is timed
+        whole = self.logits[: queries * rows].reshape(queries, -1)
         spread = max(float(whole.std()), 1e-12)
         errors = [
             float(np.abs(np.asarray(answer) - whole[place, : len(answer)]).mean()) / spread

@@ -61,8 +61,8 @@ def bench_model(
 ) -> dict[str, Any]:
     """Measures a model file and writes the result into a new folder. given: an .npz file of examples, or None.
 
-    Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises ModelFileError, DataError,
-    BudgetExceededError, RuntimeUnavailableError, WorkerError.
+    Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises UsageError, ModelFileError,
+    DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
     """
     check(model, target, asked, folder)
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -76,6 +76,9 @@ def bench_model(
         if given
         else generated.generate(ports, shapes, count=EXAMPLES * rows, seed=0)
     )
+    if (there := named.count(examples)) < rows:
+        raise UsageError(f"{given} has {there} examples, and target {target.name} takes {rows} at once: give {rows} at least, or lower "
+                         "its shapes.batch")  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         named.save(examples, scratch / "inputs")
@@ -175,14 +178,7 @@ def first_figures(
 
 def check(model: Path, target: Target, asked: Asked, folder: Path) -> None:
     """Refuses before anything is started. Raises UsageError, ModelFileError."""
-    if not model.is_file():
-        raise ModelFileError(f"no such model file: {model}")
-    takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
-    if model.suffix not in takes:
-        raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {model.suffix or 'a file without a suffix'}: "
-                             "name another target with --target")  # fmt: skip
-    if model.suffix == ".xml" and not model.with_suffix(".bin").is_file():
-        raise ModelFileError(f"{model}: its weights, {model.with_suffix('.bin').name}, are not beside it")
+    check_file(model, target)
     check_cores(target)
     for scenario in asked.scenarios:
         if scenario not in RUN:
@@ -191,6 +187,25 @@ def check(model: Path, target: Target, asked: Asked, folder: Path) -> None:
             )
     if folder.exists():
         raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
+
+
+def check_file(model: Path, target: Target) -> None:
+    """Raises ModelFileError where it is not there whole, or not of a kind that the target's runtime takes."""
+    if not model.is_file():
+        raise ModelFileError(f"no such model file: {model}")
+    takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
+    if model.suffix not in takes:
+        raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {model.suffix or 'a file without a suffix'}: "
+                             "name another target with --target")  # fmt: skip
+    if model.suffix == ".xml" and not model.with_suffix(".bin").is_file():
+        raise ModelFileError(f"{model}: its weights, {model.with_suffix('.bin').name}, are not beside it")
+
+
+def name_of(what: Path) -> str:
+    """What the results of a model file or of a folder are called: `model.onnx` alone would be any model."""
+    if what.is_dir():
+        return what.resolve().name
+    return what.stem if what.stem != "model" else what.resolve().parent.name
 
 
 def signature_of(place: Place, model: Path) -> list[Port]:

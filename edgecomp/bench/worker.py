@@ -1,7 +1,7 @@
 """A benchmark process: one model, its runtime, numpy, and nothing else.
 
 Started as `python -m edgecomp.bench.worker JOB` with a JSON job: runtime, model, threads, cores, options, inputs, rows (examples at once), slowdown
-(a share of extra work, for a trial of the measuring itself). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
+(a share of extra work, for a trial of the measuring itself), parent (a pipe whose other end closes with whoever asks). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
 its input ends:
 
     single_stream  count                       → wall_ns and cpu_ns of each inference, one example at a time
@@ -19,8 +19,11 @@ Replies go to the file descriptor the job names, so that no library's chatter ca
 """
 
 import contextlib
+import fcntl
 import json
 import os
+import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +38,7 @@ DISTINCT_INPUTS = 16
 
 def main() -> None:
     job = json.loads(sys.argv[1])
+    _end_with(job["parent"])
     replies = os.fdopen(job["replies"], "w", buffering=1)
 
     def say(content: dict[str, Any]) -> None:
@@ -47,6 +51,18 @@ def main() -> None:
         sys.exit(1)
     except MemoryError:
         say({"error": "out of memory", "kind": "MemoryError"})
+        sys.exit(1)
+
+
+def _end_with(parent: int) -> None:
+    """Has the kernel kill this process, also where it hangs, when the pipe's other end closes (fcntl(2), F_SETSIG).
+
+    PR_SET_PDEATHSIG would follow the thread that has started it, and a thread may end before.
+    """
+    fcntl.fcntl(parent, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(parent, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(parent, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([parent], [], [], 0)[0]:  # it was closed before
         sys.exit(1)
 
 

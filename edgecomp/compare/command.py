@@ -16,14 +16,14 @@ from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
-from edgecomp.bench.standalone import TAKES
+from edgecomp.bench.standalone import check_file, name_of
 from edgecomp.compare.sides import Given, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE
 from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import ModelFileError, RecipeError, UsageError
+from edgecomp.errors import RecipeError, UsageError
 from edgecomp.gate.judge import Row
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios
@@ -69,11 +69,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     target = load_target(asked.target)
     baseline, candidate = given(asked.baseline, target), given(asked.candidate, target)
     for side in (baseline, candidate):
-        _check_taken(side, target)
+        check_file(side.model, target)
     check_cores(target)
-    folder = asked.out or Path("runs") / "compare" / f"{_stem(candidate)}-{target.name}" / began.strftime(
-        "%Y%m%dT%H%M%S%f"
-    )
+    now = began.strftime("%Y%m%dT%H%M%S%f")
+    folder = asked.out or Path("runs") / "compare" / f"{name_of(asked.candidate)}-{target.name}" / now
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     named = None if asked.policy is None else _policy(asked.policy)
@@ -126,7 +125,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     save(folder, verdict, outcome)
     remember(result, asked.store, screen.note)
     for file, text in (
-        (asked.junit, junit(verdict, _stem(candidate))),
+        (asked.junit, junit(verdict, name_of(asked.candidate))),
         (asked.metrics, openmetrics(verdict, CANDIDATE)),
     ):
         if file is not None:
@@ -240,17 +239,6 @@ def read_certificate(file: Path, target: Target) -> dict[str, Any]:
     }
 
 
-def _check_taken(side: Given, target: Target) -> None:
-    takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
-    if side.model.suffix not in takes:
-        raise ModelFileError(f"{side.model}: {target.runtime} takes {' or '.join(takes)}, not {side.model.suffix or 'a file without a suffix'}: "
-                             "name another target with --target")  # fmt: skip
-    if side.model.suffix == ".xml" and not side.model.with_suffix(".bin").is_file():
-        raise ModelFileError(
-            f"{side.model}: its weights, {side.model.with_suffix('.bin').name}, are not beside it"
-        )
-
-
 def _evaluation(
     asked: Asked, baseline: Given, candidate: Given, target: Target, scratch: Path
 ) -> tuple[Evaluation | None, str]:
@@ -281,17 +269,6 @@ def _evaluation(
     split = Split.load(candidate.run / "data", "test")
     arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
     return Evaluation(dict(arrays), split.labels), ""
-
-
-def _stem(side: Given) -> str:
-    path = Path(side.name)
-    return (
-        path.resolve().name
-        if side.deployed
-        else path.stem
-        if path.stem != "model"
-        else path.resolve().parent.name
-    )
 
 
 def _described(side: Given) -> dict[str, Any]:

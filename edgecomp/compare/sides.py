@@ -25,17 +25,14 @@ class Given:
     run: Path | None = None
 
     def preprocessing(self) -> dict[str, Any] | None:
-        """What the model's inputs are made of, and the classes it answers with."""
-        if self.deployed is None:
-            return None
-        found: dict[str, Any] = json.loads((self.deployed / "preprocessing.json").read_text(encoding="utf-8"))
-        return found
+        """What the model's inputs are made of, and the classes it answers with. Raises RunFolderError."""
+        return None if self.deployed is None else _content(self.deployed / "preprocessing.json")
 
 
 def given(what: Path, target: Target) -> Given:
     """Raises UsageError, RunFolderError, ModelFileError where it is none, or is not what was recorded."""
     if what.is_file():
-        return Given(what.name, what)
+        return Given(str(what), what)
     if not what.exists():
         raise ModelFileError(f"no such model file or run folder: {what}")
     if (what / CONTRACT).is_file():
@@ -65,8 +62,25 @@ def _check_recorded(folder: RunFolder, step: str) -> None:
             raise RunFolderError(f"{file} {what}: the release is not what was released; run it again")
 
 
+def _content(file: Path, **wanted: type) -> dict[str, Any]:
+    """What a JSON file of a deployed folder holds, these keys of these types at least. Raises RunFolderError."""
+    advice = "copy the folder again, or make it with `edgecomp export`"
+    try:
+        found: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{file} cannot be read: {error}; {advice}") from error
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{file} holds {type(found).__name__}, not a mapping: {advice}")
+    for key, kind in wanted.items():
+        if not isinstance(found.get(key), kind):
+            raise RunFolderError(
+                f"{file}: {key} is {_short(found.get(key))}, not a {kind.__name__}: {advice}"
+            )
+    return found
+
+
 def _deployed(folder: Path, run: Path | None, target: Target) -> Given:
-    contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
+    contract = _content(folder / CONTRACT, runtime=str, files=dict)
     if contract["runtime"] != target.runtime:
         raise UsageError(f"{folder} is for {contract['runtime']}, and target {target.name} runs {target.runtime}: name another with "
                          "--target")  # fmt: skip

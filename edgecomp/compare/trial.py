@@ -20,7 +20,7 @@ from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
 from edgecomp.bench.stage import described, quality
 from edgecomp.compare.sides import contract_differences
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
-from edgecomp.errors import BudgetExceededError, EdgecompError, InferenceError, WorkerError
+from edgecomp.errors import BudgetExceededError, EdgecompError, InferenceError, UsageError, WorkerError
 from edgecomp.gate.judge import Row
 from edgecomp.gate.paired import Setting, is_clear, judge_pair, least_restarts, takes_restarts, times_starts
 from edgecomp.gate.sequential import LOOKS
@@ -73,13 +73,15 @@ def signature(arm: str, side: Side) -> Signature:
 def timed_inputs(
     ports: Sequence[Port], target: Target, evaluation: Evaluation | None
 ) -> tuple[named.Inputs, int]:
-    """Examples that the sides are timed on, and how many the file takes at once."""
+    """Examples that the sides are timed on, and how many the file takes at once. Raises UsageError where they are fewer."""
     shapes = target.shapes or Shapes()
     rows = generated.rows_of(ports) or shapes.batch
     if evaluation is None:
         return generated.generate(ports, shapes, count=EXAMPLES * rows, seed=0), rows
-    count = min(EXAMPLES, max(1, named.count(evaluation.inputs) // rows)) * rows
-    return named.some(evaluation.inputs, np.arange(count) % named.count(evaluation.inputs)), rows
+    if (there := named.count(evaluation.inputs)) < rows:
+        raise UsageError(f"there are {there} examples, and target {target.name} takes {rows} at once: give {rows} at least, or lower "
+                         "its shapes.batch")  # fmt: skip
+    return named.some(evaluation.inputs, slice(min(EXAMPLES, there // rows) * rows)), rows
 
 
 def compare(
@@ -194,10 +196,11 @@ def audit(pair: SideBySide, of: Comparison, rows: int) -> dict[str, Any]:
     if of.logits and not found["not_finite"]:
         found["timed_error"] = {}
         for arm, answers in pair.timed_answers.items():
-            whole = of.logits[arm].reshape(len(of.logits[arm]) // rows, -1)
+            queries = len(of.logits[arm]) // rows  # of what is left over none is timed
+            whole = of.logits[arm][: queries * rows].reshape(queries, -1)
             spread = max(float(whole.std()), 1e-12)
             found["timed_error"][arm] = max(
-                float(np.abs(np.asarray(answer) - whole[place % len(whole), : len(answer)]).mean()) / spread
+                float(np.abs(np.asarray(answer) - whole[place, : len(answer)]).mean()) / spread
                 for place, answer in answers.items()
             )
     return found

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edgecomp.artifacts import installed, sha256, write_json
 from edgecomp.data.preprocessing import TOKENIZER, Numbers, Preprocessing
 from edgecomp.data.splits import Split
+from edgecomp.errors import UsageError
 from edgecomp.inputs import MASK
 from edgecomp.runtimes import TABLE
 
@@ -20,6 +21,7 @@ TAKES = {
     "text": "A file of texts, one a line",
 }
 NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers"}
+SCRIPTED = ("onnxruntime-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino-cpu")
 SAMPLES = 8
 
 
@@ -34,7 +36,13 @@ def write_deploy_folder(
     data: Path,
     folder: Path,
 ) -> None:
-    """Writes one device's folder, with some validation examples to try the script on. data: the data stage's folder."""
+    """Writes one device's folder, with some validation examples to try the script on. data: the data stage's folder.
+
+    The script runs the model with the options and threads it is measured with. Raises UsageError for a runtime without a script.
+    """
+    if runtime not in SCRIPTED:
+        raise UsageError(f"nothing is deployed for {runtime}, which has no script: name its target under `beside`; targets run "
+                         f"{', '.join(SCRIPTED)}")  # fmt: skip
     names = [TABLE[runtime].model_file]
     copyfile(model, folder / names[0])
     if model.suffix == ".xml":
@@ -84,6 +92,8 @@ def _write_texts(sample: Mapping[str, Any], tokenizer: Path, path: Path) -> None
 
 
 def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: Preprocessing) -> str:
+    from edgecomp.runtimes.onnxruntime_cpu import OPTIMISATION
+
     shape = preprocessing.shape if isinstance(preprocessing, Numbers) else ()
     environment = Environment(
         loader=PackageLoader("edgecomp.export", ""),
@@ -96,9 +106,22 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         what=TAKES[preprocessing.kind].format(", ".join(map(str, shape))),
         libraries=f"{TABLE[runtime].distribution}, {NEEDS[preprocessing.kind]}",
         runtime=runtime,
+        options=options,
+        providers=_providers(runtime, options),
+        level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
         shape=shape,
         by_channel=(-1, *(1 for _ in shape[1:])),
         threads=threads,
-        precision=options.get("inference_precision", "f32"),
     )
+
+
+def _providers(runtime: str, options: dict[str, Any]) -> list[Any]:
+    """ONNX Runtime's execution providers, and what they are told; none of them for another runtime."""
+    from edgecomp.runtimes.onnxruntime_gpu import cuda_settings, tensorrt_settings
+
+    if runtime == "onnxruntime-cuda":
+        return cuda_settings(options)
+    if runtime == "onnxruntime-tensorrt":
+        return tensorrt_settings(options)
+    return ["CPUExecutionProvider"] if runtime == "onnxruntime-cpu" else []

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -212,10 +212,3 @@ def _expected(network: "nn.Module") -> str:
         f"; it is made for images of {size[0]}×{size[1]}: give the data that size, or train from scratch with "
         "arguments {pretrained: false, image_size: SIZE}"
     )
-
-
-def keep_layers(network: "nn.Module", layers: Sequence[int]) -> "nn.Module":
-    """See `edgecomp.models.layers`; here so that a recipe is checked without importing torch."""
-    from edgecomp.models.layers import keep_layers as cut
-
-    return cut(network, layers)

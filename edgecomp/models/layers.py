@@ -84,6 +84,10 @@ def _is_uniform(part: nn.ModuleList | nn.Sequential) -> bool:
 
 def _check(layers: Sequence[int], count: int) -> None:
     has = f"the network has layers 0 to {count - 1}"
+    if not isinstance(layers, (list, tuple)) or any(type(index) is not int for index in layers):
+        raise UsageError(
+            f"layers is {layers!r}, not a list of their numbers; {has}, write for example [0, {count - 1}]"
+        )
     outside = [index for index in layers if not 0 <= index < count]
     if not layers:
         raise UsageError(f"no layers are kept; {has}, write for example [0, {count - 1}]")

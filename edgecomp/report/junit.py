@@ -1,14 +1,18 @@
 """JUnit XML with a test case per gate, as GitLab and Jenkins read it."""
 
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
 from edgecomp.report.in_ci import decides
 
+# A terminal's control sequences (ECMA-48, 5.4), and what XML 1.0 (2.2) does not allow or advises against.
+CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 def junit(verdict: dict[str, Any], name: str) -> str:
     """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error; a warning and a waived row are
-    skipped, with the reason."""
+    skipped, with the reason. Colours and other control characters are left out, whoever wrote them."""
     root = ET.Element("testsuites", name=f"edgecomp {name}")
     blocks = verdict["policy"]["on_inconclusive"] == "block"
     if verdict["policy"].get("changes"):
@@ -37,6 +41,9 @@ def junit(verdict: dict[str, Any], name: str) -> str:
         suite.set("failures", str(counts["failure"]))
         suite.set("errors", str(counts["error"]))
         suite.set("skipped", str(counts["skipped"]))
+    for element in root.iter():
+        element.attrib = {key: CONTROL.sub("", value) for key, value in element.attrib.items()}
+        element.text = element.text and CONTROL.sub("", element.text)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from running import Cli, command, environment
 
+from edgecomp import cli as command_line
 from edgecomp.errors import EdgecompError, RecipeError, UsageError
 from edgecomp.job import load_job
 
@@ -60,6 +61,12 @@ def test_invalid_yaml_is_placed_by_line_and_column(tmp_path: Path) -> None:
 
 def test_a_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     assert "holds list, not a mapping" in refusal(recipe_file(tmp_path, "- a\n"))
+
+
+def test_a_recipe_that_hydra_would_take_another_file_for_is_refused(tmp_path: Path) -> None:
+    recipe_file(tmp_path, "defaults: [digits, _self_]\nname: other\n", "mine.yaml")
+    path = recipe_file(tmp_path, "defaults: [digits, _self_]\nname: mine\n", "mine.yml")
+    assert f"{path}: a recipe ends in .yaml, not in .yml: rename it to mine.yaml" in refusal(path)
 
 
 def test_every_problem_is_reported_at_once() -> None:
@@ -248,6 +255,24 @@ def test_a_stage_alone_needs_a_run_folder(cli: Cli, tmp_path: Path) -> None:
     assert "has no job.json: it is not a run folder" in done.err
 
 
+@pytest.mark.parametrize("option", ["--restarts", "--max-time", "--minutes", "--clients", "--out", "--store"])
+def test_what_the_bench_of_a_run_folder_cannot_honour_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("EDGECOMP_HISTORY", str(tmp_path / "h"))  # which is no request
+    with pytest.raises(UsageError, match=f"^{option}: without -t, --inputs, -s or --profile .* --target"):
+        command_line.app(["bench", str(tmp_path), option, "3"], standalone_mode=False)
+    with pytest.raises(UsageError, match=r"has no job\.json"):
+        command_line.app(["bench", str(tmp_path)], standalone_mode=False)
+
+
+@pytest.mark.parametrize("asked", [["compare", "a.onnx", "b.onnx"], ["selftest"]], ids=str)
+def test_a_negative_seed_is_a_bad_request(cli: Cli, asked: list[str]) -> None:
+    done = cli(*asked, "-t", "onnxruntime-cpu", "--seed", "-1")
+    assert done.code == 2
+    assert "Invalid value for '--seed': Input should be greater than or equal to 0" in done.err
+
+
 @pytest.mark.parametrize("arguments", [["run"], ["run", "digits", "--otu", "x"], ["rnu"], ["run", "digitz"]])
 def test_a_slip_of_the_keyboard_is_exit_code_2_without_a_traceback(cli: Cli, arguments: list[str]) -> None:
     done = cli(*arguments)
@@ -256,8 +281,22 @@ def test_a_slip_of_the_keyboard_is_exit_code_2_without_a_traceback(cli: Cli, arg
     assert done.err.strip()
 
 
-def test_debug_shows_the_traceback(cli: Cli) -> None:
-    assert "Traceback" in cli("run", "digitz", "--debug").err
+def test_debug_shows_the_traceback_and_changes_nothing_else(cli: Cli) -> None:
+    plain, debug = cli("run", "digitz", "--json"), cli("run", "digitz", "--json", "--debug")
+    assert "Traceback" in debug.err
+    assert debug.code == plain.code == 2
+    assert debug.json == plain.json
+    assert "no such recipe: 'digitz'" in debug.json["error"]
+
+
+def test_debug_shows_where_an_internal_error_was_and_leaves_with_its_code() -> None:
+    script = "from edgecomp import cli\ncli.app = lambda **_: 1 / 0\ncli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--debug", "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == json.loads(done.stdout)["exit_code"] == 70
+    assert "Traceback" in done.stderr
+    assert "internal error: ZeroDivisionError" in done.stderr
 
 
 def test_every_error_of_ours_has_an_exit_code() -> None:

@@ -1,9 +1,13 @@
 import json
 import time
+from pathlib import Path
 
+import pytest
 from running import Cli
 
-from edgecomp import __version__
+from edgecomp import __version__, pipeline
+from edgecomp import cli as command_line
+from edgecomp.job import load_job
 
 
 def test_help_answers_at_once_and_names_every_command(cli: Cli) -> None:
@@ -25,6 +29,7 @@ def test_help_answers_at_once_and_names_every_command(cli: Cli) -> None:
         "prepare-emulator",
     ):
         assert name in done.out
+    assert "130 interrupted, 143 terminated" in " ".join(done.out.split())
     assert min(times) < 0.4
 
 
@@ -64,3 +69,14 @@ def test_a_plan_runs_nothing(cli: Cli, tmp_path: object) -> None:
     assert done.code == 0
     assert "16 of 16 steps would run" in " ".join(done.out.split())
     assert "data" in done.out
+
+
+def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "job.json").write_text(load_job("digits", ["beside=[]"]).model_dump_json(), encoding="utf-8")
+    monkeypatch.setattr(pipeline, "execute_stage", lambda *_: None)
+    command_line.app(["bench", str(tmp_path), "--json"], standalone_mode=False)
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    made = {f"bench/{name}": f"{tmp_path}/bench/{name}" for name in ("onnxruntime-cpu", "openvino-cpu")}
+    assert said == {"verdict": None, "exit_code": 0, "artifacts": made}

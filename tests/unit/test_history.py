@@ -110,6 +110,36 @@ def test_what_is_no_history_is_refused(tmp_path: Path) -> None:
         results(tmp_path / "newer")
 
 
+def test_the_database_of_another_program_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    for name, pragma in (
+        ("first", "user_version = 0"),
+        ("second", "user_version = 1"),
+        ("third", "application_id = 7"),
+    ):
+        store = tmp_path / name
+        with sqlite3.connect(store) as database:
+            database.execute("CREATE TABLE songs (title TEXT)")
+            database.execute(f"PRAGMA {pragma}")
+        database.close()
+        before = store.read_bytes()
+        with pytest.raises(UsageError, match=r"another program's database .*songs.*--store"):
+            append(release("b", "a", 0), store)
+        with pytest.raises(UsageError, match="another program's database"):
+            results(store)
+        assert store.read_bytes() == before
+
+
+def test_a_history_of_before_it_was_marked_goes_on(tmp_path: Path) -> None:
+    store = tmp_path / "h"
+    append(release("b", "a", 0), store)
+    with sqlite3.connect(store) as database:
+        assert database.execute("PRAGMA application_id").fetchone() == (history.APPLICATION,)
+        database.execute("PRAGMA application_id = 0")
+    database.close()
+    append(release("c", "b", 0), store)
+    assert [one.model for one in results(store)] == ["b", "c"]
+
+
 def test_a_history_that_cannot_be_written_costs_a_note_only(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a database, but long enough to be looked at\n" * 40)
     notes: list[str] = []

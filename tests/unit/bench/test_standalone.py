@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.bench.confinement import Fence
+from edgecomp.bench.scenarios import Taken
+from edgecomp.benching import _jobs
+from edgecomp.job import load_job
 
 
 class Outcome(NamedTuple):
@@ -178,6 +183,14 @@ def test_a_file_of_one_batch_size_is_fed_so(tmp_path: Path) -> None:
     assert content["scenarios"]["multi-stream"] == {"not_run": "the file takes batches of 8 and no others"}
 
 
+def test_the_audit_is_of_whole_batches() -> None:
+    """Of ten examples, four at once, the last two are never timed."""
+    logits = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
+    timed = {0: logits[:4].ravel().tolist(), 1: logits[4:8].ravel().tolist()}
+    taken = Taken(timed_answers=timed, repeated=[[1]], fresh=[[1]], logits=logits)
+    assert taken.audit(rows=4)["timed_error"] == 0
+
+
 def test_what_one_target_cannot_do_leaves_the_other_its_result(tmp_path: Path) -> None:
     add(tmp_path / "double.onnx")
     done = bench(tmp_path, "double.onnx", "-t", "onnxruntime-cuda", "-t", "onnxruntime-cpu", "--json", *QUICK)
@@ -242,6 +255,62 @@ def test_a_result_is_never_written_over(tmp_path: Path) -> None:
     assert "results are not changed" in done.err
 
 
+def test_a_run_folder_is_measured_on_the_targets_of_its_job(tmp_path: Path) -> None:
+    """Not on those shipped, and not what a target has left that the job no longer has."""
+    wide = target(tmp_path, name="wide", runtime="onnxruntime-cpu", scheme="cpu-u8", description="mine")
+    job = load_job("digits", [f"targets=[{tmp_path / wide}]", "beside=[]"])
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    for name in ("wide", "old"):
+        (tmp_path / "deploy" / name).mkdir(parents=True)
+        add(tmp_path / "deploy" / name / "model.onnx")
+    ours = tmp_path / "deploy" / "wide" / "model.onnx"
+    assert _jobs(tmp_path, []) == _jobs(tmp_path, ["wide"]) == [(ours, job.targets[0])]
+    (other,) = _jobs(tmp_path, ["onnxruntime-cpu"])
+    assert (other[0], other[1].name) == (ours, "onnxruntime-cpu")
+    (tmp_path / wide).rename(tmp_path / "old.yaml")
+    text = (tmp_path / "old.yaml").read_text().replace('"wide"', '"old"')
+    (tmp_path / "old.yaml").write_text(text)
+    assert _jobs(tmp_path, [str(tmp_path / "old.yaml")])[0][0] == ours
+
+
+def workers_in(folder: Path) -> list[str]:
+    """The command lines of workers that have been given inputs of this folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = file.read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        if "edgecomp.bench.worker" in text and f'"inputs": "{folder}' in text:
+            found.append(text)
+    return found
+
+
+def test_a_termination_ends_the_workers_and_leaves_no_scratch_folder(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"hang_after": 0}))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgecomp", "bench", "m.json", "-t", target(tmp_path), "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(scratch)},
+    )
+    while not workers_in(scratch):
+        assert process.poll() is None
+        time.sleep(0.05)
+    for _ in range(2):  # as timeout(1) does
+        process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == json.loads(out.splitlines()[-1])["exit_code"] == 143
+    assert "edgecomp: terminated; what was finished is kept" in err
+    assert "Traceback" not in err
+    assert workers_in(scratch) == []
+    assert list(scratch.iterdir()) == []
+
+
 def truncated(folder: Path) -> list[str]:
     file = add(folder / "m.onnx")
     file.write_bytes(file.read_bytes()[:40])
@@ -281,6 +350,13 @@ def no_examples(folder: Path) -> list[str]:
     return ["m.onnx", "--inputs", "in.npz"]
 
 
+def fewer_than_a_batch(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    np.savez(folder / "in.npz", x=np.zeros((3, 4), np.float32))
+    name = target(folder, runtime="onnxruntime-cpu", scheme="cpu-u8", shapes={"batch": 4})
+    return ["m.onnx", "--inputs", "in.npz", "-t", name]
+
+
 def too_many_cores(folder: Path) -> list[str]:
     add(folder / "m.onnx")
     return [
@@ -310,11 +386,12 @@ def wrong_file(folder: Path) -> list[str]:
         (missing_inputs, "in.npz has no x; it has z"),
         (wrong_dtype, "x is of float64, the model takes float32"),
         (no_examples, "x 0 examples: they must be as many, and one at least"),
+        (fewer_than_a_batch, "in.npz has 3 examples, and target t takes 4 at once: give 4 at least"),
         (too_many_cores, "target t has 999 cores"),
         (unknown_scenario, "no such scenario: 'servr'; did you mean 'server'?"),
         (wrong_file, "onnxruntime-cpu takes .onnx, not .pt2"),
         (lambda _: ["none.onnx"], "no such model file: none.onnx"),
-        (lambda _: ["."], "is no run folder with something deployed"),
+        (lambda _: ["."], "has no job.json: it is not a run folder"),
     ],
 )
 def test_bad_requests_get_one_clear_message(make: Any, words: str, tmp_path: Path) -> None:

@@ -75,6 +75,21 @@ def test_a_worker_that_is_killed_is_an_error_with_its_signal(files: tuple[Path, 
             worker.ask("single_stream", count=1)
 
 
+def test_last_words_are_kept_without_colours(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        r"import os; os.write(2, b'\x1b[31mno\x00 good\x1b[0m\n50 %\r100 %\n\x1b[0m\n'); os._exit(9)",
+        encoding="utf-8",
+    )
+    broken = f"{tmp_path}{os.pathsep}{clean_environment(1)['PYTHONPATH']}"
+    monkeypatch.setattr(
+        process, "clean_environment", lambda threads: clean_environment(threads) | {"PYTHONPATH": broken}
+    )
+    with pytest.raises(WorkerError, match=r"its last words: no good \| 50 % \| 100 %$"):
+        start(files)
+
+
 def test_a_worker_that_hangs_is_stopped_in_time(files: tuple[Path, Path]) -> None:
     with start(files, timeout_s=5) as worker:
         worker._timeout_s = 0.3
@@ -90,6 +105,65 @@ def test_a_worker_ends_with_its_parent(files: tuple[Path, Path]) -> None:
     worker = start(files)
     worker.close()
     assert worker._process.returncode == 0
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_worker_that_hangs_ends_with_its_parent_however_that_ends(tmp_path: Path) -> None:
+    """Started from a thread that has ended long before, as the workers of a comparison are."""
+    model, asked = fake(tmp_path, hang_after=1)
+    script = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
+        "from edgecomp.bench.process import Place, Worker\n"
+        "model, asked = map(Path, sys.argv[1:])\n"
+        "with ThreadPoolExecutor(1) as pool:\n"
+        "    worker = pool.submit(Worker, Place('fake', {}, threads=1), model=model, inputs=asked).result()\n"
+        "print(worker.ask('memory') and worker.pid, flush=True)\n"
+        "worker.ask('single_stream', count=1)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(model), str(asked)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        time.sleep(0.3)  # it hangs in what it was asked
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while not has_ended(worker):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_whose_parent_has_ended_before_does_not_begin(files: tuple[Path, Path]) -> None:
+    parent, ours = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecomp.bench.worker", json.dumps({"parent": parent})],
+        pass_fds=[parent],
+        env=clean_environment(1),
+        capture_output=True,
+        check=False,
+    )
+    os.close(parent)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "setting"), [(None, "bench.timeout_s"), ([sys.executable], "bench.emulation_timeout_s")]
+)
+def test_a_worker_that_hangs_names_the_setting_that_it_was_given(
+    tmp_path: Path, interpreter: list[str] | None, setting: str
+) -> None:
+    model, asked = fake(tmp_path, hang_after=1)
+    with Worker(Place("fake", {}, threads=1), model=model, inputs=asked, interpreter=interpreter) as worker:
+        worker._timeout_s = 0.3
+        with pytest.raises(WorkerError, match=f"look for a deadlock, or, in a recipe, raise {setting};"):
+            worker.ask("single_stream", count=1)
 
 
 def test_a_worker_inherits_nothing_that_steers_a_library(monkeypatch: pytest.MonkeyPatch) -> None:

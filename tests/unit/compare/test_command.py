@@ -12,6 +12,8 @@ from comparing import classifier, compare, examples, fake
 from onnx import TensorProto
 from pyarrow import parquet
 
+from edgecomp.history import results
+
 
 def only_cpu(folder: Path) -> tuple[str, str]:
     rows = {"cpu_p50_ms": {"against": "baseline", "margin": "2.5 %"}}
@@ -157,6 +159,25 @@ def test_another_contract_is_a_verdict(tmp_path: Path, candidate: dict[str, Any]
     assert (done.code, done.rows["io_contract"]["reason"]) == (1, "incompatible")
     assert words in done.verdict(tmp_path)["gates"][0]["sentence"]
     assert words in " ".join(done.err.split())  # brackets and all
+
+
+def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    for folder, name in (("old", "x"), ("new", "image")):  # another contract: nothing is timed
+        (tmp_path / folder).mkdir()
+        classifier(tmp_path / folder / "model.onnx", name=name)
+    done = compare(
+        tmp_path, "old/model.onnx", "new/model.onnx", "-t", "onnxruntime-cpu", "--json", "--junit", "j.xml"
+    )
+    assert done.json["folder"].startswith("runs/compare/new-onnxruntime-cpu/")
+    compared = done.verdict(tmp_path)["compared"]
+    assert [compared[side]["given"] for side in ("baseline", "candidate")] == [
+        "old/model.onnx",
+        "new/model.onnx",
+    ]
+    page = (tmp_path / done.json["folder"] / "compare.html").read_text()
+    assert "<title>new/model.onnx against old/model.onnx" in page
+    (kept,) = results(tmp_path / "history.sqlite")
+    assert kept.model == "new/model.onnx"
 
 
 def test_a_candidate_that_takes_more_is_compatible(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def refused(
         ({"data": "nothing.npz"}, "no such file of examples: nothing.npz"),
         ({"data": "bad.json"}, "read from .npz and .parquet, not .json"),
         ({"data": "cut.npz"}, "cut.npz is not a readable .npz file"),
+        ({"data": "one.npz"}, "one.npz is not a readable .npz file"),
+        ({"data": "flate.npz"}, "flate.npz is not a readable .npz file: Error -3 while decompressing"),
         ({"data": "cut.parquet"}, "cut.parquet is not a readable parquet file"),
         ({"data": "none.npz"}, "x 0, label 0 examples: they must be as many, and one at least"),
         ({"data": "names.npz"}, "names.npz has no x; did you mean 'xx'"),
@@ -64,6 +66,12 @@ def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], wo
     for name in ("cut.npz", "cut.parquet"):
         (folder / name).write_bytes(b"PK\x03\x04 and then nothing")
     x, labels = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
+    np.save(folder / "one.npy", x)
+    (folder / "one.npy").rename(folder / "one.npz")
+    np.savez_compressed(folder / "flate.npz", x=x, label=labels)
+    content = (folder / "flate.npz").read_bytes()
+    first = 30 + content[26] + content[28]  # behind the header, the name and what zip adds to them
+    (folder / "flate.npz").write_bytes(content[:first] + b"\xff" + content[first + 1 :])
     np.savez(folder / "none.npz", x=x[:0], label=labels[:0])
     np.savez(folder / "names.npz", xx=x, label=labels)
     np.savez(folder / "fractions.npz", x=x, label=labels + 0.5)

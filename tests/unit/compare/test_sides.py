@@ -1,15 +1,23 @@
 """What whoever calls a model must know, compared."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.stage import described, parts_of
-from edgecomp.compare.sides import contract_differences
+from edgecomp.compare.sides import contract_differences, given, preprocessing_differences
+from edgecomp.compare.trial import audit, timed_inputs
+from edgecomp.comparison import BASELINE, Comparison
+from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.runtimes import Port
+from edgecomp.targets import Shapes, Target, load_target
 
 
 def sides(before: Port, now: Port, kind: str = "inputs") -> list[str]:
@@ -53,3 +61,56 @@ def test_weights_beside_an_onnx_file_are_a_part_of_it(tmp_path: Path) -> None:
     assert sum(size for size, _ in described(tmp_path / "m.onnx", 0).files.values()) > 64 * 64 * 4
     (tmp_path / "cut.onnx").write_bytes(b"no model at all")
     assert parts_of(tmp_path / "cut.onnx") == [tmp_path / "cut.onnx"]
+
+
+# Batches of several, and numbers of examples that are no multiple
+
+
+FOUR = Target(name="t", runtime="onnxruntime-cpu", shapes=Shapes(batch=4))
+
+
+def test_whole_batches_are_timed_and_held_against_their_own_answers() -> None:
+    values = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    examples, rows = timed_inputs([X], FOUR, Evaluation({"x": values}))
+    np.testing.assert_array_equal(examples["x"], values[:8])
+    timed = {0: values[:4].ravel().tolist(), 1: values[4:8].ravel().tolist()}
+    pair: Any = SimpleNamespace(timed_answers={BASELINE: timed})
+    assert audit(pair, Comparison(logits={BASELINE: values}), rows)["timed_error"] == {BASELINE: 0}
+
+
+def test_fewer_examples_than_a_batch_are_refused() -> None:
+    with pytest.raises(UsageError, match="there are 3 examples, and target t takes 4 at once: give 4 at lea"):
+        timed_inputs([X], FOUR, Evaluation({"x": np.zeros((3, 3), np.float32)}))
+
+
+# Folders that were deployed, and damaged since
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "contract.json cannot be read: Expecting value"),
+        (b"\xff\xfe", "contract.json cannot be read: 'utf-8' codec"),
+        (b"[]", "contract.json holds list, not a mapping"),
+        (b'{"files": {}}', "contract.json: runtime is null, not a str"),
+        (b'{"runtime": "onnxruntime-cpu", "files": 3}', "contract.json: files is 3, not a dict"),
+    ],
+)
+def test_a_damaged_contract_is_told(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "contract.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=words) as refusal:
+        given(tmp_path, load_target("onnxruntime-cpu"))
+    assert str(refusal.value).endswith("copy the folder again, or make it with `edgecomp export`")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"{", "json cannot be read"), (b"3", "json holds int, not a mapping"), (None, "json cannot be read")],
+)
+def test_damaged_preprocessing_is_told(tmp_path: Path, content: bytes | None, words: str) -> None:
+    (tmp_path / "contract.json").write_text(json.dumps({"runtime": "onnxruntime-cpu", "files": {}}))
+    if content is not None:
+        (tmp_path / "preprocessing.json").write_bytes(content)
+    side = given(tmp_path, load_target("onnxruntime-cpu"))
+    with pytest.raises(RunFolderError, match=f"preprocessing.{words}"):
+        preprocessing_differences(side, side)

@@ -9,7 +9,8 @@ from conftest import IMAGES, MINILM, TEXTS, Save
 from torch import nn
 
 from edgecomp.errors import UsageError
-from edgecomp.models import build, check_output, keep_layers
+from edgecomp.models import build, check_output
+from edgecomp.models.layers import keep_layers
 
 
 def huggingface(folder: Path, given: dict[str, Any] = TEXTS, **arguments: Any) -> Any:
@@ -18,7 +19,7 @@ def huggingface(folder: Path, given: dict[str, Any] = TEXTS, **arguments: Any) -
     return build(f"hf:{folder}", arguments, Path("/"), given)
 
 
-def refusal(network: nn.Module, layers: list[int]) -> str:
+def refusal(network: nn.Module, layers: Any) -> str:
     with pytest.raises(UsageError) as caught:
         keep_layers(network, layers)
     return str(caught.value)
@@ -119,9 +120,17 @@ def test_layers_of_networks_of_our_own() -> None:
         ([-1], "layer -1 cannot be kept"),
         ([0, 1, 1], "layers [0, 1, 1] are kept, and one of them twice"),
         ([2, 0], "layers [2, 0] are out of order; write [0, 2]"),
+        (
+            3,
+            "layers is 3, not a list of their numbers; the network has layers 0 to 2, write for example [0, 2]",
+        ),
+        (["a"], "layers is ['a'], not a list of their numbers"),
+        ([True], "layers is [True], not a list of their numbers"),
+        ("02", "layers is '02', not a list of their numbers"),
+        (None, "layers is None, not a list of their numbers"),
     ],
 )
-def test_layers_that_cannot_be_kept(layers: list[int], complaint: str) -> None:
+def test_layers_that_cannot_be_kept(layers: Any, complaint: str) -> None:
     assert complaint in refusal(build("transformer", {"layers": 3}, Path("."), TEXTS), layers)
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from edgecomp import runtimes
 from edgecomp.export import openvino_ir
 from edgecomp.export.onnx_qdq import export_onnx
-from edgecomp.models import build, keep_layers
+from edgecomp.models import build
+from edgecomp.models.layers import keep_layers
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.placement import place, weighted

@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,21 @@ def test_a_waived_row_is_skipped_with_its_owner() -> None:
     (skipped,) = suite.iter("skipped")
     assert skipped.attrib["message"].startswith("waived until 2026-12-31 by ann (ticket 12): FAIL: a < b")
     assert (suite.attrib["failures"], suite.attrib["skipped"]) == ("0", "1")
+
+
+def test_what_a_terminal_obeys_is_left_out(tmp_path: Path) -> None:
+    told = verdict("FAIL")
+    told["gates"][0]["sentence"] = (
+        "t: died: \x1b[1;31mError\x1b[0m\a at\x00 <x>\n\tof \x9by\x7f \udc80\ufffe."
+    )
+    told["gates"][0]["waiver"] = {"owner": "an\bn", "reason": "\x1b[<0mx", "expires": "2026-12-31"}
+    (tmp_path / "j.xml").write_text(junit(told, "digits"), encoding="utf-8")
+    root = ET.parse(tmp_path / "j.xml").getroot()
+    assert root.findtext("*/*/system-out") == "t: died: Error at <x>\n\tof y ."
+    (problem,) = root.iter("skipped")
+    assert problem.attrib["message"].startswith(
+        "waived until 2026-12-31 by ann (x): FAIL: t: died: Error at <x>"
+    )
 
 
 def estimate(**changes: Any) -> dict[str, Any]:
