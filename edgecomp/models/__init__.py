@@ -97,8 +97,10 @@ def own_files(name: str, folder: Path) -> list[Path]:
         return []
     if name.startswith(PREFIX):
         return files_of(name.removeprefix(PREFIX), folder)
-    module = inspect.getmodule(load_factory(name, folder))
-    source = getattr(module, "__file__", None)
+    load_factory(name, folder)
+    source = sys.modules[
+        name.partition(":")[0]
+    ].__file__  # not where the factory is defined: a partial is functools'
     return [Path(source)] if source else []
 
 

@@ -12,7 +12,7 @@ from edgecomp.made import Run, digests_by_path, fingerprinted
 from edgecomp.pipeline import steps
 from edgecomp.progress import silent
 
-FACTORY = "from edgecomp.models.resnet import ResNet\n\n\ndef build(channels, classes):\n    return ResNet(channels, classes{})\n"
+FACTORY = "from functools import partial\n\nfrom edgecomp.models.resnet import ResNet\n\nbuild = partial(ResNet{})\n"
 
 
 def keys(job: Job) -> dict[str, Any]:
