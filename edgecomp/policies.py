@@ -152,8 +152,8 @@ class Waiver(Schema):
 
 
 class Policy(Schema):
-    """`wall: auto` lets wall time advise only, where one thread is compared on a host that others use; `required` lets it decide there
-    as well."""
+    """`wall: auto` lets wall time decide on a host that others use only what CPU time says as well, and in a comparison of one thread
+    only advise; `required` lets it decide there too."""
 
     format: Literal[1] = FORMAT  # type: ignore[assignment]
     name: str

@@ -20,6 +20,8 @@ from edgecomp.data.splits import Split
 from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
 from edgecomp.measurements import Arm, Death, Measurements
 from edgecomp.progress import Track
+from edgecomp.runtimes import TABLE
+from edgecomp.targets import Target
 
 
 def bench_target(
@@ -63,7 +65,7 @@ def bench_target(
         arms, not_run = {}, str(error)
         (folder / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
     if student in arms:
-        facts["quality"] = quality(arms[student], facts["noise"][student], place.threads)._asdict()
+        facts["quality"] = quality(arms[student], facts["noise"][student], place)._asdict()
     if precision_file is not None:
         precision = json.loads(precision_file.read_text(encoding="utf-8"))
         facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
@@ -83,10 +85,9 @@ def bench_target(
     ).save(folder)
 
 
-def quality(arm: Arm, blocks: list[dict[str, float | None]], threads: int) -> Quality:
-    """Of one model's single-stream figures."""
-    samples = arm.samples
-    return grade(samples["single_stream_wall_ns"], samples["single_stream_cpu_ns"], blocks, threads)
+def quality(arm: Arm, blocks: list[dict[str, float | None]], at: Place | Target) -> Quality:
+    """How far one model's figures of time can be trusted."""
+    return grade(arm.samples, blocks, threads=at.threads, waits=TABLE[at.runtime].gpu)
 
 
 def _float_layers(

@@ -169,7 +169,7 @@ def first_figures(
     facts |= {
         "noise": noise,
         "audit": facts["audit"]["model"],
-        "quality": quality(arm, noise, place.threads)._asdict(),
+        "quality": quality(arm, noise, place)._asdict(),
         "memory": arm.memory,
         "file_sha256": arm.file_sha256,
     }

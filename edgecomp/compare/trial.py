@@ -14,7 +14,7 @@ from edgecomp import inputs as named
 from edgecomp import machine
 from edgecomp.bench import generated
 from edgecomp.bench.examples import Evaluation
-from edgecomp.bench.noise import CONTENDED
+from edgecomp.bench.noise import CONTENDED, wall_over_cpu
 from edgecomp.bench.process import Place, Worker
 from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
 from edgecomp.bench.stage import described, quality
@@ -176,7 +176,10 @@ def _until_clear(
         if not over and (restart + 1 not in LOOKS or restart + 1 < least_restarts(policy)):
             continue
         measured = as_measured(of, pair, evaluation, target)
-        of.facts |= {"quality": measured.facts["quality"], "wall_over_cpu": wall_over_cpu(of)}
+        of.facts |= {
+            "quality": measured.facts["quality"],
+            "wall_over_cpu": wall_over_cpu(measured.arms[BASELINE].samples),
+        }
         contended = of.facts["wall_over_cpu"] > CONTENDED and not TABLE[target.runtime].gpu
         rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended), rows)
         if over or is_clear(deciding(with_waivers(rows, policy.waivers, today)), policy, restart + 1):
@@ -206,16 +209,6 @@ def audit(pair: SideBySide, of: Comparison, rows: int) -> dict[str, Any]:
     return found
 
 
-def wall_over_cpu(of: Comparison) -> float:
-    """Of the baseline's inferences, the median over restarts: with one thread, over 1 by what others took. A median of inferences
-    would hide it, for most are over before the scheduler looks; and one stall is not a contended host."""
-    wall, cpu = (
-        sum(of.samples(arm, name).reshape(len(of.restarts), -1).sum(axis=1) for arm in (BASELINE, AGAIN))
-        for name in ("wall_ns", "cpu_ns")
-    )
-    return float(np.median(wall / np.maximum(cpu, 1)))
-
-
 def as_measured(
     of: Comparison, pair: SideBySide, evaluation: Evaluation | None, target: Target
 ) -> Measurements:
@@ -237,7 +230,9 @@ def as_measured(
             parameter_bytes=None,
         )
     blocks = [dict(block) for restart in of.restarts for block in restart.blocks]
-    facts = {"quality": quality(arms[BASELINE], blocks, target.threads)._asdict()} if of.restarts else {}
+    facts: dict[str, Any] = {"threads": target.threads}
+    if of.restarts:
+        facts["quality"] = quality(arms[BASELINE], blocks, target)._asdict()
     return Measurements(
         target=target.name,
         runtime=target.runtime,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgecomp.gate.contention import doubt
 from edgecomp.gate.estimates import against, estimate
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
@@ -44,10 +45,11 @@ def judge_row(
     threshold: Threshold,
     measured: Measurements | None,
     fail_confidence: float | None = None,
+    wall: str = "auto",
 ) -> Row:
     """The row's verdict. What is missing, broken or not bounded is never PASS.
 
-    fail_confidence: of the bound that a FAIL takes, where it is not the row's own confidence.
+    fail_confidence: of the bound that a FAIL takes, where it is not the row's own confidence; wall: as in Policy.
     """
     metric = METRICS[threshold.metric]
     passes = "below" if metric.better == "lower" else "above"
@@ -61,10 +63,17 @@ def judge_row(
         if death.certain:
             verdict, reason = Verdict.FAIL, Reason.BUDGET_EXCEEDED
     elif measured is not None:
-        try:
+
+        def judged(measured: Measurements) -> tuple[Estimate, Verdict, Reason, str]:
             found = _estimate(threshold, measured, threshold.confidence)
             strict = _estimate(threshold, measured, fail_confidence) if fail_confidence else None
-            verdict, reason, why = decide(found, limit, passes, strict, implausible_of(threshold))
+            return found, *decide(found, limit, passes, strict, implausible_of(threshold))
+
+        try:
+            found, verdict, reason, why = judged(measured)
+            doubted = doubt(verdict, threshold, measured, lambda other: judged(other)[1])
+            if doubted and wall == "auto":
+                verdict, reason, why = Verdict.INCONCLUSIVE, Reason.CONTENDED, f"{why}; but {doubted}"
         except NotMeasured as missing:
             verdict, reason, why = missing.verdict, missing.reason, str(missing)
     return Row(
@@ -180,10 +189,12 @@ def _estimate(threshold: Threshold, measured: Measurements, confidence: float) -
     return against(measured, measured.student, threshold.against, threshold.metric, kind, confidence)
 
 
-def judge(rows: Mapping[str, Mapping[str, Threshold]], measured: Mapping[str, Measurements]) -> list[Row]:
-    """All rows of all targets, in the policy's order."""
+def judge(
+    rows: Mapping[str, Mapping[str, Threshold]], measured: Mapping[str, Measurements], wall: str = "auto"
+) -> list[Row]:
+    """All rows of all targets, in the policy's order. wall: as in Policy."""
     return [
-        judge_row(target, name, threshold, measured.get(target))
+        judge_row(target, name, threshold, measured.get(target), wall=wall)
         for target, thresholds in rows.items()
         for name, threshold in thresholds.items()
     ]

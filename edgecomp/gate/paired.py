@@ -162,7 +162,7 @@ def judge_pair(of: Comparison, measured: Measurements, at: Setting, before: Sequ
             row = known[name]
         else:
             strict = max(threshold.confidence, 1 - fail_alpha(at.policy))
-            row = judge_row(at.target, name, threshold, measured, strict)
+            row = judge_row(at.target, name, threshold, measured, strict, at.policy.wall)
         if at.advises(threshold) and row.severity == "block":
             row = replace(row, severity="warn", sentence=f"{row.sentence} Advisory: others use this host.")
         rows.append(row)

@@ -35,7 +35,7 @@ def judge_and_record(
     measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
     for target, (emulation, reference) in emulated.items():
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
-    judged = with_waivers(judge(rows, measured), policy.waivers, today)
+    judged = with_waivers(judge(rows, measured, policy.wall), policy.waivers, today)
     verdict = combine(row.verdict for row in judged if row.severity == "block")
     unwaived = combine(row.verdict for row in deciding(judged))
     shown = measured | {target: Measurements.load(path) for target, path in beside.items()}
@@ -141,6 +141,10 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
         return f"{first.sentence.rstrip('.')}{more}: {ADVICE['percent']}, until it tells the classes apart."
     if first.reason is Reason.TOO_FEW_SAMPLES and first.estimate is None:
         return f"{first.sentence.rstrip('.')}{more}: raise it."
+    if first.reason is Reason.CONTENDED:
+        return (
+            f"{first.sentence.rstrip('.')}{more}: measure again on a quieter machine with `edgecomp bench`."
+        )
     if first.estimate is not None and first.estimate.unit == "restarts":
         return (
             f"{first.sentence.rstrip('.')}{more}: measure more (bench.restarts=…), or on a quieter machine."

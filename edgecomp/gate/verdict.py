@@ -21,6 +21,7 @@ class Reason(StrEnum):
     TOO_FEW_SAMPLES = "too_few_samples"  # INCONCLUSIVE: no interval at this confidence from so few
     BUDGET_EXCEEDED = "budget_exceeded"  # FAIL: it did not fit into the target's memory
     NOT_RUN = "not_run"  # INCONCLUSIVE: nothing was measured
+    CONTENDED = "contended"  # INCONCLUSIVE: others used the machine, and CPU time does not say the same
     UNTELLING = "untelling"  # INCONCLUSIVE: the examples compared cannot show a difference
     NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
     IMPOSSIBLE = "impossible"  # INVALID: no measurement can be that, such as a latency of 0

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgecomp import __version__
 from edgecomp.job import Job
 from edgecomp.measurements import Measurements
@@ -164,11 +162,12 @@ class Evidence:
             return "; ".join(death.message for death in measured.deaths.values())
         arm = next(iter(measured.arms.values())).samples
         restarts, inferences = arm["single_stream_wall_ns"].shape
-        wall = float(
-            np.median(arm["single_stream_wall_ns"]) / max(1.0, float(np.median(arm["single_stream_cpu_ns"])))
-        )
         quality = facts.get("quality")
-        stands = f"; grade {quality['grade']}: {quality['advice']}" if quality else ""
+        stands = (
+            f"; wall/CPU {quality['facts']['wall_over_cpu']:.2f}; grade {quality['grade']}: {quality['advice']}"
+            if quality
+            else ""
+        )
         confined = facts.get("confinement")
         memory = (
             f"; memory {format_value(confined['limit_bytes'], 'bytes')} by {confined['how']}"
@@ -179,7 +178,7 @@ class Evidence:
             f"{self.manifest['steps'][f'bench/{name}']['finished']}; {facts['threads']} thread(s) on cores {', '.join(map(str, facts['cores']))}, {restarts} restarts of "
             f"{inferences} inferences after {arm['warmup_wall_ns'].shape[1]} of warm-up, {arm['offline_wall_ns'].shape[1]} "
             f"batches of {measured.offline_batch}; load average {facts['load_before']:.2f} before, "
-            f"{facts['load_after']:.2f} after; wall/CPU {wall:.2f}{stands}{memory}"
+            f"{facts['load_after']:.2f} after{stands}{memory}"
         )
 
 
