@@ -217,7 +217,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
     import numpy as np
 
-    from edgecomp.export.parity import compare_all
+    from edgecomp.export.parity import compare_all, compare_references
     from edgecomp.export.stage import model_file
 
     exported, student = run.folder / "export", made.student_arm(run.job)
@@ -249,6 +249,14 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             float_layers=made.float_layers(run),
             folder=out,
         )
+        compare_references(
+            made.model_files(run, target),
+            runtime_name=target.runtime,
+            options=target.options,
+            inputs=made.probes(run),
+            references=exported / "references.npz",
+            folder=out,
+        )
     except RuntimeUnavailableError as error:  # the bench says so as well, and the gate that it is not run
         write_json(out / "parity.json", {})
         (out / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
@@ -278,6 +286,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.bench.scenarios import Effort
     from edgecomp.bench.stage import bench_target
     from edgecomp.data.splits import Split
+    from edgecomp.export.parity import REFERENCES
     from edgecomp.export.stage import model_file
 
     recipe, exported = run.job.recipe, run.folder / "export"
@@ -287,7 +296,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         for index, layer in enumerate(made.float_layers(run))
         if gated and recipe.quantize.method == "qad"
     }
-    settings = recipe.bench
+    settings, parity = recipe.bench, run.folder / "parity" / target.name
     bench_target(
         target=target.name,
         place=Place.of(target, settings.timeout_s),
@@ -298,7 +307,8 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         precision_file=run.folder / "precision" / "precision.json"
         if gated and recipe.quantize.method == "qad"
         else None,
-        parity_file=run.folder / "parity" / target.name / "parity.json" if gated else None,
+        parity_file=parity / "parity.json" if gated else None,
+        references_file=parity / REFERENCES if gated else None,
         test=Split.load(run.folder / "data", "test"),
         preprocessing=made.preprocessing(run),
         folder=out,

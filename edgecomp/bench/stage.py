@@ -33,6 +33,7 @@ def bench_target(
     without_float_layer: dict[str, Path],
     parameters: Mapping[str, int],
     parity_file: Path | None,
+    references_file: Path | None,
     precision_file: Path | None,
     test: Split,
     preprocessing: Preprocessing,
@@ -70,6 +71,8 @@ def bench_target(
         precision = json.loads(precision_file.read_text(encoding="utf-8"))
         facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
     parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
+    if references_file is not None and references_file.is_file():
+        facts["as_trained_sqnr_db"] = json.loads(references_file.read_text(encoding="utf-8"))
     inputs.delete(asked)
     Measurements(
         target=target,

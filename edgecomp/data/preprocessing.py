@@ -17,6 +17,9 @@ Array = npt.NDArray[Any]
 FILE = "preprocessing.json"
 TOKENIZER = "tokenizer.json"
 
+AT_ONCE = 1024  # examples, in float64
+CONSTANT = 1e-7  # deviation over the largest value, that float32 cannot tell from none
+
 
 class Preprocessing(Protocol):
     """`dynamic_axes`: by input, axis → name. `given`: what a network's factory is told of the data."""
@@ -141,18 +144,16 @@ def fitted(values: Array, classes: tuple[str, ...]) -> Numbers:
     size = 255.0 if kind == "image" else 1.0
     count = math.prod(values.shape) // values.shape[1]
     mean = values.sum(axis=axes, dtype=np.float64) / count / size
-    square = np.stack(
-        [
-            np.square(values[:, index].astype(np.float32)).sum(dtype=np.float64)
-            for index in range(values.shape[1])
-        ]
-    )
-    std = np.sqrt(np.maximum(square / count / size**2 - mean**2, 0))
-    std[std < 1e-6] = 1.0
+    square = np.zeros_like(mean)
+    for start in range(0, len(values), AT_ONCE):
+        some = values[start : start + AT_ONCE] / size
+        square += np.square(some - mean.reshape(-1, *[1] * (values.ndim - 2))).sum(axis=axes)
+    std = np.sqrt(square / count)
+    std[std <= CONSTANT * np.abs(values).max(axis=axes) / size] = 1.0
     return Numbers(
         kind=kind,
         shape=values.shape[1:],
-        mean=tuple(round(float(value), 6) for value in mean),
-        std=tuple(round(float(value), 6) for value in std),
+        mean=tuple(float(f"{value:.9g}") for value in mean),
+        std=tuple(float(f"{value:.9g}") for value in std),
         classes=classes,
     )

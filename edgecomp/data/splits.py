@@ -54,7 +54,8 @@ def write_splits(
 
     The test split is a file of its own, so that what must not read it does not have it open. What the source does not have
     is carved out of its training split: fractions are of the whole of it. limit: of training examples, half as many of
-    the others. Raises DataError where a class would be missing from a split.
+    the others. A split's examples are in a seeded random order, whatever the source's (a folder is read class by class), so that its
+    first ones stand for all of them. Raises DataError where a class would be missing from a split.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels = source.splits["train"].labels
@@ -77,14 +78,14 @@ def write_splits(
     carved["train"] = rest
     for name in SPLITS:
         examples = source.splits["train"] if name in carved else source.splits[name]
-        index = np.sort(carved[name]) if name in carved else np.arange(len(examples.labels))
+        index = carved[name] if name in carved else np.arange(len(examples.labels))
         most = limit if limit is None or name == "train" else max(1, limit // 2)
         if most is not None and most < len(index):
             if np.bincount(examples.labels[index])[np.unique(examples.labels[index])].min() < 2:
                 raise DataError(f"the {name} split has a class with one example: it cannot be limited; leave out "
                                 "data.limit")  # fmt: skip
             _, index = _stratified(index, examples.labels, most, source.classes, seed, name)
-            index = np.sort(index)
+        index = np.random.default_rng((seed, SPLITS.index(name))).permutation(np.sort(index))
         _check_classes(examples.labels[index], source.classes, name)
         arrays, made = _arrays(examples, index, source.classes, tokenizer)
         if name == "train":

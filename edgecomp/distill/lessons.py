@@ -42,7 +42,7 @@ class Lessons:
 
 
 def _batches(examples: Examples, size: int, most: int) -> list[Inputs]:
-    """A split's order is by index, and stratified splits are mixed."""
+    """The first so many examples: a split is in random order."""
     end = min(len(examples), size * most)
     return [
         examples.prepare(some(examples.arrays, slice(start, min(start + size, end))))

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from shutil import copyfile
 
+from edgecomp.artifacts import replacing
 from edgecomp.errors import EdgecompError
 
 
@@ -19,7 +20,8 @@ def convert(onnx_file: Path, folder: Path) -> None:
             raise EdgecompError(f"OpenVINO cannot convert {onnx_file.name}: {done.stderr.strip()[-400:]}")
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("model.xml", "model.bin"):
-            copyfile(Path(scratch) / name, folder / name)
+            with replacing(folder / name) as temporary:
+                copyfile(Path(scratch) / name, temporary)
 
 
 def _main() -> None:

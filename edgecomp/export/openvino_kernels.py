@@ -59,7 +59,8 @@ def widen_kernels_of_whole_rows(model: onnx.ModelProto) -> None:
         levels = numpy_helper.to_array(constants[weight.input[0]])
         settings = {item.name: item for item in node.attribute}
         padded = "pads" in settings and any(settings["pads"].ints)
-        if padded or levels.ndim != 4 or levels.shape[3] == 1:
+        dilated = "dilations" in settings and any(step != 1 for step in settings["dilations"].ints)
+        if padded or dilated or levels.ndim != 4 or levels.shape[3] == 1:
             continue
         name = f"{node.output[0]}_widened"
         wider = np.pad(levels, ((0, 0), (0, 0), (0, 0), (1, 0)))

@@ -31,6 +31,9 @@ PRODUCTS = {
     "MultiHeadAttention",
 }  # of two activations, where they have no weight
 
+REFERENCES = "references.json"
+WORST_DB = -200.0
+
 BATCHES = (64, 8, 1)
 FEWER = 512  # probes for the small batches
 
@@ -85,6 +88,29 @@ def compare_all(
             blocks_model, runtime_name, options=options, inputs=some(inputs, slice(examined)), blocks=blocks
         )
     write_json(folder / "parity.json", found)
+
+
+def compare_references(
+    models: Mapping[str, Path],
+    *,
+    runtime_name: str,
+    options: Options,
+    inputs: Inputs,
+    references: Path,
+    folder: Path,
+) -> None:
+    """Writes references.json: of each network in float, the SQNR of its file's logits against its own, in decibels.
+
+    models: arm → file; references: arm → the network's answers to the first inputs. What a student is held against must be
+    what was trained as well: a teacher that its export has made worse is a lower bar.
+    """
+    runtime, found = runtimes.adapter(runtime_name), {}
+    with np.load(references, allow_pickle=False) as file:
+        for arm in set(file.files) & set(models):
+            wanted = file[arm]
+            executed = answers(runtime, models[arm], options, some(inputs, slice(len(wanted))), BATCHES[0])
+            found[arm] = sqnr_db(executed, wanted) if np.isfinite(executed).all() else WORST_DB
+    write_json(folder / REFERENCES, found)
 
 
 def compare(

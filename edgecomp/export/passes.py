@@ -166,13 +166,18 @@ def drop_redundant_activations(model: onnx.ModelProto) -> None:
 
 
 def restore_global_pooling(model: onnx.ModelProto) -> None:
-    """The exporter writes global average pooling as ReduceMean, for which runtimes have no integer kernel."""
+    """The exporter writes global average pooling as ReduceMean, for which runtimes have no integer kernel.
+
+    Of images alone: of a tensor with more axes, or of which that is not known, it would average others too.
+    """
     constants = _constants(model.graph)
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
     for node in model.graph.node:
         if node.op_type != "ReduceMean" or len(node.input) != 2 or not _attribute(node, "keepdims", 1):
             continue
         axes = constants.get(node.input[1])
-        if axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]:
+        images = ranks.get(node.output[0]) == 4
+        if images and axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]:
             node.op_type = "GlobalAveragePool"
             del node.input[1:]
             del node.attribute[:]

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgecomp.artifacts import replacing
 from edgecomp.errors import EdgecompError, RuntimeUnavailableError
 
 Tool = Literal["ptq-ort", "ptq-nncf"]
@@ -104,7 +105,8 @@ def _fetch(job: Job, made: Path, said: str) -> EdgecompError | None:
     """Moves what a job has made to its place; an IR's weights first."""
     if (made / "done").is_file():
         for file in sorted(made.glob(f"{job.to.stem}.*")):
-            shutil.move(file, job.to.with_name(file.name))
+            with replacing(job.to.with_name(file.name)) as temporary:
+                shutil.move(file, temporary)
         return None
     error = made / "error"
     words = error.read_text(encoding="utf-8") if error.is_file() else said

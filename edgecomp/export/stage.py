@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto
@@ -28,6 +29,7 @@ from edgecomp.training import Examples, logits_of, network_inputs
 CONVERSIONS = 2  # at once
 
 PROBES = 2048  # of the training split: what an export is checked with
+REFERENCE_PROBES = 512  # and one in float
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,21 @@ def export_all(
     folder: Path,
     track: Track,
 ) -> None:
-    """Writes onnx/ARM.onnx, openvino/ARM/model.xml, pytorch/ARM.pt2 and .ts, parameters.json and reference.npy.
+    """Writes onnx/ARM.onnx, openvino/ARM/model.xml, pytorch/ARM.pt2 and .ts, parameters.json, reference.npy and references.npz.
 
     networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
     it has in float, for the time that costs. post_training: arm → how a runtime's own tool makes it of `student_fp32`,
     from batches of calibration inputs. student: the arm that is judged; where it is a network, reference.npy is what it
-    answers in PyTorch, [N, classes], to the probes; none of these is of the test split.
+    answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to the first of them;
+    none of these is of the test split.
     """
     for room in ("onnx", "pytorch"):
         (folder / room).mkdir()
     stored: dict[str, int] = {}
+    references: dict[str, npt.NDArray[np.float32]] = {}
     for arm, network in track(networks.items(), "export to ONNX and PyTorch", len(networks)):
+        if not isinstance(network, fx.GraphModule):
+            references[arm] = _asked(network, some(probes, slice(REFERENCE_PROBES)))
         folded = fold(network) if isinstance(network, fx.GraphModule) else network
         stored[arm] = parameter_bytes(folded)
         _export_onnx(folded, interface, folder / "onnx" / f"{arm}.onnx")
@@ -74,8 +80,8 @@ def export_all(
         _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
     judged = networks.get(student)
     if judged is not None:
-        asked = Examples(probes, np.zeros(count(probes), np.int64), lambda inputs: inputs)
-        np.save(folder / "reference.npy", logits_of(judged, asked))
+        np.save(folder / "reference.npy", _asked(judged, probes))
+    np.savez(folder / "references.npz", **references)  # type: ignore[arg-type]
     if isinstance(judged, fx.GraphModule):
         _look_inside(judged, interface, some(probes, slice(BLOCK_PROBES)), folder)
     fp32 = folder / "onnx" / "student_fp32.onnx"
@@ -89,6 +95,11 @@ def export_all(
             model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
             ptq.quantise(setting, model, calibration, made)
     write_json(folder / "parameters.json", stored)
+
+
+def _asked(network: nn.Module, inputs: Inputs) -> npt.NDArray[np.float32]:
+    """Logits [N, classes]."""
+    return logits_of(network, Examples(inputs, np.zeros(count(inputs), np.int64), lambda given: given))
 
 
 def _convert_all(folder: Path, track: Track) -> None:

@@ -70,6 +70,7 @@ TIMES = (
 MOST_TIMED_ERROR = (
     0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch
 )
+LEAST_AS_TRAINED_DB = 30.0  # of a network in float: bfloat16 gives some 45, float32 over 100
 LEAST_REPEATED = 0.7  # time of a repeated input over that of a new one: caches of the CPU give a little
 
 # Metrics that are known exactly.
@@ -119,6 +120,7 @@ def against(
     kind: `multiple` or `points`. By-restart metrics are compared within a restart, answers example by example.
     Raises NotMeasured.
     """
+    _is_as_trained(measured, reference)
     if metric in BY_RESTART:
         ours, theirs = (_by_restart(measured, name, metric) for name in (arm_name, reference))
         if len(ours) != len(theirs):
@@ -134,6 +136,14 @@ def against(
     if metric in scores.COMPARED:
         return scores.against(measured, arm_name, reference, metric, kind, confidence)
     raise NotMeasured(f"{metric} is not compared with a reference")
+
+
+def _is_as_trained(measured: Measurements, reference: str) -> None:
+    """Raises NotItself where a reference's file computes something else than its network did: it may be a lower bar."""
+    sqnr_db = measured.facts.get("as_trained_sqnr_db", {}).get(reference)
+    if sqnr_db is not None and not sqnr_db >= LEAST_AS_TRAINED_DB:
+        raise NotItself(f"the file of {reference}, which it is held against, is not the network that was trained: the logits' SQNR is "
+                        f"{sqnr_db:.1f} dB, less than {LEAST_AS_TRAINED_DB:g}")  # fmt: skip
 
 
 def _by_restart(measured: Measurements, arm_name: str, metric: str) -> stats.Values:

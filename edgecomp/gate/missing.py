@@ -22,7 +22,7 @@ class NotFinite(NotMeasured):
 
 
 class NotItself(NotMeasured):
-    """While it was timed it did not do what it does otherwise."""
+    """While it was timed it did not do what it does otherwise, or a reference's file is not the network that was trained."""
 
     verdict, reason = Verdict.INVALID, Reason.NOT_ITSELF
 

@@ -109,15 +109,22 @@ def paired_bounds(
 def difference_bounds(wins: int, losses: int, count: int, confidence: float) -> Bounds:
     """Of a paired difference of proportions: right for the candidate only (`wins`) less right for the reference only, of `count`.
 
-    Each has its exact bounds (Clopper & Pearson 1934), and the two are put together as their squares are (MOVER, Zou & Donner
-    2008, Statistics in Medicine 27:1693). Without a win the lower bound is that of the losses alone, and exact.
+    Each has its exact bounds (Clopper & Pearson 1934), and the two are put together as deviations of correlated estimates are (MOVER,
+    Zou & Donner 2008, Statistics in Medicine 27:1693): an example that is won is not lost, so that in a multinomial their correlation
+    is negative. Without a win the lower bound is that of the losses alone, and exact.
     """
     won, lost = wins / count, losses / count
     won_lower, won_upper = proportion_bounds(wins, count, confidence)
     lost_lower, lost_upper = proportion_bounds(losses, count, confidence)
+    spread = won * (1 - won) * lost * (1 - lost)
+    correlation = -won * lost / math.sqrt(spread) if spread > 0 else 0.0
+
+    def put_together(one: float, other: float) -> float:
+        return math.sqrt(one**2 - 2 * correlation * one * other + other**2)
+
     middle = won - lost
-    lower = middle - math.hypot(won - won_lower, lost_upper - lost)
-    upper = middle + math.hypot(won_upper - won, lost - lost_lower)
+    lower = middle - put_together(won - won_lower, lost_upper - lost)
+    upper = middle + put_together(won_upper - won, lost - lost_lower)
     return middle, lower, upper
 
 

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     INCOMPATIBLE = "incompatible"  # FAIL: other inputs or outputs than the baseline's
     CRASHED = "crashed"  # FAIL: the candidate died; INVALID: the baseline did
     NULL_CONTROL = "null_control"  # INVALID: the baseline beside itself is called different
-    NOT_ITSELF = "not_itself"  # INVALID: while it was timed it did not do what it does otherwise
+    NOT_ITSELF = "not_itself"  # INVALID: timed, it did not do what it does otherwise; or a reference's file is not what was trained
 
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.INVALID: 4}

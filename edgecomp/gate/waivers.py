@@ -16,7 +16,8 @@ def with_waivers(rows: Sequence[Row], waivers: Sequence[Waiver], today: datetime
 
 
 def _waived(row: Row, waivers: Sequence[Waiver], today: datetime.date) -> Row:
-    waiver = next((one for one in waivers if one.covers(row.target, row.name)), None)
+    covering = [one for one in waivers if one.covers(row.target, row.name)]
+    waiver = max(covering, key=lambda one: one.expires, default=None)  # a renewal may stand beside the first
     if waiver is None:
         return row
     if not waiver.has_expired(today):

@@ -57,7 +57,7 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
         if node.target is aten._assert_tensor_metadata.default:
             module.graph.erase_node(node)
         elif node.target is aten.batch_norm.default:
-            _restore_batchnorm(module, node)
+            _restore_batchnorm(module, node, network)
         elif node.target in DROPOUTS:
             _restore_dropout(module, node)
         elif node.target is aten.avg_pool2d.default and _covers_the_image(node):
@@ -146,7 +146,7 @@ def _views(node: Any) -> bool:
     return node.target._schema.arguments[0].alias_info is not None
 
 
-def _restore_batchnorm(module: fx.GraphModule, node: fx.Node) -> None:
+def _restore_batchnorm(module: fx.GraphModule, node: fx.Node, network: nn.Module) -> None:
     source, weight, bias, mean, variance, _, momentum, epsilon, *_ = node.args
     dimensions = source.meta["val"].ndim  # type: ignore[union-attr]
     kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[dimensions]
@@ -158,6 +158,9 @@ def _restore_batchnorm(module: fx.GraphModule, node: fx.Node) -> None:
     if weight is not None:
         norm.weight, norm.bias = value_of(module, weight), bias and value_of(module, bias)  # type: ignore
     path = str(mean.target).rpartition(".")[0] or f"norm_{node.name}"  # type: ignore[union-attr]
+    written = dict(network.named_modules()).get(path)
+    if isinstance(written, nn.modules.batchnorm._BatchNorm):
+        norm.momentum = written.momentum  # None, a cumulative average, is 0 in the graph
     module.set_submodule(path, norm.eval())
     _replace_by_module(module, node, path, source)
 

@@ -28,22 +28,21 @@ MOST_STEPS = 2.0**30
 def fold(module: fx.GraphModule) -> fx.GraphModule:
     """Folds in place, for inference, and returns the module. Weights and biases come to lie on their grids.
 
-    A weight that others read too (the same layer used twice, an embedding's table) stays as it is for them: a layer
-    with a batch normalisation of its own gets a copy.
+    A weight that is read in another way too (an embedding's table, a layer used twice with a batch normalisation after each) stays as
+    it is there: the layer gets a copy.
     """
     module.eval()
     _compute_constants(module)
     for node, source, quant in list(weighted(module)):
         followed = norm_after(module, node)
-        alone = _is_read_once(module, source)
-        if followed is None:
-            if alone:
-                weight = module.get_parameter(str(source.target))
-                with torch.no_grad():
-                    weight.copy_(_levels(weight, quant) * quant.log_scale.exp())
-            continue
+        alone = _is_read_once(module, source) if followed else _is_read_through(module, source, quant)
         if not alone:
             source, quant = _own_copy(module, node, source, quant)
+        if followed is None:
+            weight = module.get_parameter(str(source.target))
+            with torch.no_grad():
+                weight.copy_(_levels(weight, quant) * quant.log_scale.exp())
+            continue
         norm_node, norm = followed
         bias = node.args[2] if len(node.args) > 2 else None
         old = value_of(module, bias) if isinstance(bias, fx.Node) else None
@@ -120,6 +119,12 @@ def _is_read_once(module: fx.GraphModule, source: fx.Node) -> bool:
     """Whether one layer reads this weight, through its fake-quant, and nothing else does."""
     users = [user for node in _nodes_of(module, source) for user in node.users]
     return len([reader for user in users for reader in user.users]) == len(users) == 1
+
+
+def _is_read_through(module: fx.GraphModule, source: fx.Node, quant: FakeQuant) -> bool:
+    """Whether this weight is read on one grid alone, by however many layers."""
+    users = [user for node in _nodes_of(module, source) for user in node.users]
+    return all(user.op == "call_module" and module.get_submodule(str(user.target)) is quant for user in users)
 
 
 def _nodes_of(module: fx.GraphModule, source: fx.Node) -> list[fx.Node]:

@@ -182,8 +182,11 @@ def _has_weight(node: fx.Node) -> bool:
 
 
 def norm_after(module: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, Norm] | None:
-    """The batch normalisation that alone follows a convolution or linear layer, to be folded into it."""
-    if len(node.users) == 1:
+    """The batch normalisation that alone follows a convolution or linear layer, to be folded into it.
+
+    A linear layer's outputs lie on the last axis, and what is normalised is axis 1.
+    """
+    if len(node.users) == 1 and (rule_of(node) != "linear" or node.meta["val"].ndim == 2):
         (user,) = node.users
         norm = _module_of(module, user)
         if isinstance(norm, Norm):
