@@ -93,14 +93,23 @@ def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """`teacher`, `student`, `tokenizer` → a digest of the file or folder it is made with, where that is not edgecomp's own."""
+    """`teacher`, `student`, `tokenizer` → a digest of the files it is made with, where those are not edgecomp's own.
+
+    An argument of a network that is a file, such as its weights, is one of them.
+    """
     from edgecomp.artifacts import digest_of
     from edgecomp.models import own_files
     from edgecomp.models.references import files_of
 
+    def of(wanted: Network) -> list[Path]:
+        words = [value for value in wanted.arguments.values() if isinstance(value, str)]
+        paths = dict.fromkeys((base / word).absolute() for word in words for base in (folder, Path()))
+        given = [path for path in paths if os.path.isfile(path)]
+        return given if wanted.network == "teacher" else [*own_files(wanted.network, folder), *given]
+
     named = {
-        "teacher": own_files(recipe.teacher.network, folder),
-        "student": [] if recipe.student.network == "teacher" else own_files(recipe.student.network, folder),
+        "teacher": of(recipe.teacher),
+        "student": of(recipe.student),
         "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
     }
     return {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}

@@ -56,13 +56,21 @@ def score_bounds(
     """Estimate and one-sided bootstrap bounds of a score of one model's answers.
 
     Two pseudo-examples of the rarest class, one right and one wrong, keep a perfect model's interval from
-    having no width (Agresti & Coull 1998).
+    having no width (Agresti & Coull 1998). The bounds are the draws' quantiles less their bias: of many small classes a
+    draw misses some, and its F1 is lower than that of the examples it is drawn from.
     """
-    point = float(score(labels, predicted, np.ones((1, len(labels))), classes)[0])
+
+    def scored(weights: Values, of: Cells) -> Values:
+        return score(of[:, 0], of[:, 1], weights, classes)
+
+    cells, counts = _cells(labels, predicted)
+    point = float(scored(_all(counts), cells)[0])
     rare, wrong = _rarest(labels)
     cells, counts = _cells(np.append(labels, [rare, rare]), np.append(predicted, [rare, wrong]))
-    draws = score(cells[:, 0], cells[:, 1], _draws(counts, confidence, seed), classes)
-    lower, upper = np.quantile(draws, [1 - confidence, confidence])
+    draws = np.concatenate([scored(part, cells) for part in _draws(counts, confidence, seed)])
+    lower, upper = np.quantile(draws, [1 - confidence, confidence]) - (
+        draws.mean() - scored(_all(counts), cells)[0]
+    )
     return point, float(np.minimum(point, lower)), float(np.maximum(point, upper))
 
 
@@ -95,12 +103,12 @@ def paired_bounds(
         cells, counts = _cells(
             np.append(labels, rare), np.append(candidate, for_candidate), np.append(reference, for_reference)
         )
-        parts = [compared(part, cells) for part in _parts(counts, confidence, seed)]
-        draws = np.concatenate(parts)
-        return float(np.quantile(draws, quantile)) if np.isfinite(draws).all() else np.nan
+        draws = np.concatenate([compared(part, cells) for part in _draws(counts, confidence, seed)])
+        bias = draws.mean() - compared(_all(counts), cells)[0]
+        return float(np.quantile(draws, quantile) - bias) if np.isfinite(draws).all() else np.nan
 
     cells, counts = _cells(labels, candidate, reference)
-    point = float(compared(counts[None].astype(np.float64), cells)[0])
+    point = float(compared(_all(counts), cells)[0])
     rare, wrong = _rarest(labels)
     lower, upper = bound(wrong, rare, 1 - confidence), bound(rare, wrong, confidence)
     return point, float(np.minimum(point, lower)), float(np.maximum(point, upper))
@@ -148,8 +156,13 @@ def _cells(*columns: Labels) -> tuple[Cells, Labels]:
     return cells, counts
 
 
-def _parts(counts: Labels, confidence: float, seed: int) -> Iterator[Values]:
-    """What `_draws` gives, so much at once that memory does not grow with the confidence."""
+def _all(counts: Labels) -> Values:
+    """Every example once, [1, cells]."""
+    return counts[None].astype(np.float64)
+
+
+def _draws(counts: Labels, confidence: float, seed: int) -> Iterator[Values]:
+    """How often each cell is in each bootstrap sample, [draws, cells], so much at once that memory does not grow with the confidence."""
     random, left = np.random.default_rng(seed), _count(confidence)
     at_once = max(1, CELLS_AT_ONCE // len(counts))
     while left:
@@ -159,11 +172,5 @@ def _parts(counts: Labels, confidence: float, seed: int) -> Iterator[Values]:
 
 
 def _count(confidence: float) -> int:
+    """Forty draws lie beyond each bound."""
     return max(BOOTSTRAP_DRAWS, round(40 / (1 - confidence)))
-
-
-def _draws(counts: Labels, confidence: float, seed: int) -> Values:
-    """How often each cell is in each bootstrap sample, [draws, cells]; forty draws lie beyond each bound."""
-    total = int(counts.sum())
-    random = np.random.default_rng(seed)
-    return random.multinomial(total, counts / total, size=_count(confidence)).astype(np.float64)

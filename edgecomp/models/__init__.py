@@ -2,17 +2,17 @@
 own."""
 
 import importlib
-import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edgecomp.errors import UsageError
 from edgecomp.metrics import nearest
 from edgecomp.models.checks import said_by
+from edgecomp.models.own_code import files_of_module
 from edgecomp.models.references import PREFIX, check_reference, files_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
     """The function behind `module:function`, from the installed environment or else from `folder`."""
     module_name, _, function = TABLE.get(name, name).partition(":")
     try:
-        module = _import(module_name, folder)
+        with _importable(folder):
+            module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may raise anything while it is imported
         raise UsageError(
             f"factory {name!r} cannot be imported: {said_by(error)}; looked in the installed environment and in {folder}"
@@ -69,39 +70,27 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
     return factory  # type: ignore[no-any-return]
 
 
-def _import(name: str, folder: Path) -> ModuleType:
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """What lies in `folder` can be imported, after all that is installed."""
+    path = str(folder.absolute())
+    sys.path.append(path)
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise  # the module is there, and something it imports is not
-    path = folder.joinpath(*name.split(".")).with_suffix(".py")
-    if not path.is_file():
-        raise ModuleNotFoundError(f"no module {name!r}", name=name)
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"{path} is not a Python module", name=name)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        yield
+    finally:
+        sys.path.remove(path)
 
 
 def own_files(name: str, folder: Path) -> list[Path]:
-    """What a network that is not edgecomp's own is made of: an `hf:` model's folder, or a factory's module. Raises UsageError."""
+    """What a network that is not edgecomp's own is made of: an `hf:` model's folder, or a factory's code. Raises UsageError."""
     if name in TABLE:
         return []
     if name.startswith(PREFIX):
         return files_of(name.removeprefix(PREFIX), folder)
     load_factory(name, folder)
-    source = sys.modules[
-        name.partition(":")[0]
-    ].__file__  # not where the factory is defined: a partial is functools'
-    return [Path(source)] if source else []
+    module = name.partition(":")[0]  # not where the factory is defined: a partial is functools'
+    source = sys.modules[module].__file__
+    return files_of_module(Path(source), module) if source else []
 
 
 def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[str, Any]) -> "nn.Module":
@@ -120,7 +109,8 @@ def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[
     _check_arguments(name, factory, arguments, given)
     called = ", ".join(f"{key}={value!r}" for key, value in given.items())
     try:
-        network = factory(**given, **arguments)
+        with _importable(folder):
+            network = factory(**given, **arguments)
     except UsageError as error:
         raise UsageError(f"network {name!r}: {error}") from error
     except Exception as error:  # a user's factory may raise anything

@@ -68,6 +68,23 @@ def test_a_network_of_ones_own_that_is_edited_is_trained_again(recipe: Path, par
     assert "data" not in changed(before, after)
 
 
+def test_what_a_network_of_ones_own_imports_and_reads_belongs_to_it(recipe: Path) -> None:
+    folder = recipe.parent
+    (folder / "own_blocks.py").write_text("BLOCKS = 1\n", encoding="utf-8")
+    (folder / "own_nets.py").write_text(
+        "import own_blocks\n" + FACTORY.format(", blocks=1, weights=None"), encoding="utf-8"
+    )
+    (folder / "weights.pt").write_bytes(b"one")
+    overrides = ["teacher.network=own_nets:build", "teacher.arguments={weights: weights.pt}"]
+    seen = [fingerprinted(load_job(str(recipe), overrides))]
+    (folder / "own_blocks.py").write_text("BLOCKS = 2\n", encoding="utf-8")
+    seen.append(fingerprinted(load_job(str(recipe), overrides)))
+    (folder / "weights.pt").write_bytes(b"two")
+    seen.append(fingerprinted(load_job(str(recipe), overrides)))
+    assert "teacher" in changed(seen[0], seen[1])
+    assert "teacher" in changed(seen[1], seen[2])
+
+
 def test_a_models_folder_that_is_written_anew_is_another_model(tmp_path: Path) -> None:
     from edgecomp.models import own_files
 

@@ -1,0 +1,51 @@
+"""What code a user's factory is made of: its module, and what that imports of the same folder or package."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+def files_of_module(file: Path, module: str) -> list[Path]:
+    """`file` and all that it imports, directly or not, in functions too; of an installed package only its own modules.
+
+    module: the name that `file` is imported under. What other distributions bring along is known by their versions.
+    """
+    own = module.split(".")[0]
+    root = file.parents[module.count(".") + (file.name == "__init__.py")]
+    installed = bool(INSTALLED & set(root.parts))
+    found: dict[Path, None] = {}
+    left = [module]
+    while left:
+        for name, source in _on_the_way(left.pop(), root):
+            if source not in found:
+                found[source] = None
+                left += [
+                    other
+                    for other in _imported(source, name)
+                    if other.split(".")[0] == own or not (installed or other.split(".")[0] == "edgecomp")
+                ]
+    return sorted(found)
+
+
+def _on_the_way(module: str, root: Path) -> Iterator[tuple[str, Path]]:
+    """Module name and file of each package that leads to a module, and its own; what lies elsewhere has none."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        path = root.joinpath(*parts[:count])
+        for source in (path / "__init__.py", path.with_name(f"{path.name}.py")):
+            if source.is_file():
+                yield ".".join(parts[:count]), source
+
+
+def _imported(source: Path, module: str) -> Iterator[str]:
+    """The names that a file imports; of `from a import b`, a.b as well, which may be a module."""
+    package = module.split(".") if source.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = [*above, *(node.module.split(".") if node.module else [])]
+            yield from (".".join([*base, alias.name]) for alias in node.names)
