@@ -51,7 +51,14 @@ def test_no_example_is_in_two_splits(tmp_path: Path) -> None:
 def test_a_split_that_the_source_has_is_taken_as_it_is(tmp_path: Path) -> None:
     own = source([0, 1] * 50, test=[0, 0, 1])
     write_splits(own, **WHOLE, seed=0, folder=tmp_path)
-    np.testing.assert_array_equal(Split.load(tmp_path, "test").arrays["values"], own.splits["test"].values)
+    kept = [
+        [*image.ravel(), label] for image, label in zip(own.splits["test"].values, [0, 0, 1], strict=True)
+    ]
+    split = Split.load(tmp_path, "test")
+    found = [
+        [*image.ravel(), label] for image, label in zip(split.arrays["values"], split.labels, strict=True)
+    ]
+    assert sorted(found) == sorted(kept)
     assert [len(Split.load(tmp_path, name)) for name in SPLITS] == [80, 5, 15, 3]
 
 
@@ -113,3 +120,39 @@ def test_texts_keep_the_padding_that_their_longest_needs() -> None:
 def test_data_that_cannot_serve_is_refused(own: Source, complaint: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=complaint):
         write_splits(own, **WHOLE, seed=0, folder=tmp_path)
+
+
+def test_the_first_examples_of_a_source_that_is_sorted_by_class_stand_for_all(tmp_path: Path) -> None:
+    """A folder of images is read class by class, and calibration, probes and emulation take a split's first examples."""
+    by_class = source([0] * 200 + [1] * 200 + [2] * 200, 3, test=[0] * 50 + [1] * 50 + [2] * 50)
+    write_splits(by_class, **WHOLE, seed=0, folder=tmp_path)
+    for name in ("train", "validation", "test"):
+        split = Split.load(tmp_path, name)
+        first = split.first(len(split) // 3)
+        assert np.bincount(first.labels, minlength=3).min() > len(first) / 6, name
+
+
+def test_labels_stay_with_their_examples(tmp_path: Path) -> None:
+    numbered = Examples(np.arange(300, dtype=np.float32)[:, None], np.arange(300) % 3)
+    write_splits(Source({"train": numbered}, ("a", "b", "c")), **WHOLE, seed=0, folder=tmp_path)
+    for name in SPLITS:
+        split = Split.load(tmp_path, name)
+        np.testing.assert_array_equal(split.arrays["values"][:, 0] % 3, split.labels)
+
+
+def test_numbers_of_any_scale_are_normalised_and_constants_only_centred() -> None:
+    random = np.random.default_rng(0)
+    columns = [random.normal(0, 3e-7, 5000), random.normal(1e6, 5, 5000), np.full(5000, 0.1), np.zeros(5000)]
+    values = np.stack(columns, axis=1).astype(np.float32)
+    made = preprocessing.fitted(values, ("a", "b"))
+    normalised = made.apply({"values": values})["input"]
+    np.testing.assert_allclose(normalised.std(axis=0)[:2], 1, atol=0.01)
+    np.testing.assert_allclose(normalised.mean(axis=0), 0, atol=0.02)
+    np.testing.assert_array_equal(normalised[:, 2:].std(axis=0), 0)
+
+
+def test_pixels_have_the_mean_and_deviation_of_all_of_them() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1500, 2, 4, 4)).astype(np.uint8)
+    made = preprocessing.fitted(images, ("a", "b"))
+    np.testing.assert_allclose(made.mean, (images / 255).mean(axis=(0, 2, 3)), rtol=1e-7)
+    np.testing.assert_allclose(made.std, (images / 255).std(axis=(0, 2, 3)), rtol=1e-7)

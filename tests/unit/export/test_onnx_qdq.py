@@ -216,3 +216,29 @@ def test_what_has_no_onnx_is_refused_in_one_line(tmp_path: Path) -> None:
         export_onnx(Spectrum(), [torch.randn(2, 3, 3)], tmp_path / "model.onnx")
     assert len(str(caught.value)) < 400
     assert caught.value.__cause__ is not None
+
+
+class Pools(nn.Module):
+    """Groups of channels, [N, 4, 2, 8, 8], averaged over their pixels: five axes, of which two are the image's."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.reshape(-1, 4, 2, 8, 8) * 2).mean((-2, -1)).flatten(1)
+
+
+def test_a_mean_over_the_last_two_of_five_axes_stays_one(tmp_path: Path) -> None:
+    x = torch.randn(3, 8, 8, 8)
+    export_onnx(Pools(), [x], tmp_path / "m.onnx")
+    (found,) = ort.InferenceSession(tmp_path / "m.onnx").run(None, {"input": x.numpy()})
+    np.testing.assert_allclose(found, Pools()(x).numpy(), atol=1e-5)
+
+
+def test_a_dilated_kernel_of_whole_rows_is_left_as_it_is(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 8, 3, dilation=2), nn.Flatten(), nn.Linear(8, 3))
+    x = torch.randn(16, 4, 5, 5)
+    module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8")
+    calibrate(module, [{"input": x.numpy()}])
+    wanted = fold(module)(x).detach().numpy()
+    export_onnx(module, [x[:2]], tmp_path / "m.onnx")
+    (found,) = ort.InferenceSession(tmp_path / "m.onnx").run(None, {"input": x.numpy()})
+    np.testing.assert_allclose(found, wanted, atol=0.05)

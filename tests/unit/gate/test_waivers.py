@@ -60,6 +60,15 @@ def test_an_expired_waiver_fails_whatever_the_row_found(verdict: Verdict) -> Non
     assert deciding([found]) == [found]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_renewal_beside_the_first_waiver_holds(order: int) -> None:
+    old, new = waiver(TODAY - datetime.timedelta(days=200)), waiver(TODAY + datetime.timedelta(days=9))
+    (found,) = with_waivers([row(Verdict.FAIL)], [old, new][::order], TODAY)
+    assert found.verdict is Verdict.FAIL
+    assert found.reason is Reason.OVER_LIMIT
+    assert deciding([found]) == []
+
+
 def test_a_waiver_of_one_target_or_row_leaves_the_others() -> None:
     rows = [row(Verdict.FAIL), row(Verdict.FAIL, target="other"), row(Verdict.FAIL, name="load_p50_ms")]
     found = with_waivers(rows, [waiver(target="board")], TODAY)

@@ -453,3 +453,69 @@ def test_a_weight_that_is_a_buffer_is_a_weight() -> None:
     module = placed(network)
     calibrate(module, [{"input": torch.randn(4, 1, 16, 16).numpy()}])
     assert [layer_name(node) for node, _, _ in weighted(fold(module))] == ["kernel", "0"]
+
+
+class OverTime(nn.Module):
+    """[N, steps, 4] → a linear layer's outputs lie on the last axis, and its normalisation is of the steps."""
+
+    def __init__(self, steps: int, width: int) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(4, width), nn.BatchNorm1d(steps), nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.norm(self.first(x))).mean(1))
+
+
+@pytest.mark.parametrize(("steps", "width"), [(8, 8), (6, 8)])
+def test_a_norm_over_another_axis_than_a_linear_layers_outputs_is_not_folded(steps: int, width: int) -> None:
+    torch.manual_seed(0)
+    network, x = OverTime(steps, width), torch.randn(64, steps, 4)
+    nn.init.uniform_(network.norm.weight, -2, 2)
+    network.norm.running_mean.uniform_(-1, 1)
+    module = placed(network, x[:2])
+    calibrate(module, [{"input": x.numpy()}])
+    trained = module.eval()(x)
+    torch.testing.assert_close(fold(module)(x), trained, rtol=0, atol=0.05)
+
+
+class Twice(nn.Module):
+    def __init__(self, *, tied: bool = False) -> None:
+        super().__init__()
+        self.first, self.shared, self.last = nn.Linear(16, 32), nn.Linear(32, 32), nn.Linear(32, 5)
+        self.tied = tied
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.shared(torch.relu(self.shared(torch.relu(self.first(x))))))
+        return self.last(x) + (self.shared.weight.sum() if self.tied else 0)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["by layers alone", "and as it is"])
+def test_the_weight_of_a_layer_used_twice_lies_on_its_grid(tied: bool) -> None:
+    """Beyond it a narrow grid's weights would saturate on a CPU without VNNI."""
+    torch.manual_seed(0)
+    network, x = Twice(tied=tied), torch.randn(64, 16)
+    module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8-narrow")
+    calibrate(module, [{"input": x.numpy()}])
+    with torch.no_grad():
+        for _, _, quant in weighted(module):
+            quant.log_scale -= 0.5  # as training leaves it: the largest weights are clipped
+    original = network.shared.weight.detach().clone()
+    trained = module.eval()(x)
+    torch.testing.assert_close(fold(module)(x), trained, rtol=0, atol=0.05)
+    for _, source, quant in weighted(module):
+        weight = module.get_parameter(str(source.target))
+        levels = weight / quant.log_scale.exp()
+        torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-3)
+        assert levels.abs().max() <= 63.001
+    if tied:
+        torch.testing.assert_close(network.shared.weight, original)  # whoever reads it in float still does
+
+
+def test_a_cumulative_norm_moves_its_statistics_again() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, momentum=None), nn.Flatten(), nn.Linear(392, 2)
+    )
+    module = placed(network).train()
+    before = module.get_buffer("1.running_mean").clone()
+    module(torch.randn(8, 1, 16, 16) + 1)
+    assert not torch.equal(before, module.get_buffer("1.running_mean"))
