@@ -52,6 +52,9 @@ class Step:
     inputs: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     executes: bool = field(default=False)  # trains, runs or measures: the machine is part of the key
+    threads: int | None = (
+        None  # that train, on this machine: sums are added up in another order with another number
+    )
 
 
 def installed(library: str) -> str:
@@ -178,7 +181,7 @@ class RunFolder:
         if damaged:
             return f"{', '.join(damaged)}"
         made_from = self.made_from(step)
-        elsewhere = set() if here else {"cpu", "edgecomp", *step.libraries}
+        elsewhere = set() if here else {"cpu", "threads", "edgecomp", *step.libraries}
         names = dict.fromkeys((*made_from, *record.made_from))
         changed = [
             name
@@ -226,6 +229,8 @@ class RunFolder:
             facts[library] = installed(library)
         if step.executes:
             facts["cpu"] = f"{platform.machine()} {' '.join(cpu_isa())}"
+        if step.threads is not None:
+            facts["threads"] = str(step.threads)
         return facts
 
     # -- making --------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecomp.errors import UsageError
 from edgecomp.job import Job
+from edgecomp.machine import usable_cores
 from edgecomp.progress import Track
 from edgecomp.recipe import Data, Network, Recipe
 
@@ -121,15 +122,18 @@ def preprocessing(run: Run) -> "Preprocessing":
     return load(run.folder / "data")
 
 
+def training_threads(run: Run) -> int:
+    """As many as the recipe asks for, or one a core where there are fewer: two on one core spin while they wait for each other."""
+    return min(run.job.recipe.threads, usable_cores())
+
+
 def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     """A fresh network with seeded weights; the job's thread count holds from here on, or one a core where there are fewer."""
     import torch
 
-    from edgecomp.machine import usable_cores
     from edgecomp.models import build, check_output
 
-    # Two threads on one core spin while they wait for each other.
-    torch.set_num_threads(min(run.job.recipe.threads, usable_cores()))
+    torch.set_num_threads(training_threads(run))
     torch.use_deterministic_algorithms(True)
     seed = getattr(wanted, "seed", None)
     torch.manual_seed(run.job.recipe.seed if seed is None else seed)

@@ -10,6 +10,7 @@ settings and libraries change what it makes.
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
@@ -38,6 +39,7 @@ def steps(run: made.Run) -> list[Step]:
         network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)
     )
     models = (*TRAINING, "transformers") if ready_made else TRAINING
+    trains: dict[str, Any] = {"executes": True, "threads": made.training_threads(run)}
     rivals = [recipe.quantize.method, *recipe.quantize.baselines]
     quantizers = ("nncf",) if {"ptq-nncf", "ptq-best"}.intersection(rivals) and find_spec("nncf") else ()
     further = ("control",) if "control" in recipe.quantize.baselines else ()
@@ -68,26 +70,26 @@ def steps(run: made.Run) -> list[Step]:
 
     return [
         step("data", "data", stages.data, [seeded, job.data_files, _outside(job, "tokenizer")], libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *texts)),
-        step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=models, executes=True),
+        step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=models, **trains),
         step("soft_labels", "teacher", stages.soft_labels, [training, teacher], "data", "teacher",
-             libraries=(*models, "h5py"), executes=True),
+             libraries=(*models, "h5py"), **trains),
         step("distill", "distill", stages.distill, [training, student, distill], "data", "teacher", "soft_labels",
-             libraries=models, executes=True),
+             libraries=models, **trains),
         *(step(name, "distill", make, settings, "data", "teacher", "soft_labels", *inputs,
-               libraries=models, executes=True)
+               libraries=models, **trains)
           for name, make, settings, inputs in (
               ("quantize", stages.quantize, [training, quantised, distill, quantize], ("distill",)),
               ("precision", stages.precision, [training, quantised, distill, quantize, recipe.quantize.max_drop],
                ("distill", "quantize")),
           ) if qad),
         *(step(name, "distill", stages.control, [training, student, distill, quantize], "data", "teacher", "soft_labels",
-               "distill", libraries=models, executes=True)
+               "distill", libraries=models, **trains)
           for name in further),
         step("export", "export", stages.export, [seeded, teacher, quantised, quantize, recipe.quantize.baselines],
-             "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=(*EXPORTING, *quantizers), executes=True),
+             "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=(*EXPORTING, *quantizers), **trains),
         *(step(f"ptq/{target.name}", "export", partial(stages.best_ptq, target=target),
                [seeded, quantised, recipe.distill.batch_size, quantize, profiles[target.name]],
-               "data", "soft_labels", "distill", libraries=(*EXPORTING, *quantizers), executes=True)
+               "data", "soft_labels", "distill", libraries=(*EXPORTING, *quantizers), **trains)
           for target in job.targets if rival),
         *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target),
                [profiles[target.name], recipe.quantize.baselines], "data", "export", *trained, *bests(target), libraries=(TABLE[target.runtime].distribution,), executes=True)

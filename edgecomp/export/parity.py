@@ -153,7 +153,6 @@ def compare(
                 raise EdgecompError(f"{model.name} gives logits that are not finite in {runtime_name}")
             found[f"{name}, batch {batch}"] = difference(executed, wanted[:asked])
     shares = np.bincount(reference.argmax(1), minlength=reference.shape[1]) / len(reference)
-    spread = shares[shares > 0]
     result: dict[str, Any] = {
         "examples": len(reference),
         "agreeing": found[f"{main}, batch {BATCHES[0]}"]["agreeing"],
@@ -162,8 +161,8 @@ def compare(
         "by_shape": found,
         "logit_deviation": float(reference.std()),
         "classes": reference.shape[1],
-        "classes_predicted": len(spread),
-        "entropy": float(-(spread * np.log(spread)).sum() / np.log(reference.shape[1])),
+        "classes_predicted": int((shares > 0).sum()),
+        "prevailing": float(shares.max()),
         "versions": runtime.versions(),
     }
     if plain is not None:

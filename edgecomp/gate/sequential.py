@@ -4,7 +4,9 @@ After every number of restarts in LOOKS the mean of their log ratios is held aga
 its own would, over all looks, decide wrongly more often than that: so each look has a share of the level, in proportion to the
 restarts it has seen (the power family of spending, Kim & DeMets 1987, with ρ = 1). The shares add up to half
 of the level: less than all of it holds for Student's t at any number of restarts, and the rest is for processes that are not normal,
-such as those that run in one of two modes (tests/property/test_sequential.py). O'Brien & Fleming's boundary (1979) leaves
+such as those that run in one of two modes (tests/property/test_sequential.py). What holds is said of the mean of restarts, of a
+candidate whose restarts spread as the baseline's do: one that is slow in one start of ten, and in no other, shows none such in
+five restarts of ten, and passes. O'Brien & Fleming's boundary (1979) leaves
 the first looks a level that five restarts hardly ever show, and takes half as many restarts again (`benchmarks/gate`).
 """
 

@@ -56,8 +56,10 @@ def score_bounds(
     """Estimate and one-sided bootstrap bounds of a score of one model's answers.
 
     Two pseudo-examples of the rarest class, one right and one wrong, keep a perfect model's interval from
-    having no width (Agresti & Coull 1998). The bounds are the draws' quantiles less their bias: of many small classes a
-    draw misses some, and its F1 is lower than that of the examples it is drawn from.
+    having no width (Agresti & Coull 1998). Of many classes of a few examples each a draw misses some, and its macro F1 is
+    lower than that of the examples it is drawn from: of 20 classes of 5 the upper bound at 95 % lies under the truth in 15 % of
+    samples and the lower one over it in 1 %, so that a model at its limit fails more often, and passes less often, than it says.
+    Bounds less that bias would rise, now and then, with one more wrong answer.
     """
 
     def scored(weights: Values, of: Cells) -> Values:
@@ -68,9 +70,7 @@ def score_bounds(
     rare, wrong = _rarest(labels)
     cells, counts = _cells(np.append(labels, [rare, rare]), np.append(predicted, [rare, wrong]))
     draws = np.concatenate([scored(part, cells) for part in _draws(counts, confidence, seed)])
-    lower, upper = np.quantile(draws, [1 - confidence, confidence]) - (
-        draws.mean() - scored(_all(counts), cells)[0]
-    )
+    lower, upper = np.quantile(draws, [1 - confidence, confidence])
     return point, float(np.minimum(point, lower)), float(np.maximum(point, upper))
 
 
@@ -104,8 +104,7 @@ def paired_bounds(
             np.append(labels, rare), np.append(candidate, for_candidate), np.append(reference, for_reference)
         )
         draws = np.concatenate([compared(part, cells) for part in _draws(counts, confidence, seed)])
-        bias = draws.mean() - compared(_all(counts), cells)[0]
-        return float(np.quantile(draws, quantile) - bias) if np.isfinite(draws).all() else np.nan
+        return float(np.quantile(draws, quantile)) if np.isfinite(draws).all() else np.nan
 
     cells, counts = _cells(labels, candidate, reference)
     point = float(compared(_all(counts), cells)[0])

@@ -472,6 +472,23 @@ def test_a_difference_at_its_margin_is_called_better_no_more_often_than_it_says(
     assert binom.sf(under - 1, trials, allowed) > RARELY, under / trials
 
 
+@pytest.mark.parametrize("confidence", [0.95, 0.999])
+@pytest.mark.parametrize("won", [0.15, 0.25, 0.35])
+def test_models_that_often_disagree_are_told_apart_no_more_often_than_it_says(
+    won: float, confidence: float
+) -> None:
+    """What is won cannot be lost, so that the two are correlated: without that 0.7 % were called different where 0.1 % may be."""
+    count, random, trials, loss = 2000, np.random.default_rng(0), 20_000, 0.03
+    cells = random.multinomial(count, [won, won + loss, 1 - 2 * won - loss], size=trials)
+    pairs, times = np.unique(cells[:, :2], axis=0, return_counts=True)
+    bounds = [stats.difference_bounds(int(wins), int(losses), count, confidence) for wins, losses in pairs]
+    over = sum(n for (_, lower, _), n in zip(bounds, times, strict=True) if lower > -loss)
+    under = sum(n for (_, _, upper), n in zip(bounds, times, strict=True) if upper < -loss)
+    allowed = (1 - confidence) * 1.1  # put together by approximation
+    assert binom.sf(over - 1, trials, allowed) > RARELY, over / trials
+    assert binom.sf(under - 1, trials, allowed) > RARELY, under / trials
+
+
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(600, 5000))
 def test_swapping_the_models_negates_a_difference_and_its_bounds(wins: int, losses: int, count: int) -> None:
     here = stats.difference_bounds(wins, losses, count, 0.99)

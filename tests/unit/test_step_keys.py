@@ -107,3 +107,17 @@ def test_files_of_one_name_and_files_that_move_have_digests_of_their_own(tmp_pat
     (tmp_path / "dog" / "2.png").rename(tmp_path / "cat" / "2.png")
     assert digests_by_path(sorted(tmp_path.rglob("*.png"))) != before
     assert set(digests_by_path([tmp_path / "cat" / "1.png"])) == {"1.png"}
+
+
+def test_what_is_trained_with_fewer_threads_is_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are added up in another order; what another machine made can still be judged here."""
+
+    def threads() -> dict[str, int | None]:
+        made: list[Step] = steps(Run(load_job("digits", []), Path("nowhere"), silent))
+        return {step.name: step.threads for step in made}
+
+    monkeypatch.setattr("edgecomp.made.usable_cores", lambda: 8)
+    assert {threads()[name] for name in ("teacher", "soft_labels", "distill", "quantize", "export")} == {2}
+    assert threads()["data"] is None
+    monkeypatch.setattr("edgecomp.made.usable_cores", lambda: 1)
+    assert threads()["teacher"] == 1

@@ -28,7 +28,7 @@ PARITY = {
     "sqnr_db": 40.0,
     "classes": 3,
     "classes_predicted": 3,
-    "entropy": 0.99,
+    "prevailing": 0.4,
     "blocks": {"layers.0": 40.0, "layers.1": 30.0},
 }
 
@@ -214,10 +214,31 @@ def test_an_export_that_was_not_compared_is_inconclusive(threshold: dict[str, An
 
 
 @pytest.mark.parametrize("threshold", [EXPORT_AGREEMENT, EXPORT_ERROR, SQNR, BLOCKS], ids=of_row)
-@pytest.mark.parametrize("probes", [{"classes_predicted": 1, "entropy": 0.0}, {"entropy": 0.4}], ids=str)
+@pytest.mark.parametrize(
+    "probes", [{"classes_predicted": 1, "prevailing": 1.0}, {"prevailing": 0.98}], ids=str
+)
 def test_probes_that_get_one_answer_prove_nothing(threshold: dict[str, Any], probes: dict[str, Any]) -> None:
     found = row(threshold, measurements(parity=PARITY | probes))
     assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, Reason.UNTELLING)
+
+
+def test_rare_classes_prove_something_too() -> None:
+    """One defect in twenty: a file that never finds one agrees on 95 %, and fails."""
+    rare = PARITY | {"classes": 2, "classes_predicted": 2, "prevailing": 0.95}
+    assert row(EXPORT_AGREEMENT, measurements(parity=rare)).verdict is Verdict.PASS
+    blind = rare | {"examples": 2048, "agreeing": 1946}
+    assert row(EXPORT_AGREEMENT, measurements(parity=blind)).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("threshold", [FASTER, THROUGHPUT, SIZE, F1_POINTS, ACCURACY_RATIO], ids=of_row)
+def test_a_reference_that_is_not_what_was_trained_is_no_bar(threshold: dict[str, Any]) -> None:
+    good = dataclasses.replace(measurements(), facts={"as_trained_sqnr_db": {"teacher": 45.0}})
+    assert row(threshold, good).verdict is Verdict.PASS
+    for sqnr_db in (29.0, -200.0, math.nan):
+        wrong = dataclasses.replace(good, facts={"as_trained_sqnr_db": {"teacher": sqnr_db}})
+        found = row(threshold, wrong)
+        assert (found.verdict, found.reason) == (Verdict.INVALID, Reason.NOT_ITSELF)
+        assert "not the network that was trained" in found.sentence
 
 
 def test_a_runtime_that_does_not_tell_its_precision_is_inconclusive() -> None:
