@@ -4,6 +4,7 @@ cell.json: the command, the versions and digests it ran with, and by target and 
 restart. answers.npz: `TARGET.ARM`, one bit a test example, whether the file as executed answers it rightly.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -39,6 +40,7 @@ def keep(run: Path, about: dict[str, Any], to: Path) -> None:
     content = about | {
         "verdict": verdict["verdict"],
         "teacher_sha256": manifest["teacher"]["outputs"]["teacher/teacher.safetensors"]["sha256"],
+        "labels_sha256": hashlib.sha256(measured.labels.tobytes()).hexdigest(),
         "seconds": {name: round(record["seconds"], 1) for name, record in manifest.items()},
         "examples": {name: len(bits) for name, bits in right.items()},
         "targets": targets,

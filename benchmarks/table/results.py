@@ -46,6 +46,9 @@ class Results:
     def __init__(self, folders: Mapping[Cell, Path | None]) -> None:
         self.all = [Result(cell, folder) for cell, folder in folders.items() if folder is not None]
         self.cells = list(folders)
+        if len({result.about.get("labels_sha256") for result in self.all}) > 1:
+            raise SystemExit("the cells are of different test splits, or of one in different orders, and nothing in them is paired: run "
+                             "the new ones into a folder of their own (--to)")  # fmt: skip
 
     def of(self, kind: str) -> list[Result]:
         return [result for result in self.all if result.cell.kind == kind]

@@ -103,3 +103,19 @@ def test_what_has_not_been_run_says_so(data: str, tmp_path: Path) -> None:
     assert all(not row["targets"] for row in table["rows"])
     assert "not run" in (tmp_path / f"table-{data}" / "table.md").read_text(encoding="utf-8")
     assert (tmp_path / f"table-{data}" / "table.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_cells_of_test_splits_in_different_orders_are_not_one_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(TABLE))
+    from cells import CELLS
+    from results import Results
+
+    folders = {}
+    for cell, digest in zip(CELLS["cifar10"], ("one", "other"), strict=False):
+        folders[cell] = tmp_path / digest
+        folders[cell].mkdir()
+        (folders[cell] / "cell.json").write_text(json.dumps({"labels_sha256": digest}), encoding="utf-8")
+    with pytest.raises(SystemExit, match="different orders"):
+        Results(folders)

@@ -190,3 +190,21 @@ def test_of_a_transformer_the_named_operators_alone_are_rounded_and_their_result
     assert not rounded & {node.output[0] for node in layers}
     stored = constants(tmp_path / "tables.onnx")
     assert {stored[f"{name}.weight_quantized"].dtype.itemsize for name in ("words", "kinds")} == {1}
+
+
+def test_a_file_that_is_moved_half_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temporary folder may be another file system, where a move is a copy, and a copy may be killed."""
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "done").touch()
+    (made / "model.onnx").write_bytes(b"1234")
+
+    def killed(source: Path, to: Path) -> None:
+        Path(to).write_bytes(Path(source).read_bytes()[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.move", killed)
+    job = Job(Setting("ptq-ort"), tmp_path / "fp32.onnx", tmp_path / "model.onnx")
+    with pytest.raises(KeyboardInterrupt):
+        ptq._fetch(job, made, "")
+    assert not (tmp_path / "model.onnx").exists()
