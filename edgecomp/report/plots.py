@@ -147,15 +147,23 @@ def memory_by_phase(evidence: Evidence) -> str:
 
 
 def training_curves(evidence: Evidence) -> str:
-    """Validation accuracy and loss by epoch; the int8 student goes on where the fp32 student ends."""
+    """Validation accuracy and loss by epoch; the int8 student goes on where the fp32 student ends.
+
+    What was trained already has an accuracy and no loss: its accuracy is drawn as a level.
+    """
     figure, (left, right) = subplots(2, width=4.6, height=2.9)
     start = len(evidence.history["student_fp32"])
     for arm, offset in (("teacher", 0), ("student_fp32", 0), ("control", start), ("student_int8", start)):
         if arm not in evidence.history:
             continue  # made without training
-        epochs = [offset + index + 1 for index in range(len(evidence.history[arm]))]
+        history = evidence.history[arm]
+        if "loss" not in history[0]:
+            level = history[0]["validation_accuracy_pct"]
+            left.axhline(level, color=COLOURS[arm], linewidth=1.4, label=evidence.names[arm])
+            continue
+        epochs = [offset + index + 1 for index in range(len(history))]
         for axis, key in ((left, "validation_accuracy_pct"), (right, "loss")):
-            values = [epoch[key] for epoch in evidence.history[arm]]
+            values = [epoch[key] for epoch in history]
             axis.plot(
                 epochs,
                 values,
