@@ -81,19 +81,20 @@ def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
 
     OmegaConf.clear_resolver("oc.env")
-    where = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
+    shelf = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
     forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
     for override in overrides:
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
-            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, where]), resolve=True)
+            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, shelf]), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error
-    except yaml.MarkedYAMLError as error:
-        raise RecipeError(str(path), [yaml_problem(error)]) from error
+    except yaml.MarkedYAMLError as error:  # in a recipe that this one starts from
+        where = error.problem_mark.name if error.problem_mark else str(path)
+        raise RecipeError(where, [yaml_problem(error)]) from error
     if not isinstance(composed, dict):  # pragma: no cover - read_yaml has seen to it
         raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
     return {str(key): value for key, value in composed.items()}
@@ -232,7 +233,7 @@ def read_job(folder: Path) -> Job:
             f"{folder} has no job.json: it is not a run folder; `edgecomp run RECIPE` makes one"
         )
     try:
-        return Job.model_validate_json(path.read_text(encoding="utf-8"))
+        return Job.model_validate_json(path.read_bytes())
     except ValidationError as error:
         problem = explain(error, Job)[0]
         raise RunFolderError(

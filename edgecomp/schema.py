@@ -7,6 +7,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from edgecomp.errors import RecipeError, UsageError
 from edgecomp.metrics import nearest
@@ -58,10 +60,33 @@ def find(name: str, folder: Path, kind: str) -> Path:
                      f"no such {kind}: {name!r}; shipped: {', '.join(known)}")  # fmt: skip
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML's own loader takes the last, and says where a value cannot be one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        first: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = first.get((key.tag, key.value))
+            if line is not None:
+                problem = f"key {key.value!r} stands in line {line} already: leave one out"
+                raise ComposerError(None, None, problem, key.start_mark)
+            first[key.tag, key.value] = key.start_mark.line + 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # 2026-02-30
+            raise ConstructorError(None, None, f"{node.value!r}: {error}", node.start_mark) from error
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises RecipeError with line and column where it cannot be read."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.MarkedYAMLError as error:
         raise RecipeError(str(path), [yaml_problem(error)]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -107,7 +132,7 @@ def _explain_one(item: Any, model: type[BaseModel]) -> str:
     message = item["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     value = item["input"]
-    if isinstance(value, dict | list) or str(value) in message:
+    if isinstance(value, dict | list) or item["type"] == "json_invalid" or str(value) in message:
         return f"{path}: {message}" if path else message
     return f"{path}: {message} (got {value!r})" if path else f"{message} (got {value!r})"
 
