@@ -24,8 +24,10 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
+    source = sources.read(made.wanted(settings), folder)
+    splits.check_varied(source, shift=settings.shift, flip=settings.flip)
     splits.write_splits(
-        sources.read(made.wanted(settings), folder),
+        source,
         test_fraction=settings.test_fraction,
         validation_fraction=settings.validation_fraction,
         calibration_fraction=settings.calibration_fraction,

@@ -39,6 +39,17 @@ class Split:
             return cls(arrays, file["labels"])
 
 
+def check_varied(source: Source, *, shift: int, flip: bool) -> None:
+    """Raises DataError where examples that are no images [N, C, H, W] are to be shifted or mirrored."""
+    values = source.splits["train"].values
+    if not isinstance(values, list) and values.ndim == 4:
+        return
+    have = "texts" if isinstance(values, list) else f"arrays of shape {values.shape[1:]}"
+    for name, value, off in (("shift", shift, "0"), ("flip", flip, "false")):
+        if value:
+            raise DataError(f"data.{name} is for images, and these are {have}: set data.{name}={off}")
+
+
 def write_splits(
     source: Source,
     *,

@@ -46,6 +46,11 @@ def test_a_column_that_is_not_there(refused: Refused, tmp_path: Path) -> None:
     assert "did you mean 'content'" in said
 
 
+def test_rows_of_numbers_that_are_to_be_shifted(refused: Refused) -> None:
+    said = refused("digits", "data: { source: iris, image_size: null, shift: 1 }")
+    assert "data.shift is for images, and these are arrays of shape (4,): set data.shift=0" in said
+
+
 def test_a_hub_name_without_a_network(refused: Refused) -> None:
     said = refused("cifar10", "data: { path: someone/some-pictures }")
     assert "hf download --repo-type dataset someone/some-pictures" in said

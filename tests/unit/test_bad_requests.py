@@ -10,8 +10,8 @@ import pytest
 from running import Cli, command, environment
 
 from edgecomp import cli as command_line
-from edgecomp.errors import EdgecompError, RecipeError, UsageError
-from edgecomp.job import load_job
+from edgecomp.errors import EdgecompError, RecipeError, RunFolderError, UsageError
+from edgecomp.job import load_job, read_job
 
 
 def refusal(recipe: str, *overrides: str) -> str:
@@ -253,6 +253,15 @@ def test_a_stage_alone_needs_a_run_folder(cli: Cli, tmp_path: Path) -> None:
     done = cli("gate", str(tmp_path))
     assert done.code == 2
     assert "has no job.json: it is not a run folder" in done.err
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff{}", b"[]", b"{}"])
+def test_a_job_that_cannot_be_read_is_a_bad_request(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "job.json").write_bytes(content)
+    with pytest.raises(
+        RunFolderError, match=r"job\.json cannot be read .*: `edgecomp run RECIPE` writes it again"
+    ):
+        read_job(tmp_path)
 
 
 @pytest.mark.parametrize("option", ["--restarts", "--max-time", "--minutes", "--clients", "--out", "--store"])

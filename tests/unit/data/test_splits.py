@@ -1,11 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgecomp.data import preprocessing
 from edgecomp.data.sources import Examples, Source, Wanted, read
-from edgecomp.data.splits import SPLITS, Split, write_splits
+from edgecomp.data.splits import SPLITS, Split, check_varied, write_splits
 from edgecomp.errors import DataError
 
 FRACTIONS = {"test_fraction": 0.25, "validation_fraction": 0.15, "calibration_fraction": 0.05}
@@ -156,3 +157,26 @@ def test_pixels_have_the_mean_and_deviation_of_all_of_them() -> None:
     made = preprocessing.fitted(images, ("a", "b"))
     np.testing.assert_allclose(made.mean, (images / 255).mean(axis=(0, 2, 3)), rtol=1e-7)
     np.testing.assert_allclose(made.std, (images / 255).std(axis=(0, 2, 3)), rtol=1e-7)
+
+
+ROWS = Source({"train": Examples(np.zeros((4, 3), np.float32), np.arange(4) % 2)}, ("a", "b"))
+TEXTS = Source({"train": Examples(["x"] * 4, np.arange(4) % 2)}, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("own", "varied", "complaint"),
+    [
+        (
+            ROWS,
+            {"shift": 1, "flip": False},
+            r"data.shift is for images, .* arrays of shape \(3,\): set data.shift=0",
+        ),
+        (ROWS, {"shift": 0, "flip": True}, "data.flip is for images, .*: set data.flip=false"),
+        (TEXTS, {"shift": 2, "flip": False}, "data.shift is for images, and these are texts"),
+    ],
+)
+def test_only_images_are_shifted_and_mirrored(own: Source, varied: dict[str, Any], complaint: str) -> None:
+    check_varied(own, shift=0, flip=False)
+    check_varied(source([0, 1] * 10), shift=2, flip=True)
+    with pytest.raises(DataError, match=complaint):
+        check_varied(own, **varied)
