@@ -255,7 +255,7 @@ def history(
 
 @app.command()
 def gate(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
-    """Judge a run folder's measurements again; the exit code is the verdict's."""
+    """Judge a run folder's measurements again, and write its report; the exit code is the verdict's."""
     _stage("gate", folder, as_json)
 
 

@@ -152,9 +152,10 @@ def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started
 
 
 def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str, started: Started) -> None:
-    """Runs the steps of one stage, whether or not they must. Raises RunFolderError where what they read is not what was
-    asked for; another machine may have made it."""
-    chosen = [step for step in all_steps if step.stage == stage]
+    """Runs the steps of one stage, whether or not they must, and with the gate the report, which says its verdict. Raises
+    RunFolderError where what they read is not what was asked for; another machine may have made it."""
+    together = ("gate", "report") if stage == "gate" else (stage,)
+    chosen = [step for step in all_steps if step.stage in together]
     own = {step.name for step in chosen}
     needed = {name for step in chosen for name in step.inputs} - own
     for step in all_steps:

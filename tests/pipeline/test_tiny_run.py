@@ -164,13 +164,25 @@ def test_a_corrupted_artifact_is_named_and_made_again_to_the_same_bytes(
 
 def test_stages_run_alone_and_refuse_stale_inputs(cli: Cli, folder: Path) -> None:
     done = cli("gate", str(folder), "--json")
-    assert steps_run(done.err) == ["gate"]
+    assert steps_run(done.err) == ["gate", "report"]
     assert done.code == done.json["exit_code"]
     assert cli("report", str(folder)).code == done.code
     (folder / "bench" / "openvino-cpu" / "samples.npz").unlink()
     stale = cli("gate", str(folder))
     assert stale.code == 2
     assert "gate needs bench/openvino-cpu (bench/openvino-cpu/samples.npz is missing)" in stale.err
+
+
+def test_a_verdict_that_is_given_again_is_the_reports_as_well(cli: Cli, folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    job["rows"]["openvino-cpu"] = {"size": {"metric": "parameter_bytes", "max": "1 B"}}
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    done = cli("gate", str(folder), "--json")
+    assert (done.json["verdict"], done.code) == ("FAIL", 1), done.err
+    assert (folder / "report" / "report.md").read_text(encoding="utf-8").startswith("# FAIL: digits")
+    assert "1 B" in (folder / "report" / "junit.xml").read_text(encoding="utf-8")
+    metrics = (folder / "report" / "metrics.txt").read_text(encoding="utf-8")
+    assert 'edgecomp_gate_passed{target="openvino-cpu",row="size"} 0' in metrics
 
 
 def test_what_is_deployed_is_whole_and_runs_without_edgecomp(folder: Path, tmp_path: Path) -> None:
