@@ -108,7 +108,7 @@ def steps(run: made.Run) -> list[Step]:
           for target in job.targets if target.isa != "host"),
         step("gate", "gate", stages.gate, [rows, job.policy.model_dump(mode="json"), expired], *benches, *emulations, *parities,
              libraries=("numpy", "scipy")),
-        step("report", "report", stages.report, [recipe.model_dump(), rows],
+        step("report", "report", stages.report, [recipe.model_dump(), rows, job.data_files],
              "teacher", "distill", *trained, *further, "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
     ]  # fmt: skip
 

@@ -56,6 +56,12 @@ def test_what_an_emulator_may_take_measures_nothing_again() -> None:
     assert {name for name in again if name.startswith("bench/")} == set()
 
 
+def test_the_report_has_the_digests_of_the_files_that_are_there_now() -> None:
+    job = load_job("digits", [])
+    again = job.model_copy(update={"data_files": {"lines.csv": "0" * 64}})
+    assert changed(job, again) == {"data", "report"}
+
+
 @pytest.mark.parametrize("part", ["teacher", "student"])
 def test_a_network_of_ones_own_that_is_edited_is_trained_again(recipe: Path, part: str) -> None:
     overrides = [f"{part}.network=my_network:build", f"~{part}.arguments"]
