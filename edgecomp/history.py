@@ -16,7 +16,7 @@ from typing import NamedTuple
 from edgecomp import __version__
 from edgecomp.artifacts import digest_of
 from edgecomp.errors import UsageError
-from edgecomp.metrics import METRICS, format_value
+from edgecomp.metrics import METRICS, format_value, nearest
 
 FORMAT_VERSION = 1
 STORE = Path("runs") / "history.sqlite"
@@ -86,7 +86,7 @@ def append(result: Result, store: Path) -> None:
 
 
 def results(store: Path, target: str | None = None, last: int | None = None) -> list[Result]:
-    """Oldest first; the last so many. Raises UsageError where there is none."""
+    """Oldest first; the last so many. Raises UsageError where there is no history, or nothing of that target in it."""
     if not store.is_file():
         raise UsageError(
             f"no history in {store}: `edgecomp run`, `bench` and `compare` begin one; or name another with --store"
@@ -97,6 +97,13 @@ def results(store: Path, target: str | None = None, last: int | None = None) -> 
             "WHERE ?1 IS NULL OR target = ?1 ORDER BY id DESC LIMIT ?2",
             (target, -1 if last is None else last),
         ).fetchall()
+        if target is not None and not found:
+            known = [
+                name for (name,) in database.execute("SELECT DISTINCT target FROM results ORDER BY target")
+            ]
+            raise UsageError(
+                f"no results for target {target!r} in {store}{nearest(target, known)}; there are {', '.join(known) or 'none'}"
+            )
         return [
             Result(
                 kind=kind,

@@ -7,9 +7,11 @@ from typing import Any
 
 from edgecomp import history
 from edgecomp.errors import UsageError
+from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.history import Figure, Result
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS
+from edgecomp.report.in_ci import decides
 
 
 def remember(result: Result, store: Path, note: Callable[[str], None]) -> None:
@@ -71,7 +73,7 @@ def of_bench(content: Mapping[str, Any], folder: Path) -> Result:
 
 
 def of_run(run: Path, name: str) -> list[Result]:
-    """Of each target that was measured."""
+    """Of each target that was measured, with the verdict of its own rows that decide; None where none does."""
     verdict = json.loads((run / "gate" / "verdict.json").read_text(encoding="utf-8"))
     found = []
     for target in dict.fromkeys(row["target"] for row in verdict["gates"]):
@@ -80,9 +82,11 @@ def of_run(run: Path, name: str) -> list[Result]:
             continue
         files = measured.arms[measured.student].file_sha256
         own = _figures(verdict["figures"][target].get(measured.student, {}))
-        found.append(
-            Result("run", target, name, history.identity(files), str(run), own, verdict=verdict["verdict"])
-        )
+        rows = [
+            Verdict(row["verdict"]) for row in verdict["gates"] if row["target"] == target and decides(row)
+        ]
+        judged = combine(rows) if rows else None
+        found.append(Result("run", target, name, history.identity(files), str(run), own, verdict=judged))
     return found
 
 

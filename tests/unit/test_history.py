@@ -11,14 +11,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from running import Cli
 
 from edgecomp import history
+from edgecomp.artifacts import write_json
 from edgecomp.errors import UsageError
 from edgecomp.history import Figure, Result, append, drift, identity, results
-from edgecomp.remembered import drifted, remember
+from edgecomp.remembered import drifted, of_run, remember
 
 MARGIN = math.log(1.025)
 
@@ -138,6 +140,39 @@ def test_a_history_of_before_it_was_marked_goes_on(tmp_path: Path) -> None:
     database.close()
     append(release("c", "b", 0), store)
     assert [one.model for one in results(store)] == ["b", "c"]
+
+
+def test_a_target_without_results_is_refused_with_those_that_have_some(tmp_path: Path) -> None:
+    store = tmp_path / "h"
+    for target in ("board", "phone"):
+        append(release("b", "a", 0, target=target), store)
+    with pytest.raises(
+        UsageError, match=r"no results for target 'bord' in .*'board'.*; there are board, phone"
+    ):
+        results(store, target="bord")
+
+
+def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waived, warns = {"waiver": {"owner": "ann"}}, {"severity": "warn"}
+    rows = [
+        ("a", "PASS", {}),
+        ("a", "FAIL", waived),
+        ("a", "FAIL", warns),
+        ("b", "INCONCLUSIVE", {}),
+        ("c", "FAIL", waived),
+    ]
+    gates = [{"target": target, "verdict": verdict, "waiver": None} | more for target, verdict, more in rows]
+    write_json(
+        tmp_path / "gate" / "verdict.json",
+        {"verdict": "FAIL", "gates": gates, "figures": {key: {} for key in "abc"}},
+    )
+    arm = SimpleNamespace(file_sha256={"model.onnx": "1"})
+    measured = SimpleNamespace(student="student_int8", arms={"student_int8": arm})
+    monkeypatch.setattr("edgecomp.remembered.Measurements.load", lambda _: measured)
+    found = [(one.target, one.verdict) for one in of_run(tmp_path, "r")]
+    assert found == [("a", "PASS"), ("b", "INCONCLUSIVE"), ("c", None)]
 
 
 def test_a_history_that_cannot_be_written_costs_a_note_only(tmp_path: Path) -> None:
