@@ -193,6 +193,15 @@ def estimate_text(estimate: dict[str, Any] | None) -> str:
     return f"{value} {interval_text(estimate)}"
 
 
+def unit_text(estimate: dict[str, Any] | None) -> str:
+    """What a figure's bounds are from: `5 restarts, 95 %`, `exact`, or nothing."""
+    if estimate is None or estimate["value"] is None:
+        return "–"
+    if estimate["unit"] == "exact":
+        return "exact"
+    return f"{estimate['count']} {estimate['unit']}, {estimate['confidence'] * 100:g} %"
+
+
 def interval_text(estimate: dict[str, Any]) -> str:
     if estimate["lower"] is None:
         return f"[no bound from {estimate['count']} {estimate['unit']}]"

@@ -47,7 +47,7 @@ def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
     text = [
         f"### edgecomp {name}: {verdict['verdict']}{waived}",
         "",
-        _cell(verdict["next_step"]),
+        cell(verdict["next_step"]),
         "",
         "| verdict | target | gate | measured | limit |",
         "| --- | --- | --- | --- | --- |",
@@ -63,7 +63,7 @@ def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
             estimate_text(row["estimate"]),
             row["limit"],
         )
-        line = f"| {' | '.join(map(_cell, cells))} |"
+        line = f"| {' | '.join(map(cell, cells))} |"
         room -= len(line.encode()) + 1
         if room < 0:
             text.append(f"| and {len(rows) - place} more | | | | |")
@@ -112,8 +112,9 @@ def _property(text: str) -> str:
     return _message(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def cell(text: str) -> str:
+    """`text` as a cell of a Markdown table: on one line, with no end of a cell and no tag in it."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _label(text: str) -> str:

@@ -11,8 +11,8 @@ from edgecomp.artifacts import write_json
 from edgecomp.job import Job
 from edgecomp.metrics import METRICS
 from edgecomp.report import plots
-from edgecomp.report.evidence import Evidence, estimate_text, title
-from edgecomp.report.in_ci import openmetrics
+from edgecomp.report.evidence import Evidence, estimate_text, title, unit_text
+from edgecomp.report.in_ci import cell, openmetrics
 from edgecomp.report.junit import junit
 
 FORMAT_VERSION = 2
@@ -68,7 +68,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"estimate": estimate_text, "title_of": title}
+    found.filters |= {"estimate": estimate_text, "unit": unit_text, "cell": cell, "title_of": title}
     return found
 
 

@@ -1,0 +1,66 @@
+"""What stands in the report's tables, whatever a policy's owner or a recipe wrote."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgecomp.metrics import METRICS
+from edgecomp.report.evidence import unit_text
+from edgecomp.report.stage import environment
+
+SIZE = {
+    "value": 2.0,
+    "lower": 2.0,
+    "upper": 2.0,
+    "dimension": "bytes",
+    "unit": "exact",
+    "count": 1,
+    "confidence": 0.95,
+}
+TEXT = "until <b>spring</b> |\nsee ticket"
+SAFE = "until &lt;b>spring&lt;/b> \\| see ticket"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (None, "–"),
+        (SIZE, "exact"),
+        (SIZE | {"unit": "restarts", "count": 5, "confidence": 0.99}, "5 restarts, 99 %"),
+        (SIZE | {"unit": "restarts", "value": None}, "–"),
+    ],
+)
+def test_only_what_was_measured_is_exact(estimate: dict[str, Any] | None, text: str) -> None:
+    assert unit_text(estimate) == text
+
+
+def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
+    row = {"verdict": "FAIL", "severity": "block", "target": "board", "title": "size", "limit": "≤ 1 B", "reason": "over_limit",
+           "estimate": SIZE, "waiver": {"expires": "2999-01-01", "owner": "ann", "reason": TEXT}}  # fmt: skip
+    policy = {"changes": []}
+    evidence = SimpleNamespace(
+        figures={},
+        precision=None,
+        float_layers=[{"layer": "head", "reason": TEXT}],
+        provenance=[("policy", TEXT)],
+    )
+    text = (
+        environment()
+        .get_template("report.md.j2")
+        .render(
+            evidence=evidence,
+            recipe=SimpleNamespace(name="r", quick=False, quantize=SimpleNamespace(weight_bits=8)),
+            verdict={"verdict": "FAIL", "next_step": TEXT, "policy": policy, "gates": [row]},
+            metrics=METRICS,
+            names={},
+        )
+    )
+    lines = text.splitlines()
+    assert SAFE in lines
+    assert (
+        f"| FAIL (waived until 2999-01-01 by ann: {SAFE}) | board | size | 2 B | ≤ 1 B | over_limit |"
+        in lines
+    )
+    assert f"| head | {SAFE} |" in lines
+    assert f"| policy | {SAFE} |" in lines
