@@ -10,11 +10,19 @@ from pydantic import ValidationError
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.metrics import nearest
 from edgecomp.models import find_factory
-from edgecomp.policies import Policy, Threshold, check_rows, load_policy, overridden, refuse_newer
+from edgecomp.policies import (
+    Policy,
+    Threshold,
+    check_rows,
+    load_policy,
+    overridden,
+    refuse_newer,
+    with_budget,
+)
 from edgecomp.recipe import Quantize, Recipe, rehearsal
 from edgecomp.runtimes import TABLE
 from edgecomp.schema import Schema, explain, find, read_yaml, shipped, yaml_problem
-from edgecomp.targets import Target, budget_rows, load_target
+from edgecomp.targets import Target, load_target
 
 
 class Job(Schema):
@@ -161,14 +169,18 @@ BASELINE_ROWS = {"baseline", "baseline_agreement_pct", "negative_flips_pct"}
 def _rows(
     targets: list[Target], policy: Policy, changes: dict[str, Any], problems: list[str]
 ) -> dict[str, dict[str, Threshold]]:
-    base = {name: row.model_dump(exclude_none=True) for name, row in policy.rows.items()}
     rows: dict[str, dict[str, Threshold]] = {}
-    budgets = {target.name: target.budget for target in targets} or {
-        "": {}
-    }  # thresholds are checked all the same
-    for target, budget in budgets.items():
+    given = _given(targets, policy) or {"": policy.rows}  # thresholds are checked all the same
+    known = {name for named in given.values() for name in named}
+    problems += [
+        f"thresholds.{name}: there is no such row to take out{nearest(name, known)}"
+        for name, change in changes.items()
+        if change is None and name not in known
+    ]
+    for target, named in given.items():
         rows[target] = {}
-        for name, row in overridden(base | budget_rows(budget), changes).items():
+        base = {name: row.model_dump(exclude_none=True) for name, row in named.items()}
+        for name, row in overridden(base, changes).items():
             if row is None:
                 continue
             try:
@@ -187,9 +199,14 @@ def _rows(
     return rows
 
 
+def _given(targets: list[Target], policy: Policy) -> dict[str, dict[str, Threshold]]:
+    """Target → its rows before a recipe's changes."""
+    return {target.name: with_budget(policy.rows, target.budget_rows()) for target in targets}
+
+
 def _waiving_nothing(policy: Policy, targets: list[Target], changes: Any) -> list[str]:
     """Waivers of rows or targets that are not there: with a typo, a row would fail that its owner believes waived."""
-    rows = {*policy.rows, *(metric for target in targets for metric in target.budget), *(changes or {})}
+    rows = {*policy.rows, *(changes or {})}.union(*_given(targets, policy).values())
     names = [target.name for target in targets]
     return waiving_no_row(policy, rows) + [
         f"policy: {policy.name}: waivers: no target {waiver.target!r}{nearest(waiver.target, names)}"

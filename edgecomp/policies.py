@@ -178,13 +178,38 @@ class Policy(Schema):
 
 def check_rows(rows: Mapping[str, Threshold]) -> None:
     """Raises ValueError where two rows limit the same thing in the same way, to different values: which is meant?"""
-    seen: dict[tuple[str, str | None, str], str] = {}
+    seen: dict[tuple[object, ...], str] = {}
     for name, row in rows.items():
-        key = (row.metric, row.against, f"{row.kind} {row.limit.dimension}")
-        first = seen.setdefault(key, name)
+        first = seen.setdefault(_way(row), name)
         if first != name and rows[first].limit.value != row.limit.value:
             raise ValueError(f"rows {first!r} and {name!r} contradict each other: {row.metric} is limited to {rows[first].text} and to "
                              f"{row.text}; leave one out")  # fmt: skip
+
+
+def _way(row: Threshold) -> tuple[object, ...]:
+    """What is limited, and how: two rows that are alike in this differ in their limit and their confidence alone."""
+    return row.metric, row.against, row.kind, row.limit.dimension, row.severity
+
+
+def with_budget(rows: Mapping[str, Threshold], budget: Mapping[str, Threshold]) -> dict[str, Threshold]:
+    """A policy's rows and those of a target's budget, all of which hold: the result is never looser than either.
+
+    Of two rows of one name that limit the same metric in the same way (the same reference, kind of limit, dimension and
+    severity) the stricter limit stands, at the higher confidence. Where they differ in that both stand, the budget's as
+    `budget_NAME`.
+    """
+    both = dict(rows)
+    for name, row in budget.items():
+        while name in both and _way(both[name]) != _way(row):
+            name = f"budget_{name}"
+        both[name] = _stricter(both[name], row) if name in both else row
+    return both
+
+
+def _stricter(one: Threshold, other: Threshold) -> Threshold:
+    tightest = max if one.kind == "min" else min
+    confidence = max(one.confidence, other.confidence)
+    return tightest(one, other, key=lambda row: row.limit.value).model_copy(update={"confidence": confidence})
 
 
 def with_metric(rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,7 +220,7 @@ def with_metric(rows: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def overridden(rows: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`rows` with a recipe's changes laid over them; a new limit replaces the old one, whatever its kind."""
+    """`rows` with a recipe's changes laid over them; a new limit replaces the old one, whatever its kind, and null takes a row out."""
     merged: dict[str, Any] = {name: dict(row) for name, row in rows.items()}
     for name, change in changes.items():
         if not isinstance(change, Mapping):

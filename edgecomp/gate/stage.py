@@ -14,7 +14,7 @@ from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.measurements import Emulated, Measurements
 from edgecomp.metrics import METRICS
-from edgecomp.policies import Policy, Threshold
+from edgecomp.policies import Policy, Threshold, with_budget
 
 FORMAT_VERSION = 1
 """1: verdict, unwaived (without the rows that are), exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate)."""
@@ -67,7 +67,7 @@ def changes(
     """What the recipe or the command line made of the policy's rows and the targets' budgets, in words."""
     found: dict[str, None] = {}
     for target, judged in rows.items():
-        given = policy.rows | budgets[target]
+        given = with_budget(policy.rows, budgets[target])
         for name, row in given.items():
             if name not in judged:
                 found[f"{name} taken out ({row.text})"] = None
