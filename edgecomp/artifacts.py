@@ -13,7 +13,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,7 +77,7 @@ class Record(Schema):
     made_from: dict[str, str]
     outputs: dict[str, Digest]
     finished: str
-    seconds: float
+    seconds: float  # of every sitting that its checkpoints are from, but those that were killed at once
 
 
 class Manifest(Schema):
@@ -243,7 +243,8 @@ class RunFolder:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         checkpoints = self.path / CHECKPOINTS / f"{step.name.replace('/', '-')}-{key[:16]}"
-        started = time.monotonic()
+        clock = checkpoints.with_name(f"{checkpoints.name}.seconds")
+        started = time.monotonic() - _spent(clock)
         try:
             step.make(scratch, checkpoints)
         except OSError as error:
@@ -251,7 +252,11 @@ class RunFolder:
             raise EdgecompError(
                 f"{step.name}: {where}: {error.strerror or error}; what was finished before is kept"
             ) from error
-        seconds = time.monotonic() - started
+        finally:
+            seconds = time.monotonic() - started
+            if checkpoints.is_dir():
+                with suppress(OSError):  # a full disk has been told of
+                    write_json(clock, seconds)
         outputs = {}
         for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
             fsync(file)
@@ -278,6 +283,14 @@ class RunFolder:
         write_json(
             self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=recipe, steps=steps).model_dump()
         )
+
+
+def _spent(clock: Path) -> float:
+    """Seconds of earlier sittings."""
+    try:
+        return float(clock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _owner(path: Path) -> str:

@@ -1,6 +1,8 @@
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,6 +99,28 @@ def test_a_checkpoint_is_only_seen_by_the_key_it_was_made_for(folder: RunFolder)
         except KeyboardInterrupt:
             continue
     assert seen == [[], ["state.json"], []]
+
+
+@pytest.mark.parametrize(("kept", "seconds"), [(True, 70), (False, 40)])
+def test_a_step_that_went_on_from_a_checkpoint_took_as_long_as_all_its_sittings(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, kept: bool, seconds: int
+) -> None:
+    clock = iter([0, 10, 100, 120, 1000, 1040])
+    monkeypatch.setattr("edgecomp.artifacts.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    sittings = iter([KeyboardInterrupt, ZeroDivisionError, None])
+
+    def make(out: Path, checkpoints: Path) -> None:
+        if kept:
+            write_json(checkpoints / "state.json", {})
+        if ends := next(sittings):
+            raise ends
+
+    for _ in range(3):
+        with suppress(KeyboardInterrupt, ZeroDivisionError):
+            folder.run(Step("teacher", "teacher", make, {}), "r")
+    manifest = folder.manifest()
+    assert manifest is not None
+    assert manifest.steps["teacher"].seconds == seconds
 
 
 def test_a_full_disk_is_said_with_the_file(folder: RunFolder) -> None:
