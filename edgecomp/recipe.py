@@ -19,7 +19,7 @@ class Data(Schema):
     source: Literal["digits", "iris", "wine", "breast_cancer", "huggingface", "images", "numpy"]
     path: str | None = None
     files: dict[str, str] = {}
-    inputs: str | None = None
+    inputs: str | list[str] | None = None  # a list: columns of numbers
     label: str | None = None
     image_size: int | None = Field(None, ge=8, le=1024)
     mode: Literal["L", "RGB"] | None = None

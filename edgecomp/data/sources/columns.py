@@ -3,6 +3,7 @@
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +29,10 @@ def can_be_label(type_: pa.DataType) -> bool:
     return _is_text(type_) or types.is_integer(type_) or types.is_boolean(type_) or types.is_floating(type_)
 
 
+def is_number(type_: pa.DataType) -> bool:
+    return bool(types.is_integer(type_) or types.is_floating(type_))
+
+
 def plain(column: pa.ChunkedArray) -> list[object]:
     """Python values, None where missing."""
     return column.cast(_plain_type(column.type)).to_pylist()  # type: ignore[no-any-return]
@@ -50,8 +55,21 @@ def values(
                         f"first in example {place} (from 0): fill them in, or take those examples out")  # fmt: skip
     if not _is_text(column.type):
         raise DataError(f"{where}: column {name!r} holds {column.type}, not texts, images or lists of numbers: name "
-                        "another in data.inputs, or save it as one of those")  # fmt: skip
+                        f"another in data.inputs, or all columns of numbers as a list, data.inputs=[{name}, …]")  # fmt: skip
     return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def rows(table: pa.Table, where: str) -> Values:
+    """Columns of numbers side by side: float32 [N, columns]. Raises DataError."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not is_number(column.type):
+            raise DataError(
+                f"{where}: column {name!r} holds {kind(column.type)}, not numbers: take it out of data.inputs"
+            )
+        if column.null_count:
+            raise DataError(f"{where}: {column.null_count} of {len(column)} numbers of column {name!r} are missing, the first "
+                            f"in example {_first_missing(column)} (from 0): fill them in, or take those examples out")  # fmt: skip
+    return finite(np.column_stack([column.to_numpy() for column in table.columns]), where)
 
 
 def _images(

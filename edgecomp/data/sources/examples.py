@@ -39,14 +39,15 @@ class Source:
 class Wanted:
     """Which data. `files`: split → file name (images: folder name; a hub data set: the hub's split name).
 
-    `inputs`, `label`: a column, or an array's name. `image_size`: images are resized to it, bilinear; None: they
-    must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of one mode.
+    `inputs`, `label`: a column, or an array's name; `inputs` may list columns of numbers. `image_size`: images are resized
+    to it, bilinear; None: they must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of
+    one mode.
     """
 
     source: str
     path: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-    inputs: str | None = None
+    inputs: str | list[str] | None = None
     label: str | None = None
     image_size: int | None = None
     mode: str | None = None

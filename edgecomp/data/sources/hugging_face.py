@@ -1,4 +1,4 @@
-"""Tables with a column of inputs and a column of labels: local parquet, CSV or JSON files, or a data set of the hub."""
+"""Tables with a column of inputs, or several of numbers, and one of labels: parquet, CSV or JSON files, or a data set of the hub."""
 
 import json
 from dataclasses import replace
@@ -30,20 +30,18 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     from edgecomp.data.sources import columns
 
     where = str(wanted.path)
-    tables = _tables(wanted, folder)
+    tables, inputs = _tables(wanted, folder)
     for split, table in tables.items():
         if table.num_rows == 0:
             raise DataError(f"{where}: the {split} split is empty: it has columns and no examples")
-    labels = {split: columns.plain(table.column(1)) for split, table in tables.items()}
+    labels = {split: columns.plain(table.columns[-1]) for split, table in tables.items()}
     encoded, classes = encode(labels, _common_names(tables, where), where)
     values = {
         split: columns.values(
-            table.column(0),
-            table.column_names[0],
-            f"{where}, {split} split",
-            wanted.image_size,
-            wanted.mode,
+            table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode
         )
+        if isinstance(inputs, str)
+        else columns.rows(table.select(inputs), f"{where}, {split} split")
         for split, table in tables.items()
     }
     return Source({split: Examples(values[split], encoded[split]) for split in tables}, classes)
@@ -74,7 +72,9 @@ def _may_be_of_the_hub(wanted: Wanted) -> bool:
 
 def _common_names(tables: dict[str, Any], where: str) -> tuple[str, ...] | None:
     """The class names that the files carry, where any does. Raises DataError where they differ."""
-    found_names = {split: class_names(table.schema, table.column_names[1]) for split, table in tables.items()}
+    found_names = {
+        split: class_names(table.schema, table.column_names[-1]) for split, table in tables.items()
+    }
     distinct = {names for names in found_names.values() if names is not None}
     if len(distinct) > 1:
         shown = "; ".join(f"{split}: {', '.join(names)}" for split, names in found_names.items() if names)
@@ -84,8 +84,8 @@ def _common_names(tables: dict[str, Any], where: str) -> tuple[str, ...] | None:
     return next(iter(distinct), None)
 
 
-def _tables(wanted: Wanted, folder: Path) -> dict[str, Any]:
-    """Split → its pyarrow.Table of two columns, inputs and label: the same two in every split."""
+def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[str]]:
+    """Split → its pyarrow.Table, the label's column last, and the columns of the inputs: the same in every split."""
     import pyarrow as pa
 
     from edgecomp.data.sources.table_files import read_table
@@ -97,7 +97,7 @@ def _tables(wanted: Wanted, folder: Path) -> dict[str, Any]:
         nonlocal pair
         inputs, label = choose_columns(schema, pair.inputs, pair.label, where)
         pair = replace(pair, inputs=inputs, label=label)
-        return [inputs, label]
+        return [*([inputs] if isinstance(inputs, str) else inputs), label]
 
     tables = {}
     for split, paths in files(wanted, folder).items():
@@ -112,17 +112,20 @@ def _tables(wanted: Wanted, folder: Path) -> dict[str, Any]:
                 f"{wanted.path}: the files of the {split} split differ in their columns: {error}"
             ) from error
     if tables:
-        return tables
+        return tables, pair.inputs or []
     for split, dataset in hub.hub_splits(str(wanted.path), wanted, looked(wanted, folder)).items():
         where = f"{wanted.path}, {split} split"
         tables[split] = hub.arrow_table(dataset, choose(dataset.features.arrow_schema))
-    return tables
+    return tables, pair.inputs or []
 
 
-def choose_columns(schema: Any, inputs: str | None, label: str | None, where: str) -> tuple[str, str]:
-    """The columns of the inputs and of the labels: as named, or the only two that can be meant. Raises DataError.
+def choose_columns(
+    schema: Any, inputs: str | list[str] | None, label: str | None, where: str
+) -> tuple[str | list[str], str]:
+    """The columns of the inputs and of the labels: as named, or the only ones that can be meant. Raises DataError.
 
-    Where several could hold labels, one with class names is meant, or else one that is called `label`.
+    Where several could hold labels, one with class names is meant, or else one that is called `label`. Columns of
+    numbers are inputs only where they are listed: one may be a number of the row, or tell the label.
     """
     from edgecomp.data.sources import columns
 
@@ -130,23 +133,28 @@ def choose_columns(schema: Any, inputs: str | None, label: str | None, where: st
     shown = ", ".join(
         f"{name} ({columns.kind(schema.field(place).type)})" for place, name in enumerate(names)
     )
-    for setting, name in (("inputs", inputs), ("label", label)):
-        if name is not None and names.count(name) != 1:
+    listed = [] if inputs is None else [inputs] if isinstance(inputs, str) else inputs
+    for setting, name in [*(("inputs", one) for one in listed), *([("label", label)] if label else [])]:
+        if names.count(name) != 1:
             count = "no" if name not in names else f"{names.count(name)} columns, not one"
             raise DataError(f"{where}: has {count} column {name!r} (data.{setting}){nearest(name, names)}; "
                             f"its columns are {shown}")  # fmt: skip
+    if twice := [name for name in listed if [*listed, label].count(name) > 1]:
+        both = "and data.label both name" if twice[0] == label else "names twice"
+        raise DataError(f"{where}: data.inputs {both} {twice[0]!r}; its columns are {shown}")
     types = {name: schema.field(place).type for place, name in enumerate(names) if names.count(name) == 1}
-    for_inputs = [inputs] if inputs else [name for name, kind in types.items() if columns.can_be_inputs(kind)]
     for_label = [label] if label else (
         [name for name in types if class_names(schema, name)]
         or [name for name in types if name == "label"]
         or [name for name, kind in types.items() if columns.can_be_label(kind)]
     )  # fmt: skip
-    pairs = [(one, other) for one in for_inputs for other in for_label if one != other]
+    possible = [name for name, kind in types.items() if columns.can_be_inputs(kind)]
+    for_inputs: list[str | list[str]] = [inputs] if inputs else [*possible]
+    pairs = [
+        (one, other) for one in for_inputs for other in for_label if other != one and other not in listed
+    ]
     if len(pairs) == 1:
         return pairs[0]
-    if inputs is not None and inputs == label:
-        raise DataError(f"{where}: data.inputs and data.label both name {inputs!r}; its columns are {shown}")
     missing = " and ".join(
         f"data.{setting}" for setting, name in (("inputs", inputs), ("label", label)) if not name
     )
@@ -155,4 +163,12 @@ def choose_columns(schema: Any, inputs: str | None, label: str | None, where: st
         if pairs
         else "no column of images, texts or lists with one of labels"
     )
-    raise DataError(f"{where}: {problem}: name {missing}; its columns are {shown}")
+    numbers = [
+        name for name, kind in types.items() if columns.is_number(kind) and name not in (label, "label")
+    ]
+    hint = (
+        ""
+        if for_inputs or not numbers
+        else f", columns of numbers as a list (data.inputs=[{', '.join(numbers[:3])}, …])"
+    )
+    raise DataError(f"{where}: {problem}: name {missing}{hint}; its columns are {shown}")

@@ -19,6 +19,10 @@ from edgecomp.metrics import nearest
 
 def read(wanted: Wanted, folder: Path) -> Source:
     """Arrays `inputs` and `label` of every split: uint8 [N, C, H, W] are images, floating [N, ...] are arrays."""
+    if isinstance(wanted.inputs, list):
+        raise DataError(
+            f"data.inputs={wanted.inputs} lists columns of a table: of an .npz name the one array that holds the inputs"
+        )
     values, found_labels = {}, {}
     for split, (path,) in files(wanted, folder).items():
         inputs, label = _arrays(path, wanted.inputs or "inputs", wanted.label or "label")

@@ -122,6 +122,56 @@ def test_lists_of_numbers_are_arrays(reading: Reading, refusal: Refusal, tmp_pat
     assert "data.image_size is for images" in refusal("huggingface", path="a.jsonl", image_size=4)
 
 
+NUMBERS = "f0,f1,f2,label\n1,2.5,3,a\n4,5,6,b\n"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_listed_columns_of_numbers_are_rows_in_the_order_of_the_list(
+    reading: Reading, refusal: Refusal, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "a.csv").write_text(NUMBERS)
+    parquet.write_table(
+        pa.table({"label": ["a", "b"], "f0": [1, 4], "f1": [2.5, 5], "f2": [3, 6]}), tmp_path / "a.parquet"
+    )
+    source = reading("huggingface", path=name, inputs=["f2", "f0", "f1"])
+    values = source.splits["train"].values
+    assert isinstance(values, np.ndarray)
+    assert (values.dtype, values.tolist()) == (np.float32, [[3, 1, 2.5], [6, 4, 5]])
+    assert source.classes == ("a", "b")
+    assert reading("huggingface", path=name, inputs=["f1"]).splits["train"].values.tolist() == [[2.5], [5]]
+
+
+def test_listed_columns_of_several_files_are_of_the_same_names(reading: Reading, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(NUMBERS)
+    (tmp_path / "test.csv").write_text("label,f1,f0\na,1,0.5\nb,2,0.25\n")
+    source = reading("huggingface", path=".", inputs=["f0", "f1"], label="label")
+    assert source.splits["test"].values.tolist() == [[0.5, 1], [0.25, 2]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        (["f0", "f9"], "has no column 'f9' (data.inputs)"),
+        (["f0", "f0"], "data.inputs names twice 'f0'"),
+        (["f0", "label"], "column 'label' holds text, not numbers: take it out of data.inputs"),
+        (["f0", "f1"], "1 of 2 numbers of column 'f1' are missing, the first in example 1 (from 0)"),
+        ("f0", "name another in data.inputs, or all columns of numbers as a list, data.inputs=[f0, …]"),
+        (
+            None,
+            "name data.inputs and data.label, columns of numbers as a list (data.inputs=[f0, f1, …]); its columns",
+        ),
+    ],
+)
+def test_columns_of_numbers_that_cannot_serve_are_refused(
+    refusal: Refusal, tmp_path: Path, inputs: str | list[str] | None, complaint: str
+) -> None:
+    (tmp_path / "a.csv").write_text("f0,f1,label,other\n1,2,a,x\n4,,b,y\n")
+    label = None if inputs is None else "other"
+    if inputs is None:
+        (tmp_path / "a.csv").write_text("f0,f1,label\n1,2,0\n4,3,1\n")
+    assert complaint in refusal("huggingface", path="a.csv", inputs=inputs, label=label)
+
+
 def test_a_column_that_is_not_there_names_the_nearest_and_all(refusal: Refusal, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(TEXTS)
     message = refusal("huggingface", path="a.csv", inputs="txt")

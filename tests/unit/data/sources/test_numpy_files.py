@@ -114,3 +114,7 @@ def test_what_is_no_npz_is_refused(refusal: Refusal, tmp_path: Path) -> None:
     assert "is no .npz file" in refusal("numpy", path="mine.npz")
     (tmp_path / "empty").mkdir()
     assert "has no .npz file" in refusal("numpy", early=True, path="empty")
+
+
+def test_an_npz_has_no_columns_to_list(refusal: Refusal) -> None:
+    assert "lists columns of a table" in refusal("numpy", path="a.npz", inputs=["f0", "f1"])
