@@ -112,6 +112,8 @@ def contract_differences(
                 found.append(f"{singular} {name} is of {now.dtype} instead of {before.dtype}")
             if not _fits(before.shape, now.shape, kind == "inputs"):
                 found.append(f"{singular} {name} is of {_shown(now.shape)} instead of {_shown(before.shape)}")
+        if kind == "outputs" and list(old) != list(new) and set(old) == set(new):  # the first is what is judged
+            found.append(f"outputs are in another order: {', '.join(new)} instead of {', '.join(old)}")
     return found
 
 

@@ -47,6 +47,13 @@ def test_differences_are_listed_by_name_shape_and_dtype(now: Port, kind: str, to
     assert sides(X, now, kind) == told
 
 
+def test_outputs_in_another_order_are_a_difference() -> None:
+    """Answers are judged by the first output: it would be another one."""
+    a, b = Port("a", (None, 3), "float32"), Port("b", (None, 3), "float32")
+    told = contract_differences({"inputs": [a, b], "outputs": [a, b]}, {"inputs": [b, a], "outputs": [b, a]})
+    assert told == ["outputs are in another order: b, a instead of a, b"]
+
+
 def test_weights_beside_an_onnx_file_are_a_part_of_it(tmp_path: Path) -> None:
     weights = numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 64]) for name in ("x", "y")]
