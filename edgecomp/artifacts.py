@@ -79,6 +79,11 @@ class Record(Schema):
     finished: str
     seconds: float  # of every sitting that its checkpoints are from, but those that were killed at once
 
+    @property
+    def made(self) -> str:
+        """One digest of all its outputs, which is what a step that reads them was made from."""
+        return digest_of({path: output.sha256 for path, output in self.outputs.items()})
+
 
 class Manifest(Schema):
     format: Literal[1] = FORMAT_VERSION  # type: ignore[assignment]
@@ -222,9 +227,7 @@ class RunFolder:
         facts = {"settings": digest_of(step.settings), "format": str(FORMAT_VERSION), "edgecomp": __version__}
         for name in step.inputs:
             record = manifest.steps.get(name) if manifest else None
-            facts[name] = (
-                digest_of({k: v.sha256 for k, v in record.outputs.items()}) if record else "not there"
-            )
+            facts[name] = record.made if record else "not there"
         for library in step.libraries:
             facts[library] = installed(library)
         if step.executes:

@@ -17,7 +17,7 @@ from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, name_of
-from edgecomp.compare.sides import Given, given, preprocessing_differences
+from edgecomp.compare.sides import Given, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE
 from edgecomp.console import Screen
@@ -263,6 +263,8 @@ def _evaluation(
             None,
             f"{next(file for file in tests if not file.is_file())} is not there: give examples with --data",
         )
+    for run in (baseline.run, candidate.run):
+        check_recorded(run, "data", ("test.npz", preprocessing.FILE))
     if len({sha256(file) for file in tests}) > 1:
         raise UsageError(f"the runs were judged on different test splits ({tests[0]}, {tests[1]}): one may have been trained on the "
                          "other's; give examples that neither has seen with --data")  # fmt: skip

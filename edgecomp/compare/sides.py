@@ -8,6 +8,7 @@ from typing import Any
 
 from edgecomp.artifacts import MANIFEST, RunFolder, sha256
 from edgecomp.errors import ModelFileError, RunFolderError, UsageError
+from edgecomp.job import read_job
 from edgecomp.metrics import nearest
 from edgecomp.runtimes import TABLE, Port
 from edgecomp.targets import Target
@@ -45,21 +46,29 @@ def given(what: Path, target: Target) -> Given:
         raise UsageError(f"{what} has nothing for {target.name}{nearest(target.name, made)}; it was made for "
                          f"{', '.join(made) or 'no target'}: name that with --target")  # fmt: skip
     step = f"deploy/{target.name}"
-    _check_recorded(RunFolder(what), step)
+    if target.name not in (asked := [one.name for one in read_job(what).targets]):
+        raise RunFolderError(f"{what / step} is of an earlier run, and the last one was made for {', '.join(asked)}: name that with "
+                             f"--target, or run it again with {target.name} among its targets")  # fmt: skip
+    check_recorded(what, step)
     return _deployed(what / step, what, target)
 
 
-def _check_recorded(folder: RunFolder, step: str) -> None:
-    """Raises RunFolderError where a step's files are not those the manifest knows."""
-    manifest = folder.manifest()
+def check_recorded(run: Path, step: str, files: Sequence[str] = ()) -> None:
+    """Raises RunFolderError where a step's files (or those named) are not those the manifest knows, or not of what is there now."""
+    manifest = RunFolder(run).manifest()
     record = manifest.steps.get(step) if manifest else None
-    if record is None:
-        raise RunFolderError(f"{folder.path}: its {MANIFEST} does not know {step}: run it again")
+    if manifest is None or record is None:
+        raise RunFolderError(f"{run}: its {MANIFEST} does not know {step}: run it again")
     for path, digest in record.outputs.items():
-        file = folder.path / path
+        file = run / path
+        if files and file.name not in files:
+            continue
         if not file.is_file() or sha256(file) != digest.sha256:
             what = "is not what was written (its sha256 differs)" if file.is_file() else "is missing"
-            raise RunFolderError(f"{file} {what}: the release is not what was released; run it again")
+            raise RunFolderError(f"{file} {what}: the run is not what it was; run it again")
+    for name, made in record.made_from.items():
+        if name in manifest.steps and manifest.steps[name].made != made:
+            raise RunFolderError(f"{run / step} was made from another {name} than is there now: run it again")
 
 
 def _content(file: Path, **wanted: type) -> dict[str, Any]:
@@ -112,7 +121,9 @@ def contract_differences(
                 found.append(f"{singular} {name} is of {now.dtype} instead of {before.dtype}")
             if not _fits(before.shape, now.shape, kind == "inputs"):
                 found.append(f"{singular} {name} is of {_shown(now.shape)} instead of {_shown(before.shape)}")
-        if kind == "outputs" and list(old) != list(new) and set(old) == set(new):  # the first is what is judged
+        if (
+            kind == "outputs" and list(old) != list(new) and set(old) == set(new)
+        ):  # the first is what is judged
             found.append(f"outputs are in another order: {', '.join(new)} instead of {', '.join(old)}")
     return found
 

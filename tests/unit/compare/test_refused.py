@@ -115,6 +115,35 @@ def test_a_release_that_was_touched_is_refused(tiny_run: Path, tmp_path: Path) -
     )
 
 
+def test_a_target_that_the_last_run_left_out_is_no_release_of_it(tiny_run: Path, tmp_path: Path) -> None:
+    """Its folder is kept, and so is its record."""
+    copy = tmp_path / "release"
+    copytree(tiny_run, copy)
+    job = json.loads((copy / "job.json").read_text())
+    job["targets"] = [one for one in job["targets"] if one["name"] != "openvino-cpu"]
+    (copy / "job.json").write_text(json.dumps(job))
+    refused(tmp_path, copy, tiny_run, "deploy/openvino-cpu is of an earlier run", target="openvino-cpu")
+
+
+def test_a_release_of_another_export_than_is_there_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "release"
+    copytree(tiny_run, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["steps"]["deploy/onnxruntime-cpu"]["made_from"]["export"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    refused(tmp_path, copy, tiny_run, "was made from another export than is there", target="onnxruntime-cpu")
+
+
+@pytest.mark.parametrize("file", ["test.npz", "preprocessing.json"])
+def test_a_test_split_that_was_damaged_is_refused(tiny_run: Path, tmp_path: Path, file: str) -> None:
+    copy = tmp_path / "release"
+    copytree(tiny_run, copy)
+    damaged = copy / "data" / file
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    for sides in ((copy, tiny_run), (tiny_run, copy)):
+        refused(tmp_path, *sides, f"data/{file} is not what was written", target="onnxruntime-cpu")
+
+
 def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "deployed"
     copytree(tiny_run / "deploy" / "onnxruntime-cpu", copy)
