@@ -2,7 +2,8 @@
 
 samples.npz holds `ARM.cpu_ns` and `ARM.wall_ns`, int64 [restarts, rounds, 2, calls], in which the second axis is the way there and the
 way back (ABBA) and the inputs are asked in turn, and `ARM.NAME`, int64 [restarts], for what a process has once. ARM is baseline,
-again or candidate.
+again or candidate. answers.npz, where there are labelled examples, holds `baseline.logits` and `candidate.logits`
+[examples, classes], `labels`, int64 [examples], and `slices` [examples] where the examples have them.
 """
 
 from collections.abc import Mapping, Sequence

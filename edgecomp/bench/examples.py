@@ -19,11 +19,13 @@ LABEL, SLICE = "label", "slice"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """inputs: by name, [N, ...]; labels: int64 [N] or None; slices: [N] or None, the part of the data that each is of."""
+    """inputs: by name, [N, ...]; labels: int64 [N] or None; slices: [N] or None, the part of the data that each is of; file: where
+    they are from."""
 
     inputs: dict[str, npt.NDArray[Any]]
     labels: npt.NDArray[np.int64] | None = None
     slices: npt.NDArray[Any] | None = None
+    file: Path = Path()
 
 
 def read(file: Path, ports: Sequence[Port]) -> Evaluation:
@@ -55,6 +57,7 @@ def read(file: Path, ports: Sequence[Port]) -> Evaluation:
         {name: columns[name] for name in inputs},
         _labels(file, columns.get(LABEL)),
         _slices(file, columns.get(SLICE)),
+        file,
     )
 
 

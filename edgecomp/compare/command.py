@@ -19,11 +19,11 @@ from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, name_of
 from edgecomp.compare.sides import Given, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
-from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE
+from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import RecipeError, UsageError
+from edgecomp.errors import ModelFileError, RecipeError, UsageError
 from edgecomp.gate.judge import Row
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios
@@ -77,8 +77,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     named = None if asked.policy is None else _policy(asked.policy)
     certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
+    files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
     with tempfile.TemporaryDirectory() as name:
-        evaluation, why_not = _evaluation(asked, baseline, candidate, target, Path(name))
+        evaluation, why_not = _evaluation(asked, baseline, candidate, target)
+        judged_on = None if evaluation is None else _source(asked, evaluation)
         labelled = evaluation is not None and evaluation.labels is not None
         policy, added = named or _policy("release" if labelled else "no-slower"), []
         if named is None and labelled and evaluation is not None and evaluation.slices is not None:
@@ -104,16 +106,18 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
                 scratch=Path(name),
                 track=screen.track,
             )
+    for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
+        _check_unchanged(side, known)
     verdict = verdict_of(outcome, policy, added, began.date())
     verdict["compared"] = {
-        "baseline": _described(baseline),
-        "candidate": _described(candidate),
+        **files,
         "target": target.model_dump(mode="json"),
         "runtime_version": installed(TABLE[target.runtime].distribution),
         "began": began.isoformat(timespec="seconds"),
         "elapsed_s": outcome.elapsed_s,
         "restarts": 0 if outcome.comparison is None else len(outcome.comparison.restarts),
         "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
+        "data": judged_on,
         "not_compared": why_not,
         "warnings": _warnings(target),
         "facts": {} if outcome.comparison is None else outcome.comparison.facts,
@@ -122,7 +126,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     }
     result = of_comparison(verdict, folder)
     verdict["compared"]["warnings"] += drifted(result, asked.store)
-    save(folder, verdict, outcome)
+    save(folder, verdict, outcome, evaluation)
     remember(result, asked.store, screen.note)
     for file, text in (
         (asked.junit, junit(verdict, name_of(asked.candidate))),
@@ -205,8 +209,8 @@ def next_step(verdict: Verdict, rows: list[Row]) -> str:
     return f"{worst[0].sentence.rstrip('.')}{more}: {advice}."
 
 
-def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome) -> None:
-    """verdict.json, samples.npz, compare.html: whole, or not at all."""
+def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome, evaluation: Evaluation | None) -> None:
+    """verdict.json, samples.npz, answers.npz, compare.html: whole, or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -215,8 +219,17 @@ def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome) -> None:
     if outcome.comparison is not None and outcome.comparison.restarts:
         samples: dict[str, Any] = dict(outcome.comparison.all_samples())
         np.savez(scratch / "samples.npz", **samples)
+    if outcome.comparison is not None and outcome.comparison.logits and evaluation is not None:
+        np.savez(scratch / "answers.npz", **answers_of(outcome.comparison, evaluation))
     write_page(scratch, verdict)
     scratch.rename(folder)
+
+
+def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
+    """What the rows of answers are judged on, as answers.npz holds it (edgecomp.comparison)."""
+    found: dict[str, Any] = {f"{arm}.logits": logits for arm, logits in of.logits.items()}
+    beside = {"labels": evaluation.labels, "slices": evaluation.slices}
+    return found | {name: values for name, values in beside.items() if values is not None}
 
 
 def read_certificate(file: Path, target: Target) -> dict[str, Any]:
@@ -240,7 +253,7 @@ def read_certificate(file: Path, target: Target) -> dict[str, Any]:
 
 
 def _evaluation(
-    asked: Asked, baseline: Given, candidate: Given, target: Target, scratch: Path
+    asked: Asked, baseline: Given, candidate: Given, target: Target
 ) -> tuple[Evaluation | None, str]:
     """The examples to compare answers on, or why there are none."""
     if asked.data is not None:
@@ -270,9 +283,26 @@ def _evaluation(
                          "other's; give examples that neither has seen with --data")  # fmt: skip
     split = Split.load(candidate.run / "data", "test")
     arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
-    return Evaluation(dict(arrays), split.labels), ""
+    return Evaluation(dict(arrays), split.labels, file=tests[1]), ""
+
+
+def _source(asked: Asked, evaluation: Evaluation) -> dict[str, Any]:
+    """What the examples are from, and its sha256."""
+    what = "given with --data" if asked.data is not None else "the runs' own test split"
+    return {"what": what, "file": str(evaluation.file), "sha256": sha256(evaluation.file)}
 
 
 def _described(side: Given) -> dict[str, Any]:
     digests = {file.name: sha256(file) for file in parts_of(side.model)}
     return {"given": side.name, "model": str(side.model), "files": digests, "sha256": identity(digests)}
+
+
+def _check_unchanged(side: Given, known: Mapping[str, Any]) -> None:
+    """Raises ModelFileError where the files are no longer those that were measured."""
+    try:
+        now = _described(side)["files"]
+    except OSError:
+        now = {}
+    if changed := [name for name, digest in known["files"].items() if now.get(name) != digest]:
+        raise ModelFileError(f"{side.model.parent / changed[0]} was written while it was measured (its sha256 differs, or it is gone): "
+                             "compare again when nothing writes to it")  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from comparing import classifier, compare, examples, fake
 from onnx import TensorProto
 from pyarrow import parquet
 
+from edgecomp.artifacts import sha256
+from edgecomp.compare import command
+from edgecomp.compare.command import Asked, compare_and_record
+from edgecomp.compare.trial import Outcome
+from edgecomp.console import Screen
+from edgecomp.errors import ModelFileError
 from edgecomp.history import results
 
 
@@ -137,6 +144,13 @@ def test_answers_are_compared_example_by_example(tmp_path: Path) -> None:
     good = compare(tmp_path, str(base), str(same), *told)
     assert good.code == 0, good.out
     assert good.json["examples"] == 400
+    data, made = good.verdict(tmp_path)["compared"]["data"], tmp_path / good.json["folder"]
+    assert data == {"what": "given with --data", "file": "d.npz", "sha256": sha256(tmp_path / "d.npz")}
+    assert data["sha256"] in (made / "compare.html").read_text()
+    with np.load(made / "answers.npz") as answers:
+        assert set(answers.files) == {"baseline.logits", "candidate.logits", "labels", "slices"}
+        right = answers["candidate.logits"].argmax(axis=1) == answers["labels"]
+    assert 100 * right.mean() == good.verdict(tmp_path)["figures"]["onnxruntime-cpu"]["candidate"]["accuracy_pct"]["value"]  # fmt: skip
     bad = compare(tmp_path, str(base), str(worse), *told)
     assert bad.code == 1
     assert {row["verdict"] for row in bad.rows.values()} == {"FAIL"}
@@ -227,6 +241,23 @@ def test_an_expired_waiver_fails_and_a_valid_one_does_not_decide(folder: Path) -
 
 
 # What is timed must be the model
+
+
+@pytest.mark.parametrize("again", [lambda file: fake(file.parent, file.name, latency_ns=1), Path.unlink])
+def test_a_file_that_is_rewritten_while_it_is_measured_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, again: Callable[[Path], object]
+) -> None:
+    fake(folder, "new.json")
+
+    def compared(*_: object, **__: object) -> Outcome:
+        again(folder / "new.json")
+        return Outcome(None, None, [], 0.0)
+
+    monkeypatch.setattr(command, "compare", compared)
+    monkeypatch.chdir(folder)
+    with pytest.raises(ModelFileError, match="json was written while it was measured"):
+        compare_and_record(Asked(Path("base.json"), Path("new.json"), "t.yaml"), Screen(json=True))
+    assert not (folder / "runs").exists()
 
 
 def test_a_candidate_that_gives_no_numbers_while_it_is_timed_is_invalid(tmp_path: Path) -> None:
