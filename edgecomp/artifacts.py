@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from edgecomp import __version__
-from edgecomp.errors import EdgecompError, RunFolderBusy, RunFolderError
+from edgecomp.errors import EdgecompError, RunFolderBusy, RunFolderError, UsageError
 from edgecomp.machine import cpu_isa
 from edgecomp.schema import Schema
 
@@ -310,7 +311,8 @@ def _now() -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it, fsynced, when the block ends well."""
+    """A temporary path beside `path` that replaces it (what it links to, if it does), fsynced, when the block ends well."""
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -320,6 +322,19 @@ def replacing(path: Path) -> Iterator[Path]:
         fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raises UsageError where no file or folder can be made at `path`; nothing is left there."""
+    near = next(folder for folder in path.resolve().parents if folder.exists())
+    why = "it is a folder" if path.is_dir() else "" if near.is_dir() else f"{near} is a file"
+    if not why:
+        try:
+            tempfile.TemporaryFile(dir=near).close()
+        except OSError as error:
+            why = f"{near}: {error.strerror}"
+    if why:
+        raise UsageError(f"{option} {path} cannot be written: {why}; name another place with {option}")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from edgecomp.artifacts import RunFolder, Step
+from edgecomp.artifacts import RunFolder, Step, check_writable
 from edgecomp.console import COLOURS, Screen, verdict_table
 from edgecomp.errors import UsageError
 from edgecomp.history import Result, drift
@@ -106,7 +106,9 @@ SHOWN = ("cpu_p50_ms", "peak_memory_bytes", "accuracy_pct")
 def show_history(
     found: list[Result], metrics: list[str] | None, plot: Path | None, screen: Screen, as_json: bool
 ) -> None:
-    """A line a result, oldest first. Raises UsageError for a metric that does not exist."""
+    """A line a result, oldest first. Raises UsageError for a metric that does not exist, or a plot that cannot be written."""
+    if plot is not None:
+        check_writable(plot, "--plot")
     chosen = metrics or list(SHOWN)
     for metric in chosen:
         if metric not in METRICS:
@@ -207,15 +209,19 @@ def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, w
             markup=False,
         )
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(verdict, name, str(report))
+        _tell_github(verdict, name, str(report), screen)
     if report.is_file():
         screen.out.print(f"Report: {report}", soft_wrap=True)
 
 
-def _tell_github(verdict: Mapping[str, Any], name: str, report: str) -> None:
-    """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page."""
+def _tell_github(verdict: Mapping[str, Any], name: str, report: str, screen: Screen) -> None:
+    """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page, which costs a note where
+    it cannot be written, never the verdict."""
     for line in annotations(verdict):
         sys.stderr.write(f"{line}\n")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(page).open("a", encoding="utf-8") as file:
-            file.write(step_summary(verdict, name, report))
+        try:
+            with Path(page).open("a", encoding="utf-8") as file:
+                file.write(step_summary(verdict, name, report))
+        except OSError as error:
+            screen.note(f"no step summary (GITHUB_STEP_SUMMARY): {error}")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edgecomp import inputs as named
 from edgecomp import machine
-from edgecomp.artifacts import digest_of
+from edgecomp.artifacts import check_writable, digest_of
 from edgecomp.bench import endurance, generated, open_loop, result
 from edgecomp.bench.examples import read
 from edgecomp.bench.process import Place, Worker
@@ -187,6 +187,7 @@ def check(model: Path, target: Target, asked: Asked, folder: Path) -> None:
             )
     if folder.exists():
         raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
+    check_writable(folder, "--out")
 
 
 def check_file(model: Path, target: Target) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp.artifacts import digest_of, installed, replacing, sha256, write_json
+from edgecomp.artifacts import check_writable, digest_of, installed, replacing, sha256, write_json
 from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
@@ -75,6 +75,9 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     folder = asked.out or Path("runs") / "compare" / f"{name_of(asked.candidate)}-{target.name}" / now
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
+    for file, option in ((folder, "--out"), (asked.junit, "--junit"), (asked.metrics, "--metrics")):
+        if file is not None:
+            check_writable(file, option)
     named = None if asked.policy is None else _policy(asked.policy)
     certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
@@ -128,14 +131,20 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     verdict["compared"]["warnings"] += drifted(result, asked.store)
     save(folder, verdict, outcome, evaluation)
     remember(result, asked.store, screen.note)
-    for file, text in (
-        (asked.junit, junit(verdict, name_of(asked.candidate))),
-        (asked.metrics, openmetrics(verdict, CANDIDATE)),
-    ):
-        if file is not None:
-            with replacing(file) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+    _write_beside(asked.junit, junit(verdict, name_of(asked.candidate)), screen)
+    _write_beside(asked.metrics, openmetrics(verdict, CANDIDATE), screen)
     return verdict, folder
+
+
+def _write_beside(file: Path | None, text: str, screen: Screen) -> None:
+    """What else was asked for; where it fails after all it costs a note, never the verdict."""
+    if file is None:
+        return
+    try:
+        with replacing(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        screen.note(f"{file} was not written: {error}")
 
 
 def _policy(name: str) -> Policy:

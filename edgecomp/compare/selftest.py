@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgecomp import machine
-from edgecomp.artifacts import installed, sha256, write_json
+from edgecomp.artifacts import check_writable, installed, sha256, write_json
 from edgecomp.bench.side_by_side import Side
 from edgecomp.compare.trial import compare, place_of
 from edgecomp.comparison import CANDIDATE
@@ -89,6 +89,7 @@ def selftest(
     file = out or Path("runs") / "selftest" / f"{target.name}-{began.strftime('%Y%m%dT%H%M%S')}.json"
     if file.exists():
         raise UsageError(f"{file} is there already, and records are not changed: name another with --out")
+    check_writable(file, "--out")
     deadline = time.monotonic() + 60 * minutes
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as name:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from edgecomp.artifacts import replacing
 from edgecomp.history import Result
 from edgecomp.metrics import METRICS
 from edgecomp.report.plots import STYLE, subplots, svg
@@ -54,4 +55,5 @@ def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -
             axis.set_ylabel(unit)
             axis.set_xlabel("results, oldest first")
         axes[0].legend(fontsize=8)
-        file.write_text(svg(drawn), encoding="utf-8")
+        with replacing(file) as temporary:
+            temporary.write_text(svg(drawn), encoding="utf-8")

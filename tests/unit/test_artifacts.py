@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgecomp.artifacts import NOT_RUN, RunFolder, Step, digest_of, replacing, write_json
-from edgecomp.errors import EdgecompError, RunFolderError
+from edgecomp.artifacts import NOT_RUN, RunFolder, Step, check_writable, digest_of, replacing, write_json
+from edgecomp.errors import EdgecompError, RunFolderError, UsageError
 
 
 def step(name: str, text: str = "made", inputs: tuple[str, ...] = ()) -> Step:
@@ -189,3 +189,31 @@ def test_another_machines_artifacts_are_made_again_but_may_be_judged(
     assert fresh(folder).reason_to_run(measured()) == "changed: numpy, cpu"
     assert fresh(folder).reason_to_run(measured(), here=False) is None
     assert fresh(folder).reason_to_run(measured(1), here=False) == "changed: settings"
+
+
+def test_a_link_stays_and_what_it_links_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near.json").symlink_to(tmp_path / "far" / "real.json")
+    write_json(tmp_path / "near.json", 1)
+    assert (tmp_path / "near.json").is_symlink()
+    assert (tmp_path / "far" / "real.json").read_text() == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("file/x/j.xml", "file is a file"),
+        ("folder", "it is a folder"),
+        ("/proc/x/j.xml", "/proc: No such file"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path, path: str, words: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=rf"--junit {tmp_path / path} cannot be written: .*{words}"):
+        check_writable(tmp_path / path, "--junit")
+
+
+def test_asking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder" / "j.xml", "--junit")
+    assert list(tmp_path.iterdir()) == []

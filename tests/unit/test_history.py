@@ -235,12 +235,22 @@ def test_the_command_lists_plots_and_warns(cli: Cli, tmp_path: Path) -> None:
     for one in (release("b", "a", 0.02), release("c", "b", 0.02)):
         append(one, store)
     done = cli(
-        "history", "--store", str(store), "--plot", str(tmp_path / "t.svg"), "-m", "cpu_p50_ms", cwd=tmp_path
+        "history",
+        "--store",
+        str(store),
+        "--plot",
+        str(tmp_path / "new" / "t.svg"),
+        "-m",
+        "cpu_p50_ms",
+        cwd=tmp_path,
     )
     assert done.code == 0, done.err
     assert "1.5 ms (+2.00 %)" in done.out
     assert "t: CPU time of one inference, median has gone up by +4.04 %" in " ".join(done.err.split())
-    assert "<svg" in (tmp_path / "t.svg").read_text()
+    assert "<svg" in (tmp_path / "new" / "t.svg").read_text()
+    folder = cli("history", "--store", str(store), "--plot", str(tmp_path / "new"), cwd=tmp_path)
+    assert folder.code == 2
+    assert "new cannot be written: it is a folder" in folder.err
     as_json = cli("history", "--store", str(store), "--json", cwd=tmp_path)
     content = json.loads(as_json.out.splitlines()[-1])
     assert [one["model"] for one in content["results"]] == ["b", "c"]

@@ -79,6 +79,15 @@ def test_a_slower_model_fails_with_a_sentence_that_names_the_row(folder: Path) -
     assert max(map(len, done.out.splitlines())) <= 120  # paths are not broken
 
 
+def test_a_step_summary_that_cannot_be_written_costs_a_note(tmp_path: Path) -> None:
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "new.onnx", name="image")  # another contract: nothing is timed
+    told = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "/nonexistent/summary.md"}
+    done = compare(tmp_path, "base.onnx", "new.onnx", "-t", "onnxruntime-cpu", "--json", **told)
+    assert (done.code, done.json["verdict"]) == (1, "FAIL")
+    assert "no step summary (GITHUB_STEP_SUMMARY)" in done.err
+
+
 def test_a_model_that_sleeps_fails_by_wall_time(folder: Path) -> None:
     """CPU time does not see it."""
     fake(folder, "sleeps.json", sleeps=True, latency_ns=900_000)

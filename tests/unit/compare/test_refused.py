@@ -20,7 +20,7 @@ def refused(
 ) -> None:
     """In this process: nothing is started."""
     paths = {
-        name: Path(value) if name in ("data", "out", "certificate") else value
+        name: Path(value) if name in ("data", "out", "certificate", "junit", "metrics") else value
         for name, value in asked.items()
     }
     with chdir(folder), pytest.raises(EdgecompError) as refusal:
@@ -50,6 +50,9 @@ def refused(
         ({"data": "fractions.npz"}, "one class number an example"),
         ({"data": "negative.npz"}, "`label` holds -1, which is no class"),
         ({"out": "empty"}, "empty is there already"),
+        ({"out": "bad.json/new"}, "--out bad.json/new cannot be written"),
+        ({"junit": "bad.json/j.xml"}, "--junit bad.json/j.xml cannot be written"),
+        ({"metrics": "empty"}, "--metrics empty cannot be written: it is a folder"),
         ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`"),
     ],
 )  # fmt: skip
