@@ -1,6 +1,6 @@
 """A recipe with its overrides and everything it names, checked before any work is done."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from edgecomp.policies import (
 from edgecomp.recipe import Quantize, Recipe, rehearsal
 from edgecomp.runtimes import TABLE
 from edgecomp.schema import Schema, explain, find, read_yaml, shipped, yaml_problem
-from edgecomp.targets import Target, load_target
+from edgecomp.targets import Target, load_target, target_names
 
 
 class Job(Schema):
@@ -62,7 +62,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
         if recipe is not None:
             rows = {target: _applicable(named, recipe.quantize) for target, named in rows.items()}
-        problems += _waiving_nothing(policies[0], targets, changes)
+        problems += waiving_nothing(policies[0], targets, changes or ())
     problems += _misplaced(targets, beside)
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
@@ -199,29 +199,29 @@ def _rows(
     return rows
 
 
-def _given(targets: list[Target], policy: Policy) -> dict[str, dict[str, Threshold]]:
+def _given(targets: Sequence[Target], policy: Policy) -> dict[str, dict[str, Threshold]]:
     """Target → its rows before a recipe's changes."""
     return {target.name: with_budget(policy.rows, target.budget_rows()) for target in targets}
 
 
-def _waiving_nothing(policy: Policy, targets: list[Target], changes: Any) -> list[str]:
-    """Waivers of rows or targets that are not there: with a typo, a row would fail that its owner believes waived."""
-    rows = {*policy.rows, *(changes or {})}.union(*_given(targets, policy).values())
-    names = [target.name for target in targets]
-    return waiving_no_row(policy, rows) + [
-        f"policy: {policy.name}: waivers: no target {waiver.target!r}{nearest(waiver.target, names)}"
-        for waiver in policy.waivers
-        if waiver.target is not None and waiver.target not in names
-    ]
+def waiving_nothing(policy: Policy, targets: Sequence[Target], more: Iterable[str] = ()) -> list[str]:
+    """Waivers of rows or targets that are not there: with a typo, a row would fail that its owner believes waived.
 
-
-def waiving_no_row(policy: Policy, rows: Iterable[str]) -> list[str]:
-    known = set(rows)
-    return [
-        f"policy: {policy.name}: waivers: no row {waiver.row!r}{nearest(waiver.row, known)}"
-        for waiver in policy.waivers
-        if waiver.row not in known
-    ]
+    A shipped target that is not among `targets` may have a waiver in the policy that it shares with them. more: rows beside the policy's
+    and the budgets'.
+    """
+    own, problems = {target.name: target for target in targets}, []
+    for waiver in policy.waivers:
+        of = list(targets)
+        if waiver.target is not None and waiver.target not in (known := {*own, *target_names()}):
+            near = nearest(waiver.target, own) or nearest(waiver.target, known)
+            problems.append(f"no target {waiver.target!r}{near}")
+        elif waiver.target is not None:
+            of = [own.get(waiver.target) or load_target(waiver.target)]
+        rows = {*policy.rows, *more}.union(*_given(of, policy).values())
+        if waiver.row not in rows:
+            problems.append(f"no row {waiver.row!r}{nearest(waiver.row, rows)}")
+    return [f"policy: {policy.name}: waivers: {problem}" for problem in problems]
 
 
 def _applicable(rows: dict[str, Threshold], settings: Quantize) -> dict[str, Threshold]:

@@ -17,6 +17,7 @@ from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, name_of
+from edgecomp.compare.advice import next_step
 from edgecomp.compare.sides import Given, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
@@ -24,14 +25,13 @@ from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
 from edgecomp.errors import ModelFileError, RecipeError, UsageError
-from edgecomp.gate.judge import Row
 from edgecomp.gate.missing import NotMeasured
-from edgecomp.gate.paired import is_sequential, log_ratios
+from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
 from edgecomp.gate.stage import figures
-from edgecomp.gate.verdict import Verdict, combine, exit_code
+from edgecomp.gate.verdict import combine, exit_code
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.history import STORE, identity
-from edgecomp.job import waiving_no_row
+from edgecomp.job import waiving_nothing
 from edgecomp.policies import Policy, Threshold, load_policy
 from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
@@ -78,14 +78,14 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     for file, option in ((folder, "--out"), (asked.junit, "--junit"), (asked.metrics, "--metrics")):
         if file is not None:
             check_writable(file, option)
-    named = None if asked.policy is None else _policy(asked.policy)
+    named = None if asked.policy is None else _policy(asked.policy, target)
     certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
     with tempfile.TemporaryDirectory() as name:
         evaluation, why_not = _evaluation(asked, baseline, candidate, target)
         judged_on = None if evaluation is None else _source(asked, evaluation)
         labelled = evaluation is not None and evaluation.labels is not None
-        policy, added = named or _policy("release" if labelled else "no-slower"), []
+        policy, added = named or _policy("release" if labelled else "no-slower", target), []
         if named is None and labelled and evaluation is not None and evaluation.slices is not None:
             policy = policy.model_copy(update={"rows": policy.rows | {"worst_slice_pct": BY_SLICE}})
             added = [f"worst_slice_pct {BY_SLICE.text} added, for the examples have slices"]
@@ -147,9 +147,10 @@ def _write_beside(file: Path | None, text: str, screen: Screen) -> None:
         screen.note(f"{file} was not written: {error}")
 
 
-def _policy(name: str) -> Policy:
+def _policy(name: str, target: Target) -> Policy:
+    """Raises RecipeError where a row cannot be measured, or a waiver is of none."""
     policy = load_policy(name)
-    if problems := waiving_no_row(policy, policy.rows):
+    if problems := not_measured(policy) + waiving_nothing(policy, [target]):
         raise RecipeError(name, problems)
     return policy
 
@@ -199,23 +200,6 @@ def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[floa
         except NotMeasured:
             continue  # the row says why
     return found
-
-
-def next_step(verdict: Verdict, rows: list[Row]) -> str:
-    """One sentence: what was found, and what to do now."""
-    worst = [row for row in rows if row.verdict is verdict]
-    if not worst:
-        return "Nothing was judged: add rows to the policy."
-    if verdict is Verdict.PASS:
-        return "The candidate is no worse than the baseline allows, in every row."
-    more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
-    advice = {
-        Verdict.FAIL: "mend the candidate, or have an owner waive the row until a day",
-        Verdict.INVALID: "nothing can be concluded: compare again, on a quieter machine",
-        Verdict.INCONCLUSIVE: "give it more time (--max-time), more examples (--data) or a quieter machine",
-        Verdict.PASS: "",
-    }[verdict]
-    return f"{worst[0].sentence.rstrip('.')}{more}: {advice}."
 
 
 def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome, evaluation: Evaluation | None) -> None:

@@ -20,7 +20,14 @@ from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
 from edgecomp.bench.stage import described, quality
 from edgecomp.compare.sides import contract_differences
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
-from edgecomp.errors import BudgetExceededError, EdgecompError, InferenceError, UsageError, WorkerError
+from edgecomp.errors import (
+    BudgetExceededError,
+    DataError,
+    EdgecompError,
+    InferenceError,
+    UsageError,
+    WorkerError,
+)
 from edgecomp.gate.judge import Row
 from edgecomp.gate.paired import Setting, is_clear, judge_pair, least_restarts, takes_restarts, times_starts
 from edgecomp.gate.sequential import LOOKS
@@ -84,6 +91,16 @@ def timed_inputs(
     return named.some(evaluation.inputs, slice(min(EXAMPLES, there // rows) * rows)), rows
 
 
+def check_labels(evaluation: Evaluation | None, answer: tuple[int | None, ...] | None) -> None:
+    """Raises DataError where a label is no class of an answer of that shape, as far as it is known."""
+    if evaluation is None or evaluation.labels is None or answer is None or len(answer) != 1:
+        return
+    (classes,) = answer
+    if classes is not None and (largest := int(evaluation.labels.max())) >= classes:
+        raise DataError(f"{evaluation.file}: a label is {largest}, and the model has {classes} classes, 0 to {classes - 1}: number them as the "
+                        "model does, or leave out what is of another class")  # fmt: skip
+
+
 def compare(
     baseline: Side,
     candidate: Side,
@@ -114,6 +131,8 @@ def compare(
             *not_run(policy, target.name, "the models are incompatible"),
         ]
         return Outcome(of, None, rows, time.monotonic() - began)
+    (first, *_) = old["outputs"]
+    check_labels(evaluation, None if first.shape is None else first.shape[1:])
     examples, rows_at_once = timed_inputs(old["inputs"], target, evaluation)
     named.save(examples, scratch / "timed")
     random = np.random.default_rng(seed)
@@ -132,6 +151,7 @@ def compare(
             named.save(evaluation.inputs, scratch / "evaluation")
             batch = 1 if generated.rows_of(old["inputs"]) else BATCH
             of.logits = pair.answers(scratch / "evaluation", scratch / "answers.npy", batch)
+            check_labels(evaluation, of.logits[BASELINE].shape[1:])
         if not takes_restarts(policy):
             measured = as_measured(of, pair, evaluation, target)
             rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))

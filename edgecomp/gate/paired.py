@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
-from edgecomp.gate import estimates
+from edgecomp.gate import estimates, scores
 from edgecomp.gate.judge import Row, decide, implausible_of, judge_row, limit_of
 from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples
 from edgecomp.gate.sequential import LOOKS, Values, bounds, looks_until, null_bounds
@@ -39,6 +39,29 @@ PAIRED: dict[str, tuple[str, float | None]] = {
     "peak_memory_bytes": ("peak_memory_bytes", None),
     "model_memory_bytes": ("model_memory_bytes", None),
 }
+
+
+# Metrics that a comparison measures: of both models, and of the candidate's answers beside the baseline's.
+OF_BOTH = {*PAIRED, "file_size_bytes", *scores.COMPARED}
+OF_PAIRS = {scores.FLIPS, "baseline_agreement_pct"}
+
+
+def not_measured(policy: Policy) -> list[str]:
+    """Rows that no comparison can answer, in words, and what can be asked instead."""
+    found = []
+    for name, row in policy.rows.items():
+        known = OF_BOTH if row.against else OF_BOTH | OF_PAIRS
+        if row.against not in (None, BASELINE):
+            found.append(
+                f"rows.{name}: a comparison has no {row.against}, but a baseline: write `against: baseline`, or leave it out"
+            )
+        elif row.metric not in known:
+            kind = "hold it against the baseline" if row.metric in OF_PAIRS else f"measure {row.metric}"
+            found.append(
+                f"rows.{name}: a comparison does not {kind}; rows{' against: baseline' if row.against else ''} can be of "
+                f"{', '.join(sorted(known))}"
+            )
+    return found
 
 
 def is_sequential(threshold: Threshold) -> bool:

@@ -39,6 +39,11 @@ def refused(
         ({"policy": "relase"}, "did you mean 'release'"),
         ({"policy": "two.yaml"}, "rows 'cpu_p50_ms' and 'again' contradict each other"),
         ({"policy": "units.yaml"}, "margin '5 ms'"),
+        ({"policy": "industrial"}, "rows.int8_over_fp32: a comparison has no student_fp32, but a baseline: write `against: baseline`"),
+        ({"policy": "rate.yaml"}, "rows.throughput_p50_per_s: a comparison does not measure throughput_p50_per_s; rows against: baseline can"),
+        ({"policy": "flips.yaml"}, "rows.negative_flips_pct: a comparison does not hold it against the baseline"),
+        ({"policy": "waived.yaml"}, "no target 'onnxruntime-cp'; did you mean 'onnxruntime-cpu'"),
+        ({"data": "four.npz"}, "four.npz: a label is 4, and the model has 4 classes, 0 to 3"),
         ({"data": "nothing.npz"}, "no such file of examples: nothing.npz"),
         ({"data": "bad.json"}, "read from .npz and .parquet, not .json"),
         ({"data": "cut.npz"}, "cut.npz is not a readable .npz file"),
@@ -66,6 +71,19 @@ def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], wo
     (folder / "units.yaml").write_text(
         json.dumps({"format": 1, "name": "u", "rows": {"cpu_p50_ms": row | {"margin": "5 ms"}}})
     )
+    waived = {
+        "row": "cpu_p50_ms",
+        "target": "onnxruntime-cp",
+        "owner": "ana",
+        "reason": "r",
+        "expires": "2999-01-01",
+    }
+    for name, content in (
+        ("rate", {"rows": {"throughput_p50_per_s": row}}),
+        ("flips", {"rows": {"negative_flips_pct": row | {"margin": "1 pt"}}}),
+        ("waived", {"rows": {"cpu_p50_ms": row}, "waivers": [waived]}),
+    ):
+        (folder / f"{name}.yaml").write_text(json.dumps({"format": 1, "name": name, **content}))
     for name in ("cut.npz", "cut.parquet"):
         (folder / name).write_bytes(b"PK\x03\x04 and then nothing")
     x, labels = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
@@ -79,6 +97,7 @@ def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], wo
     np.savez(folder / "names.npz", xx=x, label=labels)
     np.savez(folder / "fractions.npz", x=x, label=labels + 0.5)
     np.savez(folder / "negative.npz", x=x, label=labels - 1)
+    np.savez(folder / "four.npz", x=x, label=labels + 4)
     refused(folder, **({"base": "base.json", "candidate": "base.json"} | asked), words=words)
 
 

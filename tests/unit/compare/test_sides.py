@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.stage import described, parts_of
 from edgecomp.compare.sides import contract_differences, given, preprocessing_differences
-from edgecomp.compare.trial import audit, timed_inputs
+from edgecomp.compare.trial import audit, check_labels, timed_inputs
 from edgecomp.comparison import BASELINE, Comparison
-from edgecomp.errors import RunFolderError, UsageError
+from edgecomp.errors import DataError, RunFolderError, UsageError
 from edgecomp.runtimes import Port
 from edgecomp.targets import Shapes, Target, load_target
 
@@ -88,6 +88,13 @@ def test_whole_batches_are_timed_and_held_against_their_own_answers() -> None:
 def test_fewer_examples_than_a_batch_are_refused() -> None:
     with pytest.raises(UsageError, match="there are 3 examples, and target t takes 4 at once: give 4 at lea"):
         timed_inputs([X], FOUR, Evaluation({"x": np.zeros((3, 3), np.float32)}))
+
+
+@pytest.mark.parametrize("answer", [None, (None,), (5,), (4, 7)])
+def test_labels_are_refused_only_where_the_classes_are_known(answer: tuple[int | None, ...] | None) -> None:
+    check_labels(Evaluation({}, np.array([0, 4])), answer)
+    with pytest.raises(DataError, match="a label is 4, and the model has 4 classes, 0 to 3"):
+        check_labels(Evaluation({}, np.array([0, 4])), (4,))
 
 
 # Folders that were deployed, and damaged since

@@ -102,6 +102,12 @@ def test_a_waiver_of_nothing_is_refused(waived: dict[str, object], words: str, t
     assert words in str(caught.value)
 
 
+def test_a_waiver_of_another_target_is_for_another_run(tmp_path: Path) -> None:
+    """One policy serves several recipes; its rows are the policy's, and those of that target's own budget."""
+    load_job("digits", [policy(tmp_path, row="accuracy_pct", target="edge-2core-1g")])
+    load_job("digits", [policy(tmp_path, row="latency_p99_ms", target="edge-2core-1g")])
+
+
 @pytest.mark.slow
 def test_a_waived_row_is_named_and_does_not_decide(cli: Cli, tiny_run: Path, tmp_path: Path) -> None:
     import shutil

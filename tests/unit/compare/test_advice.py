@@ -1,0 +1,35 @@
+"""What a comparison's verdict says to do."""
+
+import pytest
+
+from edgecomp.compare.advice import next_step
+from edgecomp.gate.judge import Row
+from edgecomp.gate.verdict import Reason, Verdict
+
+
+def row(verdict: Verdict, reason: Reason, name: str = "cpu_p50_ms") -> Row:
+    return Row("t", name, name, name, "", 0.0, "below", None, verdict, reason, "t: it is so.")
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one is not Reason.WITHIN_LIMIT])
+def test_every_reason_has_its_advice(reason: Reason) -> None:
+    told = next_step(Verdict.INVALID, [row(Verdict.INVALID, reason)])
+    assert told.startswith("t: it is so: ")
+    assert told.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (row(Verdict.INVALID, Reason.CRASHED), "mend the baseline"),
+        (row(Verdict.FAIL, Reason.CRASHED), "mend the candidate"),
+        (row(Verdict.FAIL, Reason.INCOMPATIBLE), "give the candidate the baseline's inputs"),
+        (row(Verdict.INCONCLUSIVE, Reason.UNDECIDED), "more time (--max-time)"),
+        (row(Verdict.INCONCLUSIVE, Reason.UNDECIDED, "accuracy_pct"), "more examples (--data)"),
+        (row(Verdict.INCONCLUSIVE, Reason.NOT_RUN, "accuracy_pct"), "labelled examples (--data)"),
+        (row(Verdict.INVALID, Reason.NULL_CONTROL), "a quieter machine"),
+        (row(Verdict.INVALID, Reason.NOT_FINITE), "look for the NaN"),
+    ],
+)
+def test_the_advice_fits_the_reason(found: Row, words: str) -> None:
+    assert words in next_step(found.verdict, [found])
