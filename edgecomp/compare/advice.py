@@ -3,6 +3,7 @@
 from edgecomp.gate import scores
 from edgecomp.gate.judge import Row
 from edgecomp.gate.verdict import Reason, Verdict
+from edgecomp.gate.waivers import deciding, headline
 
 ADVICE = {
     Reason.OVER_LIMIT: "mend the candidate, or have an owner waive the row until a day",
@@ -23,12 +24,16 @@ ADVICE = {
 
 
 def next_step(verdict: Verdict, rows: list[Row]) -> str:
-    """What was found, and what to do now. rows: those that decide."""
-    worst = [row for row in rows if row.verdict is verdict]
+    """What was found, and what to do now. verdict: of the rows that decide."""
+    if first := headline(rows):
+        return first
+    decide = deciding(rows)
+    worst = [row for row in decide if row.verdict is verdict]
     if not worst:
         return "Nothing was judged: add rows to the policy."
     if verdict is Verdict.PASS:
-        return "The candidate is no worse than the baseline allows, in every row."
+        which = "in every row" if len(decide) == len(rows) else "in every row that decides"
+        return f"The candidate is no worse than the baseline allows, {which}."
     more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
     return f"{worst[0].sentence.rstrip('.')}{more}: {_advice(worst[0])}."
 

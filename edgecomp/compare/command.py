@@ -174,7 +174,7 @@ def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: date
         "verdict": whole,
         "unwaived": unwaived,
         "exit_code": exit_code(unwaived, policy.on_inconclusive),
-        "next_step": next_step(unwaived, deciding(rows)),
+        "next_step": next_step(unwaived, rows),
         "policy": {
             "name": policy.name,
             "on_inconclusive": policy.on_inconclusive,

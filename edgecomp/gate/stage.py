@@ -11,7 +11,7 @@ from edgecomp.gate import estimates
 from edgecomp.gate.judge import Row, judge
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
-from edgecomp.gate.waivers import deciding, with_waivers
+from edgecomp.gate.waivers import deciding, headline, with_waivers
 from edgecomp.measurements import Emulated, Measurements
 from edgecomp.metrics import METRICS
 from edgecomp.policies import Policy, Threshold, with_budget
@@ -46,7 +46,7 @@ def judge_and_record(
             "verdict": verdict,
             "unwaived": unwaived,
             "exit_code": exit_code(unwaived, policy.on_inconclusive),
-            "next_step": next_step(unwaived, deciding(judged), measured),
+            "next_step": next_step(unwaived, judged, measured),
             "policy": {
                 "name": policy.name,
                 "on_inconclusive": policy.on_inconclusive,
@@ -111,11 +111,15 @@ WRONG_EXPORT = (
 
 
 def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurements]) -> str:
-    """One sentence: what to do now."""
-    worst = [row for row in rows if row.verdict is verdict]
+    """One sentence: what to do now. verdict: of the rows that decide."""
+    if said := headline(rows):
+        return said
+    decide = deciding(rows)
+    worst = [row for row in decide if row.verdict is verdict]
     worst.sort(key=lambda row: row.metric not in estimates.EXPORT)  # a wrong export explains the rest
     if verdict is Verdict.PASS:
-        return "All gates passed: ship deploy/, or tighten a threshold (thresholds.NAME.max=…) to see what gives first."
+        which = "All gates" if len(decide) == len(rows) else "All gates that decide"
+        return f"{which} passed: ship deploy/, or tighten a threshold (thresholds.NAME.max=…) to see what gives first."
     if not worst:
         return "Nothing was judged: add targets, or rows to the policy."
     first = worst[0]

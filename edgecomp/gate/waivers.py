@@ -34,3 +34,17 @@ def _waived(row: Row, waivers: Sequence[Waiver], today: datetime.date) -> Row:
 def deciding(rows: Sequence[Row]) -> list[Row]:
     """Those that decide the exit code."""
     return [row for row in rows if row.waiver is None and row.severity == "block"]
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """What to say first where not every row decides: that none does, or that what does not pass is waived; else nothing."""
+    if rows and not deciding(rows):
+        return "Every row is waived or only advises: nothing decides. Add a row to the policy that does."
+    waived = [
+        row for row in rows if row.waiver and row.severity == "block" and row.verdict is not Verdict.PASS
+    ]
+    until = [str(row.waiver["expires"]) for row in waived if row.waiver]
+    if not waived or any(row.verdict is not Verdict.PASS for row in deciding(rows)):
+        return ""
+    names = ", ".join(dict.fromkeys(row.name for row in waived))
+    return f"What does not pass is waived (rows {names}): it may ship until {min(until)}; mend it before, or have it waived anew."

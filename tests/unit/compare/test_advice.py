@@ -7,8 +7,13 @@ from edgecomp.gate.judge import Row
 from edgecomp.gate.verdict import Reason, Verdict
 
 
-def row(verdict: Verdict, reason: Reason, name: str = "cpu_p50_ms") -> Row:
-    return Row("t", name, name, name, "", 0.0, "below", None, verdict, reason, "t: it is so.")
+def row(verdict: Verdict, reason: Reason, name: str = "cpu_p50_ms", severity: str = "block") -> Row:
+    return Row(
+        "t", name, name, name, "", 0.0, "below", None, verdict, reason, "t: it is so.", severity=severity
+    )
+
+
+PASSES = row(Verdict.PASS, Reason.WITHIN_LIMIT)
 
 
 @pytest.mark.parametrize("reason", [one for one in Reason if one is not Reason.WITHIN_LIMIT])
@@ -33,3 +38,11 @@ def test_every_reason_has_its_advice(reason: Reason) -> None:
 )
 def test_the_advice_fits_the_reason(found: Row, words: str) -> None:
     assert words in next_step(found.verdict, [found])
+
+
+def test_a_row_that_only_advises_is_not_among_those_that_pass() -> None:
+    assert next_step(Verdict.PASS, [PASSES]).endswith("allows, in every row.")
+    advises = row(Verdict.INCONCLUSIVE, Reason.UNDECIDED, severity="warn")
+    assert next_step(Verdict.PASS, [PASSES, advises]).endswith("allows, in every row that decides.")
+    assert next_step(Verdict.INVALID, [advises]).startswith("Every row is waived or only advises")
+    assert next_step(Verdict.INVALID, []).startswith("Nothing was judged")

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from running import Cli
 
 from edgecomp.errors import RecipeError
 from edgecomp.gate.judge import Row
+from edgecomp.gate.stage import next_step
 from edgecomp.gate.verdict import Reason, Verdict
-from edgecomp.gate.waivers import deciding, with_waivers
+from edgecomp.gate.waivers import deciding, headline, with_waivers
 from edgecomp.job import load_job
 from edgecomp.policies import Waiver
 
@@ -76,6 +78,20 @@ def test_a_waiver_of_one_target_or_row_leaves_the_others() -> None:
     assert deciding(found) == rows[1:]
 
 
+def test_the_headline_says_what_waivers_leave_to_decide() -> None:
+    passes, fails = row(Verdict.PASS, name="a"), row(Verdict.FAIL, name="b")
+    later = TODAY + datetime.timedelta(days=3)
+    waived = with_waivers([passes, fails], [waiver(later, name="b")], TODAY)
+    assert next_step(Verdict.PASS, waived, {}).startswith(
+        "What does not pass is waived (rows b): it may ship until 2026-11-24"
+    )
+    assert headline(waived[1:]).startswith("Every row is waived or only advises: nothing decides.")
+    assert headline([passes, fails]) == headline([*waived, row(Verdict.FAIL, name="c")]) == ""
+    advises = replace(fails, severity="warn")
+    assert next_step(Verdict.PASS, [passes, advises], {}).startswith("All gates that decide passed")
+    assert next_step(Verdict.PASS, [passes], {}).startswith("All gates passed")
+
+
 def policy(folder: Path, **waived: object) -> str:
     content = {
         "format": 1,
@@ -124,7 +140,9 @@ def test_a_waived_row_is_named_and_does_not_decide(cli: Cli, tiny_run: Path, tmp
     file.write_text(json.dumps(content), encoding="utf-8")
     done = cli("run", "digits", *TINY, f"policy={file}", "--out", str(folder), "--json")
     assert (done.json["verdict"], done.json["unwaived"], done.code) == ("FAIL", "PASS", 0), done.err
-    assert "Waived until 2999-01-01 by ann" in " ".join(done.err.split())
+    said = " ".join(done.err.split())
+    assert "FAIL What does not pass is waived (rows " in said
+    assert "Waived until 2999-01-01 by ann" in said
     for report in ("report.html", "report.md", "junit.xml"):
         assert "2999-01-01" in (folder / "report" / report).read_text(encoding="utf-8")
     file.write_text(json.dumps(content).replace("2999", "2001"), encoding="utf-8")
