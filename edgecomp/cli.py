@@ -12,7 +12,7 @@ import typer
 
 from edgecomp import __version__
 from edgecomp.errors import EdgecompError, UsageError
-from edgecomp.leaving import KEPT, TERMINATED, Terminated, leave, terminate
+from edgecomp.leaving import Terminated, ended, leave, terminate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -376,7 +376,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except Terminated:
-        leave(TERMINATED, 143)
+        leave(ended("terminated"), 143)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except EdgecompError as error:
@@ -391,7 +391,7 @@ def main() -> None:
             leave("", 2)
         if debug:
             traceback.print_exc()
-        leave(f"internal error: {type(error).__name__}: {error} (--debug shows where; {KEPT})", 70)
+        leave(ended(f"internal error: {type(error).__name__}: {error} (--debug shows where)"), 70)
     if code == 130:
-        leave(f"interrupted; {KEPT}", 130)
+        leave(ended("interrupted"), 130)
     sys.exit(code if isinstance(code, int) else 0)

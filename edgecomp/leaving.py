@@ -8,7 +8,6 @@ import threading
 from typing import NoReturn
 
 KEPT = "what was finished is kept: run the same command again to go on"
-TERMINATED = f"terminated; {KEPT}"
 GRACE_S = 5.0  # for what a termination unwinds; CI services kill after ten
 
 
@@ -16,10 +15,15 @@ class Terminated(BaseException):
     """SIGTERM, raised where the main thread is, so that what holds a worker, a lock or a scratch folder lets go of it."""
 
 
+def ended(how: str) -> str:
+    """How the command ended, and of `run`, which alone goes on from there, what is kept."""
+    return f"{how}; {KEPT}" if sys.argv[1:2] == ["run"] else how
+
+
 def terminate(*_: object) -> NoReturn:
     """SIGTERM's handler: unwinds, and leaves in any case when the grace is over, for a thread that is waited for may hang."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) sends it twice
-    end = threading.Timer(GRACE_S, leave, (TERMINATED, 143))
+    end = threading.Timer(GRACE_S, leave, (ended("terminated"), 143))
     end.daemon = True
     end.start()
     raise Terminated

@@ -66,6 +66,9 @@ def show_comparison(verdict: Mapping[str, Any], folder: Path, screen: Screen, as
     if compared["restarts"]:
         took = f"{compared['restarts']} restarts of each side, {compared['elapsed_s']:.0f} s in all"
         screen.err.print(f"[dim]{took}[/]")
+    if told := compared["certificate"]:
+        of = f"{told['machine']['cpu']}, {told['machine']['cores']} core(s)"
+        screen.err.print(f"[dim]Noise certificate of {told['began']}, {escape(of)}[/]")
     if compared["not_compared"]:
         screen.note(f"Policy {verdict['policy']['name']}: {compared['not_compared']}.")
     if as_json:

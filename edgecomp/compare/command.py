@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecomp import machine
 from edgecomp.artifacts import check_writable, digest_of, installed, replacing, sha256, write_json
 from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
@@ -42,7 +43,8 @@ from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
 """verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
-
+SAME_MACHINE = ("cpu", "cores", "memory_bytes")
+"""Facts by which a certificate is of the machine that a comparison runs on."""
 
 BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
 
@@ -122,7 +124,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
         "data": judged_on,
         "not_compared": why_not,
-        "warnings": _warnings(target),
+        "warnings": _warnings(target, certificate),
         "facts": {} if outcome.comparison is None else outcome.comparison.facts,
         "certificate": certificate,
         "log_ratios": ratios_of(outcome, policy),
@@ -155,12 +157,17 @@ def _policy(name: str, target: Target) -> Policy:
     return policy
 
 
-def _warnings(target: Target) -> list[str]:
-    if target.isa == "host":
-        return []
-    return [
-        f"{target.name} is {target.isa}, and both models ran on this machine's CPU: neither times nor answers are the device's"
-    ]
+def _warnings(target: Target, certificate: Mapping[str, Any] | None) -> list[str]:
+    found = []
+    if target.isa != "host":
+        found.append(
+            f"{target.name} is {target.isa}, and both models ran on this machine's CPU: neither times nor answers are the device's"
+        )
+    if certificate is not None and certificate["elsewhere"]:
+        there = certificate["machine"]
+        found.append(f"the certificate {certificate['file']} is of another machine ({there['cpu']}, {there['cores']} core(s)), of "
+                     f"{certificate['began']}: `edgecomp selftest --target {target.name}` makes one of this")  # fmt: skip
+    return found
 
 
 def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: datetime.date) -> dict[str, Any]:
@@ -230,6 +237,7 @@ def read_certificate(file: Path, target: Target) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         about = content["target"], content["summary"]
+        there = {name: content["machine"][name] for name in SAME_MACHINE}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file} is no record of `edgecomp selftest` ({error})") from None
     if about[0] != target.name:
@@ -240,7 +248,8 @@ def read_certificate(file: Path, target: Target) -> dict[str, Any]:
         "file": str(file),
         "sha256": sha256(file),
         "began": content.get("began"),
-        "machine": content.get("machine"),
+        "machine": content["machine"],
+        "elsewhere": there != {name: machine.facts()[name] for name in SAME_MACHINE},
         "summary": about[1],
     }
 

@@ -8,6 +8,16 @@ from running import Cli
 from edgecomp import __version__, pipeline
 from edgecomp import cli as command_line
 from edgecomp.job import load_job
+from edgecomp.leaving import ended
+
+
+@pytest.mark.parametrize(("command", "kept"), [("run", True), ("compare", False), ("bench", False)])
+def test_only_a_run_says_that_what_was_finished_is_kept(
+    monkeypatch: pytest.MonkeyPatch, command: str, kept: bool
+) -> None:
+    monkeypatch.setattr("sys.argv", ["edgecomp", command, "a", "b"])
+    assert ended("terminated").startswith("terminated")
+    assert ("is kept" in ended("terminated")) == kept
 
 
 def test_help_answers_at_once_and_names_every_command(cli: Cli) -> None:

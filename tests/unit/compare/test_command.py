@@ -184,6 +184,18 @@ def test_another_contract_is_a_verdict(tmp_path: Path, candidate: dict[str, Any]
     assert words in " ".join(done.err.split())  # brackets and all
 
 
+def test_the_page_leaves_file_names_as_they_are(tmp_path: Path) -> None:
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "new.onnx", name="image")  # another contract: nothing is timed
+    np.savez(tmp_path / "dAtA.npz", x=np.zeros((3, 4), np.float32))
+    done = compare(
+        tmp_path, "base.onnx", "new.onnx", "-t", "onnxruntime-cpu", "-d", "dAtA.npz", "--json", "--out", "c"
+    )
+    assert done.code == 1
+    page = (tmp_path / "c" / "compare.html").read_text()
+    assert "Note: dAtA.npz has no `label`: answers were not compared." in page
+
+
 def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     for folder, name in (("old", "x"), ("new", "image")):  # another contract: nothing is timed
         (tmp_path / folder).mkdir()

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from comparing import classifier, compare
 from running import Cli
 
+from edgecomp import machine
 from edgecomp.compare.selftest import Trial, summary
 from edgecomp.gate.power import Rate, smallest_caught
 from edgecomp.policies import load_policy
@@ -99,6 +101,10 @@ def test_it_runs_and_its_record_stands_beside_a_verdict(cli: Cli, tmp_path: Path
     verdict = json.loads((tmp_path / "c" / "verdict.json").read_text())
     assert verdict["compared"]["certificate"]["summary"]["advice"] == record["summary"]["advice"]
     assert "noise certificate" in (tmp_path / "c" / "compare.html").read_text()
+    assert f"Noise certificate of {record['began']}, {record['machine']['cpu']}" in " ".join(
+        compared.err.split()
+    )
+    assert not any("certificate" in warning for warning in verdict["compared"]["warnings"])
     assert compared.code in (0, 3)
 
 
@@ -120,3 +126,21 @@ def test_every_cpu_runtime_has_a_reference_model(target: str, tmp_path: Path) ->
     found = load_target(target)
     model = reference_model(found, tmp_path)
     assert len(signature("baseline", Side(model, place_of(found)))["inputs"]) == 1
+
+
+@pytest.mark.parametrize(("cores", "elsewhere"), [(0, False), (1, True)])
+def test_a_certificate_of_another_machine_is_told(tmp_path: Path, cores: int, elsewhere: bool) -> None:
+    facts = machine.facts()
+    record = {
+        "target": "onnxruntime-cpu",
+        "began": "2020-01-01T00:00:00+00:00",
+        "summary": {"advice": "fine"},
+    }
+    told = facts | {"cores": machine.usable_cores() + cores}
+    (tmp_path / "self.json").write_text(json.dumps(record | {"machine": told}))
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "new.onnx", name="image")  # another contract: nothing is timed
+    done = compare(tmp_path, "base.onnx", "new.onnx", "-t", "onnxruntime-cpu", "--json", "--certificate", "self.json")  # fmt: skip
+    warned = [one for one in done.json["warnings"] if "is of another machine" in one]
+    assert len(warned) == elsewhere
+    assert all("2020-01-01" in one and facts["cpu"] in one for one in warned)
