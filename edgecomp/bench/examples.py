@@ -64,6 +64,11 @@ def read(file: Path, ports: Sequence[Port]) -> Evaluation:
 def _fits(file: Path, port: Port, values: npt.NDArray[Any]) -> None:
     if port.dtype is not None and str(values.dtype) != port.dtype:
         raise DataError(f"{file}: {port.name} is of {values.dtype}, the model takes {port.dtype}")
+    if values.dtype.kind == "f":
+        bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if bad.any():
+            raise DataError(f"{file}: {port.name} of example {int(bad.argmax())} holds a NaN or an infinity ({bad.sum()} of "
+                            f"{len(values)} examples do): mend them, or leave them out")  # fmt: skip
     if port.shape is None:
         return
     fits = len(port.shape) == values.ndim and all(

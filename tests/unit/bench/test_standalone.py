@@ -351,6 +351,17 @@ def no_examples(folder: Path) -> list[str]:
     return ["m.onnx", "--inputs", "in.npz"]
 
 
+def not_finite(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    np.savez(folder / "in.npz", x=np.array([[0, 1, 2, 3], [4, 5, np.inf, 7]], np.float32))
+    return ["m.onnx", "--inputs", "in.npz"]
+
+
+def out_below_a_file(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    return ["m.onnx", "--out", "m.onnx/new"]
+
+
 def fewer_than_a_batch(folder: Path) -> list[str]:
     add(folder / "m.onnx")
     np.savez(folder / "in.npz", x=np.zeros((3, 4), np.float32))
@@ -387,6 +398,8 @@ def wrong_file(folder: Path) -> list[str]:
         (missing_inputs, "in.npz has no x; it has z"),
         (wrong_dtype, "x is of float64, the model takes float32"),
         (no_examples, "x 0 examples: they must be as many, and one at least"),
+        (not_finite, "in.npz: x of example 1 holds a NaN or an infinity (1 of 2 examples do)"),
+        (out_below_a_file, "--out m.onnx/new cannot be written"),
         (fewer_than_a_batch, "in.npz has 3 examples, and target t takes 4 at once: give 4 at least"),
         (too_many_cores, "target t has 999 cores"),
         (unknown_scenario, "no such scenario: 'servr'; did you mean 'server'?"),

@@ -43,6 +43,7 @@ def refused(
         ({"policy": "rate.yaml"}, "rows.throughput_p50_per_s: a comparison does not measure throughput_p50_per_s; rows against: baseline can"),
         ({"policy": "flips.yaml"}, "rows.negative_flips_pct: a comparison does not hold it against the baseline"),
         ({"policy": "waived.yaml"}, "no target 'onnxruntime-cp'; did you mean 'onnxruntime-cpu'"),
+        ({"data": "nan.npz"}, "nan.npz: x of example 1 holds a NaN or an infinity (2 of 3 examples do): mend them, or leave them out"),
         ({"data": "four.npz"}, "four.npz: a label is 4, and the model has 4 classes, 0 to 3"),
         ({"data": "nothing.npz"}, "no such file of examples: nothing.npz"),
         ({"data": "bad.json"}, "read from .npz and .parquet, not .json"),
@@ -97,6 +98,7 @@ def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], wo
     np.savez(folder / "names.npz", xx=x, label=labels)
     np.savez(folder / "fractions.npz", x=x, label=labels + 0.5)
     np.savez(folder / "negative.npz", x=x, label=labels - 1)
+    np.savez(folder / "nan.npz", x=x + np.array([[0], [np.nan], [np.inf]], np.float32), label=labels)
     np.savez(folder / "four.npz", x=x, label=labels + 4)
     refused(folder, **({"base": "base.json", "candidate": "base.json"} | asked), words=words)
 
