@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from shutil import copyfile
 
-from edgecomp.artifacts import replacing
 from edgecomp.errors import EdgecompError
 
 
@@ -20,8 +19,9 @@ def convert(onnx_file: Path, folder: Path) -> None:
             raise EdgecompError(f"OpenVINO cannot convert {onnx_file.name}: {done.stderr.strip()[-400:]}")
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("model.xml", "model.bin"):
-            with replacing(folder / name) as temporary:
-                copyfile(Path(scratch) / name, temporary)
+            unfinished = folder / f"unfinished-{name}"
+            copyfile(Path(scratch) / name, unfinished)
+            unfinished.replace(folder / name)
 
 
 def _main() -> None:

@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.artifacts import replacing
 from edgecomp.errors import EdgecompError, RuntimeUnavailableError
 
 Tool = Literal["ptq-ort", "ptq-nncf"]
@@ -105,8 +104,9 @@ def _fetch(job: Job, made: Path, said: str) -> EdgecompError | None:
     """Moves what a job has made to its place; an IR's weights first."""
     if (made / "done").is_file():
         for file in sorted(made.glob(f"{job.to.stem}.*")):
-            with replacing(job.to.with_name(file.name)) as temporary:
-                shutil.move(file, temporary)
+            unfinished = job.to.with_name(f"unfinished-{file.name}")
+            shutil.move(file, unfinished)  # a copy, where the temporary folder is another file system
+            unfinished.replace(job.to.with_name(file.name))
         return None
     error = made / "error"
     words = error.read_text(encoding="utf-8") if error.is_file() else said
