@@ -134,6 +134,6 @@ def test_a_run_killed_inside_its_writes_ends_with_the_same_bytes(
         if done.returncode != -signal.SIGKILL:
             break
         deaths += 1
-    assert deaths >= 3
+    assert 3 <= deaths < 60, "a step has more writes than a run may make before it is killed: none can end"
     assert cli("run", "digits", *TINY, "--out", str(folder), "--json").json["verdict"]
     assert made(folder) == made(tiny_run)
