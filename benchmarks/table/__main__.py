@@ -100,7 +100,11 @@ def run(cell: Cell, asked: argparse.Namespace, to: Path) -> bool:
         "versions": {name: version(name) for name in LIBRARIES},
         "alone": asked.core is None,
     }
-    keep(out, about, to)
+    try:
+        keep(out, about, to)
+    except ValueError as why:
+        print(f'{cell.name}: {why}; it stays "not run"', flush=True)
+        return False
     return True
 
 

@@ -19,13 +19,15 @@ TIMES = {"b1": "single_stream_cpu_ns", "b32": "offline_wall_ns"}
 
 
 def keep(run: Path, about: dict[str, Any], to: Path) -> None:
-    """Writes the folder `to`, whole or not at all, from a finished run."""
+    """Writes the folder `to`, whole or not at all, from a finished run. Raises ValueError where a target was not measured."""
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["steps"]
     verdict = json.loads((run / "gate" / "verdict.json").read_text(encoding="utf-8"))
     right: dict[str, npt.NDArray[np.uint8]] = {}
     targets: dict[str, Any] = {}
     for target in verdict["figures"]:
         measured = Measurements.load(run / "bench" / target)
+        if measured.not_run:
+            raise ValueError(f"{target} was not measured ({measured.not_run})")
         targets[target] = {"arms": {arm: _figures(measured, arm) for arm in measured.arms}}
         targets[target]["machine"] = measured.facts["machine"]["cpu"]
         for arm, one in measured.arms.items():
