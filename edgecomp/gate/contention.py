@@ -32,9 +32,9 @@ def doubt(
     try:
         if threshold.metric not in STARTS and judged(by_cpu_time(measured)) is verdict:
             return ""
-    except NotMeasured:
+    except NotMeasured:  # then it does not say the same
         pass
-    return f"{advice}, and by CPU time it is not {verdict}"
+    return f"{advice}, and CPU time does not say {verdict} as well"
 
 
 def is_wall(metric: str) -> bool:

@@ -15,18 +15,18 @@ def files_of_module(file: Path, module: str) -> list[Path]:
     own = module.split(".")[0]
     root = file.parents[module.count(".") + (file.name == "__init__.py")]
     installed = bool(INSTALLED & set(root.parts))
-    found: dict[Path, None] = {}
+    found: set[Path] = set()
     left = [module]
     while left:
         for name, source in _on_the_way(left.pop(), root):
             if source not in found:
-                found[source] = None
+                found.add(source)
                 left += [
                     other
                     for other in _imported(source, name)
                     if other.split(".")[0] == own or not (installed or other.split(".")[0] == "edgecomp")
                 ]
-    return sorted(found)
+    return sorted({file, *found})  # a compiled module has no source
 
 
 def _on_the_way(module: str, root: Path) -> Iterator[tuple[str, Path]]:
@@ -42,7 +42,11 @@ def _on_the_way(module: str, root: Path) -> Iterator[tuple[str, Path]]:
 def _imported(source: Path, module: str) -> Iterator[str]:
     """The names that a file imports; of `from a import b`, a.b as well, which may be a module."""
     package = module.split(".") if source.name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(source.read_bytes())):
+    try:
+        tree = ast.parse(source.read_bytes())
+    except SyntaxError:  # of another Python: named somewhere, and not imported here
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -47,4 +47,4 @@ def test_a_reference_that_is_another_network_is_far_from_it(runtime: str, file: 
     assert found["teacher"] > 60
     assert found["student_fp32"] < 20
     assert found["control"] == WORST_DB
-    assert set(found) == {"teacher", "student_fp32", "control"}
+    assert list(found) == ["teacher", "student_fp32", "control"]  # the same bytes in every process

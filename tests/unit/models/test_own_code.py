@@ -43,6 +43,16 @@ def test_a_module_alone_is_one_file(root: Path) -> None:
     assert found(root, "other.py", "other") == {"other.py"}
 
 
+def test_a_neighbour_of_another_python_counts_and_is_not_read(root: Path) -> None:
+    (root / "beside.py").write_text("print 'two'\n", encoding="utf-8")
+    assert "beside.py" in found(root, "mypkg/nets.py", "mypkg.nets")
+
+
+def test_a_compiled_module_counts_though_it_has_no_source(root: Path) -> None:
+    (root / "mypkg" / "fast.so").write_bytes(b"machine code")
+    assert found(root, "mypkg/fast.so", "mypkg.fast") == {"mypkg/__init__.py", "mypkg/fast.so"}
+
+
 def test_of_what_is_installed_only_the_package_itself_counts(root: Path) -> None:
     installed = root / "lib" / "site-packages"
     installed.mkdir(parents=True)
