@@ -222,7 +222,7 @@ class Pools(nn.Module):
     """Groups of channels, [N, 4, 2, 8, 8], averaged over their pixels: five axes, of which two are the image's."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x.reshape(-1, 4, 2, 8, 8) * 2).mean((-2, -1)).flatten(1)
+        return (x.reshape(-1, 4, 2, 8, 8) * 2).mean((-2, -1), keepdim=True).flatten(1)
 
 
 def test_a_mean_over_the_last_two_of_five_axes_stays_one(tmp_path: Path) -> None:
