@@ -3,13 +3,14 @@
     recipe → data → teacher → soft labels → distill → quantise, precision → export → parity, deploy → bench, emulation
            → gate → report
 
-Each step reads artifacts and writes new ones; only this file knows their order, what each reads, and which
-settings and libraries change what it makes.
+Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
+libraries change what they make, `step_keys.py` spells out.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from edgecomp import made, stages
@@ -18,104 +19,172 @@ from edgecomp.emulators import availability
 from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
 from edgecomp.runtimes import TABLE
+from edgecomp.step_keys import Keys, own_files, profile
 from edgecomp.targets import Target, check_cores
 
-TRAINING = ("torch", "numpy")
-EXPORTING = (*TRAINING, "onnx", "onnxscript", "openvino", "onnxruntime")
+LESSONS = ("data", "teacher", "soft_labels")  # what a student learns from
 
+Make = Callable[[made.Run, Path, Path], None]
 Started = Callable[[Step, str], None]
 
 
 def steps(run: made.Run) -> list[Step]:
     """Every step of a job, in order."""
-    job, recipe = run.job, run.job.recipe
-    seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
-    training = [seeded, {"precision": recipe.precision}]
-    teacher = recipe.teacher.model_dump() | _outside(job, "teacher")
-    student = recipe.student.model_dump() | _outside(job, "student")
-    quantised = {"network": student, "scheme": made.scheme_of(job)}
-    texts = ("tokenizers",) if recipe.data.tokenizer else ()
-    ready_made = any(
-        network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)
-    )
-    models = (*TRAINING, "transformers") if ready_made else TRAINING
-    trains: dict[str, Any] = {"executes": True, "threads": made.training_threads(run)}
-    rivals = [recipe.quantize.method, *recipe.quantize.baselines]
-    quantizers = ("nncf",) if {"ptq-nncf", "ptq-best"}.intersection(rivals) and find_spec("nncf") else ()
-    further = ("control",) if "control" in recipe.quantize.baselines else ()
-    rival = "ptq-best" in recipe.quantize.baselines
-    distill = {**recipe.distill.model_dump(), "calibration_batches": recipe.quantize.calibration_batches}
-    chosen = {"max_drop"}  # after training, and shown
-    quantize = recipe.quantize.model_dump(exclude={"baselines", *chosen})
-    qad = recipe.quantize.method == "qad"
-    trained = ("quantize", "precision") if qad else ()
-    words = {"description", "budget"}  # what a target may cost is the gate's business
-    profiles = {target.name: target.model_dump(exclude=words) for target in (*job.targets, *job.beside)}
-    rows = {
-        target: {name: row.model_dump() for name, row in named.items()} for target, named in job.rows.items()
+    keys = Keys(run)
+    return [*_training(run, keys), *_exporting(run, keys), *_measuring(run), *_judging(run, keys)]
+
+
+def _training(run: made.Run, keys: Keys) -> Iterator[Step]:
+    """From data to the student that is quantised while it learns, and the one that learns as long without."""
+    quantize = run.job.recipe.quantize
+    trains: dict[str, Any] = {
+        "libraries": keys.training_libraries,
+        "executes": True,
+        "threads": made.training_threads(run),
     }
-    expired = [waiver.row for waiver in job.policy.waivers if waiver.has_expired(run.today)]
-    deploys = tuple(f"deploy/{target.name}" for target in job.targets)
-    parities = tuple(f"parity/{target.name}" for target in job.targets)
-    benches = tuple(f"bench/{name}" for name in profiles)
-    emulations = tuple(f"emulation/{target.name}" for target in job.targets if target.isa != "host")
+    taught = [keys.training, keys.teacher]
+    learnt = [keys.training, keys.student, keys.distill]
+    quantised = [keys.training, keys.quantised, keys.distill, keys.quantize]
 
-    def bests(target: Target) -> tuple[str, ...]:
-        return (f"ptq/{target.name}",) if rival and target in job.targets else ()
+    def training(name: str, stage: str, make: Make, settings: object, *inputs: str) -> Step:
+        return Step(name, stage, partial(make, run), settings, inputs, **trains)
 
-    def step(
-        name: str, stage: str, make: Callable[..., None], settings: object, *inputs: str, **facts: object
-    ) -> Step:
-        return Step(name, stage, partial(make, run), settings, inputs, **facts)  # type: ignore[arg-type]
-
-    return [
-        step("data", "data", stages.data, [seeded, job.data_files, _outside(job, "tokenizer")], libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *texts)),
-        step("teacher", "teacher", stages.teacher, [training, teacher], "data", libraries=models, **trains),
-        step("soft_labels", "teacher", stages.soft_labels, [training, teacher], "data", "teacher",
-             libraries=(*models, "h5py"), **trains),
-        step("distill", "distill", stages.distill, [training, student, distill], "data", "teacher", "soft_labels",
-             libraries=models, **trains),
-        *(step(name, "distill", make, settings, "data", "teacher", "soft_labels", *inputs,
-               libraries=models, **trains)
-          for name, make, settings, inputs in (
-              ("quantize", stages.quantize, [training, quantised, distill, quantize], ("distill",)),
-              ("precision", stages.precision, [training, quantised, distill, quantize, recipe.quantize.max_drop],
-               ("distill", "quantize")),
-          ) if qad),
-        *(step(name, "distill", stages.control, [training, student, distill, quantize], "data", "teacher", "soft_labels",
-               "distill", libraries=models, **trains)
-          for name in further),
-        step("export", "export", stages.export, [seeded, teacher, quantised, quantize, recipe.quantize.baselines],
-             "data", "teacher", "soft_labels", "distill", *trained, *further, libraries=(*EXPORTING, *quantizers), **trains),
-        *(step(f"ptq/{target.name}", "export", partial(stages.best_ptq, target=target),
-               [seeded, quantised, recipe.distill.batch_size, quantize, profiles[target.name]],
-               "data", "soft_labels", "distill", libraries=(*EXPORTING, *quantizers), **trains)
-          for target in job.targets if rival),
-        *(step(f"parity/{target.name}", "export", partial(stages.parity, target=target),
-               [profiles[target.name], recipe.quantize.baselines], "data", "export", *trained, *bests(target), libraries=(TABLE[target.runtime].distribution,), executes=True)
-          for target in job.targets),
-        *(step(f"deploy/{target.name}", "export", partial(stages.deploy, target=target), profiles[target.name],
-               "data", "export", libraries=(TABLE[target.runtime].distribution,))
-          for target in job.targets),
-        *(step(f"bench/{target.name}", "bench", partial(stages.bench, target=target),
-               [recipe.bench.model_dump(exclude={"emulated_examples", "emulation_timeout_s"}), profiles[target.name]],
-               "data", "export", *trained, *bests(target), *(f"{room}/{target.name}" for room in ("parity", "deploy") if target in job.targets),
-               libraries=("numpy", TABLE[target.runtime].distribution), executes=True)
-          for target in (*job.targets, *job.beside)),
-        *(step(f"emulation/{target.name}", "bench", partial(stages.emulation, target=target),
-               [recipe.bench.emulated_examples, profiles[target.name], availability(target.isa, target.runtime)[1]],
-               "data", "export", f"deploy/{target.name}", libraries=(TABLE[target.runtime].distribution,))
-          for target in job.targets if target.isa != "host"),
-        step("gate", "gate", stages.gate, [rows, job.policy.model_dump(mode="json"), expired], *benches, *emulations, *parities,
-             libraries=("numpy", "scipy")),
-        step("report", "report", stages.report, [recipe.model_dump(), rows, job.data_files],
-             "teacher", "distill", *trained, *further, "export", *deploys, *benches, "gate", libraries=("matplotlib", "jinja2")),
-    ]  # fmt: skip
+    yield Step(
+        "data",
+        "data",
+        partial(stages.data, run),
+        [keys.seeded, run.job.data_files, own_files(run.job, "tokenizer")],
+        libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *keys.tokenizer_libraries),
+    )
+    yield training("teacher", "teacher", stages.teacher, taught, "data")
+    soft_labels = training("soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
+    yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
+    yield training("distill", "distill", stages.distill, learnt, *LESSONS)
+    if quantize.method == "qad":
+        yield training("quantize", "distill", stages.quantize, quantised, *LESSONS, "distill")
+        chosen = [*quantised, quantize.max_drop]
+        yield training("precision", "distill", stages.precision, chosen, *LESSONS, "distill", "quantize")
+    if "control" in quantize.baselines:
+        as_long = [*learnt, keys.quantize]
+        yield training("control", "distill", stages.control, as_long, *LESSONS, "distill")
 
 
-def _outside(job: Job, name: str) -> dict[str, str]:
-    """For the settings of what is made of files that are not edgecomp's own."""
-    return {"files": job.outside[name]} if name in job.outside else {}
+def _exporting(run: made.Run, keys: Keys) -> Iterator[Step]:
+    """From networks to the files that a device is sent, held against what they are made of."""
+    job, recipe = run.job, run.job.recipe
+    computes: dict[str, Any] = {
+        "libraries": keys.export_libraries,
+        "executes": True,
+        "threads": made.training_threads(run),
+    }
+    yield Step(
+        "export",
+        "export",
+        partial(stages.export, run),
+        [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines],
+        (*LESSONS, "distill", *_quantised(job), *_control(job)),
+        **computes,
+    )
+    for target in job.targets if _chooses_ptq(job) else ():
+        yield Step(
+            f"ptq/{target.name}",
+            "export",
+            partial(stages.best_ptq, run, target=target),
+            [keys.seeded, keys.quantised, recipe.distill.batch_size, keys.quantize, profile(target)],
+            ("data", "soft_labels", "distill"),
+            **computes,
+        )
+    for target in job.targets:
+        yield Step(
+            f"parity/{target.name}",
+            "export",
+            partial(stages.parity, run, target=target),
+            [profile(target), recipe.quantize.baselines],
+            ("data", "export", *_quantised(job), *_best_ptq(job, target)),
+            libraries=(TABLE[target.runtime].distribution,),
+            executes=True,
+        )
+    for target in job.targets:
+        yield Step(
+            f"deploy/{target.name}",
+            "export",
+            partial(stages.deploy, run, target=target),
+            profile(target),
+            ("data", "export"),
+            libraries=(TABLE[target.runtime].distribution,),
+        )
+
+
+def _measuring(run: made.Run) -> Iterator[Step]:
+    """Each target's runtime on this machine, and another machine's CPU under emulation."""
+    job, bench = run.job, run.job.recipe.bench
+    for target in (*job.targets, *job.beside):
+        gated = (f"parity/{target.name}", f"deploy/{target.name}") if target in job.targets else ()
+        yield Step(
+            f"bench/{target.name}",
+            "bench",
+            partial(stages.bench, run, target=target),
+            [bench.model_dump(exclude={"emulated_examples", "emulation_timeout_s"}), profile(target)],
+            ("data", "export", *_quantised(job), *_best_ptq(job, target), *gated),
+            libraries=("numpy", TABLE[target.runtime].distribution),
+            executes=True,
+        )
+    for target in _emulated(job):
+        yield Step(
+            f"emulation/{target.name}",
+            "bench",
+            partial(stages.emulation, run, target=target),
+            [bench.emulated_examples, profile(target), availability(target.isa, target.runtime)[1]],
+            ("data", "export", f"deploy/{target.name}"),
+            libraries=(TABLE[target.runtime].distribution,),
+        )
+
+
+def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
+    """The verdict, and what is said of it."""
+    job = run.job
+    benches = tuple(f"bench/{target.name}" for target in (*job.targets, *job.beside))
+    yield Step(
+        "gate",
+        "gate",
+        partial(stages.gate, run),
+        [keys.rows, job.policy.model_dump(mode="json"), keys.expired_waivers],
+        (
+            *benches,
+            *(f"emulation/{target.name}" for target in _emulated(job)),
+            *(f"parity/{target.name}" for target in job.targets),
+        ),
+        libraries=("numpy", "scipy"),
+    )
+    deploys = (f"deploy/{target.name}" for target in job.targets)
+    yield Step(
+        "report",
+        "report",
+        partial(stages.report, run),
+        [job.recipe.model_dump(), keys.rows, job.data_files],
+        ("teacher", "distill", *_quantised(job), *_control(job), "export", *deploys, *benches, "gate"),
+        libraries=("matplotlib", "jinja2"),
+    )
+
+
+def _quantised(job: Job) -> tuple[str, ...]:
+    return ("quantize", "precision") if job.recipe.quantize.method == "qad" else ()
+
+
+def _control(job: Job) -> tuple[str, ...]:
+    return ("control",) if "control" in job.recipe.quantize.baselines else ()
+
+
+def _chooses_ptq(job: Job) -> bool:
+    return "ptq-best" in job.recipe.quantize.baselines
+
+
+def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
+    return (f"ptq/{target.name}",) if _chooses_ptq(job) and target in job.targets else ()
+
+
+def _emulated(job: Job) -> list[Target]:
+    return [target for target in job.targets if target.isa != "host"]
 
 
 def check_machine(job: Job) -> None:

@@ -1,5 +1,5 @@
 import json
-import time
+import os
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,12 @@ def test_only_a_run_says_that_what_was_finished_is_kept(
 def test_help_answers_at_once_and_names_every_command(cli: Cli) -> None:
     times = []
     for _ in range(3):
-        begin = time.perf_counter()
+        before = os.times()
         done = cli("--help")
-        times.append(time.perf_counter() - begin)
+        after = os.times()
+        times.append(  # of CPU: what else the machine does is not edgecomp's
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
     assert done.code == 0
     for name in (
         "run",
