@@ -122,29 +122,19 @@ def _measured(
     for restart in track(range(effort.restarts), f"measure under {place.runtime}", effort.restarts):
         order = list(models)[restart % len(models) :] + list(models)[: restart % len(models)]
         with ExitStack() as stack:
-            workers = {}
+            workers: dict[str, Worker] = {}
             for name in order:
-                worker = stack.enter_context(_started(models[name], place, inputs, effort.rows))
-                workers[name], samples = worker, taken[name].samples
-                samples["cold_start_ns"].append(worker.cold_start_ns)
-                samples["load_ns"].append(worker.ready["load_ns"])
-                samples["warmup_wall_ns"].append(worker.ask("single_stream", count=effort.warmup)["wall_ns"])
+                workers[name] = stack.enter_context(_started(models[name], place, inputs, effort.rows))
+                _warm_up(workers[name], taken[name], effort.warmup)
                 if models[name].confined:
-                    facts["confinement"] = worker.fence.facts()
-            facts |= {key: worker.ready[key] for key in ("versions", "signature", "cores")}
+                    facts["confinement"] = workers[name].fence.facts()
+            facts |= {key: workers[order[-1]].ready[key] for key in ("versions", "signature", "cores")}
             if restart == 0 and effort.most_s is not None:
                 iterations = affordable(effort, [one.samples["warmup_wall_ns"] for one in taken.values()])
             pin(workers, place, restart)
             _take_turns(workers, taken, "single_stream", iterations)
             for name, worker in workers.items():
-                held = worker.ask("memory")["memory"]
-                cgroup = worker.fence.anonymous_bytes()
-                held |= {} if cgroup is None else {"cgroup_anonymous_bytes": cgroup}
-                taken[name].memory.append(worker.ready["memory"] | {"steady": held})
-                taken[name].samples["peak_memory_bytes"].append(held["peak_bytes"])
-                taken[name].samples["imports_peak_bytes"].append(
-                    worker.ready["memory"]["imports"]["peak_bytes"]
-                )
+                _weigh(worker, taken[name])
             _take_turns(workers, taken, "offline", effort.offline_batches, batch=effort.offline_batch)
             for name, worker in workers.items():
                 taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
@@ -178,6 +168,23 @@ def _started(model: Model, place: Place, inputs: Path, rows: int) -> Worker:
         inputs=inputs,
         rows=rows,
     )
+
+
+def _warm_up(worker: Worker, taken: Taken, count: int) -> None:
+    """The cold start, and the first answers after it, apart from all that are timed."""
+    taken.samples["cold_start_ns"].append(worker.cold_start_ns)
+    taken.samples["load_ns"].append(worker.ready["load_ns"])
+    taken.samples["warmup_wall_ns"].append(worker.ask("single_stream", count=count)["wall_ns"])
+
+
+def _weigh(worker: Worker, taken: Taken) -> None:
+    """What one example at a time has made the process hold."""
+    held = worker.ask("memory")["memory"]
+    cgroup = worker.fence.anonymous_bytes()
+    held |= {} if cgroup is None else {"cgroup_anonymous_bytes": cgroup}
+    taken.memory.append(worker.ready["memory"] | {"steady": held})
+    taken.samples["peak_memory_bytes"].append(held["peak_bytes"])
+    taken.samples["imports_peak_bytes"].append(worker.ready["memory"]["imports"]["peak_bytes"])
 
 
 def _take_turns(
