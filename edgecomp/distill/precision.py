@@ -15,7 +15,8 @@ from edgecomp.distill.student import Qad, calibrated, train_int8
 from edgecomp.progress import Track
 from edgecomp.quantize.calibration import reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
-from edgecomp.quantize.placement import layer_names, place
+from edgecomp.quantize.layers import layer_names
+from edgecomp.quantize.placement import place
 from edgecomp.training import logits_of
 
 State = Mapping[str, torch.Tensor]

@@ -17,7 +17,8 @@ from edgecomp.progress import Track
 from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.fake_quant import Kernel, use_kernel
-from edgecomp.quantize.placement import fake_quants, layer_names, left_in_float, place
+from edgecomp.quantize.layers import layer_names
+from edgecomp.quantize.placement import fake_quants, left_in_float, place
 from edgecomp.training import (
     Batch,
     History,

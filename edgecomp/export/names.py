@@ -4,7 +4,7 @@ import onnx
 from onnx import numpy_helper
 from torch import nn
 
-from edgecomp.quantize.placement import name_of
+from edgecomp.quantize.layers import name_of
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 HANDS_ON = ("QuantizeLinear", "DequantizeLinear", "Transpose", "Identity", "Reshape")

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from edgecomp.quantize.calibration import Batches
 from edgecomp.quantize.constants import constant_nodes, value_of
-from edgecomp.quantize.placement import Norm, layers, norm_after, rule_of
+from edgecomp.quantize.layers import Norm, layers, norm_after, rule_of
 from edgecomp.training import network_inputs
 
 
@@ -62,13 +62,9 @@ def _biases(module: fx.GraphModule) -> dict[fx.Node, tuple[torch.Tensor, int]]:
 
 def _own_bias(module: fx.GraphModule, node: fx.Node) -> torch.Tensor:
     """The bias that this layer alone has from now on; zeros where it had none."""
-    weight: Any = node.args[1]
+    weight: Any = value_of(module, node.args[1])  # type: ignore[arg-type]
     bias: Any = node.args[2] if len(node.args) > 2 else None
-    value = (
-        torch.zeros(len(value_of(module, weight)))
-        if bias is None
-        else value_of(module, bias).detach().clone()
-    )
+    value = weight.new_zeros(len(weight)) if bias is None else value_of(module, bias).detach().clone()
     path = f"corrected_bias_{node.name}"
     module.register_parameter(path, nn.Parameter(value))
     with module.graph.inserting_before(node):

@@ -16,7 +16,8 @@ from torch import fx, nn
 
 from edgecomp.quantize.constants import constant_nodes, value_of
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.placement import COMPUTED, OWN, Norm, first_parameter, norm_after, rule_of, weighted
+from edgecomp.quantize.layers import COMPUTED, OWN, Norm, first_parameter, norm_after, rule_of
+from edgecomp.quantize.placement import weighted
 
 # A dead channel (γ = 0) keeps a scale that is a normal float32: its integers must still be well defined.
 SMALLEST_GAIN = 1e-12

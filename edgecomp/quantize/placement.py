@@ -1,6 +1,5 @@
 """Fake-quant put where a scheme wants it: a pass over a captured graph, blind to the architecture."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,15 +8,21 @@ from torch import fx, nn
 
 from edgecomp.quantize.constants import constant_nodes, value_of
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.schemes import RULES, Grid, Rule, Scheme
+from edgecomp.quantize.layers import (
+    edge_layers,
+    has_weight,
+    is_relu6,
+    layer_name,
+    layers,
+    module_of,
+    norm_after,
+    rule_of,
+    tables,
+)
+from edgecomp.quantize.schemes import Grid, Scheme
 from edgecomp.quantize.schemes import scheme as scheme_of
 
 ACTIVATION, WEIGHT, TABLE = "activation_quant", "weight_quant", "table_quant"
-
-# What folding adds to a parameter's name: for the value computed from it, and for the copy that one layer got.
-COMPUTED, OWN = "_computed_", "_own_"
-
-Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 def place(
@@ -53,7 +58,7 @@ def place(
 def remove_fake_quant(module: fx.GraphModule) -> fx.GraphModule:
     """The module without what `place` put there, in place: weights, biases and batch statistics stay as they are."""
     for node in list(module.graph.nodes):
-        if isinstance(_module_of(module, node), FakeQuant):
+        if isinstance(module_of(module, node), FakeQuant):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
     module.delete_all_unused_submodules()
@@ -88,7 +93,7 @@ def left_in_float(module: fx.GraphModule) -> dict[str, int]:
         computes = node not in constants and any(
             isinstance(one, torch.Tensor) and one.is_floating_point() for one in values
         )
-        ruled = rule_of(node) is not None and (node in layers or not _has_weight(node))
+        ruled = rule_of(node) is not None and (node in layers or not has_weight(node))
         if node.op == "call_function" and computes and not ruled:
             name = str(node.target).removeprefix("aten.")
             counts[name] = counts.get(name, 0) + 1
@@ -102,58 +107,10 @@ def fake_quants(module: nn.Module) -> dict[str, FakeQuant]:
 def weighted(module: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node, FakeQuant]]:
     """Every convolution and linear layer with a constant weight: its node, its weight's node, its weight's fake-quant."""
     for node in module.graph.nodes:
-        if _has_weight(node):
-            quant = _module_of(module, node.args[1])
+        if has_weight(node):
+            quant = module_of(module, node.args[1])
             if isinstance(quant, FakeQuant):
                 yield node, node.args[1].args[0], quant
-
-
-def layer_name(node: fx.Node) -> str | None:
-    """What a convolution or linear layer is called, quantised or not, folded or not: the module path of its weight, or
-    of the first parameter that its weight is computed from. None for any other operator."""
-    if not _has_weight(node):
-        return None
-    weight: Any = node.args[1]
-    return name_of(first_parameter(weight))
-
-
-def first_parameter(node: fx.Node) -> str:
-    """The path of the parameter or buffer that the node is, or that it is computed from first."""
-    while node.op != "get_attr" and node.all_input_nodes:
-        node = node.all_input_nodes[0]
-    return str(node.target) if node.op == "get_attr" else node.name
-
-
-def name_of(parameter: str) -> str:
-    """The layer that a weight of that path belongs to, before and after folding."""
-    for suffix in (COMPUTED, OWN, ".parametrizations"):
-        parameter = parameter.split(suffix)[0]
-    return re.sub(r"\.weight(_[gv])?$", "", parameter)
-
-
-def layer_names(module: fx.GraphModule) -> list[str]:
-    """Every convolution and linear layer with a constant weight, in the graph's order."""
-    return list(dict.fromkeys(str(layer_name(node)) for node in layers(module)))
-
-
-def layers(module: fx.GraphModule) -> list[fx.Node]:
-    """The nodes of every convolution and linear layer with a constant weight, quantised or not, in order."""
-    constants = constant_nodes(module)
-    return [node for node in module.graph.nodes if _has_weight(node) and node.args[1] in constants]
-
-
-def edge_layers(module: fx.GraphModule) -> set[fx.Node]:
-    """The first layers, which no other comes before, and the last ones, which none follows. A table is a layer."""
-    found = {*layers(module), *_tables(module)} - constant_nodes(module)
-    fed: set[fx.Node] = set()
-    for node in module.graph.nodes:
-        if any(source in found or source in fed for source in node.all_input_nodes):
-            fed.add(node)
-    read: set[fx.Node] = set()
-    for node in reversed(module.graph.nodes):
-        if any(user in found or user in read for user in node.users):
-            read.add(node)
-    return {node for node in found if node not in fed or node not in read}
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:
@@ -164,34 +121,6 @@ def quantised_parameters(module: fx.GraphModule) -> set[str]:
         if rule_of(node) == "embedding" and any(TABLE in str(user.target) for user in node.users)
     }
     return tables | {str(source.target) for _, source, _ in weighted(module)}
-
-
-def rule_of(node: fx.Node) -> Rule | None:
-    if node.op != "call_function" or (node.target is torch.ops.aten.hardtanh.default and not _is_relu6(node)):
-        return None
-    return RULES.get(node.target)
-
-
-def _is_relu6(node: fx.Node) -> bool:
-    """Values begin at 0: with other bounds a clip stands between a convolution and its grid."""
-    return list(node.args[1:2]) == [0]
-
-
-def _has_weight(node: fx.Node) -> bool:
-    return rule_of(node) in ("convolution", "linear")
-
-
-def norm_after(module: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, Norm] | None:
-    """The batch normalisation that alone follows a convolution or linear layer, to be folded into it.
-
-    A linear layer's outputs lie on the last axis, and what is normalised is axis 1.
-    """
-    if len(node.users) == 1 and (rule_of(node) != "linear" or node.meta["val"].ndim == 2):
-        (user,) = node.users
-        norm = _module_of(module, user)
-        if isinstance(norm, Norm):
-            return user, norm
-    return None
 
 
 def _end_of(module: fx.GraphModule, node: fx.Node) -> fx.Node:
@@ -227,16 +156,6 @@ def _integer_tensors(module: fx.GraphModule) -> dict[fx.Node, bool]:
             found[node] = True
             inside.add(node)
     return found
-
-
-def _tables(module: fx.GraphModule) -> list[fx.Node]:
-    """The nodes of every look-up in a constant table."""
-    constants = constant_nodes(module)
-    return [
-        node
-        for node in module.graph.nodes
-        if rule_of(node) == "embedding" and node.args[0] in constants and node not in constants
-    ]
 
 
 def _is_spatial(node: fx.Node) -> bool:
@@ -300,7 +219,7 @@ def _read_by_layers(names: Mapping[fx.Node, str], constants: set[fx.Node], edges
     outer: set[str] = set()
     for node, name in names.items():
         for user in node.users:
-            if _has_weight(user) and user.args[0] is node and user.args[1] in constants:
+            if has_weight(user) and user.args[0] is node and user.args[1] in constants:
                 (outer if user in edges else inner).add(name)
     return inner - outer
 
@@ -313,14 +232,14 @@ def _reads_integers(
     constants: set[fx.Node],
 ) -> bool:
     rule = rule_of(user)
-    if _has_weight(user):
+    if has_weight(user):
         return user.args[0] is node and user.args[1] in constants
     return rule in ("join", "pool") and _end_of(module, user) in integer
 
 
 def _ceiling(node: fx.Node) -> float | None:
     """Where the tensor's values end by construction: ReLU6 at 6."""
-    if node.target is not torch.ops.aten.hardtanh.default or not _is_relu6(node):
+    if node.target is not torch.ops.aten.hardtanh.default or not is_relu6(node):
         return None
     return float(node.args[2]) if len(node.args) > 2 else 1.0  # type: ignore[arg-type]
 
@@ -329,8 +248,8 @@ def _quantise_weights(module: fx.GraphModule, grids: Grids, float_layers: Collec
     """One fake-quant for each parameter, however often it is used; what is computed from parameters alone is one too."""
     names: dict[str, str] = {}
     constants = constant_nodes(module)
-    kept = {_weight_key(node) for node in grids.edges if _has_weight(node)}
-    for node in _tables(module):
+    kept = {_weight_key(node) for node in grids.edges if has_weight(node)}
+    for node in tables(module):
         _quantise_table(module, (grids.full if node in grids.edges else grids.asked).weight, node)
     for node in [node for node in layers(module) if node not in constants]:
         if layer_name(node) in float_layers:
@@ -368,8 +287,3 @@ def _quantise_table(module: fx.GraphModule, grid: Grid, node: fx.Node) -> None:
     quantised.meta = dict(node.meta)
     for user in users:
         user.replace_input_with(node, quantised)
-
-
-def _module_of(module: fx.GraphModule, node: Any) -> nn.Module | None:
-    is_call = isinstance(node, fx.Node) and node.op == "call_module"
-    return module.get_submodule(str(node.target)) if is_call else None

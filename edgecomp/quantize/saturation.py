@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import fx
 
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.placement import layer_name, weighted
+from edgecomp.quantize.layers import layer_name
+from edgecomp.quantize.placement import weighted
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
 ROWS = 256  # positions of a layer's input that are looked at

@@ -22,7 +22,8 @@ from edgecomp.gate.statistics import proportion_bounds
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import norm_after, place, weighted
+from edgecomp.quantize.layers import norm_after
+from edgecomp.quantize.placement import place, weighted
 from edgecomp.runtimes import Inspect
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `text`")

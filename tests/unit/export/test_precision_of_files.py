@@ -19,7 +19,8 @@ from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import layer_names, place, restore
+from edgecomp.quantize.layers import layer_names
+from edgecomp.quantize.placement import place, restore
 from edgecomp.runtimes import Inspect, Layer
 
 INPUTS = torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import fx, nn
 
@@ -97,14 +97,19 @@ def shifts(captured: fx.GraphModule, student: fx.GraphModule, batches: list) -> 
 @pytest.mark.parametrize("name", NETWORKS)
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10_000), bits=st.sampled_from([8, 4]))
+@example(seed=120, bits=8)
 def test_no_layers_mean_is_shifted(name: str, seed: int, bits: int) -> None:
     captured, student, batches = quantised(name, seed, bits)
+    captured, student = (
+        captured.double(),
+        student.double(),
+    )  # in fp32 a value between two levels falls either way
+    batches = [{key: value.astype(np.float64) for key, value in batch.items()} for batch in batches]
     before = shifts(captured, student, batches)
     correct_biases(student, captured, batches)
     after = shifts(captured, student, batches)
     assert max(before) > 1e-3
-    # What is left: a value that lies as good as between two levels falls to the other side.
-    assert max(after) < 0.02 * max(before) + 1e-5
+    assert max(after) < 1e-9
 
 
 @pytest.mark.parametrize("name", NETWORKS)

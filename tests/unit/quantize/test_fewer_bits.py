@@ -6,7 +6,8 @@ from torch import fx, nn
 
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.capture import capture
-from edgecomp.quantize.placement import edge_layers, fake_quants, layer_name, place, remove_fake_quant
+from edgecomp.quantize.layers import edge_layers, layer_name
+from edgecomp.quantize.placement import fake_quants, place, remove_fake_quant
 from edgecomp.quantize.schemes import SCHEMES, Grid, scheme
 
 IMAGES = torch.zeros(2, 1, 16, 16)

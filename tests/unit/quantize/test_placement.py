@@ -14,7 +14,8 @@ from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.fake_quant import FakeQuant
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import fake_quants, layer_name, left_in_float, place, weighted
+from edgecomp.quantize.layers import layer_name
+from edgecomp.quantize.placement import fake_quants, left_in_float, place, weighted
 
 IMAGES = torch.zeros(2, 1, 16, 16)
 
