@@ -198,15 +198,21 @@ def _picture(data: str, lines: list[dict[str, Any]]) -> str:
                 )
                 axis.plot(one["accuracy_pct"], place + offset, "D", color=colour, markersize=5,
                           label=target if place == 0 else None)  # fmt: skip
-        axis.set_yticks(range(len(shown)), [line["row"].replace("**", "") for line in shown])
+        axis.set_yticks(
+            range(len(shown)),
+            [
+                line["row"].replace("**", "").replace(": distilled for as many more epochs", "")
+                for line in shown
+            ],
+        )
         axis.invert_yaxis()
         axis.set_xlabel(
-            "accuracy on the test split, %, as executed; dots are seeds, bars 95 % over seeds and examples"
+            "accuracy on the test split, %, as executed\ndots are seeds, bars 95 % over seeds and examples"
         )
         axis.grid(axis="x", color="#e4e7eb")
         if shown:
-            axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
-        axis.set_title(TITLES[data], loc="left", fontsize=10)
+            axis.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+        figure.suptitle(TITLES[data], fontsize=10)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)
