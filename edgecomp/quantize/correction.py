@@ -62,7 +62,8 @@ def _biases(module: fx.GraphModule) -> dict[fx.Node, tuple[torch.Tensor, int]]:
 
 def _own_bias(module: fx.GraphModule, node: fx.Node) -> torch.Tensor:
     """The bias that this layer alone has from now on; zeros where it had none."""
-    weight: Any = value_of(module, node.args[1])  # type: ignore[arg-type]
+    source: Any = node.args[1]
+    weight = value_of(module, source)
     bias: Any = node.args[2] if len(node.args) > 2 else None
     value = weight.new_zeros(len(weight)) if bias is None else value_of(module, bias).detach().clone()
     path = f"corrected_bias_{node.name}"
