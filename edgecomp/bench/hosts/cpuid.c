@@ -1,12 +1,13 @@
-/* This process, and what it starts, as a CPU that has AVX2 and nothing newer: LD_PRELOAD it.
+/* This process, and what it starts, as an older x86 CPU: LD_PRELOAD it.
  *
  * Libraries choose their kernels by what the instruction CPUID says. Linux makes that instruction fault on request
  * (arch_prctl(2), ARCH_SET_CPUID; Intel CPUs since Ivy Bridge, "cpuid_fault" among the flags of /proc/cpuinfo); here the
- * fault is answered with the real CPU's values less AVX-512, VNNI, AMX, BF16 and what came after Haswell. The flags of
- * /proc/cpuinfo are shown without them as well. Instructions run natively, at full speed: a program that does not ask
- * before it uses an instruction is not stopped, as an emulator would stop it.
+ * fault is answered with the real CPU's values less what the other one does not have, and the flags of /proc/cpuinfo are
+ * shown without that as well. Instructions run natively, at full speed: a program that uses one without asking is not
+ * stopped, as an emulator would stop it.
  *
- * Bits: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2A, CPUID.
+ * Compiled with one of -DKEEP_NOTHING (AVX2 only), -DKEEP_AVX_VNNI, -DKEEP_AVX512 (without VNNI), -DKEEP_AVX512_VNNI (all
+ * but AMX). Bits: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2A, CPUID.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,13 +31,26 @@ static struct sigaction own_fault; /* what the program itself asked for on SIGSE
 
 static void masked(uint32_t leaf, uint32_t sub, uint32_t r[4]) { /* r: eax, ebx, ecx, edx */
   if (leaf == 7 && sub == 0) {
-    r[1] &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31)); /* AVX-512 F, DQ, IFMA, PF, ER, CD, BW, VL */
-    r[2] &= ~(BIT(1) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14)); /* VBMI, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ */
-    r[3] &= ~(BIT(2) | BIT(3) | BIT(8) | BIT(22) | BIT(23) | BIT(24) | BIT(25)); /* 4VNNIW, 4FMAPS, VP2INTERSECT, AMX-BF16, FP16, AMX */
-  } else if (leaf == 7) {
-    r[0] = r[1] = r[2] = r[3] = 0; /* AVX-VNNI, AVX512-BF16, AMX-FP16, AVX-IFMA, AVX-VNNI-INT8 ... */
+    r[3] &= ~(BIT(22) | BIT(24) | BIT(25)); /* AMX */
+#ifndef KEEP_AVX512_VNNI
+    r[2] &= ~BIT(11);               /* AVX512_VNNI */
+    r[3] &= ~(BIT(8) | BIT(23));    /* VP2INTERSECT, AVX512_FP16 */
+#ifndef KEEP_AVX512
+    r[1] &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31)); /* F, DQ, IFMA, PF, ER, CD, BW, VL */
+    r[2] &= ~(BIT(1) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(12) | BIT(14)); /* VBMI, VBMI2, GFNI, VAES, VPCLMULQDQ, BITALG, VPOPCNTDQ */
+    r[3] &= ~(BIT(2) | BIT(3));     /* 4VNNIW, 4FMAPS */
+#endif
+#endif
+  } else if (leaf == 7 && sub == 1) {
+#if defined KEEP_AVX512_VNNI
+    r[0] &= ~BIT(21);               /* AMX-FP16 */
+#elif defined KEEP_AVX_VNNI
+    r[0] &= BIT(4), r[1] = r[2] = r[3] = 0;
+#else
+    r[0] = r[1] = r[2] = r[3] = 0;  /* AVX-VNNI, AVX512-BF16, AMX-FP16, AVX-IFMA, AVX-VNNI-INT8 ... */
+#endif
   } else if (leaf == 0x1d || leaf == 0x1e || leaf == 0x24) {
-    r[0] = r[1] = r[2] = r[3] = 0; /* AMX tiles, AVX10 */
+    r[0] = r[1] = r[2] = r[3] = 0;  /* AMX tiles, AVX10 */
   }
 }
 
@@ -68,7 +82,7 @@ static void begin(void) {
   struct sigaction ours = {.sa_sigaction = faulted, .sa_flags = SA_SIGINFO | SA_NODEFER};
   real_sigaction(SIGSEGV, &ours, NULL);
   if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0)) {
-    const char *says = "avx2_only: this CPU or kernel cannot make CPUID fault\n";
+    const char *says = "edgecomp: this CPU or kernel cannot make CPUID fault\n";
     (void)!write(2, says, strlen(says));
     _exit(70);
   }
@@ -90,11 +104,22 @@ sighandler_t signal(int number, sighandler_t handler) {
   return sigaction(number, &wanted, &before) ? SIG_ERR : before.sa_handler;
 }
 
+static int begins(const char *word, const char *with) { return !strncmp(word, with, strlen(with)); }
+
 static int hidden(const char *word) {
-  static const char *const begins[] = {"avx512", "avx_vnni", "amx_", "avx_ifma", "gfni", "vaes", "vpclmulqdq", "avx10"};
-  for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-    if (!strncmp(word, begins[i], strlen(begins[i]))) return 1;
+  if (begins(word, "amx_") || begins(word, "avx10")) return 1;
+#if defined KEEP_AVX512_VNNI
   return 0;
+#elif defined KEEP_AVX512
+  return begins(word, "avx_vnni") || begins(word, "avx_ifma") || begins(word, "avx512_vnni") || begins(word, "avx512_bf16") ||
+         begins(word, "avx512_fp16") || begins(word, "avx512_vp2intersect");
+#else
+#ifdef KEEP_AVX_VNNI
+  if (begins(word, "avx_vnni") && word[8] != '_') return 0;
+#endif
+  return begins(word, "avx512") || begins(word, "avx_vnni") || begins(word, "avx_ifma") || begins(word, "gfni") ||
+         begins(word, "vaes") || begins(word, "vpclmulqdq");
+#endif
 }
 
 /* A file in memory with /proc/cpuinfo less the flags that are hidden. */
@@ -126,6 +151,23 @@ static int cpuinfo(void) {
   }
 OPENS(open)
 OPENS(open64)
+
+/* What this process starts is such a CPU as well, also where it is given another environment; but no emulator, which has a CPU of
+ * its own, and whose program has another machine's libraries. */
+int execve(const char *path, char *const arguments[], char *const environment[]) {
+  const char *name = strrchr(path, '/'), *own = getenv("LD_PRELOAD");
+  int emulator = !strncmp(name ? name + 1 : path, "qemu-", 5);
+  size_t count = 0, kept = 0;
+  while (environment && environment[count]) count++;
+  char **given = calloc(count + 2, sizeof *given), *ours = NULL;
+  for (size_t i = 0; i < count; i++)
+    if (strncmp(environment[i], "LD_PRELOAD=", 11)) given[kept++] = environment[i];
+  if (!emulator && own && asprintf(&ours, "LD_PRELOAD=%s", own) > 0) given[kept++] = ours;
+  int failed = (int)syscall(SYS_execve, path, arguments, given);
+  free(ours);
+  free(given);
+  return failed;
+}
 
 #define FOPENS(name)                                                    \
   FILE *name(const char *path, const char *mode) {                      \
