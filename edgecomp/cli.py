@@ -55,14 +55,16 @@ def run(
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder
     from edgecomp.console import Screen
-    from edgecomp.job import load_job
+    from edgecomp.job import load_job, on_this_machine
     from edgecomp.made import Run, fingerprinted
     from edgecomp.remembered import of_run, remember
     from edgecomp.shown import show_plan, show_run
 
     screen = Screen(json=as_json)
-    job = load_job(recipe, [*(overrides or []), *(["quick=true"] if quick else [])])
+    job = on_this_machine(load_job(recipe, [*(overrides or []), *(["quick=true"] if quick else [])]))
     pipeline.check_machine(job)
+    for note in pipeline.notes(job):
+        screen.note(note)
     job = fingerprinted(job)
     folder = RunFolder(out or Path("runs") / (job.recipe.name + ("-quick" if job.recipe.quick else "")))
     folder.admit(job.recipe.name)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from edgecomp import machine
 from edgecomp.bench.noise import RAPL
 from edgecomp.bench.process import py_spy
-from edgecomp.emulators import CPUS, Interpreter, availability
+from edgecomp.emulators import Interpreter, availability
 from edgecomp.metrics import format_value
 from edgecomp.runtimes import TABLE
 
@@ -21,28 +21,31 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    isa = machine.cpu_isa()
-    vnni = any("VNNI" in name or name in ("dot product", "i8mm") for name in isa)
+    isa, host = machine.cpu_isa(), machine.host_isa()
+    saturates, bf16 = machine.saturates(host), machine.has_bf16()
     return [
         *(_runtime(name, row.distribution) for name, row in TABLE.items() if name != "fake"),
         Finding("CPU", None, f"{machine.cpu_model()}, {machine.usable_cores()} cores usable"),
         Finding("memory", None, format_value(float(machine.memory_bytes()), "bytes")),
         *(Finding(name, name in isa, "") for name in ("AVX2", "AVX-512", "AVX-VNNI", "AVX-512 VNNI", "BF16")),
-        Finding("int8 without saturation", vnni, "" if vnni else "u8×s8 products saturate at 16 bits on this CPU: "
-                "the same int8 file can lose accuracy here"),
+        Finding("isa", None, f"{host}: what `isa: host` is here"),
+        Finding("int8 without saturation", not saturates, "u8×s8 products saturate at 16 bits on this CPU: an int8 file with ordinary "
+                "weights can lose accuracy here; those of scheme cpu-u8-narrow cannot" if saturates else ""),
+        Finding("training in bf16", bf16, "precision: auto takes bf16 here" if bf16 else "this CPU has no instructions for it: precision: auto "
+                "takes fp32 here, and bf16 by name takes several times as long"),
         _cgroup(),
         Finding("energy", os.access(RAPL, os.R_OK), RAPL if os.access(RAPL, os.R_OK) else "no sensor that this user may read "
                 "(RAPL): energy is unavailable"),
         Finding("pressure (PSI)", Path("/proc/pressure/cpu").is_file(), ""),
         _gpu(),
-        *(Finding(f"emulated {isa}", interpreter is not None, how) for isa, (interpreter, how) in _emulators()),
+        *(Finding(f"executed as {isa}", interpreter is not None, how) for isa, (interpreter, how) in _emulators()),
         Finding("C++ compiler", *_compiler()),
         Finding("py-spy", py_spy() is not None, py_spy() or "flame graphs, and the stack of a worker that hangs: pip install py-spy"),
     ]  # fmt: skip
 
 
 def _emulators() -> list[tuple[str, tuple[Interpreter | None, str]]]:
-    return [(isa, availability(isa)) for isa in CPUS]
+    return [(isa, availability(isa)) for isa in machine.ISAS if isa != machine.host_isa()]
 
 
 def _runtime(name: str, distribution: str) -> Finding:

@@ -1,8 +1,9 @@
-"""Which other CPUs this machine can stand in for: a table of instruction sets, and qemu-user on the PATH.
+"""Which other CPUs this machine can stand in for: as it is, with what CPUID says masked, or by qemu-user on the PATH.
 
 qemu-user executes a program of the CPU's own machine. Where that is this machine, it is this Python. Elsewhere it
 is the Python of an environment: a folder that is the root of a Debian or Ubuntu of that machine, with a
-`usr/bin/python3` of 3.11 or newer that imports numpy and the runtime. `edgecomp prepare-emulator` makes one.
+`usr/bin/python3` of 3.11 or newer that imports numpy and the runtime. `edgecomp prepare-emulator` makes one. It knows
+neither AVX-512 nor VNNI.
 """
 
 import os
@@ -14,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from edgecomp.bench.hosts import masked
+from edgecomp.machine import host_isa
 from edgecomp.runtimes import TABLE
 
 
@@ -24,24 +27,56 @@ class Emulated(NamedTuple):
 
 
 class Interpreter(NamedTuple):
-    """A command that runs Python as another CPU, and the folders of the packages it does not find by itself."""
+    """A command that runs Python as another CPU, and the folders of the packages it does not find by itself.
+
+    slow: two hundred times slower than this CPU.
+    """
 
     command: list[str]
     packages: list[str]
+    slow: bool = False
 
 
-# A device profile's `isa` → what stands in for it.
+# A device profile's `isa` → what qemu-user stands in for it with.
 CPUS = {
     "x86-64-avx2": Emulated(
         "qemu-x86_64", "Haswell", "x86_64"
     ),  # AVX2, no VNNI: u8×s8 sums saturate at 16 bits
+    "x86-64": Emulated("qemu-x86_64", "Nehalem", "x86_64"),
     "armv8-a": Emulated("qemu-aarch64", "cortex-a72", "aarch64"),  # no dot product
     "armv8.2-dotprod": Emulated("qemu-aarch64", "neoverse-n1", "aarch64"),
+    "armv8.6-i8mm": Emulated("qemu-aarch64", "max", "aarch64"),
 }
 
 
 def availability(isa: str, runtime: str | None = None) -> tuple[Interpreter | None, str]:
     """What executes as `isa`, and its versions; or None, and why it, or that runtime, cannot be run here."""
+    this = this_cpu()
+    if isa == host_isa():
+        return this, "this machine's own CPU"
+    if masked.why_not(isa) is None:
+        how = f"this machine's CPU as {isa}: CPUID is masked"
+        return this._replace(command=[*masked.command(isa), *this.command]), how
+    if isa not in CPUS:
+        return None, f"it takes such a CPU: this is {host_isa()}, and qemu-user does not emulate {isa}"
+    return _emulated(isa, runtime)
+
+
+# What an x86 and an Arm device may be: the oldest that is met, whose integer kernels differ most.
+OTHER_CPUS = ("x86-64-avx2", "armv8.2-dotprod")
+
+
+def other_cpus(runtime: str) -> dict[str, str]:
+    """How, or why not, each of the other CPUs is executed here: by its name, for the key of what is made with them."""
+    return {isa: availability(isa, runtime)[1] for isa in OTHER_CPUS}
+
+
+def this_cpu() -> Interpreter:
+    """This Python, as it is."""
+    return Interpreter([os.path.realpath(sys.executable)], own_packages())
+
+
+def _emulated(isa: str, runtime: str | None) -> tuple[Interpreter | None, str]:
     wanted = CPUS[isa]
     path = shutil.which(wanted.program)
     if path is None:
@@ -50,7 +85,7 @@ def availability(isa: str, runtime: str | None = None) -> tuple[Interpreter | No
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     how = f"{version.splitlines()[0] if version else wanted.program}, -cpu {wanted.cpu}"
     if wanted.machine == platform.machine() and variable(wanted.machine) not in os.environ:
-        return Interpreter([*emulator, os.path.realpath(sys.executable)], own_packages()), how
+        return Interpreter([*emulator, os.path.realpath(sys.executable)], own_packages(), slow=True), how
     root = environment(wanted.machine)
     python = python_of(root)
     if python is None:
@@ -62,7 +97,7 @@ def availability(isa: str, runtime: str | None = None) -> tuple[Interpreter | No
         return None, (f"{root} holds no {missing[0]} for {wanted.machine}: `edgecomp prepare-emulator {wanted.machine}` "
                       "says which runtimes it could bring, and why not the others")  # fmt: skip
     held = ", ".join([python.name, *(f"{name} {versions[name]}" for name in names)])
-    return Interpreter([*emulator, *in_root(root, python)], []), f"{how}, {held}"
+    return Interpreter([*emulator, *in_root(root, python)], [], slow=True), f"{how}, {held}"
 
 
 def how_to_install(program: str) -> str:

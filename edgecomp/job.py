@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import ValidationError
 
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
+from edgecomp.machine import has_bf16, host_isa
 from edgecomp.metrics import nearest
 from edgecomp.models import find_factory
 from edgecomp.policies import (
@@ -22,7 +23,14 @@ from edgecomp.policies import (
 from edgecomp.recipe import Quantize, Recipe, rehearsal
 from edgecomp.runtimes import TABLE
 from edgecomp.schema import Schema, explain, find, read_yaml, shipped, yaml_problem
-from edgecomp.targets import Target, load_target, target_names
+from edgecomp.targets import Target, load_target, saturating, target_names
+
+
+class Host(Schema):
+    """What a run takes of the machine it starts on: decided once, by the CPU's flags, and never again on reading."""
+
+    isa: str  # what `isa: host` is here, a row of edgecomp.machine.ISAS
+    precision: Literal["fp32", "bf16"]  # what `precision: auto` is here, or what was asked for
 
 
 class Job(Schema):
@@ -38,6 +46,19 @@ class Job(Schema):
     outside: dict[
         str, str
     ] = {}  # teacher, student, tokenizer → digest of their files, where they are not edgecomp's own
+    host: Host | None = None  # None: of a run that was made before this was kept
+
+    @property
+    def precision(self) -> str:
+        """Of training: fp32 or bf16. Before it was decided once, a recipe named it."""
+        return self.recipe.precision if self.host is None else self.host.precision
+
+
+def on_this_machine(job: Job) -> Job:
+    """The job with all that this machine decides in it, for a run that starts."""
+    asked = job.recipe.precision
+    precision = ("bf16" if has_bf16() else "fp32") if asked == "auto" else asked
+    return job.model_copy(update={"host": Host(isa=host_isa(), precision=precision)})
 
 
 def load_job(name: str, overrides: list[str]) -> Job:
@@ -61,7 +82,11 @@ def load_job(name: str, overrides: list[str]) -> Job:
         changes = content.get("thresholds") or {}
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
         if recipe is not None:
-            rows = {target: _applicable(named, recipe.quantize) for target, named in rows.items()}
+            portable = {target.name for target in targets if target.must_be_portable}
+            rows = {
+                target: _applicable(named, recipe.quantize, portable=target in portable)
+                for target, named in rows.items()
+            }
         problems += waiving_nothing(policies[0], targets, changes or ())
     problems += _misplaced(targets, beside)
     if recipe is not None:
@@ -133,6 +158,7 @@ def _misplaced(targets: list[Target], beside: list[Target]) -> list[str]:
     names = [target.name for target in (*targets, *beside)]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems = [f"targets: {name!r} is named twice" for name in twice]
+    problems += [f"targets: {target.name}: {why}" for target in targets if (why := saturating(target))]
     for target in targets:
         if target.scheme == "none":
             problems.append(
@@ -224,12 +250,17 @@ def waiving_nothing(policy: Policy, targets: Sequence[Target], more: Iterable[st
     return [f"policy: {policy.name}: waivers: {problem}" for problem in problems]
 
 
-def _applicable(rows: dict[str, Threshold], settings: Quantize) -> dict[str, Threshold]:
+def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: bool) -> dict[str, Threshold]:
     """The rows that can be judged of a method's file: no other than qad has a fake-quant twin with blocks to compare,
-    and an fp32 student is not int8. The verdict names those that are taken out. A `max_drop` is judged as well."""
+    and an fp32 student is not int8. The verdict names those that are taken out. A `max_drop` is judged as well.
+
+    portable: the target names no CPU, so that its file is asked on others too.
+    """
     method = settings.method
 
     def judged(row: Threshold) -> bool:
+        if row.metric == "portable_agreement_pct" and (method == "none" or not portable):
+            return False
         fp32 = method == "none" and (row.metric == "int8_share_pct" or row.against == "student_fp32")
         # Activations of 4 bits are clipped in float before they are rounded: neither the share nor the time means anything.
         clipped = settings.activation_bits != 8 and row.metric in ("int8_share_pct", "cpu_p50_ms")

@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 from pathlib import Path
+from typing import NamedTuple
 
 # What decides which integer kernels run, by the kernel's name for it.
 ISA_FLAGS = {
@@ -13,21 +14,69 @@ ISA_FLAGS = {
     "avx512_vnni": "AVX-512 VNNI",
     "avx512_bf16": "BF16",
     "amx_int8": "AMX int8",
+    "amx_bf16": "AMX BF16",
     "asimddp": "dot product",
     "i8mm": "i8mm",
     "bf16": "BF16",
 }
+BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+
+
+class Isa(NamedTuple):
+    """A kind of CPU. flags: the kernel's names of what it has. wide: it adds int8 products in 32 bits, so that none saturates."""
+
+    machine: str
+    flags: tuple[str, ...]
+    wide: bool
+
+
+# By the name that a target's `isa` has; of a machine's, the first whose flags are there is this CPU's. On x86 without VNNI,
+# also with AVX-512, both runtimes add two u8×s8 products in 16 bits. On Arm neither was seen to saturate.
+ISAS = {
+    "x86-64-amx": Isa("x86_64", ("avx512_vnni", "amx_int8"), True),
+    "x86-64-avx512-vnni": Isa("x86_64", ("avx512f", "avx512_vnni"), True),
+    "x86-64-avx-vnni": Isa("x86_64", ("avx2", "avx_vnni"), True),
+    "x86-64-avx512": Isa("x86_64", ("avx512f",), False),
+    "x86-64-avx2": Isa("x86_64", ("avx2",), False),
+    "x86-64": Isa("x86_64", (), False),
+    "armv8.6-i8mm": Isa("aarch64", ("asimddp", "i8mm"), True),
+    "armv8.2-dotprod": Isa("aarch64", ("asimddp",), True),
+    "armv8-a": Isa("aarch64", (), True),
+}
+UNKNOWN_ISA = "unknown"  # neither x86-64 nor Arm: nothing is taken for granted of it
+
+
+def host_isa() -> str:
+    """The row of ISAS that this CPU is, by its flags and not by a trial, so that one kind of machine is always the same."""
+    flags = cpu_flags()
+    own = (name for name, isa in ISAS.items() if isa.machine == platform.machine() and flags.issuperset(isa.flags))
+    return next(own, UNKNOWN_ISA)
+
+
+def saturates(isa: str) -> bool:
+    """Whether a kernel of that CPU may add two int8 products in 16 bits."""
+    return isa not in ISAS or not ISAS[isa].wide
+
+
+def has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; elsewhere a linear layer's training step takes five times fp32's."""
+    return not cpu_flags().isdisjoint(BF16_FLAGS)
 
 
 @functools.cache
-def cpu_isa() -> tuple[str, ...]:
-    """The instruction sets of this CPU that matter here; empty where the kernel does not say."""
+def cpu_flags() -> frozenset[str]:
+    """The kernel's names of what this CPU can do; empty where it does not say."""
     for line in _lines("/proc/cpuinfo"):
         name, _, value = line.partition(":")
         if name.strip() in ("flags", "Features"):
-            flags = set(value.split())
-            return tuple(label for flag, label in ISA_FLAGS.items() if flag in flags)
-    return ()
+            return frozenset(value.split())
+    return frozenset()
+
+
+def cpu_isa() -> tuple[str, ...]:
+    """The instruction sets of this CPU that matter here; empty where the kernel does not say."""
+    flags = cpu_flags()
+    return tuple(label for flag, label in ISA_FLAGS.items() if flag in flags)
 
 
 @functools.cache

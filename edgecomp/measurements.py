@@ -64,6 +64,25 @@ class Emulated:
 
 
 @dataclass(frozen=True)
+class Portable:
+    """The int8 file of a target of that `isa` on other CPUs than the `host`.
+
+    why: which of its layers can saturate there, and the arithmetic; empty where it is proven that none can. executed: by CPU,
+    whether it was `run` and `how`, and of how many `examples` the answer was `agreeing`.
+    """
+
+    isa: str
+    host: str
+    why: str
+    executed: dict[str, dict[str, Any]]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Portable":
+        content = json.loads((folder / "portable.json").read_text(encoding="utf-8"))
+        return cls(content["isa"], content["host"], content["why"], content["executed"])
+
+
+@dataclass(frozen=True)
 class Measurements:
     target: str
     runtime: str
@@ -75,6 +94,7 @@ class Measurements:
     deaths: dict[str, Death] = field(default_factory=dict)  # arms that did not fit into the target's memory
     not_run: str = ""  # why nothing was measured
     emulated: "Emulated | None" = None
+    portable: "Portable | None" = None
     slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of; not kept by `save`
 
     def save(self, folder: Path) -> None:

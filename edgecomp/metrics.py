@@ -122,6 +122,12 @@ METRICS: dict[str, Metric] = {
             "emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's"
         ),
         Metric(
+            "portable_agreement_pct",
+            "percent",
+            "higher",
+            "on other CPUs: same answer as here",
+        ),
+        Metric(
             "validation_drop_pt",
             "points",
             "lower",

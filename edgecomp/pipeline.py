@@ -15,9 +15,10 @@ from typing import Any
 
 from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
-from edgecomp.emulators import availability
+from edgecomp.emulators import availability, other_cpus
 from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
+from edgecomp.machine import has_bf16
 from edgecomp.runtimes import TABLE
 from edgecomp.step_keys import Keys, own_files, profile
 from edgecomp.targets import Target, check_cores
@@ -90,7 +91,7 @@ def _exporting(run: made.Run, keys: Keys) -> Iterator[Step]:
             f"ptq/{target.name}",
             "export",
             partial(stages.best_ptq, run, target=target),
-            [keys.seeded, keys.quantised, recipe.distill.batch_size, keys.quantize, profile(target)],
+            [keys.seeded, keys.quantised, recipe.distill.batch_size, keys.quantize, profile(job, target)],
             ("data", "soft_labels", "distill"),
             **computes,
         )
@@ -99,7 +100,7 @@ def _exporting(run: made.Run, keys: Keys) -> Iterator[Step]:
             f"parity/{target.name}",
             "export",
             partial(stages.parity, run, target=target),
-            [profile(target), recipe.quantize.baselines],
+            [profile(job, target), recipe.quantize.baselines],
             ("data", "export", *_quantised(job), *_best_ptq(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
             executes=True,
@@ -109,7 +110,7 @@ def _exporting(run: made.Run, keys: Keys) -> Iterator[Step]:
             f"deploy/{target.name}",
             "export",
             partial(stages.deploy, run, target=target),
-            profile(target),
+            profile(job, target),
             ("data", "export"),
             libraries=(TABLE[target.runtime].distribution,),
         )
@@ -124,8 +125,18 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             f"bench/{target.name}",
             "bench",
             partial(stages.bench, run, target=target),
-            [bench.model_dump(exclude={"emulated_examples", "emulation_timeout_s"}), profile(target)],
+            [bench.model_dump(exclude={"emulated_examples", "emulation_timeout_s"}), profile(job, target)],
             ("data", "export", *_quantised(job), *_best_ptq(job, target), *gated),
+            libraries=("numpy", TABLE[target.runtime].distribution),
+            executes=True,
+        )
+    for target in _for_cpus(job):
+        yield Step(
+            f"portable/{target.name}",
+            "bench",
+            partial(stages.portable, run, target=target),
+            [bench.portable_examples, profile(job, target), other_cpus(target.runtime) if target.must_be_portable else {}],
+            ("data", "export", f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
         )
@@ -134,7 +145,7 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             f"emulation/{target.name}",
             "bench",
             partial(stages.emulation, run, target=target),
-            [bench.emulated_examples, profile(target), availability(target.isa, target.runtime)[1]],
+            [bench.emulated_examples, profile(job, target), availability(target.isa, target.runtime)[1]],
             ("data", "export", f"deploy/{target.name}"),
             libraries=(TABLE[target.runtime].distribution,),
         )
@@ -151,6 +162,7 @@ def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
         [keys.rows, job.policy.model_dump(mode="json"), keys.expired_waivers],
         (
             *benches,
+            *(f"portable/{target.name}" for target in _for_cpus(job)),
             *(f"emulation/{target.name}" for target in _emulated(job)),
             *(f"parity/{target.name}" for target in job.targets),
         ),
@@ -187,6 +199,10 @@ def _emulated(job: Job) -> list[Target]:
     return [target for target in job.targets if target.isa != "host"]
 
 
+def _for_cpus(job: Job) -> list[Target]:
+    return [target for target in job.targets if made.is_for_cpus(job, target)]
+
+
 def check_machine(job: Job) -> None:
     """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled."""
     if job.recipe.quantize.kernel == "fused":
@@ -195,6 +211,14 @@ def check_machine(job: Job) -> None:
         fused.load()
     for target in (*job.targets, *job.beside):
         check_cores(target)
+
+
+def notes(job: Job) -> list[str]:
+    """What a run costs on this machine that it would not elsewhere."""
+    if job.precision == "bf16" and not has_bf16():
+        return ["precision: bf16 on a CPU without instructions for it: a linear layer's step takes some five times fp32's; "
+                "precision=auto takes fp32 here"]  # fmt: skip
+    return []
 
 
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:

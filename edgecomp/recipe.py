@@ -179,6 +179,7 @@ class Bench(Schema):
     offline_batches: int = Field(16, ge=1)
     timeout_s: float = Field(120.0, gt=0)
     emulated_examples: int = Field(5000, ge=1)  # or the whole split, where it is smaller
+    portable_examples: int = Field(250, ge=1)  # of the training split, asked as other CPUs where qemu-user plays them
     emulation_timeout_s: float = Field(1800.0, gt=0)
 
 
@@ -188,7 +189,8 @@ class Recipe(Schema):
     description: str = ""
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
-    precision: Literal["fp32", "bf16"] = "fp32"  # of training: bf16 is autocast, checkpoints stay fp32
+    # Of training: bf16 is autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
     data: Data
     teacher: Teacher

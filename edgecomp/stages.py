@@ -57,7 +57,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
         learning_rate=recipe.teacher.learning_rate,
         weight_decay=recipe.teacher.weight_decay,
         seed=recipe.seed,
-        bf16=recipe.precision == "bf16",
+        bf16=run.job.precision == "bf16",
         folder=out,
         checkpoints=checkpoints,
         track=run.track,
@@ -74,7 +74,7 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
         run.folder / "teacher" / "teacher.safetensors",
         made.views(run),
         count=recipe.data.views,
-        bf16=recipe.precision == "bf16",
+        bf16=run.job.precision == "bf16",
         folder=out,
         track=run.track,
     )
@@ -95,7 +95,7 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
             learning_rate=recipe.distill.learning_rate,
             weight_decay=recipe.distill.weight_decay,
             calibration_batches=recipe.quantize.calibration_batches,
-            bf16=recipe.precision == "bf16",
+            bf16=run.job.precision == "bf16",
             folder=out,
             checkpoints=checkpoints,
             track=run.track,
@@ -341,7 +341,32 @@ def profile_training(run: Run, out: Path) -> dict[str, Any]:
         batch,
         temperature=recipe.distill.temperature,
         hard_label_weight=recipe.distill.hard_label_weight,
-        bf16=recipe.precision == "bf16",
+        bf16=run.job.precision == "bf16",
+        folder=out,
+    )
+
+
+def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+    """Whether the deployed file gives the same answers on other CPUs: its weights, and a sample of the probes."""
+    from edgecomp.bench.portable import ask_other_cpus
+    from edgecomp.export.stage import model_file
+    from edgecomp.runtimes import TABLE
+
+    job, settings = run.job, run.job.recipe.bench
+    assert job.host is not None
+    # NNCF quantises the IR by itself: the ONNX file beside it is another one.
+    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.method != "ptq-nncf"
+    definition = run.folder / "export" / model_file(made.student_arm(job), "onnxruntime-cpu")
+    ask_other_cpus(
+        isa=target.isa,
+        host=job.host.isa,
+        runtime=target.runtime,
+        options=target.options,
+        model=run.folder / "deploy" / target.name / TABLE[target.runtime].model_file,
+        definition=definition if defined else None,
+        inputs=made.probes(run),
+        slow_examples=settings.portable_examples,
+        timeout_s=settings.emulation_timeout_s,
         folder=out,
     )
 
@@ -376,6 +401,11 @@ def gate(run: Run, out: Path, checkpoints: Path) -> None:
         budgets={target.name: target.budget_rows() for target in run.job.targets},
         bench_folders={target.name: run.folder / "bench" / target.name for target in run.job.targets},
         beside={target.name: run.folder / "bench" / target.name for target in run.job.beside},
+        portable={
+            target.name: run.folder / "portable" / target.name
+            for target in run.job.targets
+            if made.is_for_cpus(run.job, target)
+        },
         emulated={
             target.name: (
                 run.folder / "emulation" / target.name,

@@ -16,7 +16,7 @@ class Keys:
     def __init__(self, run: made.Run) -> None:
         job, recipe = run.job, run.job.recipe
         self.seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
-        self.training = [self.seeded, {"precision": recipe.precision}]
+        self.training = [self.seeded, {"precision": job.precision}]
         self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
         self.student = recipe.student.model_dump() | own_files(job, "student")
         self.quantised = {"network": self.student, "scheme": made.scheme_of(job)}
@@ -48,6 +48,7 @@ def own_files(job: Job, name: str) -> dict[str, str]:
     return {"files": job.outside[name]} if name in job.outside else {}
 
 
-def profile(target: Target) -> dict[str, object]:
-    """A target without what is said of it, and without its budget, which is the gate's business."""
-    return target.model_dump(exclude={"description", "budget"})
+def profile(job: Job, target: Target) -> dict[str, object]:
+    """A target without what is said of it, and without its budget, which is the gate's business; with the CPU that it is here."""
+    here = {"isa": job.host.isa} if job.host is not None and target.isa == "host" else {}
+    return target.model_dump(exclude={"description", "budget"}) | here

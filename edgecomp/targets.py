@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from edgecomp.errors import RecipeError, UsageError
-from edgecomp.machine import usable_cores
+from edgecomp.machine import ISAS, saturates, usable_cores
 from edgecomp.metrics import METRICS, nearest, parse_quantity
 from edgecomp.policies import Threshold, refuse_newer
 from edgecomp.runtimes import TABLE
@@ -25,10 +25,11 @@ class Shapes(Schema):
 class Target(Schema):
     """A device profile; `extends: NAME` takes another one's settings first.
 
-    An `isa` other than the host's is executed by an emulator: its answers are gated, its timings are the host's.
+    An `isa` that is named is executed here as that CPU, if it can be: its answers are gated, its timings are the host's.
+    `isa: host` is any CPU: what is made for it gives the same answers on all of them, whichever made it.
     `runtime` is a row of edgecomp.runtimes.TABLE, `options` are that runtime's own, checked by its adapter.
     `cores` are those it may use, `memory` is what it may hold: both are enforced while it is measured, the memory where this
-    machine's kernel can. `budget` maps a metric to its limit: `latency_p99_ms: 50 ms`. `isa: host` means this machine's.
+    machine's kernel can. `budget` maps a metric to its limit: `latency_p99_ms: 50 ms`.
     """
 
     format: Literal[1] = FORMAT  # type: ignore[assignment]
@@ -36,12 +37,12 @@ class Target(Schema):
     description: str = ""
     runtime: str
     options: dict[str, str | int | float | bool] = {}
-    isa: Literal["host", "x86-64-avx2", "armv8-a", "armv8.2-dotprod"] = "host"
+    isa: str = "host"
     cores: int | None = Field(None, ge=1, le=1024)
     threads: int = Field(1, ge=1, le=256)
     memory: str | None = None
     shapes: Shapes | None = None
-    scheme: Literal["cpu-u8", "cpu-u8-narrow", "gpu-s8", "none"] = "cpu-u8"
+    scheme: Literal["cpu-u8", "cpu-u8-narrow", "gpu-s8", "none"] = "cpu-u8-narrow"
     budget: dict[str, str] = {}
 
     @field_validator("budget")
@@ -62,6 +63,13 @@ class Target(Schema):
                 f"no such runtime: {runtime!r}{nearest(runtime, TABLE)}; there are {', '.join(TABLE)}"
             )
         return runtime
+
+    @field_validator("isa")
+    @classmethod
+    def _is_a_kind_of_cpu(cls, isa: str) -> str:
+        if isa not in ("host", *ISAS):
+            raise ValueError(f"no such isa: {isa!r}{nearest(isa, ISAS)}; there are host (any CPU), {', '.join(ISAS)}")
+        return isa
 
     @field_validator("memory")
     @classmethod
@@ -87,11 +95,39 @@ class Target(Schema):
         return self
 
     @property
+    def is_for_cpus(self) -> bool:
+        """Whether what is made for it is int8 that CPUs multiply."""
+        return self.scheme in ("cpu-u8", "cpu-u8-narrow")
+
+    @property
+    def must_be_portable(self) -> bool:
+        """Whether that has to give the same answers on every CPU: none is named."""
+        return self.isa == "host" and self.is_for_cpus
+
+    @property
     def memory_bytes(self) -> int | None:
         return None if self.memory is None else int(parse_quantity(self.memory).value)
 
     def budget_rows(self) -> dict[str, Threshold]:
         return {name: Threshold.model_validate(row) for name, row in budget_rows(self.budget).items()}
+
+
+def saturating(target: Target) -> str | None:
+    """Why the target's scheme is not for its CPU, with the arithmetic and the remedy; None where it is.
+
+    An `isa` that this machine happens to be is not one that the target names.
+    """
+    if target.scheme != "cpu-u8" or not saturates(target.isa):
+        return None
+    which = (
+        "it names no isa, and its files may meet an x86 CPU without VNNI"
+        if target.isa == "host"
+        else f"{target.isa} has no VNNI"
+    )
+    wide = ", ".join(name for name, isa in ISAS.items() if isa.wide)
+    return (f"scheme cpu-u8 saturates: {which}, whose kernels add two u8×s8 products in 16 bits, and 255 · 127 + 255 · 127 = 64,770 is "
+            "more than 32,767. Take scheme cpu-u8-narrow (weights -63..63: 255 · 63 + 255 · 63 = 32,130), or name the device's "
+            f"isa where it is one of {wide}")  # fmt: skip
 
 
 def budget_rows(budget: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,15 @@ import numpy as np
 
 from edgecomp.gate import scores
 from edgecomp.gate import statistics as stats
-from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples, Untelling
+from edgecomp.gate.missing import (
+    Impossible,
+    NotFinite,
+    NotItself,
+    NotMeasured,
+    Saturates,
+    TooFewSamples,
+    Untelling,
+)
 from edgecomp.gate.scores import answers, arm_of, proportion, score_of
 from edgecomp.gate.verdict import Estimate
 from edgecomp.measurements import Arm, Measurements
@@ -106,6 +114,8 @@ def estimate(measured: Measurements, arm_name: str, metric: str, confidence: flo
         return _energy(measured, arm_name, confidence)
     if metric == "validation_drop_pt":
         return _exact(_drop(measured, arm_name), dimension, confidence)
+    if metric == "portable_agreement_pct":
+        return _portable(measured, arm_name, confidence)
     if metric in EMULATED:
         return _emulated(measured, arm_name, metric, confidence)
     if metric in scores.KNOWN:
@@ -280,6 +290,22 @@ def _emulated(measured: Measurements, arm_name: str, metric: str, confidence: fl
         seed=scores.SEED,
     )
     return score_of(bounds, 100, "points", count, confidence)
+
+
+def _portable(measured: Measurements, arm_name: str, confidence: float) -> Estimate:
+    """Agreement of this machine's answers with those of the CPU that agrees least; exact where the proof is all there is."""
+    portable = measured.portable
+    if arm_name != measured.student or portable is None or portable.isa != "host":
+        raise NotMeasured("known of the student that is judged, of a target that names no CPU")
+    if portable.why:
+        raise Saturates(portable.why)
+    compared = [facts for facts in portable.executed.values() if facts["run"]]
+    if not all(facts["finite"] for facts in compared):
+        raise NotFinite("a CPU gave logits that are not finite")
+    if not compared:
+        return Estimate(100.0, 100.0, 100.0, "percent", 1, "exact", confidence, "proven from its weights, executed on no other CPU")
+    shares = [proportion(facts["agreeing"], facts["examples"], confidence) for facts in compared]
+    return min(shares, key=lambda share: share.lower or 0.0)
 
 
 def _telling(parity: dict[str, Any]) -> bool:

@@ -27,6 +27,12 @@ class NotItself(NotMeasured):
     verdict, reason = Verdict.INVALID, Reason.NOT_ITSELF
 
 
+class Saturates(NotMeasured):
+    """Its products can be cut off on a CPU that it may meet: what a sample gave there proves nothing."""
+
+    verdict, reason = Verdict.FAIL, Reason.SATURATES
+
+
 class Impossible(NotMeasured):
     """No measurement can be that: a latency of 0, a share over 100 %, labels outside the classes."""
 

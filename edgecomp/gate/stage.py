@@ -12,7 +12,8 @@ from edgecomp.gate.judge import Row, judge
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
 from edgecomp.gate.waivers import deciding, headline, with_waivers
-from edgecomp.measurements import Emulated, Measurements
+from edgecomp.machine import saturates
+from edgecomp.measurements import Emulated, Measurements, Portable
 from edgecomp.metrics import METRICS
 from edgecomp.policies import Policy, Threshold, with_budget
 
@@ -27,6 +28,7 @@ def judge_and_record(
     budgets: dict[str, dict[str, Threshold]],
     bench_folders: dict[str, Path],
     beside: dict[str, Path],
+    portable: dict[str, Path],
     emulated: dict[str, tuple[Path, Path]],
     today: datetime.date,
     folder: Path,
@@ -35,6 +37,8 @@ def judge_and_record(
     measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
     for target, (emulation, reference) in emulated.items():
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
+    for target, path in portable.items():
+        measured[target] = replace(measured[target], portable=Portable.load(path))
     judged = with_waivers(judge(rows, measured, policy.wall), policy.waivers, today)
     verdict = combine(row.verdict for row in judged if row.severity == "block")
     unwaived = combine(row.verdict for row in deciding(judged))
@@ -116,7 +120,8 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
         return said
     decide = deciding(rows)
     worst = [row for row in decide if row.verdict is verdict]
-    worst.sort(key=lambda row: row.metric not in estimates.EXPORT)  # a wrong export explains the rest
+    # Sums that are cut off explain the rest, and then a wrong export.
+    worst.sort(key=lambda row: (row.reason is not Reason.SATURATES, row.metric not in estimates.EXPORT))
     if verdict is Verdict.PASS:
         which = "All gates" if len(decide) == len(rows) else "All gates that decide"
         return f"{which} passed: ship deploy/, or tighten a threshold (thresholds.NAME.max=…) to see what gives first."
@@ -128,6 +133,8 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
         return f"{first.sentence.rstrip('.')}{more}: mend it, or have its owner renew the waiver."
     if verdict is Verdict.FAIL:
         advice = ADVICE.get(METRICS[first.metric].dimension, "")
+        if cut_off := _cut_off(measured[first.target]):
+            return f"{first.target}: {cut_off}{more}."
         if first.reason is Reason.BUDGET_EXCEEDED:
             advice = f"{ADVICE['bytes']}, or a target with more memory"
         elif first.metric in estimates.EMULATED:
@@ -154,6 +161,19 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
             f"{first.sentence.rstrip('.')}{more}: measure more (bench.restarts=…), or on a quieter machine."
         )
     return f"{first.sentence.rstrip('.')}{more}: a larger test split (data.test_fraction) can decide it."
+
+
+def _cut_off(measured: Measurements) -> str:
+    """That integer sums are cut off on a CPU that the file may meet, or here, in which layers, and what to do; else nothing."""
+    portable = measured.portable
+    if portable is None or not portable.why or (portable.isa != "host" and not saturates(portable.host)):
+        return ""
+    if portable.isa == "host":
+        return f"{portable.why}: {ADVICE['points']}"
+    return (
+        f"{portable.why}; this machine is {portable.host}, and the target {portable.isa}: run it on such a machine, or "
+        "give the target scheme cpu-u8-narrow"
+    )
 
 
 def _is_wrong_as_written(measured: Measurements) -> bool:

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     UNTELLING = "untelling"  # INCONCLUSIVE: the examples compared cannot show a difference
     NOT_FINITE = "not_finite"  # INVALID: a NaN or an infinity among the measurements
     IMPOSSIBLE = "impossible"  # INVALID: no measurement can be that, such as a latency of 0
+    SATURATES = "saturates"  # FAIL: its integer products can be cut off on a CPU that it may meet
     WAIVER_EXPIRED = "waiver_expired"  # FAIL: it was waived until a day that is over
     ANOMALOUS = "anomalous"  # INCONCLUSIVE: better than it can plausibly be
     INCOMPATIBLE = "incompatible"  # FAIL: other inputs or outputs than the baseline's

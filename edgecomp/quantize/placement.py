@@ -250,7 +250,7 @@ def _quantise_weights(module: fx.GraphModule, grids: Grids, float_layers: Collec
     constants = constant_nodes(module)
     kept = {_weight_key(node) for node in grids.edges if has_weight(node)}
     for node in tables(module):
-        _quantise_table(module, (grids.full if node in grids.edges else grids.asked).weight, node)
+        _quantise_table(module, (grids.full if node in grids.edges else grids.asked).table, node)
     for node in [node for node in layers(module) if node not in constants]:
         if layer_name(node) in float_layers:
             continue

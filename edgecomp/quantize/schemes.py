@@ -20,13 +20,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Scheme:
-    """`activation` is per tensor; `weight` is per output channel.
+    """`activation` is per tensor; `weight` is per output channel; `table`, an embedding's, per column.
 
     The weights' grid is narrow: folding batch normalisation negates channels with γ < 0, and -(-128) is no int8.
     """
 
     activation: Grid
     weight: Grid
+    table: Grid = Grid(-127, 127, symmetric=True)
 
 
 INT8 = Grid(-127, 127, symmetric=True)
@@ -35,8 +36,8 @@ SCHEMES = {
     # ONNX Runtime and OpenVINO on CPU: u8×s8 kernels. With signed symmetric activations ONNX Runtime left
     # 12 of 21 convolutions of a ResNet-20 in float.
     "cpu-u8": Scheme(activation=Grid(0, 255, symmetric=False), weight=INT8),
-    # The same on x86 without VNNI, where a kernel adds two u8×s8 products in 16 bits: 2·255·63 fits, 2·255·127
-    # saturates. The narrower weights cannot.
+    # The same function on every CPU. On x86 without VNNI a kernel adds two u8×s8 products in 16 bits: 2·255·63 fits,
+    # 2·255·127 saturates. The narrower weights cannot; a table's values are added to nothing.
     "cpu-u8-narrow": Scheme(activation=Grid(0, 255, symmetric=False), weight=Grid(-63, 63, symmetric=True)),
     # TensorRT, and ONNX Runtime on CUDA: s8×s8 kernels; a zero point other than 0 is refused.
     "gpu-s8": Scheme(activation=Grid(-128, 127, symmetric=True), weight=INT8),
@@ -47,11 +48,12 @@ def scheme(name: str, weight_bits: int = 8, activation_bits: int = 8) -> Scheme:
     """The scheme of that name, with fewer bits where asked for: weights of 4 are -7..7, of 2 -1..1 (ternary);
     activations of 4 are 0..15, or -8..7 where the scheme's are signed."""
     found = SCHEMES[name]
-    high = min(found.weight.high, 2 ** (weight_bits - 1) - 1)
+    most = 2 ** (weight_bits - 1) - 1
+    high, table = min(found.weight.high, most), min(found.table.high, most)
     steps = 2**activation_bits
     low = -steps // 2 if found.activation.low < 0 else 0
     activation = replace(found.activation, low=low, high=low + steps - 1)
-    return Scheme(activation=activation, weight=Grid(-high, high, symmetric=True))
+    return Scheme(activation, Grid(-high, high, symmetric=True), Grid(-table, table, symmetric=True))
 
 
 # What becomes of an operator:

@@ -1,0 +1,172 @@
+"""What a model file multiplies in int8, and whether those products can saturate on x86 without VNNI: read from the file alone.
+
+There a kernel adds two neighbouring u8×s8 products in 16 bits, and what does not fit is cut off (Intel 64 and IA-32 Architectures
+Software Developer's Manual, PMADDUBSW). An input is at most 255, so two weights of an output can saturate if their sizes add
+up to more than 128: 255 · 128 = 32,640 fits, 255 · 129 = 32,895 does not. Which weights are neighbours is the kernel's business, so
+every two of an output are taken to be. Calibration data prove nothing of this; the weights do, for every input.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import ModelFileError
+
+MOST = 128
+"""The largest sum of two weights' sizes whose products with inputs up to 255 fit in 16 bits."""
+
+Array = npt.NDArray[Any]
+
+
+class LayerWeights(NamedTuple):
+    """A layer with int8 weights and 8-bit inputs. largest_pair: the largest sum of two weights' sizes of one output."""
+
+    layer: str
+    largest_pair: int
+
+    @property
+    def can_saturate(self) -> bool:
+        return self.largest_pair > MOST
+
+
+def read(model: Path) -> list[LayerWeights]:
+    """Every such layer of an ONNX file or an IR, in order; none of other files. Raises ModelFileError."""
+    if model.suffix == ".onnx":
+        return list(_of_onnx(model))
+    return list(_of_ir(model)) if model.suffix == ".xml" else []
+
+
+def why_it_saturates(layers: list[LayerWeights]) -> str:
+    """The arithmetic, of the worst layer: `3 of 9 layers can saturate: …`; empty where none can."""
+    those = [layer for layer in layers if layer.can_saturate]
+    if not those:
+        return ""
+    worst = max(those, key=lambda layer: layer.largest_pair)
+    return (f"{len(those)} of {len(layers)} layers can saturate where a CPU adds two products in 16 bits (x86 without VNNI): two weights "
+            f"of {worst.layer} add up to {worst.largest_pair}, and 255 · {worst.largest_pair} = {255 * worst.largest_pair:,} is more than "
+            "32,767")  # fmt: skip
+
+
+def largest_pair(weight: Array, output_axis: int) -> int:
+    """Of integers with an axis of outputs: the largest sum of the sizes of two that belong to one output."""
+    sizes = np.abs(np.moveaxis(weight.astype(np.int64), output_axis, 0)).reshape(weight.shape[output_axis], -1)
+    return int(np.sort(sizes, axis=1)[:, -2:].sum(axis=1).max(initial=0))
+
+
+# Of ONNX operators on integers, where the weight is among the inputs.
+INTEGER_WEIGHT = {
+    "QLinearConv": 3,
+    "QLinearMatMul": 3,
+    "ConvInteger": 1,
+    "MatMulInteger": 1,
+    "QGemm": 3,
+    "MatMulIntegerToFloat": 1,
+    "DynamicQuantizeMatMul": 1,
+    "QAttention": 1,
+}
+
+
+def _of_onnx(path: Path) -> Iterator[LayerWeights]:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
+    from onnx import numpy_helper
+
+    try:
+        graph = onnx.load(path).graph
+    except (DecodeError, OSError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read as an ONNX file: {error}") from error
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+
+    def constant(name: str) -> Array | None:
+        node = producers.get(name)
+        if name in tensors:
+            return np.asarray(numpy_helper.to_array(tensors[name], base_dir=str(path.parent)))
+        if node is not None and node.op_type == "Constant":
+            return next((np.asarray(numpy_helper.to_array(one.t)) for one in node.attribute if one.name == "value"), None)
+        return _packed(node, constant) if node is not None and node.op_type == "QuantizeLinear" else None
+
+    def dequantised(name: str) -> Any:
+        node = producers.get(name)
+        return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+    for node in graph.node:
+        weight = None
+        if node.op_type in INTEGER_WEIGHT:
+            weight = constant(node.input[INTEGER_WEIGHT[node.op_type]])
+        elif node.op_type in ("Conv", "Gemm", "MatMul") and dequantised(node.input[0]) is not None:
+            source = dequantised(node.input[1])
+            weight = None if source is None else constant(source.input[0])
+        if weight is not None and weight.dtype == np.int8 and weight.ndim > 1:
+            yield LayerWeights(node.name or node.output[0], largest_pair(weight, _output_axis(node, weight)))
+
+
+def _packed(node: Any, constant: Any) -> Array | None:
+    """QuantizeLinear of a constant: the integers that it computes."""
+    weight, scale = constant(node.input[0]), constant(node.input[1])
+    zero_point = constant(node.input[2]) if len(node.input) > 2 else np.zeros((), np.uint8)
+    if weight is None or scale is None or zero_point is None:
+        return None
+    axis = next((one.i for one in node.attribute if one.name == "axis"), 1)
+    shape = [1] * weight.ndim
+    if scale.ndim and scale.size > 1:
+        shape[axis] = -1
+    limits = np.iinfo(zero_point.dtype)
+    levels = np.rint(weight / scale.reshape(shape)) + zero_point.reshape(shape if zero_point.size > 1 else [1] * weight.ndim)
+    return np.asarray(np.clip(levels, limits.min, limits.max).astype(zero_point.dtype))
+
+
+def _output_axis(node: Any, weight: Array) -> int:
+    transposed = any(one.name == "transB" and one.i for one in node.attribute)
+    return 0 if "Conv" in node.op_type or transposed else weight.ndim - 1
+
+
+def _of_ir(path: Path) -> Iterator[LayerWeights]:
+    import openvino as ov
+
+    try:
+        model = ov.Core().read_model(path)
+    except (RuntimeError, ValueError) as error:
+        raise ModelFileError(f"{path} cannot be read as an IR: {str(error).strip()[-200:]}") from error
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() not in ("Convolution", "GroupConvolution", "MatMul"):
+            continue
+        inputs, weight = (operation.input_value(index).get_node() for index in (0, 1))
+        levels = _ir_integers(weight)
+        if levels is not None and _is_rounded(inputs):
+            yield LayerWeights(_ir_name(operation), largest_pair(*_by_output(operation, levels)))
+
+
+def _ir_name(operation: Any) -> str:
+    return str(operation.get_friendly_name()).split("/")[0]
+
+
+def _ir_integers(node: Any) -> Array | None:
+    """A weight's int8 values: a constant that is converted and multiplied, shifted and reshaped in between."""
+    while node.get_type_name() in ("Convert", "Subtract", "Multiply", "Reshape", "Transpose"):
+        if node.get_type_name() == "Transpose":
+            return None
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "Constant" or node.get_element_type().get_type_name() != "i8":
+        return None
+    return np.asarray(node.data)
+
+
+def _is_rounded(node: Any) -> bool:
+    """Whether a tensor lies on a grid: a FakeQuantize gives it, moved at most."""
+    while node.get_type_name() in ("Reshape", "Transpose", "MaxPool", "Squeeze", "Unsqueeze", "Split", "StridedSlice", "Slice"):
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "FakeQuantize")
+
+
+def _by_output(operation: Any, levels: Array) -> tuple[Array, int]:
+    """A weight and its axis of outputs; of a grouped convolution [groups, outputs, ...] the two are one."""
+    kind = operation.get_type_name()
+    if kind == "GroupConvolution" and levels.ndim > 2:
+        return levels.reshape(-1, *levels.shape[2:]), 0
+    if kind == "MatMul":
+        return levels, levels.ndim - (2 if operation.get_attributes().get("transpose_b") else 1)
+    return levels, 0
