@@ -65,6 +65,8 @@ def bench_files(
         write_page(folder)
         remember(of_bench(content, folder), store, screen.note)
         found.append(content | {"folder": str(folder)})
+        if content["saturation"]:
+            screen.note(content["saturation"])
         screen.out.print(bench_table(content))
         screen.out.print(f"Result: {folder}/bench.json, bench.html", soft_wrap=True)
     code = next((error.exit_code for error in errors.values()), 0)
@@ -78,6 +80,7 @@ def bench_files(
                     "quality": one["quality"]["grade"],
                     "confinement": one["confinement"]["how"],
                     "not_supported": one["not_supported"],
+                    "saturation": one["saturation"],
                     **one["metrics"],
                 }
                 for one in found

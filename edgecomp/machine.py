@@ -49,7 +49,11 @@ UNKNOWN_ISA = "unknown"  # neither x86-64 nor Arm: nothing is taken for granted 
 def host_isa() -> str:
     """The row of ISAS that this CPU is, by its flags and not by a trial, so that one kind of machine is always the same."""
     flags = cpu_flags()
-    own = (name for name, isa in ISAS.items() if isa.machine == platform.machine() and flags.issuperset(isa.flags))
+    own = (
+        name
+        for name, isa in ISAS.items()
+        if isa.machine == platform.machine() and flags.issuperset(isa.flags)
+    )
     return next(own, UNKNOWN_ISA)
 
 

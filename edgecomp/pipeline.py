@@ -135,7 +135,11 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             f"portable/{target.name}",
             "bench",
             partial(stages.portable, run, target=target),
-            [bench.portable_examples, profile(job, target), other_cpus(target.runtime) if target.must_be_portable else {}],
+            [
+                bench.portable_examples,
+                profile(job, target),
+                other_cpus(target.runtime) if target.must_be_portable else {},
+            ],
             ("data", "export", f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
@@ -155,6 +159,7 @@ def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
     """The verdict, and what is said of it."""
     job = run.job
     benches = tuple(f"bench/{target.name}" for target in (*job.targets, *job.beside))
+    others = tuple(f"portable/{target.name}" for target in _for_cpus(job))
     yield Step(
         "gate",
         "gate",
@@ -162,7 +167,7 @@ def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
         [keys.rows, job.policy.model_dump(mode="json"), keys.expired_waivers],
         (
             *benches,
-            *(f"portable/{target.name}" for target in _for_cpus(job)),
+            *others,
             *(f"emulation/{target.name}" for target in _emulated(job)),
             *(f"parity/{target.name}" for target in job.targets),
         ),
@@ -174,7 +179,17 @@ def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
         "report",
         partial(stages.report, run),
         [job.recipe.model_dump(), keys.rows, job.data_files],
-        ("teacher", "distill", *_quantised(job), *_control(job), "export", *deploys, *benches, "gate"),
+        (
+            "teacher",
+            "distill",
+            *_quantised(job),
+            *_control(job),
+            "export",
+            *deploys,
+            *benches,
+            *others,
+            "gate",
+        ),
         libraries=("matplotlib", "jinja2"),
     )
 
@@ -215,10 +230,12 @@ def check_machine(job: Job) -> None:
 
 def notes(job: Job) -> list[str]:
     """What a run costs on this machine that it would not elsewhere."""
-    if job.precision == "bf16" and not has_bf16():
-        return ["precision: bf16 on a CPU without instructions for it: a linear layer's step takes some five times fp32's; "
-                "precision=auto takes fp32 here"]  # fmt: skip
-    return []
+    if job.precision == "fp32" or has_bf16():
+        return []
+    return [
+        "precision: bf16 on a CPU without instructions for it: a linear layer's step takes some five times fp32's; "
+        "precision=auto takes fp32 here"
+    ]
 
 
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:

@@ -179,7 +179,9 @@ class Bench(Schema):
     offline_batches: int = Field(16, ge=1)
     timeout_s: float = Field(120.0, gt=0)
     emulated_examples: int = Field(5000, ge=1)  # or the whole split, where it is smaller
-    portable_examples: int = Field(250, ge=1)  # of the training split, asked as other CPUs where qemu-user plays them
+    portable_examples: int = Field(
+        250, ge=1
+    )  # of the training split, asked as other CPUs where qemu-user plays them
     emulation_timeout_s: float = Field(1800.0, gt=0)
 
 

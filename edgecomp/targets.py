@@ -68,7 +68,9 @@ class Target(Schema):
     @classmethod
     def _is_a_kind_of_cpu(cls, isa: str) -> str:
         if isa not in ("host", *ISAS):
-            raise ValueError(f"no such isa: {isa!r}{nearest(isa, ISAS)}; there are host (any CPU), {', '.join(ISAS)}")
+            raise ValueError(
+                f"no such isa: {isa!r}{nearest(isa, ISAS)}; there are host (any CPU), {', '.join(ISAS)}"
+            )
         return isa
 
     @field_validator("memory")

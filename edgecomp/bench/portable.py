@@ -46,7 +46,12 @@ def ask_other_cpus(
     slow_examples: how many of the inputs are asked under qemu-user. What cannot be executed says why.
     """
     layers = integer_weights.read(model)
-    here = {"isa": isa, "host": host, "layers": [layer._asdict() for layer in layers], "why": integer_weights.why_it_saturates(layers)}
+    here = {
+        "isa": isa,
+        "host": host,
+        "layers": [layer._asdict() for layer in layers],
+        "why": integer_weights.why_it_saturates(layers),
+    }
     executed: dict[str, Any] = {}
     if isa != "host":
         write_json(folder / "portable.json", here | {"executed": executed})

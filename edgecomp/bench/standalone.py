@@ -24,7 +24,7 @@ from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, 
 from edgecomp.metrics import nearest
 from edgecomp.order_statistics import samples_needed
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, Port
+from edgecomp.runtimes import TABLE, Port, integer_weights
 from edgecomp.targets import Shapes, Target, check_cores
 
 EXAMPLES = 16
@@ -121,6 +121,9 @@ def bench_model(
             "load_after": os.getloadavg()[0],
             **first.facts,
             "metrics": {name: asdict(one) for name, one in first.metrics.items()},
+            "saturation": ""
+            if TABLE[target.runtime].gpu
+            else integer_weights.warning(model, machine.host_isa()),
             "not_supported": first.missing,
             "scenarios": scenarios,
             "failed": failed,

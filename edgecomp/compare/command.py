@@ -38,7 +38,7 @@ from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, integer_weights
 from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
@@ -124,7 +124,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
         "data": judged_on,
         "not_compared": why_not,
-        "warnings": _warnings(target, certificate),
+        "warnings": _warnings(target, certificate, (baseline.model, candidate.model)),
         "facts": {} if outcome.comparison is None else outcome.comparison.facts,
         "certificate": certificate,
         "log_ratios": ratios_of(outcome, policy),
@@ -157,8 +157,13 @@ def _policy(name: str, target: Target) -> Policy:
     return policy
 
 
-def _warnings(target: Target, certificate: Mapping[str, Any] | None) -> list[str]:
-    found = []
+def _warnings(target: Target, certificate: Mapping[str, Any] | None, models: tuple[Path, ...]) -> list[str]:
+    gpu = TABLE[target.runtime].gpu
+    found = (
+        []
+        if gpu
+        else [said for model in models if (said := integer_weights.warning(model, machine.host_isa()))]
+    )
     if target.isa != "host":
         found.append(
             f"{target.name} is {target.isa}, and both models ran on this machine's CPU: neither times nor answers are the device's"

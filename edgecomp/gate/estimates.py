@@ -303,7 +303,16 @@ def _portable(measured: Measurements, arm_name: str, confidence: float) -> Estim
     if not all(facts["finite"] for facts in compared):
         raise NotFinite("a CPU gave logits that are not finite")
     if not compared:
-        return Estimate(100.0, 100.0, 100.0, "percent", 1, "exact", confidence, "proven from its weights, executed on no other CPU")
+        return Estimate(
+            100.0,
+            100.0,
+            100.0,
+            "percent",
+            1,
+            "exact",
+            confidence,
+            "proven from its weights, executed on no other CPU",
+        )
     shares = [proportion(facts["agreeing"], facts["examples"], confidence) for facts in compared]
     return min(shares, key=lambda share: share.lower or 0.0)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgecomp import __version__
 from edgecomp.job import Job
+from edgecomp.made import is_for_cpus
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
 from edgecomp.recipe import QUICK
@@ -30,6 +31,7 @@ class Evidence:
     measured: dict[str, Measurements]  # targets first, what is shown beside them after
     history: dict[str, Any]
     precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
+    portable: dict[str, dict[str, Any]]  # target → its file's weights, and its answers on other CPUs
     saturation: list[dict[str, Any]]  # by layer, on x86 without VNNI
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
     manifest: dict[str, Any]
@@ -50,6 +52,11 @@ class Evidence:
                 if "control" in job.recipe.quantize.baselines
                 else {}
             ),
+            portable={
+                target.name: _json(folder / "portable" / target.name / "portable.json")
+                for target in job.targets
+                if is_for_cpus(job, target)
+            },
             saturation=_json(folder / "export" / "saturation.json")["layers"] if qad else [],
             precision=_json(folder / "precision" / "precision.json") if qad else None,
             best_ptq={

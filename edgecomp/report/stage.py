@@ -49,6 +49,7 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
             "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
             "precision": evidence.precision,
             "float_layers": evidence.float_layers,
+            "portable": evidence.portable,
             "saturation": evidence.saturation,
             "best_ptq": evidence.best_ptq,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import ModelFileError
+from edgecomp.machine import saturates
 
 MOST = 128
 """The largest sum of two weights' sizes whose products with inputs up to 255 fit in 16 bits."""
@@ -50,9 +51,25 @@ def why_it_saturates(layers: list[LayerWeights]) -> str:
             "32,767")  # fmt: skip
 
 
+def warning(model: Path, host: str) -> str:
+    """What is to be said of a file's answers on a CPU of that row of ISAS; nothing where its sums are whole, or the file cannot be read."""
+    if not saturates(host):
+        return ""
+    try:
+        why = why_it_saturates(read(model))
+    except ModelFileError:
+        return ""  # what executes it says what is wrong with it
+    return (
+        why
+        and f"this CPU ({host}) has no VNNI, and of {model.name} {why}: its answers can be others than on a CPU with VNNI"
+    )
+
+
 def largest_pair(weight: Array, output_axis: int) -> int:
     """Of integers with an axis of outputs: the largest sum of the sizes of two that belong to one output."""
-    sizes = np.abs(np.moveaxis(weight.astype(np.int64), output_axis, 0)).reshape(weight.shape[output_axis], -1)
+    sizes = np.abs(np.moveaxis(weight.astype(np.int64), output_axis, 0)).reshape(
+        weight.shape[output_axis], -1
+    )
     return int(np.sort(sizes, axis=1)[:, -2:].sum(axis=1).max(initial=0))
 
 
@@ -86,7 +103,10 @@ def _of_onnx(path: Path) -> Iterator[LayerWeights]:
         if name in tensors:
             return np.asarray(numpy_helper.to_array(tensors[name], base_dir=str(path.parent)))
         if node is not None and node.op_type == "Constant":
-            return next((np.asarray(numpy_helper.to_array(one.t)) for one in node.attribute if one.name == "value"), None)
+            return next(
+                (np.asarray(numpy_helper.to_array(one.t)) for one in node.attribute if one.name == "value"),
+                None,
+            )
         return _packed(node, constant) if node is not None and node.op_type == "QuantizeLinear" else None
 
     def dequantised(name: str) -> Any:
@@ -115,7 +135,9 @@ def _packed(node: Any, constant: Any) -> Array | None:
     if scale.ndim and scale.size > 1:
         shape[axis] = -1
     limits = np.iinfo(zero_point.dtype)
-    levels = np.rint(weight / scale.reshape(shape)) + zero_point.reshape(shape if zero_point.size > 1 else [1] * weight.ndim)
+    levels = np.rint(weight / scale.reshape(shape)) + zero_point.reshape(
+        shape if zero_point.size > 1 else [1] * weight.ndim
+    )
     return np.asarray(np.clip(levels, limits.min, limits.max).astype(zero_point.dtype))
 
 
@@ -145,7 +167,10 @@ def _ir_name(operation: Any) -> str:
 
 
 def _ir_integers(node: Any) -> Array | None:
-    """A weight's int8 values: a constant that is converted and multiplied, shifted and reshaped in between."""
+    """A weight's int8 values: a constant that is converted and multiplied, shifted and reshaped in between, or one in float
+    that a FakeQuantize rounds."""
+    if node.get_type_name() == "FakeQuantize":
+        return _rounded_by(node)
     while node.get_type_name() in ("Convert", "Subtract", "Multiply", "Reshape", "Transpose"):
         if node.get_type_name() == "Transpose":
             return None
@@ -155,9 +180,29 @@ def _ir_integers(node: Any) -> Array | None:
     return np.asarray(node.data)
 
 
+def _rounded_by(node: Any) -> Array | None:
+    """The integers of a FakeQuantize of constants: -128..127 of 256 levels, -127..127 of 255."""
+    sources = [node.input_value(index).get_node() for index in range(3)]
+    if any(source.get_type_name() != "Constant" for source in sources):
+        return None
+    weight, low, high = (np.asarray(source.data, np.float64) for source in sources)
+    levels = int(node.get_attributes()["levels"])
+    steps = np.rint((np.clip(weight, low, high) - low) / np.maximum(high - low, 1e-30) * (levels - 1))
+    return np.asarray((steps - levels // 2).astype(np.int8))
+
+
 def _is_rounded(node: Any) -> bool:
     """Whether a tensor lies on a grid: a FakeQuantize gives it, moved at most."""
-    while node.get_type_name() in ("Reshape", "Transpose", "MaxPool", "Squeeze", "Unsqueeze", "Split", "StridedSlice", "Slice"):
+    while node.get_type_name() in (
+        "Reshape",
+        "Transpose",
+        "MaxPool",
+        "Squeeze",
+        "Unsqueeze",
+        "Split",
+        "StridedSlice",
+        "Slice",
+    ):
         node = node.input_value(0).get_node()
     return bool(node.get_type_name() == "FakeQuantize")
 

@@ -59,7 +59,17 @@ def library(isa: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cpuid-", dir=file.parent) as scratch:
             made = Path(scratch, file.name)
-            command = [compiler, "-O2", "-shared", "-fPIC", f"-D{keeps}", "-o", str(made), str(SOURCE), "-ldl"]
+            command = [
+                compiler,
+                "-O2",
+                "-shared",
+                "-fPIC",
+                f"-D{keeps}",
+                "-o",
+                str(made),
+                str(SOURCE),
+                "-ldl",
+            ]
             subprocess.run(command, check=True, capture_output=True)
             made.replace(file)
     return file
