@@ -326,8 +326,8 @@ def prepare_emulator(
     debug: Debug = False,
 ) -> None:
     """Fetch the Python and the runtimes of another machine, so that targets with its CPU are executed here."""
-    from edgecomp.emulators import environment, variable
-    from edgecomp.userland import prepare
+    from edgecomp.bench.hosts.emulators import environment, variable
+    from edgecomp.bench.hosts.userland import prepare
 
     folder = (to or environment(machine)).absolute()
     prepare(machine, folder, apt_sources=apt_sources, say=typer.echo)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecomp import machine
+from edgecomp.bench.hosts.emulators import Interpreter, availability
 from edgecomp.bench.noise import RAPL
 from edgecomp.bench.process import py_spy
-from edgecomp.emulators import Interpreter, availability
 from edgecomp.metrics import format_value
 from edgecomp.runtimes import TABLE
 

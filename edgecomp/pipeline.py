@@ -15,7 +15,7 @@ from typing import Any
 
 from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
-from edgecomp.emulators import availability, other_cpus
+from edgecomp.bench.hosts.emulators import availability, other_cpus
 from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
 from edgecomp.machine import has_bf16
@@ -232,10 +232,8 @@ def notes(job: Job) -> list[str]:
     """What a run costs on this machine that it would not elsewhere."""
     if job.precision == "fp32" or has_bf16():
         return []
-    return [
-        "precision: bf16 on a CPU without instructions for it: a linear layer's step takes some five times fp32's; "
-        "precision=auto takes fp32 here"
-    ]
+    costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
+    return [f"precision: bf16: {costs}; precision=auto takes fp32 here"]
 
 
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:

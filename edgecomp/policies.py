@@ -131,6 +131,7 @@ _EXAMPLES = {
     "points": "'1 pt'",
     "decibel": "'20 dB'",
     "multiple": "'3 x'",
+    "energy": "'5 mJ'",
 }
 
 

@@ -18,7 +18,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from cells import CELLS, Cell, timed
+from cells import CELLS, ORDINARY, Cell, timed
 from keep import keep
 from render import write
 
@@ -52,6 +52,10 @@ def main() -> None:
         folder = kept / digest(cell, asked.overrides)
         if folder.is_dir():
             print(f"{cell.name}: there already")
+        elif cell.kind == ORDINARY:
+            print(
+                f"{cell.name}: edgecomp refuses such a target; benchmarks/portable measures what it would come to"
+            )
         elif asked.core is not None and timed(cell.kind, cell.seed):
             print(f"{cell.name}: is timed, and wants the machine for itself")
         elif run(cell, asked, folder):
@@ -68,12 +72,16 @@ def digest(cell: Cell, overrides: list[str]) -> str:
     recipe = job.recipe.model_dump(
         mode="json", exclude={"description", "policy", "thresholds"}, exclude_none=True
     )
-    targets = [
+    targets = list(job.targets)
+    if cell.kind == ORDINARY:
+        other = {"name": "onnxruntime-avx2-ordinary", "scheme": "cpu-u8"}
+        targets = [target.model_copy(update=other) for target in targets]
+    profiles = [
         target.model_dump(mode="json", exclude={"description", "budget"}, exclude_none=True)
-        for target in job.targets
+        for target in targets
     ]
     versions = {name: version(name) for name in LIBRARIES}
-    return digest_of({"recipe": recipe, "targets": targets, "versions": versions})[:16]
+    return digest_of({"recipe": recipe, "targets": profiles, "versions": versions})[:16]
 
 
 def found(data: str, kept: Path, overrides: list[str]) -> dict[Cell, Path | None]:

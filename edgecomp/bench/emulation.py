@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 import edgecomp
 from edgecomp.artifacts import write_json
+from edgecomp.bench.hosts.emulators import Interpreter, availability
 from edgecomp.bench.process import Place, Worker
-from edgecomp.emulators import Interpreter, availability
 from edgecomp.inputs import Inputs, delete, save
 
 BATCH = 25  # under qemu-user an answer takes seconds, and a reply is waited for

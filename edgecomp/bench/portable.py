@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edgecomp.artifacts import write_json
 from edgecomp.bench.emulation import answers_as
-from edgecomp.emulators import OTHER_CPUS, Interpreter, availability, this_cpu
+from edgecomp.bench.hosts.emulators import OTHER_CPUS, Interpreter, availability, this_cpu
 from edgecomp.errors import EdgecompError
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import saturates

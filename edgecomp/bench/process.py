@@ -20,7 +20,7 @@ from typing import Any, Self
 import edgecomp
 from edgecomp import errors
 from edgecomp.bench.confinement import Fence
-from edgecomp.emulators import own_packages
+from edgecomp.bench.hosts.emulators import own_packages
 from edgecomp.errors import BudgetExceededError, EdgecompError, WorkerError
 from edgecomp.machine import usable_core_numbers
 from edgecomp.metrics import format_value

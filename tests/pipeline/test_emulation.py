@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from running import TINY, Cli
 
-from edgecomp import emulators
+from edgecomp.bench.hosts import emulators
 from edgecomp.gate.judge import judge_row
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.measurements import Emulated, Measurements

@@ -175,7 +175,8 @@ def test_rows_that_cannot_be_judged_of_a_method_are_taken_out() -> None:
         return set(load_job("digits", [f"quantize.method={method}"]).rows["openvino-cpu"])
 
     assert rows("qad") - rows("ptq-ort") == {"export_block_sqnr_db"}
-    assert rows("qad") - rows("none") == {"export_block_sqnr_db", "int8_share_pct", "int8_over_fp32"}
+    of_integers = {"export_block_sqnr_db", "portable_agreement_pct", "int8_share_pct", "int8_over_fp32"}
+    assert rows("qad") - rows("none") == of_integers
 
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecomp import emulators, userland
+from edgecomp.bench.hosts import emulators, userland
 from edgecomp.errors import EmulatorError, UsageError
 
 QEMU = """case "$*" in

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from edgecomp.artifacts import Step
-from edgecomp.job import Job, load_job
+from edgecomp.job import Host, Job, load_job, on_this_machine
 from edgecomp.made import Run, digests_by_path, fingerprinted
 from edgecomp.pipeline import steps
 from edgecomp.progress import silent
 
+WIDE = "extends: onnxruntime-cpu\nname: wide\nisa: x86-64-avx512-vnni\nscheme: cpu-u8\n"
 FACTORY = "from functools import partial\n\nfrom edgecomp.models.resnet import ResNet\n\nbuild = partial(ResNet{})\n"
 
 
@@ -40,14 +41,49 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("precision=bf16", {"teacher", "soft_labels", "distill", "quantize"}),
         ("threads=1", {"data", "teacher", "soft_labels", "distill", "quantize"}),
-        ("targets=[onnxruntime-avx2]", {"quantize"}),
+        ("targets=[wide.yaml]", {"quantize"}),
+        ("targets=[onnxruntime-avx2]", set()),
     ],
 )
 def test_what_decides_the_training_is_in_its_keys_and_nothing_else(
-    override: str, made_again: set[str]
+    override: str, made_again: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wide.yaml").write_text(WIDE, encoding="utf-8")
     found = changed(load_job("digits", []), load_job("digits", [override]))
     assert found & {"data", "teacher", "soft_labels", "distill", "quantize"} == made_again
+
+
+def test_what_the_machine_decides_is_decided_once_and_part_of_the_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgecomp.job.host_isa", lambda: "x86-64-avx2")
+    monkeypatch.setattr("edgecomp.job.has_bf16", lambda: False)
+    older = on_this_machine(load_job("digits", []))
+    assert older.host == Host(isa="x86-64-avx2", precision="fp32")
+    monkeypatch.setattr("edgecomp.job.host_isa", lambda: "x86-64-avx512-vnni")
+    monkeypatch.setattr("edgecomp.job.has_bf16", lambda: True)
+    read_again = Job.model_validate_json(older.model_dump_json())
+    assert read_again.host == older.host, "reading decides nothing"
+    newer = on_this_machine(load_job("digits", []))
+    assert newer.precision == "bf16"
+    assert changed(older, newer) >= {
+        "teacher",
+        "distill",
+        "quantize",
+        "bench/openvino-cpu",
+        "portable/openvino-cpu",
+    }
+    asked = on_this_machine(load_job("digits", ["precision=fp32"]))
+    assert asked.precision == "fp32"
+    assert "teacher" not in changed(older, asked)
+
+
+def test_a_run_that_was_made_before_the_machine_was_kept_is_what_it_was() -> None:
+    before = load_job("digits", ["precision=bf16"])
+    assert before.host is None
+    assert before.precision == "bf16"
+    assert not [name for name in keys(before) if name.startswith("portable/")]
 
 
 def test_what_an_emulator_may_take_measures_nothing_again() -> None:

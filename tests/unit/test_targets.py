@@ -66,7 +66,10 @@ def test_a_target_that_extends_nothing_known_names_the_nearest(tmp_path: Path) -
         ({"memory": "512"}, "'512' has no unit"),
         ({"memory": "5 ms"}, "'5 ms' is not a size"),
         ({"cores": 1, "threads": 2}, "2 threads on 1 cores wait for each other"),
-        ({"runtime": "onnxruntime-cuda"}, "scheme 'cpu-u8' does not go together with onnxruntime-cuda"),
+        (
+            {"runtime": "onnxruntime-cuda"},
+            "scheme 'cpu-u8-narrow' does not go together with onnxruntime-cuda",
+        ),
         ({"shapes": {"image_size": 0}}, "image_size"),
     ],
 )

@@ -59,7 +59,7 @@ def availability(isa: str, runtime: str | None = None) -> tuple[Interpreter | No
         return this._replace(command=[*masked.command(isa), *this.command]), how
     if isa not in CPUS:
         return None, f"it takes such a CPU: this is {host_isa()}, and qemu-user does not emulate {isa}"
-    return _emulated(isa, runtime)
+    return emulated(isa, runtime)
 
 
 # What an x86 and an Arm device may be: the oldest that is met, whose integer kernels differ most.
@@ -76,7 +76,8 @@ def this_cpu() -> Interpreter:
     return Interpreter([os.path.realpath(sys.executable)], own_packages())
 
 
-def _emulated(isa: str, runtime: str | None) -> tuple[Interpreter | None, str]:
+def emulated(isa: str, runtime: str | None = None) -> tuple[Interpreter | None, str]:
+    """The same by qemu-user alone, for a row of CPUS."""
     wanted = CPUS[isa]
     path = shutil.which(wanted.program)
     if path is None:

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecomp.emulators import CPUS, how_to_install, in_root, python_of, variable
+from edgecomp.bench.hosts.emulators import CPUS, how_to_install, in_root, python_of, variable
 from edgecomp.errors import EmulatorError, UsageError
 
 # A machine's name → Debian's.

@@ -1,0 +1,71 @@
+"""What it takes for one int8 file to give the same answers on every CPU, and what that costs: a table, filled cell by cell.
+
+    python benchmarks/portable digits                      # every cell that is not there yet, of this kind of CPU
+    python benchmarks/avx2_only python benchmarks/portable digits      # the same as a CPU without VNNI
+    python benchmarks/portable cifar10 --seeds 0 --variants wide narrow
+    python benchmarks/portable --show                      # only writes the table of what is there
+
+A cell is a data set, a variant, a seed of the student, and the kind of CPU that ran it: the shipped recipe with another scheme, from
+data to the bench, both runtimes. Its answers are executed here and as every other CPU that this machine can pass for. A cell is kept
+in reports/portable/cells and not run again; times of other CPUs than the host are never taken.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cell import VARIANTS, name_of
+from table import write
+
+from edgecomp.machine import host_isa
+
+DATA = ("digits", "cifar10", "sst2")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", nargs="*", choices=[*DATA, []], help="of which data set; none: only the table"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--examples", type=int, default=500, help="asked under qemu-user")
+    parser.add_argument(
+        "--qemu-seeds", nargs="*", type=int, default=[0], help="seeds that are asked under qemu-user"
+    )
+    parser.add_argument("--show", action="store_true", help="run nothing")
+    parser.add_argument("--runs", type=Path, default=Path("runs/portable"), help="where the runs lie")
+    parser.add_argument("--to", type=Path, default=Path("reports/portable"))
+    asked = parser.parse_intermixed_args()
+    for data in () if asked.show else asked.data:
+        for seed in asked.seeds:
+            for variant in asked.variants:
+                cell(data, variant, seed, asked)
+    write(asked.to)
+
+
+def cell(data: str, variant: str, seed: int, asked: argparse.Namespace) -> None:
+    """Makes a cell in a process of its own, where it is not there yet."""
+    file = asked.to / "cells" / f"{name_of(data, variant, seed, host_isa())}.json"
+    if file.is_file():
+        print(f"{file.stem}: there already")
+        return
+    print(file.stem, flush=True)
+    # One folder a data set and kind of CPU: its variants and seeds share a teacher.
+    run = asked.runs / f"{data}-{host_isa()}"
+    slow = asked.examples if seed in asked.qemu_seeds else 0
+    script = str(Path(__file__).with_name("cell.py"))
+    command = [sys.executable, script, data, variant, str(seed), str(slow), str(run), str(file)]
+    done = subprocess.run(command, check=False, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+    if done.returncode != 0:
+        print(f'{file.stem}: exit code {done.returncode}; it stays "not run"', flush=True)
+    else:
+        write(asked.to)
+
+
+if __name__ == "__main__":
+    main()

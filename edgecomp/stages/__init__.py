@@ -1,0 +1,15 @@
+"""Each stage, told from a job: settings become plain arguments here, and nowhere else.
+
+A stage reads the run folder and writes into `out`; a long one keeps what it needs to resume in `checkpoints`.
+Heavy libraries are imported where a stage begins its work, so that a run with nothing to do takes no time.
+"""
+
+from edgecomp.stages.exporting import best_ptq, deploy, export, parity
+from edgecomp.stages.judging import gate, report
+from edgecomp.stages.learning import control, data, distill, precision, quantize, soft_labels, teacher
+from edgecomp.stages.measuring import bench, emulation, portable, profile_training
+
+__all__ = [
+    "bench", "best_ptq", "control", "data", "deploy", "distill", "emulation", "export", "gate", "parity", "portable", "precision",
+    "profile_training", "quantize", "report", "soft_labels", "teacher",
+]  # fmt: skip

@@ -1,0 +1,143 @@
+"""From data to the students: what trains."""
+
+from pathlib import Path
+
+from edgecomp import made
+from edgecomp.made import Run
+
+
+def data(run: Run, out: Path, checkpoints: Path) -> None:
+    """Splits and preprocessing."""
+    from edgecomp.data import sources, splits
+    from edgecomp.data.tokens import Tokenizer
+    from edgecomp.models.references import resolve
+
+    settings, folder = run.job.recipe.data, Path(run.job.folder)
+    source = sources.read(made.wanted(settings), folder)
+    splits.check_varied(source, shift=settings.shift, flip=settings.flip)
+    splits.write_splits(
+        source,
+        test_fraction=settings.test_fraction,
+        validation_fraction=settings.validation_fraction,
+        calibration_fraction=settings.calibration_fraction,
+        limit=settings.limit,
+        tokenizer=Tokenizer(resolve(settings.tokenizer, folder), settings.max_length)
+        if settings.tokenizer
+        else None,
+        seed=run.job.recipe.seed,
+        folder=out,
+    )
+
+
+def teacher(run: Run, out: Path, checkpoints: Path) -> None:
+    """A network trained on hard labels. The student is tried as well, before any time is spent."""
+    from edgecomp.teachers.local import train_teacher
+
+    recipe = run.job.recipe
+    made.try_student(run)
+    network = made.fresh_network(run, recipe.teacher)
+    if recipe.teacher.epochs == 0:
+        made.check_ready_made(run, network)
+    train_teacher(
+        network,
+        made.views(run),
+        epochs=recipe.teacher.epochs,
+        batch_size=recipe.teacher.batch_size,
+        learning_rate=recipe.teacher.learning_rate,
+        weight_decay=recipe.teacher.weight_decay,
+        seed=recipe.seed,
+        bf16=run.job.precision == "bf16",
+        folder=out,
+        checkpoints=checkpoints,
+        track=run.track,
+    )
+
+
+def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
+    """The teacher's logits for every view of every training example."""
+    from edgecomp.teachers.local import store_soft_labels
+
+    recipe = run.job.recipe
+    store_soft_labels(
+        made.trained_teacher(run),
+        run.folder / "teacher" / "teacher.safetensors",
+        made.views(run),
+        count=recipe.data.views,
+        bf16=run.job.precision == "bf16",
+        folder=out,
+        track=run.track,
+    )
+
+
+def distill(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, in fp32."""
+    from edgecomp.distill.student import distill_fp32
+
+    recipe = run.job.recipe
+    with made.lessons(run) as lessons:
+        distill_fp32(
+            made.first_student(run),
+            lessons,
+            **made.losses(run),
+            epochs=recipe.distill.epochs,
+            batch_size=recipe.distill.batch_size,
+            learning_rate=recipe.distill.learning_rate,
+            weight_decay=recipe.distill.weight_decay,
+            calibration_batches=recipe.quantize.calibration_batches,
+            bf16=run.job.precision == "bf16",
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def quantize(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, distilled further through fake-quant."""
+    from edgecomp.distill.student import distill_int8
+
+    with made.lessons(run) as lessons:
+        distill_int8(
+            made.captured_student(run),
+            lessons,
+            made.qad(run),
+            float_layers=tuple(run.job.recipe.quantize.float_layers),
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def control(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, distilled further as it is."""
+    from edgecomp.distill.student import train_control
+
+    with made.lessons(run) as lessons:
+        train_control(
+            made.student_fp32(run),
+            lessons,
+            made.qad(run),
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def precision(run: Run, out: Path, checkpoints: Path) -> None:
+    """What each layer's integers cost, and which layers stay in float."""
+    from safetensors.torch import load_file
+
+    from edgecomp.distill.precision import choose_precision
+
+    settings = run.job.recipe.quantize
+    with made.lessons(run) as lessons:
+        choose_precision(
+            made.captured_student(run),
+            load_file(run.folder / "quantize" / "student_int8.safetensors"),
+            lessons,
+            made.qad(run),
+            named=settings.float_layers,
+            max_drop_pt=settings.max_drop_pt,
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
