@@ -15,7 +15,6 @@ from typing import Any
 
 from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
-from edgecomp.bench.hosts.emulators import availability, other_cpus
 from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
 from edgecomp.machine import has_bf16
@@ -23,6 +22,7 @@ from edgecomp.runtimes import TABLE
 from edgecomp.step_keys import Keys, own_files, profile
 from edgecomp.targets import Target, check_cores
 
+ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
 LESSONS = ("data", "teacher", "soft_labels")  # what a student learns from
 
 Make = Callable[[made.Run, Path, Path], None]
@@ -125,7 +125,7 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             f"bench/{target.name}",
             "bench",
             partial(stages.bench, run, target=target),
-            [bench.model_dump(exclude={"emulated_examples", "emulation_timeout_s"}), profile(job, target)],
+            [bench.model_dump(exclude=ELSEWHERE), profile(job, target)],
             ("data", "export", *_quantised(job), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
@@ -135,11 +135,7 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             f"portable/{target.name}",
             "bench",
             partial(stages.portable, run, target=target),
-            [
-                bench.portable_examples,
-                profile(job, target),
-                other_cpus(target.runtime) if target.must_be_portable else {},
-            ],
+            [bench.portable_examples, profile(job, target), stages.executed_as(target)],
             ("data", "export", f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
@@ -149,7 +145,7 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             f"emulation/{target.name}",
             "bench",
             partial(stages.emulation, run, target=target),
-            [bench.emulated_examples, profile(job, target), availability(target.isa, target.runtime)[1]],
+            [bench.emulated_examples, profile(job, target), stages.executed_as(target)],
             ("data", "export", f"deploy/{target.name}"),
             libraries=(TABLE[target.runtime].distribution,),
         )

@@ -75,6 +75,14 @@ def profile_training(run: Run, out: Path) -> dict[str, Any]:
     )
 
 
+def executed_as(target: Target) -> dict[str, str]:
+    """By CPU that a target's file is asked on, how that is done here, or why not: part of the key of what is made so."""
+    from edgecomp.bench.hosts.emulators import OTHER_CPUS, availability
+
+    cpus = OTHER_CPUS if target.isa == "host" else (target.isa,)
+    return {isa: availability(isa, target.runtime)[1] for isa in cpus}
+
+
 def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Whether the deployed file gives the same answers on other CPUs: its weights, and a sample of the probes."""
     from edgecomp.bench.portable import ask_other_cpus

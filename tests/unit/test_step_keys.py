@@ -87,7 +87,7 @@ def test_a_run_that_was_made_before_the_machine_was_kept_is_what_it_was() -> Non
 
 
 def test_what_an_emulator_may_take_measures_nothing_again() -> None:
-    overrides = ["bench.emulated_examples=100", "bench.emulation_timeout_s=60"]
+    overrides = ["bench.emulated_examples=100", "bench.portable_examples=9", "bench.emulation_timeout_s=60"]
     again = changed(load_job("digits", []), load_job("digits", overrides))
     assert {name for name in again if name.startswith("bench/")} == set()
 

@@ -66,11 +66,6 @@ def availability(isa: str, runtime: str | None = None) -> tuple[Interpreter | No
 OTHER_CPUS = ("x86-64-avx2", "armv8.2-dotprod")
 
 
-def other_cpus(runtime: str) -> dict[str, str]:
-    """How, or why not, each of the other CPUs is executed here: by its name, for the key of what is made with them."""
-    return {isa: availability(isa, runtime)[1] for isa in OTHER_CPUS}
-
-
 def this_cpu() -> Interpreter:
     """This Python, as it is."""
     return Interpreter([os.path.realpath(sys.executable)], own_packages())
