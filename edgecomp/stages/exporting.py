@@ -18,14 +18,22 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
     networks = {"teacher": made.trained_teacher(run), "student_fp32": made.student_fp32(run)}
     if "control" in settings.baselines:
         networks["control"] = made.student_control(run)
+    # A rival's file has to be right on the same CPUs: the tools have half the range of weights for that.
+    scheme = made.scheme_of(run.job)
     post_training = {
-        made.arm_of(tool): Setting(tool) for tool in settings.baselines if tool in ("ptq-ort", "ptq-nncf")
+        made.arm_of(tool): Setting(tool, scheme=scheme)
+        for tool in settings.baselines
+        if tool in ("ptq-ort", "ptq-nncf")
     }
     if settings.method == "qad":
         networks["student_int8"] = made.student_int8(run, tuple(made.float_layers(run)))
     elif settings.method != "none":
         post_training["student_int8"] = Setting(
-            settings.method, settings.calibration, settings.percentile, tuple(made.float_layers(run))
+            settings.method,
+            settings.calibration,
+            settings.percentile,
+            tuple(made.float_layers(run)),
+            scheme=scheme,
         )
     with made.lessons(run) as lessons:
         calibration = lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)

@@ -170,6 +170,36 @@ def test_a_scheme_that_the_runtime_does_not_execute_is_refused(tmp_path: Path) -
     assert "cpu-u8 or cpu-u8-narrow" in complaint
 
 
+@pytest.mark.parametrize("isa", ["host", "x86-64-avx2", "x86-64-avx512", "x86-64"])
+def test_a_scheme_that_saturates_on_the_targets_cpu_is_refused_with_the_arithmetic(
+    tmp_path: Path, isa: str
+) -> None:
+    text = f"extends: onnxruntime-cpu\nname: wide\nisa: {isa}\nscheme: cpu-u8\n"
+    complaint = refusal("digits", f"targets=[{recipe_file(tmp_path, text, 'wide.yaml')}]")
+    assert "scheme cpu-u8 saturates" in complaint
+    assert "255 · 127 + 255 · 127 = 64,770 is more than 32,767" in complaint
+    assert "cpu-u8-narrow" in complaint
+    assert "x86-64-avx512-vnni" in complaint
+
+
+@pytest.mark.parametrize(
+    "isa", ["x86-64-avx512-vnni", "x86-64-avx-vnni", "x86-64-amx", "armv8-a", "armv8.2-dotprod"]
+)
+def test_a_target_that_names_a_cpu_with_wide_products_may_have_the_whole_range(
+    tmp_path: Path, isa: str
+) -> None:
+    text = f"extends: onnxruntime-cpu\nname: wide\nisa: {isa}\nscheme: cpu-u8\n"
+    job = load_job("digits", [f"targets=[{recipe_file(tmp_path, text, 'wide.yaml')}]"])
+    assert job.targets[0].scheme == "cpu-u8"
+    assert "portable_agreement_pct" not in job.rows["wide"], "its device is the one it names"
+
+
+def test_an_unknown_isa_names_the_nearest(tmp_path: Path) -> None:
+    text = "extends: onnxruntime-cpu\nname: mine\nisa: x86-64-avx3\n"
+    complaint = refusal("digits", f"targets=[{recipe_file(tmp_path, text, 'mine.yaml')}]")
+    assert "no such isa: 'x86-64-avx3'; did you mean 'x86-64-avx2'" in complaint
+
+
 def test_rows_that_cannot_be_judged_of_a_method_are_taken_out() -> None:
     def rows(method: str) -> set[str]:
         return set(load_job("digits", [f"quantize.method={method}"]).rows["openvino-cpu"])
