@@ -9,7 +9,7 @@ import torch
 from torch.export.passes import move_to_device_pass
 
 from edgecomp.errors import InferenceError, ModelFileError, RuntimeUnavailableError
-from edgecomp.machine import gpus
+from edgecomp.machine import gpus, host_isa
 from edgecomp.runtimes.base import (
     NO_GPU,
     Array,
@@ -73,6 +73,8 @@ class PyTorch:
             raise ModelFileError(f"PyTorch cannot load {model}: {reason_of(error)}") from error
         module: Callable[..., Any] = program.module()
         if options.get("mode", "eager") == "compile":
+            # A cache on disk that another CPU has filled gives NaN, or crashes: PyTorch's keys do not have the CPU.
+            torch.compiler.config.cache_key_tag = f"edgecomp {host_isa()}"
             module = torch.compile(module, dynamic=False)
         return PyTorchSession(module, _signature(program), self._device)
 
