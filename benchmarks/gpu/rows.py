@@ -1,0 +1,168 @@
+"""What a check says: rows, each with a figure and a verdict, kept on disk after every check."""
+
+import json
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""gpu.json: format, command, environment, checks: [{name, seconds, rows: [Row]}]."""
+
+NO_GPU = "no GPU here, or a PyTorch that cannot use it"
+OVER = "the time is over: give it more with --minutes"
+TITLES = ("check", "what", "value", "limit", "verdict")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. verdict: PASS or FAIL where there is a limit, `measured` where there is none, `not run`, or `failed`, which is
+    an exception of the check's own; `reason` says why, or what the figure is of."""
+
+    name: str
+    value: float | str | None
+    unit: str = ""
+    limit: str = ""
+    verdict: str = "measured"
+    reason: str = ""
+
+    @property
+    def is_bad(self) -> bool:
+        return self.verdict in ("FAIL", "failed")
+
+
+@dataclass(frozen=True)
+class Check:
+    """`run` yields rows; what it has yielded stays when it raises. `needs_gpu`: without one it is not run."""
+
+    name: str
+    run: Callable[[Any], Iterator[Row]]
+    needs_gpu: bool = True
+
+
+@dataclass(frozen=True)
+class Done:
+    name: str
+    seconds: float
+    rows: list[Row]
+
+
+def at_least(name: str, value: float, limit: float, unit: str, reason: str = "") -> Row:
+    """A NaN is no PASS."""
+    return Row(name, value, unit, f"≥ {limit:g} {unit}".strip(), "PASS" if value >= limit else "FAIL", reason)
+
+
+def at_most(name: str, value: float, limit: float, unit: str, reason: str = "") -> Row:
+    return Row(name, value, unit, f"≤ {limit:g} {unit}".strip(), "PASS" if value <= limit else "FAIL", reason)
+
+
+def expected(name: str, value: str, wanted: str, reason: str = "") -> Row:
+    """Of a word, such as another verdict."""
+    return Row(name, value, "", wanted, "PASS" if value == wanted else "FAIL", reason)
+
+
+def not_run(name: str, reason: str) -> Row:
+    return Row(name, None, verdict="not run", reason=reason)
+
+
+def run_all(
+    checks: Sequence[Check],
+    sitting: Any,
+    has_gpu: bool,
+    deadline: float,
+    keep: Callable[[list[Done]], None],
+) -> list[Done]:
+    """Every check in turn, whatever becomes of the others. deadline: of time.monotonic(), after which none begins. keep: is given
+    all that is there so far, after each."""
+    done: list[Done] = []
+    for check in checks:
+        began = time.monotonic()
+        if check.needs_gpu and not has_gpu:
+            rows = [not_run(check.name, NO_GPU)]
+        elif began > deadline:
+            rows = [not_run(check.name, OVER)]
+        else:
+            rows = list(isolated(check, sitting))
+        done.append(Done(check.name, time.monotonic() - began, rows))
+        keep(done)
+    return done
+
+
+def isolated(check: Check, sitting: Any) -> Iterator[Row]:
+    """The check's rows; an exception is one more."""
+    try:
+        yield from check.run(sitting)
+    except Exception as error:  # noqa: BLE001 - whatever a driver, a compiler or a kernel raises: the other checks go on
+        traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split())[:300]
+        reason = f"{type(error).__name__}: {said} ({Path(where.filename).name}:{where.lineno})"
+        yield Row(check.name, None, verdict="failed", reason=reason)
+
+
+def write(folder: Path, command: str, environment: Mapping[str, Any], done: Sequence[Done]) -> None:
+    """gpu.json and gpu.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "format": FORMAT,
+        "command": command,
+        "environment": environment,
+        "checks": [_plain(one) for one in done],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    (folder / "gpu.json").write_text(f"{text}\n", encoding="utf-8")
+    (folder / "gpu.md").write_text(markdown(command, environment, done), encoding="utf-8")
+
+
+def _plain(done: Done) -> dict[str, Any]:
+    """As JSON has it, which knows no NaN."""
+    content = asdict(done)
+    for row in content["rows"]:
+        if isinstance(row["value"], float) and not math.isfinite(row["value"]):
+            row["value"] = str(row["value"])
+    return content
+
+
+def markdown(command: str, environment: Mapping[str, Any], done: Sequence[Done]) -> str:
+    """The page: where it ran, what came out, and all that was not run or failed, with the reason."""
+    rows = [row for one in done for row in one.rows]
+    counts = {
+        verdict: sum(row.verdict == verdict for row in rows)
+        for verdict in dict.fromkeys(r.verdict for r in rows)
+    }
+    lines = ["# On a GPU", "", f"`{command}`: {sum(one.seconds for one in done):.0f} s. "
+             + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".", ""]  # fmt: skip
+    lines += _table(("where", ""), ((name, _words(value)) for name, value in environment.items()))
+    lines += _table(
+        TITLES, ((one.name, row.name, shown(row), row.limit, row.verdict) for one in done for row in one.rows)
+    )
+    remarks = [(row.name, f"{row.verdict}: {row.reason}") for row in rows if row.reason]
+    lines += _table(("what", "remark"), remarks)
+    lines += _table(("check", "took"), ((one.name, f"{one.seconds:.1f} s") for one in done))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def shown(row: Row) -> str:
+    """The figure with its unit, to three digits."""
+    if row.value is None:
+        return "–"
+    if isinstance(row.value, str):
+        return row.value
+    digits = f"{row.value:,.0f}" if abs(row.value) >= 1000 else f"{row.value:.3g}"
+    if row.unit == "%" and 99 < row.value < 100:
+        digits = f"{row.value:.2f}"
+    return f"{digits} {row.unit}".strip()
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "¦") for cell in cells) + " |"
+
+    return [line(titles), line("---" for _ in titles), *map(line, rows), ""]
