@@ -1,6 +1,9 @@
 """edgecomp itself on the GPU: `bench` and `compare` under the target torch-gpu, and what ONNX Runtime makes of a gpu-s8 file."""
 
+import datetime
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,15 @@ from rows import Row, at_least, expected, not_run
 from subjects import Sitting, Task, answers, arrays
 from torch import nn
 
+from edgecomp.bench.side_by_side import Side
 from edgecomp.bench.standalone import Asked, bench_model
-from edgecomp.compare.selftest import trial
+from edgecomp.compare.trial import Outcome, place_of
+from edgecomp.compare.trial import compare as compare_sides
+from edgecomp.comparison import CANDIDATE
 from edgecomp.export import parity
 from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.gate.paired import log_ratios
+from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.policies import load_policy
 from edgecomp.progress import silent
 from edgecomp.quantize.capture import duplicate, dynamic_shapes
@@ -47,26 +55,27 @@ def written(task: Task, network: nn.Module, file: Path) -> Path:
 
 
 def bench(sitting: Sitting) -> Iterator[Row]:
-    """What `edgecomp bench MODEL.pt2 -t torch-gpu` measures, from a few restarts."""
+    """What `edgecomp bench MODEL.pt2 -t torch-gpu` measures, from fewer restarts: a start compiles."""
     task = sitting.tasks()[0]
-    trained = sitting.trained(task)
-    for what, network in (("student", trained.student), ("teacher", trained.teacher)):
-        file = written(task, network, sitting.scratch / f"{what}.pt2")
-        asked = Asked(restarts=1 if sitting.quick else 3, max_time_s=2.0 if sitting.quick else 6.0)
-        content = bench_model(
-            file,
-            target_of(sitting),
-            asked,
-            given=None,
-            folder=sitting.scratch / f"bench-{what}",
-            track=silent,
-        )
-        for metric, unit in BENCHED.items():
-            value = content["metrics"].get(metric, {}).get("value")
-            if value is not None:
-                shown = (value / 2**20, "MiB") if unit == "bytes" else (value, unit)
-                yield Row(f"edgecomp bench, {what} of {task.name}: {metric}", *shown)
-        yield Row(f"edgecomp bench, {what} of {task.name}: quality", content["quality"]["grade"])
+    file = written(task, sitting.trained(task).student, sitting.scratch / "benched.pt2")
+    asked = Asked(restarts=1 if sitting.quick else 2, max_time_s=2.0 if sitting.quick else 6.0)
+    folder = sitting.scratch / "bench"
+    content = bench_model(file, target_of(sitting), asked, given=None, folder=folder, track=silent)
+    for metric, unit in BENCHED.items():
+        value = content["metrics"].get(metric, {}).get("value")
+        name = f"edgecomp bench, student of {task.name}: {metric}"
+        if value is None:
+            yield not_run(name, str(content["not_supported"].get(metric, "not in the result")))
+        elif unit == "bytes":
+            yield Row(
+                name,
+                value / 2**20,
+                "MiB",
+                reason="the process's, on the host: a worker does not ask the device",
+            )
+        else:
+            yield Row(name, value, unit)
+    yield Row(f"edgecomp bench, student of {task.name}: quality", content["quality"]["grade"])
 
 
 def compare(sitting: Sitting) -> Iterator[Row]:
@@ -75,25 +84,34 @@ def compare(sitting: Sitting) -> Iterator[Row]:
     file = written(task, sitting.trained(task).student, sitting.scratch / "compared.pt2")
     target = target_of(sitting).model_copy(update={"options": {"mode": "eager"}})  # a start compiles nothing
     for name, slowdown, wanted in (("itself", 0.0, "PASS"), (f"itself, {SLOWER:.0%} slower", SLOWER, "FAIL")):
-        found = trial(
-            file,
-            target,
-            load_policy("no-slower"),
-            slowdown,
-            seed=1,
+        outcome = _compared(sitting, file, target, slowdown)
+        verdict = combine(row.verdict for row in outcome.rows)
+        said = " ".join(row.sentence for row in outcome.rows if row.verdict != Verdict.PASS)
+        reason = f"{outcome.elapsed_s:.0f} s. {said}"
+        yield expected(f"edgecomp compare, with {name}: verdict", str(verdict), wanted, reason)
+        of = outcome.comparison
+        for metric in ("cpu_p50_ms", "latency_p50_ms") if of is not None and of.restarts else ():
+            shifts = 100 * np.expm1(log_ratios(of, metric, len(of.restarts), CANDIDATE))
+            each = ", ".join(f"{shift:+.1f}" for shift in shifts)
+            yield Row(f"edgecomp compare, with {name}: {metric}, median of restarts", float(np.median(shifts)), "%",
+                      reason=f"of each: {each} %")  # fmt: skip
+
+
+def _compared(sitting: Sitting, file: Path, target: Target, slowdown: float) -> Outcome:
+    place = place_of(target)
+    with tempfile.TemporaryDirectory(dir=sitting.scratch) as name:
+        return compare_sides(
+            Side(file, place),
+            Side(file, replace(place, slowdown=slowdown)),
+            target=target,
+            policy=load_policy("no-slower"),
+            today=datetime.datetime.now(datetime.UTC).date(),
+            evaluation=None,
             max_time_s=5.0 if sitting.quick else 90.0,
+            seed=1,
+            scratch=Path(name),
+            track=silent,
         )
-        rows = ", ".join(f"{row} {verdict}" for row, verdict in found.rows.items())
-        yield expected(
-            f"edgecomp compare, with {name}: verdict",
-            str(found.verdict),
-            wanted,
-            f"{rows}; {found.elapsed_s:.0f} s",
-        )
-        if found.log_ratios:
-            shift = 100 * (float(np.exp(np.median(found.log_ratios))) - 1)
-            yield Row(f"edgecomp compare, with {name}: CPU time, median of restarts", shift, "%",
-                      reason=f"{len(found.log_ratios)} restarts, {shift:+.2f} %")  # fmt: skip
 
 
 def onnxruntime(sitting: Sitting) -> Iterator[Row]:

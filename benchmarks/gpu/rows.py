@@ -4,13 +4,14 @@ import json
 import math
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-"""gpu.json: format, command, environment, checks: [{name, seconds, rows: [Row]}]."""
+"""gpu.json: format, environment, checks: [{name, seconds, rows: [Row]}]."""
 
 NO_GPU = "no GPU here, or a PyTorch that cannot use it"
 OVER = "the time is over: give it more with --minutes"
@@ -76,19 +77,25 @@ def run_all(
     keep: Callable[[list[Done]], None],
 ) -> list[Done]:
     """Every check in turn, whatever becomes of the others. deadline: of time.monotonic(), after which none begins. keep: is given
-    all that is there so far, after each."""
+    all that is there so far, after every row."""
     done: list[Done] = []
     for check in checks:
         began = time.monotonic()
-        if check.needs_gpu and not has_gpu:
-            rows = [not_run(check.name, NO_GPU)]
-        elif began > deadline:
-            rows = [not_run(check.name, OVER)]
-        else:
-            rows = list(isolated(check, sitting))
-        done.append(Done(check.name, time.monotonic() - began, rows))
-        keep(done)
+        rows: list[Row] = []
+        for row in _rows(check, sitting, has_gpu, began > deadline):
+            rows.append(row)
+            keep([*done, Done(check.name, round(time.monotonic() - began, 1), rows)])
+        done.append(Done(check.name, round(time.monotonic() - began, 1), rows))
     return done
+
+
+def _rows(check: Check, sitting: Any, has_gpu: bool, is_over: bool) -> Iterator[Row]:
+    if check.needs_gpu and not has_gpu:
+        yield not_run(check.name, NO_GPU)
+    elif is_over:
+        yield not_run(check.name, OVER)
+    else:
+        yield from isolated(check, sitting)
 
 
 def isolated(check: Check, sitting: Any) -> Iterator[Row]:
@@ -103,18 +110,33 @@ def isolated(check: Check, sitting: Any) -> Iterator[Row]:
         yield Row(check.name, None, verdict="failed", reason=reason)
 
 
-def write(folder: Path, command: str, environment: Mapping[str, Any], done: Sequence[Done]) -> None:
+def write(folder: Path, environment: Mapping[str, Any], done: Sequence[Done]) -> None:
     """gpu.json and gpu.md."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "format": FORMAT,
-        "command": command,
-        "environment": environment,
-        "checks": [_plain(one) for one in done],
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    content = {"format": FORMAT, "environment": environment, "checks": [_plain(one) for one in done]}
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "gpu.json").write_text(f"{text}\n", encoding="utf-8")
-    (folder / "gpu.md").write_text(markdown(command, environment, done), encoding="utf-8")
+    (folder / "gpu.md").write_text(markdown(environment, done), encoding="utf-8")
+
+
+def kept(folder: Path, environment: Mapping[str, Any]) -> list[Done]:
+    """What an earlier sitting left there, on the same card and with the same versions; of others nothing, for their figures
+    cannot stand beside these."""
+    file = folder / "gpu.json"
+    if not file.is_file():
+        return []
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if (content["format"], content["environment"]) != (FORMAT, dict(environment)):
+        return []
+    return [
+        Done(one["name"], one["seconds"], [Row(**row) for row in one["rows"]]) for one in content["checks"]
+    ]
+
+
+def in_order(names: Sequence[str], before: Sequence[Done], now: Sequence[Done]) -> list[Done]:
+    """The checks of two sittings, the later one's where both have one."""
+    found = {one.name: one for one in (*before, *now)}
+    return [found[name] for name in names if name in found]
 
 
 def _plain(done: Done) -> dict[str, Any]:
@@ -126,20 +148,26 @@ def _plain(done: Done) -> dict[str, Any]:
     return content
 
 
-def markdown(command: str, environment: Mapping[str, Any], done: Sequence[Done]) -> str:
+def markdown(environment: Mapping[str, Any], done: Sequence[Done]) -> str:
     """The page: where it ran, what came out, and all that was not run or failed, with the reason."""
     rows = [row for one in done for row in one.rows]
-    counts = {
-        verdict: sum(row.verdict == verdict for row in rows)
-        for verdict in dict.fromkeys(r.verdict for r in rows)
-    }
-    lines = ["# On a GPU", "", f"`{command}`: {sum(one.seconds for one in done):.0f} s. "
-             + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".", ""]  # fmt: skip
+    counts = Counter(row.verdict for row in rows)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    lines = [
+        "# On a GPU",
+        "",
+        f"`python benchmarks/gpu`, {sum(one.seconds for one in done):.0f} s of checks: {said}.",
+        "",
+    ]
     lines += _table(("where", ""), ((name, _words(value)) for name, value in environment.items()))
     lines += _table(
         TITLES, ((one.name, row.name, shown(row), row.limit, row.verdict) for one in done for row in one.rows)
     )
-    remarks = [(row.name, f"{row.verdict}: {row.reason}") for row in rows if row.reason]
+    remarks = [
+        (row.name, row.reason if row.verdict in ("PASS", "measured") else f"{row.verdict}: {row.reason}")
+        for row in rows
+        if row.reason
+    ]
     lines += _table(("what", "remark"), remarks)
     lines += _table(("check", "took"), ((one.name, f"{one.seconds:.1f} s") for one in done))
     return "\n".join(lines).rstrip() + "\n"
