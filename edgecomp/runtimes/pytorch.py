@@ -66,7 +66,9 @@ class PyTorch:
             raise ModelFileError(f"no such model file: {model}")
         torch.set_num_threads(threads)
         try:
-            program = torch.export.load(model)
+            with warnings.catch_warnings():  # PyTorch 2.11 warns of how its own loader reads the archive
+                warnings.filterwarnings("ignore", message="The given buffer is not writable")
+                program = torch.export.load(model)
             if self._device != "cpu":
                 program = move_to_device_pass(program, self._device)
         except Exception as error:  # torch.export.load raises whatever the archive's parts raise
