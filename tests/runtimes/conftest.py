@@ -34,7 +34,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     torch.manual_seed(0)
     inputs = np.random.default_rng(0).normal(size=(24, 1, 16, 16)).astype(np.float32)
     fp32 = ResNet(1, 4, blocks=1, width=8).eval()
-    int8 = place(capture(copy.deepcopy(fp32), [torch.from_numpy(inputs[:2])], [{0: "batch"}]), "cpu-u8")
+    int8 = place(
+        capture(copy.deepcopy(fp32), [torch.from_numpy(inputs[:2])], [{0: "batch"}]), "cpu-u8-narrow"
+    )
     calibrate(int8, [{"input": inputs}])
     fold(int8)
     files: dict[tuple[str, str], Path] = {}

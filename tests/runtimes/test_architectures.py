@@ -138,7 +138,7 @@ def student(name: str) -> tuple[fx.GraphModule, Task, tuple[str, ...]]:
     network = NETWORKS[name]()
     on = task(network.names)
     train(network, on, 40, 2e-3)
-    module = place(capture(network, [tensor[:2] for tensor in on.inputs], on.axes), "cpu-u8")
+    module = place(capture(network, [tensor[:2] for tensor in on.inputs], on.axes), "cpu-u8-narrow")
     calibrate(module, [{str(index): tensor[:128].numpy() for index, tensor in enumerate(on.inputs)}])
     train(module, on, 10, 1e-4)
     return fold(module), on, network.names

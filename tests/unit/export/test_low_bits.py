@@ -104,7 +104,7 @@ def export(student: torch.fx.GraphModule, case: Case, folder: Path, ir: bool = T
 @pytest.mark.slow
 @pytest.mark.parametrize("edges", [True, False])
 @pytest.mark.parametrize(
-    ("scheme", "bits"), [("cpu-u8", (4, 4)), ("cpu-u8", (8, 4)), ("gpu-s8", (2, 4))], ids=str
+    ("scheme", "bits"), [("cpu-u8-narrow", (4, 4)), ("cpu-u8-narrow", (8, 4)), ("gpu-s8", (2, 4))], ids=str
 )
 def test_both_runtimes_give_the_answers_of_the_simulation(
     case: Case, scheme: str, bits: tuple[int, int], edges: bool, tmp_path: Path
@@ -119,7 +119,7 @@ def test_both_runtimes_give_the_answers_of_the_simulation(
 
 
 def test_without_the_clip_the_file_is_another_function(case: Case, tmp_path: Path) -> None:
-    student = quantised(case, "cpu-u8", (4, 4), True)
+    student = quantised(case, "cpu-u8-narrow", (4, 4), True)
     wanted = logits(student, case.probes)
     export(student, case, tmp_path, ir=False)
     model = onnx.load(tmp_path / "model.onnx")

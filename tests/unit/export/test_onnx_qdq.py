@@ -29,7 +29,7 @@ def student() -> torch.fx.GraphModule:
         if isinstance(part, nn.BatchNorm2d):  # as after training; a bias of zeros would be left out
             nn.init.normal_(part.weight, 1, 0.5)
             nn.init.normal_(part.bias)
-    module = place(capture(network, [torch.zeros(2, 1, 16, 16)], [{0: "batch"}]), "cpu-u8")
+    module = place(capture(network, [torch.zeros(2, 1, 16, 16)], [{0: "batch"}]), "cpu-u8-narrow")
     calibrate(module, [{"input": torch.randn(8, 1, 16, 16).numpy()}])
     return fold(module)
 
@@ -107,7 +107,7 @@ def test_a_table_is_looked_up_as_int8_and_dequantised_after(tmp_path: Path) -> N
 
     ids = torch.arange(12).reshape(2, 6)
     axes = [{0: "batch", 1: "sequence"}]
-    module = place(capture(Text(), [ids], axes), "cpu-u8")
+    module = place(capture(Text(), [ids], axes), "cpu-u8-narrow")
     for quant in fake_quants(module).values():
         quant.state = "observe"
         module(ids)
@@ -130,7 +130,7 @@ def test_relu6_is_the_rounding_itself(tmp_path: Path) -> None:
         nn.Conv2d(1, 4, 3), nn.ReLU6(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(32, 2)
     )
     x = torch.randn(8, 1, 8, 8) * 20
-    module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8")
+    module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8-narrow")
     calibrate(module, [{"input": x.numpy()}])
     for quant in fake_quants(module).values():
         if quant.most < 10:
@@ -196,7 +196,7 @@ def test_a_kernel_as_wide_as_its_image_is_the_same_function(tmp_path: Path) -> N
     """The reduction of keys and values in SegFormer at 32×32: OpenVINO's int8 kernel gave noise."""
     torch.manual_seed(0)
     module = place(capture(nn.Sequential(nn.Conv2d(16, 16, 8, 8), nn.Flatten(), nn.Linear(16, 4)),
-                           [torch.zeros(2, 16, 8, 8)], [{0: "batch"}]), "cpu-u8")  # fmt: skip
+                           [torch.zeros(2, 16, 8, 8)], [{0: "batch"}]), "cpu-u8-narrow")  # fmt: skip
     x = torch.randn(16, 16, 8, 8)
     calibrate(module, [{"input": x.numpy()}])
     expected = fold(module)(x).detach().numpy()
@@ -236,7 +236,7 @@ def test_a_dilated_kernel_of_whole_rows_is_left_as_it_is(tmp_path: Path) -> None
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(4, 8, 3, dilation=2), nn.Flatten(), nn.Linear(8, 3))
     x = torch.randn(16, 4, 5, 5)
-    module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8")
+    module = place(capture(network, [x[:2]], [{0: "batch"}]), "cpu-u8-narrow")
     calibrate(module, [{"input": x.numpy()}])
     wanted = fold(module)(x).detach().numpy()
     export_onnx(module, [x[:2]], tmp_path / "m.onnx")

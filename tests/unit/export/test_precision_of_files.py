@@ -27,7 +27,7 @@ INPUTS = torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 FLOAT = ("layers.1.conv2", "head")
 
 
-def student(scheme: str = "cpu-u8", in_float: tuple[str, ...] = ()) -> fx.GraphModule:
+def student(scheme: str = "cpu-u8-narrow", in_float: tuple[str, ...] = ()) -> fx.GraphModule:
     torch.manual_seed(0)
     network = ResNet(1, 10, blocks=1, width=8)
     module = place(capture(network, [INPUTS[:2]], [{0: "batch"}]), scheme, in_float)
@@ -61,10 +61,12 @@ def test_without_what_keeps_it_in_float_onnx_runtime_rounds_the_layer(
 
 
 def test_a_student_with_a_layer_put_back_to_integers_can_be_timed(tmp_path: Path) -> None:
-    trained = place(capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8", FLOAT)
+    trained = place(
+        capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8-narrow", FLOAT
+    )
     calibrate(trained, [{"input": INPUTS.numpy()}])
     graph = capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}])
-    variant = place(graph, "cpu-u8", FLOAT[1:])
+    variant = place(graph, "cpu-u8-narrow", FLOAT[1:])
     restore(variant, trained.state_dict())
     export_onnx(fold(variant), [INPUTS[:2]], tmp_path / "model.onnx")
     assert precisions("onnxruntime-cpu", tmp_path / "model.onnx")["layers.1.conv2"] == "int8"
@@ -73,11 +75,13 @@ def test_a_student_with_a_layer_put_back_to_integers_can_be_timed(tmp_path: Path
 def test_fewer_layers_in_integers_need_no_scale_that_more_do_not_have() -> None:
     graph = capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}])
     whole = set(
-        place(capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8").state_dict()
+        place(
+            capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8-narrow"
+        ).state_dict()
     )
     for layer in layer_names(graph):
         some = place(
-            capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8", [layer]
+            capture(ResNet(1, 10, blocks=1, width=8), [INPUTS[:2]], [{0: "batch"}]), "cpu-u8-narrow", [layer]
         )
         assert set(some.state_dict()) < whole, layer
 

@@ -119,7 +119,7 @@ def test_each_file_is_made_once_and_a_failure_is_no_obstacle(digits: Digits, tmp
         return make(
             candidates,
             *digits[:2],
-            scheme="cpu-u8",
+            scheme="cpu-u8-narrow",
             runtime="onnxruntime-cpu",
             dynamic_axes=AXES,
             folder=tmp_path,
@@ -142,13 +142,13 @@ def test_each_file_is_made_once_and_a_failure_is_no_obstacle(digits: Digits, tmp
 
 def test_fewer_bits_are_for_our_own_alone(digits: Digits, tmp_path: Path) -> None:
     candidates = grid(has_batchnorm=True, tools=["ours"])[-1:]
-    made = make(candidates, *digits[:2], scheme="cpu-u8", runtime="onnxruntime-cpu", dynamic_axes=AXES,
+    made = make(candidates, *digits[:2], scheme="cpu-u8-narrow", runtime="onnxruntime-cpu", dynamic_axes=AXES,
                 folder=tmp_path, weight_bits=4, activation_bits=4)  # fmt: skip
     chosen, _ = best(made, accuracy(digits, "onnxruntime-cpu"))
     assert chosen.accuracy is not None
     assert chosen.accuracy > 85
     with pytest.raises(EdgecompError, match="ptq-ort quantises to 8 bits"):
-        make([Candidate("ptq-ort", "min-max")], *digits[:2], scheme="cpu-u8", runtime="onnxruntime-cpu",
+        make([Candidate("ptq-ort", "min-max")], *digits[:2], scheme="cpu-u8-narrow", runtime="onnxruntime-cpu",
              dynamic_axes=AXES, folder=tmp_path, activation_bits=4)  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def test_the_whole_grid_runs_and_loses_nothing_on_an_easy_network(
     made = make(
         candidates,
         *digits[:2],
-        scheme="cpu-u8",
+        scheme="cpu-u8-narrow",
         runtime=runtime,
         dynamic_axes=AXES,
         folder=candidates_folder,

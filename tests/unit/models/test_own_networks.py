@@ -105,7 +105,7 @@ def test_every_layer_and_table_is_quantised(name: str, arguments: dict[str, Any]
     network = made(name, arguments).eval()
     captured = capture(network, list(example.values()), axes)
     assert torch.equal(captured(*example.values()), network(*example.values()))
-    module = place(captured, "cpu-u8")
+    module = place(captured, "cpu-u8-narrow")
     layers = [part for part in network.modules() if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d))]
     assert len(list(weighted(module))) == len(layers)
     tables = {key for key in network.state_dict() if key in ("tokens.weight", "positions.weight")}

@@ -71,7 +71,7 @@ def test_a_student_is_int8_and_the_same_function_in_both_runtimes(
             assert torch.equal(captured(*parts), network(*parts))
             assert np.allclose(run(session, parts), network(*parts), atol=1e-4)
 
-    module = place(captured, "cpu-u8")
+    module = place(captured, "cpu-u8-narrow")
     calibrate(module, [{str(index): part.numpy() for index, part in enumerate(inputs[24])}])
     file = tmp_path / "model.onnx"
     export_onnx(module, example, file, input_names=NAMES, dynamic_axes=AXES)
