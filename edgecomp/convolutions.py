@@ -1,9 +1,9 @@
 """Convolutions whose gradients oneDNN spoils, written so that it does not.
 
-Its 1×1 kernels copy the pixels that a stride leaves into a workspace, and with channels last and fewer input channels than
-fit a vector they write behind its end: a crash, a hang, or wrong gradients, on AVX2 from 8×8 pixels on, on AVX-512 from
-64×64 (oneDNN 3.12, https://github.com/uxlfoundation/oneDNN/issues/6035; benchmarks/conv_gradients.py finds which). Without a
-stride there is no copy: a 1×1 convolution of every second pixel is the same convolution.
+Its 1×1 kernels copy the pixels that a stride leaves into a workspace. With channels last and fewer input channels than fit a
+vector, 8 on AVX2 and 16 on AVX-512, they write behind its end wherever an image is taken in parts: a crash, a hang, or
+wrong gradients (oneDNN 3.12, https://github.com/uxlfoundation/oneDNN/issues/6035; benchmarks/conv_gradients.py finds which).
+Without a stride there is no copy: a 1×1 convolution of every second pixel is the same convolution.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -126,7 +126,7 @@ from edgecomp.quantize.capture import capture
 torch.manual_seed(0)
 torch.set_num_threads(int(sys.argv[1]))
 def layers():
-    for channels, size, batch in ((2, 16, 8), (6, 32, 32), (7, 16, 8), (8, 128, 4), (15, 128, 4), (16, 128, 4)):
+    for channels, size, batch in ((2, 16, 8), (6, 32, 32), (7, 16, 8), (8, 128, 4), (9, 24, 3), (15, 128, 4), (16, 128, 4)):
         yield nn.Conv2d(channels, 12, 1, 2), size, batch
     yield nn.Conv2d(6, 12, 1, 3, bias=False), 24, 8
     yield nn.ConvTranspose2d(16, 6, 1, 2, output_padding=1), 64, 8
