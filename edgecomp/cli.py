@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from edgecomp import __version__
 from edgecomp.errors import EdgecompError, UsageError
-from edgecomp.leaving import Terminated, ended, leave, terminate
+from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -374,11 +373,11 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Its notes are about itself; what matters raises.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    signal.signal(signal.SIGTERM, terminate)
+    end_when_terminated()
     try:
         code = app(standalone_mode=False)
     except Terminated:
-        leave(ended("terminated"), 143)
+        leave(ended("terminated"), TERMINATED)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except EdgecompError as error:

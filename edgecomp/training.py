@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from edgecomp.artifacts import replacing
+from edgecomp.convolutions import sound_gradients
 from edgecomp.errors import EdgecompError
 from edgecomp.inputs import MASK, Inputs, some
 from edgecomp.progress import Track
@@ -80,6 +81,7 @@ def train(
     every epoch. Raises EdgecompError where the loss stops being a finite number.
     """
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sound = sound_gradients(network)
     peaks = [group["lr"] for group in optimizer.param_groups]
     history = _resume(network, optimizer, checkpoint)
     steps = max(1, len(examples(0)) // batch_size)
@@ -98,7 +100,7 @@ def train(
             group["lr"] = peak * schedule(step / (epochs * steps))
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with sound, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             value = loss(network(*batch.inputs).float(), batch)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

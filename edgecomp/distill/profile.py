@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from edgecomp.convolutions import sound_gradients
 from edgecomp.distill.losses import distillation_loss
 from edgecomp.training import Batch, adamw, parameter_groups
 
@@ -36,7 +37,7 @@ def profile_step(
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with sound_gradients(network), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             logits = network(*batch.inputs).float()
         distillation_loss(
             logits,
