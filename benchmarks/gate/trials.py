@@ -15,7 +15,7 @@ from shutil import copyfile
 from typing import Any, NamedTuple
 
 import naive
-from neighbour import felt, neighbour
+from neighbour import NEIGHBOURS, felt
 
 from edgecomp import machine
 from edgecomp.bench.side_by_side import Side
@@ -53,6 +53,8 @@ CELLS = (
     Cell(2, "idle", "10 %", 60),
     Cell(2, "idle", "one thread", 60),
     Cell(2, "neighbour", "nothing", 100),
+    Cell(1, "mixture", "nothing", 100),
+    Cell(1, "mixture", "5 %", 60),
 )
 
 
@@ -67,9 +69,9 @@ def one(cell: Cell, model: Path, seed: int) -> dict[str, Any] | None:
     place = place_of(target)
     slowdown = float(cell.planted.removesuffix(" %")) / 100 if cell.planted.endswith("%") else 0.0
     planted = replace(place, slowdown=slowdown, threads=1 if cell.planted == "one thread" else place.threads)
-    with tempfile.TemporaryDirectory() as name, neighbour() if cell.host == "neighbour" else nullcontext():
+    with tempfile.TemporaryDirectory() as name, NEIGHBOURS.get(cell.host, nullcontext)():
         contended = felt()
-        if cell.host == "neighbour" and contended < LEAST_WALL_OVER_CPU:
+        if cell.host in NEIGHBOURS and contended < LEAST_WALL_OVER_CPU:
             return None
         copy = Path(name) / f"candidate{model.suffix}"
         copyfile(model, copy)
@@ -81,7 +83,7 @@ def one(cell: Cell, model: Path, seed: int) -> dict[str, Any] | None:
             policy=policy,
             today=datetime.datetime.now(datetime.UTC).date(),
             evaluation=None,
-            max_time_s=120.0,
+            max_time_s=60.0 if cell.host == "mixture" else 120.0,
             seed=seed,
             scratch=Path(name) / "scratch",
             track=lambda items, *_: iter(items),

@@ -1,7 +1,8 @@
 """The export stage: teacher and students as files that each runtime takes, and the student's own answers."""
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from edgecomp.artifacts import write_json
 from edgecomp.errors import EdgecompError
 from edgecomp.export import openvino_ir, ptq, torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx_qdq import export_onnx, unswept
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.progress import Track
 from edgecomp.quantize import saturation
@@ -28,6 +29,7 @@ from edgecomp.runtimes import TABLE
 from edgecomp.training import Examples, logits_of, network_inputs
 
 CONVERSIONS = 2  # at once
+BLOCKS = "blocks"  # the student's file with every integer tensor among its outputs
 
 PROBES = 2048  # of the training split: what an export is checked with
 REFERENCE_PROBES = 512  # and one in float
@@ -70,27 +72,31 @@ def export_all(
         (folder / room).mkdir()
     stored: dict[str, int] = {}
     references: dict[str, Any] = {}
-    for arm, network in track(networks.items(), "export to ONNX and PyTorch", len(networks)):
-        if not isinstance(network, fx.GraphModule):
-            references[arm] = _asked(network, some(probes, slice(REFERENCE_PROBES)))
-        folded = fold(network) if isinstance(network, fx.GraphModule) else network
-        stored[arm] = parameter_bytes(folded)
-        _export_onnx(folded, interface, folder / "onnx" / f"{arm}.onnx")
-        _export_pytorch(folded, interface, folder / "pytorch" / arm)
-    for name, variant in variants.items():
-        _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
-    judged = networks.get(student)
-    if judged is not None:
-        np.save(folder / "reference.npy", _asked(judged, probes))
-    np.savez(folder / "references.npz", **references)
-    if isinstance(judged, fx.GraphModule):
-        _look_inside(judged, interface, some(probes, slice(BLOCK_PROBES)), folder)
-    fp32 = folder / "onnx" / "student_fp32.onnx"
-    for arm, setting in track(post_training.items(), "quantise after training", len(post_training)):
-        file = folder / "onnx" / f"{arm}.onnx"
-        ptq.quantise(setting, fp32, calibration, file)
-        stored[arm] = initializer_bytes(file)
-    _convert_all(folder, track)
+    with _conversions(folder, track) as convert:
+        for arm, network in track(networks.items(), "export to ONNX and PyTorch", len(networks)):
+            if not isinstance(network, fx.GraphModule):
+                references[arm] = _asked(network, some(probes, slice(REFERENCE_PROBES)))
+            folded = fold(network) if isinstance(network, fx.GraphModule) else network
+            stored[arm] = parameter_bytes(folded)
+            _export_onnx(folded, interface, folder / "onnx" / f"{arm}.onnx")
+            convert(arm)
+            _export_pytorch(folded, interface, folder / "pytorch" / arm)
+        for name, variant in variants.items():
+            _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
+            convert(name)
+        judged = networks.get(student)
+        if judged is not None:
+            np.save(folder / "reference.npy", _asked(judged, probes))
+        np.savez(folder / "references.npz", **references)
+        if isinstance(judged, fx.GraphModule):
+            _look_inside(judged, interface, some(probes, slice(BLOCK_PROBES)), folder)
+            convert(BLOCKS)
+        fp32 = folder / "onnx" / "student_fp32.onnx"
+        for arm, setting in track(post_training.items(), "quantise after training", len(post_training)):
+            file = folder / "onnx" / f"{arm}.onnx"
+            ptq.quantise(setting, fp32, calibration, file)
+            stored[arm] = initializer_bytes(file)
+            convert(arm)
     for arm, setting in post_training.items():
         if setting.tool == "ptq-nncf":  # its own path for an IR gives the better file
             model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
@@ -103,11 +109,19 @@ def _asked(network: nn.Module, inputs: Inputs) -> npt.NDArray[np.float32]:
     return logits_of(network, Examples(inputs, np.zeros(count(inputs), np.int64), lambda given: given))
 
 
-def _convert_all(folder: Path, track: Track) -> None:
-    files = sorted((folder / "onnx").glob("*.onnx"))
-    with ThreadPoolExecutor(CONVERSIONS) as pool:  # each in a process of its own
-        converted = pool.map(lambda file: openvino_ir.convert(file, folder / "openvino" / file.stem), files)
-        list(track(converted, "convert to OpenVINO IR", len(files)))
+@contextmanager
+def _conversions(folder: Path, track: Track) -> Iterator[Callable[[str], None]]:
+    """Takes the name of an ONNX file and makes the IR of it, in a process of its own, while the next file is exported."""
+    with ThreadPoolExecutor(CONVERSIONS) as pool:
+        running: list[Future[None]] = []
+
+        def convert(name: str) -> None:
+            file, to = folder / "onnx" / f"{name}.onnx", folder / "openvino" / name
+            running.append(pool.submit(openvino_ir.convert, file, to))
+
+        yield convert
+        for conversion in track(running, "convert to OpenVINO IR", len(running)):
+            conversion.result()
 
 
 def _export_onnx(
@@ -132,7 +146,8 @@ def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
         quant.state = "plain"
     try:
         shapes = dynamic_shapes(network, interface.axes)
-        program = torch.export.export(network, example, dynamic_shapes=shapes, strict=False)
+        with unswept():
+            program = torch.export.export(network, example, dynamic_shapes=shapes, strict=False)
         for node in program.graph.nodes:  # notes of this process: the same network gives the same bytes
             for note in ("from_node", "stack_trace"):
                 node.meta.pop(note, None)
@@ -152,7 +167,7 @@ def _look_inside(student: fx.GraphModule, interface: Interface, probes: Inputs, 
     layers = saturation.audit(student, tensors)
     write_json(folder / "saturation.json", {"layers": [layer._asdict() for layer in layers]})
     tapped, names = tap_blocks(student)
-    _export_onnx(tapped, interface, folder / "onnx" / "blocks.onnx", ["logits", *map(output_name, names)])
+    _export_onnx(tapped, interface, folder / "onnx" / f"{BLOCKS}.onnx", ["logits", *map(output_name, names)])
     with torch.no_grad():
         _, *values = tapped(*tensors)
     np.savez(
