@@ -1,4 +1,5 @@
-"""How a thread of a training step should wait for the others: asleep at once, as edgecomp has it, or spinning.
+"""How a thread of a training step should wait for the others: asleep at once, as edgecomp has it on a machine that others use,
+or spinning for a while, as it has it on an idle one.
 
     python benchmarks/waiting_threads.py [--rounds 4]
 
@@ -15,6 +16,7 @@ import sys
 WAYS = {
     "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
     "1,000 turns": {"GOMP_SPINCOUNT": "1000"},
+    "5,000 turns": {"GOMP_SPINCOUNT": "5000"},
     "20,000 turns": {"GOMP_SPINCOUNT": "20000"},
     "GNU OpenMP's default": {},
 }

@@ -12,6 +12,7 @@ import typer
 from edgecomp import __version__
 from edgecomp.errors import EdgecompError, UsageError
 from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave
+from edgecomp.machine import is_idle
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -369,8 +370,9 @@ def main() -> None:
     """The entry point: our errors in one message, anyone else's as an internal error; a traceback before it if asked for."""
     debug = "--debug" in sys.argv
     # A thread that spins while it waits takes the time that the thread it waits for needs, beside a busy neighbour or a second
-    # training. Alone, spinning is faster: GOMP_SPINCOUNT=20000 (benchmarks/waiting_threads.py).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # training. Alone, spinning is faster (benchmarks/waiting_threads.py). GNU OpenMP reads this when PyTorch is imported.
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ |= {"GOMP_SPINCOUNT": "5000"} if is_idle() else {"OMP_WAIT_POLICY": "PASSIVE"}
     # Its notes are about itself; what matters raises.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     end_when_terminated()

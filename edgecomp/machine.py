@@ -3,6 +3,8 @@
 import functools
 import os
 import platform
+import statistics
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +92,18 @@ def cpu_model() -> str:
         if name.strip() == "model name":
             return value.strip()
     return platform.processor() or platform.machine()
+
+
+def is_idle(looks: int = 5, every_s: float = 0.005) -> bool:
+    """Whether nothing else wants to run here just now: the median over a few looks at how many threads do (proc_loadavg(5))."""
+    wanting = []
+    for _ in range(looks):
+        fields = (_lines("/proc/loadavg") or [""])[0].split()
+        if len(fields) < 4 or not fields[3].partition("/")[0].isdigit():
+            return False
+        wanting.append(int(fields[3].partition("/")[0]) - 1)  # without ourselves
+        time.sleep(every_s)
+    return statistics.median(wanting) < 1
 
 
 def memory_bytes() -> int:
