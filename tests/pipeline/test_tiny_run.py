@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli
 
+from edgecomp import machine
+
 pytestmark = pytest.mark.slow
 
 
@@ -42,6 +44,25 @@ def test_training_takes_no_more_threads_than_it_has_cores(folder: Path) -> None:
     command = [sys.executable, "-c", ON_ONE_CORE, str(folder), *TINY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2", "1"], done.stderr
+
+
+def test_what_ships_gives_the_same_answers_on_other_cpus(folder: Path) -> None:
+    verdict = json.loads((folder / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    rows = [row for row in verdict["gates"] if row["name"] == "portable_agreement_pct"]
+    assert [row["verdict"] for row in rows] == ["PASS", "PASS"]
+    for target in ("onnxruntime-cpu", "openvino-cpu"):
+        found = json.loads((folder / "portable" / target / "portable.json").read_text(encoding="utf-8"))
+        assert found["why"] == ""
+        assert len(found["layers"]) == 10
+        assert max(layer["largest_pair"] for layer in found["layers"]) <= 126
+        assert found["host"] == machine.host_isa()
+        for one in found["executed"].values():
+            assert one["how"]
+            assert not one["run"] or one["agreeing"] >= 0.98 * one["examples"]
+    report = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert "none of 10 layers can saturate on any CPU" in report
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    assert job["host"] == {"isa": machine.host_isa(), "precision": "fp32"}
 
 
 def test_what_another_machine_measured_can_be_judged_here(cli: Cli, folder: Path) -> None:

@@ -15,11 +15,21 @@ from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.export.parity import answers, own_name
 from edgecomp.export.ptq import WEIGHTED, WEIGHTED_AND_TABLES, Job, Setting, quantise, quantise_all
 from edgecomp.models.resnet import ResNet
-from edgecomp.runtimes import Inspect
+from edgecomp.runtimes import Inspect, integer_weights
 
 BATCHES = [
     {"input": np.random.default_rng(i).normal(size=(16, 1, 16, 16)).astype(np.float32)} for i in range(3)
 ]
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model.xml"])
+def test_nncfs_files_in_half_the_range_cannot_saturate_either(fp32: Path, tmp_path: Path, file: str) -> None:
+    pytest.importorskip("nncf")
+    to = tmp_path / file
+    quantise(Setting("ptq-nncf", scheme="cpu-u8-narrow"), fp32 / file, BATCHES, to)
+    layers = integer_weights.read(to)
+    assert len(layers) == 10
+    assert not any(layer.can_saturate for layer in layers)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +140,8 @@ def test_a_scheme_is_what_the_tool_is_told(fp32: Path, tmp_path: Path) -> None:
         ]
         assert len(weights) == 10
         assert max(int(np.abs(one.astype(int)).max()) for one in weights) == most
+    assert not any(layer.can_saturate for layer in integer_weights.read(tmp_path / "cpu-u8-narrow.onnx"))
+    assert all(layer.can_saturate for layer in integer_weights.read(tmp_path / "cpu-u8.onnx"))
     graph = onnx.load(tmp_path / "gpu-s8.onnx").graph
     points = constants(tmp_path / "gpu-s8.onnx")
     rounded = [points[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"]
