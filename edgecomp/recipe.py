@@ -208,7 +208,7 @@ class Recipe(Schema):
 
 # What a rehearsal has at most.
 QUICK = {
-    ("data", "limit"): 1000,
+    ("data", "limit"): 600,
     ("data", "views"): 2,
     ("teacher", "epochs"): 2,
     ("distill", "epochs"): 2,
