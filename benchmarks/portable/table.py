@@ -21,8 +21,8 @@ HEAD = """# The same answers on every CPU
 `python benchmarks/portable digits`, and the same under `python benchmarks/avx2_only`; one file a cell in `cells/`, with its versions
 and the CPU. A student of each seed is distilled through the scheme and executed here, as `isa` says, and as other CPUs: x86-64-avx2 at
 full speed with CPUID masked, Haswell and Arm by qemu-user on a sample. Agreement is with the fake-quant student's answers to the
-probes, of the training split; accuracy is of the test split, in points over the fp32 student's in the same runtime. Time is that of
-int8 over fp32 in the same process pair, the median over restarts and seeds (lowest and highest seed). "not run" is no pass.
+probes, of the training split; accuracy is of the test split, in points over the fp32 student's in the same runtime. Time is the CPU time of
+int8 over fp32's, by turns in one run, the median over restarts and seeds (lowest and highest seed). "not run" is no pass.
 
 """
 

@@ -158,12 +158,10 @@ def _policy(name: str, target: Target) -> Policy:
 
 
 def _warnings(target: Target, certificate: Mapping[str, Any] | None, models: tuple[Path, ...]) -> list[str]:
-    gpu = TABLE[target.runtime].gpu
-    found = (
-        []
-        if gpu
-        else [said for model in models if (said := integer_weights.warning(model, machine.host_isa()))]
-    )
+    found: list[str] = []
+    if not TABLE[target.runtime].gpu:
+        said = (integer_weights.warning(model, machine.host_isa()) for model in models)
+        found += filter(None, dict.fromkeys(said))
     if target.isa != "host":
         found.append(
             f"{target.name} is {target.isa}, and both models ran on this machine's CPU: neither times nor answers are the device's"

@@ -19,7 +19,7 @@ def test_a_recipe_may_name_every_source_and_no_other() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_rehearsal_has_the_same_stages_and_no_more_work_than_it_says(name: str) -> None:
     whole, quick = load_job(name, []).recipe, load_job(name, ["quick=true"]).recipe
-    assert quick.data.limit == 1000
+    assert quick.data.limit == 600
     assert (quick.teacher.epochs, quick.distill.epochs, quick.quantize.epochs) == (2, 2, 1)
     assert (quick.bench.restarts, quick.bench.iterations, quick.data.views) == (2, 96, 2)
     assert load_job(name, ["quick=true", "distill.epochs=1"]).recipe.distill.epochs == 1

@@ -85,15 +85,21 @@ def emulated(isa: str, runtime: str | None = None) -> tuple[Interpreter | None, 
     root = environment(wanted.machine)
     python = python_of(root)
     if python is None:
-        return None, (f"{isa} takes a Python of {wanted.machine}, and {root} holds none: "
+        return None, (f"{isa} takes a Python of {wanted.machine}, and {_shown(root)} holds none: "
                       f"`edgecomp prepare-emulator {wanted.machine}` makes one")  # fmt: skip
     versions = runtimes_in(root)
     names = [TABLE[runtime].distribution] if runtime else list(versions)
     if missing := [name for name in names if name not in versions]:
-        return None, (f"{root} holds no {missing[0]} for {wanted.machine}: `edgecomp prepare-emulator {wanted.machine}` "
+        return None, (f"{_shown(root)} holds no {missing[0]} for {wanted.machine}: `edgecomp prepare-emulator {wanted.machine}` "
                       "says which runtimes it could bring, and why not the others")  # fmt: skip
     held = ", ".join([python.name, *(f"{name} {versions[name]}" for name in names)])
     return Interpreter([*emulator, *in_root(root, python)], [], slow=True), f"{how}, {held}"
+
+
+def _shown(root: Path) -> str:
+    """A folder as a report may have it: without the user's name."""
+    home = Path.home()
+    return f"~/{root.relative_to(home)}" if root.is_relative_to(home) else str(root)
 
 
 def how_to_install(program: str) -> str:
