@@ -58,7 +58,7 @@ def test_what_ships_gives_the_same_answers_on_other_cpus(folder: Path) -> None:
         assert found["host"] == machine.host_isa()
         for one in found["executed"].values():
             assert one["how"]
-            assert not one["run"] or one["agreeing"] >= 0.98 * one["examples"]
+            assert not one["run"] or one["agreeing"] >= 0.97 * one["examples"]
     report = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert "none of 10 layers can saturate on any CPU" in report
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
@@ -241,7 +241,7 @@ def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) 
     assert "src=" not in html
     for heading in (
         "Gates", "Latency", "Accuracy against latency", "Memory", "Training", "Precision, layer by layer", "All figures",
-        "What each runtime executes", "On x86 without VNNI", "Provenance",
+        "What each runtime executes", "On other CPUs", "Provenance",
     ):  # fmt: skip
         assert f"<h2>{heading}</h2>" in html
     suites = ET.parse(folder / "report" / "junit.xml").getroot()
