@@ -56,6 +56,9 @@ class Step:
     threads: int | None = (
         None  # that train, on this machine: sums are added up in another order with another number
     )
+    means: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by name, what else this machine has to make it with
 
 
 def installed(library: str) -> str:
@@ -187,7 +190,7 @@ class RunFolder:
         if damaged:
             return f"{', '.join(damaged)}"
         made_from = self.made_from(step)
-        elsewhere = set() if here else {"cpu", "threads", "edgecomp", *step.libraries}
+        elsewhere = set() if here else {"cpu", "threads", "edgecomp", *step.libraries, *step.means}
         names = dict.fromkeys((*made_from, *record.made_from))
         changed = [
             name
@@ -225,7 +228,12 @@ class RunFolder:
     def made_from(self, step: Step) -> dict[str, str]:
         """All that decides what `step` makes, by name, each as text short enough to compare."""
         manifest = self.manifest()
-        facts = {"settings": digest_of(step.settings), "format": str(FORMAT_VERSION), "edgecomp": __version__}
+        facts = {
+            "settings": digest_of(step.settings),
+            "format": str(FORMAT_VERSION),
+            "edgecomp": __version__,
+            **step.means,
+        }
         for name in step.inputs:
             record = manifest.steps.get(name) if manifest else None
             facts[name] = record.made if record else "not there"

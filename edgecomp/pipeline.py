@@ -135,19 +135,21 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             f"portable/{target.name}",
             "bench",
             partial(stages.portable, run, target=target),
-            [bench.portable_examples, profile(job, target), stages.executed_as(target)],
+            [bench.portable_examples, profile(job, target)],
             ("data", "export", f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
+            means=stages.executed_as(target),
         )
     for target in _emulated(job):
         yield Step(
             f"emulation/{target.name}",
             "bench",
             partial(stages.emulation, run, target=target),
-            [bench.emulated_examples, profile(job, target), stages.executed_as(target)],
+            [bench.emulated_examples, profile(job, target)],
             ("data", "export", f"deploy/{target.name}"),
             libraries=(TABLE[target.runtime].distribution,),
+            means=stages.executed_as(target),
         )
 
 

@@ -128,7 +128,10 @@ class Evidence:
         versions: dict[str, str] = {}
         for record in steps.values():
             own = ("settings", "format", "cpu", "edgecomp", *steps)
-            versions |= {name: value for name, value in record["made_from"].items() if name not in own}
+            facts = record["made_from"].items()
+            versions |= {
+                name: value for name, value in facts if name not in own and not name.startswith("as ")
+            }
         return [
             (
                 "recipe",

@@ -73,6 +73,10 @@ def largest_pair(weight: Array, output_axis: int) -> int:
     return int(np.sort(sizes, axis=1)[:, -2:].sum(axis=1).max(initial=0))
 
 
+MOVES = {
+    "Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze",
+}  # fmt: skip
+
 # Of ONNX operators on integers, where the weight is among the inputs.
 INTEGER_WEIGHT = {
     "QLinearConv": 3,
@@ -113,11 +117,17 @@ def _of_onnx(path: Path) -> Iterator[LayerWeights]:
         node = producers.get(name)
         return node if node is not None and node.op_type == "DequantizeLinear" else None
 
+    def moved(name: str) -> str:
+        """What a tensor is before its values were moved about, which a runtime does in integers."""
+        while (node := producers.get(name)) is not None and node.op_type in MOVES:
+            name = node.input[0]
+        return name
+
     for node in graph.node:
         weight = None
         if node.op_type in INTEGER_WEIGHT:
             weight = constant(node.input[INTEGER_WEIGHT[node.op_type]])
-        elif node.op_type in ("Conv", "Gemm", "MatMul") and dequantised(node.input[0]) is not None:
+        elif node.op_type in ("Conv", "Gemm", "MatMul") and dequantised(moved(node.input[0])) is not None:
             source = dequantised(node.input[1])
             weight = None if source is None else constant(source.input[0])
         if weight is not None and weight.dtype == np.int8 and weight.ndim > 1:
@@ -193,16 +203,7 @@ def _rounded_by(node: Any) -> Array | None:
 
 def _is_rounded(node: Any) -> bool:
     """Whether a tensor lies on a grid: a FakeQuantize gives it, moved at most."""
-    while node.get_type_name() in (
-        "Reshape",
-        "Transpose",
-        "MaxPool",
-        "Squeeze",
-        "Unsqueeze",
-        "Split",
-        "StridedSlice",
-        "Slice",
-    ):
+    while node.get_type_name() in MOVES:
         node = node.input_value(0).get_node()
     return bool(node.get_type_name() == "FakeQuantize")
 

@@ -80,7 +80,7 @@ def executed_as(target: Target) -> dict[str, str]:
     from edgecomp.bench.hosts.emulators import OTHER_CPUS, availability
 
     cpus = OTHER_CPUS if target.isa == "host" else (target.isa,)
-    return {isa: availability(isa, target.runtime)[1] for isa in cpus}
+    return {f"as {isa}": availability(isa, target.runtime)[1] for isa in cpus}
 
 
 def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:

@@ -59,13 +59,13 @@ def test_what_the_machine_decides_is_decided_once_and_part_of_the_keys(
 ) -> None:
     monkeypatch.setattr("edgecomp.job.host_isa", lambda: "x86-64-avx2")
     monkeypatch.setattr("edgecomp.job.has_bf16", lambda: False)
-    older = on_this_machine(load_job("digits", []))
+    older = on_this_machine(load_job("digits", ["precision=auto"]))
     assert older.host == Host(isa="x86-64-avx2", precision="fp32")
     monkeypatch.setattr("edgecomp.job.host_isa", lambda: "x86-64-avx512-vnni")
     monkeypatch.setattr("edgecomp.job.has_bf16", lambda: True)
     read_again = Job.model_validate_json(older.model_dump_json())
     assert read_again.host == older.host, "reading decides nothing"
-    newer = on_this_machine(load_job("digits", []))
+    newer = on_this_machine(load_job("digits", ["precision=auto"]))
     assert newer.precision == "bf16"
     assert changed(older, newer) >= {
         "teacher",
@@ -77,6 +77,23 @@ def test_what_the_machine_decides_is_decided_once_and_part_of_the_keys(
     asked = on_this_machine(load_job("digits", ["precision=fp32"]))
     assert asked.precision == "fp32"
     assert "teacher" not in changed(older, asked)
+
+
+def test_what_another_machine_has_to_execute_cpus_with_changes_what_is_made_and_not_what_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def portable() -> Step:
+        made: list[Step] = steps(Run(on_this_machine(load_job("digits", [])), Path("nowhere"), silent))
+        return next(step for step in made if step.name == "portable/onnxruntime-cpu")
+
+    here = portable()
+    monkeypatch.setattr(
+        "edgecomp.bench.hosts.emulators.availability", lambda isa, runtime: (None, "not here")
+    )
+    elsewhere = portable()
+    assert here.settings == elsewhere.settings
+    assert here.means != elsewhere.means
+    assert here.means.keys() == elsewhere.means.keys() == {"as x86-64-avx2", "as armv8.2-dotprod"}
 
 
 def test_a_run_that_was_made_before_the_machine_was_kept_is_what_it_was() -> None:
