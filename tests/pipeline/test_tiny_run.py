@@ -245,7 +245,7 @@ def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) 
     ):  # fmt: skip
         assert f"<h2>{heading}</h2>" in html
     suites = ET.parse(folder / "report" / "junit.xml").getroot()
-    assert [len(suite) for suite in suites] == [12, 12]
+    assert [len(suite) for suite in suites] == [13, 13]
     content = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
     assert "bench/openvino-cpu/samples.npz" in content["samples"]
     assert "| PASS | openvino-cpu |" in (folder / "report" / "report.md").read_text(encoding="utf-8")
