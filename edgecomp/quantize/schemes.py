@@ -52,7 +52,7 @@ def scheme(name: str, weight_bits: int = 8, activation_bits: int = 8) -> Scheme:
     high, table = min(found.weight.high, most), min(found.table.high, most)
     steps = 2**activation_bits
     low = -steps // 2 if found.activation.low < 0 else 0
-    activation = replace(found.activation, low=low, high=low + steps - 1)
+    activation = replace(found.activation, low=low, high=min(found.activation.high, low + steps - 1))
     return Scheme(activation, Grid(-high, high, symmetric=True), Grid(-table, table, symmetric=True))
 
 
