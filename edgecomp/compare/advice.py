@@ -13,6 +13,7 @@ ADVICE = {
     Reason.CRASHED: "mend the candidate",
     Reason.TOO_FEW_SAMPLES: "give it more time (--max-time)",
     Reason.CONTENDED: "compare again, on a quieter machine",
+    Reason.SATURATES: "quantise it again with weights in half the range (scheme cpu-u8-narrow)",
     Reason.NULL_CONTROL: "nothing can be concluded: compare again, on a quieter machine",
     Reason.NOT_RUN: "make it run, or take the row out of the policy",
     Reason.UNTELLING: "give examples that tell the classes apart (--data)",

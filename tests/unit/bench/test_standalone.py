@@ -236,7 +236,7 @@ def test_a_batch_that_does_not_fit_is_no_model_that_does_not(tmp_path: Path) -> 
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10),
         tmp_path / "m.onnx",
     )
-    name = target(tmp_path, runtime="onnxruntime-cpu", scheme="cpu-u8", memory="200 MiB")
+    name = target(tmp_path, runtime="onnxruntime-cpu", scheme="cpu-u8-narrow", memory="200 MiB")
     done = bench(tmp_path, "m.onnx", "-t", name, "--json", *QUICK)
     assert done.code == 0, done.err
     content = json.loads((tmp_path / done.summary["results"][0]["folder"] / "bench.json").read_text())
@@ -257,7 +257,7 @@ def test_a_result_is_never_written_over(tmp_path: Path) -> None:
 
 def test_a_run_folder_is_measured_on_the_targets_of_its_job(tmp_path: Path) -> None:
     """Not on those shipped, and not what a target has left that the job no longer has."""
-    wide = target(tmp_path, name="wide", runtime="onnxruntime-cpu", scheme="cpu-u8", description="mine")
+    wide = target(tmp_path, name="wide", runtime="onnxruntime-cpu", scheme="cpu-u8-narrow", description="mine")
     job = load_job("digits", [f"targets=[{tmp_path / wide}]", "beside=[]"])
     (tmp_path / "job.json").write_text(job.model_dump_json())
     for name in ("wide", "old"):
@@ -365,7 +365,7 @@ def out_below_a_file(folder: Path) -> list[str]:
 def fewer_than_a_batch(folder: Path) -> list[str]:
     add(folder / "m.onnx")
     np.savez(folder / "in.npz", x=np.zeros((3, 4), np.float32))
-    name = target(folder, runtime="onnxruntime-cpu", scheme="cpu-u8", shapes={"batch": 4})
+    name = target(folder, runtime="onnxruntime-cpu", scheme="cpu-u8-narrow", shapes={"batch": 4})
     return ["m.onnx", "--inputs", "in.npz", "-t", name]
 
 
@@ -374,7 +374,7 @@ def too_many_cores(folder: Path) -> list[str]:
     return [
         "m.onnx",
         "-t",
-        target(folder, runtime="onnxruntime-cpu", scheme="cpu-u8", cores=999, threads=999 // 4),
+        target(folder, runtime="onnxruntime-cpu", scheme="cpu-u8-narrow", cores=999, threads=999 // 4),
     ]
 
 
