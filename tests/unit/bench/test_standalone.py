@@ -257,7 +257,9 @@ def test_a_result_is_never_written_over(tmp_path: Path) -> None:
 
 def test_a_run_folder_is_measured_on_the_targets_of_its_job(tmp_path: Path) -> None:
     """Not on those shipped, and not what a target has left that the job no longer has."""
-    wide = target(tmp_path, name="wide", runtime="onnxruntime-cpu", scheme="cpu-u8-narrow", description="mine")
+    wide = target(
+        tmp_path, name="wide", runtime="onnxruntime-cpu", scheme="cpu-u8-narrow", description="mine"
+    )
     job = load_job("digits", [f"targets=[{tmp_path / wide}]", "beside=[]"])
     (tmp_path / "job.json").write_text(job.model_dump_json())
     for name in ("wide", "old"):
