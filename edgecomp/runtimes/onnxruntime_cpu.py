@@ -32,7 +32,7 @@ OPTIMISATION = {
 OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
     "optimisation": tuple(OPTIMISATION),
     "spinning": (True, False),
-    # Kernels that add products in 32 bits on every x86 CPU; int8 takes 1.5 times fp32's time with them (benchmarks/portable).
+    # Kernels that add products in 32 bits on every x86 CPU; int8 is slower than fp32 with them (benchmarks/portable).
     "x64quantprecision": (True, False),
 }
 
