@@ -152,17 +152,17 @@ def test_a_masked_program_that_faults_ends_as_it_would() -> None:
 
 def test_a_cpu_that_nothing_here_executes_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulators, "host_isa", lambda: "x86-64-avx2")
-    monkeypatch.setattr(masked, "_flags", lambda: {"avx2"})
+    monkeypatch.setattr(masked, "cpu_flags", lambda: {"avx2"})
     found, how = emulators.availability("x86-64-avx512-vnni")
     assert found is None
     assert "this is x86-64-avx2, and qemu-user does not emulate x86-64-avx512-vnni" in how
 
 
 def test_without_a_compiler_or_the_fault_cpuid_is_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masked, "_flags", lambda: {"avx2", "cpuid_fault"})
+    monkeypatch.setattr(masked, "cpu_flags", lambda: {"avx2", "cpuid_fault"})
     monkeypatch.setattr(masked, "_compiler", lambda: None)
     assert "takes a C compiler" in (masked.why_not("x86-64-avx2") or "")
-    monkeypatch.setattr(masked, "_flags", lambda: {"avx2"})
+    monkeypatch.setattr(masked, "cpu_flags", lambda: {"avx2"})
     assert "cannot make CPUID fault" in (masked.why_not("x86-64-avx2") or "")
     assert "no avx512f" in (masked.why_not("x86-64-avx512") or "")
     assert "passes for one of armv8-a" in (masked.why_not("armv8-a") or "")

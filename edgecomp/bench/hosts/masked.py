@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from edgecomp.machine import cpu_flags
+
 SOURCE = Path(__file__).with_name("cpuid.c")
 COMPILERS = ("cc", "gcc", "clang")
 
@@ -29,7 +31,7 @@ def why_not(isa: str) -> str | None:
     """None, or why this CPU cannot pass for one of that instruction set."""
     if isa not in CPUS:
         return f"no x86 CPU passes for one of {isa}"
-    flags = _flags()
+    flags = cpu_flags()
     if platform.machine() != "x86_64" or CPUS[isa][0] not in flags:
         return f"this CPU has no {CPUS[isa][0]}"
     if "cpuid_fault" not in flags:
@@ -82,11 +84,3 @@ def command(isa: str) -> list[str]:
 
 def _compiler() -> str | None:
     return next((path for name in COMPILERS if (path := shutil.which(name))), None)
-
-
-def _flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
