@@ -1,6 +1,7 @@
 import json
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -189,6 +190,16 @@ def test_another_machines_artifacts_are_made_again_but_may_be_judged(
     assert fresh(folder).reason_to_run(measured()) == "changed: numpy, cpu"
     assert fresh(folder).reason_to_run(measured(), here=False) is None
     assert fresh(folder).reason_to_run(measured(1), here=False) == "changed: settings"
+
+
+def test_what_was_made_with_other_means_is_made_again_but_may_be_judged(folder: RunFolder) -> None:
+    def executed(how: str) -> Step:
+        return replace(step("portable"), means={"as x86-64-avx2": how})
+
+    folder.run(executed("not run"), "r")
+    assert fresh(folder).reason_to_run(executed("not run")) is None
+    assert fresh(folder).reason_to_run(executed("masked")) == "changed: as x86-64-avx2"
+    assert fresh(folder).reason_to_run(executed("masked"), here=False) is None
 
 
 def test_a_link_stays_and_what_it_links_to_is_replaced(tmp_path: Path) -> None:
