@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from trials import CELLS, LEAST_WALL_OVER_CPU, Cell, of_cell, read
 
-from edgecomp.gate.power import Rate
+from edgecomp.compare.power import Rate
 from edgecomp.gate.statistics import proportion_bounds
 from edgecomp.report.plots import STYLE, subplots, svg
 

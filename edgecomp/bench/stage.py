@@ -84,7 +84,8 @@ def bench_target(
         deaths=deaths,
         not_run=not_run,
         facts=facts
-        | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]},
+        | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]}
+        | {"classes": list(preprocessing.classes)},
     ).save(folder)
 
 
