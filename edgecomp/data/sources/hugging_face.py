@@ -39,15 +39,17 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     in_texts = [split for split, paths in files(wanted, folder).items() if has_suffix(paths[0], WRITTEN)]
     labels |= as_written({split: labels[split] for split in in_texts})
     encoded, classes = encode(labels, _common_names(tables, where), where)
+    told: list[str] = []
     values = {
         split: columns.values(
-            table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode
+            table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode, told
         )
         if isinstance(inputs, str)
-        else columns.rows(table.select(inputs), f"{where}, {split} split")
+        else columns.rows(table.select(inputs), f"{where}, {split} split", told)
         for split, table in tables.items()
     }
-    return Source({split: Examples(values[split], encoded[split]) for split in tables}, classes)
+    splits = {split: Examples(values[split], encoded[split]) for split in tables}
+    return Source(splits, classes, () if isinstance(inputs, str) else tuple(inputs), tuple(told))
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
