@@ -68,7 +68,7 @@ def run(
     job = fingerprinted(job)
     folder = RunFolder(out or Path("runs") / (job.recipe.name + ("-quick" if job.recipe.quick else "")))
     folder.admit(job.recipe.name)
-    steps = pipeline.steps(Run(job, folder.path, screen.track))
+    steps = pipeline.steps(Run(job, folder.path, screen.track, screen.note))
     if plan:
         show_plan(list(pipeline.plan(folder, steps)), len(steps), folder.path, screen, as_json)
         return
@@ -348,7 +348,7 @@ def _stage(stage: str, path: Path, as_json: bool = False) -> None:
     job = read_job(path)
     folder = RunFolder(path)
     folder.admit(job.recipe.name)
-    steps = pipeline.steps(Run(job, folder.path, screen.track))
+    steps = pipeline.steps(Run(job, folder.path, screen.track, screen.note))
     with folder.locked():
         pipeline.execute_stage(job, folder, steps, stage, screen.started)
         if stage in ("gate", "report"):

@@ -76,7 +76,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
         recipe = rehearsal(recipe)
     targets = _named(content.get("targets"), load_target, "targets", problems)
     beside = _named(content.get("beside"), load_target, "beside", problems)
-    policies = _named([content.get("policy", "industrial")], load_policy, "policy", problems)
+    policies = _named([content.get("policy") or "industrial"], load_policy, "policy", problems)
     rows = {}
     if policies:
         changes = content.get("thresholds") or {}
@@ -130,7 +130,9 @@ def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
         raise RecipeError(where, [yaml_problem(error)]) from error
     if not isinstance(composed, dict):  # pragma: no cover - read_yaml has seen to it
         raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
-    return {str(key): value for key, value in composed.items()}
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    inherited = {"description"} - content.keys() - given  # which is of the recipe that this one starts from
+    return {str(key): value for key, value in composed.items() if key not in inherited}
 
 
 def _valid_recipe(content: dict[str, Any], problems: list[str]) -> Recipe | None:

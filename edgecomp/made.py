@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgecomp.errors import UsageError
 from edgecomp.job import Job
 from edgecomp.machine import usable_cores
-from edgecomp.progress import Track
+from edgecomp.progress import Note, Track, unheard
 from edgecomp.recipe import Data, Network, Recipe
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Run:
     job: Job
     folder: Path
     track: Track
+    note: Note = unheard
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
 
 

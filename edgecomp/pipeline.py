@@ -178,6 +178,7 @@ def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
         partial(stages.report, run),
         [job.recipe.model_dump(), keys.rows, job.data_files],
         (
+            "data",
             "teacher",
             "distill",
             *_quantised(job),

@@ -1,6 +1,6 @@
 """What a user may ask for, in a recipe."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -8,7 +8,25 @@ from edgecomp.metrics import parse_quantity
 from edgecomp.schema import FORMAT, Schema
 
 
-class Data(Schema):
+class Part(Schema):
+    """A part of a recipe: `null` clears what it inherits, so that a key that cannot be null has its default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_clears(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        may_be_null = {
+            name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)
+        }
+        return {
+            key: value
+            for key, value in given.items()
+            if value is not None or key in may_be_null or key not in cls.model_fields
+        }
+
+
+class Data(Part):
     """Where examples come from, and how they are split.
 
     `path`, `files`, `inputs` and `label` say where in a source of files (edgecomp.data.sources) they are. A split that the
@@ -42,7 +60,7 @@ class Data(Schema):
         return self
 
 
-class Network(Schema):
+class Network(Part):
     """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
 
     network: str
@@ -75,7 +93,7 @@ class Hint(Schema):
     weight: float = Field(1.0, gt=0, le=1e6)
 
 
-class Distill(Schema):
+class Distill(Part):
     """fp32 distillation from the stored soft labels, before quantisation sets in.
 
     `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step.
@@ -90,7 +108,7 @@ class Distill(Schema):
     hidden: list[Hint] = []
 
 
-class Quantize(Schema):
+class Quantize(Part):
     """How the student comes to int8.
 
     `qad`: the same loss, through fake-quant, for `epochs` more epochs. `ptq-ort`, `ptq-nncf`: a runtime's own
@@ -122,7 +140,7 @@ class Quantize(Schema):
         if not isinstance(given, dict) or given.get("method", "qad") != "qad":
             return given
         in_8_bits = given.get("weight_bits", 8) == given.get("activation_bits", 8) == 8
-        return given if in_8_bits else {"calibration": "mse", **given}
+        return given if in_8_bits else given | {"calibration": given.get("calibration") or "mse"}
 
     @field_validator("max_drop", mode="before")
     @classmethod
@@ -165,7 +183,7 @@ class Quantize(Schema):
         return None if self.max_drop is None else parse_quantity(self.max_drop).value
 
 
-class Bench(Schema):
+class Bench(Part):
     """How much is measured. Restarts of the worker process are the statistical unit.
 
     What is shown beside the targets is not gated: its teacher alone is measured, with `beside_restarts`.
@@ -185,7 +203,7 @@ class Bench(Schema):
     emulation_timeout_s: float = Field(1800.0, gt=0)
 
 
-class Recipe(Schema):
+class Recipe(Part):
     format: Literal[1] = FORMAT  # type: ignore[assignment]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""

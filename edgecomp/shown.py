@@ -38,11 +38,16 @@ def show_plan(
 
 def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool) -> int:
     """The verdict of a run folder; the exit code."""
+    from edgecomp.report.evidence import of_data
+
     verdict = json.loads((folder.path / "gate" / "verdict.json").read_text(encoding="utf-8"))
     report = folder.path / "report" / "report.html"
     for note in folder.notes:
         screen.note(f"damaged, and made again: {note}")
     _show(verdict, screen, job.recipe.name, report, REHEARSAL if job.recipe.quick else verdict["next_step"])
+    notes = (of_data(folder.path) or {"notes": []})["notes"]
+    for note in notes:
+        screen.note(f"data: {note}")
     if as_json:
         manifest = folder.manifest()
         outputs = [path for record in manifest.steps.values() for path in record.outputs] if manifest else []
@@ -52,6 +57,7 @@ def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool) -> int:
                 "quick": job.recipe.quick,
                 "artifacts": {path: str(folder.path / path) for path in outputs},
                 "report": str(report),
+                "data": notes,
             }
         )
     return int(verdict["exit_code"])

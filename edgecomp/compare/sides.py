@@ -133,7 +133,8 @@ def preprocessing_differences(baseline: Given, candidate: Given) -> list[str]:
     old, new = baseline.preprocessing(), candidate.preprocessing()
     if old is None or new is None:
         return []
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    told = {**old, **new}.keys() - {key for key in ("columns",) if None in (old.get(key), new.get(key))}
+    keys = [key for key in {**old, **new} if key in told and old.get(key) != new.get(key)]
     found = [
         f"preprocessing: {key} is {_short(new.get(key))} instead of {_short(old.get(key))}" for key in keys
     ]

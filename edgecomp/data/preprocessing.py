@@ -51,7 +51,8 @@ class Preprocessing(Protocol):
 class Numbers:
     """Images, uint8 [channels, height, width] → (x / 255 - mean) / std; arrays, float32 [features, ...] → (x - mean) / std.
 
-    mean and std are by channel or feature, the first axis of an example.
+    mean and std are by channel or feature, the first axis of an example. columns: what a row's numbers are, in order, where the data
+    name them.
     """
 
     kind: Literal["image", "array"]
@@ -59,6 +60,7 @@ class Numbers:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...]
+    columns: tuple[str, ...] = ()
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         over = (-1, *(1 for _ in self.shape[1:]))
@@ -84,7 +86,8 @@ class Numbers:
 
     def save(self, folder: Path) -> None:
         dtype, scale = ("uint8", "1/255") if self.kind == "image" else ("float32", "1")
-        write_json(folder / FILE, {"dtype": dtype, "scale": scale} | asdict(self))
+        own = {name: value for name, value in asdict(self).items() if name != "columns" or value}
+        write_json(folder / FILE, {"dtype": dtype, "scale": scale} | own)
 
 
 @dataclass(frozen=True)
@@ -130,14 +133,14 @@ KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens}
 def load(folder: Path) -> Preprocessing:
     content: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
     made = KINDS[content["kind"]]
-    fields = {name: content[name] for name in made.__dataclass_fields__}
+    fields = {name: content[name] for name in made.__dataclass_fields__ if name in content}
     loaded: Preprocessing = made(
         **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
     )
     return loaded
 
 
-def fitted(values: Array, classes: tuple[str, ...]) -> Numbers:
+def fitted(values: Array, classes: tuple[str, ...], columns: tuple[str, ...] = ()) -> Numbers:
     """The preprocessing of a training split, [N, channels or features, ...]; what is constant there is only centred."""
     kind: Literal["image", "array"] = "image" if values.dtype == np.uint8 else "array"
     axes = tuple(axis for axis in range(values.ndim) if axis != 1)
@@ -156,4 +159,5 @@ def fitted(values: Array, classes: tuple[str, ...]) -> Numbers:
         mean=tuple(float(f"{value:.9g}") for value in mean),
         std=tuple(float(f"{value:.9g}") for value in std),
         classes=classes,
+        columns=columns,
     )

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.data import preprocessing
+from edgecomp.artifacts import write_json
+from edgecomp.data import duplicates, preprocessing
 from edgecomp.data.sources import Examples, Source
 from edgecomp.data.tokens import Tokenizer
 from edgecomp.errors import DataError
 from edgecomp.inputs import some
 
 SPLITS = ("train", "calibration", "validation", "test")
+FILE = "splits.json"
 FEWEST = 10  # examples of a class, where a split is to be carved
 
 
@@ -60,22 +62,22 @@ def write_splits(
     tokenizer: Tokenizer | None,
     seed: int,
     folder: Path,
-) -> None:
-    """Writes train.npz, calibration.npz, validation.npz, test.npz, preprocessing.json and, of texts, tokenizer.json.
+) -> list[str]:
+    """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of texts, tokenizer.json.
 
     The test split is a file of its own, so that what must not read it does not have it open. What the source does not have
-    is carved out of its training split: fractions are of the whole of it. limit: of training examples, half as many of
-    the others. A split's examples are in a seeded random order, whatever the source's (a folder is read class by class), so that its
-    first ones stand for all of them. Raises DataError where a class would be missing from a split.
+    is carved out of its training split: fractions are of the whole of it, and examples that are the same go to one split.
+    limit: of training examples, half as many of the others. A split's examples are in a seeded random order, whatever the source's (a folder is read class by class), so that its
+    first ones stand for all of them. Returns what a user should know of them, a sentence each. Raises DataError where a class
+    would be missing from a split.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels = source.splits["train"].labels
     _check_classes(labels, source.classes, "train")
-    counts = np.bincount(labels, minlength=len(source.classes))
-    if counts.min() < FEWEST:
-        rare = source.classes[int(counts.argmin())]
-        raise DataError(f"class {rare!r} has {counts.min()} examples in the training data; {FEWEST} are needed, for "
-                        "splits that have every class")  # fmt: skip
+    same = duplicates.identities(source.splits)
+    _check_rare(
+        labels, same["train"], source.classes, len(SPLITS) - len(source.splits)
+    )  # a calibration split may lack a class
     carved: dict[str, npt.NDArray[np.int64]] = {}
     left = 1.0
     for name, fraction in (
@@ -84,9 +86,15 @@ def write_splits(
         ("calibration", calibration_fraction),
     ):
         if name not in source.splits:
-            rest, carved[name] = _stratified(rest, labels, fraction / left, source.classes, seed, name)
+            share = fraction / left
+            if len(np.unique(same["train"])) == len(labels):
+                rest, carved[name] = _stratified(rest, labels, share, source.classes, seed, name)
+            else:
+                random = np.random.default_rng((seed, SPLITS.index(name)))
+                rest, carved[name] = duplicates.drawn_together(rest, labels, same["train"], share, random)
             left -= fraction
     carved["train"] = rest
+    kept, kept_labels = {}, {}
     for name in SPLITS:
         examples = source.splits["train"] if name in carved else source.splits[name]
         index = carved[name] if name in carved else np.arange(len(examples.labels))
@@ -98,12 +106,34 @@ def write_splits(
             _, index = _stratified(index, examples.labels, most, source.classes, seed, name)
         index = np.random.default_rng((seed, SPLITS.index(name))).permutation(np.sort(index))
         _check_classes(examples.labels[index], source.classes, name)
+        kept[name] = same["train" if name in carved else name][index]
+        kept_labels[name] = examples.labels[index]
         arrays, made = _arrays(examples, index, source.classes, tokenizer)
         if name == "train":
-            (made or preprocessing.fitted(arrays["values"], source.classes)).save(folder)
+            (made or preprocessing.fitted(arrays["values"], source.classes, source.columns)).save(folder)
         np.savez(folder / f"{name}.npz", labels=examples.labels[index], **arrays)  # type: ignore[arg-type]
     if tokenizer is not None:
         tokenizer.save(folder / preprocessing.TOKENIZER)
+    sizes = {name: len(one) for name, one in kept.items()}
+    counted = duplicates.found(kept, kept_labels, same["train"])
+    judged = "validation" in carved or "test" in carved
+    notes = [*source.notes, *duplicates.told(counted, sizes, len(labels), judged)]
+    write_json(folder / FILE, {"examples": sizes, "duplicates": counted, "notes": notes})
+    return notes
+
+
+def _check_rare(
+    labels: npt.NDArray[np.int64], same: npt.NDArray[np.int64], classes: tuple[str, ...], splits: int
+) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    if counts.min() < FEWEST:
+        rare = classes[int(counts.argmin())]
+        raise DataError(f"class {rare!r} has {counts.min()} examples in the training data; {FEWEST} are needed, for "
+                        "splits that have every class")  # fmt: skip
+    for label, count in enumerate(counts):
+        if (different := len(np.unique(same[labels == label]))) < splits:
+            raise DataError(f"class {classes[label]!r} has {count} examples in the training data, and {different} of them differ; "
+                            f"{splits} different ones are needed, for splits that share no example")  # fmt: skip
 
 
 def _stratified(

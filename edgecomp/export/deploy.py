@@ -57,6 +57,8 @@ def write_deploy_folder(
     else:
         np.save(folder / "sample.npy", sample["values"])
     (folder / "labels.txt").write_text("\n".join(preprocessing.classes) + "\n", encoding="utf-8")
+    named = preprocessing.columns if isinstance(preprocessing, Numbers) else ()
+    columns = {"columns": list(named)} if named else {}  # a row's numbers, in this order
     contract = {
         "format": 1,
         "runtime": runtime,
@@ -69,6 +71,7 @@ def write_deploy_folder(
                 "shape": [None if axis in axes else size for axis, size in enumerate(values.shape)],
                 "dtype": values.dtype.name,
                 "preprocessing": "preprocessing.json",
+                **columns,
             }
             for (name, values), axes in zip(
                 preprocessing.example().items(), preprocessing.dynamic_axes, strict=True

@@ -29,6 +29,7 @@ class Evidence:
     job: Job
     verdict: dict[str, Any]
     measured: dict[str, Measurements]  # targets first, what is shown beside them after
+    splits: dict[str, Any] | None  # what the data step says of them; None of runs before it did
     history: dict[str, Any]
     precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
     portable: dict[str, dict[str, Any]]  # target → its file's weights, and its answers on other CPUs
@@ -44,6 +45,7 @@ class Evidence:
             job=job,
             verdict=_json(folder / "gate" / "verdict.json"),
             measured={name: Measurements.load(folder / "bench" / name) for name in names},
+            splits=of_data(folder),
             history=_json(folder / "teacher" / "history.json")
             | _json(folder / "distill" / "history.json")
             | (_json(folder / "quantize" / "history.json") if qad else {})
@@ -237,6 +239,12 @@ def _current(manifest: dict[str, Any], targets: list[str]) -> dict[str, Any]:
         return name.split("/")[1] in targets if "/" in name else name != "report"
 
     return manifest | {"steps": {name: record for name, record in manifest["steps"].items() if belongs(name)}}
+
+
+def of_data(folder: Path) -> dict[str, Any] | None:
+    """What a run folder's data step says of its splits: `examples`, `duplicates`, and `notes` to be read."""
+    path = folder / "data" / "splits.json"
+    return _json(path) if path.is_file() else None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from edgecomp.report.junit import junit
 
 FORMAT_VERSION = 2
 """Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,
-samples; best_ptq since data come by name."""
+samples; best_ptq since data come by name, data since splits share no example."""
 
 
 def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
@@ -53,6 +53,7 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
             "saturation": evidence.saturation,
             "best_ptq": evidence.best_ptq,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
+            "data": evidence.splits,
             "history": evidence.history,
             "provenance": dict(evidence.provenance),
             "samples": raw_files(evidence),

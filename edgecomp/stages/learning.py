@@ -15,7 +15,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     settings, folder = run.job.recipe.data, Path(run.job.folder)
     source = sources.read(made.wanted(settings), folder)
     splits.check_varied(source, shift=settings.shift, flip=settings.flip)
-    splits.write_splits(
+    notes = splits.write_splits(
         source,
         test_fraction=settings.test_fraction,
         validation_fraction=settings.validation_fraction,
@@ -27,6 +27,8 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         seed=run.job.recipe.seed,
         folder=out,
     )
+    for note in notes:
+        run.note(f"data: {note}")
 
 
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:

@@ -99,6 +99,7 @@ def test_the_last_line_is_json_and_everything_else_is_on_standard_error(cli: Cli
         "policy",
         "artifacts",
         "report",
+        "data",
     }
     wanted = {"target", "metric", "estimate", "interval", "limit", "verdict", "reason"}
     assert all(wanted <= set(row) for row in done.json["gates"])

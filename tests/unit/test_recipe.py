@@ -1,5 +1,7 @@
 """What recipes may ask for, before anything is run."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from edgecomp.data.sources import TABLE
 from edgecomp.errors import RecipeError
 from edgecomp.job import load_job
-from edgecomp.recipe import Data
+from edgecomp.recipe import Bench, Data, Recipe
 
 SHIPPED = ("digits", "cifar10", "sst2")
 
@@ -71,3 +73,42 @@ def test_simulated_activations_are_not_judged_by_their_time_or_share() -> None:
     for rows in job.rows.values():
         assert not {"int8_share_pct", "int8_over_fp32"} & set(rows)
         assert "export_agreement_pct" in rows
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Callable[..., Recipe]:
+    """A recipe that starts from digits, with these lines of its own."""
+
+    def made(*lines: str, overrides: Sequence[str] = ()) -> Recipe:
+        path = tmp_path / "mine.yaml"
+        path.write_text("\n".join(["defaults: [digits, _self_]", "name: mine", *lines]), encoding="utf-8")
+        return load_job(str(path), list(overrides)).recipe
+
+    return made
+
+
+def test_a_description_is_not_inherited(child: Callable[..., Recipe]) -> None:
+    assert load_job("digits", []).recipe.description != ""
+    assert child().description == ""
+    assert child("description: my own").description == "my own"
+    assert child(overrides=["description=of today"]).description == "of today"
+    assert child(overrides=["++description=of today"]).description == "of today"
+
+
+def test_null_clears_what_is_inherited(child: Callable[..., Recipe]) -> None:
+    made = child("student: { network: mlp, arguments: null }", "bench: null", "thresholds: null")
+    assert made.student.arguments == {}
+    assert (made.bench, made.thresholds) == (Bench(), {})
+    assert child(overrides=["student.arguments=null"]).student.arguments == {}
+    assert child("distill: { temperature: null }").distill.temperature == 4
+    assert child("data: { image_size: null }").data.image_size is None
+    assert child("policy: null").policy == "industrial"
+
+
+def test_null_clears_no_more_than_that(child: Callable[..., Recipe]) -> None:
+    few = ["quantize.weight_bits=2", "quantize.simulate=true", "quantize.calibration=null"]
+    assert child(overrides=few).quantize.calibration == "mse"
+    with pytest.raises(RecipeError, match=r"teacher\.epochs: missing"):
+        child("teacher: { epochs: null }")
+    with pytest.raises(RecipeError, match=r"distill\.temprature: unknown key"):
+        child("distill: { temprature: null }")

@@ -1,6 +1,6 @@
 """The small data sets that come with scikit-learn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,12 @@ def breast_cancer(wanted: Wanted, folder: Path) -> Source:
 def _features(wanted: Wanted, load: Callable[[], Any]) -> Source:
     refuse_unused(wanted, "path", "files", "inputs", "label")
     bundle = load()
-    return _source(bundle, bundle.data.astype(np.float32))
+    return _source(bundle, bundle.data.astype(np.float32), bundle.feature_names)
 
 
-def _source(bundle: Any, values: Any) -> Source:
+def _source(bundle: Any, values: Any, columns: Sequence[str] = ()) -> Source:
     return Source(
         splits={"train": Examples(values, bundle.target.astype(np.int64))},
         classes=tuple(str(name) for name in bundle.target_names),
+        columns=tuple(str(name) for name in columns),
     )

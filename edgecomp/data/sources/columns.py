@@ -39,7 +39,12 @@ def plain(column: pa.ChunkedArray) -> list[object]:
 
 
 def values(
-    column: pa.ChunkedArray, name: str, where: str, image_size: int | None, mode: str | None
+    column: pa.ChunkedArray,
+    name: str,
+    where: str,
+    image_size: int | None,
+    mode: str | None,
+    told: list[str] | None = None,
 ) -> Values:
     """Images uint8 [N, C, H, W] of encoded bytes, texts of strings, or float32 [N, ...] of lists. Raises DataError."""
     if isinstance(column.type, pa.BaseExtensionType):
@@ -48,7 +53,7 @@ def values(
     if _is_image(column.type):
         return _images(column, name, where, image_size, mode)
     if _is_list(column.type):
-        return _numbers(column, name, where)
+        return _numbers(column, name, where, told)
     if types.is_null(column.type) or (_is_text(column.type) and column.null_count):
         place = _first_missing(column)
         raise DataError(f"{where}: {column.null_count} of {len(column)} texts of column {name!r} are missing, the "
@@ -59,8 +64,9 @@ def values(
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-def rows(table: pa.Table, where: str) -> Values:
+def rows(table: pa.Table, where: str, told: list[str] | None = None) -> Values:
     """Columns of numbers side by side: float32 [N, columns]. Raises DataError."""
+    single = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not is_number(column.type):
             raise DataError(
@@ -69,7 +75,8 @@ def rows(table: pa.Table, where: str) -> Values:
         if column.null_count:
             raise DataError(f"{where}: {column.null_count} of {len(column)} numbers of column {name!r} are missing, the first "
                             f"in example {_first_missing(column)} (from 0): fill them in, or take those examples out")  # fmt: skip
-    return finite(np.column_stack([column.to_numpy() for column in table.columns]), where)
+        single.append(finite(column.to_numpy(), f"{where}, column {name!r}", told))
+    return np.column_stack(single)
 
 
 def _images(
@@ -89,7 +96,7 @@ def _images(
     )
 
 
-def _numbers(column: pa.ChunkedArray, name: str, where: str) -> Values:
+def _numbers(column: pa.ChunkedArray, name: str, where: str, told: list[str] | None) -> Values:
     """Lists, also of lists, all of one shape."""
     count, inner = len(column), 1  # `inner`: lists or values an example has at this depth
     shape = [count]
@@ -115,7 +122,7 @@ def _numbers(column: pa.ChunkedArray, name: str, where: str) -> Values:
         array = array.flatten()
     if not (types.is_floating(array.type) or types.is_integer(array.type)):
         raise DataError(f"{where}: column {name!r} holds lists of {array.type}, not of numbers")
-    return finite(array.to_numpy(zero_copy_only=False).reshape(shape), where)
+    return finite(array.to_numpy(zero_copy_only=False).reshape(shape), where, told)
 
 
 def _first_missing(column: Any) -> int:

@@ -29,10 +29,15 @@ class Examples:
 
 @dataclass(frozen=True)
 class Source:
-    """splits: "train" always; "validation" and "test" where the source has its own."""
+    """splits: "train" always; "validation" and "test" where the source has its own.
+
+    columns: what a row's numbers are, in order, where the source names them; notes: what its user should know of it.
+    """
 
     splits: dict[str, Examples]
     classes: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

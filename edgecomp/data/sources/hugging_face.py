@@ -7,12 +7,13 @@ from typing import Any
 
 from edgecomp.data.sources import hub
 from edgecomp.data.sources.examples import Examples, Source, Wanted
-from edgecomp.data.sources.labels import encode
-from edgecomp.data.sources.paths import find, found, looked, split_files
+from edgecomp.data.sources.labels import as_written, encode
+from edgecomp.data.sources.paths import find, found, has_suffix, looked, split_files
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 
-SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
+WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz")  # texts alone: what a number is, the reader says
+SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", *WRITTEN)
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
@@ -35,16 +36,20 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         if table.num_rows == 0:
             raise DataError(f"{where}: the {split} split is empty: it has columns and no examples")
     labels = {split: columns.plain(table.columns[-1]) for split, table in tables.items()}
+    in_texts = [split for split, paths in files(wanted, folder).items() if has_suffix(paths[0], WRITTEN)]
+    labels |= as_written({split: labels[split] for split in in_texts})
     encoded, classes = encode(labels, _common_names(tables, where), where)
+    told: list[str] = []
     values = {
         split: columns.values(
-            table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode
+            table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode, told
         )
         if isinstance(inputs, str)
-        else columns.rows(table.select(inputs), f"{where}, {split} split")
+        else columns.rows(table.select(inputs), f"{where}, {split} split", told)
         for split, table in tables.items()
     }
-    return Source({split: Examples(values[split], encoded[split]) for split in tables}, classes)
+    splits = {split: Examples(values[split], encoded[split]) for split in tables}
+    return Source(splits, classes, () if isinstance(inputs, str) else tuple(inputs), tuple(told))
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
@@ -67,7 +72,7 @@ def class_names(schema: Any, column: str) -> tuple[str, ...] | None:
 
 def _may_be_of_the_hub(wanted: Wanted) -> bool:
     path = str(wanted.path)
-    return hub.is_name(path) and Path(path).suffix not in SUFFIXES
+    return hub.is_name(path) and not has_suffix(Path(path), SUFFIXES)
 
 
 def _common_names(tables: dict[str, Any], where: str) -> tuple[str, ...] | None:

@@ -7,14 +7,11 @@ import numpy.typing as npt
 
 from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, refuse_unused
 from edgecomp.data.sources.images import stacked
-from edgecomp.data.sources.paths import found, visible
+from edgecomp.data.sources.paths import found, split_of_folder, visible
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-
-FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-"""Folder name → split."""
 
 _LITTER = {"Thumbs.db", "desktop.ini"}  # a file manager's
 
@@ -59,11 +56,15 @@ def _roots(wanted: Wanted, folder: Path) -> dict[str, Path]:
                 there = [entry.name for entry in inside]
                 raise DataError(f"data.files.{split}: no such folder: {path / name}{nearest(name, there)}")
         return {split: path / wanted.files[split] for split in SPLITS if split in wanted.files}
-    if not any(_folders(entry) for entry in inside if entry.name in FOLDERS):
+    named = [entry for entry in inside if split_of_folder(entry.name)]
+    if not any(_folders(entry) for entry in named):
+        if len(named) > 1 and named == inside:
+            raise DataError(f"{path}: {', '.join(entry.name for entry in named)} are named as splits, and have no class "
+                            "folders in them: images belong in a folder named as their class")  # fmt: skip
         return {"train": path}  # so `train` may be a class: of vehicles, say
     roots: dict[str, Path] = {}
     for entry in inside:
-        split = FOLDERS.get(entry.name, "")
+        split = split_of_folder(entry.name) or ""
         if not split or split in roots:
             raise DataError(f"{path}: has {', '.join(entry.name for entry in inside)}, and it cannot be told which is "
                             "which split; name them in data.files")  # fmt: skip
@@ -85,6 +86,10 @@ def _labelled(root: Path) -> list[tuple[Path, str]]:
                         "their class")  # fmt: skip
     pairs = []
     for class_folder in _folders(root):
+        if nested := [inner.name for inner in _folders(class_folder) if visible(inner)]:
+            raise DataError(f"{class_folder}: holds folders ({', '.join(nested[:4])}{', …' if len(nested) > 4 else ''}), and a "
+                            "class folder holds its images: name the splits in data.files, set data.path to the folder of "
+                            "the class folders, or put the images into one folder a class")  # fmt: skip
         images = [path for path in visible(class_folder) if path.name not in _LITTER]
         for path in images:
             if path.suffix.lower() not in SUFFIXES:

@@ -1,6 +1,7 @@
 """Labels as they are found, turned into indices of classes."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -10,6 +11,23 @@ import numpy.typing as npt
 from edgecomp.errors import DataError
 
 _LEAVE_OUT = "label them or take them out; leave a whole split out by naming only the others in data.files"
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def as_written(found: Mapping[str, Sequence[object]]) -> dict[str, list[object]]:
+    """Labels of texts, where nothing says what is a number, by split: numbers if all of all splits are written as one.
+
+    A code such as 01 is none: then 01 and 1 are two classes.
+    """
+    texts = [label for labels in found.values() for label in labels if isinstance(label, str)]
+    if not all(_NUMBER.fullmatch(text) for text in texts):
+        return {split: list(labels) for split, labels in found.items()}
+    number = {text: int(text) if text.lstrip("-").isdigit() else float(text) for text in texts}
+    return {
+        split: [number[label] if isinstance(label, str) else label for label in labels]
+        for split, labels in found.items()
+    }
 
 
 def encode(

@@ -23,17 +23,18 @@ def read(wanted: Wanted, folder: Path) -> Source:
         raise DataError(
             f"data.inputs={wanted.inputs} lists columns of a table: of an .npz name the one array that holds the inputs"
         )
-    values, found_labels = {}, {}
+    values, found_labels, told = {}, {}, list[str]()
     for split, (path,) in files(wanted, folder).items():
         inputs, label = _arrays(path, wanted.inputs or "inputs", wanted.label or "label")
         if len(inputs) != len(label):
             raise DataError(
                 f"{path}: has {len(inputs)} inputs and {len(label)} labels: each input needs its own"
             )
-        values[split] = _values(inputs, wanted, str(path))
+        values[split] = _values(inputs, wanted, str(path), told)
         found_labels[split] = label.tolist()
     labels, classes = encode(found_labels, None, str(wanted.path))
-    return Source({split: Examples(values[split], labels[split]) for split in values}, classes)
+    splits = {split: Examples(values[split], labels[split]) for split in values}
+    return Source(splits, classes, notes=tuple(told))
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
@@ -84,7 +85,7 @@ def _arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
 
 
 def _values(
-    inputs: npt.NDArray[Any], wanted: Wanted, where: str
+    inputs: npt.NDArray[Any], wanted: Wanted, where: str, told: list[str]
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
     shape = inputs.shape
     if inputs.dtype == np.uint8:
@@ -106,7 +107,7 @@ def _values(
             f"{where}: floating inputs are [N, ...], not {shape}: add an axis with array[:, None]"
         )
     _check_not_flat(inputs, where)
-    return finite(inputs, where)
+    return finite(inputs, where, told)
 
 
 def _check_not_flat(inputs: npt.NDArray[Any], where: str) -> None:

@@ -13,9 +13,13 @@ VARIABLE = "EDGECOMP_DATA"
 """The environment variable that names a folder of data sets."""
 
 _BEGINNINGS = {"train": r"train", "validation": r"valid|dev|val(?![a-z])", "test": r"test"}
-"""How the names of a split's files begin."""
+"""How the names of a split's files begin, in capitals or not."""
 
-_SHARD = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]+)?$")
+_FOLDERS = {"train": r"train(ing)?", "validation": r"val(id(ation)?)?|dev(elopment)?", "test": r"test(ing)?"}
+_MORE = r"[ _-]?(data|files|folder|images|set|split)?[ _-]?\d*"
+"""What the names of a split's folders are, with what may follow: `Training`, `test_set`, `val2017`."""
+
+_SHARD = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]+)?(\.\w+)+$")
 
 
 def places(wanted: Wanted, folder: Path) -> list[Path]:
@@ -53,6 +57,19 @@ def looked(wanted: Wanted, folder: Path) -> str:
     )
 
 
+def split_of_folder(name: str) -> str | None:
+    """The split that a folder of that name holds; None where it is no split's name."""
+    return next(
+        (s for s, pattern in _FOLDERS.items() if re.fullmatch(f"({pattern}){_MORE}", name, re.IGNORECASE)),
+        None,
+    )
+
+
+def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
+    """In capitals or not: `TABLE.CSV` is a .csv file."""
+    return path.name.lower().endswith(tuple(suffixes))
+
+
 def split_files(path: Path, wanted: Wanted, suffixes: Sequence[str]) -> dict[str, list[Path]]:
     """Split → its files, in order: as `files` names them, or by how their names begin. A file is the train split.
 
@@ -61,7 +78,7 @@ def split_files(path: Path, wanted: Wanted, suffixes: Sequence[str]) -> dict[str
     if path.is_file():
         if wanted.files:
             raise DataError(f"data.files names files of a folder, and data.path is a file: {path}")
-        if path.suffix not in suffixes:
+        if not has_suffix(path, suffixes):
             raise DataError(f"{path}: is not a {' or '.join(suffixes)} file")
         return {"train": [path]}
     if wanted.files:
@@ -70,11 +87,12 @@ def split_files(path: Path, wanted: Wanted, suffixes: Sequence[str]) -> dict[str
             for split in SPLITS
             if split in wanted.files
         }
-    present = [file for file in visible(path) if file.suffix in suffixes]
+    present = [file for file in visible(path) if has_suffix(file, suffixes)]
     if not present:
         raise DataError(f"{path}: has no {' or '.join(suffixes)} file")
     by_split = {
-        split: [file for file in present if re.match(_BEGINNINGS[split], file.name)] for split in SPLITS
+        split: [file for file in present if re.match(_BEGINNINGS[split], file.name, re.IGNORECASE)]
+        for split in SPLITS
     }
     by_split = {split: files for split, files in by_split.items() if files}
     if not by_split and len(present) == 1:
@@ -106,14 +124,14 @@ def _named(folder: Path, name: str, split: str, suffixes: Sequence[str]) -> list
         there = [str(file.relative_to(folder)) for file in visible(folder)]
         raise DataError(f"data.files.{split}: no such file: {literal}{nearest(name, there)}")
     for file in files:
-        if file.suffix not in suffixes:
+        if not has_suffix(file, suffixes):
             raise DataError(f"data.files.{split}: {file} is not a {' or '.join(suffixes)} file")
     return files
 
 
 def _check_shards(files: list[Path], split: str, folder: Path) -> None:
     """Several files are one split only where their names say so: `train-00000-of-00002.parquet`."""
-    marks = [_SHARD.search(file.stem) for file in files]
+    marks = [_SHARD.search(file.name) for file in files]
     if len(files) == 1 and marks[0] is None:
         return
     if any(mark is None for mark in marks):

@@ -1,30 +1,49 @@
-"""Tables in parquet, CSV and JSON files, as Arrow tables."""
+"""Tables in parquet, CSV, TSV and JSON files, as Arrow tables."""
 
+import codecs
+import gzip
 import json
+import re
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from edgecomp.data.sources.paths import has_suffix
 from edgecomp.errors import DataError
 
 Choose = Callable[[pa.Schema], Sequence[str]]
-"""The columns to read, told from a file's schema."""
+"""The columns to read, the labels' last, told from a file's schema."""
+
+PACKED = ".gz"
 
 _LARGEST_BLOCK = 2**31 - 1
+_BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}  # UTF-32's begins as UTF-16's does
+_HEADER = 2**16  # bytes: what a header is looked for in
 
 
 def read_table(path: Path, choose: Choose) -> pa.Table:
     """The chosen columns of a file. Raises DataError where it is cut short, damaged or not what its suffix says."""
     try:
-        return READERS[path.suffix](path, choose)
+        return next(read for suffix, read in READERS.items() if has_suffix(path, (suffix, suffix + PACKED)))(
+            path, choose
+        )
     except pa.ArrowException as error:
         raise DataError(f"{path}: cannot be read, it may be cut short or damaged: {error}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text, at byte {error.start}: save it as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read, it may be damaged: {error.strerror or error}") from error
+        raise DataError(
+            f"{path}: is not {error.encoding.upper()} text, at byte {error.start}: save it as UTF-8"
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read, it may be damaged: {reason}") from error
 
 
 def _parquet(path: Path, choose: Choose) -> pa.Table:
@@ -36,34 +55,89 @@ def _parquet(path: Path, choose: Choose) -> pa.Table:
 
 
 def _csv(path: Path, choose: Choose) -> pa.Table:
-    """An empty cell is a missing value. Read in one block, so that a column's type is told from all its cells."""
-    from pyarrow import compute, csv
+    """An empty cell is a missing value. Read in one block, so that a column's type is told from all its cells.
 
-    size = path.stat().st_size
-    if size == 0:
+    Labels of numbers come as they are written: 01 and 1 may be two codes (see labels.as_written).
+    """
+    from pyarrow import compute
+
+    text = _utf8(path)
+    if not text.size:
         raise DataError(f"{path}: is an empty file")
-    table = csv.read_csv(
-        path,
-        read_options=csv.ReadOptions(use_threads=False, block_size=min(size + 1, _LARGEST_BLOCK)),
-        parse_options=csv.ParseOptions(newlines_in_values=True),
-        convert_options=csv.ConvertOptions(strings_can_be_null=False),
-    )
+    separator = "\t" if has_suffix(path, (".tsv", ".tsv.gz")) else _separator(text)
+    table = _parsed(text, separator)
     if table.num_rows == 0:
         raise DataError(f"{path}: is empty: it has columns and no rows")
     table = table.select(list(choose(table.schema)))
+    label = table.num_columns - 1
     for place, column in enumerate(table.columns):
         name = table.column_names[place]
         if pa.types.is_binary(column.type):
             raise DataError(f"{path}: column {name!r} is not UTF-8 text: save it as UTF-8")
         if pa.types.is_string(column.type):
-            filled = compute.if_else(compute.equal(column, ""), pa.scalar(None, column.type), column)
-            table = table.set_column(place, name, filled)
+            column = compute.if_else(compute.equal(column, ""), pa.scalar(None, column.type), column)
+        if place == label and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            written = _parsed(text, separator, include_columns=[name], column_types={name: pa.string()})
+            column = compute.utf8_trim_whitespace(written.column(0))
+        if place != label and separator == ";":
+            column = _with_points(column)
+        table = table.set_column(place, name, column)
     return table
+
+
+def _parsed(text: pa.Buffer, separator: str, **only: Any) -> pa.Table:
+    """only: a column that is read as text, in which what stands for a missing number is missing."""
+    from pyarrow import csv
+
+    return csv.read_csv(
+        pa.BufferReader(text),
+        read_options=csv.ReadOptions(use_threads=False, block_size=min(text.size + 1, _LARGEST_BLOCK)),
+        parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=csv.ConvertOptions(strings_can_be_null=bool(only), **only),
+    )
+
+
+def _utf8(path: Path) -> pa.Buffer:
+    """A text file's bytes, unpacked and in UTF-8. Raises DataError where it unpacks to more than Arrow reads at once."""
+    if has_suffix(path, (PACKED,)):
+        with gzip.open(path) as file:
+            raw = pa.py_buffer(file.read(_LARGEST_BLOCK + 1))
+        if raw.size > _LARGEST_BLOCK:
+            raise DataError(
+                f"{path}: unpacks to more than {_LARGEST_BLOCK:,} bytes: unpack it, or write it as parquet"
+            )
+    else:
+        with pa.OSFile(str(path)) as file:
+            raw = file.read_buffer()
+    begins = raw.slice(0, min(4, raw.size)).to_pybytes()
+    coding = next((coding for bom, coding in _BOMS.items() if begins.startswith(bom)), None)
+    if coding:
+        return pa.py_buffer(raw.to_pybytes().decode(coding).encode())
+    if b"\0" in raw.slice(0, min(_HEADER, raw.size)).to_pybytes():
+        raise DataError(f"{path}: is no text, or UTF-16 without its byte order mark: save it as UTF-8")
+    return raw
+
+
+def _separator(text: pa.Buffer) -> str:
+    """The one that makes most columns of the header, outside quotation marks; of several the comma."""
+    begins = text.slice(0, min(_HEADER, text.size)).to_pybytes().decode("utf-8", "replace")
+    header = re.sub(r'"[^"]*"', "", begins).lstrip("\r\n").partition("\n")[0]
+    return max(",;\t|", key=header.count)
+
+
+def _with_points(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers that are written with a decimal comma, as programs do that separate by semicolons; others as they are."""
+    from pyarrow import compute
+
+    if not pa.types.is_string(column.type):
+        return column
+    numbers = compute.all(compute.match_substring_regex(column, r"^\s*[+-]?\d+(,\d+)?\s*$")).as_py()
+    return compute.replace_substring(column, ",", ".").cast(pa.float64()) if numbers else column
 
 
 def _json(path: Path, choose: Choose) -> pa.Table:
     """One object a line, or one list of objects. A key that an object lacks is a missing value."""
-    rows = _rows(path, path.read_text(encoding="utf-8-sig"))
+    rows = _rows(path, _utf8(path).to_pybytes().decode("utf-8-sig"))
     if not rows:
         raise DataError(f"{path}: is empty: it has no objects")
     names = dict.fromkeys(name for row in rows for name in row)
@@ -112,6 +186,8 @@ def _json_column(rows: list[dict[str, Any]], name: str, path: Path) -> pa.Array:
 READERS: dict[str, Callable[[Path, Choose], pa.Table]] = {
     ".parquet": _parquet,
     ".csv": _csv,
+    ".tsv": _csv,
     ".json": _json,
     ".jsonl": _json,
+    ".ndjson": _json,
 }

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.stage import described, parts_of
-from edgecomp.compare.sides import contract_differences, given, preprocessing_differences
+from edgecomp.compare.sides import Given, contract_differences, given, preprocessing_differences
 from edgecomp.compare.trial import audit, check_labels, timed_inputs
 from edgecomp.comparison import BASELINE, Comparison
 from edgecomp.errors import DataError, RunFolderError, UsageError
@@ -128,3 +128,17 @@ def test_damaged_preprocessing_is_told(tmp_path: Path, content: bytes | None, wo
     side = given(tmp_path, load_target("onnxruntime-cpu"))
     with pytest.raises(RunFolderError, match=f"preprocessing.{words}"):
         preprocessing_differences(side, side)
+
+
+def test_columns_in_another_order_are_another_input(tmp_path: Path) -> None:
+    def side(name: str, **content: object) -> Given:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "preprocessing.json").write_text(json.dumps({"kind": "array", **content}))
+        return Given(name, folder / "model.onnx", deployed=folder)
+
+    old, new = side("old", columns=["age", "size"]), side("new", columns=["size", "age"])
+    assert preprocessing_differences(old, new) == [
+        'preprocessing: columns is ["size", "age"] instead of ["age", "size"]'
+    ]
+    assert preprocessing_differences(side("untold"), new) == [], "of an earlier version"

@@ -115,7 +115,14 @@ def test_texts_keep_the_padding_that_their_longest_needs() -> None:
         (source([]), "the train split is empty"),
         (source([0, 1] * 50, test=[]), "the test split is empty"),
         (source([0, 1, 2] * 10, classes=3), "calibration split would have 2 examples for 3 classes"),
-        (Source({"train": Examples(["x"] * 60, np.arange(60) % 2)}, ("a", "b")), "data.tokenizer"),
+        (
+            Source({"train": Examples([f"x{n}" for n in range(60)], np.arange(60) % 2)}, ("a", "b")),
+            "data.tokenizer",
+        ),
+        (
+            Source({"train": Examples(["x", "y"] * 30, np.arange(60) % 2)}, ("a", "b")),
+            "class 'a' has 30 examples in the training data, and 1 of them differ; 3 different ones are needed",
+        ),
     ],
 )
 def test_data_that_cannot_serve_is_refused(own: Source, complaint: str, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The script that is deployed runs its file as it was measured: the runtime, its options, its threads."""
 
+import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecomp import runtimes
-from edgecomp.data.preprocessing import Numbers
+from edgecomp.data.preprocessing import Numbers, load
 from edgecomp.data.splits import Split
 from edgecomp.errors import UsageError
 from edgecomp.export.deploy import SCRIPTED, write_deploy_folder
@@ -37,7 +39,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "given"
 
 
-def deployed(model: Path, runtime: str, **options: Any) -> Path:
+def deployed(model: Path, runtime: str, preprocessing: Numbers = ROWS, **options: Any) -> Path:
     folder = model.parent / "deployed"
     folder.mkdir()
     write_deploy_folder(
@@ -45,7 +47,7 @@ def deployed(model: Path, runtime: str, **options: Any) -> Path:
         runtime=runtime,
         options=options,
         threads=2,
-        preprocessing=ROWS,
+        preprocessing=preprocessing,
         validation=Split({"values": VALUES}, np.array([2, 0, 1])),
         data=model.parent,
         folder=folder,
@@ -64,6 +66,21 @@ def test_the_script_runs_what_lies_beside_it(
 ) -> None:
     run(deployed(model, runtime), monkeypatch)
     assert capsys.readouterr().out.split() == ["c", "a", "b"]
+
+
+def test_a_rows_columns_are_named_in_their_order(model: Path) -> None:
+    folder = deployed(model, "onnxruntime-cpu", replace(ROWS, columns=("age", "size", "weight")))
+    contract, said = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("contract.json", "preprocessing.json")
+    )
+    assert contract["inputs"][0]["columns"] == said["columns"] == ["age", "size", "weight"]
+
+
+def test_what_has_no_columns_names_none(model: Path) -> None:
+    folder = deployed(model, "onnxruntime-cpu")
+    assert "columns" not in (folder / "contract.json").read_text(encoding="utf-8")
+    assert load(folder) == ROWS
 
 
 class Recorded(Exception):  # noqa: N818 - it ends a script where it would run

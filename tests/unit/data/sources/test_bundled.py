@@ -30,6 +30,7 @@ def test_measures_come_as_float32_with_the_names_of_their_classes(
     assert (train.values.dtype, train.values.shape) == (np.float32, shape)
     assert (train.labels.dtype, set(train.labels)) == (np.int64, set(range(len(classes))))
     assert source.classes == classes
+    assert len(source.columns) == shape[1]
 
 
 def test_digits_are_grey_images_of_their_own_size_or_another(reading: Reading) -> None:

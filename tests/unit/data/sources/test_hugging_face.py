@@ -1,5 +1,6 @@
 """Tables on disk as sources, small ones and real ones."""
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Callable
@@ -325,3 +326,22 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
     command = [sys.executable, "-c", script, str(shared_data / "cifar10")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 600  # MiB: 176 of pixels, 55 of files, the rest libraries
+
+
+def test_codes_that_begin_with_0_are_classes_of_their_own(reading: Reading, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\na,01\nb,1\nc,2\n")
+    (tmp_path / "test.csv").write_text("text,label\na,1\nb,2\n")
+    source = reading("huggingface", path=".")
+    assert source.classes == ("01", "1", "2")
+    assert source.splits["train"].labels.tolist() == [0, 1, 2]
+    assert source.splits["test"].labels.tolist() == [1, 2]
+
+
+def test_splits_in_capitals_and_packed_are_found(reading: Reading, tmp_path: Path) -> None:
+    (tmp_path / "Training.CSV").write_text(TEXTS)
+    (tmp_path / "Test.csv.gz").write_bytes(gzip.compress(TEXTS.encode()))
+    source = reading("huggingface", path=".")
+    assert list(source.splits) == ["train", "test"]
+    assert source.splits["test"].values == ["good", "bad", "fine", "poor"]
+    (tmp_path / "Test.csv.gz").rename(tmp_path / "test-00000-of-00001.csv.gz")
+    assert list(reading("huggingface", path=".").splits) == ["train", "test"]

@@ -50,6 +50,40 @@ def test_a_folder_a_split(validation: str, reading: Reading, tmp_path: Path) -> 
     assert source_files(Wanted("images", str(tmp_path)), tmp_path) == sorted(train + others)
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("Training", "Validation", "Testing"),
+        ("TRAIN", "Val", "Test"),
+        ("training_set", "validation set", "test_set"),
+        ("train_images", "dev_images", "test-images"),
+        ("train2017", "val2017", "test2017"),
+    ],
+)
+def test_splits_are_known_by_any_usual_name(
+    train: str, validation: str, test: str, reading: Reading, tmp_path: Path
+) -> None:
+    for name in (train, validation, test):
+        class_folders(tmp_path / name, "a", "b")
+    source = reading("images", path=".")
+    assert list(source.splits) == ["train", "validation", "test"]
+    assert source.classes == ("a", "b")
+
+
+def test_folders_of_folders_are_no_classes(refusal: Refusal, tmp_path: Path) -> None:
+    class_folders(tmp_path / "first", "a", "b")
+    class_folders(tmp_path / "second", "a", "b")
+    message = refusal("images", early=True, path=".")
+    assert f"{tmp_path / 'first'}: holds folders (a, b), and a class folder holds its images" in message
+    assert "name the splits in data.files" in message
+
+
+def test_splits_without_class_folders_are_no_classes(refusal: Refusal, tmp_path: Path) -> None:
+    class_folders(tmp_path, "Testing", "Training")
+    message = refusal("images", early=True, path=".")
+    assert "Testing, Training are named as splits, and have no class folders in them" in message
+
+
 def test_folders_may_be_named(reading: Reading, refusal: Refusal, tmp_path: Path) -> None:
     class_folders(tmp_path / "learn", "a", "b")
     class_folders(tmp_path / "judge", "a", "b")

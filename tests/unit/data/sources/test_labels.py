@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgecomp.data.sources.labels import encode
+from edgecomp.data.sources.labels import as_written, encode
 from edgecomp.errors import DataError
 
 
@@ -13,6 +13,19 @@ def test_names_come_from_the_file_or_from_the_labels_of_all_splits() -> None:
     assert encode({"train": ["10", "2"], "test": ["3"]}, None, "x")[1] == ("10", "2", "3")
     assert encode({"train": [True, False]}, None, "x")[1] == ("False", "True")
     assert encode({"train": ["yes", "no"]}, ("no", "yes"), "x")[1] == ("no", "yes")
+
+
+def test_what_is_written_as_a_number_everywhere_is_one() -> None:
+    assert as_written({"train": ["2", "10", None], "test": ["-1"]}) == {"train": [2, 10, None], "test": [-1]}
+    assert as_written({"train": ["1.0", "2"]}) == {"train": [1.0, 2]}
+    assert as_written({"train": [True, None]}) == {"train": [True, None]}
+    huge = ["12345678901234567890", "12345678901234567891"]
+    assert as_written({"train": huge}) == {"train": [int(label) for label in huge]}
+
+
+@pytest.mark.parametrize("code", ["01", "-01", "00", "1-2", "1 2", "1_2", "1٣", "a"])
+def test_one_code_that_is_no_number_makes_codes_of_all(code: str) -> None:
+    assert as_written({"train": ["1", "2"], "test": [code]}) == {"train": ["1", "2"], "test": [code]}
 
 
 def test_whole_floats_are_integers() -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from pyarrow import parquet
 
 from edgecomp.data.sources.table_files import read_table
 from edgecomp.errors import DataError
+
+LINES = '{"text": "très bon, très", "label": "pos"}\n{"text": "un | deux", "label": "neg"}\n'
 
 
 def table(path: Path, content: str | bytes) -> pa.Table:
@@ -25,8 +28,15 @@ def test_csv_texts_are_kept_as_they_are(tmp_path: Path) -> None:
     content = '\ufefftext,label\nNA,0\n"two\nlines, one ""cell""",1\nnull,0\n'
     assert table(tmp_path / "x.csv", content).to_pydict() == {
         "text": ["NA", 'two\nlines, one "cell"', "null"],
-        "label": [0, 1, 0],
+        "label": ["0", "1", "0"],
     }
+
+
+def test_labels_of_a_csv_come_as_they_are_written(tmp_path: Path) -> None:
+    read = table(tmp_path / "x.csv", "f0,label\n01.50,01\n2, 1\n3,NA\n")
+    assert read.to_pydict() == {"f0": [1.5, 2, 3], "label": ["01", "1", None]}
+    wide = table(tmp_path / "x.csv", "f0,label\n1,12345678901234567890\n2,12345678901234567891\n")
+    assert wide.to_pydict()["label"] == ["12345678901234567890", "12345678901234567891"]
 
 
 def test_an_empty_cell_of_a_csv_is_a_missing_value(tmp_path: Path) -> None:
@@ -43,6 +53,72 @@ def test_a_type_is_told_from_all_rows_of_a_csv(tmp_path: Path) -> None:
         f"{'text ' * 20},{number}\n" for number in range(20_000)
     )  # 2 MB: more than one of Arrow's blocks
     assert table(tmp_path / "x.csv", f"text,label\n{rows}b,none\n").column("label").type == pa.string()
+
+
+ROWS = [("text", "label"), ("très bon, très", "pos"), ("un | deux", "neg")]
+
+
+def text_of(separator: str) -> str:
+    return "\n".join(separator.join(f'"{cell}"' for cell in row) for row in ROWS) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.tsv", text_of("\t").encode()),
+        ("x.TSV", text_of("\t").encode()),
+        ("x.csv", text_of(";").encode()),
+        ("x.csv", text_of("\t").encode()),
+        ("x.csv", text_of("|").encode()),
+        ("x.CSV", text_of(",").encode()),
+        ("x.csv", text_of(",").encode("utf-16")),
+        ("x.csv", b"\xfe\xff" + text_of(",").encode("utf-16-be")),
+        ("x.csv", text_of(";").encode("utf-32")),
+        ("x.csv.gz", gzip.compress(text_of(",").encode())),
+        ("x.Tsv.GZ", gzip.compress(text_of("\t").encode("utf-16"))),
+        ("x.ndjson", LINES.encode()),
+        ("x.JSONL", LINES.encode("utf-16")),
+        ("x.jsonl.gz", gzip.compress(LINES.encode())),
+    ],
+)
+def test_a_table_is_read_however_it_is_written(name: str, content: bytes, tmp_path: Path) -> None:
+    header, *rows = ROWS
+    expected = {key: [row[place] for row in rows] for place, key in enumerate(header)}
+    assert table(tmp_path / name, content).to_pydict() == expected
+
+
+def test_a_decimal_comma_is_read_where_semicolons_separate(tmp_path: Path) -> None:
+    read = table(tmp_path / "x.csv", "f0;f1;f2;label\n0,5;-1;a;1,5\n;2,25;b;1,5\n")
+    assert read.to_pydict() == {
+        "f0": [0.5, None],
+        "f1": [-1.0, 2.25],
+        "f2": ["a", "b"],
+        "label": ["1,5", "1,5"],
+    }
+    grouped = table(tmp_path / "x.csv", 'f0,label\n"1,234",a\n')
+    assert grouped.to_pydict()["f0"] == ["1,234"], "which may be a thousand and some"
+
+
+def test_what_unpacks_to_more_than_can_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecomp.data.sources.table_files._LARGEST_BLOCK", 1000)
+    packed = gzip.compress(b"text,label\n" + b"a,0\n" * 1000)
+    assert "unpacks to more than 1,000 bytes: unpack it" in refused(tmp_path / "x.csv.gz", packed)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("x.csv.gz", gzip.compress(text_of(",").encode())[:-9], "cannot be read, it may be damaged"),
+        ("x.csv.gz", text_of(",").encode(), "cannot be read, it may be damaged: Not a gzipped file"),
+        ("x.csv", text_of(",").encode("utf-16")[:-1], "is not UTF-16-LE text, at byte"),
+        ("x.csv", text_of(",").encode("utf-16-le"), "UTF-16 without its byte order mark: save it as UTF-8"),
+        ("x.json", b'{"a": 1}\0', "is no text"),
+    ],
+)
+def test_what_is_no_text_is_refused(name: str, content: bytes, complaint: str, tmp_path: Path) -> None:
+    assert complaint in refused(tmp_path / name, content)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +176,8 @@ def test_only_the_chosen_columns_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b.c,d\n1,2,3\n")
     (tmp_path / "x.json").write_text('{"a": 1, "b.c": 2, "d": 3}')
     for name in ("x.parquet", "x.csv", "x.json"):
-        assert read_table(tmp_path / name, lambda _: ["d", "b.c"]).to_pydict() == {"d": [3], "b.c": [2]}
+        label = "2" if name == "x.csv" else 2
+        assert read_table(tmp_path / name, lambda _: ["d", "b.c"]).to_pydict() == {"d": [3], "b.c": [label]}
 
 
 def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
