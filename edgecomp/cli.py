@@ -11,7 +11,7 @@ import typer
 
 from edgecomp import __version__
 from edgecomp.cli_models import bench, compare
-from edgecomp.cli_options import STORE, Debug, Folder, Json, Store, run_stage
+from edgecomp.cli_options import STORE, Debug, Folder, Json, Store, examples, run_stage
 from edgecomp.errors import EdgecompError
 from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave
 from edgecomp.machine import is_idle
@@ -27,9 +27,19 @@ app = typer.Typer(
 )
 
 
-@app.command()
+RECIPES = "cifar10, digits, sst2"
+
+
+@app.command(
+    epilog=examples(
+        "edgecomp run digits",
+        "edgecomp run my.yaml --plan student.arguments.width=8",
+        "edgecomp run my.yaml --quick",
+        "edgecomp run my.yaml targets=\\[openvino-cpu] thresholds.latency_p50_ms.max='5 ms'",
+    )
+)
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    recipe: Annotated[str, typer.Argument(help=f"A recipe file, or a shipped recipe: {RECIPES}.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
@@ -87,11 +97,23 @@ def export(folder: Folder, debug: Debug = False) -> None:
     run_stage("export", folder)
 
 
-app.command()(bench)
-app.command()(compare)
+app.command(
+    epilog=examples(
+        "edgecomp bench model.onnx -t onnxruntime-cpu",
+        "edgecomp bench model.onnx -t onnxruntime-cpu --inputs examples.npz -s server --json",
+        "edgecomp bench runs/digits",
+    )
+)(bench)
+app.command(
+    epilog=examples(
+        "edgecomp compare in-use.onnx new.onnx -t onnxruntime-cpu",
+        "edgecomp compare in-use.onnx new.onnx -t onnxruntime-cpu -d examples.parquet --junit junit.xml",
+        "edgecomp compare runs/last-release runs/digits -t openvino-cpu",
+    )
+)(compare)
 
 
-@app.command()
+@app.command(epilog=examples("edgecomp selftest -t onnxruntime-cpu --minutes 10"))
 def selftest(
     target: Annotated[str, typer.Option("--target", "-t", help="The device profile to gate on.")],
     model: Annotated[
@@ -116,7 +138,12 @@ def selftest(
     show_selftest(record, file, screen, as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "edgecomp history -t onnxruntime-cpu --last 20",
+        "edgecomp history --metric cpu_p50_ms --plot trend.svg",
+    )
+)
 def history(
     target: Annotated[str | None, typer.Option("--target", "-t", help="Of one target only.")] = None,
     metric: Annotated[

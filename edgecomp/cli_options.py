@@ -15,6 +15,11 @@ Store = Annotated[
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 
+def examples(*lines: str) -> str:
+    """A command's epilog: what to type, a line each."""
+    return "\n\n".join(("Examples:", *lines))
+
+
 def run_stage(stage: str, path: Path, as_json: bool = False) -> None:
     """Runs one stage of a run folder again."""
     from edgecomp import pipeline
