@@ -80,6 +80,7 @@ def bench_target(
         arms={arm: replace(measured, parity=parity.get(arm)) for arm, measured in arms.items()},
         student=student,
         labels=test.labels,
+        slices=test.slices,
         offline_batch=facts.get("offline_batch", effort.offline_batch),
         deaths=deaths,
         not_run=not_run,

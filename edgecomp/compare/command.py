@@ -300,7 +300,7 @@ def _evaluation(
                          "other's; give examples that neither has seen with --data")  # fmt: skip
     split = Split.load(candidate.run / "data", "test")
     arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
-    return Evaluation(dict(arrays), split.labels, file=tests[1]), ""
+    return Evaluation(dict(arrays), split.labels, split.slices, file=tests[1]), ""
 
 
 def class_names(side: Given) -> tuple[str, ...]:
