@@ -103,6 +103,7 @@ class RunFolder:
         self.path = path
         self.notes: list[str] = []  # what was found damaged, by name
         self._verified: dict[str, list[str]] = {}
+        self._new = [one for one in (path, *path.parents) if not one.exists()]  # innermost first
 
     # -- who may write -------------------------------------------------------------------------------
 
@@ -154,6 +155,17 @@ class RunFolder:
         finally:
             owner.unlink(missing_ok=True)
             lock.release()
+
+    def forget(self) -> None:
+        """Of a run that has finished no step, in a folder that it made, nothing stays. Whoever calls holds the lock."""
+        if self.path not in self._new or (self.path / MANIFEST).exists():
+            return
+        shutil.rmtree(self.path / SCRATCH, ignore_errors=True)
+        with suppress(OSError):  # what somebody else has put there stays, with the folders around it
+            for name in ("job.json", ".owner.json", ".lock"):
+                (self.path / name).unlink(missing_ok=True)
+            for one in self._new:
+                one.rmdir()
 
     # -- what is there -------------------------------------------------------------------------------
 

@@ -65,14 +65,14 @@ def run(
 
     screen = Screen(json=as_json)
     job = on_this_machine(load_job(recipe, [*(overrides or []), *(["quick=true"] if quick else [])]))
-    pipeline.check_machine(job)
-    for note in pipeline.notes(job):
-        screen.note(note)
+    pipeline.check_machine(job, screen.note)
     job = fingerprinted(job)
     folder = RunFolder(out or Path("runs") / (job.recipe.name + ("-quick" if job.recipe.quick else "")))
     folder.admit(job.recipe.name)
-    steps = pipeline.steps(Run(job, folder.path, screen.track, screen.note))
+    asked = Run(job, folder.path, screen.track, screen.note)
+    steps = pipeline.steps(asked)
     if plan:
+        pipeline.try_out(asked, folder, steps)
         show_plan(list(pipeline.plan(folder, steps)), len(steps), folder.path, screen, as_json)
         return
     with folder.locked():

@@ -30,6 +30,7 @@ class Screen:
     def __init__(self, *, json: bool) -> None:
         self.err = Console(stderr=True, highlight=False)
         self.out = self.err if json else Console(highlight=False)
+        self.notes: list[str] = []  # for those who ask for JSON
         self._began = time.monotonic()
 
     def started(self, step: Step, reason: str) -> None:
@@ -65,6 +66,7 @@ class Screen:
             yield item
 
     def note(self, text: str) -> None:
+        self.notes.append(text)
         self.err.print(text, style="yellow", markup=False)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.machine import has_bf16, host_isa
 from edgecomp.metrics import nearest
-from edgecomp.models import find_factory
+from edgecomp.models import OF_TEACHER, check_arguments, find_factory
 from edgecomp.policies import (
     Policy,
     Threshold,
@@ -92,12 +92,17 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
     for part in ("teacher", "student"):
-        network = (content.get(part) or {}).get("network") if isinstance(content.get(part), dict) else None
-        if isinstance(network, str) and (part, network) != ("student", "teacher"):
-            try:
+        asked = content.get(part)
+        asked = asked if isinstance(asked, dict) else {}
+        network, arguments = asked.get("network"), asked.get("arguments") or {}
+        if not isinstance(network, str) or not isinstance(arguments, dict):
+            continue
+        try:
+            if (part, network) != ("student", OF_TEACHER):
                 find_factory(network, path.parent)
-            except UsageError as error:
-                problems.append(f"{part}.network: {error}")
+            check_arguments(network, arguments, path.parent)
+        except UsageError as error:
+            problems.append(f"{part}.network: {error}")
     if problems or recipe is None:
         raise RecipeError(str(path), list(dict.fromkeys(problems)))
     return Job(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecomp.errors import UsageError
 from edgecomp.job import Job
 from edgecomp.machine import usable_cores
 from edgecomp.progress import Note, Track, unheard
@@ -156,9 +155,6 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
     """A student of some of the teacher's layers, with its weights. Raises UsageError."""
     from edgecomp.models.layers import keep_layers
 
-    if set(wanted.arguments) != {"layers"}:
-        raise UsageError("student.network: teacher takes one argument, the layers it keeps: "
-                         f"arguments: {{layers: [0, 2, 5]}}, not {wanted.arguments}")  # fmt: skip
     return keep_layers(teacher, wanted.arguments["layers"])
 
 
@@ -199,11 +195,15 @@ def captured_student(run: Run) -> "fx.GraphModule":
     return _captured(run, student_fp32(run))
 
 
-def try_student(run: Run) -> None:
-    """Raises CaptureError or UsageError where the student cannot become what the recipe asks, before anything is trained."""
+def tried(run: Run) -> "nn.Module":
+    """A fresh teacher. Raises CaptureError, UsageError or RuntimeOptionError where it, the student or a target cannot be what the recipe
+    asks, and notes where both are the same network: before anything is trained."""
     from edgecomp.distill.student import check_layers, with_hints
+    from edgecomp.targets import check_options
 
     recipe = run.job.recipe
+    for target in (*run.job.targets, *run.job.beside):
+        check_options(target)
     student = fresh_network(run, recipe.student)
     if recipe.quantize.method != "none":
         check_layers(_captured(run, student), recipe.quantize.float_layers)
@@ -211,6 +211,20 @@ def try_student(run: Run) -> None:
     with_hints(
         fresh_network(run, recipe.student), terms["teacher"], terms["hints"], tuple(_example(run).values())
     )
+    teacher = fresh_network(run, recipe.teacher)
+    if recipe.teacher.epochs == 0:
+        check_ready_made(run, teacher)
+    if _structure(student) == _structure(teacher):
+        count = sum(parameter.numel() for parameter in teacher.parameters())
+        run.note(f"student and teacher are the same network, of {count:,} parameters: nothing is made smaller but by its integers; "
+                 "give the student fewer or smaller layers (student.arguments)")  # fmt: skip
+    return teacher
+
+
+def _structure(network: "nn.Module") -> list[tuple[str, object]]:
+    """What a network is made of, without its weights' values."""
+    parts = [(name, type(part).__name__) for name, part in network.named_modules()]
+    return [*parts, *((name, tensor.shape) for name, tensor in network.state_dict().items())]
 
 
 def _example(run: Run) -> "dict[str, torch.Tensor]":

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgecomp import made, stages
 from edgecomp.artifacts import RunFolder, Step, write_json
 from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
-from edgecomp.machine import has_bf16
+from edgecomp.machine import gpus, has_bf16
+from edgecomp.progress import Note
 from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.base import NO_GPU
 from edgecomp.step_keys import Keys, own_files, profile
 from edgecomp.targets import Target, check_cores
 
@@ -217,22 +220,44 @@ def _for_cpus(job: Job) -> list[Target]:
     return [target for target in job.targets if made.is_for_cpus(job, target)]
 
 
-def check_machine(job: Job) -> None:
-    """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled."""
+def check_machine(job: Job, note: Note) -> None:
+    """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled; notes what else the
+    machine lacks."""
     if job.recipe.quantize.kernel == "fused":
         from edgecomp.quantize import fused
 
         fused.load()
     for target in (*job.targets, *job.beside):
         check_cores(target)
+    for lack in notes(job):
+        note(lack)
 
 
 def notes(job: Job) -> list[str]:
-    """What a run costs on this machine that it would not elsewhere."""
-    if job.precision == "fp32" or has_bf16():
-        return []
-    costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
-    return [f"precision: bf16: {costs}; precision=auto takes fp32 here"]
+    """What a run costs on this machine that it would not elsewhere, and what it cannot measure here."""
+    found = []
+    if job.precision != "fp32" and not has_bf16():
+        costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
+        found.append(f"precision: bf16: {costs}; precision=auto takes fp32 here")
+    for target in (*job.targets, *job.beside):
+        if TABLE[target.runtime].gpu and not gpus():
+            found.append(f"target {target.name}: {NO_GPU}; a verdict that asks for them is INCONCLUSIVE")
+    return found
+
+
+def try_out(run: made.Run, folder: RunFolder, all_steps: list[Step]) -> None:
+    """Raises what a run would before anything is trained: the data are read and the networks are built, in a folder that is deleted.
+
+    Nothing is done where both are up to date.
+    """
+    outdated = [step.name for step in all_steps[:2] if folder.reason_to_run(step) is not None]
+    with TemporaryDirectory(prefix="edgecomp-plan-") as scratch:
+        if "data" in outdated:
+            run = replace(run, folder=Path(scratch))
+            (run.folder / "data").mkdir()
+            stages.data(run, run.folder / "data", run.folder)
+        if outdated:
+            made.tried(run)
 
 
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:
@@ -247,14 +272,18 @@ def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]
 
 
 def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started) -> list[str]:
-    """Runs what must run, in order, and returns the names of the steps that did."""
+    """Runs what must run, in order, and returns the names of the steps that did. Where the first cannot, nothing is left."""
     ran = []
-    for step in all_steps:
-        reason = folder.reason_to_run(step)
-        if reason is not None:
-            started(step, reason)
-            folder.run(step, job.recipe.name)
-            ran.append(step.name)
+    try:
+        for step in all_steps:
+            reason = folder.reason_to_run(step)
+            if reason is not None:
+                started(step, reason)
+                folder.run(step, job.recipe.name)
+                ran.append(step.name)
+    except BaseException:
+        folder.forget()
+        raise
     return ran
 
 

@@ -29,7 +29,8 @@ def show_plan(
 ) -> None:
     """Which of the steps would run, and why."""
     if as_json:
-        say({"plan": {step.name: reason for step, reason in planned}, "steps": steps})
+        plan = {step.name: reason for step, reason in planned}
+        say({"plan": plan, "steps": steps, "notes": screen.notes})
         return
     for step, reason in planned:
         screen.out.print(f"{step.name:<24} {reason}")

@@ -1,15 +1,16 @@
 """What a device is and may cost: profiles read from targets/*.yaml."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edgecomp.errors import RecipeError, UsageError
+from edgecomp.errors import ModelFileError, RecipeError, RuntimeUnavailableError, UsageError
 from edgecomp.machine import ISAS, saturates, usable_cores
 from edgecomp.metrics import METRICS, nearest, parse_quantity
 from edgecomp.policies import Threshold, refuse_newer
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, adapter
 from edgecomp.schema import FORMAT, Schema, find, names_in, parse, read_yaml, shipped
 
 
@@ -177,3 +178,11 @@ def check_cores(target: Target) -> None:
         what = f"{target.cores} cores" if (target.cores or 1) > usable else f"{target.threads} threads"
         raise UsageError(f"target {target.name} has {what}, this machine {usable} usable "
                          "cores: lower the target's, or measure on a machine that has them")  # fmt: skip
+
+
+def check_options(target: Target) -> None:
+    """Raises RuntimeOptionError where its runtime does not know its options, which it says before it looks for a model. A runtime that
+    is not here is not asked."""
+    if target.options:
+        with suppress(ModelFileError, RuntimeUnavailableError):
+            adapter(target.runtime).load(Path("no.model"), threads=1, options=target.options)

@@ -37,25 +37,34 @@ def write(
     count: int,
     teacher_sha256: str,
 ) -> None:
-    """Stores `count` views of the training split, and the validation split. Raises DataError where a logit is not
-    finite."""
+    """Stores `count` views of the training split, and the validation split. Raises DataError where a logit is not finite, or
+    beyond float16."""
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["format"] = FORMAT_VERSION
         file.attrs["teacher_sha256"] = teacher_sha256
-        if not np.isfinite(validation).all():
-            raise DataError("the teacher's logits of the validation split are not finite: it has diverged; "
-                            "lower teacher.learning_rate")  # fmt: skip
-        file["validation"] = validation.astype(np.float16)
+        file["validation"] = _stored(validation, "the validation split")
         dataset = None
         for index, logits in enumerate(views):
-            if not np.isfinite(logits).all():
-                raise DataError(f"the teacher's logits of view {index} are not finite: it has diverged; "
-                                "lower teacher.learning_rate")  # fmt: skip
+            stored = _stored(logits, f"view {index}")
             if dataset is None:
                 dataset = file.create_dataset(
                     "logits", (count, *logits.shape), dtype="float16", chunks=(1, *logits.shape)
                 )
-            dataset[index] = logits
+            dataset[index] = stored
+
+
+def _stored(logits: npt.NDArray[np.float32], of: str) -> npt.NDArray[np.float16]:
+    with np.errstate(over="ignore"):
+        stored = logits.astype(np.float16)
+    if not np.isfinite(logits).all():
+        raise DataError(
+            f"the teacher's logits of {of} are not finite: it has diverged; lower teacher.learning_rate"
+        )
+    if not np.isfinite(stored).all():
+        raise DataError(f"the teacher's logits of {of} reach {np.abs(logits).max():.3g}, and soft labels are stored up to "
+                        f"{np.finfo(np.float16).max:,.0f}: the teacher has diverged (lower "
+                        "teacher.learning_rate), or what it gives are no logits")  # fmt: skip
+    return stored
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecomp.errors import UsageError
 from edgecomp.metrics import nearest
-from edgecomp.models.checks import said_by
+from edgecomp.models.checks import declared, said_by
 from edgecomp.models.own_code import files_of_module
 from edgecomp.models.references import PREFIX, check_reference, files_of
 
@@ -29,6 +29,8 @@ TABLE = {
     # rows of numbers
     "mlp": "edgecomp.models.mlp:Mlp",
 }
+OF_TEACHER = "teacher"  # of a student: some of the teacher's layers
+DATA_GIVE = {"channels", "features", "vocabulary", "max_length", "classes"}
 
 
 def find_factory(name: str, folder: Path) -> str:
@@ -68,6 +70,32 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
             f"factory {name!r}: {module_name} has no function {function!r}{nearest(function, public)}"
         )
     return factory  # type: ignore[no-any-return]
+
+
+def check_arguments(name: str, arguments: Mapping[str, Any], folder: Path) -> None:
+    """Raises UsageError where a network cannot be called with such arguments, whatever its data are.
+
+    A student of the teacher's layers is named `teacher`. Of an `hf:` model the config knows, which is read when it is built.
+    """
+    if name == OF_TEACHER and set(arguments) != {"layers"}:
+        raise UsageError("of the teacher's layers is said which to keep, and nothing else: "
+                         f"arguments: {{layers: [0, 2, 5]}}, not {dict(arguments)}")  # fmt: skip
+    known = known_arguments(name, folder)
+    if known is None:
+        return
+    _refuse_unknown(name, arguments, set(known), DATA_GIVE)
+    needed = [key for key, needs in known.items() if needs and key not in DATA_GIVE | set(arguments)]
+    if needed:
+        raise UsageError(f"network {name!r} needs its argument {needed[0]!r}: name it in `arguments`")
+
+
+def known_arguments(name: str, folder: Path) -> dict[str, bool] | None:
+    """What a network may be called with, and whether it needs that; None where it takes anything, or does not say."""
+    if name == OF_TEACHER or name.startswith(PREFIX):
+        return None
+    if name in TABLE:
+        return declared(*TABLE[name].split(":"))
+    return _parameters(load_factory(name, folder))
 
 
 @contextmanager
@@ -133,26 +161,31 @@ def _check_arguments(
             raise UsageError(
                 f"network {name!r}: argument {argument!r} comes from the data ({given[argument]!r}); leave it out"
             )
-    known = _parameters(factory)
-    if known is None:
+    parameters = _parameters(factory)
+    if parameters is None:
         return
+    known = set(parameters)
     if not known >= set(given):
-        others = [own for own in TABLE if (_parameters(load_factory(own, Path())) or set()) >= set(given)]
+        others = [own for own in TABLE if set(known_arguments(own, Path()) or ()) >= set(given)]
         raise UsageError(
             f"network {name!r} is for other data: it does not take {', '.join(sorted(set(given) - known))}, and the "
             f"data give {', '.join(given)}; networks that take them: {', '.join(others) or 'none of ours'}"
         )
+    _refuse_unknown(name, arguments, known, set(given))
+
+
+def _refuse_unknown(name: str, arguments: Mapping[str, Any], known: set[str], given: set[str]) -> None:
     for argument in arguments:
         if argument not in known:
-            own = sorted(known - set(given))
+            own = sorted(known - given)
             raise UsageError(
                 f"network {name!r} has no argument {argument!r}{nearest(argument, own)}; it has "
-                f"{', '.join(own) or 'none'}"
+                f"{', '.join(own) or 'none'} (`arguments: null` clears what a recipe inherits)"
             )
 
 
-def _parameters(factory: Callable[..., Any]) -> set[str] | None:
-    """What a factory takes by keyword; None where it takes anything, or does not say."""
+def _parameters(factory: Callable[..., Any]) -> dict[str, bool] | None:
+    """What a factory takes by keyword, and whether it needs that; None where it takes anything, or does not say."""
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (ValueError, TypeError):
@@ -160,7 +193,7 @@ def _parameters(factory: Callable[..., Any]) -> set[str] | None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return {
-        parameter.name
+        parameter.name: parameter.default is parameter.empty
         for parameter in parameters
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }

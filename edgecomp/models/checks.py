@@ -1,8 +1,27 @@
 """What is checked of every network, and how an error of somebody else's code is passed on."""
 
+import ast
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 from edgecomp.errors import UsageError
+
+
+def declared(module: str, network: str) -> dict[str, bool]:
+    """The arguments of one of our own classes, and whether it needs them: read, so that torch is not imported."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    (own,) = (
+        node
+        for node in ast.parse(Path(spec.origin).read_bytes()).body
+        if isinstance(node, ast.ClassDef) and node.name == network
+    )
+    (init,) = (node for node in own.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    names = [argument.arg for argument in init.args.args[1:]]
+    needed = len(names) - len(init.args.defaults)
+    return {name: place < needed for place, name in enumerate(names)}
 
 
 def positive(**values: int | Sequence[int]) -> None:

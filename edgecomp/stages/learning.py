@@ -32,16 +32,12 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:
-    """A network trained on hard labels. The student is tried as well, before any time is spent."""
+    """A network trained on hard labels. Both networks are tried before any time is spent."""
     from edgecomp.teachers.local import train_teacher
 
     recipe = run.job.recipe
-    made.try_student(run)
-    network = made.fresh_network(run, recipe.teacher)
-    if recipe.teacher.epochs == 0:
-        made.check_ready_made(run, network)
     train_teacher(
-        network,
+        made.tried(run),
         made.views(run),
         epochs=recipe.teacher.epochs,
         batch_size=recipe.teacher.batch_size,

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgecomp.errors import RecipeError, UsageError
-from edgecomp.targets import Target, load_target, target_names
+from edgecomp.errors import RecipeError, RuntimeOptionError, UsageError
+from edgecomp.runtimes import TABLE
+from edgecomp.targets import Target, check_options, load_target, target_names
 
 
 def write(folder: Path, name: str, **settings: Any) -> str:
@@ -80,3 +81,19 @@ def test_what_makes_no_sense_is_refused(settings: dict[str, Any], words: str, tm
 
 def test_a_target_without_memory_has_no_limit() -> None:
     assert Target(name="t", runtime="onnxruntime-cpu").memory_bytes is None
+
+
+@pytest.mark.parametrize("runtime", TABLE)
+def test_an_option_that_its_runtime_does_not_know_is_refused_before_anything_runs(runtime: str) -> None:
+    scheme = TABLE[runtime].schemes[-1]
+    target = Target.model_validate(
+        {"name": "mine", "runtime": runtime, "scheme": scheme, "options": {"spining": 1}}
+    )
+    with pytest.raises(RuntimeOptionError, match=f"{runtime} has no option 'spining'"):
+        check_options(target)
+
+
+def test_options_that_are_known_are_not() -> None:
+    for name in target_names():
+        check_options(load_target(name))
+    check_options(load_target("onnxruntime-cpu").model_copy(update={"options": {"spinning": False}}))

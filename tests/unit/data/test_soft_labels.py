@@ -23,3 +23,13 @@ def test_soft_labels_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         soft_labels.write(tmp_path / "s.h5", iter(views), fine, count=1, teacher_sha256="abc")
     with pytest.raises(DataError, match="not finite"):
         soft_labels.write(tmp_path / "t.h5", iter([fine]), views[0], count=1, teacher_sha256="abc")
+
+
+def test_soft_labels_beyond_float16_name_the_teacher(tmp_path: Path) -> None:
+    large, fine = np.full((2, 2), -7e4, np.float32), np.full((2, 2), 65504, np.float32)
+    for name, view, validation in (("view 0", large, fine), ("the validation split", fine, large)):
+        with pytest.raises(
+            DataError, match=f"the teacher's logits of {name} reach 7e.04, .* 65,504: the teacher"
+        ):
+            soft_labels.write(tmp_path / "s.h5", iter([view]), validation, count=1, teacher_sha256="abc")
+    soft_labels.write(tmp_path / "s.h5", iter([fine]), fine, count=1, teacher_sha256="abc")
