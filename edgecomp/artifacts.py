@@ -1,17 +1,16 @@
 """What passes between stages: a run folder with a manifest, and nothing half-written in it.
 
-A step works in a scratch folder. When it is done, its files are fsynced, the scratch folder becomes the
-step's folder by one rename, and the manifest, itself replaced by a rename, records every file's digest and
-the key of what it was made from. A process killed anywhere leaves either the old state or the new one.
+A step works in a scratch folder. When it is done, its files are fsynced, the manifest, itself replaced by a rename,
+records every file's digest and the key of what they were made from, and they are moved into the step's folder. A process
+killed anywhere leaves the old state, the new one, or files that do not fit their digests, and are made again. What the
+manifest does not list is never deleted.
 """
 
-import datetime
 import hashlib
 import json
 import os
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,20 +19,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
-from edgecomp import __version__
-from edgecomp.errors import EdgecompError, RunFolderBusy, RunFolderError, UsageError
+from edgecomp import __version__, run_lock, step_files
+from edgecomp.errors import EdgecompError, RunFolderError
 from edgecomp.machine import cpu_isa
 from edgecomp.schema import Schema
+from edgecomp.scratch import beside
 
 FORMAT_VERSION = 1
 """Version of run folders. 1: first release."""
 
-MANIFEST = "manifest.json"
-SCRATCH = ".scratch"
+MANIFEST, JOB = "manifest.json", "job.json"
 NOT_RUN = "not-run.txt"  # in a step's folder: why it made nothing, so that the next run tries again
 CHECKPOINTS = ".checkpoints"
+OWN = (MANIFEST, JOB, run_lock.LOCK, run_lock.OWNER, run_lock.SCRATCH, CHECKPOINTS)
+JOB_KEYS = {"recipe", "folder", "targets", "beside", "policy", "rows"}  # of every job.json so far
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,15 @@ class Manifest(Schema):
     recipe: str
     steps: dict[str, Record] = {}
 
+    @model_validator(mode="after")
+    def _stays_in_its_folder(self) -> "Manifest":
+        """What it lists may be deleted."""
+        for name, record in self.steps.items():
+            own = all(step_files.is_within(path, f"{name}/") for path in record.outputs)
+            if not (own and step_files.is_within(name)) or name.startswith("."):
+                raise ValueError(f"step {name!r} lists files that are not in its folder")
+        return self
+
 
 class RunFolder:
     """A folder with the artifacts of one recipe's run."""
@@ -108,61 +118,63 @@ class RunFolder:
     # -- who may write -------------------------------------------------------------------------------
 
     def admit(self, recipe: str) -> None:
-        """Raises RunFolderError where the folder holds something else than a run of `recipe`."""
+        """Raises RunFolderError where the folder holds something else than a run of `recipe`, or lies in a run folder."""
+        if (run := self.around()) is not None:
+            raise RunFolderError(
+                f"{self.path} lies in the run folder {run}: choose another folder with --out"
+            )
         if not self.path.exists():
             return
         if not self.path.is_dir():
             raise RunFolderError(f"{self.path} is a file: choose another folder with --out")
-        content = self._raw_manifest()
-        if content is None:
-            alien = [path.name for path in self.path.iterdir() if not path.name.startswith(".")]
-            if alien and MANIFEST not in alien and "job.json" not in alien:
-                raise RunFolderError(f"{self.path} holds {alien[0]!r} and no {MANIFEST}: it is not a run folder. "
-                                     "Choose another folder with --out")  # fmt: skip
-            return
+        content = self._read(MANIFEST) or {}
         found = content.get("format")
         if isinstance(found, int) and found > FORMAT_VERSION:
             raise RunFolderError(f"{self.path} has format version {found}, newer than this edgecomp reads "
                                  f"({FORMAT_VERSION}): upgrade edgecomp, or choose another folder with --out")  # fmt: skip
-        if content.get("recipe") not in (None, recipe):
-            raise RunFolderError(f"{self.path} belongs to recipe {content['recipe']!r}, not {recipe!r}: "
+        belongs = self.belongs_to()
+        if belongs is None:
+            if alien := run_lock.foreign(self.path, JOB):
+                raise RunFolderError(f"{self.path} holds {alien!r} and no {MANIFEST} or {JOB} of a run: it is not a run folder, "
+                                     "and nothing is written into it. Choose another folder with --out")  # fmt: skip
+            return
+        if belongs != recipe:
+            raise RunFolderError(f"{self.path} belongs to recipe {belongs!r}, not {recipe!r}: "
                                  "choose another folder with --out")  # fmt: skip
+        for name in OWN:
+            if (self.path / name).is_symlink():
+                raise RunFolderError(f"{self.path / name} is a link, and nothing of a run is written or deleted behind one: "
+                                     f"{step_files.ADVICE}")  # fmt: skip
+        manifest = self.manifest()
+        for name in manifest.steps if manifest else ():
+            step_files.check_no_link(self.path, name)
+
+    def belongs_to(self) -> str | None:
+        """The recipe whose run this is, by its manifest, or, before a first step has ended, by its job; None where it is no run folder."""
+        manifest = self.manifest()
+        if manifest is not None:
+            return manifest.recipe
+        job = self._read(JOB) or {}
+        name = job["recipe"].get("name") if set(job) >= JOB_KEYS and isinstance(job["recipe"], dict) else None
+        return name if isinstance(name, str) else None
+
+    def around(self) -> Path | None:
+        """The run folder that this place lies in."""
+        return next((one for one in self.path.resolve().parents if RunFolder(one).belongs_to()), None)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Raises RunFolderBusy, with the other process and its start time, where one writes here already."""
-        from filelock import FileLock, Timeout
-
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / SCRATCH).mkdir(exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.path} cannot be written: {error.strerror}; choose another folder with --out"
-            ) from error
-        owner = self.path / ".owner.json"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunFolderBusy(f"{self.path} is being written by {_owner(owner)}: wait for it, "
-                                "or choose another folder with --out") from None  # fmt: skip
-        try:
-            for leftover in self.path.glob(".*.tmp"):  # of a writer that was killed
-                leftover.unlink()
-            write_json(owner, {"pid": os.getpid(), "started": _now()})
+        with run_lock.locked(self.path, (MANIFEST, JOB)):
             yield
-        finally:
-            owner.unlink(missing_ok=True)
-            lock.release()
 
     def forget(self) -> None:
         """Of a run that has finished no step, in a folder that it made, nothing stays. Whoever calls holds the lock."""
         if self.path not in self._new or (self.path / MANIFEST).exists():
             return
-        shutil.rmtree(self.path / SCRATCH, ignore_errors=True)
+        shutil.rmtree(self.path / run_lock.SCRATCH, ignore_errors=True)
         with suppress(OSError):  # what somebody else has put there stays, with the folders around it
-            for name in ("job.json", ".owner.json", ".lock"):
+            for name in (JOB, run_lock.OWNER, run_lock.LOCK):
                 (self.path / name).unlink(missing_ok=True)
             for one in self._new:
                 one.rmdir()
@@ -170,7 +182,7 @@ class RunFolder:
     # -- what is there -------------------------------------------------------------------------------
 
     def manifest(self) -> Manifest | None:
-        content = self._raw_manifest()
+        content = self._read(MANIFEST)
         if content is None:
             return None
         try:
@@ -179,15 +191,19 @@ class RunFolder:
             self._note(f"{MANIFEST} does not say what a manifest says; everything is made again")
             return None
 
-    def _raw_manifest(self) -> dict[str, Any] | None:
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """What the manifest or the job holds; None where that is nothing that a run has written."""
+        file = self.path / name
+        if not os.path.lexists(file):
+            return None
         try:
-            content = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        except (OSError, ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            self._note(f"{name} cannot be read; everything is made again")
             return None
-        except (OSError, ValueError):
-            self._note(f"{MANIFEST} cannot be read; everything is made again")
-            return None
-        return content if isinstance(content, dict) else None
+        return content
 
     def reason_to_run(self, step: Step, *, here: bool = True) -> str | None:
         """Why `step` must run, or None where its artifacts are whole and of this very key.
@@ -226,7 +242,7 @@ class RunFolder:
                 file = self.path / path
                 if not file.is_file():
                     found.append(f"{path} is missing")
-                elif file.stat().st_size != digest.size_bytes or sha256(file) != digest.sha256:
+                elif not self._is(path, digest):
                     found.append(f"{path} is not what was written (its sha256 differs)")
             self._verified[name] = found
             for text in found:
@@ -260,45 +276,67 @@ class RunFolder:
     # -- making --------------------------------------------------------------------------------------
 
     def run(self, step: Step, recipe: str) -> None:
-        """Makes `step`'s artifacts and records them."""
+        """Makes `step`'s artifacts and records them. Raises RunFolderError where its folder is a link."""
+        step_files.check_no_link(self.path, step.name)
         made_from = self.made_from(step)
         key = digest_of(made_from)
-        scratch = self.path / SCRATCH / step.name
+        scratch = self.path / run_lock.SCRATCH / step.name
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
         checkpoints = self.path / CHECKPOINTS / f"{step.name.replace('/', '-')}-{key[:16]}"
         clock = checkpoints.with_name(f"{checkpoints.name}.seconds")
         started = time.monotonic() - _spent(clock)
         try:
-            step.make(scratch, checkpoints)
+            scratch.mkdir(parents=True)
+            try:
+                step.make(scratch, checkpoints)
+            finally:
+                seconds = round(time.monotonic() - started, 3)
+                if checkpoints.is_dir():
+                    with suppress(OSError):  # a full disk has been told of
+                        write_json(clock, seconds)
+            outputs = {}
+            for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
+                fsync(file)
+                relative = f"{step.name}/{file.relative_to(scratch).as_posix()}"
+                outputs[relative] = Digest(sha256=sha256(file), size_bytes=file.stat().st_size)
+            record = Record(
+                key=key, made_from=made_from, outputs=outputs, finished=run_lock.now(), seconds=seconds
+            )
+            self._put_in_place(step.name, scratch, record, recipe)
         except OSError as error:
             where = error.filename or self.path
             raise EdgecompError(
                 f"{step.name}: {where}: {error.strerror or error}; what was finished before is kept"
             ) from error
-        finally:
-            seconds = time.monotonic() - started
-            if checkpoints.is_dir():
-                with suppress(OSError):  # a full disk has been told of
-                    write_json(clock, seconds)
-        outputs = {}
-        for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
-            fsync(file)
-            relative = f"{step.name}/{file.relative_to(scratch).as_posix()}"
-            outputs[relative] = Digest(sha256=sha256(file), size_bytes=file.stat().st_size)
-        final = self.path / step.name
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            shutil.rmtree(final)
-        os.rename(scratch, final)
-        fsync(final.parent)
-        record = Record(
-            key=key, made_from=made_from, outputs=outputs, finished=_now(), seconds=round(seconds, 3)
-        )
-        self._record(step.name, record, recipe)
         self._verified[step.name] = []
-        shutil.rmtree(self.path / SCRATCH, ignore_errors=True)
+        self.clear_checkpoints()
+
+    def clear_checkpoints(self) -> None:
+        """Takes away what a step that is finished would have resumed from."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+
+    def not_its_own(self, name: str) -> list[str]:
+        """Files in a step's folder that the manifest does not list: they are kept when the step is made again."""
+        return step_files.unlisted(self.path, name, self._listed(name))
+
+    def _listed(self, name: str) -> set[str]:
+        manifest = self.manifest()
+        return set(manifest.steps[name].outputs) if manifest and name in manifest.steps else set()
+
+    def _put_in_place(self, name: str, scratch: Path, record: Record, recipe: str) -> None:
+        """First what is in the way is moved aside, then the manifest lists the new files, then they are put there: at any
+        moment each file that may be replaced is listed."""
+        own = self._listed(name) | {path for path, digest in record.outputs.items() if self._is(path, digest)}
+        step_files.clear_the_way(self.path, name, own, record.outputs)
+        self._record(name, record, recipe)
+        step_files.put(scratch, self.path / name)
+        fsync(self.path / name)
+        fsync((self.path / name).parent)
+
+    def _is(self, path: str, digest: Digest) -> bool:
+        """Whether a file is there, and is what its digest says."""
+        file = self.path / path
+        return file.is_file() and file.stat().st_size == digest.size_bytes and sha256(file) == digest.sha256
 
     def _record(self, name: str, record: Record, recipe: str) -> None:
         manifest = self.manifest()
@@ -317,24 +355,12 @@ def _spent(clock: Path) -> float:
         return 0.0
 
 
-def _owner(path: Path) -> str:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {content['pid']}, started {content['started']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it (what it links to, if it does), fsynced, when the block ends well."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = beside(path)
     try:
         yield temporary
         fsync(temporary)
@@ -342,19 +368,6 @@ def replacing(path: Path) -> Iterator[Path]:
         fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def check_writable(path: Path, option: str) -> None:
-    """Raises UsageError where no file or folder can be made at `path`; nothing is left there."""
-    near = next(folder for folder in path.resolve().parents if folder.exists())
-    why = "it is a folder" if path.is_dir() else "" if near.is_dir() else f"{near} is a file"
-    if not why:
-        try:
-            tempfile.TemporaryFile(dir=near).close()
-        except OSError as error:
-            why = f"{near}: {error.strerror}"
-    if why:
-        raise UsageError(f"{option} {path} cannot be written: {why}; name another place with {option}")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -1,18 +1,14 @@
 """`edgecomp bench` of model files: each target in turn, each result kept before the next begins."""
 
 import datetime
-import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from edgecomp.artifacts import write_json
 from edgecomp.bench.standalone import Asked, bench_model, name_of
-from edgecomp.console import Screen, bench_table
+from edgecomp.console import Screen, bench_table, say
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
 from edgecomp.job import read_job
 from edgecomp.remembered import of_bench, remember
@@ -55,11 +51,11 @@ def bench_files(
             content = bench_model(model, target, asked, given=given, folder=folder, track=screen.track)
         except EdgecompError as error:
             errors[target.name] = error
-            screen.err.print(f"[bold]{target.name}[/] [yellow]not run[/]: {escape(str(error))}")
+            screen.failed(target.name, "not run", str(error))
             continue
         for scenario, reason in content["failed"].items():
             errors[f"{target.name}, {scenario}"] = WorkerError(reason)
-            screen.err.print(f"[bold]{target.name}, {scenario}[/] [yellow]failed[/]: {escape(reason)}")
+            screen.failed(f"{target.name}, {scenario}", "failed", reason)
         if asked.profile and what.is_dir():
             _profile_training(what, folder, screen)
         write_page(folder)
@@ -87,7 +83,7 @@ def bench_files(
             ],
             "errors": {name: str(error) for name, error in errors.items()},
         }
-        sys.stdout.write(json.dumps(summary, allow_nan=False) + "\n")
+        say(summary)
     return code
 
 

@@ -1,6 +1,5 @@
 """The command line: arguments → one call → exit code. No logic, and no heavy import before it is needed."""
 
-import json
 import os
 import sys
 import traceback
@@ -15,6 +14,7 @@ from edgecomp.cli_options import STORE, Debug, Folder, Json, Store, examples, ru
 from edgecomp.errors import EdgecompError
 from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave
 from edgecomp.machine import is_idle
+from edgecomp.scratch import take_a_folder
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,7 +81,7 @@ def run(
             for result in of_run(folder.path, job.recipe.name):
                 remember(result, store, screen.note)
         else:
-            screen.err.print(f"[dim]nothing to do: all {len(steps)} steps are up to date[/]")
+            screen.say(f"nothing to do: all {len(steps)} steps are up to date")
         raise typer.Exit(show_run(job, folder, screen, as_json))
 
 
@@ -157,10 +157,9 @@ def history(
 ) -> None:
     """List what runs, benches and comparisons found before, and what has drifted since."""
     from edgecomp.console import Screen
-    from edgecomp.history import results
     from edgecomp.shown import show_history
 
-    show_history(results(store, target, last), metric, plot, Screen(json=as_json), as_json)
+    show_history(store, target, last, metric, plot, Screen(json=as_json), as_json)
 
 
 @app.command()
@@ -178,44 +177,20 @@ def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
 @app.command()
 def targets(as_json: Json = False, debug: Debug = False) -> None:
     """List the device profiles and their budgets."""
-    from rich.console import Console
+    from edgecomp.console import Screen
+    from edgecomp.shown import show_targets
 
-    from edgecomp.policies import Threshold
-    from edgecomp.targets import budget_rows, load_target, target_names
-
-    profiles = [load_target(name) for name in target_names()]
-    if as_json:
-        typer.echo(json.dumps([profile.model_dump(mode="json") for profile in profiles]))
-        return
-    console = Console(highlight=False)
-    for profile in profiles:
-        console.print(f"[bold]{profile.name}[/]  [dim]{profile.description}[/]")
-        place = f", {profile.cores} core(s)" if profile.cores else ""
-        place += f", {profile.memory} of memory" if profile.memory else ""
-        console.print(
-            f"  runtime {profile.runtime}, {profile.threads} thread(s){place}, scheme {profile.scheme}"
-        )
-        for row in budget_rows(profile.budget).values():
-            console.print(f"  {row['metric']:<20} {Threshold.model_validate(row).text}")
+    show_targets(Screen(json=as_json), as_json)
 
 
 @app.command()
 def doctor(as_json: Json = False, debug: Debug = False) -> None:
     """Say what this machine can run, measure and enforce."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from edgecomp.console import Screen
     from edgecomp.doctor import examine
+    from edgecomp.shown import show_findings
 
-    findings = examine()
-    if as_json:
-        typer.echo(json.dumps({finding.what: finding._asdict() for finding in findings}))
-        return
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for finding in findings:
-        mark = {True: "[green]yes[/]", False: "[yellow]no[/]", None: ""}[finding.available]
-        table.add_row(finding.what, mark, finding.detail)
-    Console(highlight=False).print(table)
+    show_findings(examine(), Screen(json=as_json), as_json)
 
 
 @app.command()
@@ -258,9 +233,9 @@ def main() -> None:
     # training. Alone, spinning is faster (benchmarks/waiting_threads.py). GNU OpenMP reads this when PyTorch is imported.
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ |= {"GOMP_SPINCOUNT": "5000"} if is_idle() else {"OMP_WAIT_POLICY": "PASSIVE"}
-    # Its notes are about itself; what matters raises.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # notes about itself; what matters raises
     end_when_terminated()
+    take_a_folder()
     try:
         code = app(standalone_mode=False)
     except Terminated:

@@ -24,10 +24,10 @@ def run_stage(stage: str, path: Path, as_json: bool = False) -> None:
     """Runs one stage of a run folder again."""
     from edgecomp import pipeline
     from edgecomp.artifacts import RunFolder
-    from edgecomp.console import Screen
+    from edgecomp.console import Screen, say
     from edgecomp.job import read_job
     from edgecomp.made import Run
-    from edgecomp.shown import say, show_run
+    from edgecomp.shown import show_run
 
     screen = Screen(json=as_json)
     job = read_job(path)

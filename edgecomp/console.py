@@ -1,10 +1,12 @@
-"""What a person sees: progress while it works, a table at the end."""
+"""What a person sees: progress while it works, a table at the end. Every string is shown as it is, whoever wrote it: there is no markup."""
 
+import json
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from rich.console import Console
+import rich.console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,8 +16,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from edgecomp.artifacts import Step
+from edgecomp.safe_text import json_line, terminal
 
 Item = TypeVar("Item")
 
@@ -24,18 +28,33 @@ LOG_EVERY_S = 30.0
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "INVALID": "magenta"}
 
 
+class Console(rich.console.Console):
+    """A console without markup: what it is given as a string, in a table as well, is text, and nothing that a terminal obeys."""
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        plain = {"markup": False, "emoji": False, "highlight": False}
+        return super().render_str(terminal(text), **(given | plain))
+
+
+def line(*parts: str | tuple[str, str]) -> Text:
+    """Parts of a line, each a text, or a text and its style."""
+    return Text.assemble(
+        *(terminal(part) if isinstance(part, str) else (terminal(part[0]), part[1]) for part in parts)
+    )
+
+
 class Screen:
     """Progress on standard error; results on standard output, or on standard error where JSON is asked for."""
 
     def __init__(self, *, json: bool) -> None:
-        self.err = Console(stderr=True, highlight=False)
-        self.out = self.err if json else Console(highlight=False)
+        self.err = Console(stderr=True)
+        self.out = self.err if json else Console()
         self.notes: list[str] = []  # for those who ask for JSON
         self._began = time.monotonic()
 
     def started(self, step: Step, reason: str) -> None:
         elapsed = time.monotonic() - self._began
-        self.err.print(f"[dim]{elapsed:6.1f} s[/] [bold]{step.name}[/] [dim]({reason})[/]")
+        self.err.print(line((f"{elapsed:6.1f} s ", "dim"), (step.name, "bold"), (f" ({reason})", "dim")))
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         """A bar while the items are worked on, of which nothing is left; in a log, a line now and then."""
@@ -43,15 +62,15 @@ class Screen:
             yield from self._logged(items, what, total)
             return
         columns = (
-            TextColumn("         {task.description}"),
+            TextColumn("         {task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]left:[/]"),
+            TextColumn("left:", style="dim"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.err, transient=True) as progress:
-            yield from progress.track(items, total=total, description=what)
+            yield from progress.track(items, total=total, description=terminal(what))
 
     def _logged(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         began = last = time.monotonic()
@@ -60,14 +79,28 @@ class Screen:
             if now - last > LOG_EVERY_S and done:
                 last = now
                 left = (now - began) / done * (total - done)
-                self.err.print(
-                    f"[dim]{now - self._began:6.1f} s   {what}: {done} of {total}, about {left:.0f} s left[/]"
-                )
+                self.say(f"{now - self._began:6.1f} s   {what}: {done} of {total}, about {left:.0f} s left")
             yield item
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-        self.err.print(text, style="yellow", markup=False)
+        self.err.print(text, style="yellow")
+
+    def say(self, text: str) -> None:
+        """What is said by the way."""
+        self.err.print(text, style="dim")
+
+    def failed(self, what: str, how: str, why: str) -> None:
+        """What could not be done; of several lines, such as a stack, each is shown as one."""
+        first, *rest = why.splitlines() or [""]
+        self.err.print(line((what, "bold"), (f" {how}", "yellow"), f": {first}"))
+        for one in rest:
+            self.err.print(one)
+
+
+def say(content: object) -> None:
+    """The last line of standard output, in JSON."""
+    sys.stdout.write(json_line(json.dumps(content, allow_nan=False)) + "\n")
 
 
 def verdict_table(verdict: dict[str, Any]) -> Table:
@@ -83,15 +116,10 @@ def verdict_table(verdict: dict[str, Any]) -> Table:
     for row in verdict["gates"]:
         if row["target"] != last:
             last = row["target"]
-            table.add_row(f"[bold]{last}[/]")
-        colour = COLOURS[row["verdict"]]
-        estimate = estimate_text(row["estimate"]).replace("[", "\\[")
-        table.add_row(
-            row["name"],
-            estimate,
-            row["limit"],
-            f"[{colour}]{row['verdict']}[/]{' waived' if row['waiver'] else ' advises' if row.get('severity') == 'warn' else ''}",
-        )
+            table.add_row(line((last, "bold")))
+        counts = " waived" if row["waiver"] else " advises" if row.get("severity") == "warn" else ""
+        verdict_text = line((row["verdict"], COLOURS[row["verdict"]]), counts)
+        table.add_row(row["name"], estimate_text(row["estimate"]), row["limit"], verdict_text)
     return table
 
 
@@ -115,5 +143,5 @@ def bench_table(content: dict[str, Any]) -> Table:
     table.add_column("from", overflow="fold")
     table.add_column("budget", no_wrap=True)
     for row in rows_of(content):
-        table.add_row(row.metric, row.figure.replace("[", "\\["), row.rests_on, row.budget)
+        table.add_row(row.metric, row.figure, row.rests_on, row.budget)
     return table

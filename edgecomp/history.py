@@ -69,6 +69,11 @@ def identity(files: Mapping[str, str]) -> str:
     return digests[0] if len(digests) == 1 else digest_of(digests)
 
 
+def files(store: Path) -> list[Path]:
+    """What SQLite keeps of a history: the file, and what it writes first."""
+    return [store, *(store.with_name(f"{store.name}-{kind}") for kind in ("wal", "shm", "journal"))]
+
+
 def append(result: Result, store: Path) -> None:
     """Raises UsageError where the file is no history, or cannot be written."""
     at = result.at or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -16,6 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from edgecomp.safe_text import json_line, lines
+from edgecomp.scratch import leave_the_folder
+
 KEPT = "what was finished is kept: run the same command again to go on"
 GRACE_S = 5.0  # for what a termination unwinds; CI services kill after ten
 HUNG_S = GRACE_S + 0.5  # when nothing of ours runs any more
@@ -54,15 +57,17 @@ def leave(message: str, code: int) -> NoReturn:
     """Says why on standard error, in JSON too where that was asked for, and ends."""
     _say(message, code)
     if code in (130, TERMINATED):
+        leave_the_folder()
         os._exit(code)  # torch's threads would keep a plain exit waiting; the lock goes with the process
     sys.exit(code)
 
 
 def _say(message: str, code: int) -> None:
     if message:
-        sys.stderr.write(f"edgecomp: {message}\n")
+        sys.stderr.write(f"edgecomp: {lines(message)}\n")
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"verdict": None, "exit_code": code, "error": message or "usage"}) + "\n")
+        told = {"verdict": None, "exit_code": code, "error": message or "usage"}
+        sys.stdout.write(json_line(json.dumps(told)) + "\n")
     sys.stdout.flush()
     sys.stderr.flush()
 

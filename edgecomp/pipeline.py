@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgecomp import made, stages
-from edgecomp.artifacts import RunFolder, Step, write_json
+from edgecomp.artifacts import JOB, RunFolder, Step, write_json
 from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
 from edgecomp.machine import gpus, has_bf16
@@ -26,6 +26,7 @@ from edgecomp.step_keys import Keys, own_files, profile
 from edgecomp.targets import Target, check_cores
 
 ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
+SHOWN = 3  # files that are named
 LESSONS = ("data", "teacher", "soft_labels")  # what a student learns from
 
 Make = Callable[[made.Run, Path, Path], None]
@@ -278,13 +279,22 @@ def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started
         for step in all_steps:
             reason = folder.reason_to_run(step)
             if reason is not None:
-                started(step, reason)
+                started(step, f"{reason}{_kept(folder, step)}")
                 folder.run(step, job.recipe.name)
                 ran.append(step.name)
     except BaseException:
         folder.forget()
         raise
+    folder.clear_checkpoints()  # of one that was killed when it had just been recorded
     return ran
+
+
+def _kept(folder: RunFolder, step: Step) -> str:
+    """What is in a step's folder that no manifest lists, and stays there."""
+    found = folder.not_its_own(step.name)
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    told = "; kept, for the manifest does not list it (as NAME.kept, where it is in the way): "
+    return f"{told}{', '.join(found[:SHOWN])}{more}" if found else ""
 
 
 def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str, started: Started) -> None:
@@ -299,10 +309,13 @@ def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str
             raise RunFolderError(f"{folder.path}: {stage} needs {step.name} ({reason}): "
                                  f"`edgecomp run` makes it, and all that must come before")  # fmt: skip
     for step in chosen:
-        started(step, "asked for")
+        started(step, f"asked for{_kept(folder, step)}")
         folder.run(step, job.recipe.name)
 
 
 def save_job(job: Job, folder: RunFolder) -> None:
-    """Keeps the request beside its results, with everything it named, for stages run alone and for a reviewer."""
-    write_json(folder.path / "job.json", job.model_dump(mode="json"))
+    """Keeps the request beside its results, with everything it named, for stages run alone and for a reviewer. Raises RunFolderError."""
+    try:
+        write_json(folder.path / JOB, job.model_dump(mode="json"))
+    except OSError as error:
+        raise RunFolderError(f"{folder.path / JOB} cannot be written: {error.strerror or error}") from error

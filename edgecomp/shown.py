@@ -8,17 +8,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from edgecomp.artifacts import RunFolder, Step, check_writable
-from edgecomp.console import COLOURS, Screen, verdict_table
+from edgecomp import history
+from edgecomp.artifacts import RunFolder, Step
+from edgecomp.console import COLOURS, Screen, line, say, verdict_table
+from edgecomp.doctor import Finding
 from edgecomp.errors import UsageError
 from edgecomp.history import Result, drift
 from edgecomp.job import Job
 from edgecomp.metrics import METRICS, format_value, nearest
+from edgecomp.outputs import check_writable
 from edgecomp.report.in_ci import annotations, step_summary
+from edgecomp.targets import load_target, target_names
 
 REHEARSAL = "A rehearsal (--quick): it says that the recipe works, and its verdict is that of a student hardly trained."
 KEYS = ("target", "name", "metric", "limit", "verdict", "reason", "severity", "waiver")
@@ -73,16 +75,47 @@ def show_comparison(verdict: Mapping[str, Any], folder: Path, screen: Screen, as
         screen.note(f"{warning}.")
     if compared["restarts"]:
         took = f"{compared['restarts']} restarts of each side, {compared['elapsed_s']:.0f} s in all"
-        screen.err.print(f"[dim]{took}[/]")
+        screen.say(took)
     if told := compared["certificate"]:
         of = f"{told['machine']['cpu']}, {told['machine']['cores']} core(s)"
-        screen.err.print(f"[dim]Noise certificate of {told['began']}, {escape(of)}[/]")
+        screen.say(f"Noise certificate of {told['began']}, {of}")
     if compared["not_compared"]:
         screen.note(f"Policy {verdict['policy']['name']}: {compared['not_compared']}.")
     if as_json:
         told = ("restarts", "examples", "elapsed_s", "baseline", "candidate", "not_compared", "warnings")
         say(summary(verdict) | {key: compared[key] for key in told} | {"folder": str(folder)})
     return int(verdict["exit_code"])
+
+
+def show_targets(screen: Screen, as_json: bool) -> None:
+    """The device profiles and their budgets."""
+    profiles = [load_target(name) for name in target_names()]
+    if as_json:
+        say([profile.model_dump(mode="json") for profile in profiles])
+        return
+    for profile in profiles:
+        screen.out.print(line((profile.name, "bold"), "  ", (profile.description, "dim")))
+        place = f", {profile.cores} core(s)" if profile.cores else ""
+        place += f", {profile.memory} of memory" if profile.memory else ""
+        screen.out.print(
+            f"  runtime {profile.runtime}, {profile.threads} thread(s){place}, scheme {profile.scheme}"
+        )
+        for metric, row in profile.budget_rows().items():
+            screen.out.print(f"  {metric:<20} {row.text}")
+
+
+def show_findings(findings: Sequence[Finding], screen: Screen, as_json: bool) -> None:
+    """What this machine has."""
+    if as_json:
+        say({finding.what: finding._asdict() for finding in findings})
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        mark = {True: line(("yes", "green")), False: line(("no", "yellow")), None: line("")}[
+            finding.available
+        ]
+        table.add_row(finding.what, mark, finding.detail)
+    screen.out.print(table)
 
 
 def show_selftest(record: Mapping[str, Any], file: Path, screen: Screen, as_json: bool) -> None:
@@ -101,8 +134,9 @@ def show_selftest(record: Mapping[str, Any], file: Path, screen: Screen, as_json
     screen.out.print()
     screen.out.print(table)
     same = found["by_slowdown"]["0"]["FAIL"]
+    screen.out.print()
     screen.out.print(
-        f"\nFalse alarms: {same['hits']} of {same['gates']} gates, so between {100 * same['lower']:.1f} and "
+        f"False alarms: {same['hits']} of {same['gates']} gates, so between {100 * same['lower']:.1f} and "
         f"{100 * same['upper']:.1f} % (95 %)."
     )
     screen.out.print(f"{record['target']}: {found['advice']}.")
@@ -116,11 +150,18 @@ SHOWN = ("cpu_p50_ms", "accuracy_pct")  # of history, a line a result in 80 colu
 
 
 def show_history(
-    found: list[Result], metrics: list[str] | None, plot: Path | None, screen: Screen, as_json: bool
+    store: Path,
+    target: str | None,
+    last: int | None,
+    metrics: list[str] | None,
+    plot: Path | None,
+    screen: Screen,
+    as_json: bool,
 ) -> None:
     """A line a result, oldest first. Raises UsageError for a metric that does not exist, or a plot that cannot be written."""
     if plot is not None:
-        check_writable(plot, "--plot")
+        check_writable(plot, "--plot", history.files(store))
+    found = history.results(store, target, last)
     chosen = metrics or list(SHOWN)
     for metric in chosen:
         if metric not in METRICS:
@@ -132,18 +173,16 @@ def show_history(
     table.add_column("verdict", no_wrap=True)
     for name in chosen:
         table.add_column(name, no_wrap=True)
-    for target in dict.fromkeys(result.target for result in found):
-        table.add_row(f"[bold]{target}[/]")
-        for result in (one for one in found if one.target == target):
+    for of in dict.fromkeys(result.target for result in found):
+        table.add_row(line((of, "bold")))
+        for result in (one for one in found if one.target == of):
             colour = COLOURS.get(result.verdict or "", "default")
+            what = line(f"{result.kind} {Path(result.model).name} ", (result.sha256[:8], "dim"))
+            what.no_wrap, what.overflow = True, "ellipsis"
             table.add_row(
                 result.at[:16].replace("T", " "),
-                Text(
-                    f"{result.kind} {Path(result.model).name} {result.sha256[:8]}",
-                    no_wrap=True,
-                    overflow="ellipsis",
-                ),
-                f"[{colour}]{result.verdict or '–'}[/]",
+                what,
+                line((result.verdict or "–", colour)),
                 *(_told(result, metric) for metric in chosen),
             )
     screen.out.print(table)
@@ -202,28 +241,21 @@ def summary(verdict: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def say(content: Mapping[str, Any]) -> None:
-    """The last line of standard output."""
-    sys.stdout.write(json.dumps(content, allow_nan=False) + "\n")
-
-
 def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, what_now: str) -> None:
     screen.out.print()
     screen.out.print(verdict_table(dict(verdict)))
     screen.out.print()
-    screen.out.print(f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] {escape(what_now)}")
+    screen.out.print(line((verdict["verdict"], f"bold {COLOURS[verdict['verdict']]}"), f" {what_now}"))
     show_answers(verdict, screen)
     for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
         waiver = row["waiver"]
         screen.out.print(
             f"Waived until {waiver['expires']} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
-            f"({waiver['reason']})",
-            markup=False,
+            f"({waiver['reason']})"
         )
     if verdict["policy"]["changes"]:
         screen.out.print(
-            f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}",
-            markup=False,
+            f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"
         )
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(verdict, name, str(report), screen)
@@ -236,23 +268,25 @@ def show_answers(verdict: Mapping[str, Any], screen: Screen) -> None:
     from edgecomp.report import answers
 
     for target, found in verdict.get("answers", {}).items():
-        screen.out.print(f"{target}: {answers.sentence(found)}", markup=False)
+        screen.out.print(f"{target}: {answers.sentence(found)}")
         for shown in answers.tables(found, SHOWN_ANSWERS) if found["changed"] else ():
             table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
             for place, name in enumerate(shown.header):
-                table.add_column(escape(name), justify="left" if place == 0 else "right", overflow="fold")
+                table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
             for row in shown.rows:
-                table.add_row(*map(escape, row))
+                table.add_row(*row)
             screen.out.print(table)
             if shown.left:
-                screen.out.print(f"[dim]and {shown.left:,} more ({shown.title.lower()}): see the report[/]")
+                screen.out.print(
+                    line((f"and {shown.left:,} more ({shown.title.lower()}): see the report", "dim"))
+                )
 
 
 def _tell_github(verdict: Mapping[str, Any], name: str, report: str, screen: Screen) -> None:
     """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page, which costs a note where
     it cannot be written, never the verdict."""
-    for line in annotations(verdict):
-        sys.stderr.write(f"{line}\n")
+    for command in annotations(verdict):
+        sys.stderr.write(f"{command}\n")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(page).open("a", encoding="utf-8") as file:

@@ -6,12 +6,13 @@ affinity. https://docs.kernel.org/admin-guide/cgroup-v2.html, …/cgroup-v1/memo
 
 import contextlib
 import itertools
-import os
 import resource
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from edgecomp.scratch import PREFIX, is_dead, owner
 
 ROOT = Path("/sys/fs/cgroup")
 NAMES = itertools.count()
@@ -145,7 +146,11 @@ class Fence:
 
 
 def _new(parent: Path) -> Path:
-    folder = parent / f"edgecomp-{os.getpid()}-{next(NAMES)}"
+    for left in parent.glob(f"{PREFIX}*"):  # of a process that was killed
+        if is_dead(left.name):
+            with contextlib.suppress(OSError):
+                left.rmdir()
+    folder = parent / f"{PREFIX}{owner()}-{next(NAMES)}"
     folder.mkdir()
     return folder
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import selectors
 import shutil
 import signal
@@ -25,6 +24,7 @@ from edgecomp.errors import BudgetExceededError, EdgecompError, WorkerError
 from edgecomp.machine import usable_core_numbers
 from edgecomp.metrics import format_value
 from edgecomp.runtimes import TABLE
+from edgecomp.safe_text import plain
 from edgecomp.targets import Target
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
@@ -234,8 +234,7 @@ class Worker:
     def _last_words(self) -> str:
         """What it wrote last, without colours and other control characters: they go into reports."""
         self._stderr.seek(0)
-        control = r"\x1b\[[0-?]*[ -/]*[@-~]|[^\t\n\r -~\xa0-\U0010ffff]"
-        lines = re.sub(control, "", self._stderr.read().decode(errors="replace")).strip().splitlines()
+        lines = plain(self._stderr.read().decode(errors="replace")).strip().splitlines()
         return f"; its last words: {' | '.join(lines[-3:])[-400:]}" if lines else ""
 
 

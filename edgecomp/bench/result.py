@@ -18,6 +18,7 @@ from edgecomp.errors import UsageError
 from edgecomp.measurements import Arm
 from edgecomp.metrics import METRICS
 from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
+from edgecomp.scratch import folder_beside
 
 FORMAT_VERSION = 1
 PERCENTILES = (50, 90, 99)
@@ -84,12 +85,9 @@ def save(
     """Writes a new folder, whole or not at all. Raises UsageError where it is there already."""
     if folder.exists():
         raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    np.savez(scratch / "samples.npz", **samples)  # type: ignore[arg-type]
-    for picture in pictures:
-        shutil.copy(picture, scratch)
-    write_json(scratch / "bench.json", {"format": FORMAT_VERSION, **content})
-    scratch.rename(folder)
+    with folder_beside(folder) as scratch:
+        np.savez(scratch / "samples.npz", **samples)  # type: ignore[arg-type]
+        for picture in pictures:
+            shutil.copy(picture, scratch)
+        write_json(scratch / "bench.json", {"format": FORMAT_VERSION, **content})
+        scratch.rename(folder)

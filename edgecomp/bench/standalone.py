@@ -13,16 +13,17 @@ import numpy.typing as npt
 
 from edgecomp import inputs as named
 from edgecomp import machine
-from edgecomp.artifacts import check_writable, digest_of
+from edgecomp.artifacts import digest_of
 from edgecomp.bench import endurance, generated, open_loop, result
 from edgecomp.bench.examples import read
 from edgecomp.bench.process import Place, Worker
 from edgecomp.bench.profiling import profiled
 from edgecomp.bench.scenarios import Effort, measure
-from edgecomp.bench.stage import described, quality
+from edgecomp.bench.stage import described, parts_of, quality
 from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, UsageError
 from edgecomp.metrics import nearest
 from edgecomp.order_statistics import samples_needed
+from edgecomp.outputs import check_writable
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, Port, integer_weights
 from edgecomp.targets import Shapes, Target, check_cores
@@ -64,7 +65,7 @@ def bench_model(
     Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises UsageError, ModelFileError,
     DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
     """
-    check(model, target, asked, folder)
+    check(model, target, asked, folder, given)
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     place, load_before = Place.of(target, asked.timeout_s), os.getloadavg()[0]
     ports = signature_of(place, model)
@@ -179,7 +180,7 @@ def first_figures(
     return First(metrics, missing, facts, dict(arm.samples) | {"outputs": arm.logits})
 
 
-def check(model: Path, target: Target, asked: Asked, folder: Path) -> None:
+def check(model: Path, target: Target, asked: Asked, folder: Path, given: Path | None = None) -> None:
     """Refuses before anything is started. Raises UsageError, ModelFileError."""
     check_file(model, target)
     check_cores(target)
@@ -190,7 +191,7 @@ def check(model: Path, target: Target, asked: Asked, folder: Path) -> None:
             )
     if folder.exists():
         raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
-    check_writable(folder, "--out")
+    check_writable(folder, "--out", [*parts_of(model), *filter(None, [given])])
 
 
 def check_file(model: Path, target: Target) -> None:

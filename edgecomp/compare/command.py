@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecomp import machine
-from edgecomp.artifacts import check_writable, digest_of, installed, replacing, sha256, write_json
+from edgecomp.artifacts import digest_of, installed, replacing, sha256, write_json
 from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
@@ -34,12 +33,14 @@ from edgecomp.gate.verdict import combine, exit_code
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.history import STORE, identity
 from edgecomp.job import waiving_nothing
+from edgecomp.outputs import check_apart, check_outputs
 from edgecomp.policies import Policy, Threshold, load_policy
 from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
 from edgecomp.runtimes import TABLE, integer_weights
+from edgecomp.scratch import folder_beside
 from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
@@ -78,9 +79,9 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     folder = asked.out or Path("runs") / "compare" / f"{name_of(asked.candidate)}-{target.name}" / now
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
-    for file, option in ((folder, "--out"), (asked.junit, "--junit"), (asked.metrics, "--metrics")):
-        if file is not None:
-            check_writable(file, option)
+    read = [*_files(baseline), *_files(candidate), *_named(asked)]
+    check_outputs({"--out": folder, "--junit": asked.junit, "--metrics": asked.metrics}, [*read, asked.store])
+    check_apart(asked.store, "--store", read)
     named = None if asked.policy is None else _policy(asked.policy, target)
     certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
@@ -133,9 +134,12 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         "certificate": certificate,
         "log_ratios": ratios_of(outcome, policy),
     }
+    save(folder, verdict, outcome, evaluation)  # before anything is made of it that could fail
     result = of_comparison(verdict, folder)
-    verdict["compared"]["warnings"] += drifted(result, asked.store)
-    save(folder, verdict, outcome, evaluation)
+    if more := drifted(result, asked.store):
+        verdict["compared"]["warnings"] += more
+        write_json(folder / "verdict.json", verdict)
+    write_page(folder, verdict)
     remember(result, asked.store, screen.note)
     _write_beside(asked.junit, junit(verdict, name_of(asked.candidate)), screen)
     _write_beside(asked.metrics, openmetrics(verdict, CANDIDATE), screen)
@@ -225,19 +229,15 @@ def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[floa
 
 
 def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome, evaluation: Evaluation | None) -> None:
-    """verdict.json, samples.npz, answers.npz, compare.html: whole, or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    write_json(scratch / "verdict.json", verdict)
-    if outcome.comparison is not None and outcome.comparison.restarts:
-        samples: dict[str, Any] = dict(outcome.comparison.all_samples())
-        np.savez(scratch / "samples.npz", **samples)
-    if outcome.comparison is not None and outcome.comparison.logits and evaluation is not None:
-        np.savez(scratch / "answers.npz", **answers_of(outcome.comparison, evaluation))
-    write_page(scratch, verdict)
-    scratch.rename(folder)
+    """verdict.json, samples.npz, answers.npz: whole, or not at all."""
+    with folder_beside(folder) as scratch:
+        write_json(scratch / "verdict.json", verdict)
+        if outcome.comparison is not None and outcome.comparison.restarts:
+            samples: dict[str, Any] = dict(outcome.comparison.all_samples())
+            np.savez(scratch / "samples.npz", **samples)
+        if outcome.comparison is not None and outcome.comparison.logits and evaluation is not None:
+            np.savez(scratch / "answers.npz", **answers_of(outcome.comparison, evaluation))
+        scratch.rename(folder)
 
 
 def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
@@ -313,6 +313,17 @@ def _source(asked: Asked, evaluation: Evaluation) -> dict[str, Any]:
     """What the examples are from, and its sha256."""
     what = "given with --data" if asked.data is not None else "the runs' own test split"
     return {"what": what, "file": str(evaluation.file), "sha256": sha256(evaluation.file)}
+
+
+def _files(side: Given) -> list[Path]:
+    """What is read of a side: its model, and the folder that was deployed."""
+    return [*parts_of(side.model), *filter(None, [side.deployed])]
+
+
+def _named(asked: Asked) -> list[Path]:
+    """The other files that are read; a target or a policy may be a name."""
+    words = [asked.target, asked.policy, asked.data, asked.certificate]
+    return [file for file in (Path(word) for word in words if word is not None) if file.is_file()]
 
 
 def _described(side: Given) -> dict[str, Any]:

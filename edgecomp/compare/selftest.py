@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 
 from edgecomp import machine
-from edgecomp.artifacts import check_writable, installed, sha256, write_json
+from edgecomp.artifacts import installed, sha256, write_json
 from edgecomp.bench.side_by_side import Side
 from edgecomp.compare.power import CAUGHT, Rate, smallest_caught
 from edgecomp.compare.trial import compare, place_of
 from edgecomp.comparison import CANDIDATE
-from edgecomp.console import Screen
+from edgecomp.console import Screen, line
 from edgecomp.errors import UsageError
 from edgecomp.gate.judge import limit_of
 from edgecomp.gate.paired import fail_alpha, log_ratios
 from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
+from edgecomp.outputs import check_writable
 from edgecomp.policies import Policy, load_policy
 from edgecomp.runtimes import TABLE
 from edgecomp.targets import Target, check_cores, load_target
@@ -89,7 +90,7 @@ def selftest(
     file = out or Path("runs") / "selftest" / f"{target.name}-{began.strftime('%Y%m%dT%H%M%S')}.json"
     if file.exists():
         raise UsageError(f"{file} is there already, and records are not changed: name another with --out")
-    check_writable(file, "--out")
+    check_writable(file, "--out", [] if model is None else [model])
     deadline = time.monotonic() + 60 * minutes
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as name:
@@ -99,9 +100,8 @@ def selftest(
             trials.append(trial(model, target, policy, slowdown, seed + len(trials), 120.0))
             last = trials[-1]
             what = f"{100 * slowdown:g} % slower" if slowdown else "the same model"
-            screen.err.print(
-                f"[dim]{len(trials):4}[/]  {what:<15} {last.verdict:<13} [dim]{last.elapsed_s:5.1f} s[/]"
-            )
+            took = (f" {last.elapsed_s:5.1f} s", "dim")
+            screen.err.print(line((f"{len(trials):4}", "dim"), f"  {what:<15} {last.verdict:<13}", took))
         record = {
             "format": FORMAT_VERSION,
             "target": target.name,

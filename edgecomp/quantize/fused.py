@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from edgecomp.errors import UsageError
+from edgecomp.scratch import folder_beside
 
 SOURCE = Path(__file__).with_name("lsq.cpp")
 COMPILERS = ("c++", "g++", "clang++")
@@ -80,8 +80,7 @@ def _digest(compiler: str) -> str:
 
 def _build(compiler: str, file: Path) -> None:
     """Compiles beside the final name and renames: of two processes at once each leaves a whole file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".lsq-", dir=file.parent) as scratch:
+    with folder_beside(file) as scratch:
         made = Path(scratch, file.name)
         _run(compiler, *FLAGS, str(SOURCE), "-o", str(made))
         made.replace(file)

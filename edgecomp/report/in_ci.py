@@ -10,6 +10,7 @@ from typing import Any
 from edgecomp.metrics import METRICS
 from edgecomp.report import answers
 from edgecomp.report.evidence import estimate_text
+from edgecomp.safe_text import markdown, markdown_code, openmetrics_label, workflow_message, workflow_property
 
 ANNOTATIONS = 10  # of each kind, that GitHub shows of a step
 SUMMARY_BYTES = 2**20  # that GitHub takes
@@ -27,8 +28,8 @@ def annotations(verdict: Mapping[str, Any]) -> list[str]:
             continue
         warns = not decides(row) or (row["verdict"] == "INCONCLUSIVE" and not blocks)
         kind = "warning" if warns else "error"
-        title = _property(f"{row['verdict']}: {row['name']} on {row['target']}")
-        found[kind].append(f"::{kind} title={title}::{_message(row['sentence'])}")
+        title = workflow_property(f"{row['verdict']}: {row['name']} on {row['target']}")
+        found[kind].append(f"::{kind} title={title}::{workflow_message(row['sentence'])}")
     for kind, lines in found.items():
         if len(lines) > ANNOTATIONS:
             left = len(lines) - ANNOTATIONS + 1
@@ -47,14 +48,14 @@ def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
         else f" ({verdict['unwaived']} without what is waived)"
     )
     text = [
-        f"### edgecomp {name}: {verdict['verdict']}{waived}",
+        f"### edgecomp {markdown(name)}: {verdict['verdict']}{waived}",
         "",
-        cell(verdict["next_step"]),
+        markdown(verdict["next_step"]),
         "",
         "| verdict | target | gate | measured | limit |",
         "| --- | --- | --- | --- | --- |",
     ]
-    end = ["", f"Report: `{report}`", ""]
+    end = ["", f"Report: {markdown_code(report)}", ""]
     room = SUMMARY_BYTES - len("\n".join([*text, *end, "| and 99999 more | | | | |"]).encode())
     rows = worst_first(verdict)
     for place, row in enumerate(rows):
@@ -65,7 +66,7 @@ def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
             estimate_text(row["estimate"]),
             row["limit"],
         )
-        line = f"| {' | '.join(map(cell, cells))} |"
+        line = f"| {' | '.join(map(markdown, cells))} |"
         room -= len(line.encode()) + 1
         if room < 0:
             text.append(f"| and {len(rows) - place} more | | | | |")
@@ -83,10 +84,14 @@ def changed_answers(verdict: Mapping[str, Any]) -> list[str]:
     """What differs between both models' answers, in Markdown: by class and slice, and which answers changed."""
     lines = []
     for target, found in verdict.get("answers", {}).items():
-        lines += ["", f"**{cell(target)}**: {cell(answers.sentence(found))}"]
+        lines += ["", f"**{markdown(target)}**: {markdown(answers.sentence(found))}"]
         for table in answers.tables(found, SHOWN):
-            lines += ["", f"| {' | '.join(map(cell, table.header))} |", f"|{' --- |' * len(table.header)}"]
-            lines += [f"| {' | '.join(map(cell, row))} |" for row in table.rows]
+            lines += [
+                "",
+                f"| {' | '.join(map(markdown, table.header))} |",
+                f"|{' --- |' * len(table.header)}",
+            ]
+            lines += [f"| {' | '.join(map(markdown, row))} |" for row in table.rows]
             lines += ["", f"and {table.left} more"] if table.left else []
     return lines
 
@@ -103,11 +108,12 @@ def openmetrics(verdict: Mapping[str, Any], student: str) -> str:
         if samples:
             lines += [f"# HELP edgecomp_{metric.id} {metric.title}", f"# TYPE edgecomp_{metric.id} gauge"]
             lines += [
-                f'edgecomp_{metric.id}{{target="{_label(target)}"}} {value!r}' for target, value in samples
+                f'edgecomp_{metric.id}{{target="{openmetrics_label(target)}"}} {value!r}'
+                for target, value in samples
             ]
     lines += ["# HELP edgecomp_gate_passed whether a row passes", "# TYPE edgecomp_gate_passed gauge"]
     lines += [
-        f'edgecomp_gate_passed{{target="{_label(row["target"])}",row="{_label(row["name"])}"}} {int(row["verdict"] == "PASS")}'
+        f'edgecomp_gate_passed{{target="{openmetrics_label(row["target"])}",row="{openmetrics_label(row["name"])}"}} {int(row["verdict"] == "PASS")}'
         for row in verdict["gates"]
     ]
     return "\n".join([*lines, "# EOF", ""])
@@ -121,20 +127,3 @@ def worst_first(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
 def decides(row: Mapping[str, Any]) -> bool:
     """Whether a row counts for the exit code: it is not waived, and does not merely advise."""
     return row["waiver"] is None and row.get("severity", "block") == "block"
-
-
-def _message(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _message(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def cell(text: str) -> str:
-    """`text` as a cell of a Markdown table: on one line, with no end of a cell and no tag in it."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _label(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

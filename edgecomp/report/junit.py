@@ -1,13 +1,10 @@
 """JUnit XML with a test case per gate, as GitLab and Jenkins read it."""
 
-import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
 from edgecomp.report.in_ci import decides
-
-# A terminal's control sequences (ECMA-48, 5.4), and what XML 1.0 (2.2) does not allow or advises against.
-CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from edgecomp.safe_text import plain
 
 
 def junit(verdict: dict[str, Any], name: str) -> str:
@@ -42,8 +39,8 @@ def junit(verdict: dict[str, Any], name: str) -> str:
         suite.set("errors", str(counts["error"]))
         suite.set("skipped", str(counts["skipped"]))
     for element in root.iter():
-        element.attrib = {key: CONTROL.sub("", value) for key, value in element.attrib.items()}
-        element.text = element.text and CONTROL.sub("", element.text)
+        element.attrib = {key: plain(value) for key, value in element.attrib.items()}
+        element.text = element.text and plain(element.text)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

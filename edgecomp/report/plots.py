@@ -1,15 +1,18 @@
 """The report's pictures, as SVG text."""
 
 import io
+import warnings
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgecomp.report.evidence import Evidence
+from edgecomp.safe_text import inline, plain
 
 COLOURS = {
     "teacher": "#767c85",
@@ -25,10 +28,13 @@ PHASE_COLOURS = ("#d7dbe0", "#b3bac3", "#8d96a3", "#5f6a79")
 MARKERS = "osD^vP"
 SHOWN_LAYERS = 30
 
+LONGEST = 60  # characters of a text in a picture
+
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9.5,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold a dollar
     "svg.hashsalt": "edgecomp",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -199,7 +205,7 @@ def sensitivity(evidence: Evidence) -> str:
             hatch="///" if in_float else None,
         )
     axis.axvline(0, color="#8b929c", linewidth=0.9)
-    axis.set_yticks(range(len(layers)), [layer["layer"] for layer in layers], fontsize=8.5)
+    axis.set_yticks(range(len(layers)), [shorten(layer["layer"]) for layer in layers], fontsize=8.5)
     axis.set(
         xlabel="divergence from the teacher that goes away when this layer alone is in float (millinats)"
     )
@@ -242,8 +248,18 @@ def _log_milliseconds(axis: Axes) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
+def shorten(text: str) -> str:
+    """A name as a picture has room for it."""
+    shown = inline(text)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+
+
 def svg(figure: Figure) -> str:
+    for artist in figure.findobj(Text):
+        artist.set_text(shorten(artist.get_text()))
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # to measure it; the reader's own fonts show it
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return plain(text[text.index("<svg") :])

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_eval_context, select_autoescape
+from jinja2.nodes import EvalContext
+from markupsafe import Markup
 
 from edgecomp.artifacts import write_json
 from edgecomp.job import Job
 from edgecomp.metrics import METRICS
 from edgecomp.report import answers, plots
 from edgecomp.report.evidence import Evidence, estimate_text, title, unit_text
-from edgecomp.report.in_ci import cell, openmetrics
+from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
+from edgecomp.safe_text import markdown, plain
 
 FORMAT_VERSION = 2
 """Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,
@@ -61,16 +64,25 @@ def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
     )
 
 
+@pass_eval_context
+def _safe(context: EvalContext, value: object) -> object:
+    """What a template prints: a text as itself in its medium, whoever wrote it; a picture as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return plain(value) if context.autoescape else markdown(value)
+
+
 def environment() -> Environment:
-    """Where the templates are, and what they may call."""
+    """Where the templates are, and what they may call; every text that they print is made safe."""
     found = Environment(
         loader=PackageLoader("edgecomp.report"),
         autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
+        finalize=_safe,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"estimate": estimate_text, "unit": unit_text, "cell": cell, "title_of": title}
+    found.filters |= {"estimate": estimate_text, "unit": unit_text, "title_of": title}
     found.filters |= {"answers_said": answers.sentence, "answers_shown": answers.tables}
     return found
 

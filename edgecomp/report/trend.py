@@ -39,7 +39,7 @@ def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -
                     [p[1] for p in points],
                     "o-",
                     color=colour,
-                    label=target,
+                    label=target.lstrip("_") or "–",  # matplotlib leaves out of a legend what begins with one
                     markersize=4,
                 )
                 for index, _, lower, upper in points:

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgecomp.artifacts import NOT_RUN, RunFolder, Step, check_writable, digest_of, replacing, write_json
-from edgecomp.errors import EdgecompError, RunFolderError, UsageError
+from edgecomp.artifacts import NOT_RUN, RunFolder, Step, digest_of, replacing, write_json
+from edgecomp.errors import EdgecompError, RunFolderError
 
 
 def step(name: str, text: str = "made", inputs: tuple[str, ...] = ()) -> Step:
@@ -158,10 +158,183 @@ def test_what_a_killed_writer_left_is_cleared(folder: RunFolder) -> None:
     assert not list(folder.path.glob(".*.tmp"))
 
 
+# Whose folder it is
+
+
+JOB = {"recipe": {"name": "r"}, "folder": ".", "targets": [], "beside": [], "policy": {}, "rows": {}}
+RECORD = {"key": "k", "made_from": {}, "outputs": {}, "finished": "now", "seconds": 0.0}
+DIGEST = {"sha256": "0" * 64, "size_bytes": 1}
+
+
+def listing(name: str, *files: str) -> dict[str, object]:
+    """A manifest of a step that made these files."""
+    record = RECORD | {"outputs": dict.fromkeys(files, DIGEST)}
+    return {"format": 1, "edgecomp": "0.1.0", "recipe": "r", "steps": {name: record}}
+
+
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="is a file"):
         RunFolder(tmp_path / "file").admit("r")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("manifest.json", {}),
+        ("manifest.json", {"name": "my extension", "manifest_version": 3}),
+        ("manifest.json", {"recipe": "r", "files": ["a"]}),
+        ("manifest.json", [1, 2]),
+        ("manifest.json", listing("data", "../data/thesis.tex")),
+        ("manifest.json", listing("data", "thesis.tex")),
+        ("manifest.json", listing("..", "../x")),
+        ("job.json", {"job": "of a queue"}),
+        ("job.json", {"recipe": "r"} | {key: 0 for key in JOB if key != "recipe"}),
+        ("notes.txt", "mine"),
+        (".git", "mine"),
+    ],
+)
+def test_a_folder_that_merely_holds_such_a_file_is_refused(
+    tmp_path: Path, name: str, content: object
+) -> None:
+    (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "data").mkdir()
+    with pytest.raises(RunFolderError, match=r"it is not a run folder, and nothing is written into it"):
+        RunFolder(tmp_path).admit("r")
+
+
+@pytest.mark.parametrize(
+    ("left", "content"),
+    [
+        ({}, {}),
+        ({".lock": "", ".owner.json": "{}", ".job.json.1-2-0123abcd.tmp": "{"}, {}),
+        ({"job.json": json.dumps(JOB), ".lock": ""}, {}),
+        ({"job.json": json.dumps(JOB), "manifest.json": '{"form'}, {}),
+        ({"manifest.json": json.dumps(listing("data", "data/a.npz"))}, {"format": 1}),
+    ],
+)
+def test_a_run_that_was_killed_early_and_one_of_before_are_taken_up(
+    tmp_path: Path, left: dict[str, str], content: dict[str, object]
+) -> None:
+    for name, text in left.items():
+        (tmp_path / name).write_text(text)
+    RunFolder(tmp_path).admit("r")
+    if any(name in left for name in ("job.json", "manifest.json")):
+        with pytest.raises(RunFolderError, match="belongs to recipe 'r', not 'other'"):
+            RunFolder(tmp_path).admit("other")
+
+
+def test_a_run_folder_within_another_is_refused(folder: RunFolder) -> None:
+    folder.run(step("data"), "r")
+    with pytest.raises(RunFolderError, match=r"sub lies in the run folder .*run: choose another folder"):
+        RunFolder(folder.path / "data" / "sub").admit("r")
+
+
+@pytest.mark.parametrize("name", ["data", "bench", ".scratch", ".lock", "job.json"])
+def test_what_is_a_link_is_refused_and_never_followed(folder: RunFolder, tmp_path: Path, name: str) -> None:
+    for one in ("data", "bench/cpu"):
+        folder.run(step(one), "r")
+    elsewhere = tmp_path / "thesis"
+    (elsewhere / "cpu").mkdir(parents=True)
+    for place in (elsewhere, elsewhere / "cpu"):
+        (place / "file.txt").write_text("mine")
+    place = folder.path / name
+    if place.is_dir():
+        place.rename(folder.path / ".away")
+    place.symlink_to(elsewhere)
+    with pytest.raises(RunFolderError, match=f"{name} is a link"):
+        fresh(folder).admit("r")
+    if name in ("data", "bench"):
+        with pytest.raises(RunFolderError, match=f"{name} is a link"):
+            fresh(folder).run(step("data" if name == "data" else "bench/cpu", "other"), "r")
+    assert {path.read_text() for path in elsewhere.rglob("file.txt")} == {"mine"}
+
+
+def test_what_no_manifest_lists_is_kept_when_a_step_is_made_again(folder: RunFolder) -> None:
+    def made(*names: str) -> Step:
+        def make(out: Path, checkpoints: Path) -> None:
+            for name in names:
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (out / name).write_text("made")
+
+        return Step("gate", "gate", make, names)
+
+    folder.run(made("verdict.json", "old/a.txt", "old/b.txt"), "r")
+    gate = folder.path / "gate"
+    for name in ("notes.txt", "old/notes.txt", "new.json", "deep"):
+        (gate / name).write_text("mine")
+    (gate / "plots").symlink_to(folder.path)
+    assert folder.not_its_own("gate") == [
+        "gate/deep",
+        "gate/new.json",
+        "gate/notes.txt",
+        "gate/plots",
+        "gate/old/notes.txt",
+    ]
+    fresh(folder).run(made("verdict.json", "new.json", "deep/in.txt"), "r")
+    kept = {path.relative_to(gate).as_posix(): path.read_text() for path in gate.rglob("*") if path.is_file()}
+    assert kept == {
+        "verdict.json": "made", "new.json": "made", "deep/in.txt": "made",
+        "notes.txt": "mine", "old/notes.txt": "mine", "new.json.kept": "mine", "deep.kept": "mine",
+    }  # fmt: skip
+    assert (gate / "plots").is_symlink()
+    assert fresh(folder).reason_to_run(made("verdict.json", "new.json", "deep/in.txt")) is None
+    fresh(folder).run(made("verdict.json"), "r")
+    assert {path.name for path in gate.iterdir()} == {
+        "verdict.json",
+        "notes.txt",
+        "old",
+        "new.json.kept",
+        "deep.kept",
+        "plots",
+    }
+
+
+@pytest.mark.parametrize("killed_in", ["_record", "put"])
+def test_a_step_that_was_killed_while_it_was_put_in_place_is_made_again_and_leaves_nothing(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, killed_in: str
+) -> None:
+    place = "edgecomp.artifacts.RunFolder._record" if killed_in == "_record" else "edgecomp.step_files.put"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder.run(step("data", "first"), "r")
+    with monkeypatch.context() as patched:
+        patched.setattr(place, killed)
+        with suppress(KeyboardInterrupt):
+            fresh(folder).run(step("data", "second"), "r")
+    assert fresh(folder).reason_to_run(step("data", "second")) is not None
+    fresh(folder).run(step("data", "second"), "r")
+    assert [path.name for path in (folder.path / "data").iterdir()] == ["file.txt"]
+    assert (folder.path / "data" / "file.txt").read_text() == "second"
+
+
+def test_with_a_damaged_manifest_what_is_there_is_kept_unless_it_is_the_same(folder: RunFolder) -> None:
+    folder.run(step("data"), "r")
+    folder.run(step("teacher"), "r")
+    (folder.path / "manifest.json").write_text("{")
+    fresh(folder).run(step("data"), "r")
+    fresh(folder).run(step("teacher", "other"), "r")
+    files = {
+        path.relative_to(folder.path).as_posix(): path.read_text() for path in folder.path.rglob("*.txt*")
+    }
+    assert files == {"data/file.txt": "made", "teacher/file.txt": "other", "teacher/file.txt.kept": "made"}
+
+
+def test_a_lock_that_is_a_folder_is_told(folder: RunFolder) -> None:
+    (folder.path / ".lock").mkdir()
+    with pytest.raises(RunFolderError, match=r"\.lock cannot be written: "), folder.locked():
+        pass
+
+
+def test_what_a_kill_left_of_a_step_goes_with_the_next_start(folder: RunFolder) -> None:
+    (folder.path / ".scratch" / "data").mkdir(parents=True)
+    (folder.path / ".manifest.json.1-2-0123abcd.tmp").write_text("{")
+    (folder.path / ".mine.1-2-0123abcd.tmp").write_text("mine")
+    with folder.locked():
+        assert list((folder.path / ".scratch").iterdir()) == []
+    assert {path.name for path in folder.path.iterdir()} <= {".lock", ".mine.1-2-0123abcd.tmp"}
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
@@ -208,23 +381,3 @@ def test_a_link_stays_and_what_it_links_to_is_replaced(tmp_path: Path) -> None:
     write_json(tmp_path / "near.json", 1)
     assert (tmp_path / "near.json").is_symlink()
     assert (tmp_path / "far" / "real.json").read_text() == "1\n"
-
-
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("file/x/j.xml", "file is a file"),
-        ("folder", "it is a folder"),
-        ("/proc/x/j.xml", "/proc: No such file"),
-    ],
-)
-def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path, path: str, words: str) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=rf"--junit {tmp_path / path} cannot be written: .*{words}"):
-        check_writable(tmp_path / path, "--junit")
-
-
-def test_asking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "folder" / "j.xml", "--junit")
-    assert list(tmp_path.iterdir()) == []

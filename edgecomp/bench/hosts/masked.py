@@ -10,10 +10,10 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from edgecomp.machine import cpu_flags
+from edgecomp.scratch import folder_beside
 
 SOURCE = Path(__file__).with_name("cpuid.c")
 COMPILERS = ("cc", "gcc", "clang")
@@ -58,8 +58,7 @@ def library(isa: str) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     file = Path(cache, "edgecomp", "kernels", f"{isa}-{digest}.so")
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cpuid-", dir=file.parent) as scratch:
+        with folder_beside(file) as scratch:
             made = Path(scratch, file.name)
             command = [
                 compiler,

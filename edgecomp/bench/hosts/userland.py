@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import NamedTuple
 
 from edgecomp.bench.hosts.emulators import CPUS, how_to_install, in_root, python_of, variable
 from edgecomp.errors import EmulatorError, UsageError
+from edgecomp.outputs import check_apart
+from edgecomp.scratch import folder_beside
 
 # A machine's name → Debian's.
 DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}
@@ -61,8 +62,7 @@ def prepare(machine: str, folder: Path, *, apt_sources: Path | None = None, say:
     Raises UsageError where this system cannot, or the folder is something else, EmulatorError where it did not work.
     """
     emulator = _check(machine, folder, apt_sources)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+    with folder_beside(folder) as scratch:
         root = Path(scratch, "root")
         say(f"apt: {', '.join(PACKAGES)} for {DEBIAN[machine]}, with what they need")
         _unpack(_download(machine, Path(scratch, "apt"), apt_sources), root)
@@ -93,6 +93,7 @@ def _check(machine: str, folder: Path, apt_sources: Path | None) -> str:
                          "numpy and the runtime: an exported container, for example")  # fmt: skip
     if apt_sources is not None and not apt_sources.is_file():
         raise UsageError(f"no such file of apt sources: {apt_sources}")
+    check_apart(folder, "--to")
     if folder.exists() and python_of(folder) is None and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
             f"{folder} is no environment of edgecomp's, and would be replaced: give another folder"

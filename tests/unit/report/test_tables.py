@@ -42,6 +42,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
     evidence = SimpleNamespace(
         figures={},
         precision=None,
+        splits=None,
         float_layers=[{"layer": "head", "reason": TEXT}],
         provenance=[("policy", TEXT)],
     )
