@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from edgecomp import __version__
-from edgecomp.errors import EdgecompError, UsageError
+from edgecomp.cli_models import bench, compare
+from edgecomp.cli_options import STORE, Debug, Folder, Json, Store, examples, run_stage
+from edgecomp.errors import EdgecompError
 from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave
 from edgecomp.machine import is_idle
 
@@ -24,19 +26,20 @@ app = typer.Typer(
     "143 terminated.",
 )
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON on standard output.")]
-STORE = Path("runs") / "history.sqlite"
-Store = Annotated[
-    Path,
-    typer.Option(metavar="FILE", envvar="EDGECOMP_HISTORY", help="The history that results are appended to."),
-]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
+
+RECIPES = "cifar10, digits, sst2"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "edgecomp run digits",
+        "edgecomp run my.yaml --plan student.arguments.width=8",
+        "edgecomp run my.yaml --quick",
+        "edgecomp run my.yaml targets=\\[openvino-cpu] thresholds.latency_p50_ms.max='5 ms'",
+    )
+)
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")],
+    recipe: Annotated[str, typer.Argument(help=f"A recipe file, or a shipped recipe: {RECIPES}.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
@@ -85,132 +88,32 @@ def run(
 @app.command()
 def distill(folder: Folder, debug: Debug = False) -> None:
     """Train the student of a run folder again."""
-    _stage("distill", folder)
+    run_stage("distill", folder)
 
 
 @app.command()
 def export(folder: Folder, debug: Debug = False) -> None:
     """Export a run folder's models again, and what is deployed of them."""
-    _stage("export", folder)
+    run_stage("export", folder)
 
 
-@app.command()
-def bench(
-    context: typer.Context,
-    what: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, or a model file.")],
-    target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", help="A device profile; may be given again.")
-    ] = None,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Examples by input name, .npz or .parquet, instead of made-up ones."
-        ),
-    ] = None,
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--scenario", "-s", help="multi-stream, server, dynamic-batching, sustained or stress, as well."
-        ),
-    ] = None,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Time by layer and by stack, in a run apart.")
-    ] = False,
-    restarts: Annotated[
-        int, typer.Option(min=1, help="Processes, one after another; six and more bound a figure at 95 %.")
-    ] = 7,
-    max_time: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="For single stream and offline.")
-    ] = 60.0,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
-    clients: Annotated[int, typer.Option(min=1, help="Of a stress run, at most.")] = 4,
-    out: Annotated[
-        Path | None, typer.Option(help="A new folder.  [default: runs/bench/MODEL-TARGET/TIME]")
-    ] = None,
-    store: Store = STORE,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Measure a model file, whoever made it, on a target; or a run folder's models again."""
-    if what.is_dir() and not (target or inputs or scenario or profile):
-        of_files = ("restarts", "max_time", "minutes", "clients", "out", "store")
-        sources = {name: context.get_parameter_source(name) for name in of_files}
-        given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-        if given:
-            raise UsageError(f"--{', --'.join(given).replace('_', '-')}: without -t, --inputs, -s or --profile the bench of {what} is made "
-                             "again as its recipe says: leave that out, change the recipe's `bench`, or name a --target to measure "
-                             "what was deployed, apart")  # fmt: skip
-        _stage("bench", what, as_json)
-        return
-    from edgecomp.bench.standalone import Asked
-    from edgecomp.benching import bench_files
-
-    asked = Asked(
-        tuple(scenario or ()),
-        restarts=restarts,
-        max_time_s=max_time,
-        minutes=minutes,
-        clients=clients,
-        profile=profile,
+app.command(
+    epilog=examples(
+        "edgecomp bench model.onnx -t onnxruntime-cpu",
+        "edgecomp bench model.onnx -t onnxruntime-cpu --inputs examples.npz -s server --json",
+        "edgecomp bench runs/digits",
     )
-    raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json, store))
-
-
-@app.command()
-def compare(
-    baseline: Annotated[
-        Path,
-        typer.Argument(
-            metavar="BASE", help="What is in use: a model file, a run folder, or a deployed folder."
-        ),
-    ],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
-    target: Annotated[str, typer.Option("--target", "-t", help="The device profile that both run under.")],
-    policy: Annotated[
-        str | None,
-        typer.Option(help="Its limits.  [default: release with labelled examples, no-slower without]"),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="FILE",
-            help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
-        ),
-    ] = None,
-    max_time: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="It ends sooner where the answer is clear.")
-    ] = 120.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order in which the two take turns.")] = 0,
-    certificate: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A record of `edgecomp selftest`, to stand beside the verdict."),
-    ] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML as well.")] = None,
-    metrics: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write OpenMetrics text as well.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A new folder.  [default: runs/compare/CANDIDATE-TARGET/TIME]")
-    ] = None,
-    store: Store = STORE,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Decide whether a candidate may replace a baseline: both are run again, side by side; the exit code is the verdict's."""
-    from edgecomp.compare.command import Asked, compare_and_record
-    from edgecomp.console import Screen
-    from edgecomp.shown import show_comparison
-
-    asked = Asked(
-        baseline, candidate, target, policy, data, max_time, seed, certificate, junit, metrics, out, store
+)(bench)
+app.command(
+    epilog=examples(
+        "edgecomp compare in-use.onnx new.onnx -t onnxruntime-cpu",
+        "edgecomp compare in-use.onnx new.onnx -t onnxruntime-cpu -d examples.parquet --junit junit.xml",
+        "edgecomp compare runs/last-release runs/digits -t openvino-cpu",
     )
-    screen = Screen(json=as_json)
-    raise typer.Exit(show_comparison(*compare_and_record(asked, screen), screen, as_json))
+)(compare)
 
 
-@app.command()
+@app.command(epilog=examples("edgecomp selftest -t onnxruntime-cpu --minutes 10"))
 def selftest(
     target: Annotated[str, typer.Option("--target", "-t", help="The device profile to gate on.")],
     model: Annotated[
@@ -235,7 +138,12 @@ def selftest(
     show_selftest(record, file, screen, as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "edgecomp history -t onnxruntime-cpu --last 20",
+        "edgecomp history --metric cpu_p50_ms --plot trend.svg",
+    )
+)
 def history(
     target: Annotated[str | None, typer.Option("--target", "-t", help="Of one target only.")] = None,
     metric: Annotated[
@@ -258,13 +166,13 @@ def history(
 @app.command()
 def gate(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
     """Judge a run folder's measurements again, and write its report; the exit code is the verdict's."""
-    _stage("gate", folder, as_json)
+    run_stage("gate", folder, as_json)
 
 
 @app.command()
 def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
     """Write a run folder's report again; the exit code is the verdict's."""
-    _stage("report", folder, as_json)
+    run_stage("report", folder, as_json)
 
 
 @app.command()
@@ -334,29 +242,6 @@ def prepare_emulator(
     typer.echo(f"{folder} is ready.")
     if folder != environment(machine):
         typer.echo(f"For targets to find it: export {variable(machine)}={folder}")
-
-
-def _stage(stage: str, path: Path, as_json: bool = False) -> None:
-    from edgecomp import pipeline
-    from edgecomp.artifacts import RunFolder
-    from edgecomp.console import Screen
-    from edgecomp.job import read_job
-    from edgecomp.made import Run
-    from edgecomp.shown import say, show_run
-
-    screen = Screen(json=as_json)
-    job = read_job(path)
-    folder = RunFolder(path)
-    folder.admit(job.recipe.name)
-    steps = pipeline.steps(Run(job, folder.path, screen.track, screen.note))
-    with folder.locked():
-        pipeline.execute_stage(job, folder, steps, stage, screen.started)
-        if stage in ("gate", "report"):
-            raise typer.Exit(show_run(job, folder, screen, as_json))
-    screen.err.print(f"Done. `edgecomp run` or the next stage continues in {path}.")
-    if as_json:
-        made = [step.name for step in steps if step.stage == stage]
-        say({"verdict": None, "exit_code": 0, "artifacts": {name: str(path / name) for name in made}})
 
 
 @app.callback(invoke_without_command=True)

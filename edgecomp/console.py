@@ -47,17 +47,22 @@ class Screen:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("[dim]left:[/]"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.err, transient=True) as progress:
             yield from progress.track(items, total=total, description=what)
 
     def _logged(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-        last = time.monotonic()
+        began = last = time.monotonic()
         for done, item in enumerate(items):
-            if time.monotonic() - last > LOG_EVERY_S:
-                last = time.monotonic()
-                self.err.print(f"[dim]{last - self._began:6.1f} s   {what}: {done} of {total}[/]")
+            now = time.monotonic()
+            if now - last > LOG_EVERY_S and done:
+                last = now
+                left = (now - began) / done * (total - done)
+                self.err.print(
+                    f"[dim]{now - self._began:6.1f} s   {what}: {done} of {total}, about {left:.0f} s left[/]"
+                )
             yield item
 
     def note(self, text: str) -> None:
@@ -71,9 +76,9 @@ def verdict_table(verdict: dict[str, Any]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("metric", no_wrap=True)
-    table.add_column("measured [bounds]", overflow="fold")
+    table.add_column("measured [bounds]", no_wrap=True)
     table.add_column("limit", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("verdict", min_width=len("INCONCLUSIVE"))
     last = None
     for row in verdict["gates"]:
         if row["target"] != last:
@@ -106,7 +111,7 @@ def bench_table(content: dict[str, Any]) -> Table:
         caption_justify="left",
     )
     table.add_column("metric", no_wrap=True)
-    table.add_column("median of restarts [95 %]", overflow="fold")
+    table.add_column("median of restarts [95 %]", no_wrap=True)
     table.add_column("from", overflow="fold")
     table.add_column("budget", no_wrap=True)
     for row in rows_of(content):

@@ -11,7 +11,7 @@ from edgecomp.bench.hosts.emulators import Interpreter, availability
 from edgecomp.bench.noise import RAPL
 from edgecomp.bench.process import py_spy
 from edgecomp.metrics import format_value
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, Row
 
 
 class Finding(NamedTuple):
@@ -24,7 +24,7 @@ def examine() -> list[Finding]:
     isa, host = machine.cpu_isa(), machine.host_isa()
     saturates, bf16 = machine.saturates(host), machine.has_bf16()
     return [
-        *(_runtime(name, row.distribution) for name, row in TABLE.items() if name != "fake"),
+        *(_runtime(name, row) for name, row in TABLE.items() if name != "fake"),
         Finding("CPU", None, f"{machine.cpu_model()}, {machine.usable_cores()} cores usable"),
         Finding("memory", None, format_value(float(machine.memory_bytes()), "bytes")),
         *(Finding(name, name in isa, "") for name in ("AVX2", "AVX-512", "AVX-VNNI", "AVX-512 VNNI", "BF16")),
@@ -48,11 +48,13 @@ def _emulators() -> list[tuple[str, tuple[Interpreter | None, str]]]:
     return [(isa, availability(isa)) for isa in machine.ISAS if isa != machine.host_isa()]
 
 
-def _runtime(name: str, distribution: str) -> Finding:
+def _runtime(name: str, row: Row) -> Finding:
     try:
-        return Finding(f"runtime {name}", True, f"{distribution} {version(distribution)}")
+        there = f"{row.distribution} {version(row.distribution)}"
     except PackageNotFoundError:
-        return Finding(f"runtime {name}", False, f"pip install {distribution}")
+        return Finding(f"runtime {name}", False, f"pip install {row.distribution}")
+    usable = not row.gpu or bool(_gpus())
+    return Finding(f"runtime {name}", usable, there if usable else f"{there}, and no NVIDIA device here")
 
 
 def _cgroup() -> Finding:
@@ -67,8 +69,12 @@ def _cgroup() -> Finding:
     return Finding("cgroup", False, "not mounted: memory is measured, not enforced")
 
 
+def _gpus() -> list[str]:
+    return sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
 def _gpu() -> Finding:
-    nodes = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
+    nodes = _gpus()
     return Finding(
         "GPU", bool(nodes), ", ".join(nodes) if nodes else "no NVIDIA device here; GPU targets are not run"
     )

@@ -95,7 +95,7 @@ class Measurements:
     not_run: str = ""  # why nothing was measured
     emulated: "Emulated | None" = None
     portable: "Portable | None" = None
-    slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of; not kept by `save`
+    slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of
 
     def save(self, folder: Path) -> None:
         samples: dict[str, Any] = {
@@ -103,7 +103,8 @@ class Measurements:
         }
         outputs: dict[str, Any] = {arm: data.logits for arm, data in self.arms.items()}
         np.savez(folder / "samples.npz", **samples)
-        np.savez(folder / "outputs.npz", labels=self.labels, **outputs)
+        beside = {"labels": self.labels} | ({} if self.slices is None else {"slices": self.slices})
+        np.savez(folder / "outputs.npz", **beside, **outputs)
         write_json(
             folder / "measurements.json",
             {
@@ -155,11 +156,13 @@ class Measurements:
                 for arm, facts in content["arms"].items()
             }
             labels = outputs["labels"]
+            slices = outputs["slices"] if "slices" in outputs.files else None
         return cls(
             target=content["target"],
             runtime=content["runtime"],
             arms=arms,
             labels=labels,
+            slices=slices,
             offline_batch=content["offline_batch"],
             student=content["student"],
             deaths={arm: Death(**death) for arm, death in content["deaths"].items()},

@@ -7,7 +7,7 @@ Item = TypeVar("Item")
 
 
 class Track(Protocol):
-    """Hands on `items`, one by one, while showing `what` and how many of `total` are done."""
+    """Hands on `items`, one by one, while showing `what`, in which unit (`teacher, steps`), and how many of `total` are done."""
 
     def __call__(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]: ...
 

@@ -2,7 +2,13 @@
 
 from typing import Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from edgecomp.metrics import parse_quantity
 from edgecomp.schema import FORMAT, Schema
@@ -39,6 +45,9 @@ class Data(Part):
     files: dict[str, str] = {}
     inputs: str | list[str] | None = None  # a list: columns of numbers
     label: str | None = None
+    slice: str | None = (
+        None  # a column that says which part of the data an example is of: judged apart, and never learnt from
+    )
     image_size: int | None = Field(None, ge=8, le=1024)
     mode: Literal["L", "RGB"] | None = None
     tokenizer: str | None = None
@@ -50,6 +59,12 @@ class Data(Part):
     shift: int = Field(0, ge=0, le=16)
     flip: bool = False
     views: int = Field(8, ge=1, le=256)
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `slice` where there is none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return found if self.slice is not None else {k: v for k, v in found.items() if k != "slice"}
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "Data":

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from edgecomp.artifacts import RunFolder, Step, check_writable
 from edgecomp.console import COLOURS, Screen, verdict_table
@@ -110,7 +111,8 @@ def show_selftest(record: Mapping[str, Any], file: Path, screen: Screen, as_json
         say({"exit_code": 0, "record": str(file), **found})
 
 
-SHOWN = ("cpu_p50_ms", "peak_memory_bytes", "accuracy_pct")
+SHOWN_ANSWERS = 5  # rows of a table
+SHOWN = ("cpu_p50_ms", "accuracy_pct")  # of history, a line a result in 80 columns
 
 
 def show_history(
@@ -124,19 +126,23 @@ def show_history(
         if metric not in METRICS:
             known = nearest(metric, METRICS) or f"; there are {', '.join(METRICS)}"
             raise UsageError(f"no such metric: {metric!r}{known}")
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("when (UTC)", no_wrap=True)
-    table.add_column("what", overflow="fold")
+    table.add_column("what", min_width=10)
     table.add_column("verdict", no_wrap=True)
     for name in chosen:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for target in dict.fromkeys(result.target for result in found):
         table.add_row(f"[bold]{target}[/]")
         for result in (one for one in found if one.target == target):
             colour = COLOURS.get(result.verdict or "", "default")
             table.add_row(
                 result.at[:16].replace("T", " "),
-                f"{result.kind} {'/'.join(Path(result.model).parts[-2:])} [dim]{result.sha256[:8]}[/]",
+                Text(
+                    f"{result.kind} {Path(result.model).name} {result.sha256[:8]}",
+                    no_wrap=True,
+                    overflow="ellipsis",
+                ),
                 f"[{colour}]{result.verdict or '–'}[/]",
                 *(_told(result, metric) for metric in chosen),
             )
@@ -206,6 +212,7 @@ def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, w
     screen.out.print(verdict_table(dict(verdict)))
     screen.out.print()
     screen.out.print(f"[bold {COLOURS[verdict['verdict']]}]{verdict['verdict']}[/] {escape(what_now)}")
+    show_answers(verdict, screen)
     for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
         waiver = row["waiver"]
         screen.out.print(
@@ -222,6 +229,23 @@ def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, w
         _tell_github(verdict, name, str(report), screen)
     if report.is_file():
         screen.out.print(f"Report: {report}", soft_wrap=True)
+
+
+def show_answers(verdict: Mapping[str, Any], screen: Screen) -> None:
+    """What differs between both models' answers, by target: the sentence, and where answers changed the worst rows of each table."""
+    from edgecomp.report import answers
+
+    for target, found in verdict.get("answers", {}).items():
+        screen.out.print(f"{target}: {answers.sentence(found)}", markup=False)
+        for shown in answers.tables(found, SHOWN_ANSWERS) if found["changed"] else ():
+            table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+            for place, name in enumerate(shown.header):
+                table.add_column(escape(name), justify="left" if place == 0 else "right", overflow="fold")
+            for row in shown.rows:
+                table.add_row(*map(escape, row))
+            screen.out.print(table)
+            if shown.left:
+                screen.out.print(f"[dim]and {shown.left:,} more ({shown.title.lower()}): see the report[/]")
 
 
 def _tell_github(verdict: Mapping[str, Any], name: str, report: str, screen: Screen) -> None:

@@ -88,7 +88,7 @@ def train(
     remaining = range(len(history) * steps, epochs * steps)
     batches: Iterator[Batch] = iter(())
     losses: list[float] = []
-    for step in track(remaining, what, len(remaining)):
+    for step in track(remaining, f"{what}, steps", len(remaining)):
         epoch, position = divmod(step, steps)
         if position == 0:
             network.train()

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from noise_models import MODELS, Noise, draw
 from scipy.stats import norm
 
+from edgecomp.compare.power import Rate
 from edgecomp.gate.paired import FALSE_FAIL, MATERIAL, NULL_ALPHA, is_sequential, over_rounds, round_totals
-from edgecomp.gate.power import Rate
 from edgecomp.gate.sequential import LOOKS, decide_all, null_bounds
 from edgecomp.policies import Policy
 

@@ -30,7 +30,7 @@ def sustained(
         size = max(1, round(BLOCK_S * 1e9 / alone_ns))
         planned = max(2, round(minutes * 60 / BLOCK_S))
         elapsed = 0.0
-        for _ in track(range(planned), f"sustain under {place.runtime}", planned):
+        for _ in track(range(planned), f"sustain under {place.runtime}, turns", planned):
             before = noise.host()
             reply = worker.ask("single_stream", count=size)
             took_ns = sum(reply["wall_ns"])
@@ -82,7 +82,7 @@ def stress(
     steps = sorted({2**power for power in range(clients.bit_length()) if 2**power < clients} | {clients})
     rounds: list[dict[str, Any]] = []
     samples: Samples = {}
-    for count in track(steps, f"stress under {place.runtime}", len(steps)):
+    for count in track(steps, f"stress under {place.runtime}, loads", len(steps)):
         share = 0.5 if count == clients else 0.5 / max(1, len(steps) - 1)
         seconds = minutes * 60 * (share if len(steps) > 1 else 1.0)
         file = scratch / "stress.npz"

@@ -20,12 +20,13 @@ LABEL, SLICE = "label", "slice"
 @dataclass(frozen=True)
 class Evaluation:
     """inputs: by name, [N, ...]; labels: int64 [N] or None; slices: [N] or None, the part of the data that each is of; file: where
-    they are from."""
+    they are from; classes: names of the labels, where these are known."""
 
     inputs: dict[str, npt.NDArray[Any]]
     labels: npt.NDArray[np.int64] | None = None
     slices: npt.NDArray[Any] | None = None
     file: Path = Path()
+    classes: tuple[str, ...] = ()
 
 
 def read(file: Path, ports: Sequence[Port]) -> Evaluation:

@@ -43,7 +43,7 @@ def highest_rate(
     request alone is over the limit.
     """
     rates, trials = [], []
-    for restart in track(range(restarts), f"serve under {place.runtime}", restarts):
+    for restart in track(range(restarts), f"serve under {place.runtime}, restarts", restarts):
         with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
             alone_ns = float(np.median(worker.ask("single_stream", count=32)["wall_ns"]))
             random = np.random.default_rng(restart)

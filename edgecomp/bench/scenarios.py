@@ -119,7 +119,7 @@ def _measured(
     facts: dict[str, Any] = {"threads": place.threads, "options": place.options, "restarts": effort.restarts}
     facts["offline_batch"] = effort.offline_batch
     iterations = effort.iterations
-    for restart in track(range(effort.restarts), f"measure under {place.runtime}", effort.restarts):
+    for restart in track(range(effort.restarts), f"measure under {place.runtime}, restarts", effort.restarts):
         order = list(models)[restart % len(models) :] + list(models)[: restart % len(models)]
         with ExitStack() as stack:
             workers: dict[str, Worker] = {}

@@ -80,11 +80,13 @@ def bench_target(
         arms={arm: replace(measured, parity=parity.get(arm)) for arm, measured in arms.items()},
         student=student,
         labels=test.labels,
+        slices=test.slices,
         offline_batch=facts.get("offline_batch", effort.offline_batch),
         deaths=deaths,
         not_run=not_run,
         facts=facts
-        | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]},
+        | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]}
+        | {"classes": list(preprocessing.classes)},
     ).save(folder)
 
 

@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
 from edgecomp.errors import ModelFileError, RecipeError, UsageError
+from edgecomp.gate.groups import differences
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
 from edgecomp.gate.stage import figures
@@ -85,6 +86,8 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
     with tempfile.TemporaryDirectory() as name:
         evaluation, why_not = _evaluation(asked, baseline, candidate, target)
+        if evaluation is not None:
+            evaluation = replace(evaluation, classes=class_names(baseline))
         judged_on = None if evaluation is None else _source(asked, evaluation)
         labelled = evaluation is not None and evaluation.labels is not None
         policy, added = named or _policy("release" if labelled else "no-slower", target), []
@@ -114,6 +117,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
     verdict = verdict_of(outcome, policy, added, began.date())
+    verdict["answers"] = changed_answers(outcome)
     verdict["compared"] = {
         **files,
         "target": target.model_dump(mode="json"),
@@ -194,6 +198,14 @@ def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: date
         "gates": [row.as_json() for row in rows],
         "figures": {} if outcome.measured is None else {outcome.measured.target: figures(outcome.measured)},
     }
+
+
+def changed_answers(outcome: Outcome) -> dict[str, Any]:
+    """By target, what differs between both models' answers (edgecomp.gate.groups); nothing where there are none."""
+    if outcome.measured is None:
+        return {}
+    found = differences(outcome.measured, CANDIDATE, BASELINE)
+    return {} if found is None else {outcome.measured.target: found}
 
 
 def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[float]]]:
@@ -288,7 +300,13 @@ def _evaluation(
                          "other's; give examples that neither has seen with --data")  # fmt: skip
     split = Split.load(candidate.run / "data", "test")
     arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
-    return Evaluation(dict(arrays), split.labels, file=tests[1]), ""
+    return Evaluation(dict(arrays), split.labels, split.slices, file=tests[1]), ""
+
+
+def class_names(side: Given) -> tuple[str, ...]:
+    """Of a side that was deployed; a model file does not know them."""
+    said = (side.preprocessing() or {}).get("classes")
+    return tuple(map(str, said)) if isinstance(said, list) else ()
 
 
 def _source(asked: Asked, evaluation: Evaluation) -> dict[str, Any]:

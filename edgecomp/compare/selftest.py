@@ -15,13 +15,13 @@ import numpy as np
 from edgecomp import machine
 from edgecomp.artifacts import check_writable, installed, sha256, write_json
 from edgecomp.bench.side_by_side import Side
+from edgecomp.compare.power import CAUGHT, Rate, smallest_caught
 from edgecomp.compare.trial import compare, place_of
 from edgecomp.comparison import CANDIDATE
 from edgecomp.console import Screen
 from edgecomp.errors import UsageError
 from edgecomp.gate.judge import limit_of
 from edgecomp.gate.paired import fail_alpha, log_ratios
-from edgecomp.gate.power import CAUGHT, Rate, smallest_caught
 from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
 from edgecomp.policies import Policy, load_policy

@@ -251,6 +251,8 @@ def as_measured(
         )
     blocks = [dict(block) for restart in of.restarts for block in restart.blocks]
     facts: dict[str, Any] = {"threads": target.threads}
+    if evaluation is not None and evaluation.classes:
+        facts["classes"] = evaluation.classes
     if of.restarts:
         facts["quality"] = quality(arms[BASELINE], blocks, target)._asdict()
     return Measurements(

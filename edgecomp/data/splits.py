@@ -23,22 +23,25 @@ FEWEST = 10  # examples of a class, where a split is to be carved
 
 @dataclass(frozen=True)
 class Split:
-    """arrays: images or numbers as `values` [N, ...], or texts as `input_ids` and `attention_mask` [N, L]; labels: int64 [N]."""
+    """arrays: images or numbers as `values` [N, ...], or texts as `input_ids` and `attention_mask` [N, L]; labels: int64 [N];
+    slices: of the test split, texts [N], where the recipe names them."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
     labels: npt.NDArray[np.int64]
+    slices: npt.NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, count: int) -> "Split":
-        return Split(some(self.arrays, slice(count)), self.labels[:count])
+        slices = None if self.slices is None else self.slices[:count]
+        return Split(some(self.arrays, slice(count)), self.labels[:count], slices)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Split":
         with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files if key != "labels"}
-            return cls(arrays, file["labels"])
+            arrays = {key: file[key] for key in file.files if key not in ("labels", "slices")}
+            return cls(arrays, file["labels"], file["slices"] if "slices" in file.files else None)
 
 
 def check_varied(source: Source, *, shift: int, flip: bool) -> None:
@@ -111,7 +114,10 @@ def write_splits(
         arrays, made = _arrays(examples, index, source.classes, tokenizer)
         if name == "train":
             (made or preprocessing.fitted(arrays["values"], source.classes, source.columns)).save(folder)
-        np.savez(folder / f"{name}.npz", labels=examples.labels[index], **arrays)  # type: ignore[arg-type]
+        beside: dict[str, npt.NDArray[Any]] = {"labels": examples.labels[index]}
+        if name == "test" and examples.slices is not None:
+            beside["slices"] = examples.slices[index]
+        np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]
     if tokenizer is not None:
         tokenizer.save(folder / preprocessing.TOKENIZER)
     sizes = {name: len(one) for name, one in kept.items()}

@@ -139,7 +139,7 @@ def sensitivities(
     whole = scored(())
     layers = [layer for layer in layer_names(captured) if layer not in named]
     found = []
-    for layer in track(layers, "sensitivity by layer", len(layers)):
+    for layer in track(layers, "sensitivity, layers", len(layers)):
         alone = scored((layer,))
         found.append(
             Sensitivity(layer, alone.accuracy_pct, alone.divergence, whole.divergence - alone.divergence)

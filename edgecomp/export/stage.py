@@ -73,7 +73,7 @@ def export_all(
     stored: dict[str, int] = {}
     references: dict[str, Any] = {}
     with _conversions(folder, track) as convert:
-        for arm, network in track(networks.items(), "export to ONNX and PyTorch", len(networks)):
+        for arm, network in track(networks.items(), "export to ONNX and PyTorch, files", len(networks)):
             if not isinstance(network, fx.GraphModule):
                 references[arm] = _asked(network, some(probes, slice(REFERENCE_PROBES)))
             folded = fold(network) if isinstance(network, fx.GraphModule) else network
@@ -92,7 +92,9 @@ def export_all(
             _look_inside(judged, interface, some(probes, slice(BLOCK_PROBES)), folder)
             convert(BLOCKS)
         fp32 = folder / "onnx" / "student_fp32.onnx"
-        for arm, setting in track(post_training.items(), "quantise after training", len(post_training)):
+        for arm, setting in track(
+            post_training.items(), "quantise after training, files", len(post_training)
+        ):
             file = folder / "onnx" / f"{arm}.onnx"
             ptq.quantise(setting, fp32, calibration, file)
             stored[arm] = initializer_bytes(file)
@@ -120,7 +122,7 @@ def _conversions(folder: Path, track: Track) -> Iterator[Callable[[str], None]]:
             running.append(pool.submit(openvino_ir.convert, file, to))
 
         yield convert
-        for conversion in track(running, "convert to OpenVINO IR", len(running)):
+        for conversion in track(running, "convert to OpenVINO IR, files", len(running)):
             conversion.result()
 
 

@@ -87,9 +87,14 @@ def judge_row(
         estimate=found,
         verdict=verdict,
         reason=reason,
-        sentence=f"{target}: {metric.title}: {why}.",
+        sentence=f"{target}: {metric.title}: {why}{_noted(found)}.",
         severity=threshold.severity,
     )
+
+
+def _noted(found: Estimate | None) -> str:
+    """What a figure says of itself; where it has no bounds the reason says it."""
+    return f" ({found.note})" if found is not None and found.note and found.lower is not None else ""
 
 
 def decide(
@@ -157,7 +162,7 @@ def _needed(found: Estimate, limit: float) -> str:
     half = (found.upper - found.lower) / 2
     most = found.count * (half / distance) ** 2 if distance else math.inf
     if most > MOST_EXAMPLES:
-        return f"; no test split of a reasonable size would tell (of {found.count:,} examples now)"
+        return f"; no reasonable number of them would tell (of {found.count:,} examples now)"
     needed = math.ceil(max(most, found.count + 1))
     return f"; some {float(f'{needed:.2g}'):,.0f} examples would tell, there are {found.count:,}"
 

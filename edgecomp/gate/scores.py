@@ -1,8 +1,9 @@
 """Scores of the answers to the test examples: of one model, or of two on the same examples."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,13 @@ COMPARED = {*SCORES, *GROUPS}
 FLIPS = "negative_flips_pct"
 """Yan et al. 2021, Positive-congruent training, arXiv:2011.09161."""
 KNOWN = {*COMPARED, *AGREEMENT, FLIPS}
+
+
+class Group(NamedTuple):
+    """places: of its examples, int64."""
+
+    name: str
+    places: stats.Labels
 
 
 def score(measured: Measurements, arm_name: str, metric: str, confidence: float) -> Estimate:
@@ -80,33 +88,72 @@ def against(
     groups = _groups(measured, metric)
     of_group = difference if kind == "points" else partial(bounds, stats.accuracy)
     found = [
-        (*of_group(group, confidence)[:2], of_group(group, each_of(groups, confidence))[2])
+        (*of_group(group.places, confidence)[:2], of_group(group.places, each_of(groups, confidence))[2])
         for group in groups
     ]
-    return score_of(stats.worst(found), factor, kind, min(map(len, groups)), confidence)
+
+    def told(group: Group) -> str:
+        right, expected = (
+            int((one[group.places] == measured.labels[group.places]).sum()) for one in (given, wanted)
+        )
+        return f"{group.name}: {right} of {len(group.places)} right, {reference} {expected}"
+
+    return _worst(found, groups, factor, kind, confidence, told)
 
 
-def _worst_group(hits: npt.NDArray[np.bool_], groups: list[stats.Labels], confidence: float) -> Estimate:
+def _worst_group(hits: npt.NDArray[np.bool_], groups: list[Group], confidence: float) -> Estimate:
     found = []
     for group in groups:
-        right, count = int(hits[group].sum()), len(group)
+        right, count = int(hits[group.places].sum()), len(group.places)
         lower, _ = stats.proportion_bounds(right, count, confidence)
         _, upper = stats.proportion_bounds(right, count, each_of(groups, confidence))
         found.append((right / count, lower, upper))
-    return score_of(stats.worst(found), 100, "percent", min(map(len, groups)), confidence)
+    return _worst(
+        found,
+        groups,
+        100,
+        "percent",
+        confidence,
+        lambda group: f"{group.name}: {hits[group.places].sum()} of {len(group.places)} right",
+    )
 
 
-def each_of(groups: list[stats.Labels], confidence: float) -> float:
+def _worst(
+    found: list[stats.Bounds],
+    groups: list[Group],
+    factor: float,
+    dimension: str,
+    confidence: float,
+    told: Callable[[Group], str],
+) -> Estimate:
+    """The figure of groups that must all be good; its note says which is the worst, and how it does."""
+    fewest = min(len(group.places) for group in groups)
+    whole = score_of(stats.worst(found), factor, dimension, fewest, confidence)
+    worst = min(range(len(groups)), key=lambda place: found[place][0])
+    return replace(whole, note=told(groups[worst]))
+
+
+def each_of(groups: list[Group], confidence: float) -> float:
     """Of each group's upper bound: that one of several groups is bad must not be said because there are several."""
     return 1 - (1 - confidence) / len(groups)
 
 
-def _groups(measured: Measurements, metric: str) -> list[stats.Labels]:
-    """Places of the examples of each class, or of each slice. Raises NotMeasured."""
+def _groups(measured: Measurements, metric: str) -> list[Group]:
+    """The examples of each class, or of each slice. Raises NotMeasured."""
     of = GROUPS[metric](measured)
     if of is None:
         raise NotMeasured("the examples have no slices: a column `slice` names the one that each is of")
-    return [np.flatnonzero(of == value) for value in np.unique(of)]
+
+    def name(value: Any) -> str:
+        return f"slice {value}" if metric == "worst_slice_pct" else f"class {class_name(measured, value)}"
+
+    return [Group(name(value), np.flatnonzero(of == value)) for value in np.unique(of)]
+
+
+def class_name(measured: Measurements, index: int) -> str:
+    """Its name where the data told, else its number."""
+    named = measured.facts.get("classes", ())
+    return str(named[index]) if index < len(named) else str(index)
 
 
 def answers(measured: Measurements, arm_name: str) -> stats.Labels:

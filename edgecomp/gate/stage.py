@@ -8,8 +8,10 @@ from typing import Any
 
 from edgecomp.artifacts import digest_of, write_json
 from edgecomp.gate import estimates
+from edgecomp.gate.groups import differences
 from edgecomp.gate.judge import Row, judge
 from edgecomp.gate.missing import NotMeasured
+from edgecomp.gate.scores import TEACHER
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
 from edgecomp.gate.waivers import deciding, headline, with_waivers
 from edgecomp.machine import saturates
@@ -18,7 +20,7 @@ from edgecomp.metrics import METRICS
 from edgecomp.policies import Policy, Threshold, with_budget
 
 FORMAT_VERSION = 1
-"""1: verdict, unwaived (without the rows that are), exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate)."""
+"""1: verdict, unwaived (without the rows that are), exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate), answers (target → what differs, edgecomp.gate.groups)."""
 
 
 def judge_and_record(
@@ -61,8 +63,15 @@ def judge_and_record(
             },
             "gates": [row.as_json() for row in judged],
             "figures": {target: figures(one) for target, one in shown.items()},
+            "answers": answers(measured),
         },
     )
+
+
+def answers(measured: Mapping[str, Measurements]) -> dict[str, Any]:
+    """By target, what differs between the student's answers and the teacher's (edgecomp.gate.groups)."""
+    found = {target: differences(one, one.student, TEACHER) for target, one in measured.items()}
+    return {target: one for target, one in found.items() if one is not None}
 
 
 def changes(

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgecomp.metrics import METRICS
+from edgecomp.report import answers
 from edgecomp.report.evidence import estimate_text
 
 ANNOTATIONS = 10  # of each kind, that GitHub shows of a step
 SUMMARY_BYTES = 2**20  # that GitHub takes
+SHOWN = 10  # rows of a table of changed answers
 
 WORST_FIRST = ("FAIL", "INVALID", "INCONCLUSIVE", "PASS")
 
@@ -69,7 +71,24 @@ def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
             text.append(f"| and {len(rows) - place} more | | | | |")
             break
         text.append(line)
+    for line in changed_answers(verdict):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        text.append(line)
     return "\n".join([*text, *end])
+
+
+def changed_answers(verdict: Mapping[str, Any]) -> list[str]:
+    """What differs between both models' answers, in Markdown: by class and slice, and which answers changed."""
+    lines = []
+    for target, found in verdict.get("answers", {}).items():
+        lines += ["", f"**{cell(target)}**: {cell(answers.sentence(found))}"]
+        for table in answers.tables(found, SHOWN):
+            lines += ["", f"| {' | '.join(map(cell, table.header))} |", f"|{' --- |' * len(table.header)}"]
+            lines += [f"| {' | '.join(map(cell, row))} |" for row in table.rows]
+            lines += ["", f"and {table.left} more"] if table.left else []
+    return lines
 
 
 def openmetrics(verdict: Mapping[str, Any], student: str) -> str:

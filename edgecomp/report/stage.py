@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from edgecomp.artifacts import write_json
 from edgecomp.job import Job
 from edgecomp.metrics import METRICS
-from edgecomp.report import plots
+from edgecomp.report import answers, plots
 from edgecomp.report.evidence import Evidence, estimate_text, title, unit_text
 from edgecomp.report.in_ci import cell, openmetrics
 from edgecomp.report.junit import junit
@@ -71,6 +71,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"estimate": estimate_text, "unit": unit_text, "cell": cell, "title_of": title}
+    found.filters |= {"answers_said": answers.sentence, "answers_shown": answers.tables}
     return found
 
 

@@ -86,7 +86,7 @@ def store_soft_labels(
         logits = (logits_of(network, views.view(index)) for index in range(count))
         soft_labels.write(
             folder / "soft_labels.h5",
-            track(logits, "soft labels", count),
+            track(logits, "soft labels, passes", count),
             logits_of(network, views.held_out()),
             count=count,
             teacher_sha256=sha256(teacher_file),

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from edgecomp.bench.side_by_side import Side
+from edgecomp.compare.power import Rate
 from edgecomp.compare.selftest import reference_model
 from edgecomp.compare.trial import compare, place_of
-from edgecomp.gate.power import Rate
 from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.gate.waivers import deciding
 from edgecomp.policies import load_policy

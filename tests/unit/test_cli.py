@@ -9,6 +9,7 @@ from edgecomp import __version__, pipeline
 from edgecomp import cli as command_line
 from edgecomp.job import load_job
 from edgecomp.leaving import ended
+from edgecomp.schema import shipped
 
 
 @pytest.mark.parametrize(("command", "kept"), [("run", True), ("compare", False), ("bench", False)])
@@ -93,3 +94,10 @@ def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     made = {f"bench/{name}": f"{tmp_path}/bench/{name}" for name in ("onnxruntime-cpu", "openvino-cpu")}
     assert said == {"verdict": None, "exit_code": 0, "artifacts": made}
+
+
+def test_the_help_names_every_shipped_recipe_and_shows_what_to_type(cli: Cli) -> None:
+    names = sorted(file.stem for file in shipped("recipes").glob("*.yaml"))
+    assert command_line.RECIPES.split(", ") == names
+    for command in ("run", "bench", "compare", "history", "selftest"):
+        assert f"edgecomp {command} " in cli(command, "--help").out.partition("Examples:")[2]

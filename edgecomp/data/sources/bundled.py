@@ -12,7 +12,7 @@ from edgecomp.data.sources.images import fitted
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
     """None: they are installed."""
-    refuse_unused(wanted, "path", "files", "inputs", "label")
+    refuse_unused(wanted, "path", "files", "inputs", "label", "slice")
     return {}
 
 
@@ -20,7 +20,7 @@ def digits(wanted: Wanted, folder: Path) -> Source:
     """1,797 handwritten digits (UCI, Alpaydin & Kaynak 1998), grey, 8×8 or resized."""
     from sklearn.datasets import load_digits
 
-    refuse_unused(wanted, "path", "files", "inputs", "label")
+    refuse_unused(wanted, "path", "files", "inputs", "label", "slice")
     bundle = load_digits()
     grey = np.rint(bundle.images * (255 / 16)).astype(np.uint8)
     return _source(bundle, fitted(grey[:, None], wanted.image_size, wanted.mode, "digits"))
@@ -48,7 +48,7 @@ def breast_cancer(wanted: Wanted, folder: Path) -> Source:
 
 
 def _features(wanted: Wanted, load: Callable[[], Any]) -> Source:
-    refuse_unused(wanted, "path", "files", "inputs", "label")
+    refuse_unused(wanted, "path", "files", "inputs", "label", "slice")
     bundle = load()
     return _source(bundle, bundle.data.astype(np.float32), bundle.feature_names)
 

@@ -20,11 +20,12 @@ class Examples:
     """One split of a source, as it comes.
 
     values: uint8 images [N, channels, height, width], float32 arrays [N, ...], or a list of N texts;
-    labels: int64 [N], indices into the source's classes.
+    labels: int64 [N], indices into the source's classes; slices: texts [N], the part of the data that each is of, where asked for.
     """
 
     values: Values
     labels: npt.NDArray[np.int64]
+    slices: npt.NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Source:
 class Wanted:
     """Which data. `files`: split → file name (images: folder name; a hub data set: the hub's split name).
 
-    `inputs`, `label`: a column, or an array's name; `inputs` may list columns of numbers. `image_size`: images are resized
+    `inputs`, `label`, `slice`: a column, or an array's name; `inputs` may list columns of numbers. `image_size`: images are resized
     to it, bilinear; None: they must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of
     one mode.
     """
@@ -54,6 +55,7 @@ class Wanted:
     files: Mapping[str, str] = field(default_factory=dict)
     inputs: str | list[str] | None = None
     label: str | None = None
+    slice: str | None = None
     image_size: int | None = None
     mode: str | None = None
 

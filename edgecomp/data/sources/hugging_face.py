@@ -7,7 +7,7 @@ from typing import Any
 
 from edgecomp.data.sources import hub
 from edgecomp.data.sources.examples import Examples, Source, Wanted
-from edgecomp.data.sources.labels import as_written, encode
+from edgecomp.data.sources.labels import as_slices, as_written, encode
 from edgecomp.data.sources.paths import find, found, has_suffix, looked, split_files
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
@@ -48,7 +48,13 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         else columns.rows(table.select(inputs), f"{where}, {split} split", told)
         for split, table in tables.items()
     }
-    splits = {split: Examples(values[split], encoded[split]) for split in tables}
+    slices = {
+        split: as_slices(columns.plain(table.column(wanted.slice)), f"{where}, {split} split", wanted.slice)
+        if wanted.slice
+        else None
+        for split, table in tables.items()
+    }
+    splits = {split: Examples(values[split], encoded[split], slices[split]) for split in tables}
     return Source(splits, classes, () if isinstance(inputs, str) else tuple(inputs), tuple(told))
 
 
@@ -100,9 +106,10 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
 
     def choose(schema: Any) -> list[str]:
         nonlocal pair
-        inputs, label = choose_columns(schema, pair.inputs, pair.label, where)
+        inputs, label = choose_columns(schema, pair.inputs, pair.label, where, pair.slice)
         pair = replace(pair, inputs=inputs, label=label)
-        return [*([inputs] if isinstance(inputs, str) else inputs), label]
+        beside = [pair.slice] if pair.slice else []
+        return [*([inputs] if isinstance(inputs, str) else inputs), *beside, label]
 
     tables = {}
     for split, paths in files(wanted, folder).items():
@@ -125,9 +132,9 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
 
 
 def choose_columns(
-    schema: Any, inputs: str | list[str] | None, label: str | None, where: str
+    schema: Any, inputs: str | list[str] | None, label: str | None, where: str, slice_: str | None = None
 ) -> tuple[str | list[str], str]:
-    """The columns of the inputs and of the labels: as named, or the only ones that can be meant. Raises DataError.
+    """The columns of the inputs and of the labels: as named, or the only ones that can be meant, and no slice. Raises DataError.
 
     Where several could hold labels, one with class names is meant, or else one that is called `label`. Columns of
     numbers are inputs only where they are listed: one may be a number of the row, or tell the label.
@@ -139,15 +146,23 @@ def choose_columns(
         f"{name} ({columns.kind(schema.field(place).type)})" for place, name in enumerate(names)
     )
     listed = [] if inputs is None else [inputs] if isinstance(inputs, str) else inputs
-    for setting, name in [*(("inputs", one) for one in listed), *([("label", label)] if label else [])]:
+    given = [*(("inputs", one) for one in listed), ("label", label), ("slice", slice_)]
+    named = [(setting, name) for setting, name in given if name is not None]
+    for setting, name in named:
         if names.count(name) != 1:
             count = "no" if name not in names else f"{names.count(name)} columns, not one"
             raise DataError(f"{where}: has {count} column {name!r} (data.{setting}){nearest(name, names)}; "
                             f"its columns are {shown}")  # fmt: skip
-    if twice := [name for name in listed if [*listed, label].count(name) > 1]:
-        both = "and data.label both name" if twice[0] == label else "names twice"
-        raise DataError(f"{where}: data.inputs {both} {twice[0]!r}; its columns are {shown}")
-    types = {name: schema.field(place).type for place, name in enumerate(names) if names.count(name) == 1}
+    for _, name in named:
+        if len(twice := [setting for setting, other in named if other == name]) > 1:
+            settings = " and data.".join(dict.fromkeys(twice))
+            how = "both name" if len(set(twice)) > 1 else "names twice"
+            raise DataError(f"{where}: data.{settings} {how} {name!r}; its columns are {shown}")
+    types = {
+        name: schema.field(place).type
+        for place, name in enumerate(names)
+        if names.count(name) == 1 and name != slice_
+    }
     for_label = [label] if label else (
         [name for name in types if class_names(schema, name)]
         or [name for name in types if name == "label"]

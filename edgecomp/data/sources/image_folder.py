@@ -45,7 +45,7 @@ def _images(paths: list[Path], wanted: Wanted) -> npt.NDArray[np.uint8]:
 
 def _roots(wanted: Wanted, folder: Path) -> dict[str, Path]:
     """Split → the folder that holds its class folders."""
-    refuse_unused(wanted, "inputs", "label")
+    refuse_unused(wanted, "inputs", "label", "slice")
     path = found(wanted, folder)
     if not path.is_dir():
         raise DataError(f"data.path: {path} is a file; images come in a folder, with a folder for each class")

@@ -30,6 +30,15 @@ def as_written(found: Mapping[str, Sequence[object]]) -> dict[str, list[object]]
     }
 
 
+def as_slices(found: Sequence[object], where: str, column: str) -> npt.NDArray[np.str_]:
+    """The part of the data that each example is of, as texts [N]. Raises DataError where one says nothing, or is no name."""
+    for place, value in enumerate(found):
+        if _missing(value) or not isinstance(value, str | int | float):
+            raise DataError(f"{where}: {column!r} (data.slice) of example {place} (from 0) is {value!r}: a slice is a name or a number; "
+                            "write one for every example, `other` for instance")  # fmt: skip
+    return np.asarray([str(value) for value in found])
+
+
 def encode(
     found: Mapping[str, Sequence[object]], names: tuple[str, ...] | None, where: str
 ) -> tuple[dict[str, npt.NDArray[np.int64]], tuple[str, ...]]:

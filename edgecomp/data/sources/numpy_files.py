@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgecomp.data.sources.arrays import finite
 from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.images import fitted
-from edgecomp.data.sources.labels import encode
+from edgecomp.data.sources.labels import as_slices, encode
 from edgecomp.data.sources.paths import found, split_files
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
@@ -24,16 +24,29 @@ def read(wanted: Wanted, folder: Path) -> Source:
             f"data.inputs={wanted.inputs} lists columns of a table: of an .npz name the one array that holds the inputs"
         )
     values, found_labels, told = {}, {}, list[str]()
+    slices: dict[str, npt.NDArray[np.str_] | None] = {}
     for split, (path,) in files(wanted, folder).items():
-        inputs, label = _arrays(path, wanted.inputs or "inputs", wanted.label or "label")
+        names = [
+            wanted.inputs or "inputs",
+            *([wanted.slice] if wanted.slice else []),
+            wanted.label or "label",
+        ]
+        inputs, *beside, label = _arrays(path, *names)
         if len(inputs) != len(label):
             raise DataError(
                 f"{path}: has {len(inputs)} inputs and {len(label)} labels: each input needs its own"
             )
+        slices[split] = None
+        if beside:
+            if beside[0].shape != label.shape:
+                raise DataError(
+                    f"{path}: {wanted.slice!r} is of shape {beside[0].shape}; slices are [{len(label)}], one name or number an example"
+                )
+            slices[split] = as_slices(beside[0].tolist(), str(path), wanted.slice or "")
         values[split] = _values(inputs, wanted, str(path), told)
         found_labels[split] = label.tolist()
     labels, classes = encode(found_labels, None, str(wanted.path))
-    splits = {split: Examples(values[split], labels[split]) for split in values}
+    splits = {split: Examples(values[split], labels[split], slices[split]) for split in values}
     return Source(splits, classes, notes=tuple(told))
 
 

@@ -10,8 +10,8 @@ from comparing import classifier, compare
 from running import Cli
 
 from edgecomp import machine
+from edgecomp.compare.power import Rate, smallest_caught
 from edgecomp.compare.selftest import Trial, summary
-from edgecomp.gate.power import Rate, smallest_caught
 from edgecomp.policies import load_policy
 from edgecomp.targets import load_target
 

@@ -532,6 +532,6 @@ def test_an_undecided_score_says_how_many_examples_would_tell() -> None:
         "; some 1,800 examples would tell, there are 450"
     )  # an interval of half the width: four times as many
     _, _, why = decide(dataclasses.replace(found, value=-3.0), -3.0, "above")
-    assert "no test split of a reasonable size would tell" in why
+    assert "no reasonable number of them would tell" in why
     _, _, why = decide(dataclasses.replace(found, unit="restarts"), -3.0, "above")
     assert "would tell" not in why

@@ -1,0 +1,123 @@
+"""The commands that take a model file: `bench` and `compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecomp.cli_options import STORE, Debug, Json, Store, run_stage
+from edgecomp.errors import UsageError
+
+
+def bench(
+    context: typer.Context,
+    what: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, or a model file.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="A device profile; may be given again.")
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Examples by input name, .npz or .parquet, instead of made-up ones."
+        ),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario", "-s", help="multi-stream, server, dynamic-batching, sustained or stress, as well."
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time by layer and by stack, in a run apart.")
+    ] = False,
+    restarts: Annotated[
+        int, typer.Option(min=1, help="Processes, one after another; six and more bound a figure at 95 %.")
+    ] = 7,
+    max_time: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="For single stream and offline.")
+    ] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
+    clients: Annotated[int, typer.Option(min=1, help="Of a stress run, at most.")] = 4,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder.  [default: runs/bench/MODEL-TARGET/TIME]")
+    ] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model file, whoever made it, on a target; or a run folder's models again."""
+    if what.is_dir() and not (target or inputs or scenario or profile):
+        of_files = ("restarts", "max_time", "minutes", "clients", "out", "store")
+        sources = {name: context.get_parameter_source(name) for name in of_files}
+        given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+        if given:
+            raise UsageError(f"--{', --'.join(given).replace('_', '-')}: without -t, --inputs, -s or --profile the bench of {what} is made "
+                             "again as its recipe says: leave that out, change the recipe's `bench`, or name a --target to measure "
+                             "what was deployed, apart")  # fmt: skip
+        run_stage("bench", what, as_json)
+        return
+    from edgecomp.bench.standalone import Asked
+    from edgecomp.benching import bench_files
+
+    asked = Asked(
+        tuple(scenario or ()),
+        restarts=restarts,
+        max_time_s=max_time,
+        minutes=minutes,
+        clients=clients,
+        profile=profile,
+    )
+    raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json, store))
+
+
+def compare(
+    baseline: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BASE", help="What is in use: a model file, a run folder, or a deployed folder."
+        ),
+    ],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
+    target: Annotated[str, typer.Option("--target", "-t", help="The device profile that both run under.")],
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Its limits.  [default: release with labelled examples, no-slower without]"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FILE",
+            help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
+        ),
+    ] = None,
+    max_time: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="It ends sooner where the answer is clear.")
+    ] = 120.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order in which the two take turns.")] = 0,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A record of `edgecomp selftest`, to stand beside the verdict."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML as well.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write OpenMetrics text as well.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder.  [default: runs/compare/CANDIDATE-TARGET/TIME]")
+    ] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Decide whether a candidate may replace a baseline: both are run again, side by side; the exit code is the verdict's."""
+    from edgecomp.compare.command import Asked, compare_and_record
+    from edgecomp.console import Screen
+    from edgecomp.shown import show_comparison
+
+    asked = Asked(
+        baseline, candidate, target, policy, data, max_time, seed, certificate, junit, metrics, out, store
+    )
+    screen = Screen(json=as_json)
+    raise typer.Exit(show_comparison(*compare_and_record(asked, screen), screen, as_json))

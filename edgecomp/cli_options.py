@@ -1,0 +1,44 @@
+"""What several commands share: their options, and a stage of a run folder alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON on standard output.")]
+STORE = Path("runs") / "history.sqlite"
+Store = Annotated[
+    Path,
+    typer.Option(metavar="FILE", envvar="EDGECOMP_HISTORY", help="The history that results are appended to."),
+]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
+
+
+def examples(*lines: str) -> str:
+    """A command's epilog: what to type, a line each."""
+    return "\n\n".join(("Examples:", *lines))
+
+
+def run_stage(stage: str, path: Path, as_json: bool = False) -> None:
+    """Runs one stage of a run folder again."""
+    from edgecomp import pipeline
+    from edgecomp.artifacts import RunFolder
+    from edgecomp.console import Screen
+    from edgecomp.job import read_job
+    from edgecomp.made import Run
+    from edgecomp.shown import say, show_run
+
+    screen = Screen(json=as_json)
+    job = read_job(path)
+    folder = RunFolder(path)
+    folder.admit(job.recipe.name)
+    steps = pipeline.steps(Run(job, folder.path, screen.track, screen.note))
+    with folder.locked():
+        pipeline.execute_stage(job, folder, steps, stage, screen.started)
+        if stage in ("gate", "report"):
+            raise typer.Exit(show_run(job, folder, screen, as_json))
+    screen.err.print(f"Done. `edgecomp run` or the next stage continues in {path}.")
+    if as_json:
+        made = [step.name for step in steps if step.stage == stage]
+        say({"verdict": None, "exit_code": 0, "artifacts": {name: str(path / name) for name in made}})
