@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgecomp.bench.taken import as_taken
 from edgecomp.errors import DataError
 from edgecomp.metrics import nearest
 from edgecomp.runtimes import Port
@@ -32,7 +33,8 @@ class Evaluation:
 def read(file: Path, ports: Sequence[Port]) -> Evaluation:
     """An .npz or .parquet file with the model's inputs, and `label` and `slice` where it has them, held against the signature.
 
-    In a parquet file an input is a column of numbers or of (nested) lists of one length. Raises DataError.
+    In a parquet file an input is a column of numbers or of (nested) lists of one length. Another type or shape becomes the model's
+    where no number changes. Raises DataError.
     """
     if not file.is_file():
         raise DataError(f"no such file of examples: {file}")
@@ -47,6 +49,7 @@ def read(file: Path, ports: Sequence[Port]) -> Evaluation:
         raise DataError(
             f"{file} has no {', '.join(missing)}{nearest(missing[0], columns)}; it has {', '.join(columns) or 'nothing'}"
         )
+    columns |= {port.name: as_taken(file, port, columns[port.name]) for port in ports}
     wanted = {name: values for name, values in columns.items() if name in (*inputs, LABEL, SLICE)}
     lengths = {name: len(values) if values.ndim else 0 for name, values in wanted.items()}
     if len(set(lengths.values())) > 1 or 0 in lengths.values():

@@ -225,7 +225,9 @@ def test_the_environment_cannot_be_read_from_a_recipe(
 
 
 def test_a_factory_may_live_beside_the_recipe(tmp_path: Path) -> None:
-    (tmp_path / "my_networks.py").write_text("def build(channels, classes): ...\n", encoding="utf-8")
+    (tmp_path / "my_networks.py").write_text(
+        "def build(channels, classes, blocks, width): ...\n", encoding="utf-8"
+    )
     text = Path(load_job_path()).read_text(encoding="utf-8")
     path = recipe_file(tmp_path, text.replace("network: resnet", "network: my_networks:build"))
     message = refusal(path, "teacher.network=my_networks:built")

@@ -116,7 +116,7 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
         parts = []
         for path in paths:
             where = str(path)
-            parts.append(read_table(path, choose))
+            parts.append(read_table(path, choose, codes=2 if wanted.slice else 1))
         try:
             tables[split] = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException as error:

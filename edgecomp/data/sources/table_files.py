@@ -15,7 +15,7 @@ from edgecomp.data.sources.paths import has_suffix
 from edgecomp.errors import DataError
 
 Choose = Callable[[pa.Schema], Sequence[str]]
-"""The columns to read, the labels' last, told from a file's schema."""
+"""The columns to read, told from a file's schema; codes, such as labels, are last."""
 
 PACKED = ".gz"
 
@@ -29,12 +29,11 @@ _BOMS = {
 _HEADER = 2**16  # bytes: what a header is looked for in
 
 
-def read_table(path: Path, choose: Choose) -> pa.Table:
-    """The chosen columns of a file. Raises DataError where it is cut short, damaged or not what its suffix says."""
+def read_table(path: Path, choose: Choose, codes: int = 1) -> pa.Table:
+    """The chosen columns of a file, of which so many are codes. Raises DataError where it is cut short, damaged or not what its suffix says."""
     try:
-        return next(read for suffix, read in READERS.items() if has_suffix(path, (suffix, suffix + PACKED)))(
-            path, choose
-        )
+        read = next(read for suffix, read in READERS.items() if has_suffix(path, (suffix, suffix + PACKED)))
+        return read(path, choose, codes)
     except pa.ArrowException as error:
         raise DataError(f"{path}: cannot be read, it may be cut short or damaged: {error}") from error
     except UnicodeDecodeError as error:
@@ -46,7 +45,7 @@ def read_table(path: Path, choose: Choose) -> pa.Table:
         raise DataError(f"{path}: cannot be read, it may be damaged: {reason}") from error
 
 
-def _parquet(path: Path, choose: Choose) -> pa.Table:
+def _parquet(path: Path, choose: Choose, codes: int) -> pa.Table:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
@@ -54,10 +53,10 @@ def _parquet(path: Path, choose: Choose) -> pa.Table:
         return file.read(columns=list(choose(schema)))
 
 
-def _csv(path: Path, choose: Choose) -> pa.Table:
+def _csv(path: Path, choose: Choose, codes: int) -> pa.Table:
     """An empty cell is a missing value. Read in one block, so that a column's type is told from all its cells.
 
-    Labels of numbers come as they are written: 01 and 1 may be two codes (see labels.as_written).
+    Codes of digits come as they are written: 01 and 1 may be two of them (see labels.as_written).
     """
     from pyarrow import compute
 
@@ -69,17 +68,17 @@ def _csv(path: Path, choose: Choose) -> pa.Table:
     if table.num_rows == 0:
         raise DataError(f"{path}: is empty: it has columns and no rows")
     table = table.select(list(choose(table.schema)))
-    label = table.num_columns - 1
+    numbers = table.num_columns - codes
     for place, column in enumerate(table.columns):
         name = table.column_names[place]
         if pa.types.is_binary(column.type):
             raise DataError(f"{path}: column {name!r} is not UTF-8 text: save it as UTF-8")
         if pa.types.is_string(column.type):
             column = compute.if_else(compute.equal(column, ""), pa.scalar(None, column.type), column)
-        if place == label and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        if place >= numbers and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
             written = _parsed(text, separator, include_columns=[name], column_types={name: pa.string()})
             column = compute.utf8_trim_whitespace(written.column(0))
-        if place != label and separator == ";":
+        if place < numbers and separator == ";":
             column = _with_points(column)
         table = table.set_column(place, name, column)
     return table
@@ -135,7 +134,7 @@ def _with_points(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return compute.replace_substring(column, ",", ".").cast(pa.float64()) if numbers else column
 
 
-def _json(path: Path, choose: Choose) -> pa.Table:
+def _json(path: Path, choose: Choose, codes: int) -> pa.Table:
     """One object a line, or one list of objects. A key that an object lacks is a missing value."""
     rows = _rows(path, _utf8(path).to_pybytes().decode("utf-8-sig"))
     if not rows:
@@ -183,7 +182,7 @@ def _json_column(rows: list[dict[str, Any]], name: str, path: Path) -> pa.Array:
                         "values the same way") from error  # fmt: skip
 
 
-READERS: dict[str, Callable[[Path, Choose], pa.Table]] = {
+READERS: dict[str, Callable[[Path, Choose, int], pa.Table]] = {
     ".parquet": _parquet,
     ".csv": _csv,
     ".tsv": _csv,

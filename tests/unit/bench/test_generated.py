@@ -64,7 +64,8 @@ def test_examples_come_from_a_file(tmp_path: Path) -> None:
     [
         ({}, "has no input_ids, attention_mask; it has nothing"),
         ({"input_ids": np.ones((3, 5), np.int64)}, "has no attention_mask; it has input_ids"),
-        ({"input_ids": np.ones((3, 5), np.int32), "attention_mask": np.ones((3, 5), np.int64)}, "of int32, the model takes int64"),
+        ({"input_ids": np.full((3, 5), 1.5), "attention_mask": np.ones((3, 5), np.int64)},
+         "of float64, the model takes int64, in which 15 of 15 numbers are others: 1.5 of example 0"),
         ({"input_ids": np.ones((3, 5, 1), np.int64), "attention_mask": np.ones((3, 5), np.int64)},
          r"of \[3, 5, 1\], the model takes \[any, any\]"),
         ({"input_ids": np.ones((3, 5), np.int64), "attention_mask": np.ones((2, 5), np.int64)}, "input_ids 3, attention_mask 2 examples: they must be as many"),

@@ -343,7 +343,7 @@ def missing_inputs(folder: Path) -> list[str]:
 
 def wrong_dtype(folder: Path) -> list[str]:
     add(folder / "m.onnx")
-    np.savez(folder / "in.npz", x=np.zeros((3, 4)))
+    np.savez(folder / "in.npz", x=np.full((3, 4), 0.1))
     return ["m.onnx", "--inputs", "in.npz"]
 
 

@@ -337,6 +337,13 @@ def test_codes_that_begin_with_0_are_classes_of_their_own(reading: Reading, tmp_
     assert source.splits["test"].labels.tolist() == [1, 2]
 
 
+def test_codes_of_slices_are_kept_as_well(reading: Reading, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label,shop\na,1,01\nb,0,1\n")
+    slices = reading("huggingface", path="a.csv", slice="shop").splits["train"].slices
+    assert slices is not None
+    assert slices.tolist() == ["01", "1"]
+
+
 def test_splits_in_capitals_and_packed_are_found(reading: Reading, tmp_path: Path) -> None:
     (tmp_path / "Training.CSV").write_text(TEXTS)
     (tmp_path / "Test.csv.gz").write_bytes(gzip.compress(TEXTS.encode()))
