@@ -21,6 +21,7 @@ from edgecomp.convolutions import sound_gradients
 from edgecomp.errors import EdgecompError
 from edgecomp.inputs import MASK, Inputs, some
 from edgecomp.progress import Track
+from edgecomp.reading.json_files import parse_json
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, path: Path) ->
         return []
     try:
         with safe_open(path, "pt") as file:
-            history: History = json.loads(file.metadata()["history"])
+            history: History = parse_json(file.metadata()["history"], str(path))
             _restore(network, optimizer, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError, TypeError, KeyError, IndexError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -1,7 +1,6 @@
 """`edgecomp compare`: what is given → a comparison → a folder with its verdict, which a CI job reads."""
 
 import datetime
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import ModelFileError, RecipeError, UsageError
+from edgecomp.errors import FileError, ModelFileError, RecipeError, UsageError
 from edgecomp.gate.groups import differences
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
@@ -35,6 +34,7 @@ from edgecomp.history import STORE, identity
 from edgecomp.job import waiving_nothing
 from edgecomp.outputs import check_apart, check_outputs
 from edgecomp.policies import Policy, Threshold, load_policy
+from edgecomp.reading.json_files import read_mapping
 from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
@@ -257,10 +257,10 @@ def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
 def read_certificate(file: Path, target: Target) -> dict[str, Any]:
     """What `edgecomp selftest` found of this machine, to stand beside the verdict. Raises UsageError."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content = read_mapping(file)
         about = content["target"], content["summary"]
         there = {name: content["machine"][name] for name in SAME_MACHINE}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileError, KeyError, TypeError) as error:
         raise UsageError(f"{file} is no record of `edgecomp selftest` ({error})") from None
     if about[0] != target.name:
         raise UsageError(

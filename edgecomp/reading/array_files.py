@@ -18,13 +18,19 @@ OBJECTS = "holds Python objects, which may run code when they are read: save num
 
 def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz file by name, all of them or those of `only` that it has."""
-    with archives.opened(path) as archive:
+    with archives.opened(path, ".npz file") as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
         return {
             name.removesuffix(".npy"): _member(path, archive, name)
             for name in names
             if only is None or name.removesuffix(".npy") in only
         }
+
+
+def names_in(path: Path) -> list[str]:
+    """Of the arrays in an .npz file."""
+    with archives.opened(path, ".npz file") as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
 def read_npy(path: Path) -> npt.NDArray[Any]:
