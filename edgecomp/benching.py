@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.artifacts import write_json
-from edgecomp.bench.standalone import Asked, bench_model, name_of
+from edgecomp.bench.standalone import Asked, bench_model, check_trust, name_of
 from edgecomp.console import Screen, bench_table, say
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
 from edgecomp.job import read_job
@@ -40,6 +40,7 @@ def bench_files(
     """
     screen = Screen(json=as_json)
     jobs = _jobs(what, targets)
+    check_trust(asked.trust, [model for model, _ in jobs])
     if out is not None and len(jobs) > 1:
         raise UsageError(f"--out {out} is one folder, and there are {len(jobs)} targets: leave it out")
     found: list[dict[str, Any]] = []

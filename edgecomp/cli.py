@@ -11,8 +11,7 @@ import typer
 from edgecomp import __version__
 from edgecomp.cli_models import bench, compare
 from edgecomp.cli_options import STORE, Debug, Folder, Json, Store, examples, run_stage
-from edgecomp.errors import EdgecompError
-from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave
+from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave, why
 from edgecomp.machine import is_idle
 from edgecomp.scratch import take_a_folder
 
@@ -242,19 +241,15 @@ def main() -> None:
         leave(ended("terminated"), TERMINATED)
     except (typer.Abort, KeyboardInterrupt):
         code = 130
-    except EdgecompError as error:
-        if debug:
-            traceback.print_exc()
-        leave(str(error), error.exit_code)
-    except Exception as error:  # noqa: BLE001 - anyone else's is an internal error, and said as one
-        if isinstance(error, typer.TyperException):
-            from typer.rich_utils import rich_format_error
+    except typer.TyperException as error:
+        from typer.rich_utils import rich_format_error
 
-            rich_format_error(error)  # type: ignore[arg-type]
-            leave("", 2)
+        rich_format_error(error)  # type: ignore[arg-type]
+        leave("", 2)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is said in one sentence
         if debug:
             traceback.print_exc()
-        leave(ended(f"internal error: {type(error).__name__}: {error} (--debug shows where)"), 70)
+        leave(*why(error))
     if code == 130:
         leave(ended("interrupted"), 130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgecomp.cli_options import STORE, Debug, Json, Store, run_stage
+from edgecomp.cli_options import STORE, Debug, Json, Store, Trust, run_stage
 from edgecomp.errors import UsageError
 
 
@@ -38,6 +38,7 @@ def bench(
     ] = 60.0,
     minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
     clients: Annotated[int, typer.Option(min=1, help="Of a stress run, at most.")] = 4,
+    trust: Trust = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder.  [default: runs/bench/MODEL-TARGET/TIME]")
     ] = None,
@@ -47,7 +48,7 @@ def bench(
 ) -> None:
     """Measure a model file, whoever made it, on a target; or a run folder's models again."""
     if what.is_dir() and not (target or inputs or scenario or profile):
-        of_files = ("restarts", "max_time", "minutes", "clients", "out", "store")
+        of_files = ("restarts", "max_time", "minutes", "clients", "trust", "out", "store")
         sources = {name: context.get_parameter_source(name) for name in of_files}
         given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
         if given:
@@ -66,6 +67,7 @@ def bench(
         minutes=minutes,
         clients=clients,
         profile=profile,
+        trust=tuple(map(str, trust or ())),
     )
     raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json, store))
 
@@ -96,6 +98,7 @@ def compare(
         float, typer.Option(metavar="SECONDS", min=1, help="It ends sooner where the answer is clear.")
     ] = 120.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the order in which the two take turns.")] = 0,
+    trust: Trust = None,
     certificate: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A record of `edgecomp selftest`, to stand beside the verdict."),
@@ -117,7 +120,19 @@ def compare(
     from edgecomp.shown import show_comparison
 
     asked = Asked(
-        baseline, candidate, target, policy, data, max_time, seed, certificate, junit, metrics, out, store
+        baseline,
+        candidate,
+        target,
+        policy,
+        data,
+        max_time_s=max_time,
+        seed=seed,
+        certificate=certificate,
+        junit=junit,
+        metrics=metrics,
+        out=out,
+        store=store,
+        trust=tuple(trust or ()),
     )
     screen = Screen(json=as_json)
     raise typer.Exit(show_comparison(*compare_and_record(asked, screen), screen, as_json))

@@ -12,6 +12,12 @@ Store = Annotated[
     Path,
     typer.Option(metavar="FILE", envvar="EDGECOMP_HISTORY", help="The history that results are appended to."),
 ]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--trust", metavar="FILE", help="A .pt2 or .ts model that may run code; may be given again."
+    ),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 

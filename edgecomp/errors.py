@@ -5,12 +5,14 @@
     │   ├── RecipeError              2  a recipe, target, policy or override is wrong; carries every problem
     │   ├── RunFolderError           2  the output folder is another recipe's, newer, or lacks a stage
     │   │   └── RunFolderBusy        2  another process writes there
-    │   └── ModelFileError           2  a model file cannot be read by its runtime
+    │   ├── ModelFileError           2  a model file cannot be read by its runtime
+    │   └── FileError                2  a file cannot be read, is larger than its limit, or not what it should be
     ├── DataError                    2  a data set cannot serve: empty, one class, unreadable
     ├── CaptureError                 2  a network cannot be captured or quantised
     ├── RuntimeUnavailableError     70  a runtime is not installed, or its device is not here
     ├── RuntimeOptionError           2  an option the runtime does not know, or a value it refuses
     ├── InferenceError              70  a runtime failed while running a model
+    ├── UserCodeError               70  a factory of the user's own raised something, or wanted to exit
     ├── EmulatorError               70  an emulated machine's environment could not be made
     ├── WorkerError                 70  a benchmark process died, hung or answered nonsense
     └── BudgetExceededError          1  a model did not fit into the memory of its target
@@ -55,6 +57,10 @@ class ModelFileError(UsageError):
     pass
 
 
+class FileError(UsageError):
+    pass
+
+
 class DataError(EdgecompError):
     exit_code = 2
 
@@ -72,6 +78,10 @@ class RuntimeOptionError(EdgecompError):
 
 
 class InferenceError(EdgecompError):
+    pass
+
+
+class UserCodeError(EdgecompError):
     pass
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import ValidationError
 
+from edgecomp.composition import compose
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.machine import has_bf16, host_isa
 from edgecomp.metrics import nearest
@@ -22,7 +22,7 @@ from edgecomp.policies import (
 )
 from edgecomp.recipe import Quantize, Recipe, rehearsal
 from edgecomp.runtimes import TABLE
-from edgecomp.schema import Schema, explain, find, read_yaml, shipped, yaml_problem
+from edgecomp.schema import Schema, explain, find, shipped
 from edgecomp.targets import Target, load_target, saturating, target_names
 
 
@@ -68,7 +68,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
         raise UsageError(
             f"{path}: a recipe ends in .yaml, not in {path.suffix or 'nothing'}: rename it to {path.stem}.yaml"
         )
-    content = _compose(path, overrides)
+    content = compose(path, overrides)
     refuse_newer(content, str(path))
     problems: list[str] = []
     recipe = _valid_recipe(content, problems)
@@ -108,36 +108,6 @@ def load_job(name: str, overrides: list[str]) -> Job:
     return Job(
         recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows
     )
-
-
-def _compose(path: Path, overrides: list[str]) -> dict[str, Any]:
-    """The recipe with its `defaults` and the overrides, in Hydra's grammar; nothing reads the environment."""
-    content = read_yaml(path)  # first, for its line and column
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    OmegaConf.clear_resolver("oc.env")
-    shelf = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
-    forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
-    for override in overrides:
-        if "=" not in override and not override.startswith("~"):
-            raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
-    try:
-        with initialize_config_dir(str(path.parent), version_base="1.3"):
-            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, shelf]), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error
-    except yaml.MarkedYAMLError as error:  # in a recipe that this one starts from
-        where = error.problem_mark.name if error.problem_mark else str(path)
-        raise RecipeError(where, [yaml_problem(error)]) from error
-    if not isinstance(composed, dict):  # pragma: no cover - read_yaml has seen to it
-        raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
-    given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    inherited = {"description"} - content.keys() - given  # which is of the recipe that this one starts from
-    return {str(key): value for key, value in composed.items() if key not in inherited}
 
 
 def _valid_recipe(content: dict[str, Any], problems: list[str]) -> Recipe | None:

@@ -7,6 +7,7 @@ starts a thread for it that calls _exit(143): no Python is needed for that. A si
 """
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from edgecomp.errors import EdgecompError
 from edgecomp.safe_text import json_line, lines
 from edgecomp.scratch import leave_the_folder
 
@@ -23,6 +25,11 @@ KEPT = "what was finished is kept: run the same command again to go on"
 GRACE_S = 5.0  # for what a termination unwinds; CI services kill after ten
 HUNG_S = GRACE_S + 0.5  # when nothing of ours runs any more
 TERMINATED = 143  # what a shell says of a process that SIGTERM ended
+
+# Of a path that was given: it is not there, may not be read or written, or cannot be a path.
+OF_THE_REQUEST = {
+    errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 SIGEV_THREAD = 2  # sigevent(3type)
@@ -35,6 +42,26 @@ class Terminated(BaseException):
 def ended(how: str) -> str:
     """How the command ended, and of `run`, which alone goes on from there, what is kept."""
     return f"{how}; {KEPT}" if sys.argv[1:2] == ["run"] else how
+
+
+def why(error: BaseException) -> tuple[str, int]:
+    """What is said of an error that nothing else has dealt with, and the exit code."""
+    from edgecomp.models.own_code import users_line
+
+    if isinstance(error, EdgecompError):
+        return str(error), error.exit_code
+    line, said = users_line(error), f"{type(error).__name__}: {error}"
+    if line:
+        return ended(f"your own code, {line}, raised {said}: mend it, and run the same command again"), 70
+    if isinstance(error, SystemExit):
+        return ended(f"something that was called wanted to exit with {error.code!r}, and gave no result"), 70
+    if isinstance(error, OSError) and error.errno in OF_THE_REQUEST:
+        return f"{str(error.filename)[:200]}: {error.strerror}: name another file or folder", 2
+    if isinstance(error, OSError) and error.filename is not None:
+        return ended(f"{error.filename}: {error.strerror or error}"), 70
+    if isinstance(error, MemoryError):
+        return ended(f"there is not enough memory: {error or 'no more could be had'}"), 70
+    return ended(f"internal error: {said} (--debug shows where)"), 70
 
 
 def end_when_terminated() -> None:

@@ -1,7 +1,6 @@
 """What earlier stages of a run have made, loaded for the next one."""
 
 import datetime
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgecomp.job import Job
 from edgecomp.machine import usable_cores
 from edgecomp.progress import Note, Track, unheard
+from edgecomp.reading.json_files import read_mapping
 from edgecomp.recipe import Data, Network, Recipe
 
 if TYPE_CHECKING:
@@ -256,12 +256,10 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
 
 def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
     """By arm."""
-    found: dict[str, int] = json.loads(
-        (run.folder / "export" / "parameters.json").read_text(encoding="utf-8")
-    )
+    found: dict[str, int] = read_mapping(run.folder / "export" / "parameters.json")
     best = run.folder / "ptq" / target.name / "ptq.json"
     if best.is_file():
-        found["ptq_best"] = json.loads(best.read_text(encoding="utf-8"))["parameter_bytes"]
+        found["ptq_best"] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
     return found
 
 
@@ -305,7 +303,7 @@ def float_layers(run: Run) -> dict[str, str]:
     path = run.folder / "precision" / "precision.json"
     if run.job.recipe.quantize.method != "qad":
         return run.job.recipe.quantize.float_layers
-    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["float_layers"]
+    found: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
     return found
 
 

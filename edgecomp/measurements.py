@@ -4,7 +4,6 @@ Format 3: measurements.json (facts by arm, with what its export was compared to)
 outputs.npz (`ARM`: logits [examples, classes]; `labels`).
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,8 @@ import numpy.typing as npt
 
 from edgecomp.artifacts import write_json
 from edgecomp.errors import UsageError
+from edgecomp.reading.array_files import read_npy, read_npz
+from edgecomp.reading.json_files import read_mapping, shaped
 
 FORMAT_VERSION = 3
 
@@ -55,12 +56,11 @@ class Emulated:
 
     @classmethod
     def load(cls, folder: Path, reference_file: Path) -> "Emulated":
-        facts = json.loads((folder / "emulation.json").read_text(encoding="utf-8"))
+        facts = read_mapping(folder / "emulation.json", "run")
         test, probes = (
-            np.load(folder / f"{name}.npy", allow_pickle=False) if facts["run"] else None
-            for name in ("test", "probes")
+            read_npy(folder / f"{name}.npy") if facts["run"] else None for name in ("test", "probes")
         )
-        return cls(facts, test, probes, np.load(reference_file, allow_pickle=False))
+        return cls(facts, test, probes, read_npy(reference_file))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Portable:
 
     @classmethod
     def load(cls, folder: Path) -> "Portable":
-        content = json.loads((folder / "portable.json").read_text(encoding="utf-8"))
+        content = read_mapping(folder / "portable.json", "isa", "host", "why", "executed")
         return cls(content["isa"], content["host"], content["why"], content["executed"])
 
 
@@ -131,32 +131,35 @@ class Measurements:
 
     @classmethod
     def load(cls, folder: Path) -> "Measurements":
-        content = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
+        """Raises UsageError where they are of another format, or not what the bench writes."""
+        with shaped(folder, "`edgecomp bench`"):
+            return cls._load(folder)
+
+    @classmethod
+    def _load(cls, folder: Path) -> "Measurements":
+        content = read_mapping(folder / "measurements.json", "format")
         if content["format"] != FORMAT_VERSION:
             raise UsageError(f"{folder} has measurements of format {content['format']}; this edgecomp reads "
                              f"{FORMAT_VERSION}: measure again with `edgecomp bench`")  # fmt: skip
-        with (
-            np.load(folder / "samples.npz", allow_pickle=False) as samples,
-            np.load(folder / "outputs.npz", allow_pickle=False) as outputs,
-        ):
-            arms = {
-                arm: Arm(
-                    samples={
-                        name.removeprefix(f"{arm}."): samples[name]
-                        for name in samples.files
-                        if name.startswith(f"{arm}.")
-                    },
-                    logits=outputs[arm],
-                    memory=facts["memory"],
-                    file_size_bytes=facts["file_size_bytes"],
-                    file_sha256=facts["file_sha256"],
-                    parameter_bytes=facts["parameter_bytes"],
-                    parity=facts["parity"],
-                )
-                for arm, facts in content["arms"].items()
-            }
-            labels = outputs["labels"]
-            slices = outputs["slices"] if "slices" in outputs.files else None
+        samples, outputs = read_npz(folder / "samples.npz"), read_npz(folder / "outputs.npz")
+        arms = {
+            arm: Arm(
+                samples={
+                    name.removeprefix(f"{arm}."): samples[name]
+                    for name in samples
+                    if name.startswith(f"{arm}.")
+                },
+                logits=outputs[arm],
+                memory=facts["memory"],
+                file_size_bytes=facts["file_size_bytes"],
+                file_sha256=facts["file_sha256"],
+                parameter_bytes=facts["parameter_bytes"],
+                parity=facts["parity"],
+            )
+            for arm, facts in content["arms"].items()
+        }
+        labels = outputs["labels"]
+        slices = outputs.get("slices")
         return cls(
             target=content["target"],
             runtime=content["runtime"],

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from edgecomp.errors import RecipeError
 from edgecomp.metrics import METRICS, Metric, Quantity, nearest, parse_quantity
-from edgecomp.schema import FORMAT, Schema, find, parse, read_yaml, shipped
+from edgecomp.reading.yaml_files import read_yaml
+from edgecomp.schema import FORMAT, Schema, find, parse, shipped
 
 LIMITS = ("max", "min", "margin")
 Reference = Literal["teacher", "student_fp32", "baseline"]

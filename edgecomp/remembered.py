@@ -1,6 +1,5 @@
 """Results as the history keeps them, and what it says of the newest. A history that cannot be written costs a note, never a verdict."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.history import Figure, Result
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS
+from edgecomp.reading.json_files import read_mapping
 from edgecomp.report.in_ci import decides
 
 
@@ -74,7 +74,7 @@ def of_bench(content: Mapping[str, Any], folder: Path) -> Result:
 
 def of_run(run: Path, name: str) -> list[Result]:
     """Of each target that was measured, with the verdict of its own rows that decide; None where none does."""
-    verdict = json.loads((run / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    verdict = read_mapping(run / "gate" / "verdict.json", "gates", "figures")
     found = []
     for target in dict.fromkeys(row["target"] for row in verdict["gates"]):
         measured = Measurements.load(run / "bench" / target)

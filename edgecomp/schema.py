@@ -1,20 +1,20 @@
-"""What recipes, targets and policies share: strict models, YAML with line and column, names that are near."""
+"""What recipes, targets and policies share: strict models, where they lie, names that are near."""
 
 import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from yaml.composer import ComposerError
-from yaml.constructor import ConstructorError
 
 from edgecomp.errors import RecipeError, UsageError
 from edgecomp.metrics import nearest
 
 FORMAT = 1
 """Version of the recipe, target and policy schemas. 1: first release."""
+
+
+LONGEST_NAME, LONGEST_PATH = 200, 2_000  # characters; file systems take 255 and 4,096 bytes
 
 
 class Schema(BaseModel):
@@ -44,6 +44,8 @@ def find(name: str, folder: Path, kind: str) -> Path:
 
     Raises UsageError with the nearest names.
     """
+    if max(map(len, name.split("/"))) > LONGEST_NAME or len(name) > LONGEST_PATH or not name.isprintable():
+        raise UsageError(f"no such {kind}: {name[:60]!r} ({len(name):,} characters) can be no file's name")
     path = Path(name)
     if path.is_dir() and not (folder / f"{name}.yaml").is_file():
         raise UsageError(f"no such {kind}: {name} is a folder; name a YAML file")
@@ -58,53 +60,6 @@ def find(name: str, folder: Path, kind: str) -> Path:
     hint = nearest(name, known)
     raise UsageError(f"no such {kind}: {name!r}{hint} Shipped: {', '.join(known)}" if hint else
                      f"no such {kind}: {name!r}; shipped: {', '.join(known)}")  # fmt: skip
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML's own loader takes the last, and says where a value cannot be one."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        first: dict[tuple[str, str], int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            line = first.get((key.tag, key.value))
-            if line is not None:
-                problem = f"key {key.value!r} stands in line {line} already: leave one out"
-                raise ComposerError(None, None, problem, key.start_mark)
-            first[key.tag, key.value] = key.start_mark.line + 1
-        return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except ValueError as error:  # 2026-02-30
-            raise ConstructorError(None, None, f"{node.value!r}: {error}", node.start_mark) from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises RecipeError with line and column where it cannot be read."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except yaml.MarkedYAMLError as error:
-        raise RecipeError(str(path), [yaml_problem(error)]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(str(path), [f"not a YAML text: {error}"]) from error
-    except OSError as error:
-        raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    if content is None:
-        raise RecipeError(str(path), ["is empty"])
-    if not isinstance(content, dict):
-        raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping of keys to values"])
-    return content
-
-
-def yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    reason = "; ".join(part for part in (error.context, error.problem) if part)
-    return f"{place}invalid YAML: {reason}"
 
 
 def parse(model: type[AnySchema], content: Any, where: str) -> AnySchema:

@@ -1,6 +1,5 @@
 """A verdict as a person sees it, as a CI service shows it, and as one line of JSON."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from edgecomp.history import Result, drift
 from edgecomp.job import Job
 from edgecomp.metrics import METRICS, format_value, nearest
 from edgecomp.outputs import check_writable
+from edgecomp.reading.json_files import read_mapping
 from edgecomp.report.in_ci import annotations, step_summary
 from edgecomp.targets import load_target, target_names
 
@@ -43,7 +43,7 @@ def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool) -> int:
     """The verdict of a run folder; the exit code."""
     from edgecomp.report.evidence import of_data
 
-    verdict = json.loads((folder.path / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    verdict = read_mapping(folder.path / "gate" / "verdict.json", "gates", "next_step", "exit_code")
     report = folder.path / "report" / "report.html"
     for note in folder.notes:
         screen.note(f"damaged, and made again: {note}")

@@ -1,5 +1,6 @@
 """What a device is and may cost: profiles read from targets/*.yaml."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +11,11 @@ from edgecomp.errors import ModelFileError, RecipeError, RuntimeUnavailableError
 from edgecomp.machine import ISAS, saturates, usable_cores
 from edgecomp.metrics import METRICS, nearest, parse_quantity
 from edgecomp.policies import Threshold, refuse_newer
+from edgecomp.reading.yaml_files import read_yaml
 from edgecomp.runtimes import TABLE, adapter
-from edgecomp.schema import FORMAT, Schema, find, names_in, parse, read_yaml, shipped
+from edgecomp.schema import FORMAT, Schema, find, names_in, parse, shipped
+
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Shapes(Schema):
@@ -34,7 +38,7 @@ class Target(Schema):
     """
 
     format: Literal[1] = FORMAT  # type: ignore[assignment]
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # of folders, too
+    name: str = Field(pattern=f"^{NAME.pattern}$")  # of folders, too
     description: str = ""
     runtime: str
     options: dict[str, str | int | float | bool] = {}
@@ -160,8 +164,13 @@ def _composed(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     base = content.pop("extends", None)
     if base is None:
         return content
+    if not isinstance(base, str) or not NAME.fullmatch(base):
+        raise RecipeError(
+            str(path),
+            [f"extends: {base!r:.100} is not the name of a profile that lies beside this one, or is shipped"],
+        )
     beside = path.with_name(f"{base}.yaml")
-    found = beside if beside.is_file() else find(str(base), shipped("targets"), "target")
+    found = beside if beside.is_file() else find(base, shipped("targets"), "target")
     inherited = _composed(found, (*seen, path))
     for key, value in content.items():
         if isinstance(value, dict) and isinstance(inherited.get(key), dict):

@@ -3,7 +3,7 @@
 Everything random is a function of (seed, epoch), so an epoch can be run again from the checkpoint before it.
 """
 
-import io
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save, save_file
 from torch import nn
 
 from edgecomp.artifacts import replacing
@@ -20,6 +21,7 @@ from edgecomp.convolutions import sound_gradients
 from edgecomp.errors import EdgecompError
 from edgecomp.inputs import MASK, Inputs, some
 from edgecomp.progress import Track
+from edgecomp.reading.json_files import parse_json
 
 
 @dataclass(frozen=True)
@@ -200,18 +202,49 @@ def network_inputs(inputs: Inputs) -> tuple[torch.Tensor, ...]:
 
 
 def _save(network: nn.Module, optimizer: torch.optim.Optimizer, history: History, path: Path) -> None:
-    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
-    buffer = io.BytesIO()  # torch's own writer does not say that a disk is full
-    torch.save(state, buffer)
+    content = save(_state(network, optimizer), {"history": json.dumps(history)})
     with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+        temporary.write_bytes(content)
 
 
 def _resume(network: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> History:
+    """The epochs that a checkpoint knows. Raises EdgecompError where it is damaged, or of another network."""
     if not path.exists():
         return []
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    history: History = state["history"]
+    try:
+        with safe_open(path, "pt") as file:
+            history: History = parse_json(file.metadata()["history"], str(path))
+            _restore(network, optimizer, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, KeyError, IndexError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EdgecompError(
+            f"{path}: training cannot go on from it: delete it, and run again ({reason})"
+        ) from error
     return history
+
+
+def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, torch.Tensor]) -> None:
+    network.load_state_dict({name: state.pop(f"{OF_NETWORK}{name}") for name in network.state_dict()})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    of_optimizer: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in state.items():
+        index, _, kind = name.partition(".")
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:  # in its layout, which a fused optimiser takes for granted
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        of_optimizer.setdefault(int(index), {})[kind] = value
+    groups = optimizer.state_dict()["param_groups"]  # which the recipe says, and the schedule
+    optimizer.load_state_dict({"state": of_optimizer, "param_groups": groups})
+
+
+OF_NETWORK = "network."
+
+
+def _state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """All tensors of both, each with memory of its own, by `network.NAME` and `PARAMETER.NAME`."""
+    state = {f"{OF_NETWORK}{name}": value for name, value in network.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        state |= {f"{index}.{name}": value for name, value in values.items()}
+    return {
+        name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in state.items()
+    }

@@ -54,3 +54,13 @@ def environment() -> dict[str, str]:
     """The installed package is meant, not the folder the tests are started in."""
     own = {"COLUMNS": "120", "NO_COLOR": "1", "PYTHONSAFEPATH": "1", "EDGECOMP_HISTORY": str(HISTORY)}
     return {**os.environ, **own}
+
+
+class Opened:
+    """Whoever unpickles it makes that file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return open, (str(self.file), "w")

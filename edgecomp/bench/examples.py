@@ -1,7 +1,5 @@
 """Examples to compare two models on: named inputs, and a label and a slice of each where the file has them."""
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.bench.taken import as_taken
-from edgecomp.errors import DataError
+from edgecomp.errors import DataError, FileError
 from edgecomp.metrics import nearest
+from edgecomp.reading import limits
+from edgecomp.reading.archives import check_parquet
+from edgecomp.reading.array_files import read_npz
 from edgecomp.runtimes import Port
 
 LABEL, SLICE = "label", "slice"
@@ -110,15 +111,12 @@ def _slices(file: Path, slices: npt.NDArray[Any] | None) -> npt.NDArray[Any] | N
 
 
 def _npz(file: Path) -> dict[str, npt.NDArray[Any]]:
-    if not zipfile.is_zipfile(file):
-        raise DataError(
-            f"{file} is not a readable .npz file, or cut short: write it with numpy.savez, and copy it whole"
-        )
     try:
-        with np.load(file, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{file} is not a readable .npz file: {error}") from error
+        return read_npz(file)
+    except FileError as error:
+        raise DataError(
+            f"{file} is not a readable .npz file: {str(error).removeprefix(f'{file}: ')}"
+        ) from error
 
 
 def _parquet(file: Path) -> dict[str, npt.NDArray[Any]]:
@@ -126,9 +124,13 @@ def _parquet(file: Path) -> dict[str, npt.NDArray[Any]]:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(file)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{file} is not a readable parquet file: {error}") from error
+        with limits.told(file), parquet.ParquetFile(file) as content:
+            check_parquet(file, content)
+            table = content.read()
+    except (FileError, pyarrow.ArrowException) as error:
+        raise DataError(
+            f"{file} is not a readable parquet file: {str(error).removeprefix(f'{file}: ')}"
+        ) from error
     return {name: _column(file, name, table.column(name)) for name in table.column_names}
 
 

@@ -44,6 +44,7 @@ class Place:
     memory_bytes: int | None = None
     timeout_s: float = 120.0
     slowdown: float = 0.0  # share of extra work in every inference, for a trial of the measuring itself
+    trusted: bool = False  # the model's file may run code: `--trust`
 
     @classmethod
     def of(cls, target: Target, timeout_s: float) -> Self:
@@ -89,6 +90,7 @@ class Worker:
             "cores": usable_core_numbers()[: place.cores] if place.cores else None,
             "options": place.options,
             "slowdown": place.slowdown,
+            "trusted": place.trusted,
         }
         self._model = str(model.resolve())
         self._what = f"worker for {model.name} under {place.runtime}"

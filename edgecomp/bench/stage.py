@@ -1,6 +1,5 @@
 """The bench stage for one target: the files a device would get, measured under its runtime, and recorded."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from edgecomp.data.splits import Split
 from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
 from edgecomp.measurements import Arm, Death, Measurements
 from edgecomp.progress import Track
+from edgecomp.reading.json_files import read_json, read_mapping
 from edgecomp.runtimes import TABLE
 from edgecomp.targets import Target
 
@@ -68,11 +68,11 @@ def bench_target(
     if student in arms:
         facts["quality"] = quality(arms[student], facts["noise"][student], place)._asdict()
     if precision_file is not None:
-        precision = json.loads(precision_file.read_text(encoding="utf-8"))
+        precision = read_mapping(precision_file, "fp32_accuracy_pct", "accuracy_pct")
         facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
-    parity = json.loads(parity_file.read_text(encoding="utf-8")) if parity_file else {}
+    parity = read_mapping(parity_file) if parity_file else {}
     if references_file is not None and references_file.is_file():
-        facts["as_trained_sqnr_db"] = json.loads(references_file.read_text(encoding="utf-8"))
+        facts["as_trained_sqnr_db"] = read_json(references_file)
     inputs.delete(asked)
     Measurements(
         target=target,

@@ -4,7 +4,7 @@ import datetime
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Asked:
     clients: int = 4
     profile: bool = False
     timeout_s: float = 120.0
+    trust: Sequence[str] = ()  # files that may run code
 
 
 def bench_model(
@@ -68,6 +69,7 @@ def bench_model(
     check(model, target, asked, folder, given)
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     place, load_before = Place.of(target, asked.timeout_s), os.getloadavg()[0]
+    place = replace(place, trusted=is_trusted(model, asked.trust))
     ports = signature_of(place, model)
     fixed = generated.rows_of(ports)
     shapes = target.shapes or Shapes()
@@ -204,6 +206,24 @@ def check_file(model: Path, target: Target) -> None:
                              "name another target with --target")  # fmt: skip
     if model.suffix == ".xml" and not model.with_suffix(".bin").is_file():
         raise ModelFileError(f"{model}: its weights, {model.with_suffix('.bin').name}, are not beside it")
+
+
+RUNS_CODE = (".pt2", ".ts", ".pt")
+
+
+def check_trust(trust: Sequence[Path | str], models: Sequence[Path]) -> None:
+    """Raises UsageError where a file that is trusted is none of the models, or of a kind that cannot run code."""
+    for file in trust:
+        if not any(is_trusted(model, [file]) for model in models):
+            raise UsageError(f"--trust {file} is none of the models: {', '.join(map(str, models))}")
+        if Path(file).suffix not in RUNS_CODE:
+            raise UsageError(
+                f"--trust {file}: only {', '.join(RUNS_CODE)} files can run code, and this is none: leave it out"
+            )
+
+
+def is_trusted(model: Path, trust: Sequence[Path | str]) -> bool:
+    return any(Path(file).resolve() == model.resolve() for file in trust)
 
 
 def name_of(what: Path) -> str:

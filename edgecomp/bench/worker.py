@@ -1,7 +1,7 @@
 """A benchmark process: one model, its runtime, numpy, and nothing else.
 
-Started as `python -m edgecomp.bench.worker JOB` with a JSON job: runtime, model, threads, cores, options, inputs, rows (examples at once), slowdown
-(a share of extra work, for a trial of the measuring itself), parent (a pipe whose other end closes with whoever asks). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
+Started as `python -m edgecomp.bench.worker JOB` with a JSON job: runtime, model, threads, cores, options, inputs, rows (examples at once), trusted (the model's file
+may run code), slowdown (a share of extra work, for a trial of the measuring itself), parent (a pipe whose other end closes with whoever asks). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
 its input ends:
 
     single_stream  count                       → wall_ns and cpu_ns of each inference, one example at a time
@@ -80,8 +80,8 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
 
     say({"phase": "load"})
     begin = time.perf_counter_ns()
-    session = runtime.load(Path(job["model"]), threads=job["threads"], options=job["options"])
-    load_ns = time.perf_counter_ns() - begin
+    session = _loaded(runtime, job)
+    load_ns = time.perf_counter_ns() - begin - getattr(session, "checked_ns", 0)
     held["load"] = memory.snapshot()
 
     signature = session.signature()
@@ -124,6 +124,12 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
         command = json.loads(line)
         say(station.obey(command))
     session.close()
+
+
+def _loaded(runtime: Any, job: Mapping[str, Any]) -> Any:
+    """A session. Whether a file may run code is asked of those runtimes alone whose files can."""
+    trusted = {"trusted": True} if job["trusted"] else {}
+    return runtime.load(Path(job["model"]), threads=job["threads"], options=job["options"], **trusted)
 
 
 class Station:
@@ -182,12 +188,7 @@ class Station:
 
         sessions = [self.session] * clients
         if not self.session.concurrent:
-            more = [
-                self.runtime.load(
-                    Path(self.job["model"]), threads=self.job["threads"], options=self.job["options"]
-                )
-                for _ in range(clients - 1)
-            ]
+            more = [_loaded(self.runtime, self.job) for _ in range(clients - 1)]
             sessions = [self.session, *more]
         right = []
         for session in sessions:  # once alone, from this thread, before the first inferences come from many

@@ -1,7 +1,6 @@
 """`edgecomp compare`: what is given → a comparison → a folder with its verdict, which a CI job reads."""
 
 import datetime
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
-from edgecomp.bench.standalone import check_file, name_of
+from edgecomp.bench.standalone import check_file, check_trust, is_trusted, name_of
 from edgecomp.compare.advice import next_step
 from edgecomp.compare.sides import Given, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
@@ -24,7 +23,7 @@ from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import ModelFileError, RecipeError, UsageError
+from edgecomp.errors import FileError, ModelFileError, RecipeError, UsageError
 from edgecomp.gate.groups import differences
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
@@ -35,6 +34,7 @@ from edgecomp.history import STORE, identity
 from edgecomp.job import waiving_nothing
 from edgecomp.outputs import check_apart, check_outputs
 from edgecomp.policies import Policy, Threshold, load_policy
+from edgecomp.reading.json_files import read_mapping
 from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
@@ -65,6 +65,7 @@ class Asked:
     metrics: Path | None = None
     out: Path | None = None
     store: Path = STORE
+    trust: tuple[Path, ...] = ()  # files that may run code
 
 
 def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Path]:
@@ -74,6 +75,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     baseline, candidate = given(asked.baseline, target), given(asked.candidate, target)
     for side in (baseline, candidate):
         check_file(side.model, target)
+    check_trust(asked.trust, [baseline.model, candidate.model])
     check_cores(target)
     now = began.strftime("%Y%m%dT%H%M%S%f")
     folder = asked.out or Path("runs") / "compare" / f"{name_of(asked.candidate)}-{target.name}" / now
@@ -102,10 +104,9 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
             ]
             outcome = Outcome(None, None, rows, 0.0)
         else:
-            place = place_of(target)
             outcome = compare(
-                Side(baseline.model, place),
-                Side(candidate.model, place),
+                _side(baseline, target, asked),
+                _side(candidate, target, asked),
                 target=target,
                 policy=policy,
                 today=began.date(),
@@ -129,7 +130,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
         "data": judged_on,
         "not_compared": why_not,
-        "warnings": _warnings(target, certificate, (baseline.model, candidate.model)),
+        "warnings": _warnings(target, certificate, (baseline.model, candidate.model), asked.trust),
         "facts": {} if outcome.comparison is None else outcome.comparison.facts,
         "certificate": certificate,
         "log_ratios": ratios_of(outcome, policy),
@@ -144,6 +145,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     _write_beside(asked.junit, junit(verdict, name_of(asked.candidate)), screen)
     _write_beside(asked.metrics, openmetrics(verdict, CANDIDATE), screen)
     return verdict, folder
+
+
+def _side(side: Given, target: Target, asked: Asked) -> Side:
+    return Side(side.model, replace(place_of(target), trusted=is_trusted(side.model, asked.trust)))
 
 
 def _write_beside(file: Path | None, text: str, screen: Screen) -> None:
@@ -165,8 +170,10 @@ def _policy(name: str, target: Target) -> Policy:
     return policy
 
 
-def _warnings(target: Target, certificate: Mapping[str, Any] | None, models: tuple[Path, ...]) -> list[str]:
-    found: list[str] = []
+def _warnings(
+    target: Target, certificate: Mapping[str, Any] | None, models: tuple[Path, ...], trust: tuple[Path, ...]
+) -> list[str]:
+    found = [f"{file} was trusted (--trust): what it holds ran as code" for file in trust]
     if not TABLE[target.runtime].gpu:
         said = (integer_weights.warning(model, machine.host_isa()) for model in models)
         found += filter(None, dict.fromkeys(said))
@@ -250,10 +257,10 @@ def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
 def read_certificate(file: Path, target: Target) -> dict[str, Any]:
     """What `edgecomp selftest` found of this machine, to stand beside the verdict. Raises UsageError."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content = read_mapping(file)
         about = content["target"], content["summary"]
         there = {name: content["machine"][name] for name in SAME_MACHINE}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileError, KeyError, TypeError) as error:
         raise UsageError(f"{file} is no record of `edgecomp selftest` ({error})") from None
     if about[0] != target.name:
         raise UsageError(
@@ -275,7 +282,7 @@ def _evaluation(
     """The examples to compare answers on, or why there are none."""
     if asked.data is not None:
         try:
-            ports = signature(BASELINE, Side(baseline.model, place_of(target)))["inputs"]
+            ports = signature(BASELINE, _side(baseline, target, asked))["inputs"]
         except Crashed as crash:
             raise crash.error from crash
         found = evaluations.read(asked.data, ports)

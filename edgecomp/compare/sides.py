@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.artifacts import MANIFEST, RunFolder, sha256
-from edgecomp.errors import ModelFileError, RunFolderError, UsageError
+from edgecomp.errors import FileError, ModelFileError, RunFolderError, UsageError
 from edgecomp.job import read_job
 from edgecomp.metrics import nearest
+from edgecomp.reading.json_files import read_json
 from edgecomp.runtimes import TABLE, Port
 from edgecomp.targets import Target
 
@@ -75,9 +76,11 @@ def _content(file: Path, **wanted: type) -> dict[str, Any]:
     """What a JSON file of a deployed folder holds, these keys of these types at least. Raises RunFolderError."""
     advice = "copy the folder again, or make it with `edgecomp export`"
     try:
-        found: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{file} cannot be read: {error}; {advice}") from error
+        found = read_json(file)
+    except FileError as error:
+        raise RunFolderError(
+            f"{file} cannot be read: {str(error).removeprefix(f'{file}: ')}; {advice}"
+        ) from error
     if not isinstance(found, dict):
         raise RunFolderError(f"{file} holds {type(found).__name__}, not a mapping: {advice}")
     for key, kind in wanted.items():

@@ -1,6 +1,5 @@
 """What travels with a model: how an image, a row of numbers or a text becomes the network's inputs."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from edgecomp.artifacts import write_json
 from edgecomp.inputs import MASK, trimmed
+from edgecomp.reading.json_files import read_mapping, shaped
 
 Array = npt.NDArray[Any]
 FILE = "preprocessing.json"
@@ -131,12 +131,14 @@ KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens}
 
 
 def load(folder: Path) -> Preprocessing:
-    content: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    made = KINDS[content["kind"]]
-    fields = {name: content[name] for name in made.__dataclass_fields__ if name in content}
-    loaded: Preprocessing = made(
-        **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-    )
+    """Raises FileError where it is not what `save` writes."""
+    content = read_mapping(folder / FILE, "kind")
+    with shaped(folder / FILE, "edgecomp"):
+        made = KINDS[content["kind"]]
+        fields = {name: content[name] for name in made.__dataclass_fields__ if name in content}
+        loaded: Preprocessing = made(
+            **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        )
     return loaded
 
 

@@ -15,6 +15,8 @@ from edgecomp.data.sources import Examples, Source
 from edgecomp.data.tokens import Tokenizer
 from edgecomp.errors import DataError
 from edgecomp.inputs import some
+from edgecomp.reading.array_files import read_npz
+from edgecomp.reading.json_files import shaped
 
 SPLITS = ("train", "calibration", "validation", "test")
 FILE = "splits.json"
@@ -39,9 +41,10 @@ class Split:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Split":
-        with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files if key not in ("labels", "slices")}
-            return cls(arrays, file["labels"], file["slices"] if "slices" in file.files else None)
+        """Raises FileError where it is not what was written."""
+        arrays = read_npz(folder / f"{name}.npz")
+        with shaped(folder / f"{name}.npz", "edgecomp"):
+            return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None))
 
 
 def check_varied(source: Source, *, shift: int, flip: bool) -> None:

@@ -70,7 +70,9 @@ def choose_precision(
         """Of the student trained with the `count` costliest layers in float."""
         if count not in students:
             student = calibrated(captured, lessons, qad, {*named, *(one.layer for one in ranked[:count])})
-            train_int8(student, lessons, qad, checkpoint=checkpoints / f"float_{count}.pt", track=track)
+            train_int8(
+                student, lessons, qad, checkpoint=checkpoints / f"float_{count}.safetensors", track=track
+            )
             students[count] = (student.state_dict(), score(student).accuracy_pct)
         return students[count][1]
 

@@ -68,7 +68,7 @@ def distill_fp32(
         batch_size=batch_size,
         seed=lessons.seed,
         bf16=bf16,
-        checkpoint=checkpoints / "fp32.pt",
+        checkpoint=checkpoints / "fp32.safetensors",
         track=track,
         what="student, fp32",
     )
@@ -123,7 +123,7 @@ def distill_int8(
     """
     check_layers(captured, float_layers)
     student = calibrated(captured, lessons, qad, float_layers)
-    history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.pt", track=track)
+    history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.safetensors", track=track)
     save_weights(student, folder / "student_int8.safetensors")
     write_json(folder / "history.json", {"student_int8": history, "left_in_float": left_in_float(student)})
 
@@ -162,7 +162,9 @@ def train_control(
 
     Writes student_control.safetensors and history.json.
     """
-    history = _train_further(network, lessons, qad, checkpoints / "control.pt", track, "student, control")
+    history = _train_further(
+        network, lessons, qad, checkpoints / "control.safetensors", track, "student, control"
+    )
     save_weights(network, folder / "student_control.safetensors")
     write_json(folder / "history.json", {"control": history})
 

@@ -13,6 +13,7 @@ from edgecomp.artifacts import write_json
 from edgecomp.errors import EdgecompError
 from edgecomp.export.blocks import output_name
 from edgecomp.inputs import Inputs, count, some, trimmed
+from edgecomp.reading.array_files import read_npz
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
 
@@ -81,8 +82,7 @@ def compare_all(
         if arm == student:
             np.save(folder / "reference.npy", held_against)
     if blocks_file.is_file():
-        with np.load(blocks_file, allow_pickle=False) as file:
-            blocks = dict(file)
+        blocks = read_npz(blocks_file)
         examined = len(next(iter(blocks.values())))
         found[student]["blocks"] = compare_blocks(
             blocks_model, runtime_name, options=options, inputs=some(inputs, slice(examined)), blocks=blocks
@@ -105,12 +105,10 @@ def compare_references(
     what was trained as well: a teacher that its export has made worse is a lower bar.
     """
     runtime, found = runtimes.adapter(runtime_name), {}
-    with np.load(references, allow_pickle=False) as file:
-        for arm in [name for name in file.files if name in models]:
-            wanted = file[arm]
-            executed = answers(runtime, models[arm], options, some(inputs, slice(len(wanted))), BATCHES[0])
-            known = np.isfinite(executed).all() and np.isfinite(wanted).all()
-            found[arm] = sqnr_db(executed, wanted) if known else WORST_DB
+    for arm, wanted in read_npz(references, models).items():
+        executed = answers(runtime, models[arm], options, some(inputs, slice(len(wanted))), BATCHES[0])
+        known = np.isfinite(executed).all() and np.isfinite(wanted).all()
+        found[arm] = sqnr_db(executed, wanted) if known else WORST_DB
     write_json(folder / REFERENCES, found)
 
 

@@ -153,6 +153,7 @@ def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
         for node in program.graph.nodes:  # notes of this process: the same network gives the same bytes
             for note in ("from_node", "stack_trace"):
                 node.meta.pop(note, None)
+        program.example_inputs = None  # torch would pickle them
         torch.export.save(program, to.with_suffix(".pt2"))
         try:
             torchscript.save(network, example, network_inputs(interface.other), to.with_suffix(".ts"))

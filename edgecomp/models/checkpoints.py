@@ -15,6 +15,8 @@ from edgecomp.metrics import nearest
 from edgecomp.models.checks import said_by
 from edgecomp.models.references import PREFIX
 
+PICKLED = "pytorch_model.bin"
+
 # Fields of a config that say what the data say, or what edgecomp needs of a network.
 FIXED = (
     "num_labels", "id2label", "label2id", "problem_type", "architectures", "model_type", "transformers_version", "dtype",
@@ -114,12 +116,18 @@ def from_checkpoint(reference: str, source: str, auto: Any, config: Any) -> tupl
             attn_implementation="eager",  # captured and exported for all that are tested, and trained as fast as sdpa
             dtype=torch.float32,
             trust_remote_code=False,
+            use_safetensors=True,  # the other kind of weights is a pickle
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except Exception as error:  # as above; safetensors and pickle add theirs
         if isinstance(error, OSError) and not Path(source).is_dir():
             raise _unreachable(source, error) from error
+        if (Path(source) / PICKLED).is_file() and not (Path(source) / "model.safetensors").is_file():
+            raise UsageError(
+                f"{PREFIX}{reference}: the weights in {source} are a pickle, {PICKLED}, which may run code when it is read: save them "
+                "as safetensors (transformers' save_pretrained does), and take the pickle out"
+            ) from error
         raise UsageError(
             f"{PREFIX}{reference}: the weights in {source} cannot be loaded: {said_by(error)}. "
             "Fetch them again, or train from scratch with arguments {pretrained: false}"

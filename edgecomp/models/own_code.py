@@ -1,6 +1,9 @@
-"""What code a user's factory is made of: its module, and what that imports of the same folder or package."""
+"""What code a user's factory is made of: its module, and what that imports of the same folder or package; and where it failed."""
 
 import ast
+import os
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +56,17 @@ def _imported(source: Path, module: str) -> Iterator[str]:
             above = package[: len(package) - node.level + 1] if node.level else []
             base = [*above, *(node.module.split(".") if node.module else [])]
             yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def users_line(error: BaseException) -> str:
+    """`/folder/net.py, line 12`: the last line that an error came through of code that is neither edgecomp's nor installed; or ''."""
+    others = (
+        Path(__file__).parents[1],
+        *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib", "scripts")),
+    )
+    known = ("<", *(f"{folder}{os.sep}" for folder in others))
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [
+        f"{frame.filename}, line {frame.lineno}" for frame in frames if not frame.filename.startswith(known)
+    ]
+    return lines[-1] if lines else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecomp.metrics import METRICS, format_value
+from edgecomp.reading.json_files import read_mapping
 from edgecomp.report.evidence import interval_text
 from edgecomp.report.stage import environment
 from edgecomp.targets import Target
@@ -46,7 +47,7 @@ def rows_of(content: dict[str, Any]) -> list[Row]:
 
 def write_page(folder: Path) -> None:
     """bench.html, one file, beside bench.json."""
-    content = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+    content = read_mapping(folder / "bench.json")
     flame, training = folder / "flame.svg", folder / "training.json"
     layers = sorted((content.get("profile") or {}).get("layers") or [], key=lambda layer: -layer["total_us"])
     total = sum(layer["total_us"] for layer in layers) or 1.0
@@ -70,7 +71,7 @@ def write_page(folder: Path) -> None:
             ],
             layers_left=max(0, len(layers) - SHOWN_LAYERS),
             flame=flame.name if flame.is_file() else None,
-            training=json.loads(training.read_text(encoding="utf-8")) if training.is_file() else None,
+            training=read_mapping(training) if training.is_file() else None,
             confined=format_value(content["confinement"]["limit_bytes"], "bytes")
             if content["confinement"]["limit_bytes"]
             else None,

@@ -1,6 +1,5 @@
 """Everything a report shows, read once from a run folder."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from edgecomp.job import Job
 from edgecomp.made import is_for_cpus
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
+from edgecomp.reading.json_files import read_mapping
 from edgecomp.recipe import QUICK
 
 NAMES = {
@@ -248,5 +248,4 @@ def of_data(folder: Path) -> dict[str, Any] | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return read_mapping(path)

@@ -4,7 +4,6 @@ Its model is a JSON file of `Behaviour`. In a worker it really computes, leaks, 
 its own (`spend`), and a thousand runs take a second.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp import __version__
-from edgecomp.errors import InferenceError, ModelFileError
+from edgecomp.errors import FileError, InferenceError, ModelFileError
+from edgecomp.reading.json_files import read_json
 from edgecomp.runtimes.base import Array, Options, Port, Runtime, Signature, check_options
 
 CHUNK = 1024
@@ -123,9 +123,8 @@ class Fake:
         if not model.is_file():
             raise ModelFileError(f"no such model file: {model}")
         try:
-            content = json.loads(model.read_text(encoding="utf-8"))
-            behaviour = Behaviour(**content)
-        except (ValueError, TypeError) as error:
+            behaviour = Behaviour(**read_json(model))
+        except (FileError, TypeError) as error:
             known = ", ".join(field.name for field in fields(Behaviour))
             raise ModelFileError(f"the fake runtime cannot load {model}: {error}; it has {known}") from error
         return FakeSession(

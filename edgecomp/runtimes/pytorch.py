@@ -1,7 +1,10 @@
-"""PyTorch from a file that torch.export wrote, eager or compiled, on the CPU or a GPU."""
+"""PyTorch from a file that torch.export wrote, eager or compiled, on the CPU or a GPU.
+
+The file is read as data (edgecomp.runtimes.pt2); with torch's own loader, which runs what it holds, only where it is trusted.
+"""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from torch.export.passes import move_to_device_pass
 
 from edgecomp.errors import InferenceError, ModelFileError, RuntimeUnavailableError
 from edgecomp.machine import gpus, host_isa
+from edgecomp.runtimes import pt2
 from edgecomp.runtimes.base import (
     NO_GPU,
     Array,
@@ -29,14 +33,18 @@ class PyTorchSession:
 
     concurrent = False
 
-    def __init__(self, module: Callable[..., Any], signature: Signature, device: str) -> None:
-        self._module, self._signature, self._device = module, signature, device
+    def __init__(
+        self, module: Callable[..., Any], signature: Signature, device: str, axes: Sequence[pt2.Axis] = ()
+    ) -> None:
+        self._module, self._signature, self._device, self._axes = module, signature, device, axes
+        self.checked_ns = 0  # of its loading, what looking at the file took
 
     def signature(self) -> Signature:
         return self._signature
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         try:
+            self._check_lengths(batch)
             with torch.inference_mode():
                 result = self._module(
                     *(torch.from_numpy(batch[port.name]).to(self._device) for port in self._signature.inputs)
@@ -51,6 +59,25 @@ class PyTorchSession:
             for port, output in zip(self._signature.outputs, outputs, strict=True)
         }
 
+    def _check_lengths(self, batch: Mapping[str, Array]) -> None:
+        """A graph is for the lengths it was exported with: with others it may fail, or compute something else. Raises ValueError."""
+        lengths: dict[str, int] = {}
+        for place, axis, symbol, fewest, most in self._axes:
+            name = self._signature.inputs[place].name
+            length = batch[name].shape[axis]
+            if (
+                length < fewest
+                or (most is not None and length > most)
+                or lengths.setdefault(symbol, length) != length
+            ):
+                raise ValueError(f"axis {axis} of {name} is {length} long; the file is for {fewest} to {most or 'any'}, and for inputs that "
+                                 "agree in their lengths")  # fmt: skip
+        for port in self._signature.inputs:
+            if port.shape is not None and not _fits(batch[port.name].shape, port.shape):
+                raise ValueError(
+                    f"{port.name} is of {list(batch[port.name].shape)}, the file is for {list(port.shape)}"
+                )
+
     def close(self) -> None:
         del self._module
 
@@ -59,26 +86,22 @@ class PyTorch:
     def __init__(self, name: str, device: str) -> None:
         self.name, self._device = name, device
 
-    def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> PyTorchSession:
+    def load(
+        self, model: Path, *, threads: int, device: str = "cpu", options: Options, trusted: bool = False
+    ) -> PyTorchSession:
+        """trusted: torch's own loader may run what the file holds."""
         check_options(self.name, options, OPTIONS)
         check_device(self.name, self._device)
         if not model.is_file():
             raise ModelFileError(f"no such model file: {model}")
         torch.set_num_threads(threads)
-        try:
-            with warnings.catch_warnings():  # PyTorch 2.11 warns of how its own loader reads the archive
-                warnings.filterwarnings("ignore", message="The given buffer is not writable")
-                program = torch.export.load(model)
-            if self._device != "cpu":
-                program = move_to_device_pass(program, self._device)
-        except Exception as error:  # torch.export.load raises whatever the archive's parts raise
-            raise ModelFileError(f"PyTorch cannot load {model}: {reason_of(error)}") from error
-        module: Callable[..., Any] = program.module()
+        program = _run(model, self._device) if trusted else pt2.read(model, self._device)
+        module: Callable[..., Any] = program.module
         if options.get("mode", "eager") == "compile":
             # A cache on disk that another CPU has filled gives NaN, or crashes: PyTorch's keys do not have the CPU.
             torch.compiler.config.cache_key_tag = f"edgecomp {host_isa()}"
             module = torch.compile(module, dynamic=False)
-        return PyTorchSession(module, _signature(program), self._device)
+        return PyTorchSession(module, program.signature, self._device, program.axes)
 
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
@@ -99,6 +122,25 @@ def check_device(runtime: str, device: str) -> None:
         if not torch.cuda.is_available():
             raise RuntimeUnavailableError(f"{runtime}: there is a GPU, but this PyTorch ({torch.__version__}) cannot use it: "
                                           "install a build of it for CUDA")  # fmt: skip
+
+
+def _run(model: Path, device: str) -> pt2.Program:
+    """The file through torch's own loader, which may do anything."""
+    try:
+        with warnings.catch_warnings():  # PyTorch 2.11 warns of how its own loader reads the archive
+            warnings.filterwarnings("ignore", message="The given buffer is not writable")
+            program = torch.export.load(model)
+        if device != "cpu":
+            program = move_to_device_pass(program, device)
+    except Exception as error:  # it raises whatever the archive's parts raise
+        raise ModelFileError(f"PyTorch cannot load {model}: {reason_of(error)}") from error
+    return pt2.Program(program.module(), _signature(program), [])
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        size is None or size == has for size, has in zip(wanted, shape, strict=True)
+    )
 
 
 def _signature(program: torch.export.ExportedProgram) -> Signature:

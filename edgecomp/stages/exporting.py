@@ -6,6 +6,7 @@ from edgecomp import made
 from edgecomp.artifacts import NOT_RUN, write_json
 from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.made import Run
+from edgecomp.reading.array_files import read_npy
 from edgecomp.targets import Target
 
 
@@ -80,7 +81,6 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
 def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
-    import numpy as np
 
     from edgecomp.export.parity import compare_all, compare_references
     from edgecomp.export.stage import model_file
@@ -107,7 +107,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             runtime_name=target.runtime,
             options=target.options,
             inputs=made.probes(run),
-            reference=np.load(reference, allow_pickle=False) if reference.is_file() else None,
+            reference=read_npy(reference) if reference.is_file() else None,
             definitions=definitions,
             blocks_model=exported / model_file("blocks", target.runtime),
             blocks_file=exported / "blocks.npz",

@@ -57,7 +57,7 @@ def train_teacher(
             batch_size=batch_size,
             seed=seed,
             bf16=bf16,
-            checkpoint=checkpoints / "teacher.pt",
+            checkpoint=checkpoints / "teacher.safetensors",
             track=track,
             what="teacher",
         )

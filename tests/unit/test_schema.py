@@ -6,7 +6,7 @@ import pytest
 
 from edgecomp.errors import UsageError
 from edgecomp.job import load_job
-from edgecomp.schema import read_yaml
+from edgecomp.reading.yaml_files import read_yaml
 
 
 def refusal(recipe: str, *overrides: str) -> str:
@@ -35,7 +35,7 @@ def test_a_key_that_is_given_twice_is_refused_in_the_file_that_a_recipe_starts_f
     base = written(tmp_path, "defaults: [digits, _self_]\nname: a\nname: b\n", "base.yaml")
     message = refusal(written(tmp_path, "defaults: [base, _self_]\nname: mine\n"))
     assert message.startswith(f"{base}: line 3, column 1: invalid YAML: ")
-    assert "duplicate key name" in message
+    assert "key 'name' stands in line 2 already: leave one out" in message
 
 
 def test_a_key_that_is_merged_and_given_is_no_duplicate(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Tables with a column of inputs, or several of numbers, and one of labels: parquet, CSV or JSON files, or a data set of the hub."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ from edgecomp.data.sources import hub
 from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.labels import as_slices, as_written, encode
 from edgecomp.data.sources.paths import find, found, has_suffix, looked, split_files
-from edgecomp.errors import DataError
+from edgecomp.errors import DataError, FileError
 from edgecomp.metrics import nearest
+from edgecomp.reading.json_files import parse_json
 
 WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz")  # texts alone: what a number is, the reader says
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", *WRITTEN)
@@ -68,8 +68,8 @@ def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
 def class_names(schema: Any, column: str) -> tuple[str, ...] | None:
     """The names of a ClassLabel column, from the `huggingface` entry of an Arrow schema's metadata."""
     try:
-        feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
-    except (KeyError, TypeError, ValueError):
+        feature = parse_json((schema.metadata or {})[b"huggingface"], column)["info"]["features"][column]
+    except (KeyError, TypeError, ValueError, FileError):
         return None
     if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel" or not feature.get("names"):
         return None

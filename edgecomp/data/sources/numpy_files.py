@@ -1,7 +1,5 @@
 """Arrays in .npz files: one file, or one for each split."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,9 @@ from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.images import fitted
 from edgecomp.data.sources.labels import as_slices, encode
 from edgecomp.data.sources.paths import found, split_files
-from edgecomp.errors import DataError
+from edgecomp.errors import DataError, FileError
 from edgecomp.metrics import nearest
+from edgecomp.reading.array_files import names_in, read_npz
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
@@ -62,30 +61,17 @@ def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
 
 
 def _arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
-    if not zipfile.is_zipfile(path):
-        raise DataError(
-            f"{path}: is no .npz file, or cut short; write it with numpy.savez, and copy it whole"
-        )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for name in names:
-                if name not in file.files:
-                    there = ", ".join(file.files) or "none"
-                    raise DataError(f"{path}: has no array {name!r}{nearest(name, file.files)}; it has {there}; "
-                                    "name them in data.inputs and data.label")  # fmt: skip
-            arrays = [file[name] for name in names]
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise DataError(f"{path}: cannot be read: {error}") from error
-        raise DataError(
-            f"{path}: holds Python objects, which may run code when they are read: save inputs as uint8 or float32, "
-            "and labels as integers or strings of fixed length (numpy dtype U)"
-        ) from error
-    except (OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read, it may be cut short or damaged: {error}") from error
+        there = names_in(path)
+        for name in names:
+            if name not in there:
+                raise DataError(f"{path}: has no array {name!r}{nearest(name, there)}; it has {', '.join(there) or 'none'}; "
+                                "name them in data.inputs and data.label")  # fmt: skip
+        held = read_npz(path, names)
+    except FileError as error:
+        raise DataError(str(error)) from error
+    arrays = [held[name] for name in names]
     for name, array in zip(names, arrays, strict=True):
-        if not isinstance(array, np.ndarray):
-            raise DataError(f"{path}: {name!r} is no array; write the file with numpy.savez")
         if array.ndim == 0:
             raise DataError(f"{path}: {name!r} is a single value, not an array of examples")
     if arrays[-1].ndim != 1:

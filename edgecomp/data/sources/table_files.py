@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -12,7 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from edgecomp.data.sources.paths import has_suffix
-from edgecomp.errors import DataError
+from edgecomp.errors import DataError, FileError
+from edgecomp.reading.archives import MOST_RATIO, SMALL_BYTES, check_parquet
+from edgecomp.reading.json_files import parse_json
 
 Choose = Callable[[pa.Schema], Sequence[str]]
 """The columns to read, told from a file's schema; codes, such as labels, are last."""
@@ -26,14 +27,18 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # UTF-32's begins as UTF-16's does
+LONGEST_TEXT = 2**20
+"""Bytes of a cell."""
 _HEADER = 2**16  # bytes: what a header is looked for in
 
 
 def read_table(path: Path, choose: Choose, codes: int = 1) -> pa.Table:
     """The chosen columns of a file, of which so many are codes. Raises DataError where it is cut short, damaged or not what its suffix says."""
+    read = next(read for suffix, read in READERS.items() if has_suffix(path, (suffix, suffix + PACKED)))
     try:
-        read = next(read for suffix, read in READERS.items() if has_suffix(path, (suffix, suffix + PACKED)))
-        return read(path, choose, codes)
+        table = read(path, choose, codes)
+    except FileError as error:
+        raise DataError(str(error)) from error
     except pa.ArrowException as error:
         raise DataError(f"{path}: cannot be read, it may be cut short or damaged: {error}") from error
     except UnicodeDecodeError as error:
@@ -43,12 +48,29 @@ def read_table(path: Path, choose: Choose, codes: int = 1) -> pa.Table:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read, it may be damaged: {reason}") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: there is not enough memory to read it: split it") from error
+    _check_cells(path, table)
+    return table
+
+
+def _check_cells(path: Path, table: pa.Table) -> None:
+    from pyarrow import compute
+
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            continue
+        lengths = compute.binary_length(column)
+        if (longest := compute.max(lengths).as_py() or 0) > LONGEST_TEXT:
+            raise DataError(f"{path}: column {name!r}, example {compute.index(lengths, longest).as_py()} (from 0): a text of {longest:,} bytes; "
+                            f"the most is {LONGEST_TEXT:,}: cut it, or look for a quotation mark that is not closed")  # fmt: skip
 
 
 def _parquet(path: Path, choose: Choose, codes: int) -> pa.Table:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
+        check_parquet(path, file)
         schema = file.schema_arrow
         return file.read(columns=list(choose(schema)))
 
@@ -99,12 +121,11 @@ def _parsed(text: pa.Buffer, separator: str, **only: Any) -> pa.Table:
 def _utf8(path: Path) -> pa.Buffer:
     """A text file's bytes, unpacked and in UTF-8. Raises DataError where it unpacks to more than Arrow reads at once."""
     if has_suffix(path, (PACKED,)):
+        most = min(_LARGEST_BLOCK, max(SMALL_BYTES, MOST_RATIO * path.stat().st_size))
         with gzip.open(path) as file:
-            raw = pa.py_buffer(file.read(_LARGEST_BLOCK + 1))
-        if raw.size > _LARGEST_BLOCK:
-            raise DataError(
-                f"{path}: unpacks to more than {_LARGEST_BLOCK:,} bytes: unpack it, or write it as parquet"
-            )
+            raw = pa.py_buffer(file.read(most + 1))
+        if raw.size > most:
+            raise DataError(f"{path}: unpacks to more than {most:,} bytes: unpack it, or write it as parquet")
     else:
         with pa.OSFile(str(path)) as file:
             raw = file.read_buffer()
@@ -147,22 +168,14 @@ def _json(path: Path, choose: Choose, codes: int) -> pa.Table:
 def _rows(path: Path, text: str) -> list[dict[str, Any]]:
     places: list[tuple[str, object]]
     if text.lstrip().startswith("["):
-        try:
-            places = [(f"item {index} (from 0)", row) for index, row in enumerate(json.loads(text))]
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}: line {error.lineno} is not JSON: {error.msg}, at column {error.colno}"
-            ) from error
+        items = parse_json(text, str(path), strict=False)
+        places = [(f"item {index} (from 0)", row) for index, row in enumerate(items)]
     else:
         places = []
         for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
                 continue
-            try:
-                places.append((f"line {number}", json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}: line {number} is not JSON: {error.msg}, at column {error.colno} (one object "
-                                "a line, or one list of objects)") from error  # fmt: skip
+            places.append((f"line {number}", parse_json(line, str(path), strict=False, line=number)))
     rows = []
     for place, row in places:
         if not isinstance(row, dict):

@@ -49,7 +49,7 @@ def refused(
         ({"data": "bad.json"}, "read from .npz and .parquet, not .json"),
         ({"data": "cut.npz"}, "cut.npz is not a readable .npz file"),
         ({"data": "one.npz"}, "one.npz is not a readable .npz file"),
-        ({"data": "flate.npz"}, "flate.npz is not a readable .npz file: Error -3 while decompressing"),
+        ({"data": "flate.npz"}, "flate.npz is not a readable .npz file: cannot be read, it may be cut short or damaged: x.npy: Error -3 while decompressing"),
         ({"data": "cut.parquet"}, "cut.parquet is not a readable parquet file"),
         ({"data": "none.npz"}, "x 0, label 0 examples: they must be as many, and one at least"),
         ({"data": "names.npz"}, "names.npz has no x; did you mean 'xx'"),

@@ -103,8 +103,8 @@ def test_labels_are_refused_only_where_the_classes_are_known(answer: tuple[int |
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "contract.json cannot be read: Expecting value"),
-        (b"\xff\xfe", "contract.json cannot be read: 'utf-8' codec"),
+        (b"", "contract.json cannot be read: line 1 is not JSON: Expecting value"),
+        (b"\xff\xfe", "contract.json cannot be read: is not UTF-8 text, at byte 0"),
         (b"[]", "contract.json holds list, not a mapping"),
         (b'{"files": {}}', "contract.json: runtime is null, not a str"),
         (b'{"runtime": "onnxruntime-cpu", "files": 3}', "contract.json: files is 3, not a dict"),

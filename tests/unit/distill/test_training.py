@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from running import Opened
 from torch import nn
 
 from edgecomp.distill.losses import distillation_loss, soft_label_loss
@@ -91,6 +92,49 @@ def test_a_resumed_training_equals_the_undisturbed_one_bit_for_bit(tmp_path: Pat
     assert resumed_history == history
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_resumed_convolution_equals_the_undisturbed_one(tmp_path: Path, fused: bool) -> None:
+    """Its weights are laid out channels last, and so are the optimiser's averages of them."""
+    images = np.random.default_rng(0).normal(size=(32, 3, 8, 8)).astype(np.float32)
+
+    def run(epochs: int, checkpoint: Path) -> nn.Module:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Conv2d(5, 4, 1), nn.Flatten(), nn.Linear(144, 2))
+        train(
+            network,
+            torch.optim.AdamW(network.parameters(), lr=0.01, fused=fused),
+            examples=lambda epoch: Examples({"input": images}, LABELS[:32] % 2, dict),
+            loss=lambda logits, batch: F.cross_entropy(logits, batch.labels),
+            schedule=lambda done: 1.0,
+            evaluate=lambda network: 0.0,
+            epochs=epochs,
+            batch_size=8,
+            seed=0,
+            checkpoint=checkpoint,
+            track=silent,
+            what="test",
+        )
+        return network
+
+    whole = run(4, tmp_path / "whole")
+    run(2, tmp_path / "part")
+    resumed = run(4, tmp_path / "part")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_checkpoint_is_no_pickle_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    run(tmp_path / "part", epochs=1)
+    whole = (tmp_path / "part").read_bytes()
+    assert whole[8:10] == b'{"'  # safetensors
+    torch.save({"network": Opened(tmp_path / "ran")}, tmp_path / "pickle")
+    (tmp_path / "short").write_bytes(whole[:-100])
+    for name in ("pickle", "short"):
+        with pytest.raises(EdgecompError, match=f"{name}: training cannot go on from it: delete it"):
+            run(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_training_learns(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import IMAGES, MINILM, TEXTS, Save
+from running import Opened
 
 pytest.importorskip("transformers", reason="needs the extra `text`")
 pytest.importorskip("optimum", reason="needs the extra `text`")
@@ -217,14 +218,15 @@ def test_truncated_weights(save: Save, kept: float) -> None:
     assert describe(made(folder, pretrained=False)).layers == 4
 
 
-def test_truncated_weights_of_the_older_format(save: Save) -> None:
+def test_weights_of_the_older_format_are_a_pickle_which_is_not_read(save: Save, tmp_path: Path) -> None:
     folder = save("Bert")
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    torch.save(
+        load_file(folder / "model.safetensors") | {"more": Opened(tmp_path / "ran")},
+        folder / "pytorch_model.bin",
+    )
     (folder / "model.safetensors").unlink()
-    assert describe(made(folder)).pretrained_head
-    path = folder / "pytorch_model.bin"
-    path.write_bytes(path.read_bytes()[:5000])
-    assert "cannot be loaded" in refusal(folder)
+    assert "are a pickle, pytorch_model.bin, which may run code" in refusal(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_no_weights(save: Save) -> None:

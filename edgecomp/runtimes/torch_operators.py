@@ -1,0 +1,53 @@
+"""Which operators a file may name: aten's that compute, and those of the sizes of tensors.
+
+Of aten's operators those with a text among their arguments can reach the system (from_file maps a file, and makes it; save writes
+one), so of these only the ones listed here, whose text is a mode, may be named.
+"""
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+# With a text that says how, and nothing else.
+WITH_A_MODE = {
+    "_assert_async", "_assert_scalar", "_convolution_mode", "conv1d", "conv2d", "conv3d", "div", "div_", "divide", "divide_", "einsum",
+    "gelu", "gelu_", "index_reduce", "index_reduce_", "linalg_matrix_norm", "linalg_norm", "meshgrid", "nanquantile", "pad",
+    "pad_sequence", "quantile", "scatter", "scatter_", "scatter_reduce", "scatter_reduce_", "searchsorted",
+}  # fmt: skip
+
+SIZES: dict[str, Callable[..., Any]] = {
+    **{f"_operator.{name}": getattr(operator, name) for name in (
+        "add", "and_", "eq", "floordiv", "ge", "getitem", "gt", "le", "lt", "mod", "mul", "ne", "neg", "or_", "pos", "sub", "truediv",
+    )},
+    **{f"math.{name}": getattr(math, name) for name in ("ceil", "floor", "trunc")},
+    **{f"torch.{name}": getattr(torch, name) for name in (
+        "sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not",
+    )},
+}  # fmt: skip
+
+
+def find(target: str) -> Callable[..., Any] | None:
+    """The operator that torch.export calls so, such as `torch.ops.aten.conv2d.default`; None where a file may not name it."""
+    if target in SIZES:
+        return SIZES[target]
+    match = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.(\w+)", target, re.ASCII)
+    if match is None:
+        return None
+    found = getattr(getattr(torch.ops.aten, match[1], None), match[2], None)
+    if not isinstance(found, torch._ops.OpOverload):
+        return None
+    return found if match[1] in WITH_A_MODE or not _takes_text(found._schema) else None
+
+
+def computes(name: str) -> bool:
+    """Whether every form of aten's operator of that name only computes; TorchScript chooses the form by the arguments."""
+    forms = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+    return bool(forms) and (name in WITH_A_MODE or not any(_takes_text(form) for form in forms))
+
+
+def _takes_text(schema: Any) -> bool:
+    return any(re.search(r"\bstr\b", str(argument.type)) for argument in schema.arguments)
