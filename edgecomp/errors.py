@@ -6,6 +6,7 @@
     │   ├── RunFolderError           2  the output folder is another recipe's, newer, or lacks a stage
     │   │   └── RunFolderBusy        2  another process writes there
     │   └── ModelFileError           2  a model file cannot be read by its runtime
+    ├── AlteredError                 4  evidence does not hold: a verdict does not follow from its samples, a digest does not fit
     ├── DataError                    2  a data set cannot serve: empty, one class, unreadable
     ├── CaptureError                 2  a network cannot be captured or quantised
     ├── RuntimeUnavailableError     70  a runtime is not installed, or its device is not here
@@ -53,6 +54,13 @@ class RunFolderBusy(RunFolderError):  # noqa: N818 - it is a state, and reads be
 
 class ModelFileError(UsageError):
     pass
+
+
+class AlteredError(EdgecompError):
+    """INVALID, before anything is judged. Raised where a verdict would be shown, and in its place."""
+
+    exit_code = 4
+    reason = "altered"
 
 
 class DataError(EdgecompError):

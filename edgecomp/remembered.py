@@ -1,6 +1,5 @@
 """Results as the history keeps them, and what it says of the newest. A history that cannot be written costs a note, never a verdict."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,9 +71,8 @@ def of_bench(content: Mapping[str, Any], folder: Path) -> Result:
     )
 
 
-def of_run(run: Path, name: str) -> list[Result]:
+def of_run(verdict: Mapping[str, Any], run: Path, name: str) -> list[Result]:
     """Of each target that was measured, with the verdict of its own rows that decide; None where none does."""
-    verdict = json.loads((run / "gate" / "verdict.json").read_text(encoding="utf-8"))
     found = []
     for target in dict.fromkeys(row["target"] for row in verdict["gates"]):
         measured = Measurements.load(run / "bench" / target)

@@ -1,6 +1,5 @@
 """A verdict as a person sees it, as a CI service shows it, and as one line of JSON."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,16 +9,18 @@ from typing import Any
 
 from rich.table import Table
 
-from edgecomp import history
+from edgecomp import history, stages
 from edgecomp.artifacts import RunFolder, Step
 from edgecomp.console import COLOURS, Screen, line, say, verdict_table
 from edgecomp.doctor import Finding
 from edgecomp.errors import UsageError
 from edgecomp.history import Result, drift
 from edgecomp.job import Job
+from edgecomp.made import Run
 from edgecomp.metrics import METRICS, format_value, nearest
 from edgecomp.outputs import check_writable
-from edgecomp.report.in_ci import annotations, step_summary
+from edgecomp.remembered import of_run, remember
+from edgecomp.report.in_ci import annotations, step_summary, until
 from edgecomp.targets import load_target, target_names
 
 REHEARSAL = "A rehearsal (--quick): it says that the recipe works, and its verdict is that of a student hardly trained."
@@ -38,12 +39,22 @@ def show_plan(
     screen.out.print(f"{len(planned)} of {steps} steps would run in {folder}")
 
 
-def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool) -> int:
-    """The verdict of a run folder; the exit code."""
-    verdict = json.loads((folder.path / "gate" / "verdict.json").read_text(encoding="utf-8"))
+def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool, store: Path | None = None) -> int:
+    """The verdict of a run folder, derived again from its raw samples; the exit code. store: the history that it is appended to.
+
+    Raises AlteredError where another verdict stands in the folder.
+    """
+    run = Run(job, folder.path, screen.track)
+    stages.check_labels(run)
+    verdict, note = stages.checked(run)
+    if store is not None:
+        for result in of_run(verdict, folder.path, job.recipe.name):
+            remember(result, store, screen.note)
     report = folder.path / "report" / "report.html"
-    for note in folder.notes:
-        screen.note(f"damaged, and made again: {note}")
+    for damage in folder.notes:
+        screen.note(f"damaged, and made again: {damage}")
+    if note:
+        screen.note(note)
     _show(verdict, screen, job.recipe.name, report, REHEARSAL if job.recipe.quick else verdict["next_step"])
     if as_json:
         manifest = folder.manifest()
@@ -239,9 +250,11 @@ def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, w
     for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
         waiver = row["waiver"]
         screen.out.print(
-            f"Waived until {waiver['expires']} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
+            f"Waived {until(waiver)} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
             f"({waiver['reason']})"
         )
+    for warning in verdict["policy"]["warnings"]:
+        screen.note(f"{warning}.")
     if verdict["policy"]["changes"]:
         screen.out.print(
             f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"

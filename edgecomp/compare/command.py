@@ -18,7 +18,7 @@ from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, name_of
 from edgecomp.compare.advice import next_step
-from edgecomp.compare.sides import Given, check_recorded, given, preprocessing_differences
+from edgecomp.compare.sides import Given, check_labels, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.console import Screen
@@ -29,7 +29,7 @@ from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
 from edgecomp.gate.stage import figures
 from edgecomp.gate.verdict import combine, exit_code
-from edgecomp.gate.waivers import deciding, with_waivers
+from edgecomp.gate.waivers import deciding, unbounded, with_waivers
 from edgecomp.history import STORE, identity
 from edgecomp.job import waiving_nothing
 from edgecomp.outputs import check_apart, check_outputs
@@ -114,7 +114,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
             )
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
-    verdict = verdict_of(outcome, policy, added, began.date())
+    verdict = verdict_of(outcome, target, policy, added, began.date())
     verdict["compared"] = {
         **files,
         "target": target.model_dump(mode="json"),
@@ -177,8 +177,10 @@ def _warnings(target: Target, certificate: Mapping[str, Any] | None, models: tup
     return found
 
 
-def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: datetime.date) -> dict[str, Any]:
-    rows = with_waivers(outcome.rows, policy.waivers, today)
+def verdict_of(
+    outcome: Outcome, target: Target, policy: Policy, changes: list[str], today: datetime.date
+) -> dict[str, Any]:
+    rows = with_waivers(outcome.rows, policy.waivers, {target.name: policy.rows}, today)
     whole, unwaived = (
         combine(row.verdict for row in rows if row.severity == "block"),
         combine(row.verdict for row in deciding(rows)),
@@ -193,6 +195,7 @@ def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: date
             "name": policy.name,
             "on_inconclusive": policy.on_inconclusive,
             "changes": changes,
+            "warnings": unbounded(rows),
             "sha256": digest_of(policy.model_dump(mode="json")),
         },
         "gates": [row.as_json() for row in rows],
@@ -287,6 +290,8 @@ def _evaluation(
         raise UsageError(f"the runs were judged on different test splits ({tests[0]}, {tests[1]}): one may have been trained on the "
                          "other's; give examples that neither has seen with --data")  # fmt: skip
     split = Split.load(candidate.run / "data", "test")
+    for run in (baseline.run, candidate.run):
+        check_labels(run, target, split.labels)
     arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
     return Evaluation(dict(arrays), split.labels, file=tests[1]), ""
 

@@ -17,7 +17,6 @@ import pytest
 from running import Cli
 
 from edgecomp import history
-from edgecomp.artifacts import write_json
 from edgecomp.errors import UsageError
 from edgecomp.history import Figure, Result, append, drift, identity, results
 from edgecomp.remembered import drifted, of_run, remember
@@ -164,14 +163,11 @@ def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
         ("c", "FAIL", waived),
     ]
     gates = [{"target": target, "verdict": verdict, "waiver": None} | more for target, verdict, more in rows]
-    write_json(
-        tmp_path / "gate" / "verdict.json",
-        {"verdict": "FAIL", "gates": gates, "figures": {key: {} for key in "abc"}},
-    )
+    verdict = {"verdict": "FAIL", "gates": gates, "figures": {key: {} for key in "abc"}}
     arm = SimpleNamespace(file_sha256={"model.onnx": "1"})
     measured = SimpleNamespace(student="student_int8", arms={"student_int8": arm})
     monkeypatch.setattr("edgecomp.remembered.Measurements.load", lambda _: measured)
-    found = [(one.target, one.verdict) for one in of_run(tmp_path, "r")]
+    found = [(one.target, one.verdict) for one in of_run(verdict, tmp_path, "r")]
     assert found == [("a", "PASS"), ("b", "INCONCLUSIVE"), ("c", None)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from comparing import compare
+from forging import made_to_fit
 
 from edgecomp.compare.command import Asked, compare_and_record
 from edgecomp.console import Screen
@@ -16,7 +17,13 @@ from edgecomp.errors import EdgecompError
 
 
 def refused(
-    folder: Path, base: Path | str, candidate: Path | str, words: str, target: str = "t.yaml", **asked: Any
+    folder: Path,
+    base: Path | str,
+    candidate: Path | str,
+    words: str,
+    target: str = "t.yaml",
+    code: int = 2,
+    **asked: Any,
 ) -> None:
     """In this process: nothing is started."""
     paths = {
@@ -26,7 +33,7 @@ def refused(
     with chdir(folder), pytest.raises(EdgecompError) as refusal:
         compare_and_record(Asked(Path(base), Path(candidate), target, **paths), Screen(json=True))
     assert words in str(refusal.value)
-    assert refusal.value.exit_code == 2
+    assert refusal.value.exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -159,13 +166,26 @@ def test_a_release_of_another_export_than_is_there_is_refused(tiny_run: Path, tm
 
 
 @pytest.mark.parametrize("file", ["test.npz", "preprocessing.json"])
-def test_a_test_split_that_was_damaged_is_refused(tiny_run: Path, tmp_path: Path, file: str) -> None:
+def test_a_test_split_that_was_damaged_is_no_evidence(tiny_run: Path, tmp_path: Path, file: str) -> None:
     copy = tmp_path / "release"
     copytree(tiny_run, copy)
     damaged = copy / "data" / file
     damaged.write_bytes(damaged.read_bytes()[:-40])
     for sides in ((copy, tiny_run), (tiny_run, copy)):
-        refused(tmp_path, *sides, f"data/{file} is not what was written", target="onnxruntime-cpu")
+        words = f"INVALID, altered: {damaged} is not what was written"
+        refused(tmp_path, *sides, words, target="onnxruntime-cpu", code=4)
+
+
+def test_labels_that_no_bench_was_judged_by_are_no_evidence(tiny_run: Path, tmp_path: Path) -> None:
+    """Every digest is made to fit: what the run was judged by is not."""
+    copy = tmp_path / "release"
+    copytree(tiny_run, copy)
+    test = copy / "data" / "test.npz"
+    with np.load(test) as held:
+        arrays = {name: held[name] for name in held.files}
+    np.savez(test, **(arrays | {"labels": (arrays["labels"] + 1) % 10}))
+    made_to_fit(copy, "data/test.npz")
+    refused(tmp_path, copy, copy, "are not those that", target="onnxruntime-cpu", code=4)
 
 
 def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path) -> None:
