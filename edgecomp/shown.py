@@ -18,7 +18,7 @@ from edgecomp.history import Result, drift
 from edgecomp.job import Job
 from edgecomp.made import Run
 from edgecomp.metrics import METRICS, format_value, nearest
-from edgecomp.outputs import check_writable
+from edgecomp.options import check_writable
 from edgecomp.remembered import of_run, remember
 from edgecomp.report.in_ci import annotations, step_summary, until
 from edgecomp.targets import load_target, target_names
@@ -164,7 +164,7 @@ def show_history(
     """A line a result, oldest first. Raises UsageError for a metric that does not exist, or a plot that cannot be written."""
     if plot is not None:
         check_writable(plot, "--plot", history.files(store))
-    found = history.results(store, target, last)
+    found = history.results(store, target, last, screen.note)
     chosen = metrics or list(SHOWN)
     for metric in chosen:
         if metric not in METRICS:
@@ -215,11 +215,7 @@ def show_history(
 def _told(result: Result, metric: str) -> str:
     """Its own figure, and what it is over its baseline's."""
     of = [figure for figure in result.figures if figure.metric == metric]
-    own = [
-        format_value(one.value, one.dimension)
-        for one in of
-        if one.dimension not in ("log_ratio", "multiple", "points")
-    ]
+    own = [format_value(one.value, one.dimension) for one in of if one.dimension not in history.COMPARED]
     ratio = [f"({format_value(one.value, one.dimension)})" for one in of if one.dimension == "log_ratio"]
     return " ".join(own[:1] + ratio[:1]) or "–"
 

@@ -1,7 +1,6 @@
 """`edgecomp compare`: what is given → a comparison → a folder with its verdict, which a CI job reads."""
 
 import datetime
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, name_of
 from edgecomp.compare.advice import next_step
+from edgecomp.compare.certificate import read_certificate
 from edgecomp.compare.sides import Given, check_labels, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
@@ -32,7 +32,7 @@ from edgecomp.gate.verdict import combine, exit_code
 from edgecomp.gate.waivers import deciding, unbounded, with_waivers
 from edgecomp.history import STORE, identity
 from edgecomp.job import waiving_nothing
-from edgecomp.outputs import check_apart, check_outputs
+from edgecomp.options import check_apart, check_duration, check_outputs
 from edgecomp.policies import Policy, Threshold, load_policy
 from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
@@ -44,9 +44,6 @@ from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
 """verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
-SAME_MACHINE = ("cpu", "cores", "memory_bytes")
-"""Facts by which a certificate is of the machine that a comparison runs on."""
-
 BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
 
 
@@ -64,6 +61,9 @@ class Asked:
     metrics: Path | None = None
     out: Path | None = None
     store: Path = STORE
+
+    def __post_init__(self) -> None:
+        check_duration(self.max_time_s, "--max-time")
 
 
 def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Path]:
@@ -236,28 +236,6 @@ def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
     found: dict[str, Any] = {f"{arm}.logits": logits for arm, logits in of.logits.items()}
     beside = {"labels": evaluation.labels, "slices": evaluation.slices}
     return found | {name: values for name, values in beside.items() if values is not None}
-
-
-def read_certificate(file: Path, target: Target) -> dict[str, Any]:
-    """What `edgecomp selftest` found of this machine, to stand beside the verdict. Raises UsageError."""
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        about = content["target"], content["summary"]
-        there = {name: content["machine"][name] for name in SAME_MACHINE}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{file} is no record of `edgecomp selftest` ({error})") from None
-    if about[0] != target.name:
-        raise UsageError(
-            f"{file} is of target {about[0]}, and this is {target.name}: run `edgecomp selftest --target {target.name}`"
-        )
-    return {
-        "file": str(file),
-        "sha256": sha256(file),
-        "began": content.get("began"),
-        "machine": content["machine"],
-        "elsewhere": there != {name: machine.facts()[name] for name in SAME_MACHINE},
-        "summary": about[1],
-    }
 
 
 def _evaluation(

@@ -66,10 +66,21 @@ def refused(
         ({"out": "bad.json/new"}, "--out bad.json/new cannot be written"),
         ({"junit": "bad.json/j.xml"}, "--junit bad.json/j.xml cannot be written"),
         ({"metrics": "empty"}, "--metrics empty cannot be written: it is a folder"),
-        ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`"),
+        ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`: format: missing"),
+        ({"certificate": "list.json"}, "list.json is no record of `edgecomp selftest`: "),
+        ({"certificate": "nan.json"}, "nan.json is no record of `edgecomp selftest`: it holds NaN, which is no number"),
+        ({"certificate": "deep.json"}, "deep.json is no record of `edgecomp selftest`: "),
+        ({"certificate": "shape.json"}, "shape.json is no record of `edgecomp selftest`: machine.cores: input should be a valid integer"),
+        ({"certificate": "advice.json"}, "advice.json is no record of `edgecomp selftest`: summary.advice: missing"),
+        ({"certificate": "other.json"}, "other.json is of target u, and this is t: run `edgecomp selftest --target t`"),
+        ({"junit": "base.json"}, "--junit base.json would overwrite base.json, which is read"),
+        ({"metrics": "t.yaml"}, "--metrics t.yaml would overwrite t.yaml, which is read"),
+        ({"junit": "x.xml", "metrics": "x.xml"}, "--metrics x.xml is what --junit names"),
+        ({"junit": "h.sqlite", "store": Path("h.sqlite")}, "--junit h.sqlite would overwrite h.sqlite, which is read"),
+        ({"store": Path("base.json")}, "--store base.json would overwrite base.json, which is read"),
     ],
 )  # fmt: skip
-def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], words: str) -> None:
+def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, Any], words: str) -> None:
     (folder / "empty").mkdir()
     (folder / "base.onnx").write_bytes(b"")
     (folder / "bad.json").write_text('{"latency": 3}')
@@ -92,6 +103,18 @@ def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], wo
         ("waived", {"rows": {"cpu_p50_ms": row}, "waivers": [waived]}),
     ):
         (folder / f"{name}.yaml").write_text(json.dumps({"format": 1, "name": name, **content}))
+    record: dict[str, Any] = {
+        "format": 1, "target": "t", "began": "now", "summary": {"advice": "x"}, "machine": {"cpu": "c", "cores": 2, "memory_bytes": 1},
+    }  # fmt: skip
+    for name, certificate in (
+        ("list", [record]),
+        ("nan", record | {"summary": {"advice": "x", "spread": float("nan")}}),
+        ("shape", record | {"machine": {"cpu": "c", "cores": [2], "memory_bytes": 1}}),
+        ("advice", record | {"summary": {}}),
+        ("other", record | {"target": "u"}),
+    ):
+        (folder / f"{name}.json").write_text(json.dumps(certificate))
+    (folder / "deep.json").write_text("[" * 100_000)
     for name in ("cut.npz", "cut.parquet"):
         (folder / name).write_bytes(b"PK\x03\x04 and then nothing")
     x, labels = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
