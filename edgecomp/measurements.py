@@ -5,15 +5,19 @@ outputs.npz (`ARM`: logits [examples, classes]; `labels`).
 """
 
 import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecomp.artifacts import write_json
-from edgecomp.errors import UsageError
+from edgecomp.errors import RunFolderError, UsageError
 
 FORMAT_VERSION = 3
 
@@ -55,12 +59,13 @@ class Emulated:
 
     @classmethod
     def load(cls, folder: Path, reference_file: Path) -> "Emulated":
-        facts = json.loads((folder / "emulation.json").read_text(encoding="utf-8"))
-        test, probes = (
-            np.load(folder / f"{name}.npy", allow_pickle=False) if facts["run"] else None
-            for name in ("test", "probes")
-        )
-        return cls(facts, test, probes, np.load(reference_file, allow_pickle=False))
+        with _told(folder):
+            facts = json.loads((folder / "emulation.json").read_text(encoding="utf-8"))
+            test, probes = (
+                np.load(folder / f"{name}.npy", allow_pickle=False) if facts["run"] else None
+                for name in ("test", "probes")
+            )
+            return cls(facts, test, probes, np.load(reference_file, allow_pickle=False))
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,9 @@ class Portable:
 
     @classmethod
     def load(cls, folder: Path) -> "Portable":
-        content = json.loads((folder / "portable.json").read_text(encoding="utf-8"))
-        return cls(content["isa"], content["host"], content["why"], content["executed"])
+        with _told(folder):
+            content = json.loads((folder / "portable.json").read_text(encoding="utf-8"))
+            return cls(content["isa"], content["host"], content["why"], content["executed"])
 
 
 @dataclass(frozen=True)
@@ -130,10 +136,17 @@ class Measurements:
 
     @classmethod
     def load(cls, folder: Path) -> "Measurements":
-        content = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
-        if content["format"] != FORMAT_VERSION:
-            raise UsageError(f"{folder} has measurements of format {content['format']}; this edgecomp reads "
-                             f"{FORMAT_VERSION}: measure again with `edgecomp bench`")  # fmt: skip
+        with _told(folder):
+            content = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
+            if content["format"] == FORMAT_VERSION:
+                return cls._of(content, folder)
+        raise UsageError(f"{folder} has measurements of format {content['format']}; this edgecomp reads "
+                         f"{FORMAT_VERSION}: measure again with `edgecomp bench`")  # fmt: skip
+
+    @classmethod
+    def _of(cls, content: dict[str, Any], folder: Path) -> "Measurements":
+        if cut := [name for name in ("samples.npz", "outputs.npz") if not is_zipfile(folder / name)]:
+            raise ValueError(f"{cut[0]} is not readable, or cut short")
         with (
             np.load(folder / "samples.npz", allow_pickle=False) as samples,
             np.load(folder / "outputs.npz", allow_pickle=False) as outputs,
@@ -166,3 +179,24 @@ class Measurements:
             not_run=content["not_run"],
             facts=content["facts"],
         )
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """What is wrong with files of another shape than a bench writes. Raises RunFolderError."""
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
+        what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise RunFolderError(
+            f"{folder} does not hold what was measured ({what}): measure again with `edgecomp bench`"
+        ) from error

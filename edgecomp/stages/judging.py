@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, is_zipfile
 
 from edgecomp import made
 from edgecomp.artifacts import RunFolder, write_json
-from edgecomp.errors import AlteredError
+from edgecomp.errors import AlteredError, RunFolderError
 from edgecomp.made import Run
 
 VERDICT, TEST = Path("gate", "verdict.json"), Path("data", "test.npz")
@@ -22,10 +23,19 @@ def gate(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def derived(run: Run) -> dict[str, Any]:
-    """The verdict that the raw samples of a run give, as JSON reads it again."""
+    """The verdict that the raw samples of a run give, as JSON reads it again. Raises RunFolderError where they are of another shape."""
+    try:
+        again: dict[str, Any] = json.loads(json.dumps(_judged(run), allow_nan=False))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(f"{run.folder}: what was measured cannot be judged ({type(error).__name__}: {error}): measure again with "
+                             f"`edgecomp bench {run.folder}`")  from error  # fmt: skip
+    return again
+
+
+def _judged(run: Run) -> dict[str, Any]:
     from edgecomp.gate.stage import judged
 
-    found = judged(
+    return judged(
         rows=run.job.rows,
         policy=run.job.policy,
         budgets={target.name: target.budget_rows() for target in run.job.targets},
@@ -46,8 +56,6 @@ def derived(run: Run) -> dict[str, Any]:
         },
         today=run.today,
     )
-    again: dict[str, Any] = json.loads(json.dumps(found, allow_nan=False))
-    return again
 
 
 def checked(run: Run) -> tuple[dict[str, Any], str]:
@@ -106,8 +114,12 @@ def check_labels(run: Run) -> None:
 
     if not (run.folder / TEST).is_file():
         return
-    with np.load(run.folder / TEST, allow_pickle=False) as split:
-        labels = split["labels"]
+    try:
+        labels = np.load(run.folder / TEST, allow_pickle=False)["labels"] if is_zipfile(run.folder / TEST) else None
+    except (OSError, ValueError, KeyError, BadZipFile):
+        labels = None
+    if labels is None:
+        raise AlteredError(_altered(run.folder, f"{run.folder / TEST} is no test split"))
     for target in run.job.targets:
         bench = run.folder / "bench" / target.name
         judged_by = Measurements.load(bench).labels
