@@ -4,3 +4,9 @@ Nothing is imported here: a benchmark worker imports this package and must stay 
 """
 
 __version__ = "0.1.0"
+
+
+def release() -> tuple[int, int]:
+    """The version's first two numbers."""
+    first, second = __version__.split(".")[:2]
+    return int(first), int(second)

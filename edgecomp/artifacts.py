@@ -112,7 +112,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []  # what was found damaged, by name
-        self._verified: dict[str, list[str]] = {}
+        self._verified: dict[str, dict[str, str]] = {}
         self._new = [one for one in (path, *path.parents) if not one.exists()]  # innermost first
 
     # -- who may write -------------------------------------------------------------------------------
@@ -235,19 +235,27 @@ class RunFolder:
         )
 
     def _damage(self, name: str, record: Record) -> list[str]:
-        """What is wrong with a step's files; each step's files are read once a process."""
+        """What is wrong with a step's files, in words; each step's files are read once a process."""
         if name not in self._verified:
-            found = []
-            for path, digest in record.outputs.items():
-                file = self.path / path
-                if not file.is_file():
-                    found.append(f"{path} is missing")
-                elif not self._is(path, digest):
-                    found.append(f"{path} is not what was written (its sha256 differs)")
-            self._verified[name] = found
-            for text in found:
+            self._verified[name] = {
+                path: f"{path} is not what was written (its sha256 differs)"
+                if (self.path / path).is_file()
+                else f"{path} is missing"
+                for path, digest in record.outputs.items()
+                if not self._is(path, digest)
+            }
+            for text in self._verified[name].values():
                 self._note(text)
-        return self._verified[name]
+        return list(self._verified[name].values())
+
+    def altered(self, name: str) -> list[str]:
+        """A step's files that are there, and are not what was written."""
+        manifest = self.manifest()
+        record = manifest.steps.get(name) if manifest else None
+        if record is None:
+            return []
+        self._damage(name, record)
+        return [path for path in self._verified[name] if (self.path / path).is_file()]
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -308,7 +316,7 @@ class RunFolder:
             raise EdgecompError(
                 f"{step.name}: {where}: {error.strerror or error}; what was finished before is kept"
             ) from error
-        self._verified[step.name] = []
+        self._verified[step.name] = {}
         self.clear_checkpoints()
 
     def clear_checkpoints(self) -> None:

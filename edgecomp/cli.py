@@ -59,7 +59,6 @@ def run(
     from edgecomp.console import Screen
     from edgecomp.job import load_job, on_this_machine
     from edgecomp.made import Run, fingerprinted
-    from edgecomp.remembered import of_run, remember
     from edgecomp.shown import show_plan, show_run
 
     screen = Screen(json=as_json)
@@ -76,12 +75,10 @@ def run(
         return
     with folder.locked():
         pipeline.save_job(job, folder)
-        if pipeline.execute(job, folder, steps, screen.started):
-            for result in of_run(folder.path, job.recipe.name):
-                remember(result, store, screen.note)
-        else:
+        ran = pipeline.execute(job, folder, steps, screen.started)
+        if not ran:
             screen.say(f"nothing to do: all {len(steps)} steps are up to date")
-        raise typer.Exit(show_run(job, folder, screen, as_json))
+        raise typer.Exit(show_run(job, folder, screen, as_json, store if ran else None))
 
 
 @app.command()

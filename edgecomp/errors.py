@@ -7,6 +7,7 @@
     │   │   └── RunFolderBusy        2  another process writes there
     │   ├── ModelFileError           2  a model file cannot be read by its runtime
     │   └── FileError                2  a file cannot be read, is larger than its limit, or not what it should be
+    ├── AlteredError                 4  evidence does not hold: a verdict does not follow from its samples, a digest does not fit
     ├── DataError                    2  a data set cannot serve: empty, one class, unreadable
     ├── CaptureError                 2  a network cannot be captured or quantised
     ├── RuntimeUnavailableError     70  a runtime is not installed, or its device is not here
@@ -59,6 +60,13 @@ class ModelFileError(UsageError):
 
 class FileError(UsageError):
     pass
+
+
+class AlteredError(EdgecompError):
+    """INVALID, before anything is judged. Raised where a verdict would be shown, and in its place."""
+
+    exit_code = 4
+    reason = "altered"
 
 
 class DataError(EdgecompError):

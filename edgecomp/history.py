@@ -7,21 +7,25 @@ back, and for a drift that no single comparison shows; a verdict always comes of
 import datetime
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edgecomp import __version__
 from edgecomp.artifacts import digest_of
 from edgecomp.errors import UsageError
 from edgecomp.metrics import METRICS, format_value, nearest
+from edgecomp.options import check_apart
 
 FORMAT_VERSION = 1
 STORE = Path("runs") / "history.sqlite"
 WAIT_S = 30.0  # for another writer
 APPLICATION = int.from_bytes(b"edgc")  # of PRAGMA application_id; the first histories have none
+
+COMPARED = ("log_ratio", "multiple", "points")  # dimensions of a figure over another model's
+Note = Callable[[str], None]
 
 SCHEMA = """
 CREATE TABLE results (
@@ -90,8 +94,13 @@ def append(result: Result, store: Path) -> None:
         )
 
 
-def results(store: Path, target: str | None = None, last: int | None = None) -> list[Result]:
-    """Oldest first; the last so many. Raises UsageError where there is no history, or nothing of that target in it."""
+def results(
+    store: Path, target: str | None = None, last: int | None = None, refused: Note = lambda _: None
+) -> list[Result]:
+    """Oldest first; the last so many. Rows that no edgecomp has written are told to `refused`, and the others stand.
+
+    Raises UsageError where there is no history, or nothing of that target in it.
+    """
     if not store.is_file():
         raise UsageError(
             f"no history in {store}: `edgecomp run`, `bench` and `compare` begin one; or name another with --store"
@@ -103,39 +112,81 @@ def results(store: Path, target: str | None = None, last: int | None = None) -> 
             (target, -1 if last is None else last),
         ).fetchall()
         if target is not None and not found:
-            known = [
-                name for (name,) in database.execute("SELECT DISTINCT target FROM results ORDER BY target")
-            ]
+            rows = database.execute("SELECT DISTINCT target FROM results ORDER BY target").fetchall()
+            known = [name for (name,) in rows if isinstance(name, str)]
             raise UsageError(
                 f"no results for target {target!r} in {store}{nearest(target, known)}; there are {', '.join(known) or 'none'}"
             )
-        return [
-            Result(
-                kind=kind,
-                target=on,
-                model=model,
-                sha256=sha256,
-                source=source,
-                figures=tuple(
-                    Figure(*row)
-                    for row in database.execute(
-                        "SELECT metric, dimension, value, lower, upper, margin, verdict FROM figures WHERE result = ?",
-                        (key,),
-                    )
-                ),
-                verdict=verdict,
-                baseline_sha256=baseline,
-                at=at,
-            )
-            for key, at, kind, on, model, sha256, baseline, verdict, source in reversed(found)
-        ]
+        kept = (
+            _result(store, row, _figures(store, row[0], database, refused), refused)
+            for row in reversed(found)
+        )
+        return [one for one in kept if one is not None]
+
+
+def _result(store: Path, row: tuple[Any, ...], figures: tuple[Figure, ...], refused: Note) -> Result | None:
+    key, at, kind, target, model, sha256, baseline, verdict, source = row
+    words = {"at": at, "kind": kind, "target": target, "model": model, "sha256": sha256, "source": source}
+    wrong = [f"{name} is {_short(value)}" for name, value in words.items() if not isinstance(value, str)]
+    may_lack = {"baseline_sha256": baseline, "verdict": verdict}
+    wrong += [
+        f"{name} is {_short(value)}" for name, value in may_lack.items() if not isinstance(value, str | None)
+    ]
+    if wrong:
+        refused(f"{store}: result {key} is left out: {', '.join(wrong)}, where a text belongs")
+        return None
+    return Result(
+        kind=kind,
+        target=target,
+        model=model,
+        sha256=sha256,
+        source=source,
+        figures=figures,
+        verdict=verdict,
+        baseline_sha256=baseline,
+        at=at,
+    )
+
+
+def _figures(store: Path, result: int, database: sqlite3.Connection, refused: Note) -> tuple[Figure, ...]:
+    rows = database.execute(
+        "SELECT metric, dimension, value, lower, upper, margin, verdict FROM figures WHERE result = ?",
+        (result,),
+    )
+    found = []
+    for row in rows:
+        if why := _not_a_figure(*row):
+            refused(f"{store}: a figure of result {result} is left out: {why}")
+        else:
+            found.append(Figure(*row))
+    return tuple(found)
+
+
+def _not_a_figure(metric: Any, dimension: Any, value: Any, *ends: Any) -> str:
+    """Why a row of the table is no figure, or nothing."""
+    if metric not in METRICS:
+        return f"there is no metric {_short(metric)}"
+    if dimension not in (METRICS[metric].dimension, *COMPARED):
+        return f"{metric} is no {_short(dimension)}"
+    *numbers, verdict = ends
+    for number in (value, *(one for one in numbers if one is not None)):
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            return f"{metric} is {_short(number)}"
+    return "" if isinstance(verdict, str | None) else f"the verdict on {metric} is {_short(verdict)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
 
 
 @contextmanager
 def _opened(store: Path) -> Iterator[sqlite3.Connection]:
     try:
+        check_apart(store, "--store")
         store.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(store, timeout=WAIT_S)
+        database.text_factory = lambda text: text.decode(errors="replace")
     except (OSError, sqlite3.Error) as error:
         raise UsageError(f"{store} cannot be opened: {error}") from error
     try:

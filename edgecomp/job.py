@@ -1,19 +1,22 @@
 """A recipe with its overrides and everything it names, checked before any work is done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from edgecomp import release
 from edgecomp.composition import compose
 from edgecomp.errors import RecipeError, RunFolderError, UsageError
 from edgecomp.machine import has_bf16, host_isa
 from edgecomp.metrics import nearest
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
 from edgecomp.policies import (
+    BOUNDED_FROM,
     Policy,
     Threshold,
+    Waiver,
     check_rows,
     load_policy,
     overridden,
@@ -224,7 +227,20 @@ def waiving_nothing(policy: Policy, targets: Sequence[Target], more: Iterable[st
         rows = {*policy.rows, *more}.union(*_given(of, policy).values())
         if waiver.row not in rows:
             problems.append(f"no row {waiver.row!r}{nearest(waiver.row, rows)}")
+        problems += _not_bounded(waiver, [] if waiver.row in more else list(_given(of, policy).values()))
     return [f"policy: {policy.name}: waivers: {problem}" for problem in problems]
+
+
+def _not_bounded(waiver: Waiver, rows: Sequence[Mapping[str, Threshold]]) -> Iterator[str]:
+    """What is wrong with a waiver's limit, of the rows that it is of."""
+    if waiver.limit is None and release() >= BOUNDED_FROM:
+        yield f"{waiver.row}: a waiver needs a `limit:`, up to which it holds, in the row's unit"
+    for named in rows:
+        try:
+            if waiver.row in named:
+                waiver.widened(named[waiver.row])
+        except ValueError as error:
+            yield f"{waiver.row}: {error}"
 
 
 def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: bool) -> dict[str, Threshold]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from edgecomp.errors import EdgecompError
+from edgecomp.errors import AlteredError, EdgecompError
 from edgecomp.safe_text import json_line, lines
 from edgecomp.scratch import leave_the_folder
 
@@ -94,6 +94,8 @@ def _say(message: str, code: int) -> None:
         sys.stderr.write(f"edgecomp: {lines(message)}\n")
     if "--json" in sys.argv:
         told = {"verdict": None, "exit_code": code, "error": message or "usage"}
+        if code == AlteredError.exit_code:  # the only error that is a verdict
+            told |= {"verdict": "INVALID", "reason": AlteredError.reason}
         sys.stdout.write(json_line(json.dumps(told)) + "\n")
     sys.stdout.flush()
     sys.stderr.flush()

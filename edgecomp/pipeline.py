@@ -299,11 +299,14 @@ def _kept(folder: RunFolder, step: Step) -> str:
 
 def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str, started: Started) -> None:
     """Runs the steps of one stage, whether or not they must, and with the gate the report, which says its verdict. Raises
-    RunFolderError where what they read is not what was asked for; another machine may have made it."""
+    RunFolderError where what they read is not what was asked for; another machine may have made it. AlteredError, of a verdict, where
+    what it rests on is not what was written."""
     together = ("gate", "report") if stage == "gate" else (stage,)
     chosen = [step for step in all_steps if step.stage in together]
     own = {step.name for step in chosen}
     needed = {name for step in chosen for name in step.inputs} - own
+    if stage in ("gate", "report"):
+        stages.check_evidence(folder, sorted(needed))
     for step in all_steps:
         if step.name in needed and (reason := folder.reason_to_run(step, here=False)) is not None:
             raise RunFolderError(f"{folder.path}: {stage} needs {step.name} ({reason}): "

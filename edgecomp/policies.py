@@ -1,6 +1,7 @@
 """What may ship: acceptance thresholds, read from targets/policies/*.yaml and a recipe's own."""
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -136,21 +137,63 @@ _EXAMPLES = {
 }
 
 
+BOUNDED_FROM = (0, 3)
+"""The version from which a waiver without a `limit` is an error."""
+
+
 class Waiver(Schema):
-    """Takes a row (of every target, or of one) out of the exit code, up to and with the day it expires. It never changes the
-    row's verdict."""
+    """Takes a row (of every target, or of one) out of the exit code, up to and with the day it expires, while the row's whole interval is on
+    the good side of `limit`, in the row's own unit; without one, whatever the row finds. It never changes the row's verdict."""
 
     row: str
     target: str | None = None
-    owner: str = Field(min_length=1)
-    reason: str = Field(min_length=1)
+    owner: str
+    reason: str
     expires: datetime.date
+    limit: str | None = None
+
+    @field_validator("owner", "reason")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is blank: name who answers for it, and why")
+        return value
+
+    @field_validator("expires", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: object) -> object:
+        written = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
+        if not written and type(value) is not datetime.date:
+            raise ValueError("is not a day: write one as 2026-12-31")
+        return value
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _has_a_unit(cls, value: object) -> object:
+        if value is not None:
+            parse_quantity(value)
+        return value
 
     def covers(self, target: str, row: str) -> bool:
         return self.row == row and self.target in (None, target)
 
     def has_expired(self, today: datetime.date) -> bool:
         return today > self.expires
+
+    def widened(self, row: Threshold) -> Threshold:
+        """The row with this waiver's limit in place of its own. Raises ValueError where it is of another unit, or no wider."""
+        if self.limit is None:
+            return row
+        wide, own = parse_quantity(self.limit), row.limit
+        if wide.dimension != own.dimension:
+            raise ValueError(
+                f"limit {wide.text!r} is a {wide.dimension}, and the row's own, {own.text!r}, a {own.dimension}: write it in that"
+            )
+        if (wide.value <= own.value) if row.kind != "min" else (wide.value >= own.value):
+            raise ValueError(
+                f"limit {wide.text!r} is no wider than the row's own, {own.text!r}: it waives nothing"
+            )
+        return row.model_copy(update={row.kind: self.limit})
 
 
 class Policy(Schema):

@@ -10,7 +10,6 @@ from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.history import Figure, Result
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS
-from edgecomp.reading.json_files import read_mapping
 from edgecomp.report.in_ci import decides
 
 
@@ -72,9 +71,8 @@ def of_bench(content: Mapping[str, Any], folder: Path) -> Result:
     )
 
 
-def of_run(run: Path, name: str) -> list[Result]:
+def of_run(verdict: Mapping[str, Any], run: Path, name: str) -> list[Result]:
     """Of each target that was measured, with the verdict of its own rows that decide; None where none does."""
-    verdict = read_mapping(run / "gate" / "verdict.json", "gates", "figures")
     found = []
     for target in dict.fromkeys(row["target"] for row in verdict["gates"]):
         measured = Measurements.load(run / "bench" / target)

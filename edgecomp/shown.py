@@ -9,17 +9,18 @@ from typing import Any
 
 from rich.table import Table
 
-from edgecomp import history
+from edgecomp import history, stages
 from edgecomp.artifacts import RunFolder, Step
 from edgecomp.console import COLOURS, Screen, line, say, verdict_table
 from edgecomp.doctor import Finding
 from edgecomp.errors import UsageError
 from edgecomp.history import Result, drift
 from edgecomp.job import Job
+from edgecomp.made import Run
 from edgecomp.metrics import METRICS, format_value, nearest
-from edgecomp.outputs import check_writable
-from edgecomp.reading.json_files import read_mapping
-from edgecomp.report.in_ci import annotations, step_summary
+from edgecomp.options import check_writable
+from edgecomp.remembered import of_run, remember
+from edgecomp.report.in_ci import annotations, step_summary, until
 from edgecomp.targets import load_target, target_names
 
 REHEARSAL = "A rehearsal (--quick): it says that the recipe works, and its verdict is that of a student hardly trained."
@@ -39,14 +40,24 @@ def show_plan(
     screen.out.print(f"{len(planned)} of {steps} steps would run in {folder}")
 
 
-def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool) -> int:
-    """The verdict of a run folder; the exit code."""
+def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool, store: Path | None = None) -> int:
+    """The verdict of a run folder, derived again from its raw samples; the exit code. store: the history that it is appended to.
+
+    Raises AlteredError where another verdict stands in the folder.
+    """
     from edgecomp.report.evidence import of_data
 
-    verdict = read_mapping(folder.path / "gate" / "verdict.json", "gates", "next_step", "exit_code")
+    run = Run(job, folder.path, screen.track)
+    stages.check_labels(run)
+    verdict, note = stages.checked(run)
+    if store is not None:
+        for result in of_run(verdict, folder.path, job.recipe.name):
+            remember(result, store, screen.note)
     report = folder.path / "report" / "report.html"
-    for note in folder.notes:
-        screen.note(f"damaged, and made again: {note}")
+    for damage in folder.notes:
+        screen.note(f"damaged, and made again: {damage}")
+    if note:
+        screen.note(note)
     _show(verdict, screen, job.recipe.name, report, REHEARSAL if job.recipe.quick else verdict["next_step"])
     notes = (of_data(folder.path) or {"notes": []})["notes"]
     for note in notes:
@@ -161,7 +172,7 @@ def show_history(
     """A line a result, oldest first. Raises UsageError for a metric that does not exist, or a plot that cannot be written."""
     if plot is not None:
         check_writable(plot, "--plot", history.files(store))
-    found = history.results(store, target, last)
+    found = history.results(store, target, last, screen.note)
     chosen = metrics or list(SHOWN)
     for metric in chosen:
         if metric not in METRICS:
@@ -214,11 +225,7 @@ def show_history(
 def _told(result: Result, metric: str) -> str:
     """Its own figure, and what it is over its baseline's."""
     of = [figure for figure in result.figures if figure.metric == metric]
-    own = [
-        format_value(one.value, one.dimension)
-        for one in of
-        if one.dimension not in ("log_ratio", "multiple", "points")
-    ]
+    own = [format_value(one.value, one.dimension) for one in of if one.dimension not in history.COMPARED]
     ratio = [f"({format_value(one.value, one.dimension)})" for one in of if one.dimension == "log_ratio"]
     return " ".join(own[:1] + ratio[:1]) or "–"
 
@@ -250,9 +257,11 @@ def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, w
     for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
         waiver = row["waiver"]
         screen.out.print(
-            f"Waived until {waiver['expires']} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
+            f"Waived {until(waiver)} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
             f"({waiver['reason']})"
         )
+    for warning in verdict["policy"]["warnings"]:
+        screen.note(f"{warning}.")
     if verdict["policy"]["changes"]:
         screen.out.print(
             f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"

@@ -22,8 +22,8 @@ from edgecomp.bench.scenarios import Effort, measure
 from edgecomp.bench.stage import described, parts_of, quality
 from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, UsageError
 from edgecomp.metrics import nearest
+from edgecomp.options import check_duration, check_writable
 from edgecomp.order_statistics import samples_needed
-from edgecomp.outputs import check_writable
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, Port, integer_weights
 from edgecomp.targets import Shapes, Target, check_cores
@@ -56,6 +56,10 @@ class Asked:
     profile: bool = False
     timeout_s: float = 120.0
     trust: Sequence[str] = ()  # files that may run code
+
+    def __post_init__(self) -> None:
+        check_duration(self.max_time_s, "--max-time")
+        check_duration(60 * self.minutes, "--minutes", 60)
 
 
 def bench_model(

@@ -17,24 +17,24 @@ from edgecomp.bench.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, check_trust, is_trusted, name_of
 from edgecomp.compare.advice import next_step
-from edgecomp.compare.sides import Given, check_recorded, given, preprocessing_differences
+from edgecomp.compare.certificate import read_certificate
+from edgecomp.compare.sides import Given, check_labels, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.console import Screen
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import FileError, ModelFileError, RecipeError, UsageError
+from edgecomp.errors import ModelFileError, RecipeError, UsageError
 from edgecomp.gate.groups import differences
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
 from edgecomp.gate.stage import figures
 from edgecomp.gate.verdict import combine, exit_code
-from edgecomp.gate.waivers import deciding, with_waivers
+from edgecomp.gate.waivers import deciding, unbounded, with_waivers
 from edgecomp.history import STORE, identity
 from edgecomp.job import waiving_nothing
-from edgecomp.outputs import check_apart, check_outputs
+from edgecomp.options import check_apart, check_duration, check_outputs
 from edgecomp.policies import Policy, Threshold, load_policy
-from edgecomp.reading.json_files import read_mapping
 from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
@@ -45,9 +45,6 @@ from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
 """verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
-SAME_MACHINE = ("cpu", "cores", "memory_bytes")
-"""Facts by which a certificate is of the machine that a comparison runs on."""
-
 BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
 
 
@@ -66,6 +63,9 @@ class Asked:
     out: Path | None = None
     store: Path = STORE
     trust: tuple[Path, ...] = ()  # files that may run code
+
+    def __post_init__(self) -> None:
+        check_duration(self.max_time_s, "--max-time")
 
 
 def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Path]:
@@ -118,7 +118,7 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
             )
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
-    verdict = verdict_of(outcome, policy, added, began.date())
+    verdict = verdict_of(outcome, target, policy, added, began.date())
     verdict["answers"] = changed_answers(outcome)
     verdict["compared"] = {
         **files,
@@ -188,8 +188,10 @@ def _warnings(
     return found
 
 
-def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: datetime.date) -> dict[str, Any]:
-    rows = with_waivers(outcome.rows, policy.waivers, today)
+def verdict_of(
+    outcome: Outcome, target: Target, policy: Policy, changes: list[str], today: datetime.date
+) -> dict[str, Any]:
+    rows = with_waivers(outcome.rows, policy.waivers, {target.name: policy.rows}, today)
     whole, unwaived = (
         combine(row.verdict for row in rows if row.severity == "block"),
         combine(row.verdict for row in deciding(rows)),
@@ -204,6 +206,7 @@ def verdict_of(outcome: Outcome, policy: Policy, changes: list[str], today: date
             "name": policy.name,
             "on_inconclusive": policy.on_inconclusive,
             "changes": changes,
+            "warnings": unbounded(rows),
             "sha256": digest_of(policy.model_dump(mode="json")),
         },
         "gates": [row.as_json() for row in rows],
@@ -254,28 +257,6 @@ def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
     return found | {name: values for name, values in beside.items() if values is not None}
 
 
-def read_certificate(file: Path, target: Target) -> dict[str, Any]:
-    """What `edgecomp selftest` found of this machine, to stand beside the verdict. Raises UsageError."""
-    try:
-        content = read_mapping(file)
-        about = content["target"], content["summary"]
-        there = {name: content["machine"][name] for name in SAME_MACHINE}
-    except (FileError, KeyError, TypeError) as error:
-        raise UsageError(f"{file} is no record of `edgecomp selftest` ({error})") from None
-    if about[0] != target.name:
-        raise UsageError(
-            f"{file} is of target {about[0]}, and this is {target.name}: run `edgecomp selftest --target {target.name}`"
-        )
-    return {
-        "file": str(file),
-        "sha256": sha256(file),
-        "began": content.get("began"),
-        "machine": content["machine"],
-        "elsewhere": there != {name: machine.facts()[name] for name in SAME_MACHINE},
-        "summary": about[1],
-    }
-
-
 def _evaluation(
     asked: Asked, baseline: Given, candidate: Given, target: Target
 ) -> tuple[Evaluation | None, str]:
@@ -306,6 +287,8 @@ def _evaluation(
         raise UsageError(f"the runs were judged on different test splits ({tests[0]}, {tests[1]}): one may have been trained on the "
                          "other's; give examples that neither has seen with --data")  # fmt: skip
     split = Split.load(candidate.run / "data", "test")
+    for run in (baseline.run, candidate.run):
+        check_labels(run, target, split.labels)
     arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
     return Evaluation(dict(arrays), split.labels, split.slices, file=tests[1]), ""
 

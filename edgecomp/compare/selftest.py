@@ -24,7 +24,7 @@ from edgecomp.gate.judge import limit_of
 from edgecomp.gate.paired import fail_alpha, log_ratios
 from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
-from edgecomp.outputs import check_writable
+from edgecomp.options import check_duration, check_writable
 from edgecomp.policies import Policy, load_policy
 from edgecomp.runtimes import TABLE
 from edgecomp.targets import Target, check_cores, load_target
@@ -84,6 +84,7 @@ def selftest(
 ) -> tuple[dict[str, Any], Path]:
     """The record, and the file it is in. Raises UsageError, and what a comparison raises."""
     began = datetime.datetime.now(datetime.UTC)
+    check_duration(60 * minutes, "--minutes", 60)
     target = load_target(target_name)
     check_cores(target)
     policy = load_policy("no-slower")

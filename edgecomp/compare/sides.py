@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from edgecomp.artifacts import MANIFEST, RunFolder, sha256
-from edgecomp.errors import FileError, ModelFileError, RunFolderError, UsageError
+from edgecomp.data.preprocessing import TOKENIZER
+from edgecomp.errors import AlteredError, FileError, ModelFileError, RunFolderError, UsageError
 from edgecomp.job import read_job
 from edgecomp.metrics import nearest
 from edgecomp.reading.json_files import read_json
@@ -15,6 +19,9 @@ from edgecomp.runtimes import TABLE, Port
 from edgecomp.targets import Target
 
 CONTRACT = "contract.json"
+COPY_AGAIN = "copy the folder again, or make it with `edgecomp export`"
+
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,10 @@ def given(what: Path, target: Target) -> Given:
 
 
 def check_recorded(run: Path, step: str, files: Sequence[str] = ()) -> None:
-    """Raises RunFolderError where a step's files (or those named) are not those the manifest knows, or not of what is there now."""
+    """Raises RunFolderError where a step's files are not those the manifest knows, or not of what is there now.
+
+    Those that are named are what a verdict will rest on: AlteredError where one is not what was written.
+    """
     manifest = RunFolder(run).manifest()
     record = manifest.steps.get(step) if manifest else None
     if manifest is None or record is None:
@@ -64,29 +74,41 @@ def check_recorded(run: Path, step: str, files: Sequence[str] = ()) -> None:
         file = run / path
         if files and file.name not in files:
             continue
-        if not file.is_file() or sha256(file) != digest.sha256:
-            what = "is not what was written (its sha256 differs)" if file.is_file() else "is missing"
-            raise RunFolderError(f"{file} {what}: the run is not what it was; run it again")
+        if not file.is_file():
+            raise RunFolderError(f"{file} is missing: the run is not what it was; run it again")
+        if sha256(file) != digest.sha256:
+            what = f"{file} is not what was written (its sha256 differs): the run is not what it was; run it again"
+            raise AlteredError(f"INVALID, altered: {what}") if files else RunFolderError(what)
     for name, made in record.made_from.items():
         if name in manifest.steps and manifest.steps[name].made != made:
             raise RunFolderError(f"{run / step} was made from another {name} than is there now: run it again")
 
 
+def check_labels(run: Path, target: Target, labels: Labels) -> None:
+    """Raises AlteredError where a run was judged by other labels than these of its test split."""
+    judged_by = run / "bench" / target.name / "outputs.npz"
+    if not judged_by.is_file():
+        return
+    with np.load(judged_by, allow_pickle=False) as outputs:
+        if len(outputs["labels"]) and not np.array_equal(outputs["labels"], labels):
+            raise AlteredError(f"INVALID, altered: the labels of {run / 'data' / 'test.npz'} are not those that {judged_by} was judged by: "
+                               "the run is not what it was; run it again")  # fmt: skip
+
+
 def _content(file: Path, **wanted: type) -> dict[str, Any]:
     """What a JSON file of a deployed folder holds, these keys of these types at least. Raises RunFolderError."""
-    advice = "copy the folder again, or make it with `edgecomp export`"
     try:
         found = read_json(file)
     except FileError as error:
         raise RunFolderError(
-            f"{file} cannot be read: {str(error).removeprefix(f'{file}: ')}; {advice}"
+            f"{file} cannot be read: {str(error).removeprefix(f'{file}: ')}; {COPY_AGAIN}"
         ) from error
     if not isinstance(found, dict):
-        raise RunFolderError(f"{file} holds {type(found).__name__}, not a mapping: {advice}")
+        raise RunFolderError(f"{file} holds {type(found).__name__}, not a mapping: {COPY_AGAIN}")
     for key, kind in wanted.items():
         if not isinstance(found.get(key), kind):
             raise RunFolderError(
-                f"{file}: {key} is {_short(found.get(key))}, not a {kind.__name__}: {advice}"
+                f"{file}: {key} is {_short(found.get(key))}, not a {kind.__name__}: {COPY_AGAIN}"
             )
     return found
 
@@ -96,12 +118,18 @@ def _deployed(folder: Path, run: Path | None, target: Target) -> Given:
     if contract["runtime"] != target.runtime:
         raise UsageError(f"{folder} is for {contract['runtime']}, and target {target.name} runs {target.runtime}: name another with "
                          "--target")  # fmt: skip
-    for name, digest in contract["files"].items():
-        if not (folder / name).is_file() or sha256(folder / name) != digest:
-            raise RunFolderError(
-                f"{folder / name} is not the file that {CONTRACT} names (missing, or its sha256 differs)"
-            )
     model = folder / TABLE[target.runtime].model_file
+    wanted = [model.name, *([model.with_suffix(".bin").name] if model.suffix == ".xml" else [])]
+    wanted += [TOKENIZER] if (folder / TOKENIZER).is_file() else []
+    if missing := [name for name in wanted if name not in contract["files"]]:
+        raise RunFolderError(f"{folder / CONTRACT}: files does not list {', '.join(missing)}, so nothing says what it should be: "
+                             f"{COPY_AGAIN}")  # fmt: skip
+    for name, digest in contract["files"].items():
+        file = folder / name
+        if name != Path(name).name or not file.is_file() or sha256(file) != digest:
+            raise RunFolderError(
+                f"{file} is not the file that {CONTRACT} names (missing, elsewhere, or its sha256 differs)"
+            )
     return Given(str(run or folder), model, deployed=folder, run=run)
 
 

@@ -202,7 +202,8 @@ def _until_clear(
         }
         contended = of.facts["wall_over_cpu"] > CONTENDED and not TABLE[target.runtime].gpu
         rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended), rows)
-        if over or is_clear(deciding(with_waivers(rows, policy.waivers, today)), policy, restart + 1):
+        waived = with_waivers(rows, policy.waivers, {target.name: policy.rows}, today)
+        if over or is_clear(deciding(waived), policy, restart + 1):
             return rows, measured
     raise AssertionError("the last look ends it")
 

@@ -1,4 +1,4 @@
-"""The gate stage: measurements of every target → gate/verdict.json."""
+"""The gate stage: measurements of every target → the verdict, as gate/verdict.json holds it."""
 
 import datetime
 from collections.abc import Mapping
@@ -6,24 +6,28 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgecomp.artifacts import digest_of, write_json
+from edgecomp import __version__
+from edgecomp.artifacts import digest_of, installed
 from edgecomp.gate import estimates
 from edgecomp.gate.groups import differences
 from edgecomp.gate.judge import Row, judge
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.scores import TEACHER
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
-from edgecomp.gate.waivers import deciding, headline, with_waivers
+from edgecomp.gate.waivers import deciding, headline, unbounded, with_waivers
 from edgecomp.machine import saturates
 from edgecomp.measurements import Emulated, Measurements, Portable
 from edgecomp.metrics import METRICS
 from edgecomp.policies import Policy, Threshold, with_budget
 
 FORMAT_VERSION = 1
-"""1: verdict, unwaived (without the rows that are), exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate), answers (target → what differs, edgecomp.gate.groups)."""
+"""1: verdict, unwaived (without the rows that are), exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate),
+answers (target → what differs, edgecomp.gate.groups), and, since a verdict is derived again before it is shown, made_with (versions of what
+may change it)."""
+LIBRARIES = ("numpy", "scipy")
 
 
-def judge_and_record(
+def judged(
     *,
     rows: dict[str, dict[str, Threshold]],
     policy: Policy,
@@ -33,39 +37,37 @@ def judge_and_record(
     portable: dict[str, Path],
     emulated: dict[str, tuple[Path, Path]],
     today: datetime.date,
-    folder: Path,
-) -> None:
-    """Judges each target's rows and writes verdict.json; what is shown beside them is only summarised."""
+) -> dict[str, Any]:
+    """The verdict on each target's rows; what is shown beside them is only summarised."""
     measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
     for target, (emulation, reference) in emulated.items():
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
     for target, path in portable.items():
         measured[target] = replace(measured[target], portable=Portable.load(path))
-    judged = with_waivers(judge(rows, measured, policy.wall), policy.waivers, today)
-    verdict = combine(row.verdict for row in judged if row.severity == "block")
-    unwaived = combine(row.verdict for row in deciding(judged))
+    found = with_waivers(judge(rows, measured, policy.wall), policy.waivers, rows, today)
+    verdict = combine(row.verdict for row in found if row.severity == "block")
+    unwaived = combine(row.verdict for row in deciding(found))
     shown = measured | {target: Measurements.load(path) for target, path in beside.items()}
-    write_json(
-        folder / "verdict.json",
-        {
-            "format": FORMAT_VERSION,
-            "verdict": verdict,
-            "unwaived": unwaived,
-            "exit_code": exit_code(unwaived, policy.on_inconclusive),
-            "next_step": next_step(unwaived, judged, measured),
-            "policy": {
-                "name": policy.name,
-                "on_inconclusive": policy.on_inconclusive,
-                "changes": changes(policy, budgets, rows),
-                "sha256": digest_of(
-                    {t: {n: row.model_dump() for n, row in named.items()} for t, named in rows.items()}
-                ),
-            },
-            "gates": [row.as_json() for row in judged],
-            "figures": {target: figures(one) for target, one in shown.items()},
-            "answers": answers(measured),
+    return {
+        "format": FORMAT_VERSION,
+        "made_with": {"edgecomp": __version__, **{name: installed(name) for name in LIBRARIES}},
+        "verdict": verdict,
+        "unwaived": unwaived,
+        "exit_code": exit_code(unwaived, policy.on_inconclusive),
+        "next_step": next_step(unwaived, found, measured),
+        "policy": {
+            "name": policy.name,
+            "on_inconclusive": policy.on_inconclusive,
+            "changes": changes(policy, budgets, rows),
+            "warnings": unbounded(found),
+            "sha256": digest_of(
+                {t: {n: row.model_dump() for n, row in named.items()} for t, named in rows.items()}
+            ),
         },
-    )
+        "gates": [row.as_json() for row in found],
+        "figures": {target: figures(one) for target, one in shown.items()},
+        "answers": answers(measured),
+    }
 
 
 def answers(measured: Mapping[str, Measurements]) -> dict[str, Any]:

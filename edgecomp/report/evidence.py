@@ -38,12 +38,12 @@ class Evidence:
     manifest: dict[str, Any]
 
     @classmethod
-    def read(cls, job: Job, folder: Path) -> "Evidence":
+    def read(cls, job: Job, folder: Path, verdict: dict[str, Any]) -> "Evidence":
         names = [target.name for target in (*job.targets, *job.beside)]
         qad = job.recipe.quantize.method == "qad"
         return cls(
             job=job,
-            verdict=_json(folder / "gate" / "verdict.json"),
+            verdict=verdict,
             measured={name: Measurements.load(folder / "bench" / name) for name in names},
             splits=of_data(folder),
             history=_json(folder / "teacher" / "history.json")

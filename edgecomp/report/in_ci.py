@@ -127,3 +127,8 @@ def worst_first(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
 def decides(row: Mapping[str, Any]) -> bool:
     """Whether a row counts for the exit code: it is not waived, and does not merely advise."""
     return row["waiver"] is None and row.get("severity", "block") == "block"
+
+
+def until(waiver: Mapping[str, Any]) -> str:
+    """How long a waiver holds, and how far."""
+    return f"until {waiver['expires']}" + (f" and up to {waiver['limit']}" if waiver.get("limit") else "")

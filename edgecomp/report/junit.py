@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from edgecomp.report.in_ci import decides
+from edgecomp.report.in_ci import decides, until
 from edgecomp.safe_text import plain
 
 
@@ -49,7 +49,7 @@ def _waived(row: dict[str, Any]) -> str:
     waiver = row["waiver"]
     if not waiver and not decides(row):
         return "advises: "
-    return f"waived until {waiver['expires']} by {waiver['owner']} ({waiver['reason']}): " if waiver else ""
+    return f"waived {until(waiver)} by {waiver['owner']} ({waiver['reason']}): " if waiver else ""
 
 
 def _kind(verdict: str, inconclusive_blocks: bool) -> str | None:

@@ -14,7 +14,7 @@ from edgecomp.job import Job
 from edgecomp.metrics import METRICS
 from edgecomp.report import answers, plots
 from edgecomp.report.evidence import Evidence, estimate_text, title, unit_text
-from edgecomp.report.in_ci import openmetrics
+from edgecomp.report.in_ci import openmetrics, until
 from edgecomp.report.junit import junit
 from edgecomp.safe_text import markdown, plain
 
@@ -23,8 +23,9 @@ FORMAT_VERSION = 2
 samples; best_ptq since data come by name, data since splits share no example."""
 
 
-def write_report(*, run_folder: Path, job: Job, folder: Path) -> None:
-    evidence = Evidence.read(job, run_folder)
+def write_report(*, run_folder: Path, job: Job, verdict: dict[str, Any], folder: Path) -> None:
+    """verdict: as the gate stage gives it."""
+    evidence = Evidence.read(job, run_folder, verdict)
     templates = environment()
     facts: dict[str, Any] = {
         "evidence": evidence,
@@ -82,7 +83,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"estimate": estimate_text, "unit": unit_text, "title_of": title}
+    found.filters |= {"estimate": estimate_text, "unit": unit_text, "title_of": title, "until": until}
     found.filters |= {"answers_said": answers.sentence, "answers_shown": answers.tables}
     return found
 

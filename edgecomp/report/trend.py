@@ -16,6 +16,8 @@ SCALES = {
     "time": (1.0, "ms"),
     "rate": (1.0, "/s"),
     "percent": (1.0, "%"),
+    "points": (1.0, "pt"),
+    "decibel": (1.0, "dB"),
     "energy": (1.0, "mJ"),
 }
 
@@ -31,7 +33,7 @@ def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -
                     (index, figure.value / scale, figure.lower, figure.upper)
                     for index, result in enumerate(results)
                     for figure in result.figures
-                    if result.target == target and figure.metric == metric and figure.dimension != "log_ratio"
+                    if result.target == target and figure[:2] == (metric, METRICS[metric].dimension)
                 ]
                 colour = COLOURS[place % len(COLOURS)]
                 axis.plot(

@@ -17,7 +17,7 @@ import pytest
 from running import Cli
 
 from edgecomp import history
-from edgecomp.artifacts import write_json
+from edgecomp.artifacts import RunFolder, Step
 from edgecomp.errors import UsageError
 from edgecomp.history import Figure, Result, append, drift, identity, results
 from edgecomp.remembered import drifted, of_run, remember
@@ -61,6 +61,107 @@ def test_a_figure_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
         tmp_path / "h",
     )
     assert results(tmp_path / "h")[0].figures == ()
+
+
+def spoilt(store: Path, table: str, **values: object) -> None:
+    """The last row of a table, with those values in it."""
+    with sqlite3.connect(store) as database:
+        for name, value in values.items():
+            database.execute(
+                f"UPDATE {table} SET {name} = ? WHERE rowid = (SELECT max(rowid) FROM {table})", (value,)
+            )
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"value": math.inf}, "cpu_p50_ms is inf"),
+        ({"value": "fast"}, "cpu_p50_ms is 'fast'"),
+        ({"lower": b"\0"}, "cpu_p50_ms is b'"),
+        ({"upper": -math.inf}, "cpu_p50_ms is -inf"),
+        ({"margin": "wide"}, "cpu_p50_ms is 'wide'"),
+        ({"metric": "beauty"}, "there is no metric 'beauty'"),
+        ({"metric": b"cpu"}, "there is no metric b'cpu'"),
+        ({"dimension": "bytes"}, "cpu_p50_ms is no 'bytes'"),
+        ({"verdict": b"PASS"}, "the verdict on cpu_p50_ms is b'PASS'"),
+    ],
+)
+def test_a_figure_that_nobody_wrote_is_left_out_and_told(
+    cli: Cli, tmp_path: Path, values: dict[str, object], words: str
+) -> None:
+    store = tmp_path / "h"
+    for one in (release("b", "a", 0.01), release("c", "b", 0.01)):
+        append(one, store)
+    spoilt(store, "figures", **values)
+    told: list[str] = []
+    first, second = results(store, refused=told.append)
+    assert (len(first.figures), len(second.figures)) == (2, 1)
+    (line,) = told
+    assert line.startswith(f"{store}: a figure of result 2 is left out: {words}")
+    assert drifted(release("d", "c", 0.02), store) != drifted(release("d", "x", 0.02), store)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"at": 7}, "at is 7"),
+        ({"target": b"board"}, "target is b'board'"),
+        ({"model": 1.5, "verdict": b"PASS"}, "model is 1.5, verdict is b'PASS'"),
+    ],
+)
+def test_a_result_that_nobody_wrote_is_left_out_and_told(
+    tmp_path: Path, values: dict[str, object], words: str
+) -> None:
+    store = tmp_path / "h"
+    for one in (release("b", "a", 0.01), release("c", "b", 0.01)):
+        append(one, store)
+    with sqlite3.connect(store) as database:  # SQLite turns a number in a column of texts into one
+        database.execute("CREATE TABLE any AS SELECT * FROM results")
+        database.execute("DROP TABLE results")
+        columns = "id INTEGER PRIMARY KEY, at, kind, target, model, sha256, baseline_sha256, verdict, source, edgecomp"
+        database.execute(f"CREATE TABLE results ({columns})")
+        database.execute("INSERT INTO results SELECT * FROM any")
+    database.close()
+    spoilt(store, "results", **values)
+    told: list[str] = []
+    assert [one.model for one in results(store, refused=told.append)] == ["b"]
+    assert told == [f"{store}: result 2 is left out: {words}, where a text belongs"]
+
+
+def test_the_command_shows_the_rest_of_a_spoilt_history(cli: Cli, tmp_path: Path) -> None:
+    store = tmp_path / "h"
+    for one in (release("b", "a", 0.01), release("c", "b", 0.01)):
+        append(one, store)
+    spoilt(store, "figures", value=math.inf)
+    spoilt(store, "results", model="\x1b[31m[/]\udcff".encode("utf-8", "surrogatepass"))
+    done = cli(
+        "history",
+        "--store",
+        str(store),
+        "--plot",
+        str(tmp_path / "t.svg"),
+        "--json",
+        "-m",
+        "cpu_p50_ms",
+        "-m",
+        "export_sqnr_db",
+    )
+    assert done.code == 0, done.err
+    assert "a figure of result 2 is left out: cpu_p50_ms is inf" in " ".join(done.err.split())
+    assert "1.5 ms (+1.00 %)" in done.err
+    for name in (store, tmp_path / "h-wal"):
+        before = store.read_bytes()
+        refused = cli("history", "--store", str(store), "--plot", str(name))
+        assert refused.code == 2, refused.err
+        assert "would overwrite" in refused.err
+        assert store.read_bytes() == before
+
+
+def test_a_history_in_a_run_folder_is_refused(tmp_path: Path) -> None:
+    RunFolder(tmp_path).run(Step("gate", "gate", lambda out, _: None, {}), "r")
+    with pytest.raises(UsageError, match="lies in the run folder"):
+        append(release("b", "a", 0), tmp_path / "h.sqlite")
 
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
@@ -164,14 +265,11 @@ def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
         ("c", "FAIL", waived),
     ]
     gates = [{"target": target, "verdict": verdict, "waiver": None} | more for target, verdict, more in rows]
-    write_json(
-        tmp_path / "gate" / "verdict.json",
-        {"verdict": "FAIL", "gates": gates, "figures": {key: {} for key in "abc"}},
-    )
+    verdict = {"verdict": "FAIL", "gates": gates, "figures": {key: {} for key in "abc"}}
     arm = SimpleNamespace(file_sha256={"model.onnx": "1"})
     measured = SimpleNamespace(student="student_int8", arms={"student_int8": arm})
     monkeypatch.setattr("edgecomp.remembered.Measurements.load", lambda _: measured)
-    found = [(one.target, one.verdict) for one in of_run(tmp_path, "r")]
+    found = [(one.target, one.verdict) for one in of_run(verdict, tmp_path, "r")]
     assert found == [("a", "PASS"), ("b", "INCONCLUSIVE"), ("c", None)]
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from edgecomp.bench.hosts.emulators import CPUS, how_to_install, in_root, python_of, variable
 from edgecomp.errors import EmulatorError, UsageError
-from edgecomp.outputs import check_apart
+from edgecomp.options import check_apart
 from edgecomp.scratch import folder_beside
 
 # A machine's name → Debian's.

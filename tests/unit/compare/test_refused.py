@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from comparing import compare
+from forging import made_to_fit
 
 from edgecomp.compare.command import Asked, compare_and_record
 from edgecomp.console import Screen
@@ -16,7 +17,13 @@ from edgecomp.errors import EdgecompError
 
 
 def refused(
-    folder: Path, base: Path | str, candidate: Path | str, words: str, target: str = "t.yaml", **asked: Any
+    folder: Path,
+    base: Path | str,
+    candidate: Path | str,
+    words: str,
+    target: str = "t.yaml",
+    code: int = 2,
+    **asked: Any,
 ) -> None:
     """In this process: nothing is started."""
     paths = {
@@ -26,7 +33,7 @@ def refused(
     with chdir(folder), pytest.raises(EdgecompError) as refusal:
         compare_and_record(Asked(Path(base), Path(candidate), target, **paths), Screen(json=True))
     assert words in str(refusal.value)
-    assert refusal.value.exit_code == 2
+    assert refusal.value.exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -59,10 +66,21 @@ def refused(
         ({"out": "bad.json/new"}, "--out bad.json/new cannot be written"),
         ({"junit": "bad.json/j.xml"}, "--junit bad.json/j.xml cannot be written"),
         ({"metrics": "empty"}, "--metrics empty cannot be written: it is a folder"),
-        ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`"),
+        ({"certificate": "bad.json"}, "bad.json is no record of `edgecomp selftest`: format: missing"),
+        ({"certificate": "list.json"}, "list.json is no record of `edgecomp selftest`: "),
+        ({"certificate": "nan.json"}, "nan.json is no record of `edgecomp selftest`: it holds NaN, which is no number"),
+        ({"certificate": "deep.json"}, "deep.json is no record of `edgecomp selftest`: "),
+        ({"certificate": "shape.json"}, "shape.json is no record of `edgecomp selftest`: machine.cores: input should be a valid integer"),
+        ({"certificate": "advice.json"}, "advice.json is no record of `edgecomp selftest`: summary.advice: missing"),
+        ({"certificate": "other.json"}, "other.json is of target u, and this is t: run `edgecomp selftest --target t`"),
+        ({"junit": "base.json"}, "--junit base.json would overwrite base.json, which is read"),
+        ({"metrics": "t.yaml"}, "--metrics t.yaml would overwrite t.yaml, which is read"),
+        ({"junit": "x.xml", "metrics": "x.xml"}, "--metrics x.xml is what --junit names"),
+        ({"junit": "h.sqlite", "store": Path("h.sqlite")}, "--junit h.sqlite would overwrite h.sqlite, which is read"),
+        ({"store": Path("base.json")}, "--store base.json would overwrite base.json, which is read"),
     ],
 )  # fmt: skip
-def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], words: str) -> None:
+def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, Any], words: str) -> None:
     (folder / "empty").mkdir()
     (folder / "base.onnx").write_bytes(b"")
     (folder / "bad.json").write_text('{"latency": 3}')
@@ -85,6 +103,18 @@ def test_bad_requests_are_told_in_a_line(folder: Path, asked: dict[str, str], wo
         ("waived", {"rows": {"cpu_p50_ms": row}, "waivers": [waived]}),
     ):
         (folder / f"{name}.yaml").write_text(json.dumps({"format": 1, "name": name, **content}))
+    record: dict[str, Any] = {
+        "format": 1, "target": "t", "began": "now", "summary": {"advice": "x"}, "machine": {"cpu": "c", "cores": 2, "memory_bytes": 1},
+    }  # fmt: skip
+    for name, certificate in (
+        ("list", [record]),
+        ("nan", record | {"summary": {"advice": "x", "spread": float("nan")}}),
+        ("shape", record | {"machine": {"cpu": "c", "cores": [2], "memory_bytes": 1}}),
+        ("advice", record | {"summary": {}}),
+        ("other", record | {"target": "u"}),
+    ):
+        (folder / f"{name}.json").write_text(json.dumps(certificate))
+    (folder / "deep.json").write_text("[" * 100_000)
     for name in ("cut.npz", "cut.parquet"):
         (folder / name).write_bytes(b"PK\x03\x04 and then nothing")
     x, labels = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
@@ -159,13 +189,26 @@ def test_a_release_of_another_export_than_is_there_is_refused(tiny_run: Path, tm
 
 
 @pytest.mark.parametrize("file", ["test.npz", "preprocessing.json"])
-def test_a_test_split_that_was_damaged_is_refused(tiny_run: Path, tmp_path: Path, file: str) -> None:
+def test_a_test_split_that_was_damaged_is_no_evidence(tiny_run: Path, tmp_path: Path, file: str) -> None:
     copy = tmp_path / "release"
     copytree(tiny_run, copy)
     damaged = copy / "data" / file
     damaged.write_bytes(damaged.read_bytes()[:-40])
     for sides in ((copy, tiny_run), (tiny_run, copy)):
-        refused(tmp_path, *sides, f"data/{file} is not what was written", target="onnxruntime-cpu")
+        words = f"INVALID, altered: {damaged} is not what was written"
+        refused(tmp_path, *sides, words, target="onnxruntime-cpu", code=4)
+
+
+def test_labels_that_no_bench_was_judged_by_are_no_evidence(tiny_run: Path, tmp_path: Path) -> None:
+    """Every digest is made to fit: what the run was judged by is not."""
+    copy = tmp_path / "release"
+    copytree(tiny_run, copy)
+    test = copy / "data" / "test.npz"
+    with np.load(test) as held:
+        arrays = {name: held[name] for name in held.files}
+    np.savez(test, **(arrays | {"labels": (arrays["labels"] + 1) % 10}))
+    made_to_fit(copy, "data/test.npz")
+    refused(tmp_path, copy, copy, "are not those that", target="onnxruntime-cpu", code=4)
 
 
 def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path) -> None:

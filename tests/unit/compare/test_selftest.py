@@ -132,6 +132,7 @@ def test_every_cpu_runtime_has_a_reference_model(target: str, tmp_path: Path) ->
 def test_a_certificate_of_another_machine_is_told(tmp_path: Path, cores: int, elsewhere: bool) -> None:
     facts = machine.facts()
     record = {
+        "format": 1,
         "target": "onnxruntime-cpu",
         "began": "2020-01-01T00:00:00+00:00",
         "summary": {"advice": "fine"},

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgecomp.artifacts import sha256
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.stage import described, parts_of
 from edgecomp.compare.sides import Given, contract_differences, given, preprocessing_differences
@@ -108,6 +109,14 @@ def test_labels_are_refused_only_where_the_classes_are_known(answer: tuple[int |
         (b"[]", "contract.json holds list, not a mapping"),
         (b'{"files": {}}', "contract.json: runtime is null, not a str"),
         (b'{"runtime": "onnxruntime-cpu", "files": 3}', "contract.json: files is 3, not a dict"),
+        (
+            b'{"runtime": "onnxruntime-cpu", "files": {}}',
+            "contract.json: files does not list model.onnx, so nothing says",
+        ),
+        (
+            b'{"runtime": "onnxruntime-cpu", "files": {"../model.onnx": "0"}}',
+            "contract.json: files does not list model.onnx",
+        ),
     ],
 )
 def test_a_damaged_contract_is_told(tmp_path: Path, content: bytes, words: str) -> None:
@@ -117,12 +126,32 @@ def test_a_damaged_contract_is_told(tmp_path: Path, content: bytes, words: str) 
     assert str(refusal.value).endswith("copy the folder again, or make it with `edgecomp export`")
 
 
+def deployed(folder: Path, **more: str) -> None:
+    (folder / "model.onnx").write_bytes(b"weights")
+    files = {"model.onnx": sha256(folder / "model.onnx")} | more
+    (folder / "contract.json").write_text(json.dumps({"runtime": "onnxruntime-cpu", "files": files}))
+
+
+@pytest.mark.parametrize("name", ["other.onnx", "../secret", "/etc/hostname"])
+def test_a_contract_that_names_what_is_not_in_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    deployed(tmp_path, **{name: "0" * 64})
+    with pytest.raises(RunFolderError, match=r"is not the file that contract\.json names"):
+        given(tmp_path, load_target("onnxruntime-cpu"))
+
+
+def test_a_tokenizer_belongs_to_what_a_contract_lists(tmp_path: Path) -> None:
+    deployed(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(RunFolderError, match=r"files does not list tokenizer\.json"):
+        given(tmp_path, load_target("onnxruntime-cpu"))
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(b"{", "json cannot be read"), (b"3", "json holds int, not a mapping"), (None, "json cannot be read")],
 )
 def test_damaged_preprocessing_is_told(tmp_path: Path, content: bytes | None, words: str) -> None:
-    (tmp_path / "contract.json").write_text(json.dumps({"runtime": "onnxruntime-cpu", "files": {}}))
+    deployed(tmp_path)
     if content is not None:
         (tmp_path / "preprocessing.json").write_bytes(content)
     side = given(tmp_path, load_target("onnxruntime-cpu"))

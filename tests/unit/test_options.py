@@ -1,13 +1,27 @@
-"""No output is an input, lies in a run folder, or cannot be written: told before anything is measured."""
+"""No output is an input, lies in a run folder, or cannot be written, and every time ends: told before anything is measured."""
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from edgecomp.artifacts import RunFolder, Step
+from edgecomp.bench import standalone as bench
+from edgecomp.compare.command import Asked
 from edgecomp.errors import UsageError
-from edgecomp.outputs import check_outputs, check_writable
+from edgecomp.options import check_duration, check_outputs, check_writable
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, -math.inf, 0.0, -1.0, 1e12])
+def test_a_time_that_does_not_end_is_told(seconds: float) -> None:
+    with pytest.raises(UsageError, match=r"--minutes .*: write minutes, up to 43,200"):
+        check_duration(60 * seconds, "--minutes", 60)
+    with pytest.raises(UsageError, match=r"--max-time .*: write seconds, up to 2,592,000"):
+        Asked(Path("a"), Path("b"), "t", max_time_s=seconds)
+    with pytest.raises(UsageError, match="--max-time"):
+        bench.Asked(max_time_s=seconds)
+    check_duration(60.0, "--minutes", 60)
 
 
 @pytest.mark.parametrize(

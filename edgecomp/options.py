@@ -1,4 +1,4 @@
-"""Where a command may write: checked before anything is measured, by every option that names an output."""
+"""Where a command may write, and how long it may take: checked before anything is measured, by every option that says so."""
 
 import os
 import tempfile
@@ -7,6 +7,15 @@ from pathlib import Path
 
 from edgecomp.artifacts import RunFolder
 from edgecomp.errors import UsageError
+
+MOST_S = 30 * 86400.0  # that anything is measured for
+
+
+def check_duration(seconds: float, option: str, unit_s: float = 1.0) -> None:
+    """Raises UsageError where a time is not one that ends. unit_s: what the option counts in."""
+    if not 0 < seconds <= MOST_S:
+        unit = "seconds" if unit_s == 1 else "minutes"
+        raise UsageError(f"{option} {seconds / unit_s:g}: write {unit}, up to {MOST_S / unit_s:,.0f}")
 
 
 def check_writable(output: Path, option: str, inputs: Iterable[Path] = ()) -> None:

@@ -1,0 +1,70 @@
+"""What `edgecomp selftest` found of a machine, to stand beside a verdict."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgecomp import machine
+from edgecomp.artifacts import sha256
+from edgecomp.errors import UsageError
+from edgecomp.schema import explain
+from edgecomp.targets import Target
+
+SAME_MACHINE = ("cpu", "cores", "memory_bytes")
+"""Facts by which a certificate is of the machine that a comparison runs on."""
+
+
+class _Part(BaseModel):
+    """What is shown of a record; it has more."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Machine(_Part):
+    cpu: str
+    cores: int
+    memory_bytes: int
+
+
+class _Summary(_Part):
+    advice: str
+
+
+class _Record(_Part):
+    format: Literal[1]
+    target: str
+    began: str
+    machine: _Machine
+    summary: _Summary
+
+
+def read_certificate(file: Path, target: Target) -> dict[str, Any]:
+    """As a verdict keeps it. Raises UsageError."""
+    try:
+        record = _Record.model_validate(json.loads(file.read_text(encoding="utf-8"), parse_constant=_refused))
+    except ValidationError as error:
+        raise UsageError(
+            f"{file} is no record of `edgecomp selftest`: {explain(error, _Record)[0]}"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file} is no record of `edgecomp selftest`: {error}") from None
+    if record.target != target.name:
+        raise UsageError(
+            f"{file} is of target {record.target}, and this is {target.name}: run `edgecomp selftest --target {target.name}`"
+        )
+    content = record.model_dump()
+    there = {name: content["machine"][name] for name in SAME_MACHINE}
+    return {
+        "file": str(file),
+        "sha256": sha256(file),
+        "began": record.began,
+        "machine": content["machine"],
+        "elsewhere": there != {name: machine.facts()[name] for name in SAME_MACHINE},
+        "summary": content["summary"],
+    }
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"it holds {word}, which is no number")
