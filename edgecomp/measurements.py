@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.artifacts import write_json
-from edgecomp.errors import UsageError
+from edgecomp.errors import FileError, RunFolderError, UsageError
 from edgecomp.reading.array_files import read_npy, read_npz
 from edgecomp.reading.json_files import read_mapping, shaped
 
@@ -132,8 +132,13 @@ class Measurements:
     @classmethod
     def load(cls, folder: Path) -> "Measurements":
         """Raises UsageError where they are of another format, or not what the bench writes."""
-        with shaped(folder, "`edgecomp bench`"):
-            return cls._load(folder)
+        try:
+            with shaped(folder, "`edgecomp bench`"):
+                return cls._load(folder)
+        except FileError as error:
+            raise RunFolderError(
+                f"{folder} does not hold what was measured ({error}): measure again with `edgecomp bench`"
+            ) from error
 
     @classmethod
     def _load(cls, folder: Path) -> "Measurements":
