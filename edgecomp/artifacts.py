@@ -22,8 +22,9 @@ from typing import Any, Literal
 from pydantic import ValidationError, model_validator
 
 from edgecomp import __version__, run_lock, step_files
-from edgecomp.errors import EdgecompError, RunFolderError
+from edgecomp.errors import EdgecompError, FileError, RunFolderError
 from edgecomp.machine import cpu_isa
+from edgecomp.reading.json_files import read_json
 from edgecomp.schema import Schema
 from edgecomp.scratch import beside
 
@@ -197,8 +198,8 @@ class RunFolder:
         if not os.path.lexists(file):
             return None
         try:
-            content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-        except (OSError, ValueError, RecursionError):
+            content = read_json(file) if file.is_file() else None
+        except FileError:
             content = None
         if not isinstance(content, dict):
             self._note(f"{name} cannot be read; everything is made again")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from edgecomp import release
 from edgecomp.composition import compose
-from edgecomp.errors import RecipeError, RunFolderError, UsageError
+from edgecomp.errors import FileError, RecipeError, RunFolderError, UsageError
 from edgecomp.machine import has_bf16, host_isa
 from edgecomp.metrics import nearest
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
@@ -23,6 +23,8 @@ from edgecomp.policies import (
     refuse_newer,
     with_budget,
 )
+from edgecomp.reading import limits
+from edgecomp.reading.json_files import MOST_BYTES
 from edgecomp.recipe import Quantize, Recipe, rehearsal
 from edgecomp.runtimes import TABLE
 from edgecomp.schema import Schema, explain, find, shipped
@@ -274,9 +276,9 @@ def read_job(folder: Path) -> Job:
             f"{folder} has no job.json: it is not a run folder; `edgecomp run RECIPE` makes one"
         )
     try:
-        return Job.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        problem = explain(error, Job)[0]
+        return Job.model_validate_json(limits.read_bytes(path, MOST_BYTES))
+    except (ValidationError, FileError) as error:
+        problem = explain(error, Job)[0] if isinstance(error, ValidationError) else error
         raise RunFolderError(
             f"{path} cannot be read ({problem}): `edgecomp run RECIPE` writes it again"
         ) from None

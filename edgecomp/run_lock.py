@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgecomp.errors import RunFolderBusy, RunFolderError
+from edgecomp.errors import FileError, RunFolderBusy, RunFolderError
+from edgecomp.reading.json_files import read_json
 from edgecomp.scratch import sweep
 
 LOCK, OWNER = ".lock", ".owner.json"
@@ -68,7 +69,7 @@ def now() -> str:
 
 def _told(owner: Path) -> str:
     try:
-        content = json.loads(owner.read_text(encoding="utf-8"))
+        content = read_json(owner)
         return f"process {content['pid']}, started {content['started']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileError, KeyError, TypeError):
         return "another process"
