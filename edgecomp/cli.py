@@ -10,8 +10,9 @@ import typer
 
 from edgecomp import __version__
 from edgecomp.errors import EdgecompError, UsageError
-from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave
+from edgecomp.leaving import TERMINATED, Terminated, end, end_when_terminated, ended, leave
 from edgecomp.machine import is_idle
+from edgecomp.safe_text import lines
 from edgecomp.scratch import take_a_folder
 
 app = typer.Typer(
@@ -358,10 +359,20 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         leave(str(error), error.exit_code)
+    except OSError as error:  # of no step and no file that knows what it is for
+        if debug:
+            traceback.print_exc()
+        leave(
+            ended(
+                f"{error.filename or 'a file, or standard output'}: {error.strerror or error} (--debug shows where)"
+            ),
+            70,
+        )
     except Exception as error:  # noqa: BLE001 - anyone else's is an internal error, and said as one
         if isinstance(error, typer.TyperException):
             from typer.rich_utils import rich_format_error
 
+            error.message = lines(error.message)
             rich_format_error(error)  # type: ignore[arg-type]
             leave("", 2)
         if debug:
@@ -369,4 +380,4 @@ def main() -> None:
         leave(ended(f"internal error: {type(error).__name__}: {error} (--debug shows where)"), 70)
     if code == 130:
         leave(ended("interrupted"), 130)
-    sys.exit(code if isinstance(code, int) else 0)
+    end(code if isinstance(code, int) else 0)

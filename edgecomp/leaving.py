@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from edgecomp.errors import AlteredError
 from edgecomp.safe_text import json_line, lines
@@ -63,16 +63,34 @@ def leave(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def end(code: int) -> NoReturn:
+    """Ends with what a command came to, once that has been said."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        leave(f"standard output cannot be written: {error.strerror}; it would have ended with {code}", 70)
+    sys.exit(code)
+
+
 def _say(message: str, code: int) -> None:
     if message:
-        sys.stderr.write(f"edgecomp: {lines(message)}\n")
+        _write(sys.stderr, f"edgecomp: {lines(message)}\n")
+    told = ""
     if "--json" in sys.argv:
-        told = {"verdict": None, "exit_code": code, "error": message or "usage"}
+        content = {"verdict": None, "exit_code": code, "error": message or "usage"}
         if code == AlteredError.exit_code:  # the only error that is a verdict
-            told |= {"verdict": "INVALID", "reason": AlteredError.reason}
-        sys.stdout.write(json_line(json.dumps(told)) + "\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
+            content |= {"verdict": "INVALID", "reason": AlteredError.reason}
+        told = json_line(json.dumps(content)) + "\n"
+    _write(sys.stdout, told)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """What cannot be written is left, and not tried again when Python ends, which would change the exit code."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _be_watched() -> None:

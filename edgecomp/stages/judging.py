@@ -115,7 +115,11 @@ def check_labels(run: Run) -> None:
     if not (run.folder / TEST).is_file():
         return
     try:
-        labels = np.load(run.folder / TEST, allow_pickle=False)["labels"] if is_zipfile(run.folder / TEST) else None
+        labels = (
+            np.load(run.folder / TEST, allow_pickle=False)["labels"]
+            if is_zipfile(run.folder / TEST)
+            else None
+        )
     except (OSError, ValueError, KeyError, BadZipFile):
         labels = None
     if labels is None:
