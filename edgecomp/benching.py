@@ -59,7 +59,10 @@ def bench_files(
             screen.failed(f"{target.name}, {scenario}", "failed", reason)
         if asked.profile and what.is_dir():
             _profile_training(what, folder, screen)
-        write_page(folder)
+        try:
+            write_page(folder)
+        except OSError as error:
+            screen.note(f"{folder}/bench.html was not written: {error.strerror or error}")
         remember(of_bench(content, folder), store, screen.note)
         found.append(content | {"folder": str(folder)})
         if content["saturation"]:

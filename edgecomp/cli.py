@@ -11,8 +11,9 @@ import typer
 from edgecomp import __version__
 from edgecomp.cli_models import bench, compare
 from edgecomp.cli_options import STORE, Debug, Folder, Json, Store, examples, run_stage
-from edgecomp.leaving import TERMINATED, Terminated, end_when_terminated, ended, leave, why
+from edgecomp.leaving import TERMINATED, Terminated, end, end_when_terminated, ended, leave, why
 from edgecomp.machine import is_idle
+from edgecomp.safe_text import lines
 from edgecomp.scratch import take_a_folder
 
 app = typer.Typer(
@@ -241,6 +242,7 @@ def main() -> None:
     except typer.TyperException as error:
         from typer.rich_utils import rich_format_error
 
+        error.message = lines(error.message)
         rich_format_error(error)  # type: ignore[arg-type]
         leave("", 2)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is said in one sentence
@@ -249,4 +251,4 @@ def main() -> None:
         leave(*why(error))
     if code == 130:
         leave(ended("interrupted"), 130)
-    sys.exit(code if isinstance(code, int) else 0)
+    end(code if isinstance(code, int) else 0)

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import rich.console
 from rich.progress import (
@@ -19,11 +19,13 @@ from rich.table import Table
 from rich.text import Text
 
 from edgecomp.artifacts import Step
+from edgecomp.errors import EdgecompError
 from edgecomp.safe_text import json_line, terminal
 
 Item = TypeVar("Item")
 
 LOG_EVERY_S = 30.0
+UNREAD = "what was said could not be written: nobody reads it any more"
 
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "INVALID": "magenta"}
 
@@ -34,6 +36,10 @@ class Console(rich.console.Console):
     def render_str(self, text: str, **given: Any) -> Text:
         plain = {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(terminal(text), **(given | plain))
+
+    def on_broken_pipe(self) -> None:
+        """Where nobody reads any more rich would end with 1, which is FAIL."""
+        raise EdgecompError(UNREAD)
 
 
 def line(*parts: str | tuple[str, str]) -> Text:
@@ -100,7 +106,16 @@ class Screen:
 
 def say(content: object) -> None:
     """The last line of standard output, in JSON."""
-    sys.stdout.write(json_line(json.dumps(content, allow_nan=False)) + "\n")
+    write(sys.stdout, json_line(json.dumps(content, allow_nan=False)) + "\n")
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Raises EdgecompError where nobody reads it any more."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError as error:
+        raise EdgecompError(UNREAD) from error
 
 
 def verdict_table(verdict: dict[str, Any]) -> Table:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from edgecomp.errors import AlteredError, EdgecompError
 from edgecomp.safe_text import json_line, lines
@@ -57,8 +57,9 @@ def why(error: BaseException) -> tuple[str, int]:
         return ended(f"something that was called wanted to exit with {error.code!r}, and gave no result"), 70
     if isinstance(error, OSError) and error.errno in OF_THE_REQUEST:
         return f"{str(error.filename)[:200]}: {error.strerror}: name another file or folder", 2
-    if isinstance(error, OSError) and error.filename is not None:
-        return ended(f"{error.filename}: {error.strerror or error}"), 70
+    if isinstance(error, OSError):  # of no step and no file that knows what it is for
+        which = error.filename or "a file, or standard output"
+        return ended(f"{which}: {error.strerror or error} (--debug shows where)"), 70
     if isinstance(error, MemoryError):
         return ended(f"there is not enough memory: {error or 'no more could be had'}"), 70
     return ended(f"internal error: {said} (--debug shows where)"), 70
@@ -89,16 +90,34 @@ def leave(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def end(code: int) -> NoReturn:
+    """Ends with what a command came to, once that has been said."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        leave(f"standard output cannot be written: {error.strerror}; it would have ended with {code}", 70)
+    sys.exit(code)
+
+
 def _say(message: str, code: int) -> None:
     if message:
-        sys.stderr.write(f"edgecomp: {lines(message)}\n")
+        _write(sys.stderr, f"edgecomp: {lines(message)}\n")
+    told = ""
     if "--json" in sys.argv:
-        told = {"verdict": None, "exit_code": code, "error": message or "usage"}
+        content = {"verdict": None, "exit_code": code, "error": message or "usage"}
         if code == AlteredError.exit_code:  # the only error that is a verdict
-            told |= {"verdict": "INVALID", "reason": AlteredError.reason}
-        sys.stdout.write(json_line(json.dumps(told)) + "\n")
-    sys.stdout.flush()
-    sys.stderr.flush()
+            content |= {"verdict": "INVALID", "reason": AlteredError.reason}
+        told = json_line(json.dumps(content)) + "\n"
+    _write(sys.stdout, told)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """What cannot be written is left, and not tried again when Python ends, which would change the exit code."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _be_watched() -> None:

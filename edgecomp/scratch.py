@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edgecomp.errors import EdgecompError
+
 OWNED = re.compile(r"(\d+)-(\d+)-([0-9a-f]{8})")
 PREFIX = "edgecomp-"  # of a process's folder among the system's temporary files
 LONGEST = 50  # characters of a name that a temporary one takes over: with an owner they fit into 255 bytes, whatever they are
@@ -89,6 +91,18 @@ def folder_beside(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(folder: Path, lost: str) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` when the block ends well. Raises EdgecompError where there is no room, with what is lost by it."""
+    try:
+        with folder_beside(folder) as temporary:
+            yield temporary
+            temporary.rename(folder)
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        raise EdgecompError(f"{folder} could not be written ({why}): {lost}") from error
 
 
 def sweep(folder: Path, names: Iterable[str]) -> None:

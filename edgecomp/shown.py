@@ -11,7 +11,7 @@ from rich.table import Table
 
 from edgecomp import history, stages
 from edgecomp.artifacts import RunFolder, Step
-from edgecomp.console import COLOURS, Screen, line, say, verdict_table
+from edgecomp.console import COLOURS, Screen, line, say, verdict_table, write
 from edgecomp.doctor import Finding
 from edgecomp.errors import UsageError
 from edgecomp.history import Result, drift
@@ -295,7 +295,7 @@ def _tell_github(verdict: Mapping[str, Any], name: str, report: str, screen: Scr
     """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page, which costs a note where
     it cannot be written, never the verdict."""
     for command in annotations(verdict):
-        sys.stderr.write(f"{command}\n")
+        write(sys.stderr, f"{command}\n")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(page).open("a", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ from edgecomp.errors import UsageError
 from edgecomp.measurements import Arm
 from edgecomp.metrics import METRICS
 from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
-from edgecomp.scratch import folder_beside
+from edgecomp.scratch import new_folder
 
 FORMAT_VERSION = 1
 PERCENTILES = (50, 90, 99)
@@ -82,12 +82,13 @@ def save(
     samples: Mapping[str, npt.NDArray[Any]],
     pictures: Sequence[Path] = (),
 ) -> None:
-    """Writes a new folder, whole or not at all. Raises UsageError where it is there already."""
+    """Writes a new folder, whole or not at all. Raises UsageError where it is there already, EdgecompError where it cannot be written."""
     if folder.exists():
         raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
-    with folder_beside(folder) as scratch:
+    with new_folder(
+        folder, "what was measured is not kept; make room, or name another place with --out"
+    ) as scratch:
         np.savez(scratch / "samples.npz", **samples)  # type: ignore[arg-type]
         for picture in pictures:
             shutil.copy(picture, scratch)
         write_json(scratch / "bench.json", {"format": FORMAT_VERSION, **content})
-        scratch.rename(folder)

@@ -2,7 +2,8 @@
 
 import datetime
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
 from edgecomp.runtimes import TABLE, integer_weights
-from edgecomp.scratch import folder_beside
+from edgecomp.scratch import new_folder
 from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
@@ -137,11 +138,13 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     }
     save(folder, verdict, outcome, evaluation)  # before anything is made of it that could fail
     result = of_comparison(verdict, folder)
-    if more := drifted(result, asked.store):
-        verdict["compared"]["warnings"] += more
-        write_json(folder / "verdict.json", verdict)
-    write_page(folder, verdict)
+    more = drifted(result, asked.store)
+    verdict["compared"]["warnings"] += more
     remember(result, asked.store, screen.note)
+    with _costing_a_note(screen, folder):
+        if more:
+            write_json(folder / "verdict.json", verdict)
+        write_page(folder, verdict)
     _write_beside(asked.junit, junit(verdict, name_of(asked.candidate)), screen)
     _write_beside(asked.metrics, openmetrics(verdict, CANDIDATE), screen)
     return verdict, folder
@@ -152,14 +155,19 @@ def _side(side: Given, target: Target, asked: Asked) -> Side:
 
 
 def _write_beside(file: Path | None, text: str, screen: Screen) -> None:
-    """What else was asked for; where it fails after all it costs a note, never the verdict."""
-    if file is None:
-        return
-    try:
-        with replacing(file) as temporary:
+    """What else was asked for."""
+    if file is not None:
+        with _costing_a_note(screen, file), replacing(file) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _costing_a_note(screen: Screen, place: Path) -> Iterator[None]:
+    """What cannot be written beside a verdict that is kept costs a note, never the verdict."""
+    try:
+        yield
     except OSError as error:
-        screen.note(f"{file} was not written: {error}")
+        screen.note(f"{error.filename or place} was not written: {error.strerror or error}")
 
 
 def _policy(name: str, target: Target) -> Policy:
@@ -239,15 +247,15 @@ def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[floa
 
 
 def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome, evaluation: Evaluation | None) -> None:
-    """verdict.json, samples.npz, answers.npz: whole, or not at all."""
-    with folder_beside(folder) as scratch:
+    """verdict.json, samples.npz, answers.npz: whole, or not at all. Raises EdgecompError, with the verdict."""
+    lost = f"what was measured is not kept, and it came to {verdict['verdict']}: {verdict['next_step']}"
+    with new_folder(folder, lost) as scratch:
         write_json(scratch / "verdict.json", verdict)
         if outcome.comparison is not None and outcome.comparison.restarts:
             samples: dict[str, Any] = dict(outcome.comparison.all_samples())
             np.savez(scratch / "samples.npz", **samples)
         if outcome.comparison is not None and outcome.comparison.logits and evaluation is not None:
             np.savez(scratch / "answers.npz", **answers_of(outcome.comparison, evaluation))
-        scratch.rename(folder)
 
 
 def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
