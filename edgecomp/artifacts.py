@@ -171,14 +171,8 @@ class RunFolder:
 
     def forget(self) -> None:
         """Of a run that has finished no step, in a folder that it made, nothing stays. Whoever calls holds the lock."""
-        if self.path not in self._new or (self.path / MANIFEST).exists():
-            return
-        shutil.rmtree(self.path / run_lock.SCRATCH, ignore_errors=True)
-        with suppress(OSError):  # what somebody else has put there stays, with the folders around it
-            for name in (JOB, run_lock.OWNER, run_lock.LOCK):
-                (self.path / name).unlink(missing_ok=True)
-            for one in self._new:
-                one.rmdir()
+        if self.path in self._new and not (self.path / MANIFEST).exists():
+            run_lock.forget(self.path, JOB, self._new)
 
     # -- what is there -------------------------------------------------------------------------------
 

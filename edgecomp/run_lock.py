@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecomp.errors import FileError, RunFolderBusy, RunFolderError
@@ -47,6 +47,16 @@ def locked(folder: Path, written: Sequence[str]) -> Iterator[None]:
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def forget(folder: Path, job: str, new: Sequence[Path]) -> None:
+    """Takes away what the lock's holder has left in a folder, and the folders that are `new`, innermost first, where nothing else is."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    with suppress(OSError):  # what somebody else has put there stays, with the folders around it
+        for name in (job, OWNER, LOCK):
+            (folder / name).unlink(missing_ok=True)
+        for one in new:
+            one.rmdir()
 
 
 def foreign(folder: Path, job: str) -> str | None:
