@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
-from edgecomp.errors import AlteredError, EdgecompError
+from edgecomp.errors import AlteredError, EdgecompError, Terminated
 from edgecomp.safe_text import json_line, lines
 from edgecomp.scratch import leave_the_folder
 
@@ -33,10 +33,6 @@ OF_THE_REQUEST = {
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 SIGEV_THREAD = 2  # sigevent(3type)
-
-
-class Terminated(BaseException):
-    """SIGTERM, raised where the main thread is, so that what holds a worker, a lock or a scratch folder lets go of it."""
 
 
 def ended(how: str) -> str:
