@@ -6,6 +6,7 @@ killed anywhere leaves the old state, the new one, or files that do not fit thei
 manifest does not list is never deleted.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,6 +34,8 @@ FORMAT_VERSION = 1
 MANIFEST, JOB = "manifest.json", "job.json"
 NOT_RUN = "not-run.txt"  # in a step's folder: why it made nothing, so that the next run tries again
 CHECKPOINTS = ".checkpoints"
+KEPT = "what was finished before is kept"
+FULL_BYTES = 2**20  # free, at most, on a disk that is said to be full
 OWN = (MANIFEST, JOB, run_lock.LOCK, run_lock.OWNER, run_lock.SCRATCH, CHECKPOINTS)
 JOB_KEYS = {"recipe", "folder", "targets", "beside", "policy", "rows"}  # of every job.json so far
 
@@ -161,11 +164,9 @@ class RunFolder:
         """The run folder that this place lies in."""
         return next((one for one in self.path.resolve().parents if RunFolder(one).belongs_to()), None)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Raises RunFolderBusy, with the other process and its start time, where one writes here already."""
-        with run_lock.locked(self.path, (MANIFEST, JOB)):
-            yield
+        return run_lock.locked(self.path, (MANIFEST, JOB))
 
     # -- what is there -------------------------------------------------------------------------------
 
@@ -301,8 +302,13 @@ class RunFolder:
             self._put_in_place(step.name, scratch, record, recipe)
         except OSError as error:
             where = error.filename or self.path
+            raise EdgecompError(f"{step.name}: {where}: {error.strerror or error}; {KEPT}") from error
+        except RuntimeError as error:  # what PyTorch and OpenVINO make of a full disk
+            left = shutil.disk_usage(self.path).free
+            if left > FULL_BYTES:
+                raise
             raise EdgecompError(
-                f"{step.name}: {where}: {error.strerror or error}; what was finished before is kept"
+                f"{step.name}: {self.path}: the disk is full, {left:,} bytes are left ({error}); {KEPT}"
             ) from error
         self._verified[step.name] = {}
         self.clear_checkpoints()
@@ -356,6 +362,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it (what it links to, if it does), fsynced, when the block ends well."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():  # renamed over a device, a file would take its place
+        raise OSError(errno.EINVAL, "it is no file", str(path))
     temporary = beside(path)
     try:
         yield temporary

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecomp.errors import RunFolderBusy, RunFolderError
@@ -37,8 +37,11 @@ def locked(folder: Path, written: Sequence[str]) -> Iterator[None]:
             f"{folder} is being written by {_told(owner)}: wait for it, or {ELSEWHERE}"
         ) from None
     except OSError as error:
+        with suppress(OSError):
+            owner.unlink(missing_ok=True)
+            (folder / SCRATCH).rmdir()
         lock.release()
-        where = error.filename or folder / LOCK
+        where = error.filename or folder
         raise RunFolderError(f"{where} cannot be written: {error.strerror or error}; {ELSEWHERE}") from error
     try:
         yield

@@ -1,9 +1,11 @@
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from running import Cli
+from running import Cli, environment
+from running import command as command_of
 
 from edgecomp import __version__, pipeline
 from edgecomp import cli as command_line
@@ -93,3 +95,32 @@ def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     made = {f"bench/{name}": f"{tmp_path}/bench/{name}" for name in ("onnxruntime-cpu", "openvino-cpu")}
     assert said == {"verdict": None, "exit_code": 0, "artifacts": made}
+
+
+@pytest.mark.parametrize("arguments", [("targets",), ("targets", "--json")])
+def test_what_cannot_be_said_is_an_error_and_no_verdict(arguments: tuple[str, ...]) -> None:
+    """On a full disk, and where nobody reads: 1 would be FAIL, and 0 PASS."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command_of(*arguments),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+    assert done.returncode == 70
+    assert "No space left on device" in done.stderr
+    read, write = os.pipe()
+    os.close(read)
+    closed = subprocess.run(
+        command_of(*arguments),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    os.close(write)
+    assert closed.returncode == 70
+    assert len(closed.stderr.splitlines()) == 1, closed.stderr
