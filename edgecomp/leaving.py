@@ -80,9 +80,10 @@ def terminate(*_: object) -> NoReturn:
 def leave(message: str, code: int) -> NoReturn:
     """Says why on standard error, in JSON too where that was asked for, and ends."""
     _say(message, code)
-    if code in (130, TERMINATED):
+    if code in (70, 130, TERMINATED):
         leave_the_folder()
-        os._exit(code)  # torch's threads would keep a plain exit waiting; the lock goes with the process
+        # torch's threads would keep a plain exit waiting, and what it had half written aborts; the lock goes with the process
+        os._exit(code)
     sys.exit(code)
 
 

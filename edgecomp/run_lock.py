@@ -38,8 +38,11 @@ def locked(folder: Path, written: Sequence[str]) -> Iterator[None]:
             f"{folder} is being written by {_told(owner)}: wait for it, or {ELSEWHERE}"
         ) from None
     except OSError as error:
+        with suppress(OSError):
+            owner.unlink(missing_ok=True)
+            (folder / SCRATCH).rmdir()
         lock.release()
-        where = error.filename or folder / LOCK
+        where = error.filename or folder
         raise RunFolderError(f"{where} cannot be written: {error.strerror or error}; {ELSEWHERE}") from error
     try:
         yield
