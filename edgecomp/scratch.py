@@ -5,6 +5,7 @@ another machine or container, on a shared disk, is left alone: whether it lives 
 """
 
 import atexit
+import errno
 import hashlib
 import os
 import re
