@@ -12,8 +12,9 @@ from rich.markup import escape
 
 from edgecomp.artifacts import write_json
 from edgecomp.bench.standalone import Asked, bench_model, name_of
-from edgecomp.console import Screen, bench_table
+from edgecomp.console import COLOURS, Screen, bench_table
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
+from edgecomp.gate.verdict import EXIT_CODES, Verdict
 from edgecomp.job import read_job
 from edgecomp.remembered import of_bench, remember
 from edgecomp.report.bench_page import write_page
@@ -38,7 +39,8 @@ def bench_files(
     as_json: bool,
     store: Path,
 ) -> int:
-    """Measures a model file, or what a run folder deploys, under each target; the exit code.
+    """Measures a model file, or what a run folder deploys, under each target; the exit code, INVALID's where a result cannot be
+    believed.
 
     What one target cannot do is said, and the others go on. Raises UsageError before anything is measured.
     """
@@ -68,8 +70,11 @@ def bench_files(
         if content["saturation"]:
             screen.note(content["saturation"])
         screen.out.print(bench_table(content))
+        for doubt in content["doubts"]:
+            screen.out.print(f"[bold {COLOURS['INVALID']}]INVALID[/] {escape(doubt)}.")
         screen.out.print(f"Result: {folder}/bench.json, bench.html", soft_wrap=True)
-    code = next((error.exit_code for error in errors.values()), 0)
+    invalid = any(one["doubts"] for one in found)
+    code = next((error.exit_code for error in errors.values()), EXIT_CODES[Verdict.INVALID] if invalid else 0)
     if as_json:
         summary = {
             "exit_code": code,
@@ -81,6 +86,9 @@ def bench_files(
                     "confinement": one["confinement"]["how"],
                     "not_supported": one["not_supported"],
                     "saturation": one["saturation"],
+                    "made_up": one["made_up"],
+                    "audit": one["audit"],
+                    "doubts": one["doubts"],
                     **one["metrics"],
                 }
                 for one in found

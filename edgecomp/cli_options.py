@@ -12,6 +12,18 @@ Store = Annotated[
     Path,
     typer.Option(metavar="FILE", envvar="EDGECOMP_HISTORY", help="The history that results are appended to."),
 ]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="AXIS=N",
+        help="Length of an axis that the file leaves free (INPUT.PLACE where it has no name), where inputs are made up.",
+    ),
+]
+Ranges = Annotated[
+    list[str] | None,
+    typer.Option("--range", metavar="INPUT=LOW:HIGH", help="Of its values, where inputs are made up."),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 

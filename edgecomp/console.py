@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -100,7 +101,10 @@ def bench_table(content: dict[str, Any]) -> Table:
         title=f"{content['target']['name']}: {content['model']}"
         + ("" if content["target"]["isa"] == "host" else " (times are this machine's)"),
         title_justify="left",
-        caption=f"grade {content['quality']['grade']}: {content['quality']['advice']}",
+        caption=escape(
+            "".join(f"made up: {name}, {what}\n" for name, what in content["made_up"].items())
+            + f"grade {content['quality']['grade']}: {content['quality']['advice']}"
+        ),
         caption_justify="left",
     )
     table.add_column("metric", no_wrap=True)

@@ -4,7 +4,7 @@ import datetime
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ FORMAT_VERSION = 1
 SAME_MACHINE = ("cpu", "cores", "memory_bytes")
 """Facts by which a certificate is of the machine that a comparison runs on."""
 
+SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
+
 BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
 
 
@@ -63,6 +65,9 @@ class Asked:
     metrics: Path | None = None
     out: Path | None = None
     store: Path = STORE
+    output: str | None = None
+    shape: Sequence[str] = ()
+    range: Sequence[str] = ()
 
 
 def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Path]:
@@ -75,6 +80,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     check_cores(target)
     now = began.strftime("%Y%m%dT%H%M%S%f")
     folder = asked.out or Path("runs") / "compare" / f"{name_of(asked.candidate)}-{target.name}" / now
+    if asked.data is not None and (asked.shape or asked.range):
+        raise UsageError(
+            "--shape and --range are of inputs that are made up, and --data gives real ones: leave out one or the other"
+        )
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     for file, option in ((folder, "--out"), (asked.junit, "--junit"), (asked.metrics, "--metrics")):
@@ -110,6 +119,9 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
                 seed=asked.seed,
                 scratch=Path(name),
                 track=screen.track,
+                output=asked.output,
+                shape=asked.shape,
+                ranges=asked.range,
             )
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
@@ -124,7 +136,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
         "data": judged_on,
         "not_compared": why_not,
-        "warnings": _warnings(target, certificate, (baseline.model, candidate.model)),
+        "warnings": [
+            *_warnings(target, certificate, (baseline.model, candidate.model)),
+            *_of_outputs({} if outcome.comparison is None else outcome.comparison.facts),
+        ],
         "facts": {} if outcome.comparison is None else outcome.comparison.facts,
         "certificate": certificate,
         "log_ratios": ratios_of(outcome, policy),
@@ -170,6 +185,29 @@ def _warnings(target: Target, certificate: Mapping[str, Any] | None, models: tup
         there = certificate["machine"]
         found.append(f"the certificate {certificate['file']} is of another machine ({there['cpu']}, {there['cores']} core(s)), of "
                      f"{certificate['began']}: `edgecomp selftest --target {target.name}` makes one of this")  # fmt: skip
+    return found
+
+
+def _of_outputs(facts: Mapping[str, Any]) -> list[str]:
+    """What is to be said of inputs that were made up, and of outputs that are not judged and are others than the baseline's."""
+    found = []
+    if made := facts.get("made_up"):
+        shown = "; ".join(f"{name}, {what}" for name, what in made.items())
+        found.append(f"the inputs were made up ({shown}): --data gives real ones")
+    if "batch_failed" in facts:
+        found.append(f"answers were asked one at a time: {facts['batch_failed']}")
+    beside = {
+        name: error
+        for name, error in facts.get("outputs", {}).items()
+        if facts.get("judged")
+        and name != facts["judged"]["output"]
+        and error is not None
+        and error > SEEN_PCT
+    }
+    found += [
+        f"output {name}, which is not judged, differs from the baseline's by {error:.1f} %: --output {name} judges it"
+        for name, error in beside.items()
+    ]
     return found
 
 
@@ -263,7 +301,7 @@ def _evaluation(
     """The examples to compare answers on, or why there are none."""
     if asked.data is not None:
         try:
-            ports = signature(BASELINE, Side(baseline.model, place_of(target)))["inputs"]
+            ports = signature(BASELINE, Side(baseline.model, place_of(target))).inputs
         except Crashed as crash:
             raise crash.error from crash
         found = evaluations.read(asked.data, ports)
@@ -271,10 +309,10 @@ def _evaluation(
             found,
             ""
             if found.labels is not None
-            else f"{asked.data} has no `{evaluations.LABEL}`: answers were not compared",
+            else f"{asked.data} has no `{evaluations.LABEL}`: no answers were judged",
         )
     if baseline.run is None or candidate.run is None:
-        return None, "no labelled examples were given (--data): answers were not compared"
+        return None, "no labelled examples were given (--data): no answers were judged"
     tests = [run / "data" / "test.npz" for run in (baseline.run, candidate.run)]
     if not all(file.is_file() for file in tests):
         return (
