@@ -67,8 +67,8 @@ def bench_files(
         write_page(folder)
         remember(of_bench(content, folder), store, screen.note)
         found.append(content | {"folder": str(folder)})
-        if content["saturation"]:
-            screen.note(content["saturation"])
+        for note in content["notes"]:
+            screen.note(note)
         screen.out.print(bench_table(content))
         for doubt in content["doubts"]:
             screen.out.print(f"[bold {COLOURS['INVALID']}]INVALID[/] {escape(doubt)}.")
@@ -89,6 +89,7 @@ def bench_files(
                     "made_up": one["made_up"],
                     "audit": one["audit"],
                     "doubts": one["doubts"],
+                    "notes": one["notes"],
                     **one["metrics"],
                 }
                 for one in found

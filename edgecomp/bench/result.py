@@ -84,7 +84,7 @@ def doubts(content: Mapping[str, Any]) -> list[str]:
     for name, one in audit["outputs"].items():
         if one["broken"]:
             found.append(f"output {name} holds {one['broken']}{advice}")
-        elif one["timed_error"] is not None and not one["timed_error"] <= MOST_TIMED_ERROR:
+        elif _differs(one["timed_error"]) and (one["alone_error"] is None or _differs(one["alone_error"])):
             found.append(f"output {name} differs while it is timed from the accuracy run's by {one['timed_error']:.2f} of its deviation, "
                          f"more than {MOST_TIMED_ERROR:g}")  # fmt: skip
     if not audit["repeated_over_fresh"] >= LEAST_REPEATED:
@@ -95,6 +95,23 @@ def doubts(content: Mapping[str, Any]) -> list[str]:
         for one in content["scenarios"].get("stress", {}).get("rounds", [])
         if one["wrong"]
     ]
+
+
+def notes(content: Mapping[str, Any]) -> list[str]:
+    """What else is to be said of a result that can be believed."""
+    return [
+        f"output {name} depends on what else is in its batch: {content['offline_batch'] * content['rows']} at once get other answers than "
+        f"one at a time, by {one['timed_error']:.2f} of its deviation"
+        for name, one in content["audit"]["outputs"].items()
+        if not one["broken"]
+        and _differs(one["timed_error"])
+        and one["alone_error"] is not None
+        and not _differs(one["alone_error"])
+    ] + ([content["saturation"]] if content["saturation"] else [])
+
+
+def _differs(error: float | None) -> bool:
+    return error is not None and not error <= MOST_TIMED_ERROR
 
 
 def save(

@@ -19,7 +19,7 @@ from edgecomp.bench import answers, noise
 from edgecomp.bench.answers import Answer
 from edgecomp.bench.process import Place, Worker, pin
 from edgecomp.errors import BudgetExceededError, InferenceError, WorkerError
-from edgecomp.measurements import Arm, Death
+from edgecomp.measurements import MOST_TIMED_ERROR, Arm, Death
 from edgecomp.progress import Track
 
 BLOCKS = 8
@@ -68,16 +68,20 @@ class Taken:
     repeated: list[list[int]] = field(default_factory=list)  # CPU time of each input asked again
     fresh: list[list[int]] = field(default_factory=list)  # and of new ones like it
     outputs: dict[str, Answer] = field(default_factory=dict)  # of every example, in the accuracy run
+    alone: dict[str, Answer] = field(
+        default_factory=dict
+    )  # the same one at a time, where the timed are others
 
     def audit(self, rows: int) -> dict[str, Any]:
         """Whether it is right while it is fast (after MLPerf's compliance tests 01 and 04).
 
         outputs: of each its type and shape (for one query), what is no number in it (`broken`), and its timed_error: how far an
         input's outputs while timed are from those of the accuracy run, over the outputs' deviation (integer kernels round a batch
-        otherwise), None where one is not finite. timed_error: the largest of them. repeated_over_fresh: median CPU time of an input
-        asked again over that of new ones.
+        otherwise), None where one is not finite; alone_error: the same of an accuracy run one at a time, where that was asked.
+        timed_error: the largest of them. repeated_over_fresh: median CPU time of an input asked again over that of new ones.
         """
         errors = answers.timed_errors(self.outputs, self.timed_answers, rows)
+        alone = answers.timed_errors(self.alone, self.timed_answers, rows)
         told = next(iter(self.timed_answers.values()))
         no_number = answers.broken_in(self.outputs)
         for one in self.timed_answers.values():
@@ -90,6 +94,7 @@ class Taken:
                     "shape": output["shape"],
                     "broken": no_number.get(name, ""),
                     "timed_error": errors.get(name),
+                    "alone_error": alone.get(name),
                 }
                 for name, output in told.items()
             },
@@ -159,7 +164,14 @@ def _measured(
                     taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
                 if restart == effort.restarts - 1:
                     facts["harness_ns"] = worker.ask("harness")["harness_ns"]
-                    _ask_all(worker, taken[name], inputs, scratch / f"{name}.npz", effort.offline_batch or 1)
+                    _ask_all(
+                        worker,
+                        taken[name],
+                        inputs,
+                        scratch / f"{name}.npz",
+                        effort.offline_batch or 1,
+                        effort.rows,
+                    )
     facts["noise"] = {name: one.blocks for name, one in taken.items()}
     facts["energy_per_inference_mj"] = {
         name: float(np.median(one.energy_uj)) / 1e3 if one.energy_uj else None for name, one in taken.items()
@@ -232,11 +244,19 @@ def _take_turns(
             taken[name].samples[f"{scenario}_{clock}"].append(values)
 
 
-def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, batch: int) -> None:
+def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, batch: int, rows: int) -> None:
     """Every example's answer, and how fast one is given again."""
-    worker.ask("outputs", inputs=str(inputs.resolve()), to=str(to.resolve()), batch=batch)
-    taken.outputs = answers.load(to)
-    to.unlink()
+
+    def outputs(batch: int) -> dict[str, Answer]:
+        worker.ask("outputs", inputs=str(inputs.resolve()), to=str(to.resolve()), batch=batch)
+        found = answers.load(to)
+        to.unlink()
+        return found
+
+    taken.outputs = outputs(batch)
+    errors = answers.timed_errors(taken.outputs, taken.timed_answers, rows)
+    if batch > 1 and max(errors.values(), default=0.0) > MOST_TIMED_ERROR:
+        taken.alone = outputs(1)
     reply = worker.ask("repeated", count=REPEATED)
     taken.repeated, taken.fresh = reply["repeated_cpu_ns"], reply["fresh_cpu_ns"]
 

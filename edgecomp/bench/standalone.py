@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ STREAMS = 8  # examples in a query of MLPerf's multi stream
 MOST = 8  # requests answered at once by dynamic batching
 WARMUP = 20
 BATCH, BATCHES = 32, 8  # of offline
+MOST_SHOWN = 160  # characters of a reason in a table; bench.json has all of it
 ENOUGH = 2 * samples_needed(99)  # inferences a restart
 
 TAKES = {
@@ -141,7 +143,7 @@ def bench_model(
             "scenarios": scenarios,
             "failed": failed,
         }
-        content["doubts"] = result.doubts(content)
+        content |= {"doubts": result.doubts(content), "notes": result.notes(content)}
         if asked.profile:
             content["profile"] = profiled(
                 place, model=model, inputs=scratch / "inputs", rows=rows, folder=scratch
@@ -177,7 +179,7 @@ def first_figures(
     arm, noise = arms["model"], facts["noise"]["model"]
     metrics, missing = result.figures(arm, facts["offline_batch"] * rows)
     if "batch_failed" in facts:
-        missing["throughput_p50_per_s"] = f"not run: {facts['batch_failed']}"
+        missing["throughput_p50_per_s"] = f"not run: {shorten(facts['batch_failed'], MOST_SHOWN)}"
     size = float(arm.file_size_bytes)
     metrics["file_size_bytes"] = result.Figure(size, size, size, restarts=1)
     energy = facts.pop("energy_per_inference_mj")["model"]

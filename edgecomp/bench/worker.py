@@ -257,11 +257,11 @@ class Station:
         """Another input of that shape that the model takes: numbers beside these, and of all else what other examples have there."""
         import numpy as np
 
-        if values.dtype.kind == "f":
-            return values + random.normal(0, 1e-3, values.shape).astype(values.dtype)
         axis = self.axes.get(name, 0)
         if axis is None:
             return values.copy()
+        if values.dtype.kind == "f":
+            return values + random.normal(0, 1e-3, values.shape).astype(values.dtype)
         if self.pool is None:
             self.pool = self.feed_of(self.examples, slice(len(self.feeds) * self.job["rows"]), trimmed=False)
         there = list(np.indices(values.shape, sparse=True))
