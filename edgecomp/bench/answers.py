@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 Answer = Array | list[Array]
 """One output for many examples: [examples, ...], or an array a query, where these have no axis of examples or are of different shapes."""
 
+CHUNK = 2**16  # values that are looked at at once
 TOLD = 1000  # values of an answer that are told while it is timed
 
 
@@ -47,10 +48,16 @@ def as_array(value: Any) -> Array:
 
 
 def broken(values: Array) -> str:
-    """What is no number among them, in words; nothing where all are, or where they are not of numbers with a point."""
-    if values.dtype.kind not in "fc" or np.isfinite(values).all():
+    """What is no number among them, in words; nothing where all are, or where they are not of numbers with a point.
+
+    A part at a time: what is looked at is the memory of a model that is measured.
+    """
+    if values.dtype.kind not in "fc":
         return ""
-    return "NaN" if np.isnan(values).any() else "infinity"
+    flat = values.reshape(-1)
+    parts = [flat[start : start + CHUNK] for start in range(0, len(flat), CHUNK)]
+    bad = [part for part in parts if not np.isfinite(part).all()]
+    return "" if not bad else "NaN" if any(np.isnan(part).any() for part in bad) else "infinity"
 
 
 def told(outputs: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
@@ -79,8 +86,11 @@ def put_together(queries: Sequence[Mapping[str, Array]], sizes: Sequence[int]) -
     """The answers to one query after another, of so many examples each, as one of all the examples, where that can be."""
     found: dict[str, Answer] = {}
     for name in queries[0] if queries else ():
-        parts = [query[name] for query in queries]
-        found[name] = np.concatenate(parts) if _are_by_example(parts, sizes) else parts
+        parts = [
+            query[name] for query in queries if name in query
+        ]  # of the later ones it may not have been kept
+        by_example = _are_by_example(parts, sizes[: len(parts)])
+        found[name] = np.concatenate(parts) if by_example else parts
     return found
 
 

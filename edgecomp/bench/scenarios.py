@@ -62,15 +62,13 @@ class Taken:
     memory: list[dict[str, dict[str, int]]] = field(default_factory=list)
     blocks: list[dict[str, float | None]] = field(default_factory=list)
     energy_uj: list[float] = field(default_factory=list)  # by block of single stream, of one inference
-    timed_answers: dict[int, dict[str, Any]] = field(
-        default_factory=dict
-    )  # input's place → what was told of its outputs while timed
+    # By an input's place, what was told of its outputs while they were timed (edgecomp.bench.answers).
+    timed_answers: dict[int, dict[str, Any]] = field(default_factory=dict)
     repeated: list[list[int]] = field(default_factory=list)  # CPU time of each input asked again
     fresh: list[list[int]] = field(default_factory=list)  # and of new ones like it
-    outputs: dict[str, Answer] = field(default_factory=dict)  # of every example, in the accuracy run
-    alone: dict[str, Answer] = field(
-        default_factory=dict
-    )  # the same one at a time, where the timed are others
+    # Of every example, in the accuracy run; and the same one at a time, where those that are timed are others.
+    outputs: dict[str, Answer] = field(default_factory=dict)
+    alone: dict[str, Answer] = field(default_factory=dict)
 
     def audit(self, rows: int) -> dict[str, Any]:
         """Whether it is right while it is fast (after MLPerf's compliance tests 01 and 04).
@@ -164,14 +162,7 @@ def _measured(
                     taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
                 if restart == effort.restarts - 1:
                     facts["harness_ns"] = worker.ask("harness")["harness_ns"]
-                    _ask_all(
-                        worker,
-                        taken[name],
-                        inputs,
-                        scratch / f"{name}.npz",
-                        effort.offline_batch or 1,
-                        effort.rows,
-                    )
+                    _ask_all(worker, taken[name], inputs, scratch / f"{name}.npz", effort)
     facts["noise"] = {name: one.blocks for name, one in taken.items()}
     facts["energy_per_inference_mj"] = {
         name: float(np.median(one.energy_uj)) / 1e3 if one.energy_uj else None for name, one in taken.items()
@@ -244,8 +235,9 @@ def _take_turns(
             taken[name].samples[f"{scenario}_{clock}"].append(values)
 
 
-def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, batch: int, rows: int) -> None:
+def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, effort: Effort) -> None:
     """Every example's answer, and how fast one is given again."""
+    batch = effort.offline_batch or 1
 
     def outputs(batch: int) -> dict[str, Answer]:
         worker.ask("outputs", inputs=str(inputs.resolve()), to=str(to.resolve()), batch=batch)
@@ -254,7 +246,7 @@ def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, batch: int, r
         return found
 
     taken.outputs = outputs(batch)
-    errors = answers.timed_errors(taken.outputs, taken.timed_answers, rows)
+    errors = answers.timed_errors(taken.outputs, taken.timed_answers, effort.rows)
     if batch > 1 and max(errors.values(), default=0.0) > MOST_TIMED_ERROR:
         taken.alone = outputs(1)
     reply = worker.ask("repeated", count=REPEATED)

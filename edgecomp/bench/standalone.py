@@ -114,7 +114,7 @@ def bench_model(
             try:
                 scenarios[scenario], samples, more = RUN[scenario](setting)
             except EdgecompError as error:
-                failed[scenario] = str(error)
+                failed[scenario] = str(generated.blamed(error, made, GIVE))
                 continue
             first.metrics.update(more)
             first.samples.update({f"{scenario}.{name}": values for name, values in samples.items()})

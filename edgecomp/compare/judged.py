@@ -13,11 +13,14 @@ from edgecomp.errors import DataError, UsageError
 from edgecomp.metrics import nearest
 from edgecomp.runtimes import Port
 
+ARMS = (BASELINE, CANDIDATE)
+
 Logits = npt.NDArray[np.float32]
+Columns = dict[str, npt.NDArray[Any]]
 Outputs = Mapping[str, Mapping[str, Answer]]
 """By arm and name."""
 
-MOST_CLASSES = 10_000  # of an output that is the class itself
+MOST_CLASSES = 1000  # of an output that is the class itself
 
 
 class Judged(NamedTuple):
@@ -48,71 +51,65 @@ def classes_told(asked: str | None, ports: Sequence[Port]) -> int | None:
     ):
         return None  # another may be judged
     classes = known[0].shape[1]
-    return 2 if classes == 1 else classes
+    if classes == 1:
+        return 2 if len(known) == 1 else None  # another that has a value a class goes first
+    return classes
 
 
 def judged(outputs: Outputs, asked: str | None, labels: npt.NDArray[np.int64]) -> Judged:
-    """Raises DataError where no output, or not the one that is asked for, is a class for each example."""
+    """The output that is asked for, or the first of the kind that goes first. Raises DataError where it is no class for each example."""
     of_baseline = outputs[BASELINE]
-    name = asked or next(
-        (name for is_one in KINDS for name, answer in of_baseline.items() if is_one(answer)),
-        next(iter(of_baseline)),
-    )
-    both = {arm: outputs[arm][name] for arm in (BASELINE, CANDIDATE)}
-    shown = f"output {name} is of {_shown(both[BASELINE])}"
-    arrays: dict[str, npt.NDArray[Any]] = {
-        arm: one for arm, one in both.items() if isinstance(one, np.ndarray)
-    }
-    if not any(is_one(both[BASELINE]) for is_one in KINDS) or len(arrays) < 2:
+    name = asked or _first_of_a_kind(of_baseline)
+    columns = {arm: answer for arm in ARMS if isinstance(answer := outputs[arm][name], np.ndarray)}
+    shown = f"output {name} is of {_shown(of_baseline[name])}"
+    if len(columns) < len(ARMS) or not any(is_one(of_baseline[name]) for is_one in KINDS):
         raise DataError(f"{shown}, which is no class for each example: name another with --output (there is {', '.join(of_baseline)}), "
                         "or leave out `label`, and all outputs are compared as numbers")  # fmt: skip
-    if any(len(one) < len(labels) for one in arrays.values()):
+    if any(len(values) < len(labels) for values in columns.values()):
         raise DataError(
-            f"{shown}: the answers to {len(labels):,} examples take too much memory: give fewer, or --output the one to judge"
+            f"{shown}, and too much of the memory to be kept beside other outputs: name it with --output {name}"
         )
-    if is_wide(arrays[BASELINE]):
-        return Judged(
-            name,
-            f"the largest of {arrays[BASELINE].shape[1]} values",
-            {arm: _float(one) for arm, one in arrays.items()},
-        )
-    columns = {arm: one.reshape(len(one)) for arm, one in arrays.items()}
+    if is_wide(columns[BASELINE]):
+        wide = {arm: values.astype(np.float32) for arm, values in columns.items()}
+        return Judged(name, f"the largest of {columns[BASELINE].shape[1]} values", wide)
+    columns = {arm: values.reshape(-1) for arm, values in columns.items()}
     if columns[BASELINE].dtype.kind == "f":
         return _by_threshold(name, columns, labels)
     return _as_they_are(name, shown, columns, labels)
 
 
-def _by_threshold(name: str, columns: dict[str, npt.NDArray[Any]], labels: npt.NDArray[np.int64]) -> Judged:
+def _first_of_a_kind(answers_by_name: Mapping[str, Answer]) -> str:
+    for is_one in KINDS:
+        for name, answer in answers_by_name.items():
+            if is_one(answer):
+                return name
+    return next(iter(answers_by_name))
+
+
+def _by_threshold(name: str, columns: Columns, labels: npt.NDArray[np.int64]) -> Judged:
     """A probability where all of what is in use is one, and else a logit; both models by the same threshold, as whoever calls them."""
     used = columns[BASELINE]
-    threshold = 0.5 if ((used >= 0) & (used <= 1)).all() or not np.isfinite(used).all() else 0.0
+    threshold = 0.0 if ((used < 0) | (used > 1)).any() else 0.5
     if labels.max() > 1:
         raise DataError(f"a label is {labels.max()}, and output {name} has one value an example, class 1 over {threshold:g} and else 0: "
                         "number the classes 0 and 1, or name another output with --output")  # fmt: skip
-    logits = {
-        arm: np.stack([2 * threshold - _float(one), _float(one)], axis=1) for arm, one in columns.items()
-    }
-    return Judged(name, f"one value an example, class 1 over {threshold:g}", logits)
+    logits = {arm: np.stack([2 * threshold - one, one], axis=1) for arm, one in columns.items()}
+    how = f"one value an example, class 1 over {threshold:g}"
+    return Judged(name, how, {arm: one.astype(np.float32) for arm, one in logits.items()})
 
 
-def _as_they_are(
-    name: str, shown: str, columns: dict[str, npt.NDArray[Any]], labels: npt.NDArray[np.int64]
-) -> Judged:
-    classes = {arm: one.astype(np.int64) for arm, one in columns.items()}
-    least, most = (
-        bound([*(end(one) for one in classes.values()), labels.max()])
-        for bound, end in ((min, np.min), (max, np.max))
-    )
-    if least < 0 or most >= MOST_CLASSES:
-        raise DataError(
-            f"{shown}, of {least} to {most}: no class is under 0 or over {MOST_CLASSES - 1:,}; name another with --output"
-        )
-    width = max(2, int(most) + 1)
-    logits = {arm: np.eye(width, dtype=np.float32)[one] for arm, one in classes.items()}
-    return Judged(name, "the class itself", logits)
+def _as_they_are(name: str, shown: str, columns: Columns, labels: npt.NDArray[np.int64]) -> Judged:
+    """Of classes, one value each: 1 for the one that is answered."""
+    answered = {arm: values.astype(np.int64) for arm, values in columns.items()}
+    every = np.concatenate([*answered.values(), labels])
+    if every.min() < 0 or every.max() >= MOST_CLASSES:
+        raise DataError(f"{shown}, and with the labels from {every.min()} to {every.max()}: classes are 0 to {MOST_CLASSES - 1:,} at most; "
+                        "name another with --output")  # fmt: skip
+    each = np.eye(max(2, int(every.max()) + 1), dtype=np.float32)
+    return Judged(name, "the class itself", {arm: each[one] for arm, one in answered.items()})
 
 
-def differences(outputs: Outputs) -> dict[str, float | None]:
+def output_errors(outputs: Outputs) -> dict[str, float | None]:
     """By output, what the candidate's is from the baseline's, in per cent: of the deviation, or, of names and classes, of the answers.
 
     None where one is not finite, or was not kept.
@@ -157,10 +154,6 @@ KINDS = (
     lambda answer: _is_column(answer, "iu"),
 )
 """Of what may be judged, what is taken first."""
-
-
-def _float(values: npt.NDArray[Any]) -> Logits:
-    return values.astype(np.float32)
 
 
 def _shown(answer: Answer) -> str:

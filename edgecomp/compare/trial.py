@@ -20,7 +20,7 @@ from edgecomp.bench.process import Place
 from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
 from edgecomp.bench.signatures import rows_of, signature_of, unlike_first
 from edgecomp.bench.stage import described, quality
-from edgecomp.compare.judged import check_output, classes_told, differences, judged
+from edgecomp.compare.judged import check_output, classes_told, judged, output_errors
 from edgecomp.compare.sides import contract_differences
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.errors import (
@@ -260,7 +260,7 @@ def audit(pair: SideBySide, rows: int) -> dict[str, Any]:
             found["not_finite"][arm] = broken
         errors = answers.timed_errors(pair.outputs.get(arm, {}), timed, rows)
         found["timed_error"][arm] = max(errors.values(), default=0.0)
-    found["outputs"] = differences(pair.outputs) if CANDIDATE in pair.outputs else {}
+    found["outputs"] = output_errors(pair.outputs) if CANDIDATE in pair.outputs else {}
     return found
 
 
