@@ -195,7 +195,11 @@ def _parquet(file: Path, wanted: Sequence[str]) -> tuple[dict[str, npt.NDArray[A
     from pyarrow import parquet
 
     try:
-        names: list[str] = parquet.read_schema(file).names
+        metadata = parquet.read_metadata(file)
+        _takes(
+            file, sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
+        )
+        names: list[str] = metadata.schema.to_arrow_schema().names
         table = parquet.read_table(file, columns=[name for name in wanted if name in names])
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} is not a readable parquet file: {error}") from error

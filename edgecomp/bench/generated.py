@@ -17,7 +17,7 @@ from edgecomp.targets import MOST_AT_ONCE, Shapes, parse_range
 Array = npt.NDArray[Any]
 
 TOKENS = 100  # ids are under this: every vocabulary has so many
-MOST_BYTES = 2**30  # of inputs that are made up
+MOST_BYTES = 2**29  # of an input that is made up, all of its examples
 GIVE = "give examples with {}"
 ADVICE = "give real ones with {}, or say what is legal with --range INPUT=LOW:HIGH and --shape AXIS=LENGTH"
 
@@ -203,10 +203,11 @@ def _values(
         low, high = parse_range(sizes.shapes.ranges[port.name])
         values = random.uniform(low, high, shape) if is_point else _between(random, low, high, shape, port)
         return as_type(values, port.dtype), f"from {low:g} to {high:g}"
+    one = as_type(np.ones(1), port.dtype)
     if "mask" in name or dtype.kind == "b":
-        return as_type(np.ones(shape), port.dtype), "of ones"
+        return np.broadcast_to(one, shape), "of ones"
     if sizes.axes[port.name] is None and shape == (1,):
-        return as_type(np.ones(shape), port.dtype), "of 1"
+        return one, "of 1"
     if is_point:
         return as_type(random.standard_normal(shape), port.dtype), "of normal numbers"
     if "type" in name:
@@ -216,7 +217,7 @@ def _values(
     if len(shape) == 1 and LENGTHS.fullmatch(name):
         return np.full(shape, sizes.length, dtype), f"of {sizes.length}, the whole length"
     below = min(TOKENS, port.below or TOKENS, np.iinfo(dtype).max)
-    return random.integers(0, below, shape).astype(dtype), f"of ids under {below}"
+    return random.integers(0, below, shape, dtype=dtype), f"of ids under {below}"
 
 
 def _between(

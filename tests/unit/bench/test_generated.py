@@ -131,8 +131,8 @@ def test_which_axis_is_of_examples(ports: list[Port], axes: dict[str, int | None
         (Port("words", (None, 3), "string"), "'words' is of string, which cannot be made up"),
         (Port("x", (None, 3), "float8e4m3fn"), "'x' is of float8e4m3fn, which cannot be made up"),
         (Port("x", None, None), "does not tell the shape of its input 'x'"),
-        (Port("x", (None, 2**31), "float32"), "1 at once, would take 8.0 GiB, more than 1.0 GiB: make it"),
-        (Port("x", (10**6, 2**10), "float32"), "1,000,000 at once, would take 3.8 GiB, more than 1.0 GiB"),
+        (Port("x", (None, 2**31), "float32"), "1 at once, would take 8.0 GiB, more than 512.0 MiB: make it"),
+        (Port("x", (10**6, 2**10), "float32"), "1,000,000 at once, would take 3.8 GiB, more than 512.0 MiB"),
     ],
 )
 def test_what_cannot_be_made_up_is_asked_for(port: Port, words: str) -> None:
@@ -141,7 +141,7 @@ def test_what_cannot_be_made_up_is_asked_for(port: Port, words: str) -> None:
 
 
 def test_large_examples_are_fewer() -> None:
-    large = Port("x", (None, 2**25), "float32")  # 128 MiB each
+    large = Port("x", (None, 2**24), "float32")  # 64 MiB each
     assert made(large, queries=16)["x"].shape[0] == 8
 
 

@@ -273,21 +273,19 @@ def test_answers_that_depend_on_the_batch_are_told_and_no_fault_of_the_timing(tm
     assert "output y depends on what else is in its batch: 32 at once" in one["notes"][0]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # OpenVINO's own converter's
 def test_an_ir_without_names_is_called_by_place(tmp_path: Path) -> None:
     """As openvino.convert_model leaves what it has from PyTorch."""
     import openvino as ov
-    from openvino import opset13 as ops
+    import torch
 
-    x = ops.parameter(ov.PartialShape([-1, 4]), ov.Type.f32)
-    model = ov.Model([ops.add(x, x), ops.relu(x)], [x])
-    ov.save_model(model, tmp_path / "m.xml", compress_to_fp16=False)
+    network = torch.nn.Linear(4, 2).eval()
+    ov.save_model(
+        ov.convert_model(network, example_input=torch.ones(1, 4), input=[-1, 4]), tmp_path / "m.xml"
+    )
     done = bench(tmp_path, "m.xml", "--json", *QUICK)
     assert done.code == 0, done.err
-    (one,) = done.summary["results"]
-    assert list(one["made_up"]) == ["input_0"]
-    assert list(one["audit"]["outputs"]) == ["output_0", "output_1"]
-    np.savez(tmp_path / "in.npz", input_0=np.ones((20, 4), np.float32))
-    assert bench(tmp_path, "m.xml", "--inputs", "in.npz", *QUICK).code == 0
+    assert list(done.summary["results"][0]["audit"]["outputs"]) == ["output_0"]
 
 
 def test_padding_on_the_left_reaches_the_model(tmp_path: Path) -> None:
@@ -609,7 +607,7 @@ def wrong_file(folder: Path) -> list[str]:
         (out_below_a_file, "--out m.onnx/new cannot be written"),
         (fewer_than_a_batch, "in.npz has 3 examples, and target t takes 4 at once: give 4 at least"),
         (without_inputs, "the file takes no inputs: it gives the same answer each time"),
-        (huge, "1 at once, would take 8.0 GiB, more than 1.0 GiB"),
+        (huge, "1 at once, would take 8.0 GiB, more than 512.0 MiB"),
         (many_at_once, "1,000,000 examples at once are more than 65,536"),
         (many_clients, "Input should be less than or equal to 1024"),
         (shape_of_another, "there is no such axis that the file leaves free; did you mean 'batch'?"),
