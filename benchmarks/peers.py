@@ -26,7 +26,7 @@ import numpy as np
 from edgecomp import inputs
 from edgecomp.bench import generated
 from edgecomp.bench.process import Place, Worker
-from edgecomp.bench.standalone import signature_of
+from edgecomp.bench.signatures import signature_of
 from edgecomp.runtimes import Port
 from edgecomp.targets import Shapes
 
@@ -108,8 +108,8 @@ def compare(title: str, onnx: Path, ir: Path, rounds: int, folder: Path) -> None
 
 
 def examples(runtime: str, model: Path) -> tuple[dict[str, Any], list[Port]]:
-    ports = signature_of(Place(runtime, {}, threads=1), model)
-    return generated.generate(ports, SHAPES, count=16, seed=0), ports
+    ports = signature_of(Place(runtime, {}, threads=1), model).inputs
+    return generated.generate(ports, SHAPES, rows=1, queries=16, seed=0).inputs, list(ports)
 
 
 def ours(runtime: str, model: Path, folder: Path) -> float:

@@ -8,8 +8,9 @@ from typing import Any
 
 from edgecomp.artifacts import write_json
 from edgecomp.bench.standalone import Asked, bench_model, check_trust, name_of
-from edgecomp.console import Screen, bench_table, say
+from edgecomp.console import COLOURS, Screen, bench_table, line, say
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
+from edgecomp.gate.verdict import EXIT_CODES, Verdict
 from edgecomp.job import read_job
 from edgecomp.remembered import of_bench, remember
 from edgecomp.report.bench_page import write_page
@@ -34,7 +35,8 @@ def bench_files(
     as_json: bool,
     store: Path,
 ) -> int:
-    """Measures a model file, or what a run folder deploys, under each target; the exit code.
+    """Measures a model file, or what a run folder deploys, under each target; the exit code, INVALID's where a result cannot be
+    believed.
 
     What one target cannot do is said, and the others go on. Raises UsageError before anything is measured.
     """
@@ -65,11 +67,14 @@ def bench_files(
             screen.note(f"{folder}/bench.html was not written: {error.strerror or error}")
         remember(of_bench(content, folder), store, screen.note)
         found.append(content | {"folder": str(folder)})
-        if content["saturation"]:
-            screen.note(content["saturation"])
+        for note in content["notes"]:
+            screen.note(note)
         screen.out.print(bench_table(content))
+        for doubt in content["doubts"]:
+            screen.out.print(line(("INVALID", f"bold {COLOURS['INVALID']}"), f" {doubt}."))
         screen.out.print(f"Result: {folder}/bench.json, bench.html", soft_wrap=True)
-    code = next((error.exit_code for error in errors.values()), 0)
+    invalid = any(one["doubts"] for one in found)
+    code = next((error.exit_code for error in errors.values()), EXIT_CODES[Verdict.INVALID] if invalid else 0)
     if as_json:
         summary = {
             "exit_code": code,
@@ -81,6 +86,10 @@ def bench_files(
                     "confinement": one["confinement"]["how"],
                     "not_supported": one["not_supported"],
                     "saturation": one["saturation"],
+                    "made_up": one["made_up"],
+                    "audit": one["audit"],
+                    "doubts": one["doubts"],
+                    "notes": one["notes"],
                     **one["metrics"],
                 }
                 for one in found

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgecomp.cli_options import STORE, Debug, Json, Store, Trust, run_stage
+from edgecomp.cli_options import STORE, Debug, Json, Ranges, Shapes, Store, Trust, run_stage
 from edgecomp.errors import UsageError
 
 
@@ -21,6 +21,8 @@ def bench(
             metavar="FILE", help="Examples by input name, .npz or .parquet, instead of made-up ones."
         ),
     ] = None,
+    shape: Shapes = None,
+    range_: Ranges = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,7 +39,7 @@ def bench(
         float, typer.Option(metavar="SECONDS", min=1, help="For single stream and offline.")
     ] = 60.0,
     minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
-    clients: Annotated[int, typer.Option(min=1, help="Of a stress run, at most.")] = 4,
+    clients: Annotated[int, typer.Option(min=1, max=1024, help="Of a stress run, at most.")] = 4,
     trust: Trust = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder.  [default: runs/bench/MODEL-TARGET/TIME]")
@@ -47,7 +49,7 @@ def bench(
     debug: Debug = False,
 ) -> None:
     """Measure a model file, whoever made it, on a target; or a run folder's models again."""
-    if what.is_dir() and not (target or inputs or scenario or profile):
+    if what.is_dir() and not (target or inputs or scenario or profile or shape or range_):
         of_files = ("restarts", "max_time", "minutes", "clients", "trust", "out", "store")
         sources = {name: context.get_parameter_source(name) for name in of_files}
         given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
@@ -68,6 +70,8 @@ def bench(
         clients=clients,
         profile=profile,
         trust=tuple(map(str, trust or ())),
+        shape=tuple(shape or ()),
+        range=tuple(range_ or ()),
     )
     raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json, store))
 
@@ -94,6 +98,15 @@ def compare(
             help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
         ),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The output that is judged.  [default: the first with a value a class for each example]",
+        ),
+    ] = None,
+    shape: Shapes = None,
+    range_: Ranges = None,
     max_time: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="It ends sooner where the answer is clear.")
     ] = 120.0,
@@ -133,6 +146,9 @@ def compare(
         out=out,
         store=store,
         trust=tuple(trust or ()),
+        output=output,
+        shape=tuple(shape or ()),
+        range=tuple(range_ or ()),
     )
     screen = Screen(json=as_json)
     raise typer.Exit(show_comparison(*compare_and_record(asked, screen), screen, as_json))

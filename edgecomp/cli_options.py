@@ -18,6 +18,18 @@ Trust = Annotated[
         "--trust", metavar="FILE", help="A .pt2 or .ts model that may run code; may be given again."
     ),
 ]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="AXIS=N",
+        help="Length of an axis that the file leaves free (INPUT.PLACE where it has no name), where inputs are made up.",
+    ),
+]
+Ranges = Annotated[
+    list[str] | None,
+    typer.Option("--range", metavar="INPUT=LOW:HIGH", help="Of its values, where inputs are made up."),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 

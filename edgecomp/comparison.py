@@ -3,7 +3,7 @@
 samples.npz holds `ARM.cpu_ns` and `ARM.wall_ns`, int64 [restarts, rounds, 2, calls], in which the second axis is the way there and the
 way back (ABBA) and the inputs are asked in turn, and `ARM.NAME`, int64 [restarts], for what a process has once. ARM is baseline,
 again or candidate. answers.npz, where there are labelled examples, holds `baseline.logits` and `candidate.logits`
-[examples, classes], `labels`, int64 [examples], and `slices` [examples] where the examples have them.
+[examples, classes] of the output that is judged, `labels`, int64 [examples], and `slices` [examples] where the examples have them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,7 @@ class Comparison:
     restarts: list[Restart] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     logits: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)  # arm → [examples, classes]
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm → output → its answers
 
     def samples(self, arm: str, name: str, restarts: int | None = None) -> Array:
         """[restarts, ...] of the first so many restarts. Raises KeyError."""

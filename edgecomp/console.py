@@ -150,7 +150,12 @@ def bench_table(content: dict[str, Any]) -> Table:
         title=f"{content['target']['name']}: {content['model']}"
         + ("" if content["target"]["isa"] == "host" else " (times are this machine's)"),
         title_justify="left",
-        caption=f"grade {content['quality']['grade']}: {content['quality']['advice']}",
+        caption=Text("\n").join(
+            [
+                *(line(f"made up: {name}, {what}") for name, what in content["made_up"].items()),
+                line(f"grade {content['quality']['grade']}: {content['quality']['advice']}"),
+            ]
+        ),
         caption_justify="left",
     )
     table.add_column("metric", no_wrap=True)

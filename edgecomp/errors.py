@@ -26,6 +26,7 @@ from collections.abc import Sequence
 
 class EdgecompError(Exception):
     exit_code = 70
+    phase = ""  # what a benchmark process was doing, where the error is from one
 
 
 class UsageError(EdgecompError):

@@ -14,6 +14,10 @@ import numpy.typing as npt
 Inputs = Mapping[str, npt.NDArray[Any]]
 """By input name, in order: [N, ...]."""
 
+Axes = Mapping[str, int | None]
+"""By the name of an input or output of a model, which of its axes is one of examples: the first where it is not named here, and None
+where it has none, as a threshold."""
+
 MASK = "attention_mask"
 NAMES = "names.json"  # beside the arrays: an input may be called what no file can be
 
@@ -28,29 +32,54 @@ def count(inputs: Inputs) -> int:
 
 
 def trimmed(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
-    """Without the padding that all of these examples share; what has no mask is as it was."""
-    if MASK not in inputs:
+    """Without the padding that all of these examples share, where it is proven to be that; else as it was given."""
+    mask = inputs.get(MASK)
+    if mask is None or not _pads_on_the_right(mask):
         return dict(inputs)
-    shape = inputs[MASK].shape
-    longest = max(1, int(inputs[MASK].sum(axis=1).max(initial=1)))
-    return {name: values[:, :longest] if values.shape == shape else values for name, values in inputs.items()}
+    length = mask.shape[1]
+    if any(values.shape != mask.shape and length in values.shape[1:] for values in inputs.values()):
+        return dict(inputs)  # another input is as long, and cut apart from the mask they would not fit
+    longest = max(1, int(np.count_nonzero(mask, axis=1).max(initial=1)))
+    return {
+        name: values[:, :longest] if values.shape == mask.shape else values for name, values in inputs.items()
+    }
 
 
-def save(inputs: Inputs, folder: Path) -> None:
-    """One .npy file an input, numbered, and their names in order, in a new folder."""
+def _pads_on_the_right(mask: npt.NDArray[Any]) -> bool:
+    """Whether every row is ones and then zeros, of whichever type: padding on the left, holes and weights are inputs."""
+    return (
+        mask.ndim == 2
+        and mask.dtype.kind in "biuf"
+        and bool(((mask == 0) | (mask == 1)).all() and (mask[:, 1:] <= mask[:, :-1]).all())
+    )
+
+
+def save(inputs: Inputs, folder: Path, axes: Axes | None = None) -> None:
+    """One .npy file an input, numbered, and their names in order, in a new folder; and where a model's axis of examples is not the
+    first."""
     folder.mkdir()
-    (folder / NAMES).write_text(json.dumps(list(inputs)), encoding="utf-8")
+    (folder / NAMES).write_text(json.dumps([list(inputs), axes or {}]), encoding="utf-8")
     for index, values in enumerate(inputs.values()):
         np.save(_file(folder, index), values)
 
 
 def load(folder: Path) -> dict[str, npt.NDArray[Any]]:
     """What `save` wrote, mapped, not read."""
-    names = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    names, _ = _told(folder)
     return {
         name: np.load(_file(folder, index), mmap_mode="r", allow_pickle=False)
         for index, name in enumerate(names)
     }
+
+
+def load_axes(folder: Path) -> Axes:
+    _, axes = _told(folder)
+    return axes
+
+
+def _told(folder: Path) -> tuple[list[str], dict[str, int | None]]:
+    names, axes = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+    return names, axes
 
 
 def delete(folder: Path) -> None:

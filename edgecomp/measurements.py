@@ -4,6 +4,7 @@ Format 3: measurements.json (facts by arm, with what its export was compared to)
 outputs.npz (`ARM`: logits [examples, classes]; `labels`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,12 @@ from edgecomp.reading.array_files import read_npy, read_npz
 from edgecomp.reading.json_files import read_mapping, shaped
 
 FORMAT_VERSION = 3
+
+# What an audit may find of a model that does, while it is timed, what it does otherwise.
+MOST_TIMED_ERROR = (
+    0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch
+)
+LEAST_REPEATED = 0.7  # time of a repeated input over that of a new one: caches of the CPU give a little
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Arm:
     parity: dict[str, Any] | None = (
         None  # of the exported file with the network it is made of; None: not compared
     )
+    outputs: Mapping[str, Any] = field(default_factory=dict)  # by name, every output; not kept by `save`
 
 
 class Death(NamedTuple):

@@ -90,6 +90,12 @@ METRICS: dict[str, Metric] = {
         Metric("worst_slice_pct", "percent", "higher", "accuracy on the slice that fares worst"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher"),
         Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline"),
+        Metric(
+            "output_error_pct",
+            "percent",
+            "lower",
+            "the output that differs most from the baseline's: mean error over its deviation",
+        ),
         Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate"),
         Metric(
             "export_agreement_pct",

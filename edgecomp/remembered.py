@@ -67,6 +67,7 @@ def of_bench(content: Mapping[str, Any], folder: Path) -> Result:
         sha256=history.identity(content["file_sha256"]),
         source=str(folder),
         figures=_figures(content["metrics"]),
+        verdict=Verdict.INVALID if content["doubts"] else None,
         at=content["began"],
     )
 

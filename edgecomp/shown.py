@@ -82,6 +82,8 @@ def show_comparison(verdict: Mapping[str, Any], folder: Path, screen: Screen, as
     compared = verdict["compared"]
     name = f"{compared['candidate']['given']} against {compared['baseline']['given']}"
     _show(verdict, screen, name, folder / "compare.html", verdict["next_step"])
+    if told := outputs_told(compared["facts"]):
+        screen.out.print(told, markup=False)
     for warning in compared["warnings"]:
         screen.note(f"{warning}.")
     if compared["restarts"]:
@@ -93,8 +95,11 @@ def show_comparison(verdict: Mapping[str, Any], folder: Path, screen: Screen, as
     if compared["not_compared"]:
         screen.note(f"Policy {verdict['policy']['name']}: {compared['not_compared']}.")
     if as_json:
-        told = ("restarts", "examples", "elapsed_s", "baseline", "candidate", "not_compared", "warnings")
-        say(summary(verdict) | {key: compared[key] for key in told} | {"folder": str(folder)})
+        keys = ("restarts", "examples", "elapsed_s", "baseline", "candidate", "not_compared", "warnings")
+        of_answers = {
+            key: compared["facts"].get(key) for key in ("judged", "outputs", "not_finite", "made_up")
+        }
+        say(summary(verdict) | {key: compared[key] for key in keys} | of_answers | {"folder": str(folder)})
     return int(verdict["exit_code"])
 
 
@@ -127,6 +132,16 @@ def show_findings(findings: Sequence[Finding], screen: Screen, as_json: bool) ->
         ]
         table.add_row(finding.what, mark, finding.detail)
     screen.out.print(table)
+
+
+def outputs_told(facts: Mapping[str, Any]) -> str:
+    """Which output was judged, and what each of the candidate's differs from the baseline's by."""
+    judged, found = facts.get("judged"), facts.get("outputs", {})
+    apart = ", ".join(f"{name} {'–' if error is None else f'{error:.2f} %'}" for name, error in found.items())
+    said = f"Judged: output {judged['output']} ({judged['how']}). " if judged else ""
+    return said + (
+        f"Outputs beside the baseline's, mean difference over their deviation: {apart}." if apart else ""
+    )
 
 
 def show_selftest(record: Mapping[str, Any], file: Path, screen: Screen, as_json: bool) -> None:

@@ -49,6 +49,9 @@ def own_files(job: Job, name: str) -> dict[str, str]:
 
 
 def profile(job: Job, target: Target) -> dict[str, object]:
-    """A target without what is said of it, and without its budget, which is the gate's business; with the CPU that it is here."""
+    """A target without what is said of it, without its budget, which is the gate's business, and without what is made up of inputs, for
+    a run has its own; with the CPU that it is here."""
     here = {"isa": job.host.isa} if job.host is not None and target.isa == "host" else {}
-    return target.model_dump(exclude={"description", "budget"}) | here
+    return (
+        target.model_dump(exclude={"description": True, "budget": True, "shapes": {"axes", "ranges"}}) | here
+    )

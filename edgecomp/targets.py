@@ -1,9 +1,10 @@
 """What a device is and may cost: profiles read from targets/*.yaml."""
 
+import math
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,14 +18,38 @@ from edgecomp.schema import FORMAT, Schema, find, names_in, parse, shipped
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+MOST_AT_ONCE = 2**16  # examples
+
 
 class Shapes(Schema):
     """Lengths of the axes that a model leaves open, where its inputs are generated; `batch` is how many examples are asked at
-    once."""
+    once. `axes` are lengths by the name that a file has for an axis (or INPUT.PLACE of one without), `ranges` are LOW:HIGH of an
+    input's values by its name; both go before the rest."""
 
-    batch: int = Field(1, ge=1)
+    batch: int = Field(1, ge=1, le=MOST_AT_ONCE)
     sequence_length: int = Field(128, ge=1)
     image_size: int = Field(224, ge=1)
+    axes: dict[str, Annotated[int, Field(ge=1)]] = {}
+    ranges: dict[str, str] = {}
+
+    @field_validator("ranges")
+    @classmethod
+    def _ranges_make_sense(cls, ranges: dict[str, str]) -> dict[str, str]:
+        for text in ranges.values():
+            parse_range(text)
+        return ranges
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """LOW:HIGH, both among the values. Raises ValueError."""
+    low, _, high = text.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        raise ValueError(f"{text!r} is no range: write LOW:HIGH, for example 0:11") from None
+    if not (math.isfinite(found[0]) and math.isfinite(found[1]) and found[0] <= found[1]):
+        raise ValueError(f"{text!r} is no range: its ends are numbers, and the first is not over the second")
+    return found
 
 
 class Target(Schema):

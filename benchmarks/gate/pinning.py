@@ -34,12 +34,12 @@ def run(to: Path) -> None:
 def _spreads(threads: int, scratch: Path) -> dict[str, dict[str, float]]:
     target = target_of(threads)
     side = Side(reference_model(target, scratch), place_of(target))
-    examples, rows = timed_inputs(signature("baseline", side)["inputs"], target, None)
-    inputs.save(examples, scratch / "inputs")
+    timed = timed_inputs(signature("baseline", side).inputs, target, None)
+    inputs.save(timed.inputs, scratch / "inputs", timed.axes)
 
     def pair(seed: int) -> Any:
         return SideBySide(
-            side, side, inputs=scratch / "inputs", rows=rows, random=np.random.default_rng(seed)
+            side, side, inputs=scratch / "inputs", rows=timed.rows, random=np.random.default_rng(seed)
         )
 
     pairs = {"pinned": pair(0), "free": pair(1)}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 import edgecomp
 from edgecomp.artifacts import write_json
+from edgecomp.bench import answers
 from edgecomp.bench.hosts.emulators import Interpreter, availability
 from edgecomp.bench.process import Place, Worker
 from edgecomp.inputs import Inputs, delete, save
@@ -70,9 +71,9 @@ def answers_as(
         ) as worker:
             versions: dict[str, str] = worker.ready["versions"]
             for name in asked:
-                inputs_at, outputs = scratch / f"{name}_inputs", scratch / f"{name}_outputs.npy"
+                inputs_at, outputs = scratch / f"{name}_inputs", scratch / f"{name}_outputs.npz"
                 worker.ask("outputs", inputs=str(inputs_at.resolve()), to=str(outputs.resolve()), batch=BATCH)
-                found[name] = np.load(outputs, allow_pickle=False)
+                found[name] = answers.first(outputs)
                 outputs.unlink()
                 delete(inputs_at)
     return found, versions

@@ -175,7 +175,7 @@ class Worker:
                 ) from None
             self.phase = reply.get("phase", self.phase)
             if "error" in reply:
-                raise self._told(reply["kind"], reply["error"])
+                raise self._in_phase(self._told(reply["kind"], reply["error"]))
             if set(reply) != {"phase"}:
                 return reply
 
@@ -201,6 +201,10 @@ class Worker:
         line, _, self._pending = self._pending.partition(b"\n")
         return line
 
+    def _in_phase(self, error: EdgecompError) -> EdgecompError:
+        error.phase = self.phase
+        return error
+
     def _told(self, kind: str, message: str) -> EdgecompError:
         """The worker's own error, as its class."""
         if not self.fence.certain and self.fence.limit_bytes is not None and _is_of_memory(kind, message):
@@ -216,7 +220,7 @@ class Worker:
             not self.fence.certain and self.fence.how == "RLIMIT_DATA" and _is_of_memory("", words)
         ):
             return self._exceeded(how)
-        return WorkerError(f"{self._what} {how} ({self.phase}){words}")
+        return self._in_phase(WorkerError(f"{self._what} {how} ({self.phase}){words}"))
 
     def _exceeded(self, how: str) -> BudgetExceededError:
         assert self.fence.limit_bytes is not None

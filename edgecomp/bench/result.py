@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edgecomp.artifacts import write_json
 from edgecomp.errors import UsageError
-from edgecomp.measurements import Arm
+from edgecomp.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm
 from edgecomp.metrics import METRICS
 from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
 from edgecomp.scratch import new_folder
@@ -50,15 +50,19 @@ def figures(arm: Arm, offline_batch: int) -> tuple[dict[str, Figure], dict[str, 
     walls, cpus = samples["single_stream_wall_ns"], samples["single_stream_cpu_ns"]
     count = walls.shape[1]
     found = {
-        "throughput_p50_per_s": figure(
-            offline_batch / (np.median(samples["offline_wall_ns"], axis=1) / 1e9),
-            samples["offline_wall_ns"].shape[1],
-        ),
         "cold_start_p50_ms": figure(samples["cold_start_ns"] / 1e6),
         "load_p50_ms": figure(samples["load_ns"] / 1e6),
         "peak_memory_bytes": figure(samples["peak_memory_bytes"]),
-        "model_memory_bytes": figure(samples["peak_memory_bytes"] - samples["imports_peak_bytes"]),
+        # An import may hold more for a moment than a small model ever does beside what stays of it.
+        "model_memory_bytes": figure(
+            np.maximum(samples["peak_memory_bytes"] - samples["imports_peak_bytes"], 0)
+        ),
     }
+    if "offline_wall_ns" in samples:
+        offline = samples["offline_wall_ns"]
+        found["throughput_p50_per_s"] = figure(
+            offline_batch / (np.median(offline, axis=1) / 1e9), offline.shape[1]
+        )
     missing = {}
     for name, values in (("latency", walls), ("cpu", cpus)):
         for percentile in PERCENTILES:
@@ -74,6 +78,44 @@ def figures(arm: Arm, offline_batch: int) -> tuple[dict[str, Figure], dict[str, 
             f"{len(walls)} restarts bound nothing at {100 * CONFIDENCE:g} %: it takes {restarts_needed((1 + CONFIDENCE) / 2)} (--restarts)"
         )
     return {name: found[name] for name in METRICS if name in found}, missing
+
+
+def doubts(content: Mapping[str, Any]) -> list[str]:
+    """Why what was measured cannot be believed, in sentences, which make the result INVALID; none where it can. content: bench.json's."""
+    audit = content["audit"]
+    advice = " (its inputs were made up: --inputs FILE.npz gives real ones)" if content["made_up"] else ""
+    found = []
+    for name, one in audit["outputs"].items():
+        if one["broken"]:
+            found.append(f"output {name} holds {one['broken']}{advice}")
+        elif _differs(one["timed_error"]) and (one["alone_error"] is None or _differs(one["alone_error"])):
+            found.append(f"output {name} differs while it is timed from the accuracy run's by {one['timed_error']:.2f} of its deviation, "
+                         f"more than {MOST_TIMED_ERROR:g}")  # fmt: skip
+    if not audit["repeated_over_fresh"] >= LEAST_REPEATED:
+        found.append(f"an input that is asked again takes {audit['repeated_over_fresh']:.2f} of the time of a new one, less than "
+                     f"{LEAST_REPEATED:g}: it seems to be answered from memory")  # fmt: skip
+    return found + [
+        f"{one['wrong']:,} of {one['requests']:,} answers to {one['clients']} clients at once are not the single client's"
+        for one in content["scenarios"].get("stress", {}).get("rounds", [])
+        if one["wrong"]
+    ]
+
+
+def notes(content: Mapping[str, Any]) -> list[str]:
+    """What else is to be said of a result that can be believed."""
+    return [
+        f"output {name} depends on what else is in its batch: {content['offline_batch'] * content['rows']} at once get other answers than "
+        f"one at a time, by {one['timed_error']:.2f} of its deviation"
+        for name, one in content["audit"]["outputs"].items()
+        if not one["broken"]
+        and _differs(one["timed_error"])
+        and one["alone_error"] is not None
+        and not _differs(one["alone_error"])
+    ] + ([content["saturation"]] if content["saturation"] else [])
+
+
+def _differs(error: float | None) -> bool:
+    return error is not None and not error <= MOST_TIMED_ERROR
 
 
 def save(

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from edgecomp.bench import noise
+from edgecomp.bench import answers, noise
+from edgecomp.bench.answers import Answer
 from edgecomp.bench.process import Place, Worker, pin
-from edgecomp.errors import BudgetExceededError
-from edgecomp.measurements import Arm, Death
+from edgecomp.errors import BudgetExceededError, InferenceError, WorkerError
+from edgecomp.measurements import MOST_TIMED_ERROR, Arm, Death
 from edgecomp.progress import Track
 
 BLOCKS = 8
@@ -35,7 +35,7 @@ class Effort:
     restarts: int
     warmup: int
     iterations: int
-    offline_batch: int
+    offline_batch: int  # 0: no batch is measured
     offline_batches: int
     most_s: float | None = None
     rows: int = 1  # examples that the file takes at once, where it is fixed
@@ -62,29 +62,41 @@ class Taken:
     memory: list[dict[str, dict[str, int]]] = field(default_factory=list)
     blocks: list[dict[str, float | None]] = field(default_factory=list)
     energy_uj: list[float] = field(default_factory=list)  # by block of single stream, of one inference
-    timed_answers: dict[int, list[float]] = field(default_factory=dict)  # input's place → outputs while timed
+    # By an input's place, what was told of its outputs while they were timed (edgecomp.bench.answers).
+    timed_answers: dict[int, dict[str, Any]] = field(default_factory=dict)
     repeated: list[list[int]] = field(default_factory=list)  # CPU time of each input asked again
     fresh: list[list[int]] = field(default_factory=list)  # and of new ones like it
-    logits: npt.NDArray[np.float32] | None = None
+    # Of every example, in the accuracy run; and the same one at a time, where those that are timed are others.
+    outputs: dict[str, Answer] = field(default_factory=dict)
+    alone: dict[str, Answer] = field(default_factory=dict)
 
-    def audit(self, rows: int) -> dict[str, float | None]:
+    def audit(self, rows: int) -> dict[str, Any]:
         """Whether it is right while it is fast (after MLPerf's compliance tests 01 and 04).
 
-        timed_error: the largest mean difference of an input's outputs while timed from those of the accuracy run, over the
-        outputs' deviation (integer kernels round a batch otherwise), None where one is not finite; repeated_over_fresh: median CPU
-        time of an input asked again over that of new ones.
+        outputs: of each its type and shape (for one query), what is no number in it (`broken`), and its timed_error: how far an
+        input's outputs while timed are from those of the accuracy run, over the outputs' deviation (integer kernels round a batch
+        otherwise), None where one is not finite; alone_error: the same of an accuracy run one at a time, where that was asked.
+        timed_error: the largest of them. repeated_over_fresh: median CPU time of an input asked again over that of new ones.
         """
-        assert self.logits is not None
-        queries = len(self.logits) // rows  # of what is left over none is timed
-        whole = self.logits[: queries * rows].reshape(queries, -1)
-        spread = max(float(whole.std()), 1e-12)
-        errors = [
-            float(np.abs(np.asarray(answer) - whole[place, : len(answer)]).mean()) / spread
-            for place, answer in self.timed_answers.items()
-        ]
+        errors = answers.timed_errors(self.outputs, self.timed_answers, rows)
+        alone = answers.timed_errors(self.alone, self.timed_answers, rows)
+        told = next(iter(self.timed_answers.values()))
+        no_number = answers.broken_in(self.outputs)
+        for one in self.timed_answers.values():
+            no_number |= {name: output["broken"] for name, output in one.items() if output["broken"]}
         ratios = np.median(self.repeated, axis=1) / np.maximum(np.median(self.fresh, axis=1), 1)
         return {
-            "timed_error": max(errors) if np.isfinite(errors).all() else None,
+            "outputs": {
+                name: {
+                    "dtype": output["dtype"],
+                    "shape": output["shape"],
+                    "broken": no_number.get(name, ""),
+                    "timed_error": errors.get(name),
+                    "alone_error": alone.get(name),
+                }
+                for name, output in told.items()
+            },
+            "timed_error": None if no_number else max(errors.values(), default=0.0),
             "repeated_over_fresh": float(np.median(ratios)),
         }
 
@@ -95,13 +107,21 @@ def measure(
     """Raw samples by model, facts of the workers, and the models that did not fit into the target's memory.
 
     inputs: a folder of examples, as edgecomp.inputs keeps them. A model that dies of its limit is left out, and the others
-    are measured without it; where only a batch is too much, batches are of one. Raises WorkerError, and what a worker raised.
+    are measured without it; where only a batch is too much, batches are of one, and where a batch fails none is measured
+    (`batch_failed`, the reason). Raises WorkerError, and what a worker raised.
     """
     alive = dict(models)
     deaths: dict[str, Death] = {}
+    more: dict[str, Any] = {}
     while alive:
         try:
-            return *_measured(alive, place, inputs, effort, scratch, track), deaths
+            arms, facts = _measured(alive, place, inputs, effort, scratch, track)
+            return arms, facts | more, deaths
+        except (InferenceError, WorkerError) as error:
+            if error.phase not in BATCHED or effort.offline_batch <= 1:
+                raise
+            more["batch_failed"] = f"a batch of {effort.offline_batch * effort.rows} fails: {error}"
+            effort = replace(effort, offline_batch=0)
         except BudgetExceededError as error:
             if error.phase in BATCHED and effort.offline_batch > 1:
                 effort = replace(effort, offline_batch=1)
@@ -135,12 +155,14 @@ def _measured(
             _take_turns(workers, taken, "single_stream", iterations)
             for name, worker in workers.items():
                 _weigh(worker, taken[name])
-            _take_turns(workers, taken, "offline", effort.offline_batches, batch=effort.offline_batch)
+            if effort.offline_batch:
+                _take_turns(workers, taken, "offline", effort.offline_batches, batch=effort.offline_batch)
             for name, worker in workers.items():
-                taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
+                if effort.offline_batch:
+                    taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
                 if restart == effort.restarts - 1:
                     facts["harness_ns"] = worker.ask("harness")["harness_ns"]
-                    _ask_all(worker, taken[name], inputs, scratch / f"{name}.npy", effort.offline_batch)
+                    _ask_all(worker, taken[name], inputs, scratch / f"{name}.npz", effort)
     facts["noise"] = {name: one.blocks for name, one in taken.items()}
     facts["energy_per_inference_mj"] = {
         name: float(np.median(one.energy_uj)) / 1e3 if one.energy_uj else None for name, one in taken.items()
@@ -213,20 +235,30 @@ def _take_turns(
             taken[name].samples[f"{scenario}_{clock}"].append(values)
 
 
-def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, batch: int) -> None:
+def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, effort: Effort) -> None:
     """Every example's answer, and how fast one is given again."""
-    worker.ask("outputs", inputs=str(inputs.resolve()), to=str(to.resolve()), batch=batch)
-    taken.logits = np.load(to, allow_pickle=False)
-    to.unlink()
+    batch = effort.offline_batch or 1
+
+    def outputs(batch: int) -> dict[str, Answer]:
+        worker.ask("outputs", inputs=str(inputs.resolve()), to=str(to.resolve()), batch=batch)
+        found = answers.load(to)
+        to.unlink()
+        return found
+
+    taken.outputs = outputs(batch)
+    errors = answers.timed_errors(taken.outputs, taken.timed_answers, effort.rows)
+    if batch > 1 and max(errors.values(), default=0.0) > MOST_TIMED_ERROR:
+        taken.alone = outputs(1)
     reply = worker.ask("repeated", count=REPEATED)
     taken.repeated, taken.fresh = reply["repeated_cpu_ns"], reply["fresh_cpu_ns"]
 
 
 def _arm(taken: Taken, model: Model) -> Arm:
-    assert taken.logits is not None
+    first = next(iter(taken.outputs.values()))
     return Arm(
         samples={key: np.asarray(values, np.int64) for key, values in taken.samples.items()},
-        logits=taken.logits,
+        logits=first if isinstance(first, np.ndarray) else np.empty((0, 0), np.float32),
+        outputs=taken.outputs,
         memory=_medians(taken.memory),
         file_size_bytes=sum(size for size, _ in model.files.values()),
         file_sha256={file: digest for file, (_, digest) in model.files.items()},

@@ -4,6 +4,7 @@ The baseline runs twice, as two processes: what the two differ by is what this m
 (the null control). Iterations of a process are not independent, so a restart is the statistical unit.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,12 +16,13 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.bench import noise
+from edgecomp.bench import answers, noise
+from edgecomp.bench.answers import Answer
 from edgecomp.bench.process import Place, Worker, pin
 from edgecomp.bench.scenarios import REPEATED
 from edgecomp.bench.worker import DISTINCT_INPUTS
 from edgecomp.comparison import AGAIN, ARMS, BASELINE, CANDIDATE, Restart
-from edgecomp.errors import EdgecompError
+from edgecomp.errors import EdgecompError, InferenceError
 
 Found = TypeVar("Found")
 
@@ -69,7 +71,7 @@ class SideBySide:
 
     The file takes `rows` examples at once. What is random is drawn from `random`: who starts first, and whose turn it is. All start
     beside each other, or `one_by_one` where it is told what a start takes. `timed_answers` are outputs while timed, by arm and
-    input.
+    input; `outputs` those of all inputs otherwise, by arm and name: what `answers` found, or else the first restart.
     """
 
     def __init__(
@@ -85,7 +87,8 @@ class SideBySide:
         self.sides = {BASELINE: baseline, AGAIN: baseline, CANDIDATE: candidate}
         self._inputs, self._rows, self._random = inputs, rows, random
         self._one_by_one = one_by_one
-        self.timed_answers: dict[str, dict[int, list[float]]] = {BASELINE: {}, CANDIDATE: {}}
+        self.timed_answers: dict[str, dict[int, dict[str, Any]]] = {BASELINE: {}, CANDIDATE: {}}
+        self.outputs: dict[str, dict[str, Answer]] = {}
         self._turns: Turns | None = None
         self._restarts = 0
         self.facts: dict[str, Any] = {}
@@ -121,23 +124,40 @@ class SideBySide:
             for arm, worker in workers.items():
                 held = _ask(arm, worker, "memory")["memory"]
                 samples[f"{arm}.peak_memory_bytes"] = held["peak_bytes"]
+            if not self.outputs:
+                self.outputs = {
+                    arm: self._outputs(arm, workers[arm], self._inputs, 1) for arm in self.timed_answers
+                }
             if is_first:
                 self.facts["repeated_over_fresh"] = self._repeated(workers[CANDIDATE], latency_s)
             return Restart({name: np.asarray(values, np.int64) for name, values in samples.items()}, blocks)
 
-    def answers(self, inputs: Path, to: Path, batch: int) -> dict[str, npt.NDArray[np.float32]]:
-        """Both models' first outputs for a folder of inputs, [examples, ...], by arm. Raises Crashed.
+    def answers(self, inputs: Path, batch: int, judged: str | None) -> None:
+        """Both models' outputs for a folder of inputs, into `outputs`: in batches where the baseline takes them. Raises Crashed.
 
-        However long it takes, and outside the target's memory, which is for one at a time.
+        However long it takes, and outside the target's memory, which is for one at a time. judged: what is kept of all examples, the
+        first output where it is None.
         """
-        found = {}
+        self.outputs = {}
         for arm in (BASELINE, CANDIDATE):
             with self._one(arm, confined=False) as worker:
-                asked = {"inputs": str(inputs.resolve()), "to": str(to.resolve()), "batch": batch}
-                _ask(arm, worker, "outputs", within_s=ANSWERS_S, **asked)
-                found[arm] = np.load(to, allow_pickle=False)
-                to.unlink()
-        return found
+                try:
+                    self.outputs[arm] = self._outputs(arm, worker, inputs, batch, judged)
+                except Crashed as crash:
+                    if arm == CANDIDATE or batch == 1 or not isinstance(crash.error, InferenceError):
+                        raise
+                    self.facts["batch_failed"] = f"a batch of {batch * self._rows} fails: {crash}"
+                    batch = 1
+                    self.outputs[arm] = self._outputs(arm, worker, inputs, batch, judged)
+
+    def _outputs(
+        self, arm: str, worker: Worker, inputs: Path, batch: int, judged: str | None = None
+    ) -> dict[str, Answer]:
+        with tempfile.TemporaryDirectory() as scratch:
+            to = Path(scratch) / "outputs.npz"
+            asked = {"inputs": str(inputs.resolve()), "to": str(to), "batch": batch, "judged": judged}
+            _ask(arm, worker, "outputs", within_s=ANSWERS_S, **asked)
+            return answers.load(to)
 
     def _repeated(self, worker: Worker, latency_s: float) -> float:
         """The candidate's time for an input that is asked again over that for one it never saw."""

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -14,25 +15,27 @@ import numpy.typing as npt
 from edgecomp import inputs as named
 from edgecomp import machine
 from edgecomp.artifacts import digest_of
-from edgecomp.bench import endurance, generated, open_loop, result
+from edgecomp.bench import answers, endurance, generated, open_loop, result
 from edgecomp.bench.examples import read
-from edgecomp.bench.process import Place, Worker
+from edgecomp.bench.process import Place
 from edgecomp.bench.profiling import profiled
 from edgecomp.bench.scenarios import Effort, measure
+from edgecomp.bench.signatures import rows_of, signature_of, unlike_first
 from edgecomp.bench.stage import described, parts_of, quality
 from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, UsageError
 from edgecomp.metrics import nearest
 from edgecomp.options import check_duration, check_writable
 from edgecomp.order_statistics import samples_needed
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, Port, integer_weights
-from edgecomp.targets import Shapes, Target, check_cores
+from edgecomp.runtimes import TABLE, integer_weights
+from edgecomp.targets import Target, check_cores
 
 EXAMPLES = 16
 STREAMS = 8  # examples in a query of MLPerf's multi stream
 MOST = 8  # requests answered at once by dynamic batching
 WARMUP = 20
 BATCH, BATCHES = 32, 8  # of offline
+MOST_SHOWN = 160  # characters of a reason in a table; bench.json has all of it
 ENOUGH = 2 * samples_needed(99)  # inferences a restart
 
 TAKES = {
@@ -56,6 +59,8 @@ class Asked:
     profile: bool = False
     timeout_s: float = 120.0
     trust: Sequence[str] = ()  # files that may run code
+    shape: Sequence[str] = ()  # NAME=LENGTH of inputs that are made up
+    range: Sequence[str] = ()  # NAME=LOW:HIGH
 
     def __post_init__(self) -> None:
         check_duration(self.max_time_s, "--max-time")
@@ -71,25 +76,33 @@ def bench_model(
     DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
     """
     check(model, target, asked, folder, given)
+    if given is not None and (asked.shape or asked.range):
+        raise UsageError(
+            "--shape and --range are of inputs that are made up, and --inputs gives real ones: leave out one or the other"
+        )
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     place, load_before = Place.of(target, asked.timeout_s), os.getloadavg()[0]
     place = replace(place, trusted=is_trusted(model, asked.trust))
-    ports = signature_of(place, model)
-    fixed = generated.rows_of(ports)
-    shapes = target.shapes or Shapes()
-    rows = fixed or shapes.batch
-    examples = (
-        read(given, ports).inputs
-        if given
-        else generated.generate(ports, shapes, count=EXAMPLES * rows, seed=0)
-    )
+    inputs, outputs = signature_of(place, model)
+    fixed = rows_of(inputs)
+    shapes = generated.shapes_of(target.shapes, asked.shape, asked.range)
+    generated.check_names(inputs, asked.shape, asked.range)
+    rows = generated.at_once(inputs, shapes)
+    made = None if given else generated.generate(inputs, shapes, rows=rows, queries=EXAMPLES, seed=0)
+    read_in = read(given, inputs) if given else None
+    examples = read_in.inputs if read_in else made.inputs if made else {}
+    axes = {**(read_in.axes if read_in else unlike_first(inputs)), **unlike_first(outputs)}
     if (there := named.count(examples)) < rows:
         raise UsageError(f"{given} has {there} examples, and target {target.name} takes {rows} at once: give {rows} at least, or lower "
                          "its shapes.batch")  # fmt: skip
+    batch = 1 if fixed else max(1, min(BATCH, generated.MOST_BYTES // max(1, query_bytes(examples, rows))))
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        named.save(examples, scratch / "inputs")
-        first = first_figures(model, place, scratch, asked, rows, 1 if fixed else BATCH, track)
+        named.save(examples, scratch / "inputs", axes)
+        try:
+            first = first_figures(model, place, scratch, asked, rows, batch, track)
+        except EdgecompError as error:
+            raise generated.blamed(error, made, GIVE) from error
         alone_ms, limit_ms = first.metrics["latency_p50_ms"].value, limit_of(target, first.metrics)
         setting = Setting(
             place,
@@ -108,7 +121,7 @@ def bench_model(
             try:
                 scenarios[scenario], samples, more = RUN[scenario](setting)
             except EdgecompError as error:
-                failed[scenario] = str(error)
+                failed[scenario] = str(generated.blamed(error, made, GIVE))
                 continue
             first.metrics.update(more)
             first.samples.update({f"{scenario}.{name}": values for name, values in samples.items()})
@@ -117,8 +130,10 @@ def bench_model(
             "target": target.model_dump(mode="json"),
             "target_sha256": digest_of(target.model_dump(mode="json")),
             "inputs": str(given) if given else "generated",
+            "made_up": made.words if made else {},
             "input_shapes": {
-                name: [str(values.dtype), *values.shape[1:]] for name, values in examples.items()
+                port.name: [port.dtype or str(examples[port.name].dtype), *examples[port.name].shape[1:]]
+                for port in inputs
             },
             "rows": rows,
             "asked": asdict(asked),
@@ -135,6 +150,7 @@ def bench_model(
             "scenarios": scenarios,
             "failed": failed,
         }
+        content |= {"doubts": result.doubts(content), "notes": result.notes(content)}
         if asked.profile:
             content["profile"] = profiled(
                 place, model=model, inputs=scratch / "inputs", rows=rows, folder=scratch
@@ -169,6 +185,8 @@ def first_figures(
         raise BudgetExceededError(death.message, model=str(model), phase=death.phase, certain=death.certain)
     arm, noise = arms["model"], facts["noise"]["model"]
     metrics, missing = result.figures(arm, facts["offline_batch"] * rows)
+    if "batch_failed" in facts:
+        missing["throughput_p50_per_s"] = f"not run: {shorten(facts['batch_failed'], MOST_SHOWN)}"
     size = float(arm.file_size_bytes)
     metrics["file_size_bytes"] = result.Figure(size, size, size, restarts=1)
     energy = facts.pop("energy_per_inference_mj")["model"]
@@ -183,7 +201,8 @@ def first_figures(
         "memory": arm.memory,
         "file_sha256": arm.file_sha256,
     }
-    return First(metrics, missing, facts, dict(arm.samples) | {"outputs": arm.logits})
+    outputs = {f"outputs.{name}": values for name, values in answers.packed(arm.outputs).items()}
+    return First(metrics, missing, facts, dict(arm.samples) | {"outputs": arm.logits} | outputs)
 
 
 def check(model: Path, target: Target, asked: Asked, folder: Path, given: Path | None = None) -> None:
@@ -237,13 +256,8 @@ def name_of(what: Path) -> str:
     return what.stem if what.stem != "model" else what.resolve().parent.name
 
 
-def signature_of(place: Place, model: Path) -> list[Port]:
-    """The model's inputs, as its runtime sees them."""
-    with Worker(place, model=model, inputs=None) as worker:
-        return [
-            Port(port["name"], None if port["shape"] is None else tuple(port["shape"]), port["dtype"])
-            for port in worker.ready["signature"][0]
-        ]
+def query_bytes(examples: named.Inputs, rows: int) -> int:
+    return sum(rows * values[:1].nbytes for values in examples.values())
 
 
 def limit_of(target: Target, metrics: Mapping[str, result.Figure]) -> float:
@@ -274,6 +288,7 @@ class Setting:
         return {"model": self.model, "inputs": self.inputs, "rows": self.rows, "track": self.track}
 
 
+GIVE = "--inputs FILE.npz"
 FIXED = "the file takes batches of {} and no others"
 
 Found = tuple[dict[str, Any], dict[str, npt.NDArray[Any]], dict[str, result.Figure]]
@@ -286,7 +301,7 @@ def multi_stream(at: Setting) -> Found:
     room = at.asked.max_time_s / at.asked.restarts / (STREAMS * at.alone_ms / 1e3)
     queries = int(min(samples_needed(99), max(8, room)))
     effort = Effort(at.asked.restarts, WARMUP, 8, STREAMS, queries, most_s=at.asked.max_time_s, rows=at.rows)
-    arms, _, _ = measure(
+    arms, told, _ = measure(
         {"model": described(at.model, 0)},
         place=at.place,
         inputs=at.inputs,
@@ -294,6 +309,8 @@ def multi_stream(at: Setting) -> Found:
         scratch=at.scratch,
         track=at.track,
     )
+    if "batch_failed" in told:
+        return {"not_run": told["batch_failed"]}, {}, {}
     walls = arms["model"].samples["offline_wall_ns"]
     p50 = result.figure(np.median(walls, axis=1) / 1e6, walls.shape[1])
     facts: dict[str, Any] = {"streams": STREAMS, "queries": walls.shape[1], "p50_ms": asdict(p50)}

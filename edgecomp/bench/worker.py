@@ -10,7 +10,7 @@ its input ends:
     stress         clients, seconds, every_s   → many at once: latencies, errors, wrong answers, memory (to: an .npz file)
     repeated       count                       → cpu_ns of each input asked again, and of fresh ones like it
     harness                                    → ns that a call costs in these loops, of a model that does nothing
-    outputs        inputs, to, batch           → the first output of every example, in a .npy file
+    outputs        inputs, to, batch, judged   → every output of every example, in a file of edgecomp.bench.answers
     profile        runs                        → time by layer, by the runtime's own clock
     pin            cores                       → threads that work on a core each, from now on
     memory                                     → what the process holds now; the high-water mark begins anew
@@ -30,10 +30,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgecomp.bench import loops, memory, noise
-from edgecomp.errors import EdgecompError
+from edgecomp.bench import answers, loops, memory, noise
+from edgecomp.errors import EdgecompError, InferenceError
+from edgecomp.inputs import Axes
 
 DISTINCT_INPUTS = 16
+MOST_BESIDE = 2**29  # bytes of the outputs that are not judged; of more examples they are left out
 
 
 def main() -> None:
@@ -98,14 +100,23 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
         say(told)
         return
     rows = job["rows"]
-    examples = inputs.load(Path(job["inputs"]))
+    examples, axes = inputs.load(Path(job["inputs"])), inputs.load_axes(Path(job["inputs"]))
+    lengths_are_free = all(
+        port.shape is None or len(port.shape) < 2 or port.shape[1] is None for port in signature.inputs
+    )
 
     def feed_of(examples: inputs.Inputs, chosen: Any, trimmed: bool = True) -> dict[str, Any]:
-        """Some examples, without the padding they share, under the names that this file has for its inputs."""
+        """Some examples, without the padding they share where the file takes any length, under the names that this file has for its
+        inputs, each as it takes it."""
         fed = inputs.some(examples, chosen)
-        fed = inputs.trimmed(fed) if trimmed else fed
+        fed = inputs.trimmed(fed) if trimmed and lengths_are_free else fed
         known = fed if set(fed) == set(names) else dict(zip(names, fed.values(), strict=True))
-        return {name: np.ascontiguousarray(values) for name, values in known.items()}
+        return {
+            name: np.asarray(along(values, axes.get(name, 0)), order="C") for name, values in known.items()
+        }
+
+    def along(values: Any, axis: int | None) -> Any:
+        return values[0] if axis is None else np.moveaxis(values, 0, axis) if axis else values
 
     distinct = min(DISTINCT_INPUTS, inputs.count(examples) // rows)
     feeds = [feed_of(examples, slice(rows * i, rows * (i + 1))) for i in range(distinct)]
@@ -119,10 +130,13 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
 
         session = Slowed(session, feeds[0], job["slowdown"])
     say(told | {"first_run_ns": first_ns, "phase": "steady"})
-    station = Station(job, runtime, session, examples, feeds, feed_of)
+    station = Station(job, runtime, session, examples, feeds, feed_of, axes)
     for line in sys.stdin:
         command = json.loads(line)
-        say(station.obey(command))
+        try:
+            say(station.obey(command))
+        except InferenceError as error:  # of what it was asked: it may be asked something else
+            say({"error": str(error), "kind": type(error).__name__})
     session.close()
 
 
@@ -143,10 +157,12 @@ class Station:
         examples: Mapping[str, Any],
         feeds: list[dict[str, Any]],
         feed_of: Callable[..., dict[str, Any]],
+        axes: Axes,
     ) -> None:
-        self.job, self.runtime, self.session = job, runtime, session
+        self.job, self.runtime, self.session, self.axes = job, runtime, session, axes
         self.examples, self.feeds, self.feed_of = examples, feeds, feed_of
         self.asked = 0
+        self.pool: dict[str, Any] | None = None  # of `unseen`
         self.idle = thread_times()
 
     def obey(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -166,8 +182,8 @@ class Station:
         walls, cpus, outputs = loops.single_stream(self.session.run, self.feeds, count, first=self.asked)
         place = (self.asked + count - 1) % len(self.feeds)
         self.asked += count
-        answer = next(iter(outputs.values()))
-        return {"wall_ns": walls, "cpu_ns": cpus, "asked": place, "answer": answer.ravel()[:1000].tolist()}
+        answer = answers.told(answers.as_arrays(outputs, self.axes))
+        return {"wall_ns": walls, "cpu_ns": cpus, "asked": place, "answer": answer}
 
     def offline(self, count: int, batch: int) -> dict[str, Any]:
         walls, cpus = loops.queries(self.session.run, self.batch(batch), count)
@@ -190,15 +206,13 @@ class Station:
         if not self.session.concurrent:
             more = [_loaded(self.runtime, self.job) for _ in range(clients - 1)]
             sessions = [self.session, *more]
-        right = []
+        right: list[dict[str, Any]] = []
         for session in sessions:  # once alone, from this thread, before the first inferences come from many
-            right = [next(iter(session.run(feed).values())).copy() for feed in self.feeds]
+            right = [copied(answers.as_arrays(session.run(feed), self.axes)) for feed in self.feeds]
 
         def same(place: int, outputs: Mapping[str, Any]) -> bool:
-            answer = next(iter(outputs.values()))
-            return answer.shape == right[place].shape and np.allclose(
-                answer, right[place], rtol=1e-3, atol=1e-5
-            )
+            found = answers.as_arrays(outputs, self.axes)
+            return all(answers.are_close(found[name], values) for name, values in right[place].items())
 
         statm = os.open("/proc/self/statm", os.O_RDONLY)
         seen, held = loops.stress(
@@ -232,12 +246,7 @@ class Station:
         fresh: list[list[int]] = []
         for feed in self.feeds:
             never = [
-                {
-                    name: values + random.normal(0, 1e-3, values.shape).astype(values.dtype)
-                    if values.dtype.kind == "f"
-                    else random.permutation(values, axis=-1)
-                    for name, values in feed.items()
-                }
+                {name: self.unseen(name, values, random) for name, values in feed.items()}
                 for _ in range(count + 1)
             ]
             same = [{name: values.copy() for name, values in feed.items()} for _ in range(count + 1)]
@@ -245,21 +254,45 @@ class Station:
             fresh.append(loops.single_stream(self.session.run, never, count, first=1)[1])
         return {"repeated_cpu_ns": again, "fresh_cpu_ns": fresh}
 
-    def outputs(self, inputs: str, to: str, batch: int) -> dict[str, Any]:
+    def unseen(self, name: str, values: Any, random: Any) -> Any:
+        """Another input of that shape that the model takes: numbers beside these, and of all else what other examples have there."""
         import numpy as np
 
-        from edgecomp.inputs import count, load
+        axis = self.axes.get(name, 0)
+        if axis is None:
+            return values.copy()
+        if values.dtype.kind == "f":
+            return values + random.normal(0, 1e-3, values.shape).astype(values.dtype)
+        if self.pool is None:
+            self.pool = self.feed_of(self.examples, slice(len(self.feeds) * self.job["rows"]), trimmed=False)
+        there = list(np.indices(values.shape, sparse=True))
+        there[axis] = random.integers(self.pool[name].shape[axis], size=values.shape)
+        return self.pool[name][tuple(there)]
 
-        asked, size = load(Path(inputs)), batch * self.job["rows"]
+    def outputs(self, inputs: str, to: str, batch: int, judged: str | None = None) -> dict[str, Any]:
+        """Each query of `batch` in turn; where their answers do not fit together, with the padding, and then one at a time."""
+        from edgecomp.inputs import MASK, count, load
 
-        def answers(trimmed: bool) -> list[Any]:
-            feeds = (self.feed_of(asked, slice(i, i + size), trimmed) for i in range(0, count(asked), size))
-            return [next(iter(self.session.run(feed).values())).copy() for feed in feeds]
+        asked = load(Path(inputs))
 
-        parts = answers(trimmed=True)
-        if len({part.shape[1:] for part in parts}) > 1:  # an output for each token: as long as its batch is
-            parts = answers(trimmed=False)
-        np.save(to, np.concatenate(parts))
+        def put_together(size: int, trimmed: bool) -> dict[str, Any]:
+            places = [slice(i, min(i + size, count(asked))) for i in range(0, count(asked), size)]
+            queries, held = [], 0
+            for place in places:
+                found = answers.as_arrays(self.session.run(self.feed_of(asked, place, trimmed)), self.axes)
+                wanted = judged if judged in found else next(iter(found))
+                kept = found if held < MOST_BESIDE else {wanted: found[wanted]}
+                queries.append(copied(kept))
+                held += sum(values.nbytes for name, values in kept.items() if name != wanted)
+            return answers.put_together(queries, [place.stop - place.start for place in places])
+
+        rows = self.job["rows"]
+        ways = [(batch * rows, True), (batch * rows, False), (rows, True)]
+        for size, trimmed in ways if MASK in asked else ways[::2]:
+            parts = put_together(size, trimmed)
+            if all(not isinstance(part, list) for part in parts.values()):
+                break
+        answers.save(parts, Path(to))
         return {}
 
     def harness(self) -> dict[str, Any]:
@@ -291,6 +324,10 @@ class Station:
         held = memory.snapshot()
         memory.reset_peak()
         return {"memory": held}
+
+
+def copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values.copy() for name, values in arrays.items()}
 
 
 def thread_times() -> dict[int, int]:

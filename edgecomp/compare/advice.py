@@ -11,6 +11,7 @@ ADVICE = {
     Reason.BUDGET_EXCEEDED: "make the candidate smaller, or name a target with more memory (--target)",
     Reason.INCOMPATIBLE: "give the candidate the baseline's inputs, outputs and preprocessing, or change its callers first",
     Reason.CRASHED: "mend the candidate",
+    Reason.MADE_UP: "nothing is known of the candidate: give inputs that it takes (--data)",
     Reason.TOO_FEW_SAMPLES: "give it more time (--max-time)",
     Reason.CONTENDED: "compare again, on a quieter machine",
     Reason.SATURATES: "quantise it again with weights in half the range (scheme cpu-u8-narrow)",
@@ -19,7 +20,7 @@ ADVICE = {
     Reason.UNTELLING: "give examples that tell the classes apart (--data)",
     Reason.ANOMALOUS: "make sure that the candidate is the model that is meant, and does the same work",
     Reason.NOT_FINITE: "look for the NaN or the infinity in the model and the examples, and compare again",
-    Reason.IMPOSSIBLE: "nothing can be concluded: look at the models' first output, the labels and this machine's clocks",
+    Reason.IMPOSSIBLE: "nothing can be concluded: look at the models' outputs (--output), the labels and this machine's clocks",
     Reason.NOT_ITSELF: "have it do the same work for every request, and compare again",
 }
 

@@ -2,7 +2,7 @@
 
 import datetime
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +46,8 @@ from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
 """verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
+SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
+
 BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
 
 
@@ -64,6 +66,9 @@ class Asked:
     out: Path | None = None
     store: Path = STORE
     trust: tuple[Path, ...] = ()  # files that may run code
+    output: str | None = None
+    shape: Sequence[str] = ()
+    range: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_duration(self.max_time_s, "--max-time")
@@ -80,6 +85,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     check_cores(target)
     now = began.strftime("%Y%m%dT%H%M%S%f")
     folder = asked.out or Path("runs") / "compare" / f"{name_of(asked.candidate)}-{target.name}" / now
+    if asked.data is not None and (asked.shape or asked.range):
+        raise UsageError(
+            "--shape and --range are of inputs that are made up, and --data gives real ones: leave out one or the other"
+        )
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     read = [*_files(baseline), *_files(candidate), *_named(asked)]
@@ -116,6 +125,9 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
                 seed=asked.seed,
                 scratch=Path(name),
                 track=screen.track,
+                output=asked.output,
+                shape=asked.shape,
+                ranges=asked.range,
             )
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
@@ -131,7 +143,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
         "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
         "data": judged_on,
         "not_compared": why_not,
-        "warnings": _warnings(target, certificate, (baseline.model, candidate.model), asked.trust),
+        "warnings": [
+            *_warnings(target, certificate, (baseline.model, candidate.model), asked.trust),
+            *_of_outputs({} if outcome.comparison is None else outcome.comparison.facts),
+        ],
         "facts": {} if outcome.comparison is None else outcome.comparison.facts,
         "certificate": certificate,
         "log_ratios": ratios_of(outcome, policy),
@@ -193,6 +208,29 @@ def _warnings(
         there = certificate["machine"]
         found.append(f"the certificate {certificate['file']} is of another machine ({there['cpu']}, {there['cores']} core(s)), of "
                      f"{certificate['began']}: `edgecomp selftest --target {target.name}` makes one of this")  # fmt: skip
+    return found
+
+
+def _of_outputs(facts: Mapping[str, Any]) -> list[str]:
+    """What is to be said of inputs that were made up, and of outputs that are not judged and are others than the baseline's."""
+    found = []
+    if made := facts.get("made_up"):
+        shown = "; ".join(f"{name}, {what}" for name, what in made.items())
+        found.append(f"the inputs were made up ({shown}): --data gives real ones")
+    if "batch_failed" in facts:
+        found.append(f"answers were asked one at a time: {facts['batch_failed']}")
+    beside = {
+        name: error
+        for name, error in facts.get("outputs", {}).items()
+        if facts.get("judged")
+        and name != facts["judged"]["output"]
+        and error is not None
+        and error > SEEN_PCT
+    }
+    found += [
+        f"output {name}, which is not judged, differs from the baseline's by {error:.1f} %: --output {name} judges it"
+        for name, error in beside.items()
+    ]
     return found
 
 
@@ -271,7 +309,7 @@ def _evaluation(
     """The examples to compare answers on, or why there are none."""
     if asked.data is not None:
         try:
-            ports = signature(BASELINE, _side(baseline, target, asked))["inputs"]
+            ports = signature(BASELINE, _side(baseline, target, asked)).inputs
         except Crashed as crash:
             raise crash.error from crash
         found = evaluations.read(asked.data, ports)
@@ -279,10 +317,10 @@ def _evaluation(
             found,
             ""
             if found.labels is not None
-            else f"{asked.data} has no `{evaluations.LABEL}`: answers were not compared",
+            else f"{asked.data} has no `{evaluations.LABEL}`: no answers were judged",
         )
     if baseline.run is None or candidate.run is None:
-        return None, "no labelled examples were given (--data): answers were not compared"
+        return None, "no labelled examples were given (--data): no answers were judged"
     tests = [run / "data" / "test.npz" for run in (baseline.run, candidate.run)]
     if not all(file.is_file() for file in tests):
         return (

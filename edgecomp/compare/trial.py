@@ -12,12 +12,15 @@ import numpy.typing as npt
 
 from edgecomp import inputs as named
 from edgecomp import machine
-from edgecomp.bench import generated
+from edgecomp.bench import answers, generated
 from edgecomp.bench.examples import Evaluation
+from edgecomp.bench.generated import Made
 from edgecomp.bench.noise import CONTENDED, wall_over_cpu
-from edgecomp.bench.process import Place, Worker
+from edgecomp.bench.process import Place
 from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
+from edgecomp.bench.signatures import rows_of, signature_of, unlike_first
 from edgecomp.bench.stage import described, quality
+from edgecomp.compare.judged import check_output, classes_told, judged, output_errors
 from edgecomp.compare.sides import contract_differences
 from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.errors import (
@@ -29,20 +32,27 @@ from edgecomp.errors import (
     WorkerError,
 )
 from edgecomp.gate.judge import Row
-from edgecomp.gate.paired import Setting, is_clear, judge_pair, least_restarts, takes_restarts, times_starts
+from edgecomp.gate.paired import (
+    Setting,
+    is_clear,
+    judge_pair,
+    judges_outputs,
+    least_restarts,
+    takes_restarts,
+    times_starts,
+)
 from edgecomp.gate.sequential import LOOKS
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.measurements import Arm, Measurements
 from edgecomp.policies import Policy, Threshold
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, Port
+from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.targets import Shapes, Target
 
 EXAMPLES = 16  # that are timed
 BATCH = 32  # of the answers to an evaluation
-
-Signature = dict[str, list[Port]]
+GIVE = "--data FILE"  # by which real inputs are given
 
 
 @dataclass(frozen=True)
@@ -64,39 +74,45 @@ def place_of(target: Target, timeout_s: float = 120.0) -> Place:
 
 
 def signature(arm: str, side: Side) -> Signature:
-    """What a side's file takes and gives, as its runtime sees it. Raises Crashed."""
+    """What a side's file takes and gives. Raises Crashed."""
     try:
-        with Worker(replace(side.place, memory_bytes=None), model=side.model, inputs=None) as worker:
-            told = worker.ready["signature"]
+        return signature_of(replace(side.place, memory_bytes=None), side.model)
     except EdgecompError as error:
         raise Crashed(arm, error) from error
-    inputs, outputs = (
-        [Port(port["name"], port["shape"] and tuple(port["shape"]), port["dtype"]) for port in ports]
-        for ports in told
-    )
-    return {"inputs": inputs, "outputs": outputs}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Examples that the sides are timed on, `rows` at once; made: where they were made up."""
+
+    inputs: named.Inputs
+    rows: int
+    axes: named.Axes
+    made: Made | None = None
 
 
 def timed_inputs(
-    ports: Sequence[Port], target: Target, evaluation: Evaluation | None
-) -> tuple[named.Inputs, int]:
-    """Examples that the sides are timed on, and how many the file takes at once. Raises UsageError where they are fewer."""
-    shapes = target.shapes or Shapes()
-    rows = generated.rows_of(ports) or shapes.batch
+    ports: Sequence[Port], target: Target, evaluation: Evaluation | None, shapes: Shapes | None = None
+) -> Timed:
+    """shapes: of what is made up, the target's where it is None. Raises UsageError where the examples are fewer than the file takes at
+    once, or none can be made up."""
+    shapes = shapes or target.shapes or Shapes()
+    rows = generated.at_once(ports, shapes)
     if evaluation is None:
-        return generated.generate(ports, shapes, count=EXAMPLES * rows, seed=0), rows
+        made = generated.generate(ports, shapes, rows=rows, queries=EXAMPLES, seed=0, give=GIVE)
+        return Timed(made.inputs, rows, unlike_first(ports), made)
     if (there := named.count(evaluation.inputs)) < rows:
         raise UsageError(f"there are {there} examples, and target {target.name} takes {rows} at once: give {rows} at least, or lower "
                          "its shapes.batch")  # fmt: skip
-    return named.some(evaluation.inputs, slice(min(EXAMPLES, there // rows) * rows)), rows
+    examples = named.some(evaluation.inputs, slice(min(EXAMPLES, there // rows) * rows))
+    return Timed(examples, rows, evaluation.axes)
 
 
-def check_labels(evaluation: Evaluation | None, answer: tuple[int | None, ...] | None) -> None:
-    """Raises DataError where a label is no class of an answer of that shape, as far as it is known."""
-    if evaluation is None or evaluation.labels is None or answer is None or len(answer) != 1:
+def check_labels(evaluation: Evaluation | None, classes: int | None) -> None:
+    """Raises DataError where a label is no class of so many, as far as that is known."""
+    if evaluation is None or evaluation.labels is None or classes is None:
         return
-    (classes,) = answer
-    if classes is not None and (largest := int(evaluation.labels.max())) >= classes:
+    if (largest := int(evaluation.labels.max())) >= classes:
         raise DataError(f"{evaluation.file}: a label is {largest}, and the model has {classes} classes, 0 to {classes - 1}: number them as the "
                         "model does, or leave out what is of another class")  # fmt: skip
 
@@ -113,8 +129,12 @@ def compare(
     seed: int,
     scratch: Path,
     track: Track,
+    output: str | None = None,
+    shape: Sequence[str] = (),
+    ranges: Sequence[str] = (),
 ) -> Outcome:
-    """Measures until the policy's rows are clear, the time is over, or no look is left. scratch: an empty folder.
+    """Measures until the policy's rows are clear, the time is over, or no look is left. scratch: an empty folder; output: the one that
+    is judged, None for the first that can be; shape, ranges: of inputs that are made up, as on the command line.
 
     A side that cannot be read raises; one that dies is a verdict.
     """
@@ -125,52 +145,72 @@ def compare(
         old, new = (signature(arm, side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate)))
     except Crashed as crash:
         return Outcome(of, None, _of_crash(crash, policy, target), time.monotonic() - began)
-    if differences := contract_differences(old, new):
+    if differences := contract_differences(old._asdict(), new._asdict()):
         rows = [
             incompatible(target.name, differences),
             *not_run(policy, target.name, "the models are incompatible"),
         ]
         return Outcome(of, None, rows, time.monotonic() - began)
-    (first, *_) = old["outputs"]
-    check_labels(evaluation, None if first.shape is None else first.shape[1:])
-    examples, rows_at_once = timed_inputs(old["inputs"], target, evaluation)
-    named.save(examples, scratch / "timed")
-    random = np.random.default_rng(seed)
+    check_output(output, old.outputs)
+    check_labels(evaluation, classes_told(output, old.outputs))
+    generated.check_names(old.inputs, shape, ranges)
+    shapes = generated.shapes_of(target.shapes, shape, ranges)
+    timed = timed_inputs(old.inputs, target, evaluation, shapes)
+    of.facts["made_up"] = timed.made.words if timed.made else {}
+    axes = {**timed.axes, **unlike_first(old.outputs)}
+    named.save(timed.inputs, scratch / "timed", axes)
     pair = SideBySide(
         baseline,
         candidate,
         inputs=scratch / "timed",
-        rows=rows_at_once,
-        random=random,
+        rows=timed.rows,
+        random=np.random.default_rng(seed),
         one_by_one=times_starts(policy),
     )
     of.facts = pair.facts = pair.facts | of.facts
     measured = None
     try:
-        if evaluation is not None and evaluation.labels is not None:
-            named.save(evaluation.inputs, scratch / "evaluation")
-            batch = 1 if generated.rows_of(old["inputs"]) else BATCH
-            of.logits = pair.answers(scratch / "evaluation", scratch / "answers.npy", batch)
-            check_labels(evaluation, of.logits[BASELINE].shape[1:])
+        if evaluation is not None:
+            named.save(evaluation.inputs, scratch / "evaluation", axes)
+            pair.answers(scratch / "evaluation", 1 if rows_of(old.inputs) else BATCH, output)
+            _judge_output(of, pair, evaluation, output)
+        elif target.memory is not None or (not takes_restarts(policy) and judges_outputs(policy)):
+            pair.answers(scratch / "timed", 1, None)  # what is kept of them is not the model's memory
         if not takes_restarts(policy):
+            of.facts |= audit(pair, timed.rows)
             measured = as_measured(of, pair, evaluation, target)
             rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))
             return Outcome(of, measured, rows, time.monotonic() - began)
+        deadline = time.monotonic() + max_time_s
         rows, measured = _until_clear(
-            pair, rows_at_once, of, evaluation, policy, target, today, time.monotonic() + max_time_s, track
+            pair, timed.rows, of, evaluation, policy, target, today, deadline, track
         )
     except Crashed as crash:
-        rows = _of_crash(crash, policy, target)
+        rows = _of_crash(crash, policy, target, timed.made)
     of.facts["load_after"] = os.getloadavg()[0]
     return Outcome(of, measured, rows, time.monotonic() - began)
 
 
-def _of_crash(crash: Crashed, policy: Policy, target: Target) -> list[Row]:
-    """Raises the error itself where it is not of the model, but of the request or the machine."""
+def _judge_output(of: Comparison, pair: SideBySide, evaluation: Evaluation, output: str | None) -> None:
+    """Which output's answers are held against the labels, where there are any."""
+    if evaluation.labels is None:
+        return
+    found = judged(pair.outputs, output, evaluation.labels)
+    check_labels(evaluation, found.logits[BASELINE].shape[1])
+    of.logits = found.logits
+    of.facts["judged"] = {"output": found.name, "how": found.how}
+
+
+def _of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None = None) -> list[Row]:
+    """Raises the error itself where it is not of the model, but of the request or the machine; so is one of inputs that were made up,
+    of which the baseline has no more to say than the candidate."""
+    error = generated.blamed(crash.error, made, GIVE)
     if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
         raise crash.error from crash
+    if isinstance(error, UsageError) and crash.arm != CANDIDATE:
+        raise error from crash
     return [
-        crashed(target.name, crash),
+        crashed(target.name, Crashed(crash.arm, error)),
         *not_run(policy, target.name, f"the {_called(crash.arm)} did not run"),
     ]
 
@@ -190,7 +230,7 @@ def _until_clear(
     for restart in track(range(LOOKS[-1]), "restarts, at most", LOOKS[-1]):
         began = time.monotonic()
         of.restarts.append(pair.restart())
-        of.facts |= audit(pair, of, rows_at_once)
+        of.facts |= audit(pair, rows_at_once)
         ended = time.monotonic()
         over = ended + (ended - began) > deadline or restart + 1 == LOOKS[-1]
         if not over and (restart + 1 not in LOOKS or restart + 1 < least_restarts(policy)):
@@ -208,25 +248,20 @@ def _until_clear(
     raise AssertionError("the last look ends it")
 
 
-def audit(pair: SideBySide, of: Comparison, rows: int) -> dict[str, Any]:
-    """Whether both models are right while they are timed: `not_finite` arms, and, where there are answers to the same inputs, the
-    largest mean difference from them over their deviation (`timed_error`)."""
-    told = {arm: np.asarray(list(answers.values())) for arm, answers in pair.timed_answers.items()}
-    found: dict[str, Any] = {
-        "not_finite": [arm for arm, values in told.items() if not np.isfinite(values).all()]
-    }
-    if of.logits:
-        found["not_finite"] += [arm for arm in told if not np.isfinite(of.logits[arm]).all()]
-    if of.logits and not found["not_finite"]:
-        found["timed_error"] = {}
-        for arm, answers in pair.timed_answers.items():
-            queries = len(of.logits[arm]) // rows  # of what is left over none is timed
-            whole = of.logits[arm][: queries * rows].reshape(queries, -1)
-            spread = max(float(whole.std()), 1e-12)
-            found["timed_error"][arm] = max(
-                float(np.abs(np.asarray(answer) - whole[place, : len(answer)]).mean()) / spread
-                for place, answer in answers.items()
-            )
+def audit(pair: SideBySide, rows: int) -> dict[str, Any]:
+    """Whether both models are right while they are timed: by arm the outputs that are `not_finite`, and how far the others are from
+    those of the same inputs otherwise, over their deviation, at most (`timed_error`); and what the candidate's `outputs` are from the
+    baseline's, in per cent."""
+    found: dict[str, Any] = {"not_finite": {}, "timed_error": {}}
+    for arm, timed in pair.timed_answers.items():
+        broken = answers.broken_in(pair.outputs.get(arm, {}))
+        for outputs in timed.values():
+            broken |= {name: one["broken"] for name, one in outputs.items() if one["broken"]}
+        if broken:
+            found["not_finite"][arm] = broken
+        errors = answers.timed_errors(pair.outputs.get(arm, {}), timed, rows)
+        found["timed_error"][arm] = max(errors.values(), default=0.0)
+    found["outputs"] = output_errors(pair.outputs) if CANDIDATE in pair.outputs else {}
     return found
 
 
@@ -254,6 +289,7 @@ def as_measured(
     facts: dict[str, Any] = {"threads": target.threads}
     if evaluation is not None and evaluation.classes:
         facts["classes"] = evaluation.classes
+    facts |= {name: of.facts[name] for name in ("not_finite", "outputs", "made_up") if name in of.facts}
     if of.restarts:
         facts["quality"] = quality(arms[BASELINE], blocks, target)._asdict()
     return Measurements(
@@ -285,13 +321,15 @@ def incompatible(target: str, differences: Sequence[str]) -> Row:
 
 
 def crashed(target: str, crash: Crashed) -> Row:
-    """A candidate that dies fails; where the baseline dies there is nothing to compare with."""
+    """A candidate that dies fails; where the baseline dies there is nothing to compare with; inputs that were made up blame nobody."""
     certain = not isinstance(crash.error, BudgetExceededError) or crash.error.certain
     verdict, reason = Verdict.FAIL if certain else Verdict.INCONCLUSIVE, Reason.CRASHED
     if isinstance(crash.error, BudgetExceededError):
         reason = Reason.BUDGET_EXCEEDED
     if crash.arm != CANDIDATE:
         verdict = Verdict.INVALID
+    elif isinstance(crash.error, UsageError):
+        verdict, reason = Verdict.INCONCLUSIVE, Reason.MADE_UP
     return _said(
         target, "runs", "runs to the end", "both do", verdict, reason, f"the {_called(crash.arm)}: {crash}"
     )

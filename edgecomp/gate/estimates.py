@@ -18,7 +18,7 @@ from edgecomp.gate.missing import (
 )
 from edgecomp.gate.scores import answers, arm_of, proportion, score_of
 from edgecomp.gate.verdict import Estimate
-from edgecomp.measurements import Arm, Measurements
+from edgecomp.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm, Measurements
 from edgecomp.metrics import METRICS
 from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
 
@@ -40,6 +40,8 @@ def _percentile_ms(name: str, percentile: float) -> Callable[[Measurements, Arm]
 
 
 def _throughput(measured: Measurements, arm: Arm) -> stats.Values:
+    if why := measured.facts.get("batch_failed"):
+        raise NotMeasured(why)
     samples = arm.samples["offline_wall_ns"]
     if samples.size == 0 or samples.min() <= 0:
         raise Impossible("an offline batch took no time, or none was measured")
@@ -75,18 +77,16 @@ TIMES = (
     "cpu_p99_ms",
     "throughput_p50_per_s",
 )
-MOST_TIMED_ERROR = (
-    0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch
-)
 MOST_PREVAILING = 0.97  # share of the commonest answer: 98.5 % agree where an export is right
 LEAST_AS_TRAINED_DB = 30.0  # of a network in float: bfloat16 gives some 45, float32 over 100
-LEAST_REPEATED = 0.7  # time of a repeated input over that of a new one: caches of the CPU give a little
 
 # Metrics that are known exactly.
 EXACT: dict[str, Callable[[Arm], int | None]] = {
     "file_size_bytes": lambda arm: arm.file_size_bytes,
     "parameter_bytes": lambda arm: arm.parameter_bytes,
 }
+
+OUTPUTS = "output_error_pct"
 
 # Metrics of the student as another CPU executes it.
 EMULATED = ("emulated_agreement_pct", "emulated_loss_pt")
@@ -120,6 +120,8 @@ def estimate(measured: Measurements, arm_name: str, metric: str, confidence: flo
         return _emulated(measured, arm_name, metric, confidence)
     if metric in scores.KNOWN:
         return scores.score(measured, arm_name, metric, confidence)
+    if metric == OUTPUTS:
+        return _exact(_furthest(measured, arm_name), dimension, confidence)
     raise NotMeasured("it is not measured here")
 
 
@@ -188,6 +190,15 @@ def _is_itself(measured: Measurements, arm_name: str) -> None:
     if not audit["repeated_over_fresh"] >= LEAST_REPEATED:
         raise NotItself(f"{arm_name}: an input that is asked again takes {audit['repeated_over_fresh']:.2f} of the time of a new one, "
                         f"less than {LEAST_REPEATED:g}: it seems to be answered from memory")  # fmt: skip
+
+
+def _furthest(measured: Measurements, arm_name: str) -> float:
+    """Of a comparison: what the output that differs most is from the baseline's, whatever it is."""
+    scores.check_finite(measured)
+    found = {} if arm_name != measured.student else measured.facts.get("outputs", {})
+    if not found or None in found.values():
+        raise NotMeasured("known of the candidate of a comparison, where all outputs of both were compared")
+    return float(max(found.values()))
 
 
 def _energy(measured: Measurements, arm_name: str, confidence: float) -> Estimate:

@@ -18,7 +18,7 @@ from edgecomp.gate.judge import Row, decide, implausible_of, judge_row, limit_of
 from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples
 from edgecomp.gate.sequential import LOOKS, Values, bounds, looks_until, null_bounds
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
-from edgecomp.measurements import Measurements
+from edgecomp.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Measurements
 from edgecomp.metrics import METRICS, format_value
 from edgecomp.order_statistics import restarts_needed, samples_needed
 from edgecomp.policies import Policy, Threshold
@@ -43,7 +43,7 @@ PAIRED: dict[str, tuple[str, float | None]] = {
 
 # Metrics that a comparison measures: of both models, and of the candidate's answers beside the baseline's.
 OF_BOTH = {*PAIRED, "file_size_bytes", *scores.COMPARED}
-OF_PAIRS = {scores.FLIPS, "baseline_agreement_pct"}
+OF_PAIRS = {scores.FLIPS, "baseline_agreement_pct", estimates.OUTPUTS}
 
 
 def not_measured(policy: Policy) -> list[str]:
@@ -78,6 +78,10 @@ def takes_restarts(policy: Policy) -> bool:
     return any(row.metric in estimates.BY_RESTART for row in policy.rows.values())
 
 
+def judges_outputs(policy: Policy) -> bool:
+    return any(row.metric == estimates.OUTPUTS for row in policy.rows.values())
+
+
 def times_starts(policy: Policy) -> bool:
     """Whether a row is of what a start takes: processes that start beside each other share cores, and differ by less."""
     return any(row.metric in ("load_p50_ms", "cold_start_p50_ms") for row in policy.rows.values())
@@ -86,7 +90,9 @@ def times_starts(policy: Policy) -> bool:
 def fail_alpha(policy: Policy) -> float:
     """Of each row that decides and could fail by chance."""
     rows = policy.rows.values()
-    fallible = sum(row.severity == "block" and row.metric not in estimates.EXACT for row in rows)
+    fallible = sum(
+        row.severity == "block" and row.metric not in (*estimates.EXACT, estimates.OUTPUTS) for row in rows
+    )
     return FALSE_FAIL / max(1, fallible)
 
 
@@ -277,16 +283,21 @@ def _is_itself(of: Comparison, threshold: Threshold) -> None:
     answers, or that come from memory."""
     if threshold.metric not in estimates.TIMES:
         return
-    if broken := of.facts.get("not_finite", []):
-        raise NotFinite(f"the {' and the '.join(broken)} gave outputs that are not finite while timed")
+    if of.facts.get("not_finite"):
+        told = [
+            f"the {arm}'s output {name} holds {what}"
+            for arm, outputs in of.facts["not_finite"].items()
+            for name, what in outputs.items()
+        ]
+        raise NotFinite(f"{', and '.join(told)}{scores.of_made_up(of.facts)}")
     for arm, error in of.facts.get("timed_error", {}).items():
-        if not error <= estimates.MOST_TIMED_ERROR:
+        if not error <= MOST_TIMED_ERROR:
             raise NotItself(f"the {arm}'s outputs while it was timed differ from those of its answers by {error:.2f} of their "
-                            f"deviation, more than {estimates.MOST_TIMED_ERROR:g}")  # fmt: skip
+                            f"deviation, more than {MOST_TIMED_ERROR:g}")  # fmt: skip
     repeated = of.facts.get("repeated_over_fresh")
-    if repeated is not None and not repeated >= estimates.LEAST_REPEATED:
+    if repeated is not None and not repeated >= LEAST_REPEATED:
         raise NotItself(f"the candidate takes {repeated:.2f} of the time for an input that is asked again, less than "
-                        f"{estimates.LEAST_REPEATED:g} of a new one's: it seems to answer from memory")  # fmt: skip
+                        f"{LEAST_REPEATED:g} of a new one's: it seems to answer from memory")  # fmt: skip
 
 
 def _span(found: Estimate) -> str:

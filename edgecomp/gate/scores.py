@@ -1,6 +1,6 @@
 """Scores of the answers to the test examples: of one model, or of two on the same examples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -158,6 +158,7 @@ def class_name(measured: Measurements, index: int) -> str:
 
 def answers(measured: Measurements, arm_name: str) -> stats.Labels:
     """The class each example was given, int64 [examples]. Raises NotMeasured, Impossible, NotFinite."""
+    check_finite(measured)
     logits, labels = arm_of(measured, arm_name).logits, measured.labels
     if len(labels) == 0:
         raise NotMeasured("the evaluation set is empty: there are no labelled examples")
@@ -171,6 +172,17 @@ def answers(measured: Measurements, arm_name: str) -> stats.Labels:
     if not np.isfinite(logits).all():
         raise NotFinite(f"{arm_name} gave logits that are not finite")
     return np.asarray(logits.argmax(axis=1), np.int64)
+
+
+def check_finite(measured: Measurements) -> None:
+    """Raises NotFinite where any output of a model that is compared holds what is no number: not all of it is judged, and all is used."""
+    for arm, outputs in measured.facts.get("not_finite", {}).items():
+        told = ", ".join(f"output {name} holds {what}" for name, what in outputs.items())
+        raise NotFinite(f"the {arm}'s {told}{of_made_up(measured.facts)}")
+
+
+def of_made_up(facts: Mapping[str, Any]) -> str:
+    return ", of inputs that were made up (--data gives real ones)" if facts.get("made_up") else ""
 
 
 def arm_of(measured: Measurements, name: str) -> Arm:

@@ -186,10 +186,15 @@ class Evidence:
             if confined and confined["limit_bytes"]
             else ""
         )
+        batches = (
+            f"{arm['offline_wall_ns'].shape[1]} batches of {measured.offline_batch}"
+            if "offline_wall_ns" in arm
+            else facts.get("batch_failed", "no batches")
+        )
         return (
             f"{self.manifest['steps'][f'bench/{name}']['finished']}; {facts['threads']} thread(s) on cores {', '.join(map(str, facts['cores']))}, {restarts} restarts of "
-            f"{inferences} inferences after {arm['warmup_wall_ns'].shape[1]} of warm-up, {arm['offline_wall_ns'].shape[1]} "
-            f"batches of {measured.offline_batch}; load average {facts['load_before']:.2f} before, "
+            f"{inferences} inferences after {arm['warmup_wall_ns'].shape[1]} of warm-up, {batches}; "
+            f"load average {facts['load_before']:.2f} before, "
             f"{facts['load_after']:.2f} after{stands}{memory}"
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import RuntimeOptionError
@@ -19,11 +20,18 @@ NO_GPU = "no GPU here (no /dev/nvidia0): its figures are not run; measure on a m
 
 
 class Port(NamedTuple):
-    """An input or output: its name, shape (None where dynamic; None for a file that does not tell) and numpy dtype name."""
+    """An input or output: its name, shape (None where dynamic; None for a file that does not tell) and numpy dtype name, or `string` or
+    `bfloat16`, whose bits are handed over as uint16.
+
+    axes: what the file calls each axis that it leaves free, "" where it has no name for it; empty where it has none at all.
+    below: ids are under that, where the file looks them up in a table of so many rows.
+    """
 
     name: str
     shape: tuple[int | None, ...] | None
     dtype: str | None
+    axes: tuple[str, ...] = ()
+    below: int | None = None
 
 
 class Signature(NamedTuple):
@@ -91,6 +99,11 @@ class Profile(Protocol):
     ) -> list[LayerTime]:
         """By layer, over `runs` inferences of the feed, in the order of execution."""
         ...
+
+
+def from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """bfloat16 is the upper half of float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def reason_of(error: BaseException) -> str:

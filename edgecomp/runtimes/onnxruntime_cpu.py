@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU execution provider."""
 
+import ctypes
 import json
 import math
 import tempfile
@@ -8,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
 from edgecomp.errors import InferenceError, ModelFileError
@@ -20,6 +22,7 @@ from edgecomp.runtimes.base import (
     Runtime,
     Signature,
     check_options,
+    from_bfloat16,
     reason_of,
 )
 
@@ -35,6 +38,8 @@ OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
     # Kernels that add products in 32 bits on every x86 CPU; int8 is slower than fp32 with them (benchmarks/portable).
     "x64quantprecision": (True, False),
 }
+
+BFLOAT16, ELEMENT_BFLOAT16 = "tensor(bfloat16)", 16  # onnx.proto, TensorProto.DataType
 
 WARMUP = 3  # inferences before a profile counts: the first ones allocate
 
@@ -67,6 +72,10 @@ class OnnxRuntimeSession:
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
         self._names = [argument.name for argument in session.get_outputs()]
+        self._bits = [argument.name for argument in session.get_inputs() if argument.type == BFLOAT16]
+        self._has_bits = bool(self._bits) or any(
+            argument.type == BFLOAT16 for argument in session.get_outputs()
+        )
 
     def signature(self) -> Signature:
         return Signature(
@@ -76,10 +85,23 @@ class OnnxRuntimeSession:
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         try:
+            if self._has_bits:
+                return self._run_with_bits(batch)
             outputs = self._session.run(None, dict(batch))
         except VENDOR_ERRORS as error:
             raise InferenceError(f"ONNX Runtime: {reason_of(error)}") from error
         return dict(zip(self._names, outputs, strict=True))
+
+    def _run_with_bits(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """numpy has no bfloat16, so such tensors pass as values of the runtime's own."""
+        feed = {
+            name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(values, ELEMENT_BFLOAT16)
+            if name in self._bits
+            else ort.OrtValue.ortvalue_from_numpy(values)
+            for name, values in batch.items()
+        }
+        outputs = self._session.run_with_ort_values(None, feed)
+        return {name: _from_value(value) for name, value in zip(self._names, outputs, strict=True)}
 
     def close(self) -> None:
         del self._session
@@ -191,9 +213,23 @@ def open_session(
 
 
 def _port(argument: Any) -> Port:
+    """Of a sequence or a map it tells no shape."""
+    if not argument.type.startswith("tensor("):
+        return Port(argument.name, None, argument.type)
     shape = tuple(size if isinstance(size, int) else None for size in argument.shape)
     dtype = argument.type.removeprefix("tensor(").removesuffix(")")
-    return Port(argument.name, shape, {"float": "float32", "double": "float64"}.get(dtype, dtype))
+    axes = tuple(size if isinstance(size, str) else "" for size in argument.shape)
+    known = {"float": "float32", "double": "float64"}
+    return Port(argument.name, shape, known.get(dtype, dtype), axes if any(axes) else ())
+
+
+def _from_value(value: ort.OrtValue) -> Array:
+    if value.data_type() != BFLOAT16:
+        found: Array = value.numpy()
+        return found
+    shape = tuple(value.shape())
+    held = (ctypes.c_uint16 * math.prod(shape)).from_address(value.data_ptr())
+    return from_bfloat16(np.frombuffer(held, np.uint16).reshape(shape))
 
 
 def _multiplies_activations(node: Any, constants: Any) -> bool:

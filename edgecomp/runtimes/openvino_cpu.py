@@ -1,6 +1,6 @@
 """OpenVINO's CPU plugin."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from edgecomp.runtimes.base import (
     Runtime,
     Signature,
     check_options,
+    from_bfloat16,
     reason_of,
 )
 
@@ -40,14 +41,15 @@ class OpenVinoSession:
     def __init__(self, compiled: ov.CompiledModel) -> None:
         self._compiled = compiled
         self._request = compiled.create_infer_request()
-        self._inputs = [port.get_any_name() for port in compiled.inputs]
-        self._outputs = [port.get_any_name() for port in compiled.outputs]
+        self._inputs = _names(compiled.inputs, "input")
+        self._outputs = _names(compiled.outputs, "output")
+        self._read = [READ.get(port.get_element_type().get_type_name(), _values) for port in compiled.outputs]
         self._held: dict[str, Array] = {}
 
     def signature(self) -> Signature:
         return Signature(
-            tuple(_port(port) for port in self._compiled.inputs),
-            tuple(_port(port) for port in self._compiled.outputs),
+            tuple(map(_port, self._inputs, self._compiled.inputs)),
+            tuple(map(_port, self._outputs, self._compiled.outputs)),
         )
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
@@ -60,8 +62,8 @@ class OpenVinoSession:
                 )
             self._request.infer(share_outputs=True)
             return {
-                name: self._request.get_output_tensor(index).data.copy()
-                for index, name in enumerate(self._outputs)
+                name: read(self._request.get_output_tensor(index))
+                for index, (name, read) in enumerate(zip(self._outputs, self._read, strict=True))
             }
         except KeyError as error:
             raise InferenceError(f"OpenVINO: the batch has no input {error}") from error
@@ -69,11 +71,15 @@ class OpenVinoSession:
             raise InferenceError(f"OpenVINO: {reason_of(error)}") from error
 
     def _fill(self, index: int, name: str, values: Array) -> None:
+        if values.dtype.kind == "U":
+            self._request.set_input_tensor(index, ov.Tensor(values))
+            return
         held = self._held.get(name)
         if held is None or held.shape != values.shape:
-            tensor = ov.Tensor(self._compiled.inputs[index].get_element_type(), ov.Shape(values.shape))
+            kind = self._compiled.inputs[index].get_element_type()
+            tensor = ov.Tensor(kind, ov.Shape(values.shape))
             self._request.set_input_tensor(index, tensor)
-            held = self._held[name] = tensor.data
+            held = self._held[name] = _bits(tensor)
         np.copyto(held, values, casting="no")
 
     def close(self) -> None:
@@ -157,9 +163,51 @@ def _compile(model: Path, threads: int, options: Options, profiled: bool = False
         raise ModelFileError(f"OpenVINO cannot load {model}: {reason_of(error)}") from error
 
 
-def _port(port: Any) -> Port:
-    shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
-    return Port(port.get_any_name(), shape, port.get_element_type().to_dtype().name)
+# What numpy calls a type otherwise.
+TYPES = {
+    "boolean": "bool",
+    "f16": "float16",
+    "f32": "float32",
+    "f64": "float64",
+    "bf16": "bfloat16",
+    "string": "string",
+}
+
+
+def _port(name: str, port: Any) -> Port:
+    kind, shape = port.get_element_type(), port.get_partial_shape()
+    told = (
+        None
+        if shape.rank.is_dynamic
+        else tuple(size.get_length() if size.is_static else None for size in shape)
+    )
+    return Port(name, told, TYPES.get(kind.get_type_name()) or kind.to_dtype().name)
+
+
+def _names(ports: Sequence[Any], kind: str) -> list[str]:
+    """As the file calls them; what has no name of its own, as an IR of ov.convert_model, is called by its place."""
+    names: list[str] = []
+    for place, port in enumerate(ports):
+        known = port.get_any_name() if port.get_names() else ""
+        names.append(known if known and known not in names else f"{kind}_{place}")
+    return names
+
+
+def _bits(tensor: ov.Tensor) -> Array:
+    """What a tensor holds, of bfloat16 its bits: numpy has no such type, and OpenVINO says float16 of it."""
+    held: Array = tensor.data
+    return held.view(np.uint16) if tensor.element_type == ov.Type.bf16 else held
+
+
+def _values(tensor: ov.Tensor) -> Array:
+    values: Array = tensor.data
+    return values.copy()
+
+
+READ: dict[str, Callable[[ov.Tensor], Array]] = {
+    "bf16": lambda tensor: from_bfloat16(_bits(tensor)),
+    "string": lambda tensor: np.asarray(tensor.str_data),
+}
 
 
 def _text(information: Any, key: str) -> str:

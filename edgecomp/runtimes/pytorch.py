@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.export.passes import move_to_device_pass
+from torch.utils._pytree import tree_leaves
 
 from edgecomp.errors import InferenceError, ModelFileError, RuntimeUnavailableError
 from edgecomp.machine import gpus, host_isa
@@ -47,17 +49,16 @@ class PyTorchSession:
             self._check_lengths(batch)
             with torch.inference_mode():
                 result = self._module(
-                    *(torch.from_numpy(batch[port.name]).to(self._device) for port in self._signature.inputs)
+                    *(_tensor(batch[port.name], port).to(self._device) for port in self._signature.inputs)
                 )
         except KeyError as error:
             raise InferenceError(f"PyTorch: the batch has no input {error}") from error
         except (RuntimeError, TypeError, ValueError, AssertionError) as error:
             raise InferenceError(f"PyTorch: {reason_of(error)}") from error
-        outputs = result if isinstance(result, tuple | list) else (result,)
-        return {
-            port.name: output.cpu().numpy()
-            for port, output in zip(self._signature.outputs, outputs, strict=True)
-        }
+        outputs = [result] if isinstance(result, torch.Tensor) else tree_leaves(result)
+        names = [port.name for port in self._signature.outputs]
+        names += [f"output_{place}" for place in range(len(names), len(outputs))]
+        return {name: _array(output) for name, output in zip(names, outputs, strict=False)}
 
     def _check_lengths(self, batch: Mapping[str, Array]) -> None:
         """A graph is for the lengths it was exported with: with others it may fail, or compute something else. Raises ValueError."""
@@ -154,6 +155,19 @@ def _signature(program: torch.export.ExportedProgram) -> Signature:
             if isinstance(name, str)
         ),
     )
+
+
+def _tensor(values: Array, port: Port) -> torch.Tensor:
+    tensor = torch.from_numpy(values)
+    return tensor.view(torch.bfloat16) if port.dtype == "bfloat16" else tensor
+
+
+def _array(output: Any) -> Array:
+    if not isinstance(output, torch.Tensor):
+        return np.asarray(output)
+    output = output.cpu()
+    found: Array = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
+    return found
 
 
 def _port(name: str, value: Any) -> Port:

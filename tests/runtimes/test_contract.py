@@ -2,9 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
+import openvino as ov
 import pytest
+import torch
+from onnx import TensorProto, helper
 
 from edgecomp import runtimes
 from edgecomp.errors import (
@@ -200,3 +205,80 @@ def test_the_fake_runtime_does_what_its_file_says(tmp_path: Path) -> None:
         runtime.load(tmp_path / "none.json", threads=1, options={})
     with pytest.raises(RuntimeOptionError):
         runtime.load(tmp_path / "model.json", threads=1, options={"turbo": True})
+
+
+BITS = np.array([[0x3F80, 0xC020], [0x0000, 0x4049]], np.uint16)  # 1, -2.5, 0, 3.140625
+
+
+def save(file: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any]) -> Path:
+    graph = helper.make_graph(nodes, "model", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), file)
+    return file
+
+
+@pytest.mark.parametrize("name", INTEGER)
+def test_bfloat16_is_handed_over_as_its_bits_and_returned_as_float32(name: str, tmp_path: Path) -> None:
+    def port(name: str, kind: int) -> Any:
+        return helper.make_tensor_value_info(name, kind, ["n", 2])
+
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["wide"], ["again"], to=TensorProto.BFLOAT16),
+    ]
+    outputs = [port("wide", TensorProto.FLOAT), port("again", TensorProto.BFLOAT16)]
+    model = save(tmp_path / "m.onnx", nodes, [port("x", TensorProto.BFLOAT16)], outputs)
+    session = runtimes.adapter(name).load(model, threads=1, options={})
+    assert [port.dtype for ports in session.signature() for port in ports] == [
+        "bfloat16",
+        "float32",
+        "bfloat16",
+    ]
+    for _ in range(2):
+        found = session.run({"x": BITS})
+        for output in ("wide", "again"):
+            assert found[output].dtype == np.float32
+            np.testing.assert_array_equal(found[output], [[1, -2.5], [0, 3.140625]])
+
+
+def test_texts_go_in_and_come_out(tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]) for name in ("words", "same")]
+    model = save(
+        tmp_path / "m.onnx", [helper.make_node("Identity", ["words"], ["same"])], ports[:1], ports[1:]
+    )
+    session = runtimes.adapter("onnxruntime-cpu").load(model, threads=1, options={})
+    assert session.signature().inputs[0].dtype == "string"
+    assert session.run({"words": np.array(["a", "bc"])})["same"].tolist() == ["a", "bc"]
+
+
+class Answers(torch.nn.Module):
+    """A dictionary of a matrix in bfloat16 and a flag."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"half": x.bfloat16(), "odd": x.sum(1) > 0}
+
+
+def test_pytorch_returns_whatever_a_network_does(tmp_path: Path) -> None:
+    x = torch.tensor([[1.0, -2.5], [0.0, -3.0]])
+    program = torch.export.export(Answers(), (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, tmp_path / "m.pt2")
+    session = runtimes.adapter("pytorch-cpu").load(tmp_path / "m.pt2", threads=1, options={})
+    half, odd = session.run({session.signature().inputs[0].name: x.numpy()}).values()
+    np.testing.assert_array_equal(half, x.numpy())
+    np.testing.assert_array_equal(odd, [False, False])
+
+
+class TwoSums(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x + x, x.relu()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # OpenVINO's own converter's
+def test_openvino_calls_what_has_no_name_by_its_place(tmp_path: Path) -> None:
+    """As its own converter leaves what it has from PyTorch."""
+    x = torch.tensor([[1.0, -2.5]])
+    ov.save_model(ov.convert_model(TwoSums(), example_input=x, input=[-1, 2]), tmp_path / "m.xml")
+    session = runtimes.adapter("openvino-cpu").load(tmp_path / "m.xml", threads=1, options={})
+    assert [port.name for port in session.signature().outputs] == ["output_0", "output_1"]
+    found = session.run({session.signature().inputs[0].name: x.numpy()})
+    np.testing.assert_array_equal(found["output_0"], [[2, -5]])
+    np.testing.assert_array_equal(found["output_1"], [[1, 0]])

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgecomp import inputs
 
@@ -30,3 +31,36 @@ def test_inputs_are_called_anything_and_may_be_many(tmp_path: Path) -> None:
 def test_images_are_never_trimmed() -> None:
     image = {"input": np.zeros((2, 3, 4, 4))}
     assert inputs.trimmed(image)["input"].shape == (2, 3, 4, 4)
+
+
+RIGHT = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "float32", "float16", "float64", "bool"])
+def test_padding_on_the_right_is_cut_whatever_the_type_of_the_mask(dtype: str) -> None:
+    cut = inputs.trimmed({"input_ids": np.ones((2, 5), np.int64), inputs.MASK: RIGHT.astype(dtype)})
+    assert {name: values.shape for name, values in cut.items()} == {"input_ids": (2, 3), inputs.MASK: (2, 3)}
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        RIGHT[:, ::-1],  # on the left, as decoders are fed
+        np.array([[1, 0, 1, 0, 0]] * 2),  # a hole
+        np.array([[0.5, 0.5, 0.0, 0.0, 0.0]] * 2),  # weights
+        np.array([[0.0, 0.0, 0.0, -1e9, -1e9]] * 2),  # added to scores
+        np.array([[2, 1, 0, 0, 0]] * 2),  # kinds of tokens
+        np.array([[np.nan, 1, 0, 0, 0]] * 2),
+        np.ones((2, 1, 1, 5)),
+        np.ones(2),
+    ],
+)
+def test_what_is_not_proven_to_be_padding_is_handed_over(mask: np.ndarray) -> None:
+    given = {"input_ids": np.ones((2, 5), np.int64), inputs.MASK: mask}
+    handed = inputs.trimmed(given)
+    assert all(handed[name] is given[name] for name in given)
+
+
+def test_a_mask_is_not_cut_apart_from_what_is_as_long() -> None:
+    given = {"embeddings": np.ones((2, 5, 8)), inputs.MASK: RIGHT}
+    assert inputs.trimmed(given)["embeddings"].shape[1] == inputs.trimmed(given)[inputs.MASK].shape[1] == 5

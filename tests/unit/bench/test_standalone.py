@@ -14,6 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgecomp.bench import answers
 from edgecomp.bench.confinement import Fence
 from edgecomp.bench.scenarios import Taken
 from edgecomp.benching import _jobs
@@ -123,35 +124,200 @@ def test_wrong_answers_under_load_are_counted(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps({"latency_ns": 10_000, "wrong_after": 2000}))
     done = bench(tmp_path, "m.json", "-t", target(tmp_path), "-s", "stress", "--restarts", "1", "--max-time", "1",
                  "--minutes", "0.05", "--clients", "1", "--json")  # fmt: skip
-    assert done.code == 0, done.err
-    content = json.loads((tmp_path / done.summary["results"][0]["folder"] / "bench.json").read_text())
+    assert done.code == done.summary["exit_code"] == 4, done.err
+    (one,) = done.summary["results"]
+    content = json.loads((tmp_path / one["folder"] / "bench.json").read_text())
     assert content["scenarios"]["stress"]["rounds"][0]["wrong"] > 0
+    assert any("to 1 clients at once are not the single client's" in doubt for doubt in one["doubts"])
 
 
 def test_a_model_that_answers_repeated_inputs_from_memory_is_seen(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps({"latency_ns": 200_000, "repeated_factor": 0.1}))
     done = bench(tmp_path, "m.json", "-t", target(tmp_path), "--json", *QUICK)
-    content = json.loads((tmp_path / done.summary["results"][0]["folder"] / "bench.json").read_text())
-    assert content["audit"]["repeated_over_fresh"] < 0.3
+    assert done.code == 4
+    (one,) = done.summary["results"]
+    assert one["audit"]["repeated_over_fresh"] < 0.3
+    assert "it seems to be answered from memory" in one["doubts"][0]
 
 
-def save(path: Path, nodes: list[Any], ports: list[tuple[str, int, list[Any]]]) -> None:
-    """A model of these nodes; the last port is its output."""
+def save(
+    path: Path, nodes: list[Any], ports: list[tuple[str, int, Any]], *, outputs: int = 1, **weights: Any
+) -> None:
+    """A model of these nodes; the last ports are its outputs."""
     values = [helper.make_tensor_value_info(*port) for port in ports]
-    graph = helper.make_graph(nodes, "model", values[:-1], values[-1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    held = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "model", values[:-outputs], values[-outputs:], held)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
 
 
-def test_outputs_that_are_no_numbers_are_said_and_the_rest_is_kept(tmp_path: Path) -> None:
-    shape = ["batch", 4]
-    ports = [("x", TensorProto.FLOAT, shape), ("y", TensorProto.FLOAT, shape)]
-    save(tmp_path / "m.onnx", [helper.make_node("Log", ["x"], ["y"])], ports)
-    np.savez(tmp_path / "in.npz", x=np.full((20, 4), -1, np.float32))
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+ROWS = ["batch", 4]
+
+
+@pytest.mark.parametrize(("operator", "what"), [("Log", "NaN"), ("Exp", "infinity")])
+def test_outputs_that_are_no_numbers_are_said_and_the_rest_is_kept(
+    tmp_path: Path, operator: str, what: str
+) -> None:
+    """Of any output: it is the second here."""
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node(operator, ["y"], ["z"])]
+    save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ROWS), ("y", FLOAT, ROWS), ("z", FLOAT, ROWS)], outputs=2)
+    np.savez(tmp_path / "in.npz", x=np.full((20, 4), 1 if what == "NaN" else -1000, np.float32))
+    done = bench(tmp_path, "m.onnx", "--inputs", "in.npz", "--json", *QUICK)
+    assert done.code == done.summary["exit_code"] == 4, done.err
+    assert f"INVALID output z holds {what}." in " ".join(done.err.split())
+    (one,) = done.summary["results"]
+    assert one["doubts"] == [f"output z holds {what}"]
+    assert one["audit"]["outputs"]["y"] == {
+        "dtype": "float32", "shape": [1, 4], "broken": "", "timed_error": 0.0, "alone_error": None,
+    }  # fmt: skip
+    folder = tmp_path / one["folder"]
+    assert json.loads((folder / "bench.json").read_text())["audit"]["timed_error"] is None
+    assert f"output z holds {what}" in (folder / "bench.html").read_text()
+    assert one["latency_p50_ms"]["value"] > 0
+
+
+def test_an_output_of_any_kind_is_timed_and_kept(tmp_path: Path) -> None:
+    """Classes in words and their probabilities by name, as scikit-learn's are exported, a flag, and boxes of any number."""
+    classifier = helper.make_node(
+        "LinearClassifier", ["x"], ["label", "p"], domain="ai.onnx.ml", coefficients=np.eye(2, 4).ravel().tolist(),
+        intercepts=[0.0, 0.0], classlabels_strings=["cat", "dog"], post_transform="SOFTMAX",
+    )  # fmt: skip
+    nodes = [
+        classifier,
+        helper.make_node("ZipMap", ["p"], ["z"], domain="ai.onnx.ml", classlabels_strings=["cat", "dog"]),
+        helper.make_node("Greater", ["x", "zero"], ["flag"]),
+        helper.make_node("NonZero", ["flag"], ["found"]),
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+    ]
+    kind = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(FLOAT, []))
+    outputs = [
+        helper.make_tensor_value_info("label", TensorProto.STRING, ["batch"]),
+        helper.make_value_info("z", helper.make_sequence_type_proto(kind)),
+        helper.make_tensor_value_info("flag", TensorProto.BOOL, ROWS),
+        helper.make_tensor_value_info("found", INT64, [2, "how_many"]),
+        helper.make_tensor_value_info("sum", FLOAT, []),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", FLOAT, ROWS)], outputs, [numpy_helper.from_array(np.float32(0), "zero")]
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "m.onnx")
+    done = bench(tmp_path, "m.onnx", "--json", *QUICK)
+    assert done.code == 0, done.err
+    (one,) = done.summary["results"]
+    told = one["audit"]["outputs"]
+    assert {name: output["dtype"] for name, output in told.items()} == {
+        "label": "string", "z": "float64", "flag": "bool", "found": "int64", "sum": "float32",
+    }  # fmt: skip
+    assert {output["timed_error"] for output in told.values()} == {0}
+    with np.load(tmp_path / one["folder"] / "samples.npz") as samples:
+        assert samples["outputs.names"].tolist() == list(told)
+        assert set(samples["outputs.0"]) <= {"cat", "dog"}
+        assert samples["outputs.3.shapes"].shape == (16, 2)
+
+
+def test_a_batch_that_fails_costs_the_figures_of_the_batch(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Reshape", ["x", "one"], ["y"])]
+    save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ROWS), ("y", FLOAT, [1, 4])], one=np.array([1, 4]))
+    done = bench(tmp_path, "m.onnx", "-s", "multi-stream", "--json", *QUICK)
+    assert done.code == 0, done.err
+    (one,) = done.summary["results"]
+    assert one["latency_p50_ms"]["value"] > 0
+    assert one["not_supported"]["throughput_p50_per_s"].startswith("not run: a batch of 32 fails: ")
+    content = json.loads((tmp_path / one["folder"] / "bench.json").read_text())
+    assert content["scenarios"]["multi-stream"]["not_run"].startswith("a batch of 8 fails: ")
+
+
+def test_a_model_that_refuses_what_was_made_up_is_not_blamed(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Reshape", ["x", "size"], ["y"])]
+    save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ROWS), ("size", INT64, [2]), ("y", FLOAT, ["a", "b"])])
+    done = bench(tmp_path, "m.onnx", *QUICK)
+    said = " ".join(done.err.split())
+    assert done.code == 2
+    assert (
+        "Its inputs were made up (x float32 [4] of normal numbers; size int64 [2] of ids under 100)" in said
+    )
+    assert "give real ones with --inputs FILE.npz, or say what is legal with --range" in said
+    np.savez(tmp_path / "in.npz", x=np.ones((20, 4), np.float32), size=np.array([2, 2]))
     done = bench(tmp_path, "m.onnx", "--inputs", "in.npz", "--json", *QUICK)
     assert done.code == 0, done.err
-    folder = tmp_path / done.summary["results"][0]["folder"]
-    assert json.loads((folder / "bench.json").read_text())["audit"]["timed_error"] is None
-    assert "outputs are not finite" in (folder / "bench.html").read_text()
+    assert done.summary["results"][0]["made_up"] == {}
+
+
+def test_time_comes_first_where_the_file_says_so(tmp_path: Path) -> None:
+    """And a batch is a batch of sequences: a sum over time is one a sequence."""
+    nodes = [helper.make_node("ReduceSum", ["x", "first"], ["y"], keepdims=0)]
+    shape = ["time", "batch", 4]
+    save(tmp_path / "m.onnx", nodes, [("x", FLOAT, shape), ("y", FLOAT, ROWS)], first=np.array([0]))
+    values = np.random.default_rng(0).normal(size=(7, 40, 4)).astype(np.float32)
+    np.savez(tmp_path / "in.npz", x=values)
+    done = bench(tmp_path, "m.onnx", "--inputs", "in.npz", "--json", *QUICK)
+    assert done.code == 0, done.err
+    with np.load(tmp_path / done.summary["results"][0]["folder"] / "samples.npz") as samples:
+        np.testing.assert_allclose(samples["outputs"], values.sum(axis=0), rtol=1e-5, atol=1e-5)
+    done = bench(tmp_path, "m.onnx", "--shape", "time=3", "--json", *QUICK)
+    assert done.summary["results"][0]["made_up"] == {"x": "float32 [3, 4] of normal numbers"}
+
+
+def test_answers_that_depend_on_the_batch_are_told_and_no_fault_of_the_timing(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ROWS), ("y", FLOAT, ROWS)])
+    done = bench(tmp_path, "m.onnx", "--json", *QUICK)
+    assert done.code == 0, done.err
+    (one,) = done.summary["results"]
+    assert one["doubts"] == []
+    assert "output y depends on what else is in its batch: 32 at once" in one["notes"][0]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # OpenVINO's own converter's
+def test_an_ir_without_names_is_called_by_place(tmp_path: Path) -> None:
+    """As openvino.convert_model leaves what it has from PyTorch."""
+    import openvino as ov
+    import torch
+
+    network = torch.nn.Linear(4, 2).eval()
+    ov.save_model(
+        ov.convert_model(network, example_input=torch.ones(1, 4), input=[-1, 4]), tmp_path / "m.xml"
+    )
+    done = bench(tmp_path, "m.xml", "--json", *QUICK)
+    assert done.code == 0, done.err
+    assert list(done.summary["results"][0]["audit"]["outputs"]) == ["output_0"]
+
+
+def test_padding_on_the_left_reaches_the_model(tmp_path: Path) -> None:
+    """A text classifier that answers from its last token, as decoders do."""
+    nodes = [
+        helper.make_node("Mul", ["input_ids", "attention_mask"], ["z"]),
+        helper.make_node("Gather", ["z", "last"], ["y"], axis=1),
+    ]
+    shape = ["batch", "length"]
+    ports = [(name, INT64, shape) for name in ("input_ids", "attention_mask")]
+    save(tmp_path / "m.onnx", nodes, [*ports, ("y", INT64, ["batch"])], last=np.array(-1))
+    mask = (np.arange(8) >= np.arange(20)[:, None] % 6).astype(np.int64)
+    ids = np.random.default_rng(0).integers(1, 9, mask.shape)
+    np.savez(tmp_path / "in.npz", input_ids=ids, attention_mask=mask)
+    done = bench(tmp_path, "m.onnx", "--inputs", "in.npz", "--json", *QUICK)
+    assert done.code == 0, done.err
+    with np.load(tmp_path / done.summary["results"][0]["folder"] / "samples.npz") as samples:
+        np.testing.assert_array_equal(samples["outputs"], ids[:, -1])
+
+
+def test_a_file_of_one_length_gets_all_of_it(tmp_path: Path) -> None:
+    """Padding that is on the right, and that it does not let go."""
+    nodes = [
+        helper.make_node("Mul", ["input_ids", "attention_mask"], ["z"]),
+        helper.make_node("Cast", ["z"], ["y"], to=FLOAT),
+    ]
+    ports = [(name, INT64, ["batch", 8]) for name in ("input_ids", "attention_mask")]
+    save(tmp_path / "m.onnx", nodes, [*ports, ("y", FLOAT, ["batch", 8])])
+    mask = (np.arange(8) < 5).astype(np.int64) * np.ones((20, 1), np.int64)
+    np.savez(tmp_path / "in.npz", input_ids=mask, attention_mask=mask)
+    done = bench(tmp_path, "m.onnx", "--inputs", "in.npz", "--json", *QUICK)
+    assert done.code == 0, done.err
 
 
 def test_an_output_for_each_token_of_texts_of_any_length(tmp_path: Path) -> None:
@@ -186,8 +352,8 @@ def test_a_file_of_one_batch_size_is_fed_so(tmp_path: Path) -> None:
 def test_the_audit_is_of_whole_batches() -> None:
     """Of ten examples, four at once, the last two are never timed."""
     logits = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
-    timed = {0: logits[:4].ravel().tolist(), 1: logits[4:8].ravel().tolist()}
-    taken = Taken(timed_answers=timed, repeated=[[1]], fresh=[[1]], logits=logits)
+    timed = {0: answers.told({"y": logits[:4]}), 1: answers.told({"y": logits[4:8]})}
+    taken = Taken(timed_answers=timed, repeated=[[1]], fresh=[[1]], outputs={"y": logits})
     assert taken.audit(rows=4)["timed_error"] == 0
 
 
@@ -353,6 +519,43 @@ def no_examples(folder: Path) -> list[str]:
     return ["m.onnx", "--inputs", "in.npz"]
 
 
+def without_inputs(folder: Path) -> list[str]:
+    save(
+        folder / "m.onnx",
+        [helper.make_node("Identity", ["w"], ["y"])],
+        [("y", FLOAT, [3])],
+        w=np.ones(3, np.float32),
+    )
+    return ["m.onnx"]
+
+
+def huge(folder: Path) -> list[str]:
+    ports = [("x", FLOAT, ["batch", 2**31]), ("y", FLOAT, ["batch", 2**31])]
+    save(folder / "m.onnx", [helper.make_node("Neg", ["x"], ["y"])], ports)
+    return ["m.onnx"]
+
+
+def many_at_once(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    return ["m.onnx", "--shape", "batch=1000000"]
+
+
+def many_clients(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    return ["m.onnx", "-s", "stress", "--clients", "100000"]
+
+
+def shape_of_another(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    return ["m.onnx", "--shape", "batsch=2"]
+
+
+def made_up_and_given(folder: Path) -> list[str]:
+    add(folder / "m.onnx")
+    np.savez(folder / "in.npz", x=np.zeros((3, 4), np.float32))
+    return ["m.onnx", "--inputs", "in.npz", "--range", "x=0:1"]
+
+
 def not_finite(folder: Path) -> list[str]:
     add(folder / "m.onnx")
     np.savez(folder / "in.npz", x=np.array([[0, 1, 2, 3], [4, 5, np.inf, 7]], np.float32))
@@ -403,6 +606,15 @@ def wrong_file(folder: Path) -> list[str]:
         (not_finite, "in.npz: x of example 1 holds a NaN or an infinity (1 of 2 examples do)"),
         (out_below_a_file, "--out m.onnx/new cannot be written"),
         (fewer_than_a_batch, "in.npz has 3 examples, and target t takes 4 at once: give 4 at least"),
+        (without_inputs, "the file takes no inputs: it gives the same answer each time"),
+        (huge, "1 at once, would take 8.0 GiB, more than 512.0 MiB"),
+        (many_at_once, "1,000,000 examples at once are more than 65,536"),
+        (many_clients, "Input should be less than or equal to 1024"),
+        (shape_of_another, "there is no such axis that the file leaves free; did you mean 'batch'?"),
+        (
+            made_up_and_given,
+            "--shape and --range are of inputs that are made up, and --inputs gives real ones",
+        ),
         (too_many_cores, "target t has 999 cores"),
         (unknown_scenario, "no such scenario: 'servr'; did you mean 'server'?"),
         (wrong_file, "onnxruntime-cpu takes .onnx, not .pt2"),

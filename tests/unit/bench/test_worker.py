@@ -17,11 +17,17 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecomp import inputs
-from edgecomp.bench import memory, process
+from edgecomp.bench import answers, memory, process
 from edgecomp.bench.confinement import Fence
 from edgecomp.bench.process import Place, Worker, clean_environment
 from edgecomp.bench.worker import Station
-from edgecomp.errors import BudgetExceededError, ModelFileError, RuntimeUnavailableError, WorkerError
+from edgecomp.errors import (
+    BudgetExceededError,
+    InferenceError,
+    ModelFileError,
+    RuntimeUnavailableError,
+    WorkerError,
+)
 from edgecomp.machine import usable_core_numbers
 
 
@@ -54,9 +60,10 @@ def test_a_worker_measures_and_answers(files: tuple[Path, Path], tmp_path: Path)
         assert len(timed["wall_ns"]) == len(timed["cpu_ns"]) == 7
         assert min(timed["wall_ns"]) > 0
         assert len(worker.ask("offline", count=3, batch=5)["wall_ns"]) == 3
-        target = tmp_path / "out.npy"
+        target = tmp_path / "out.npz"
         worker.ask("outputs", inputs=str(files[1]), to=str(target), batch=4)
-        np.testing.assert_array_equal(np.load(target), 2 * inputs.load(files[1])["input"])
+        (doubled,) = answers.load(target).values()
+        np.testing.assert_array_equal(doubled, 2 * inputs.load(files[1])["input"])
         phases = worker.ready["memory"] | {"steady": worker.ask("memory")["memory"]}
         assert list(phases) == ["imports", "load", "first_run", "steady"]
         for held in phases.values():
@@ -304,10 +311,35 @@ def test_what_is_asked_again_lies_no_warmer_in_the_caches_than_what_is_new() -> 
             asked.append((id(feed["x"]), feed["x"].tobytes()))
             return feed
 
-    station.session, station.feeds = Session(), [{"x": np.arange(6, dtype=np.float32)}]
+    station.session, station.feeds, station.axes = Session(), [{"x": np.arange(6, dtype=np.float32)}], {}
     found = station.repeated(4)
     assert [len(times[0]) for times in found.values()] == [4, 4]
     again, fresh = asked[1:5], asked[6:]  # each after one that is not recorded
     assert len({content for _, content in again}) == 1
     assert len({content for _, content in fresh}) == 4
     assert len({place for place, _ in again}) == len({place for place, _ in fresh}) == 4
+
+
+def test_what_was_never_seen_is_legal_where_it_is_no_measure() -> None:
+    """A category takes another example's of its own column: a month is no weekday. What is given once stays as it is."""
+    station = Station.__new__(Station)
+    codes = np.stack([np.arange(12) % 7, 100 + np.arange(12)], axis=1)
+    station.examples, station.axes, station.pool = {"codes": codes, "size": codes}, {"size": None}, None
+    station.feeds, station.job = [{}] * 12, {"rows": 1}
+    station.feed_of = lambda examples, chosen, trimmed: {"codes": examples["codes"][chosen]}
+    random = np.random.default_rng(0)
+    found = np.concatenate([station.unseen("codes", codes[:1], random) for _ in range(200)])
+    assert set(found[:, 0]) == set(range(7))
+    assert set(found[:, 1]) == set(range(100, 112))
+    assert len(np.unique(found, axis=0)) > 12
+    np.testing.assert_array_equal(station.unseen("size", np.array([1.0, 4.0]), random), [1, 4])
+
+
+def test_a_request_that_fails_leaves_a_worker_that_answers(files: tuple[Path, Path], tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    inputs.save({"input": np.ones((4, 3), np.float32)}, wrong)
+    with start(files) as worker:
+        with pytest.raises(InferenceError) as refused:
+            worker.ask("outputs", inputs=str(wrong), to=str(tmp_path / "out.npz"), batch=2)
+        assert refused.value.phase == "outputs"
+        assert worker.ask("single_stream", count=1)["wall_ns"]

@@ -45,7 +45,7 @@ def test_the_same_model_passes_and_leaves_its_evidence(folder: Path) -> None:
     )
     assert done.code == 0, done.err
     assert done.json["verdict"] == "PASS"
-    assert "answers were not compared" in done.json["not_compared"]
+    assert "no answers were judged" in done.json["not_compared"]
     found = done.verdict(folder)
     assert found["policy"]["name"] == "no-slower"
     assert found["compared"]["restarts"] >= 5
@@ -58,7 +58,10 @@ def test_the_same_model_passes_and_leaves_its_evidence(folder: Path) -> None:
     assert "<svg" in page
     assert "base.json" in page
     suites = ET.parse(folder / "out" / "j.xml").getroot()
-    assert [case.find("failure") for case in suites.iter("testcase")] == [None] * 4
+    assert [case.find("failure") for case in suites.iter("testcase")] == [None] * 5
+    assert found["compared"]["facts"]["outputs"] == {"y": 0}
+    assert "Outputs beside the baseline's, mean difference over their deviation: y 0.00 %." in done.err
+    assert done.json["made_up"] == {"x": "float32 [4] of normal numbers"}
     assert 'edgecomp_gate_passed{target="t",row="cpu_p50_ms"} 1' in (folder / "m.txt").read_text()
 
 
@@ -195,7 +198,7 @@ def test_the_page_leaves_file_names_as_they_are(tmp_path: Path) -> None:
     )
     assert done.code == 1
     page = (tmp_path / "c" / "compare.html").read_text()
-    assert "Note: dAtA.npz has no `label`: answers were not compared." in page
+    assert "Note: dAtA.npz has no `label`: no answers were judged." in page
 
 
 def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:

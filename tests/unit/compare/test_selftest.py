@@ -125,7 +125,7 @@ def test_every_cpu_runtime_has_a_reference_model(target: str, tmp_path: Path) ->
 
     found = load_target(target)
     model = reference_model(found, tmp_path)
-    assert len(signature("baseline", Side(model, place_of(found)))["inputs"]) == 1
+    assert len(signature("baseline", Side(model, place_of(found))).inputs) == 1
 
 
 @pytest.mark.parametrize(("cores", "elsewhere"), [(0, False), (1, True)])

@@ -11,11 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.artifacts import sha256
+from edgecomp.bench import answers
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.stage import described, parts_of
+from edgecomp.compare.judged import classes_told
 from edgecomp.compare.sides import Given, contract_differences, given, preprocessing_differences
 from edgecomp.compare.trial import audit, check_labels, timed_inputs
-from edgecomp.comparison import BASELINE, Comparison
+from edgecomp.comparison import BASELINE
 from edgecomp.errors import DataError, RunFolderError, UsageError
 from edgecomp.runtimes import Port
 from edgecomp.targets import Shapes, Target, load_target
@@ -79,11 +81,11 @@ FOUR = Target(name="t", runtime="onnxruntime-cpu", shapes=Shapes(batch=4))
 
 def test_whole_batches_are_timed_and_held_against_their_own_answers() -> None:
     values = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
-    examples, rows = timed_inputs([X], FOUR, Evaluation({"x": values}))
-    np.testing.assert_array_equal(examples["x"], values[:8])
-    timed = {0: values[:4].ravel().tolist(), 1: values[4:8].ravel().tolist()}
-    pair: Any = SimpleNamespace(timed_answers={BASELINE: timed})
-    assert audit(pair, Comparison(logits={BASELINE: values}), rows)["timed_error"] == {BASELINE: 0}
+    timed = timed_inputs([X], FOUR, Evaluation({"x": values}))
+    np.testing.assert_array_equal(timed.inputs["x"], values[:8])
+    told = {0: answers.told({"y": values[:4]}), 1: answers.told({"y": values[4:8]})}
+    pair: Any = SimpleNamespace(timed_answers={BASELINE: told}, outputs={BASELINE: {"y": values}})
+    assert audit(pair, timed.rows)["timed_error"] == {BASELINE: 0}
 
 
 def test_fewer_examples_than_a_batch_are_refused() -> None:
@@ -91,11 +93,31 @@ def test_fewer_examples_than_a_batch_are_refused() -> None:
         timed_inputs([X], FOUR, Evaluation({"x": np.zeros((3, 3), np.float32)}))
 
 
-@pytest.mark.parametrize("answer", [None, (None,), (5,), (4, 7)])
-def test_labels_are_refused_only_where_the_classes_are_known(answer: tuple[int | None, ...] | None) -> None:
-    check_labels(Evaluation({}, np.array([0, 4])), answer)
+@pytest.mark.parametrize(
+    ("asked", "ports", "classes"),
+    [
+        (None, [Port("y", (None, 4), "float32")], 4),
+        (None, [Port("y", (None, None), "float32")], None),
+        (None, [Port("y", None, None)], None),
+        (None, [Port("y", (None, 4, 7), "float32")], None),
+        (None, [Port("p", (None, 1), "float32")], 2),
+        (None, [Port("s", (None, 1), "float32"), Port("p", (None, 4), "float32")], None),
+        (None, [Port("label", (None,), "int64"), Port("p", (None, 4), "float32")], None),
+        ("p", [Port("label", (None,), "int64"), Port("p", (None, 4), "float32")], 4),
+    ],
+)
+def test_how_many_classes_there_are_is_known_only_where_the_file_tells(
+    asked: str | None, ports: list[Port], classes: int | None
+) -> None:
+    assert classes_told(asked, ports) == classes
+
+
+def test_labels_are_refused_only_where_the_classes_are_known() -> None:
+    labels = Evaluation({}, np.array([0, 4]))
+    check_labels(labels, None)
+    check_labels(labels, 5)
     with pytest.raises(DataError, match="a label is 4, and the model has 4 classes, 0 to 3"):
-        check_labels(Evaluation({}, np.array([0, 4])), (4,))
+        check_labels(labels, 4)
 
 
 # Folders that were deployed, and damaged since
