@@ -175,18 +175,18 @@ def check_ready_made(run: Run, network: "nn.Module") -> None:
 
 
 def trained_teacher(run: Run) -> "nn.Module":
-    from safetensors.torch import load_file
+    from edgecomp.training import load_weights
 
     network = fresh_network(run, run.job.recipe.teacher)
-    network.load_state_dict(load_file(run.folder / "teacher" / "teacher.safetensors"))
+    network.load_state_dict(load_weights(run.folder / "teacher" / "teacher.safetensors"))
     return network.eval()
 
 
 def student_fp32(run: Run) -> "nn.Module":
-    from safetensors.torch import load_file
+    from edgecomp.training import load_weights
 
     network = fresh_network(run, run.job.recipe.student)
-    network.load_state_dict(load_file(run.folder / "distill" / "student_fp32.safetensors"))
+    network.load_state_dict(load_weights(run.folder / "distill" / "student_fp32.safetensors"))
     return network.eval()
 
 
@@ -280,21 +280,20 @@ def probes(run: Run) -> "Inputs":
 
 def student_control(run: Run) -> "nn.Module":
     """The fp32 student that was trained on as the fake-quant one was."""
-    from safetensors.torch import load_file
+    from edgecomp.training import load_weights
 
     network = fresh_network(run, run.job.recipe.student)
-    network.load_state_dict(load_file(run.folder / "control" / "student_control.safetensors"))
+    network.load_state_dict(load_weights(run.folder / "control" / "student_control.safetensors"))
     return network.eval()
 
 
 def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
     """The fake-quant student as it was trained, with those layers in float."""
-    from safetensors.torch import load_file
-
     from edgecomp.quantize.placement import place, restore
+    from edgecomp.training import load_weights
 
     student = place(captured_student(run), scheme_of(run.job), in_float, *run.job.recipe.quantize.bits)
-    restore(student, load_file(run.folder / "precision" / "student_int8.safetensors"))
+    restore(student, load_weights(run.folder / "precision" / "student_int8.safetensors"))
     return student.eval()
 
 

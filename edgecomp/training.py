@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from edgecomp.convolutions import sound_gradients
-from edgecomp.errors import EdgecompError
+from edgecomp.errors import EdgecompError, FileError
 from edgecomp.inputs import MASK, Inputs, some
 from edgecomp.progress import Track
 from edgecomp.reading.json_files import parse_json
@@ -171,6 +171,14 @@ def logits_of(network: nn.Module, examples: Examples, batch_size: int = 64) -> n
 def save_weights(network: nn.Module, path: Path) -> None:
     """The state dict as safetensors, in the ordinary memory layout."""
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """What `save_weights` wrote. Raises FileError."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise FileError(f"{path}: is no safetensors file, or cut short: make it again ({error})") from error
 
 
 def accuracy_pct(network: nn.Module, examples: Examples) -> float:

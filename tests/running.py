@@ -57,10 +57,10 @@ def environment() -> dict[str, str]:
 
 
 class Opened:
-    """Whoever unpickles it makes that file."""
+    """Whoever unpickles it makes that folder."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def __reduce__(self) -> Any:
-        return open, (str(self.file), "w")
+        return os.mkdir, (str(self.file),)

@@ -19,7 +19,7 @@ class Tokenizer:
         except ImportError as error:
             raise RuntimeUnavailableError("texts need transformers: pip install 'edgecomp[text]'") from error
         try:
-            loaded = AutoTokenizer.from_pretrained(folder)
+            loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:  # it raises whatever its parsers and the hub's client raise
             raise DataError(
                 f"no tokenizer in {folder}: {' '.join(str(error).split())[:200]}; it takes a folder with "

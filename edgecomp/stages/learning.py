@@ -122,15 +122,14 @@ def control(run: Run, out: Path, checkpoints: Path) -> None:
 
 def precision(run: Run, out: Path, checkpoints: Path) -> None:
     """What each layer's integers cost, and which layers stay in float."""
-    from safetensors.torch import load_file
-
     from edgecomp.distill.precision import choose_precision
+    from edgecomp.training import load_weights
 
     settings = run.job.recipe.quantize
     with made.lessons(run) as lessons:
         choose_precision(
             made.captured_student(run),
-            load_file(run.folder / "quantize" / "student_int8.safetensors"),
+            load_weights(run.folder / "quantize" / "student_int8.safetensors"),
             lessons,
             made.qad(run),
             named=settings.float_layers,

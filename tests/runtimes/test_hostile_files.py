@@ -241,7 +241,7 @@ def test_the_command_line_refuses_it_and_says_how_to_trust(
             cli(*arguments, *quick, "--trust", str(bad), cwd=tmp_path).code != 0
         )  # what is opened is no weight
         assert ran.exists()
-        ran.unlink()
+        ran.rmdir()
 
 
 def test_what_is_trusted_is_a_model_that_is_given_and_can_run_code(cli: Cli, tmp_path: Path) -> None:

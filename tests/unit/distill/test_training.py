@@ -9,9 +9,9 @@ from running import Opened
 from torch import nn
 
 from edgecomp.distill.losses import distillation_loss, soft_label_loss
-from edgecomp.errors import EdgecompError
+from edgecomp.errors import EdgecompError, FileError
 from edgecomp.progress import silent
-from edgecomp.training import Batch, Examples, cosine, one_cycle, parameter_groups, train
+from edgecomp.training import Batch, Examples, cosine, load_weights, one_cycle, parameter_groups, train
 
 
 def test_the_soft_label_loss_is_hintons() -> None:
@@ -135,6 +135,23 @@ def test_a_checkpoint_is_no_pickle_and_a_damaged_one_is_told(tmp_path: Path) -> 
         with pytest.raises(EdgecompError, match=f"{name}: training cannot go on from it: delete it"):
             run(tmp_path / name)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"x": {"dtype": "F32", "shape": [1099511627776], "data_offsets": [0, 4398046511104]}}',
+        '{"x": {"dtype": "F32", "shape": [1099511627776], "data_offsets": [0, 4]}}',
+        "[" * 10_000,
+        "",
+    ],
+)
+def test_weights_that_say_they_are_larger_than_their_file_are_refused(tmp_path: Path, header: str) -> None:
+    file = tmp_path / "x.safetensors"
+    for size in (len(header), 2**62):
+        file.write_bytes(size.to_bytes(8, "little") + header.encode() + bytes(4))
+        with pytest.raises(FileError, match=r"x\.safetensors: is no safetensors file, or cut short"):
+            load_weights(file)
 
 
 def test_training_learns(tmp_path: Path) -> None:

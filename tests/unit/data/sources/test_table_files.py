@@ -184,3 +184,45 @@ def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
     for suffix in ("parquet", "csv", "json"):
         with pytest.raises(DataError, match="No such file"):
             read_table(tmp_path / f"gone.{suffix}", lambda schema: schema.names)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
+def test_a_cell_of_ten_megabytes_is_refused(name: str, tmp_path: Path) -> None:
+    table = pa.table({"text": ["a", "b" * 10_000_000, "c"], "label": ["x", "y", "x"]})
+    path = tmp_path / name
+    if name == "x.parquet":
+        parquet.write_table(table, path)
+    else:
+        rows = table.to_pylist()
+        text = (
+            "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows)
+            if name == "x.csv"
+            else "".join(f"{json.dumps(row)}\n" for row in rows)
+        )
+        path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_table(path, lambda schema: schema.names)
+    assert (
+        f"{path}: column 'text', example 1 (from 0): a text of 10,000,000 bytes; the most is 1,048,576: cut it, or look for a quotation "
+        "mark that is not closed"
+    ) in str(caught.value)
+
+
+def test_a_packed_table_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(b"text,label\n" + b"a" * (300 * 2**20), compresslevel=1))
+    with pytest.raises(DataError, match=r"x\.csv\.gz: unpacks to more than 268,435,456 bytes: unpack it"):
+        read_table(path, lambda schema: schema.names)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"a": ' * 100 + "1" + "}" * 100, "is nested more than 64 levels deep"),
+    ],
+)
+def test_json_of_great_depth_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_table(tmp_path / "x.json", lambda schema: schema.names)
