@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,3 +65,24 @@ class Opened:
 
     def __reduce__(self) -> Any:
         return os.mkdir, (str(self.file),)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of the processes that work on something in a folder, this one apart."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended
+            continue
+        if str(folder) in line and int(process.name) != os.getpid():
+            found.append(f"{process.name}: {line[:200]}")
+    return found
+
+
+def left_running(folder: Path, within_s: float = 10.0) -> list[str]:
+    """Those that still run after a while: a worker sees that nobody listens when it looks."""
+    deadline = time.monotonic() + within_s
+    while (found := processes_of(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found

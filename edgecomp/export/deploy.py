@@ -114,7 +114,7 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
         shape=shape,
-        by_channel=(-1, *(1 for _ in shape[1:])),
+        by_channel=(*shape[:1], *(1 for _ in shape[1:])),
         threads=threads,
     )
 

@@ -4,6 +4,7 @@ EDGECOMP_KILLS sets how many times each stage is killed (1 in CI, 3 or more for 
 """
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import TINY, Cli, command, environment
+from running import TINY, Cli, command, environment, left_running
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,11 @@ def kill_in(step: str, folder: Path, delay: float) -> bool:
     shutil.rmtree(folder / step, ignore_errors=True)
     arguments = command("run", "digits", *TINY, "--out", str(folder))
     process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment() | temporary(folder),
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -75,6 +80,13 @@ def kill_in(step: str, folder: Path, delay: float) -> bool:
     process.send_signal(signal.SIGKILL)
     process.stderr.close()
     return process.wait() == -signal.SIGKILL
+
+
+def temporary(folder: Path) -> dict[str, str]:
+    """Where the temporary files of a run of its own are."""
+    place = folder.parent / "temporary"
+    place.mkdir(exist_ok=True)
+    return {"TMPDIR": str(place)}
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +100,12 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, in
     return folder, kills
 
 
-def test_a_run_killed_in_every_stage_ends_with_the_same_bytes(
-    cli: Cli, killed: tuple[Path, dict[str, int]], tiny_run: Path
+def test_a_run_killed_in_every_stage_ends_with_the_same_bytes_and_leaves_nothing(
+    cli: Cli, killed: tuple[Path, dict[str, int]], tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, kills = killed
+    monkeypatch.setenv("TMPDIR", temporary(folder)["TMPDIR"])
+    assert left_running(folder) == []
     assert sum(kills.values()) >= len(STEPS) * KILLS - 2, f"too many runs ended before their kill: {kills}"
     done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
     assert done.json["verdict"] in ("PASS", "FAIL", "INCONCLUSIVE")
@@ -99,6 +113,11 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_bytes(
     assert len(made(folder)) > 20
     left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
     assert set(left) <= {".lock"}
+    listed = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["steps"].values()
+    known = {"job.json", "manifest.json", ".lock"}.union(*(record["outputs"] for record in listed))
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == known
+    assert list((folder.parent / "temporary").iterdir()) == []
+    assert left_running(folder) == []
 
 
 KILL_IN_A_WRITE = """

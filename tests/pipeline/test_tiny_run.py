@@ -216,7 +216,7 @@ def test_what_is_deployed_is_whole_and_runs_without_edgecomp(folder: Path, tmp_p
         assert set(contract["versions"]) == {own}
         assert (deployed / "labels.txt").read_text(encoding="utf-8").split() == list("0123456789")
         lines = (deployed / "infer.py").read_text(encoding="utf-8").splitlines()
-        assert len([line for line in lines if not line.startswith(('"', "import", "from"))]) <= 10
+        assert len([line for line in lines if not line.startswith(('"', "import", "from"))]) <= 13
         guard = (
             "import runpy, sys\n"
             "class Guard:\n"

@@ -83,6 +83,51 @@ def test_what_has_no_columns_names_none(model: Path) -> None:
     assert load(folder) == ROWS
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime-cpu", "openvino-cpu"])
+@pytest.mark.parametrize(
+    ("changed", "asked", "words"),
+    [
+        ({}, VALUES[:0], r"wanted: numbers \[N, \*\(3,\)\], one at least"),
+        ({}, VALUES[:, :2], "wanted: numbers"),
+        ({}, VALUES.astype(str), "wanted: numbers"),
+        ({}, VALUES * np.float32(np.nan), "the model's answers are not finite"),
+        (
+            {"classes": ["a", "b"]},
+            VALUES,
+            r"the model answers \(3, 3\) to 3 inputs, and preprocessing.json has 2 classes",
+        ),
+        ({"classes": ["a", "b", "c", "d"]}, VALUES, "has 4 classes"),
+        ({"classes": []}, VALUES, "has 0 classes"),
+        ({"std": [1.0, 0.0, 1.0]}, VALUES, "each std over 0"),
+        ({"std": [1.0, -1.0, 1.0]}, VALUES, "each std over 0"),
+        ({"std": [1.0, float("nan"), 1.0]}, VALUES, "each std over 0"),
+        ({"mean": [float("inf"), 0.0, 0.0]}, VALUES, "mean and std must be numbers"),
+    ],
+)
+def test_the_script_ends_with_a_sentence_where_it_cannot_answer(
+    model: Path, runtime: str, changed: dict[str, Any], asked: Any, words: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = deployed(model, runtime)
+    told = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    (folder / "preprocessing.json").write_text(json.dumps(told | changed), encoding="utf-8")
+    np.save(folder / "sample.npy", asked)
+    with pytest.raises(SystemExit, match=words):
+        run(folder, monkeypatch)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("std", [[1.0], [1.0] * 4])
+def test_as_many_deviations_as_features(
+    model: Path, std: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = deployed(model, "onnxruntime-cpu")
+    told = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    (folder / "preprocessing.json").write_text(json.dumps(told | {"std": std}), encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot reshape"):
+        run(folder, monkeypatch)
+
+
 class Recorded(Exception):  # noqa: N818 - it ends a script where it would run
     pass
 
