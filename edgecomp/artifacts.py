@@ -114,7 +114,7 @@ class RunFolder:
         self.path = path
         self.notes: list[str] = []  # what was found damaged, by name
         self._verified: dict[str, dict[str, str]] = {}
-        self._new = [one for one in (path, *path.parents) if not one.exists()]  # innermost first
+        self._new = run_lock.missing(path)
 
     # -- who may write -------------------------------------------------------------------------------
 
@@ -171,14 +171,8 @@ class RunFolder:
 
     def forget(self) -> None:
         """Of a run that has finished no step, in a folder that it made, nothing stays. Whoever calls holds the lock."""
-        if self.path not in self._new or (self.path / MANIFEST).exists():
-            return
-        shutil.rmtree(self.path / run_lock.SCRATCH, ignore_errors=True)
-        with suppress(OSError):  # what somebody else has put there stays, with the folders around it
-            for name in (JOB, run_lock.OWNER, run_lock.LOCK):
-                (self.path / name).unlink(missing_ok=True)
-            for one in self._new:
-                one.rmdir()
+        if self._new and not (self.path / MANIFEST).exists():
+            run_lock.unmake(self._new, (JOB,))
 
     # -- what is there -------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecomp.errors import FileError, RunFolderBusy, RunFolderError
@@ -47,6 +47,22 @@ def locked(folder: Path, written: Sequence[str]) -> Iterator[None]:
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def missing(folder: Path) -> list[Path]:
+    """The folders that are made with it, innermost first; none where it is there."""
+    return [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+
+
+def unmake(made: Sequence[Path], written: Sequence[str]) -> None:
+    """Takes away folders that were made, innermost first, and what was written into that one; what somebody else has put there stays,
+    with the folders around it."""
+    shutil.rmtree(made[0] / SCRATCH, ignore_errors=True)
+    with suppress(OSError):
+        for name in (*written, OWNER, LOCK):
+            (made[0] / name).unlink(missing_ok=True)
+        for one in made:
+            one.rmdir()
 
 
 def foreign(folder: Path, job: str) -> str | None:
