@@ -12,8 +12,8 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +26,7 @@ from edgecomp.errors import EdgecompError, FileError, RunFolderError
 from edgecomp.machine import cpu_isa
 from edgecomp.reading.json_files import read_json
 from edgecomp.schema import Schema
-from edgecomp.scratch import beside
+from edgecomp.scratch import fsync, replacing
 
 FORMAT_VERSION = 1
 """Version of run folders. 1: first release."""
@@ -34,6 +34,8 @@ FORMAT_VERSION = 1
 MANIFEST, JOB = "manifest.json", "job.json"
 NOT_RUN = "not-run.txt"  # in a step's folder: why it made nothing, so that the next run tries again
 CHECKPOINTS = ".checkpoints"
+KEPT = "what was finished before is kept"
+FULL_BYTES = 2**20  # free, at most, on a disk that is said to be full
 OWN = (MANIFEST, JOB, run_lock.LOCK, run_lock.OWNER, run_lock.SCRATCH, CHECKPOINTS)
 JOB_KEYS = {"recipe", "folder", "targets", "beside", "policy", "rows"}  # of every job.json so far
 
@@ -114,7 +116,7 @@ class RunFolder:
         self.path = path
         self.notes: list[str] = []  # what was found damaged, by name
         self._verified: dict[str, dict[str, str]] = {}
-        self._new = run_lock.missing(path)
+        self._new = [one for one in (path, *path.parents) if not os.path.lexists(one)]  # innermost first
 
     # -- who may write -------------------------------------------------------------------------------
 
@@ -163,16 +165,14 @@ class RunFolder:
         """The run folder that this place lies in."""
         return next((one for one in self.path.resolve().parents if RunFolder(one).belongs_to()), None)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Raises RunFolderBusy, with the other process and its start time, where one writes here already."""
-        with run_lock.locked(self.path, (MANIFEST, JOB)):
-            yield
+        return run_lock.locked(self.path, (MANIFEST, JOB))
 
     def forget(self) -> None:
         """Of a run that has finished no step, in a folder that it made, nothing stays. Whoever calls holds the lock."""
-        if self._new and not (self.path / MANIFEST).exists():
-            run_lock.unmake(self._new, (JOB,))
+        if self.path in self._new and not (self.path / MANIFEST).exists():
+            run_lock.forget(self.path, JOB, self._new)
 
     # -- what is there -------------------------------------------------------------------------------
 
@@ -308,8 +308,13 @@ class RunFolder:
             self._put_in_place(step.name, scratch, record, recipe)
         except OSError as error:
             where = error.filename or self.path
+            raise EdgecompError(f"{step.name}: {where}: {error.strerror or error}; {KEPT}") from error
+        except RuntimeError as error:  # what PyTorch and OpenVINO make of a full disk
+            left = shutil.disk_usage(self.path).free
+            if left > FULL_BYTES:
+                raise
             raise EdgecompError(
-                f"{step.name}: {where}: {error.strerror or error}; what was finished before is kept"
+                f"{step.name}: {self.path}: the disk is full, {left:,} bytes are left ({error}); {KEPT}"
             ) from error
         self._verified[step.name] = {}
         self.clear_checkpoints()
@@ -358,33 +363,10 @@ def _spent(clock: Path) -> float:
         return 0.0
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it (what it links to, if it does), fsynced, when the block ends well."""
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = beside(path)
-    try:
-        yield temporary
-        fsync(temporary)
-        os.replace(temporary, path)
-        fsync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, content: object) -> None:
     """Strict JSON (a NaN is refused), written whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sha256(path: Path) -> str:

@@ -11,7 +11,8 @@ import typer
 from edgecomp import __version__
 from edgecomp.cli_models import bench, compare
 from edgecomp.cli_options import STORE, Debug, Folder, Json, Store, examples, run_stage
-from edgecomp.leaving import TERMINATED, Terminated, end, end_when_terminated, ended, leave, why
+from edgecomp.errors import Terminated
+from edgecomp.leaving import TERMINATED, end, end_when_terminated, ended, leave, why
 from edgecomp.machine import is_idle
 from edgecomp.safe_text import lines
 from edgecomp.scratch import take_a_folder

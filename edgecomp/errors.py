@@ -110,3 +110,7 @@ class BudgetExceededError(EdgecompError):
         super().__init__(message)
         self.model, self.phase, self.certain = model, phase, certain
         self.exit_code = 1 if certain else 3  # INCONCLUSIVE: what it died of counts more than it held
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised where the main thread is, so that what holds a worker, a lock or a scratch folder lets go of it."""

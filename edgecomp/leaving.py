@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
-from edgecomp.errors import AlteredError, EdgecompError
+from edgecomp.errors import AlteredError, EdgecompError, Terminated
 from edgecomp.safe_text import json_line, lines
 from edgecomp.scratch import leave_the_folder
 
@@ -33,10 +33,6 @@ OF_THE_REQUEST = {
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 SIGEV_THREAD = 2  # sigevent(3type)
-
-
-class Terminated(BaseException):
-    """SIGTERM, raised where the main thread is, so that what holds a worker, a lock or a scratch folder lets go of it."""
 
 
 def ended(how: str) -> str:
@@ -84,9 +80,10 @@ def terminate(*_: object) -> NoReturn:
 def leave(message: str, code: int) -> NoReturn:
     """Says why on standard error, in JSON too where that was asked for, and ends."""
     _say(message, code)
-    if code in (130, TERMINATED):
+    if code in (70, 130, TERMINATED):
         leave_the_folder()
-        os._exit(code)  # torch's threads would keep a plain exit waiting; the lock goes with the process
+        # torch's threads would keep a plain exit waiting, and what it had half written aborts; the lock goes with the process
+        os._exit(code)
     sys.exit(code)
 
 

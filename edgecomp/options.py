@@ -22,7 +22,13 @@ def check_writable(output: Path, option: str, inputs: Iterable[Path] = ()) -> No
     """Raises UsageError where no file or folder can be made at `output`, or as `check_apart` does; nothing is left there."""
     check_apart(output, option, inputs)
     near = next(folder for folder in output.resolve().parents if folder.exists())
-    why = "it is a folder" if output.is_dir() else "" if near.is_dir() else f"{near} is a file"
+    why = "" if near.is_dir() else f"{near} is a file"
+    if output.exists() and not output.is_file():
+        why = (
+            "it is a folder"
+            if output.is_dir()
+            else "it is a device or a pipe, which a file would take the place of"
+        )
     if not why:
         try:
             tempfile.TemporaryFile(dir=near).close()

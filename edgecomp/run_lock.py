@@ -38,8 +38,11 @@ def locked(folder: Path, written: Sequence[str]) -> Iterator[None]:
             f"{folder} is being written by {_told(owner)}: wait for it, or {ELSEWHERE}"
         ) from None
     except OSError as error:
+        with suppress(OSError):
+            owner.unlink(missing_ok=True)
+            (folder / SCRATCH).rmdir()
         lock.release()
-        where = error.filename or folder / LOCK
+        where = error.filename or folder
         raise RunFolderError(f"{where} cannot be written: {error.strerror or error}; {ELSEWHERE}") from error
     try:
         yield
@@ -49,19 +52,13 @@ def locked(folder: Path, written: Sequence[str]) -> Iterator[None]:
         lock.release()
 
 
-def missing(folder: Path) -> list[Path]:
-    """The folders that are made with it, innermost first; none where it is there."""
-    return [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
-
-
-def unmake(made: Sequence[Path], written: Sequence[str]) -> None:
-    """Takes away folders that were made, innermost first, and what was written into that one; what somebody else has put there stays,
-    with the folders around it."""
-    shutil.rmtree(made[0] / SCRATCH, ignore_errors=True)
-    with suppress(OSError):
-        for name in (*written, OWNER, LOCK):
-            (made[0] / name).unlink(missing_ok=True)
-        for one in made:
+def forget(folder: Path, job: str, new: Sequence[Path]) -> None:
+    """Takes away what the lock's holder has left in a folder, and the folders that are `new`, innermost first, where nothing else is."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    with suppress(OSError):  # what somebody else has put there stays, with the folders around it
+        for name in (job, OWNER, LOCK):
+            (folder / name).unlink(missing_ok=True)
+        for one in new:
             one.rmdir()
 
 

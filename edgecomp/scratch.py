@@ -5,6 +5,7 @@ another machine or container, on a shared disk, is left alone: whether it lives 
 """
 
 import atexit
+import errno
 import hashlib
 import os
 import re
@@ -127,3 +128,28 @@ def _sweep(folder: Path, wanted: Callable[[str], bool]) -> None:
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
                     os.unlink(entry.path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it (what it links to, if it does), fsynced, when the block ends well."""
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():  # renamed over a device, a file would take its place
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    temporary = beside(path)
+    try:
+        yield temporary
+        fsync(temporary)
+        os.replace(temporary, path)
+        fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

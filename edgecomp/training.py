@@ -16,12 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save, save_file
 from torch import nn
 
-from edgecomp.artifacts import replacing
 from edgecomp.convolutions import sound_gradients
 from edgecomp.errors import EdgecompError
 from edgecomp.inputs import MASK, Inputs, some
 from edgecomp.progress import Track
 from edgecomp.reading.json_files import parse_json
+from edgecomp.scratch import replacing
 
 
 @dataclass(frozen=True)

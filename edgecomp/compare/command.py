@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecomp import machine
-from edgecomp.artifacts import digest_of, installed, replacing, sha256, write_json
+from edgecomp.artifacts import digest_of, installed, sha256, write_json
 from edgecomp.bench import examples as evaluations
 from edgecomp.bench.examples import Evaluation
 from edgecomp.bench.side_by_side import Crashed, Side
@@ -41,7 +41,7 @@ from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
 from edgecomp.runtimes import TABLE, integer_weights
-from edgecomp.scratch import new_folder
+from edgecomp.scratch import new_folder, replacing
 from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1

@@ -5,14 +5,14 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecomp.errors import UsageError
+from edgecomp.errors import UsageError, UserCodeError
 from edgecomp.metrics import nearest
 from edgecomp.models.checks import declared, said_by
-from edgecomp.models.own_code import files_of_module
+from edgecomp.models.own_code import check_factory, check_function, files_of_module, users_code, users_line
 from edgecomp.models.references import PREFIX, check_reference, files_of
 
 if TYPE_CHECKING:
@@ -56,19 +56,25 @@ def find_factory(name: str, folder: Path) -> str:
 def load_factory(name: str, folder: Path) -> Callable[..., Any]:
     """The function behind `module:function`, from the installed environment or else from `folder`."""
     module_name, _, function = TABLE.get(name, name).partition(":")
-    try:
-        with _importable(folder):
+    if name in TABLE:
+        return getattr(importlib.import_module(module_name), function)  # type: ignore[no-any-return]
+    check_factory(name, folder)
+    with _importable(folder), users_code(f"factory {name!r} cannot be imported"):
+        try:
             module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything while it is imported
-        raise UsageError(
-            f"factory {name!r} cannot be imported: {said_by(error)}; looked in the installed environment and in {folder}"
-        ) from error
-    factory = getattr(module, function, None)
+        except ModuleNotFoundError as error:
+            if not f"{module_name}.".startswith(f"{error.name}."):
+                raise  # what it imports itself
+            raise UsageError(
+                f"factory {name!r} cannot be imported: {said_by(error)}; looked in the installed environment and in {folder}"
+            ) from error
+        factory = getattr(module, function, None)
     if not callable(factory):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise UsageError(
             f"factory {name!r}: {module_name} has no function {function!r}{nearest(function, public)}"
         )
+    check_function(name, factory)
     return factory  # type: ignore[no-any-return]
 
 
@@ -106,7 +112,8 @@ def _importable(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(path)
+        with suppress(ValueError):
+            sys.path.remove(path)
 
 
 def own_files(name: str, folder: Path) -> list[Path]:
@@ -136,15 +143,16 @@ def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[
     factory = load_factory(name, folder)
     _check_arguments(name, factory, arguments, given)
     called = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    cannot, said = f"network {name!r} cannot be built", f"; it is called with {called} and its `arguments`"
     try:
-        with _importable(folder):
+        with _importable(folder), nullcontext() if name in TABLE else users_code(cannot, said):
             network = factory(**given, **arguments)
     except UsageError as error:
         raise UsageError(f"network {name!r}: {error}") from error
-    except Exception as error:  # a user's factory may raise anything
-        raise UsageError(
-            f"network {name!r} cannot be built: {said_by(error)}; it is called with {called} and its `arguments`"
-        ) from error
+    except UserCodeError:
+        raise
+    except Exception as error:  # of one of ours, with arguments that are none of its
+        raise UsageError(f"{cannot}: {said_by(error)}{said}") from error
     if not isinstance(network, nn.Module):
         raise UsageError(
             f"network {name!r}: the factory returned {type(network).__name__}, not a torch.nn.Module"
@@ -210,10 +218,11 @@ def check_output(
     try:
         with torch.no_grad():
             logits = network.eval()(*example.values())
-    except Exception as error:  # a user's network may raise anything
-        raise UsageError(
-            f"network {name!r} cannot take a batch of {shapes}: {said_by(error)}{_expected(network)}"
-        ) from error
+    except (Exception, SystemExit) as error:  # a user's network may raise anything
+        said = f"network {name!r} cannot take a batch of {shapes}: {said_by(error)}"
+        if line := users_line(error):
+            raise UserCodeError(f"{said} (your own code, {line})") from error
+        raise UsageError(f"{said}{_expected(network)}") from error
     finally:
         network.train(was_training)
     if not isinstance(logits, torch.Tensor):

@@ -34,4 +34,4 @@ def positive(**values: int | Sequence[int]) -> None:
 
 def said_by(error: BaseException) -> str:
     """An error's kind and its first words, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from edgecomp.artifacts import replacing
 from edgecomp.history import Result
 from edgecomp.metrics import METRICS
 from edgecomp.report.plots import STYLE, subplots, svg
+from edgecomp.scratch import replacing
 
 COLOURS = ("#d9541e", "#3b78b5", "#2f8f6b", "#8a63b0", "#b08a2e", "#767c85")
 SCALES = {

@@ -104,7 +104,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_bytes(
 KILL_IN_A_WRITE = """
 import os, signal, sys
 from pathlib import Path
-import edgecomp.artifacts as artifacts
+import edgecomp.artifacts as artifacts, edgecomp.scratch as scratch
 count, fsync, replace = int(sys.argv.pop(1)), artifacts.fsync, os.replace
 def counted(path):
     global count
@@ -114,7 +114,7 @@ def counted(path):
             os.truncate(path, path.stat().st_size // 2)  # as if its second half had not been written yet
         os.kill(os.getpid(), signal.SIGKILL)
     fsync(path)
-artifacts.fsync = counted
+artifacts.fsync = scratch.fsync = counted
 from edgecomp.cli import main
 main()
 """

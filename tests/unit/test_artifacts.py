@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgecomp.artifacts import NOT_RUN, RunFolder, Step, digest_of, replacing, write_json
+from edgecomp.artifacts import NOT_RUN, RunFolder, Step, digest_of, write_json
 from edgecomp.errors import EdgecompError, RunFolderError
+from edgecomp.scratch import replacing
 
 
 def step(name: str, text: str = "made", inputs: tuple[str, ...] = ()) -> Step:
@@ -132,6 +133,21 @@ def test_a_full_disk_is_said_with_the_file(folder: RunFolder) -> None:
         EdgecompError, match=r"data: .*file\.txt: No space left on device; what was finished before is kept"
     ):
         folder.run(Step("data", "data", make, {}), "r")
+
+
+@pytest.mark.parametrize(
+    ("free", "words"), [(4096, "the disk is full, 4,096 bytes are left"), (2**30, "enforce fail")]
+)
+def test_a_library_that_fails_on_a_full_disk_is_explained(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, free: int, words: str
+) -> None:
+    def make(out: Path, checkpoints: Path) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672]")
+
+    monkeypatch.setattr("edgecomp.artifacts.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises((EdgecompError, RuntimeError), match=words) as told:
+        folder.run(Step("export", "export", make, {}), "r")
+    assert isinstance(told.value, EdgecompError) is (free == 4096)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -373,6 +389,14 @@ def test_what_was_made_with_other_means_is_made_again_but_may_be_judged(folder: 
     assert fresh(folder).reason_to_run(executed("not run")) is None
     assert fresh(folder).reason_to_run(executed("masked")) == "changed: as x86-64-avx2"
     assert fresh(folder).reason_to_run(executed("masked"), here=False) is None
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no file"):
+        write_json(tmp_path / "pipe", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_link_stays_and_what_it_links_to_is_replaced(tmp_path: Path) -> None:

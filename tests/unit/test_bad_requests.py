@@ -345,7 +345,7 @@ def test_every_error_of_ours_has_an_exit_code() -> None:
     def tree(kind: type[EdgecompError]) -> set[type[EdgecompError]]:
         return {kind}.union(*(tree(child) for child in kind.__subclasses__()))
 
-    assert {kind.exit_code for kind in tree(EdgecompError)} == {1, 2, 70}
+    assert {kind.exit_code for kind in tree(EdgecompError)} == {1, 2, 4, 70}
     assert RecipeError.exit_code == 2
 
 
@@ -358,7 +358,7 @@ def test_the_docstring_draws_the_whole_error_tree() -> None:
 
 
 FACTORIES = """
-import torch
+import sys
 from torch import nn
 class Wrong(nn.Module):
     def __init__(self, channels, classes, how):
@@ -366,27 +366,40 @@ class Wrong(nn.Module):
         self.how, self.layer = how, nn.Linear(channels * 64, 7 if how == "classes" else classes)
     def forward(self, x):
         if self.how == "raises": raise ValueError("bad forward")
+        if self.how == "exits": sys.exit(0)
         y = self.layer(x.flatten(1))
         return (y,) if self.how == "tuple" else y
 def build(channels, classes, how):
     if how == "factory": raise RuntimeError("boom in factory")
+    if how == "leaves": sys.exit(0)
     return 42 if how == "module" else Wrong(channels, classes, how)
 """
 
 
 @pytest.mark.parametrize(
-    ("how", "complaint"),
+    ("how", "code", "complaint"),
     [
-        ("classes", "returns shape (2, 7) for a batch of 2; the data has 10 classes"),
-        ("raises", "cannot take a batch of input [2, 1, 8, 8]: ValueError: bad forward"),
-        ("tuple", "returns tuple, not a tensor of logits"),
-        ("factory", "cannot be built: RuntimeError: boom in factory"),
-        ("module", "the factory returned int, not a torch.nn.Module"),
+        ("classes", 2, "returns shape (2, 7) for a batch of 2; the data has 10 classes"),
+        (
+            "raises",
+            70,
+            "cannot take a batch of input [2, 1, 8, 8]: ValueError: bad forward (your own code, {}, line 9)",
+        ),
+        (
+            "exits",
+            70,
+            "cannot take a batch of input [2, 1, 8, 8]: SystemExit: 0 (your own code, {}, line 10)",
+        ),
+        ("tuple", 2, "returns tuple, not a tensor of logits"),
+        ("factory", 70, "cannot be built: RuntimeError: boom in factory (your own code, {}, line 14)"),
+        ("leaves", 70, "cannot be built: SystemExit: 0 (your own code, {}, line 15)"),
+        ("module", 2, "the factory returned int, not a torch.nn.Module"),
     ],
 )
 def test_a_network_that_cannot_serve_is_refused_before_the_teacher_is_trained(
-    cli: Cli, tmp_path: Path, how: str, complaint: str
+    cli: Cli, tmp_path: Path, how: str, code: int, complaint: str
 ) -> None:
+    complaint = complaint.format(tmp_path / "wrong.py")
     (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
     (tmp_path / "wrong.py").write_text(FACTORIES, encoding="utf-8")
     student = ["student.network=wrong:build", "~student.arguments", f"+student.arguments={{how:{how}}}"]
@@ -399,19 +412,93 @@ def test_a_network_that_cannot_serve_is_refused_before_the_teacher_is_trained(
         str(tmp_path / "run"),
         "--json",
     )
-    assert done.code == 2, done.err
+    assert done.code == code, done.err
     assert complaint in done.err
     assert complaint in done.json["error"]
+    assert "Traceback" not in done.err
     assert not (tmp_path / "run" / "teacher").exists()
 
 
-@pytest.mark.parametrize("text", ["raise RuntimeError('boom')", "def build(:"])
-def test_a_factory_whose_module_cannot_be_imported_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\nraise RuntimeError('boom')", "RuntimeError: boom (your own code, {}, line 2)"),
+        ("def build(:", "SyntaxError: invalid syntax (broken.py, line 1) (your own code, {}, line 1)"),
+        ("import sys; sys.exit(0)", "SystemExit: 0 (your own code, {}, line 1)"),
+        ("class Own(BaseException): pass\nraise Own", "Own (your own code, {}, line 2)"),
+        (
+            "import nothing_there",
+            "ModuleNotFoundError: No module named 'nothing_there' (your own code, {}, line 1)",
+        ),
+    ],
+)
+def test_a_factory_whose_module_raises_is_told_as_the_user_s_own(
+    cli: Cli, tmp_path: Path, text: str, words: str
+) -> None:
     (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
     (tmp_path / "broken.py").write_text(text, encoding="utf-8")
-    assert "'broken:build' cannot be imported" in refusal(
-        str(tmp_path / "mine.yaml"), "student.network=broken:build"
+    done = cli("run", "mine.yaml", "student.network=broken:build", "--json", cwd=tmp_path)
+    assert done.code == 70
+    assert f"factory 'broken:build' cannot be imported: {words.format(tmp_path / 'broken.py')}" in done.err
+    assert done.json["exit_code"] == 70
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "network", ["builtins:eval", "builtins:exit", "os:system", "subprocess:run", "posix:_exit", "sys:exit"]
+)
+def test_python_s_own_functions_are_no_networks(network: str) -> None:
+    assert f"factory '{network}': {network.partition(':')[0]} is Python's own" in refusal(
+        "digits", f"student.network={network}"
     )
+
+
+def test_a_function_of_python_s_own_by_another_name_is_no_network(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
+    (tmp_path / "aliases.py").write_text(
+        "from os import system\nfrom shutil import rmtree\n", encoding="utf-8"
+    )
+    path = str(tmp_path / "mine.yaml")
+    assert "is posix.system, Python's own" in refusal(path, "student.network=aliases:system")
+    assert "is shutil.rmtree, Python's own" in refusal(path, "student.network=aliases:rmtree")
+
+
+def test_a_file_with_a_name_that_python_has_taken_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
+    (tmp_path / "types.py").write_text("def build(channels, classes): ...\n", encoding="utf-8")
+    message = refusal(str(tmp_path / "mine.yaml"), "student.network=types:build")
+    assert f"{tmp_path}/types.py has a name that Python has taken: rename it" in message
+
+
+@pytest.mark.parametrize("network", ["a b:c", ".x:y", "a..b:c", "x:y.z", "x:y z", ":", "a:"])
+def test_what_can_be_no_factory_is_refused(network: str) -> None:
+    assert "is no factory: write package.module:function" in refusal("digits", f"student.network='{network}'")
+
+
+def test_an_exit_in_the_midst_of_training_is_told_as_the_user_s_own(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
+    (tmp_path / "later.py").write_text(
+        "import sys\nfrom torch import nn\n"
+        "class Later(nn.Module):\n"
+        "    def __init__(self, channels, classes):\n"
+        "        super().__init__()\n"
+        "        self.layer, self.calls = nn.Linear(channels * 64, classes), 0\n"
+        "    def forward(self, x):\n"
+        "        self.calls += self.training\n"
+        "        if self.calls > 2: sys.exit(0)\n"
+        "        return self.layer(x.flatten(1))\n",
+        encoding="utf-8",
+    )
+    asked = [
+        "teacher.network=later:Later",
+        "teacher.arguments=null",
+        "data.image_size=8",
+        "student.arguments={width: 4}",
+    ]
+    done = cli("run", "mine.yaml", *asked, "--json", cwd=tmp_path)
+    assert done.code == 70, done.err
+    assert f"your own code, {tmp_path}/later.py, line 9, raised SystemExit: 0" in done.err
+    assert done.json["verdict"] is None
 
 
 def test_more_threads_than_cores_are_refused(cli: Cli, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from running import Cli
+from running import Cli, environment
+from running import command as command_of
 
 from edgecomp import __version__, pipeline
 from edgecomp import cli as command_line
@@ -101,3 +103,32 @@ def test_the_help_names_every_shipped_recipe_and_shows_what_to_type(cli: Cli) ->
     assert command_line.RECIPES.split(", ") == names
     for command in ("run", "bench", "compare", "history", "selftest"):
         assert f"edgecomp {command} " in cli(command, "--help").out.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("arguments", [("targets",), ("targets", "--json")])
+def test_what_cannot_be_said_is_an_error_and_no_verdict(arguments: tuple[str, ...]) -> None:
+    """On a full disk, and where nobody reads: 1 would be FAIL, and 0 PASS."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command_of(*arguments),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+    assert done.returncode == 70
+    assert "No space left on device" in done.stderr
+    read, write = os.pipe()
+    os.close(read)
+    closed = subprocess.run(
+        command_of(*arguments),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    os.close(write)
+    assert closed.returncode == 70
+    assert len(closed.stderr.splitlines()) == 1, closed.stderr

@@ -30,11 +30,14 @@ def test_a_time_that_does_not_end_is_told(seconds: float) -> None:
         ("file/x/j.xml", "file is a file"),
         ("folder", "it is a folder"),
         ("/proc/x/j.xml", "/proc: No such file"),
+        ("/dev/null", "it is a device or a pipe"),
+        ("pipe", "it is a device or a pipe"),
     ],
 )
 def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path, path: str, words: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match=rf"--junit {tmp_path / path} cannot be written: .*{words}"):
         check_writable(tmp_path / path, "--junit")
 

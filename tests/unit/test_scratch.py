@@ -11,7 +11,7 @@ import pytest
 from running import environment
 
 from edgecomp import scratch
-from edgecomp.artifacts import replacing
+from edgecomp.scratch import replacing
 
 TAKES = """
 import os, signal, tempfile

@@ -3,6 +3,8 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from edgecomp.compare import command
 from edgecomp.compare.command import Asked, compare_and_record
 from edgecomp.compare.trial import Outcome
 from edgecomp.console import Screen
-from edgecomp.errors import ModelFileError
+from edgecomp.errors import EdgecompError, ModelFileError
 from edgecomp.history import results
 
 
@@ -327,3 +329,68 @@ def test_slices_of_the_examples_are_a_row_of_the_default_policy(tmp_path: Path) 
     )
     assert done.rows["worst_slice_pct"]["verdict"] == "PASS"
     assert "the examples have slices" in done.json["policy"]["changes"][0]
+
+
+@pytest.mark.parametrize("fails", ["np.savez", "write_page", "write_json"])
+def test_a_full_disk_costs_what_it_must_and_the_verdict_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "new.onnx", weights=np.eye(4)[:, [0, 1, 3, 2]])
+    examples(tmp_path / "d.npz")
+    rows = {"accuracy_pct": {"against": "baseline", "margin": "5 pt"}}  # nothing is timed
+    (tmp_path / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
+    asked = Asked(tmp_path / "base.onnx", tmp_path / "new.onnx", "onnxruntime-cpu", str(tmp_path / "p.yaml"), tmp_path / "d.npz",
+                  out=tmp_path / "c", store=tmp_path / "h.sqlite")  # fmt: skip
+    monkeypatch.setattr(f"edgecomp.compare.command.{fails}", full)
+    if fails == "write_page":
+        verdict, folder = compare_and_record(asked, Screen(json=True))
+        assert verdict["verdict"] == json.loads((folder / "verdict.json").read_text())["verdict"] == "FAIL"
+        assert "was not written: No space left on device" in " ".join(capsys.readouterr().err.split())
+        return
+    with pytest.raises(
+        EdgecompError, match=r"c could not be written \(No space left on device\): .* it came to FAIL: "
+    ) as told:
+        compare_and_record(asked, Screen(json=True))
+    assert told.value.exit_code == 70
+    assert {path.name for path in tmp_path.iterdir()} == {"base.onnx", "new.onnx", "d.npz", "p.yaml"}
+
+
+def test_what_was_measured_is_kept_whatever_is_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "new.onnx", name="image")  # another contract: nothing is timed
+    asked = Asked(
+        tmp_path / "base.onnx",
+        tmp_path / "new.onnx",
+        "onnxruntime-cpu",
+        out=tmp_path / "c",
+        store=tmp_path / "h.sqlite",
+    )
+    for later in ("of_comparison", "drifted", "write_page", "junit"):
+        with monkeypatch.context() as patched:
+            patched.setattr(command, later, lambda *_, **__: 1 / 0)
+            with suppress(ZeroDivisionError):
+                compare_and_record(replace(asked, out=tmp_path / later), Screen(json=True))
+        assert json.loads((tmp_path / later / "verdict.json").read_text())["verdict"] == "FAIL"
+
+
+def test_a_row_of_any_name_is_shown_and_kept(tmp_path: Path) -> None:
+    classifier(tmp_path / "base.onnx")
+    classifier(tmp_path / "new.onnx", name="image")  # another contract: nothing is timed
+    row = {"metric": "cpu_p50_ms", "against": "baseline", "margin": "5 %"}
+    names = ["[/]", "[bold", "a\n::stop-commands::b", "\x1b[31mx", "{{ 7 }}", "<b>"]
+    policy = {"format": 1, "name": "[/]", "rows": {name: row for name in names}}
+    (tmp_path / "p.yaml").write_text(json.dumps(policy))
+    summary = tmp_path / "s.md"
+    done = compare(tmp_path, "base.onnx", "new.onnx", "-t", "onnxruntime-cpu", "--policy", "p.yaml", "--junit", "j.xml", "--metrics", "m.txt", "--json",
+                   GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary))  # fmt: skip
+    assert done.code == 1, done.err
+    assert {row["name"] for row in done.json["gates"]} == {"io_contract", *names}
+    commands = [line for line in done.err.splitlines() if line.lstrip().startswith("::")]
+    assert {line.split()[0] for line in commands} <= {"::error", "::warning"}
+    assert "\x1b" not in done.err + summary.read_text() + (tmp_path / "j.xml").read_text()

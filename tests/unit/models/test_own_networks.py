@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgecomp.errors import UsageError
+from edgecomp.errors import UsageError, UserCodeError
 from edgecomp.models import TABLE, build, check_output
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.placement import left_in_float, place, quantised_parameters, weighted
@@ -208,8 +208,12 @@ def test_a_factory_of_ones_own(tmp_path: Path) -> None:
     assert "returned NoneType, not a torch.nn.Module" in refusal(
         "own_factories:nothing", {}, IMAGES, tmp_path
     )
-    message = refusal("own_factories:broken", {}, IMAGES, tmp_path)
-    assert "RuntimeError: no such file; it is called with channels=3, classes=4" in message
+    with pytest.raises(UserCodeError) as caught:
+        build("own_factories:broken", {}, tmp_path, IMAGES)
+    assert (
+        f"cannot be built: RuntimeError: no such file (your own code, {tmp_path}/own_factories.py, line 5); "
+        "it is called with channels=3, classes=4"
+    ) in str(caught.value)
 
 
 def test_what_is_no_batch_of_logits_is_refused() -> None:
