@@ -116,7 +116,7 @@ class RunFolder:
         self.path = path
         self.notes: list[str] = []  # what was found damaged, by name
         self._verified: dict[str, dict[str, str]] = {}
-        self._new = [one for one in (path, *path.parents) if not one.exists()]  # innermost first
+        self._new = [one for one in (path, *path.parents) if not os.path.lexists(one)]  # innermost first
 
     # -- who may write -------------------------------------------------------------------------------
 

@@ -182,7 +182,6 @@ def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
         partial(stages.report, run),
         [job.recipe.model_dump(), keys.rows, job.data_files],
         (
-            "data",
             "teacher",
             "distill",
             *_quantised(job),
@@ -249,9 +248,10 @@ def notes(job: Job) -> list[str]:
 def try_out(run: made.Run, folder: RunFolder, all_steps: list[Step]) -> None:
     """Raises what a run would before anything is trained: the data are read and the networks are built, in a folder that is deleted.
 
-    Nothing is done where both are up to date.
+    Nothing is done where nothing would be trained.
     """
-    outdated = [step.name for step in all_steps[:2] if folder.reason_to_run(step) is not None]
+    learning = [step for step in all_steps if step.stage in ("data", "teacher", "distill")]
+    outdated = [step.name for step in learning if folder.reason_to_run(step) is not None]
     with TemporaryDirectory(prefix="edgecomp-plan-") as scratch:
         if "data" in outdated:
             run = replace(run, folder=Path(scratch))

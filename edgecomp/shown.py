@@ -59,7 +59,8 @@ def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool, store: 
     if note:
         screen.note(note)
     _show(verdict, screen, job.recipe.name, report, REHEARSAL if job.recipe.quick else verdict["next_step"])
-    notes = (of_data(folder.path) or {"notes": []})["notes"]
+    splits = of_data(folder.path)
+    notes = splits.notes if splits else []
     for note in notes:
         screen.note(f"data: {note}")
     if as_json:

@@ -10,8 +10,9 @@ from edgecomp.job import Job
 from edgecomp.made import is_for_cpus
 from edgecomp.measurements import Measurements
 from edgecomp.metrics import METRICS, format_value
-from edgecomp.reading.json_files import read_mapping
+from edgecomp.reading.json_files import read_mapping, shaped
 from edgecomp.recipe import QUICK
+from edgecomp.schema import Schema
 
 NAMES = {
     "teacher": "teacher, fp32",
@@ -29,7 +30,7 @@ class Evidence:
     job: Job
     verdict: dict[str, Any]
     measured: dict[str, Measurements]  # targets first, what is shown beside them after
-    splits: dict[str, Any] | None  # what the data step says of them; None of runs before it did
+    splits: "Splits | None"  # None: of a run that was made before the data step said so
     history: dict[str, Any]
     precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
     portable: dict[str, dict[str, Any]]  # target → its file's weights, and its answers on other CPUs
@@ -246,10 +247,20 @@ def _current(manifest: dict[str, Any], targets: list[str]) -> dict[str, Any]:
     return manifest | {"steps": {name: record for name, record in manifest["steps"].items() if belongs(name)}}
 
 
-def of_data(folder: Path) -> dict[str, Any] | None:
-    """What a run folder's data step says of its splits: `examples`, `duplicates`, and `notes` to be read."""
+class Splits(Schema):
+    """What the data step says of its splits: how many examples they have, how many of these are the same, and what should be read."""
+
+    examples: dict[str, int]
+    duplicates: dict[str, int]
+    notes: list[str]
+
+
+def of_data(folder: Path) -> Splits | None:
     path = folder / "data" / "splits.json"
-    return _json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    with shaped(path, "the data step"):
+        return Splits.model_validate(read_mapping(path))
 
 
 def _json(path: Path) -> dict[str, Any]:

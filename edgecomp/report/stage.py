@@ -57,7 +57,7 @@ def write_report(*, run_folder: Path, job: Job, verdict: dict[str, Any], folder:
             "saturation": evidence.saturation,
             "best_ptq": evidence.best_ptq,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
-            "data": evidence.splits,
+            "data": evidence.splits and evidence.splits.model_dump(),
             "history": evidence.history,
             "provenance": dict(evidence.provenance),
             "samples": raw_files(evidence),

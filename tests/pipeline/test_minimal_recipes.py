@@ -59,7 +59,7 @@ def test_it_runs_from_data_to_verdict(write: Callable[[Path], None], cli: Cli, t
     name = write.__name__
     write(tmp_path)
     (tmp_path / f"{name}.yaml").write_text(MINIMAL[name], encoding="utf-8")
-    short = [*SHORT, "data.max_length=16"] if name == "reviews" else SHORT
+    short = [*SHORT, "data.max_length=16", "student.arguments.layers=[0]"] if name == "reviews" else SHORT
     done = cli("run", f"{name}.yaml", *short, "--out", "run", "--json", cwd=tmp_path)
     assert done.code in (0, 1, 3), done.err
     rows = {row["name"]: row["verdict"] for row in done.json["gates"]}

@@ -11,6 +11,9 @@ import pytest
 from running import TINY, Cli
 
 from edgecomp import machine
+from edgecomp.job import read_job
+from edgecomp.report.evidence import Splits
+from edgecomp.report.stage import write_report
 
 pytestmark = pytest.mark.slow
 
@@ -250,3 +253,32 @@ def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) 
     content = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
     assert "bench/openvino-cpu/samples.npz" in content["samples"]
     assert "| PASS | openvino-cpu |" in (folder / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_plan_tries_what_has_changed_and_nothing_else(cli: Cli, folder: Path) -> None:
+    asked = ["run", "digits", *TINY, "--out", str(folder), "--plan"]
+    refused = cli(*asked, "quantize.float_layers={hed: small}")
+    assert refused.code == 2
+    assert "the student has no layer 'hed'; did you mean 'head'" in refused.err
+    unchanged = cli(*asked, "--json")
+    assert (unchanged.code, unchanged.json["plan"]) == (0, {})
+
+
+def test_the_report_says_what_the_splits_hold(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))["data"]
+    assert content["examples"] == {"train": 987, "calibration": 90, "validation": 270, "test": 450}
+    assert content["duplicates"]["test_in_training"] == 0
+    html = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert (
+        "train 987, calibration 90, validation 270, test 450 examples. No example is in two of them." in html
+    )
+    noted = Splits.model_validate(content | {"notes": ["3 of 9 <test> examples are duplicates"]})
+    verdict = json.loads((folder / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    for said in (None, noted):  # None: of a run that was made before they were counted
+        monkeypatch.setattr("edgecomp.report.evidence.of_data", lambda _, said=said: said)
+        write_report(run_folder=folder, job=read_job(folder), verdict=verdict, folder=tmp_path)
+        for name in ("report.html", "report.md"):
+            text = (tmp_path / name).read_text(encoding="utf-8")
+            assert ("3 of 9 &lt;test" in text) is (said is not None)

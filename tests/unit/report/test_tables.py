@@ -1,12 +1,14 @@
 """What stands in the report's tables, whatever a policy's owner or a recipe wrote."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edgecomp.errors import FileError
 from edgecomp.metrics import METRICS
-from edgecomp.report.evidence import unit_text
+from edgecomp.report.evidence import of_data, unit_text
 from edgecomp.report.stage import environment
 
 SIZE = {
@@ -65,3 +67,12 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
     )
     assert f"| head | {SAFE} |" in lines
     assert f"| policy | {SAFE} |" in lines
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"examples": {}, "duplicates": {}, "notes": "all"}'])
+def test_what_no_data_step_wrote_is_told(content: str, tmp_path: Path) -> None:
+    assert of_data(tmp_path) is None, "a run that was made before there was such a file"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "splits.json").write_text(content, encoding="utf-8")
+    with pytest.raises(FileError, match=r"splits\.json"):
+        of_data(tmp_path)
