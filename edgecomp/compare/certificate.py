@@ -1,6 +1,5 @@
 """What `edgecomp selftest` found of a machine, to stand beside a verdict."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgecomp import machine
 from edgecomp.artifacts import sha256
-from edgecomp.errors import UsageError
+from edgecomp.errors import FileError, UsageError
+from edgecomp.reading.json_files import read_json
 from edgecomp.schema import explain
 from edgecomp.targets import Target
 
@@ -43,13 +43,15 @@ class _Record(_Part):
 def read_certificate(file: Path, target: Target) -> dict[str, Any]:
     """As a verdict keeps it. Raises UsageError."""
     try:
-        record = _Record.model_validate(json.loads(file.read_text(encoding="utf-8"), parse_constant=_refused))
+        record = _Record.model_validate(read_json(file))
     except ValidationError as error:
         raise UsageError(
             f"{file} is no record of `edgecomp selftest`: {explain(error, _Record)[0]}"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file} is no record of `edgecomp selftest`: {error}") from None
+    except FileError as error:
+        raise UsageError(
+            f"{file} is no record of `edgecomp selftest`: {str(error).removeprefix(f'{file}: ')}"
+        ) from None
     if record.target != target.name:
         raise UsageError(
             f"{file} is of target {record.target}, and this is {target.name}: run `edgecomp selftest --target {target.name}`"
@@ -64,7 +66,3 @@ def read_certificate(file: Path, target: Target) -> dict[str, Any]:
         "elsewhere": there != {name: machine.facts()[name] for name in SAME_MACHINE},
         "summary": content["summary"],
     }
-
-
-def _refused(word: str) -> None:
-    raise ValueError(f"it holds {word}, which is no number")

@@ -14,6 +14,7 @@ from edgecomp.data.preprocessing import TOKENIZER
 from edgecomp.errors import AlteredError, FileError, ModelFileError, RunFolderError, UsageError
 from edgecomp.job import read_job
 from edgecomp.metrics import nearest
+from edgecomp.reading.array_files import read_npz
 from edgecomp.reading.json_files import read_json
 from edgecomp.runtimes import TABLE, Port
 from edgecomp.targets import Target
@@ -89,10 +90,10 @@ def check_labels(run: Path, target: Target, labels: Labels) -> None:
     judged_by = run / "bench" / target.name / "outputs.npz"
     if not judged_by.is_file():
         return
-    with np.load(judged_by, allow_pickle=False) as outputs:
-        if len(outputs["labels"]) and not np.array_equal(outputs["labels"], labels):
-            raise AlteredError(f"INVALID, altered: the labels of {run / 'data' / 'test.npz'} are not those that {judged_by} was judged by: "
-                               "the run is not what it was; run it again")  # fmt: skip
+    judged = read_npz(judged_by, ["labels"]).get("labels")
+    if judged is None or (len(judged) and not np.array_equal(judged, labels)):
+        raise AlteredError(f"INVALID, altered: the labels of {run / 'data' / 'test.npz'} are not those that {judged_by} was judged by: "
+                           "the run is not what it was; run it again")  # fmt: skip
 
 
 def _content(file: Path, **wanted: type) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def parse_json(text: str | bytes, where: str, *, strict: bool = True, line: int 
                 f"{where}: line {line + error.lineno - 1} is not JSON: {error.msg}, at column {error.colno}"
             ) from error
         except ValueError as error:  # of a number; UnicodeDecodeError is one too
-            raise FileError(f"{where}: is not JSON that can be read: {error}") from error
+            raise FileError(f"{where}: {error}") from error
     limits.check_depth(content, lambda what: FileError(f"{where}: {what}"))
     return content
 
@@ -56,4 +56,4 @@ def shaped(path: Path, maker: str) -> Iterator[None]:
 
 
 def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"it holds {constant}, which is no number")

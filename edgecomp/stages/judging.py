@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
 
 from edgecomp import made
 from edgecomp.artifacts import RunFolder, write_json
-from edgecomp.errors import AlteredError, RunFolderError
+from edgecomp.errors import AlteredError, FileError, RunFolderError
 from edgecomp.made import Run
+from edgecomp.reading.array_files import read_npz
+from edgecomp.reading.json_files import read_json
 
 VERDICT, TEST = Path("gate", "verdict.json"), Path("data", "test.npz")
 _derived_here: dict[Path, dict[str, Any]] = {}  # by folder, in this process, which need not be done again
@@ -67,9 +68,9 @@ def checked(run: Run) -> tuple[dict[str, Any], str]:
 
     file = run.folder / VERDICT
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AlteredError(_altered(run.folder, f"{file} cannot be read ({error})")) from error
+        kept = read_json(file)
+    except FileError as error:
+        raise AlteredError(_altered(run.folder, str(error))) from error
     if kept is not None and kept == _derived_here.get(run.folder):
         return dict(kept), ""
     found = derived(run)
@@ -115,12 +116,8 @@ def check_labels(run: Run) -> None:
     if not (run.folder / TEST).is_file():
         return
     try:
-        labels = (
-            np.load(run.folder / TEST, allow_pickle=False)["labels"]
-            if is_zipfile(run.folder / TEST)
-            else None
-        )
-    except (OSError, ValueError, KeyError, BadZipFile):
+        labels = read_npz(run.folder / TEST, ["labels"]).get("labels")
+    except FileError:
         labels = None
     if labels is None:
         raise AlteredError(_altered(run.folder, f"{run.folder / TEST} is no test split"))

@@ -93,7 +93,9 @@ NETWORKS: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
 
 def exported(network: nn.Module, example: tuple[torch.Tensor, ...], file: Path, shapes: Any = None) -> Path:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a GRU's weights, which it keeps in a list as well, and of channels last
+        warnings.simplefilter(
+            "ignore"
+        )  # of a GRU's weights, which it keeps in a list as well, and of channels last
         program = torch.export.export(network.eval(), example, dynamic_shapes=shapes, strict=False)
         torch.export.save(program, file)
     return file
