@@ -194,7 +194,7 @@ def _is_itself(measured: Measurements, arm_name: str) -> None:
 
 def _furthest(measured: Measurements, arm_name: str) -> float:
     """Of a comparison: what the output that differs most is from the baseline's, whatever it is."""
-    scores.check_finite(measured)
+    scores.check_finite(measured.facts)
     found = {} if arm_name != measured.student else measured.facts.get("outputs", {})
     if not found or None in found.values():
         raise NotMeasured("known of the candidate of a comparison, where all outputs of both were compared")

@@ -283,13 +283,7 @@ def _is_itself(of: Comparison, threshold: Threshold) -> None:
     answers, or that come from memory."""
     if threshold.metric not in estimates.TIMES:
         return
-    if of.facts.get("not_finite"):
-        told = [
-            f"the {arm}'s output {name} holds {what}"
-            for arm, outputs in of.facts["not_finite"].items()
-            for name, what in outputs.items()
-        ]
-        raise NotFinite(f"{', and '.join(told)}{scores.of_made_up(of.facts)}")
+    scores.check_finite(of.facts)
     for arm, error in of.facts.get("timed_error", {}).items():
         if not error <= MOST_TIMED_ERROR:
             raise NotItself(f"the {arm}'s outputs while it was timed differ from those of its answers by {error:.2f} of their "

@@ -158,7 +158,7 @@ def class_name(measured: Measurements, index: int) -> str:
 
 def answers(measured: Measurements, arm_name: str) -> stats.Labels:
     """The class each example was given, int64 [examples]. Raises NotMeasured, Impossible, NotFinite."""
-    check_finite(measured)
+    check_finite(measured.facts)
     logits, labels = arm_of(measured, arm_name).logits, measured.labels
     if len(labels) == 0:
         raise NotMeasured("the evaluation set is empty: there are no labelled examples")
@@ -174,15 +174,16 @@ def answers(measured: Measurements, arm_name: str) -> stats.Labels:
     return np.asarray(logits.argmax(axis=1), np.int64)
 
 
-def check_finite(measured: Measurements) -> None:
-    """Raises NotFinite where any output of a model that is compared holds what is no number: not all of it is judged, and all is used."""
-    for arm, outputs in measured.facts.get("not_finite", {}).items():
-        told = ", ".join(f"output {name} holds {what}" for name, what in outputs.items())
-        raise NotFinite(f"the {arm}'s {told}{of_made_up(measured.facts)}")
-
-
-def of_made_up(facts: Mapping[str, Any]) -> str:
-    return ", of inputs that were made up (--data gives real ones)" if facts.get("made_up") else ""
+def check_finite(facts: Mapping[str, Any]) -> None:
+    """Raises NotFinite where any output of a model that is compared holds what is no number: one is judged, and all are used."""
+    told = [
+        f"the {arm}'s output {name} holds {what}"
+        for arm, outputs in facts.get("not_finite", {}).items()
+        for name, what in outputs.items()
+    ]
+    made_up = ", of inputs that were made up (--data gives real ones)" if facts.get("made_up") else ""
+    if told:
+        raise NotFinite(f"{', and '.join(told)}{made_up}")
 
 
 def arm_of(measured: Measurements, name: str) -> Arm:
