@@ -3,16 +3,22 @@
 TorchScript is a language: its code can write files (torch.save), and runs when a file is read where a class has __setstate__. A trace
 needs none of that: its classes have tensors and `forward`, and that calls operators, and other modules' forward. What is
 more than that is refused here, and so is text that Python's grammar and TorchScript's could read differently. Torch is then
-given a copy of the members that were looked at. Its reader of data.pkl is its own, in C++, and makes nothing but tensors and
-objects of the file's classes; a list of the names in it is held against that.
+given a copy of the members that were looked at. Its reader of data.pkl is its own, in C++: it makes nothing but tensors and objects
+of the file's classes, which the names in it are held against; and it takes a tensor's length on trust, beyond the end of its bytes
+(2.13), so that lengths are held against the members as well.
 """
 
 import ast
+import io
+import pickle
 import pickletools
 import re
 import shutil
 import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edgecomp.errors import FileError, ModelFileError
 from edgecomp.reading import archives
@@ -70,6 +76,21 @@ GLOBALS = re.compile(
 )  # fmt: skip
 
 
+# By the names of their storages.
+ITEM_BYTES = {
+    "BoolStorage": 1, "ByteStorage": 1, "CharStorage": 1, "ShortStorage": 2, "HalfStorage": 2, "BFloat16Storage": 2, "IntStorage": 4,
+    "FloatStorage": 4, "LongStorage": 8, "DoubleStorage": 8, "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16,
+}  # fmt: skip
+
+# Of a pickle that torch writes: both its reader and Python's understand them alike, a LONG1 of eight bytes included.
+INSTRUCTIONS = {
+    "PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE",
+    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS",
+    "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "GLOBAL", "NEWOBJ", "REDUCE", "BUILD", "BINPERSID",
+}  # fmt: skip
+LONG_BYTES = 8
+
+
 class Refused(Exception):  # noqa: N818 - it says what is more than a trace
     """Something in the file that a trace does not have."""
 
@@ -97,7 +118,14 @@ def checked(model: Path, folder: Path) -> Path:
     except Refused as error:
         raise ModelFileError(f"{model} is not loaded: {error}, and TorchScript can do what a program can: name it with --trust if you "
                              "trust whoever made it, or export the network as .pt2 or ONNX") from error  # fmt: skip
-    except (*archives.ERRORS, IndexError) as error:
+    except (
+        *archives.ERRORS,
+        pickle.UnpicklingError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ModelFileError(
             f"TorchScript cannot load {model}: it may be cut short or damaged ({error})"
         ) from error
@@ -106,23 +134,58 @@ def checked(model: Path, folder: Path) -> Path:
 
 def _check(inside: str, model: Path, archive: zipfile.ZipFile, name: str) -> None:
     if inside in PICKLES:
-        _check_names(archives.read(model, archive, name))
+        folder = name.removesuffix(".pkl")
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+        _Contents(archives.read(model, archive, name), lambda key: sizes.get(f"{folder}/{key}")).check()
     elif CODE.fullmatch(inside):
         _check_code(archives.read(model, archive, name))
 
 
-def _check_names(pickle: bytes) -> None:
-    """Nothing is made of the pickle: its instructions are listed."""
-    for instruction, argument, _ in pickletools.genops(pickle):
-        name = str(argument).replace(" ", ".") if instruction.name == "GLOBAL" else ""
-        if name and (not GLOBALS.fullmatch(name) or ".torch.classes." in name):
-            raise Refused(f"its data name {name[:80]}")
-        if instruction.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
-            raise Refused(f"its data are written with {instruction.name}")
+class _Inert:
+    """In place of whatever a name stands for: it does nothing, whatever it is called with."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+class _Contents(pickle.Unpickler):
+    """What torch will make of a pickle: no name in it is looked up, so that nothing is made here but lists and texts."""
+
+    def __init__(self, content: bytes, size_of: Callable[[str], int | None]) -> None:
+        super().__init__(io.BytesIO(content))
+        self._content, self._size_of = content, size_of
+
+    def check(self) -> None:
+        for instruction, _, place in pickletools.genops(self._content):
+            long = instruction.name == "LONG1" and self._content[(place or 0) + 1] != LONG_BYTES
+            if instruction.name not in INSTRUCTIONS or long:
+                raise Refused(f"its data are written with {instruction.name}, which torch does not use")
+        self.load()
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}"
+        if not GLOBALS.fullmatch(full) or ".torch.classes." in full:
+            raise Refused(f"its data name {full[:80]}")
+        return OrderedDict if name == "OrderedDict" else type(name, (_Inert,), {})
+
+    def persistent_load(self, storage: Any) -> _Inert:
+        match storage:
+            case ("storage", type(__name__=kind), str(key), str(), int(count)) if kind in ITEM_BYTES:
+                if self._size_of(key) == count * ITEM_BYTES[kind]:
+                    return _Inert()
+                raise Refused(
+                    f"tensor {key[:20]} is of {count:,} numbers, and the file has {self._size_of(key)} bytes for it"
+                )
+        raise Refused("it has a tensor of a kind that is not read here")
 
 
 def _check_code(code: bytes) -> None:
     text = code.decode("ascii", errors="replace")
+    if '"""' in text:
+        raise Refused("its code has texts of several lines in it")
     if strange := STRANGE.search(TEXT.sub("", text)):
         raise Refused(f"its code has {strange[0]!r} in it")
     try:

@@ -96,6 +96,7 @@ def test_what_reads_it_runs_no_factory_that_it_names(cli: Cli, stranger: Path, t
         ["run", "digits", *TINY, "--plan", "--out", str(stranger)],
         ["compare", str(stranger), str(stranger), "-t", "onnxruntime-cpu", "--max-time", "1"],
         ["bench", str(stranger), "-t", "onnxruntime-cpu", "--restarts", "1", "--max-time", "1"],
+        ["bench", str(stranger)],
     ):
         done = cli(*arguments, cwd=tmp_path)
         assert "Traceback" not in done.err

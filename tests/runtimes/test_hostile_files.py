@@ -20,6 +20,7 @@ from torch import nn
 
 from edgecomp import runtimes
 from edgecomp.errors import ModelFileError
+from edgecomp.runtimes import torch_operators
 
 Members = dict[str, bytes]
 ROOT = "model"
@@ -338,3 +339,50 @@ def test_members_of_a_script_that_torch_does_not_write_do_not_reach_it(tmp_path:
             used(file, runtime="torchscript-cpu")
         assert words in str(caught.value)
     used(write(tmp_path / "more.ts", members | {"extra/notes.txt": b"x"}), runtime="torchscript-cpu")
+
+
+def test_a_tensor_of_a_script_that_says_it_is_longer_is_refused(tmp_path: Path) -> None:
+    """torch 2.13 believes it, and reads and writes what lies behind it in memory."""
+    members = traced(tmp_path / "model.ts")
+    name, longer = "data.pkl", b"cpuq\x06K\xff"
+    assert members[name].count(b"cpuq\x06K\x03") == 1
+    members |= {name: members[name].replace(b"cpuq\x06K\x03", longer)}
+    with pytest.raises(
+        ModelFileError, match=r"tensor \d is of 255 numbers, and the file has 12 bytes for it"
+    ):
+        used(write(tmp_path / "hostile.ts", members), runtime="torchscript-cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x80\x02cposix\nsystem\nX\x01\x00\x00\x00x\x85R.", "its data name posix.system"),
+        (b"\x80\x02c__torch__.torch.classes.a\nB\n)\x81.", "its data name __torch__.torch.classes.a.B"),
+        (b"\x80\x04\x8c\x05posix\x8c\x06system\x93.", "its data are written with SHORT_BINUNICODE"),
+        (b"\x80\x02\x8a\x01\x05.", "its data are written with LONG1"),
+        (b"\x80\x02(U\x01xtQ.", "its data are written with SHORT_BINSTRING"),
+        (b"\x80\x02)Q.", "it has a tensor of a kind that is not read here"),
+        (b"\x80\x02.", "TorchScript cannot load"),
+        (b"\x80\x02N", "TorchScript cannot load"),
+    ],
+)
+def test_data_of_a_script_that_torch_does_not_write_are_refused(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "hostile.ts", traced(tmp_path / "model.ts") | {"data.pkl": content})
+    with pytest.raises(ModelFileError, match=words):
+        used(file, runtime="torchscript-cpu")
+
+
+def test_operators_that_reach_the_system_or_memory_may_not_be_named() -> None:
+    assert torch_operators.find("torch.ops.aten.gelu.default") is torch.ops.aten.gelu.default
+    for name in (
+        "torch.ops.aten.from_file.default", "torch.ops.aten.save.default", "torch.ops.aten._sparse_coo_tensor_unsafe.default",
+        "torch.ops.aten._unsafe_index.Tensor", "torch.ops.aten.__init__.__globals__", "torch.ops.aten.nothing.default",
+        "torch.ops.prim.device.default", "torch.ops.load_library", "torch.os.system", "torch.hub.load", "_operator.methodcaller",
+        "_operator.attrgetter", "math.__loader__", "#x:y", "aten::add", "",
+    ):  # fmt: skip
+        assert torch_operators.find(name) is None, name
+    assert torch_operators.computes("add_")
+    for name in ("save", "from_file", "_print", "warn", "format", "nothing", "_unsafe_index"):
+        assert not torch_operators.computes(name), name
