@@ -48,7 +48,10 @@ MEMBERS = re.compile(
 
 SYMBOL = re.compile(r"Symbol\('(\w+)'(?:, \w+=\w+)*\)|([a-z]+\d+)", re.ASCII)
 
-TORCH_S_OWN = "torch's own loader would read it, and run what such a file holds: name it with --trust if you trust whoever made it"
+TORCH_S_OWN = (
+    "PyTorch's own loader would read it, and run what such a file holds: name it with --trust (of `bench` and `compare`) if you trust "
+    "whoever made it"
+)
 
 
 class Axis(NamedTuple):
@@ -79,9 +82,7 @@ def read(path: Path, device: str) -> Program:
     except FileError as error:
         raise ModelFileError(f"PyTorch cannot load {error}") from error
     except Refused as error:
-        raise ModelFileError(
-            f"{path} is not loaded: {error}. {TORCH_S_OWN[:1].upper()}{TORCH_S_OWN[1:]}"
-        ) from error
+        raise ModelFileError(f"{path} is not loaded: {error}. {TORCH_S_OWN}") from error
     except (
         KeyError,
         TypeError,

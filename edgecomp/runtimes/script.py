@@ -91,6 +91,9 @@ INSTRUCTIONS = {
 LONG_BYTES = 8
 
 
+PICKLE_ERRORS = (pickle.UnpicklingError, IndexError, TypeError, AttributeError, RecursionError)
+
+
 class Refused(Exception):  # noqa: N818 - it says what is more than a trace
     """Something in the file that a trace does not have."""
 
@@ -116,16 +119,9 @@ def checked(model: Path, folder: Path) -> Path:
     except FileError as error:
         raise ModelFileError(f"TorchScript cannot load {error}") from error
     except Refused as error:
-        raise ModelFileError(f"{model} is not loaded: {error}, and TorchScript can do what a program can: name it with --trust if you "
-                             "trust whoever made it, or export the network as .pt2 or ONNX") from error  # fmt: skip
-    except (
-        *archives.ERRORS,
-        pickle.UnpicklingError,
-        IndexError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+        raise ModelFileError(f"{model} is not loaded: {error}, and TorchScript can do what a program can: name it with --trust (of "
+                             "`bench` and `compare`) if you trust whoever made it, or export the network as .pt2 or ONNX") from error  # fmt: skip
+    except (*archives.ERRORS, *PICKLE_ERRORS) as error:
         raise ModelFileError(
             f"TorchScript cannot load {model}: it may be cut short or damaged ({error})"
         ) from error
@@ -159,10 +155,14 @@ class _Contents(pickle.Unpickler):
         self._content, self._size_of = content, size_of
 
     def check(self) -> None:
-        for instruction, _, place in pickletools.genops(self._content):
-            long = instruction.name == "LONG1" and self._content[(place or 0) + 1] != LONG_BYTES
-            if instruction.name not in INSTRUCTIONS or long:
-                raise Refused(f"its data are written with {instruction.name}, which torch does not use")
+        for instruction, argument, place in pickletools.genops(self._content):
+            name = instruction.name
+            odd = name == "LONG1" and self._content[(place or 0) + 1] != LONG_BYTES
+            odd |= name == "LONG_BINPUT" and int(str(argument)) > len(
+                self._content
+            )  # a place in a list that grows to it
+            if name not in INSTRUCTIONS or odd:
+                raise Refused(f"its data are written with {name} as torch does not write it")
         self.load()
 
     def find_class(self, module: str, name: str) -> Any:

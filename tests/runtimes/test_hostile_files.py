@@ -361,6 +361,7 @@ def test_a_tensor_of_a_script_that_says_it_is_longer_is_refused(tmp_path: Path) 
         (b"\x80\x04\x8c\x05posix\x8c\x06system\x93.", "its data are written with SHORT_BINUNICODE"),
         (b"\x80\x02\x8a\x01\x05.", "its data are written with LONG1"),
         (b"\x80\x02(U\x01xtQ.", "its data are written with SHORT_BINSTRING"),
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "its data are written with LONG_BINPUT"),
         (b"\x80\x02)Q.", "it has a tensor of a kind that is not read here"),
         (b"\x80\x02.", "TorchScript cannot load"),
         (b"\x80\x02N", "TorchScript cannot load"),
