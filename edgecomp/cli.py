@@ -244,7 +244,7 @@ def main() -> None:
         from typer.rich_utils import rich_format_error
 
         error.message = lines(error.message)
-        rich_format_error(error)  # type: ignore[arg-type]
+        rich_format_error(error)  # type: ignore[arg-type]  # its own copy of click
         leave("", 2)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is said in one sentence
         if debug:

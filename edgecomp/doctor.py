@@ -53,7 +53,7 @@ def _runtime(name: str, row: Row) -> Finding:
         there = f"{row.distribution} {version(row.distribution)}"
     except PackageNotFoundError:
         return Finding(f"runtime {name}", False, f"pip install {row.distribution}")
-    usable = not row.gpu or bool(_gpus())
+    usable = not row.gpu or bool(machine.gpus())
     return Finding(f"runtime {name}", usable, there if usable else f"{there}, and no NVIDIA device here")
 
 
@@ -69,12 +69,8 @@ def _cgroup() -> Finding:
     return Finding("cgroup", False, "not mounted: memory is measured, not enforced")
 
 
-def _gpus() -> list[str]:
-    return sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-
-
 def _gpu() -> Finding:
-    nodes = _gpus()
+    nodes = machine.gpus()
     return Finding(
         "GPU", bool(nodes), ", ".join(nodes) if nodes else "no NVIDIA device here; GPU targets are not run"
     )

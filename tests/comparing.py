@@ -10,6 +10,17 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from running import Outcome, command, environment
 
+# An estimate, as verdict.json holds it.
+FIGURE = {
+    "value": 1.25,
+    "lower": 1.2,
+    "upper": 1.3,
+    "dimension": "time",
+    "unit": "restarts",
+    "count": 5,
+    "confidence": 0.95,
+}
+
 
 class Compared(Outcome):
     @property

@@ -29,6 +29,20 @@ TINY = [
 ]
 
 
+# Any recipe, from data to verdict, as short as can be.
+SHORT = [
+    "threads=1",
+    "teacher.epochs=1",
+    "distill.epochs=1",
+    "quantize.epochs=1",
+    "quantize.calibration_batches=2",
+    "bench.restarts=1",
+    "bench.warmup=2",
+    "bench.iterations=16",
+    "bench.offline_batches=2",
+]
+
+
 @dataclass(frozen=True)
 class Outcome:
     code: int

@@ -102,7 +102,7 @@ def _are_by_example(parts: Sequence[Array], sizes: Sequence[int]) -> bool:
 
 def save(answers: Mapping[str, Answer], file: Path) -> None:
     """An .npz file; `load` reads it."""
-    np.savez(file, **packed(answers))  # type: ignore[arg-type]
+    np.savez(file, **packed(answers))  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
 
 
 def packed(answers: Mapping[str, Answer]) -> dict[str, Array]:

@@ -130,7 +130,7 @@ def save(
     with new_folder(
         folder, "what was measured is not kept; make room, or name another place with --out"
     ) as scratch:
-        np.savez(scratch / "samples.npz", **samples)  # type: ignore[arg-type]
+        np.savez(scratch / "samples.npz", **samples)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
         for picture in pictures:
             shutil.copy(picture, scratch)
         write_json(scratch / "bench.json", {"format": FORMAT_VERSION, **content})

@@ -120,7 +120,7 @@ def write_splits(
         beside: dict[str, npt.NDArray[Any]] = {"labels": examples.labels[index]}
         if name == "test" and examples.slices is not None:
             beside["slices"] = examples.slices[index]
-        np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]
+        np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
     if tokenizer is not None:
         tokenizer.save(folder / preprocessing.TOKENIZER)
     sizes = {name: len(one) for name, one in kept.items()}

@@ -57,7 +57,7 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
     """The function behind `module:function`, from the installed environment or else from `folder`."""
     module_name, _, function = TABLE.get(name, name).partition(":")
     if name in TABLE:
-        return getattr(importlib.import_module(module_name), function)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module_name), function)  # type: ignore[no-any-return]  # whatever is there: it is called next
     check_factory(name, folder)
     with _importable(folder), users_code(f"factory {name!r} cannot be imported"):
         try:

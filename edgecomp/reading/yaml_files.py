@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):
         self._of_anchor: dict[str, int | None] = {}  # values it stands for; None while it is being read
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # it has no stubs for it
         name, mark, before = event.anchor, event.start_mark, self._values
         if isinstance(event, yaml.AliasEvent):
             if name in self._of_anchor and self._of_anchor[name] is None:

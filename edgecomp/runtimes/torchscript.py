@@ -32,7 +32,7 @@ class TorchScript:
                 if not trusted:
                     file = script.checked(model, Path(folder))
                     checked_ns = time.perf_counter_ns() - began
-                module = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+                module = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]  # torch does not type it
         except (RuntimeError, ValueError) as error:
             raise ModelFileError(f"TorchScript cannot load {model}: {reason_of(error)}") from error
         names = [value.debugName() for value in module.graph.inputs()][1:]  # the first is the module itself

@@ -9,27 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from running import Cli
+from running import SHORT, Cli
 
 pytestmark = pytest.mark.slow
-
-SMALL = [
-    "threads=1",
-    "teacher.epochs=1",
-    "distill.epochs=1",
-    "quantize.epochs=1",
-    "quantize.calibration_batches=2",
-    "bench.restarts=1",
-    "bench.warmup=2",
-    "bench.iterations=16",
-    "bench.offline_batches=2",
-]
 
 
 def finished(cli: Cli, recipe: Path, *overrides: str) -> Path:
     """The run folder of a recipe that came to a verdict."""
     out = recipe.parent / "run"
-    done = cli("run", str(recipe), *SMALL, *overrides, "--out", str(out), "--json")
+    done = cli("run", str(recipe), *SHORT, *overrides, "--out", str(out), "--json")
     assert done.code in (0, 1, 3), done.err
     rows = {(row["target"], row["name"]): row["verdict"] for row in done.json["gates"]}
     for target in ("onnxruntime-cpu", "openvino-cpu"):
@@ -109,7 +97,7 @@ def test_a_folder_of_images(cli: Cli, tmp_path: Path) -> None:
         given = deployed(out / "deploy" / target, str(tmp_path / "asked.npy"))
         assert given == answers(out, target, 12)
     (tmp_path / "pictures" / "class-0" / "0.png").unlink()
-    planned = cli("run", str(recipe), *SMALL, "--out", str(out), "--plan")
+    planned = cli("run", str(recipe), *SHORT, "--out", str(out), "--plan")
     assert planned.out.startswith("data "), planned.out  # a file less is other data
 
 

@@ -35,12 +35,12 @@ def _changed(values: npt.NDArray[Any], single: npt.NDArray[np.float32]) -> npt.N
     """Whole numbers that become others, what becomes zero, and what is rounded by a part of its feature's deviation."""
     if values.dtype.kind in "iu":
         with np.errstate(invalid="ignore"):  # the largest integer has no float32
-            return single.astype(values.dtype) != values  # type: ignore[no-any-return]
+            return single.astype(values.dtype) != values  # type: ignore[no-any-return]  # numpy: of arrays of any type
     error = np.abs(single - values)
     vanished = (single == 0) & (values != 0)
     whole = (np.abs(values) <= 2**53) & (np.trunc(values) == values) & (error > 0)
     coarse = error > COARSE * values.std(axis=0)
-    return vanished | whole | (coarse & (values.std(axis=0) > 0))  # type: ignore[no-any-return]
+    return vanished | whole | (coarse & (values.std(axis=0) > 0))  # type: ignore[no-any-return]  # numpy: of arrays of any type
 
 
 def _first(bad: npt.NDArray[np.bool_]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comparing import FIGURE
 from rich.table import Table
 
 import edgecomp
@@ -37,15 +38,6 @@ NAMES = [
     f"{RLO}SSAP", f"a{LRI}b\u2069", "a\u200b\u200eb", "\ufeffa", "\udc80a", "a\ufffeb", "a\u2028b", "$x^{", "\\frac{1}", "é😀 ✓", "x" * 300, " ", "",
 ]  # fmt: skip
 
-FIGURE = {
-    "value": 1.25,
-    "lower": 1.2,
-    "upper": 1.3,
-    "dimension": "time",
-    "unit": "restarts",
-    "count": 5,
-    "confidence": 0.95,
-}
 OBEYED = set(map(chr, [*range(9), *range(11, 32), *range(127, 160), 0x200B, 0x200E, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0xFFFE, 0xDC80]))  # fmt: skip
 
 

@@ -2,17 +2,9 @@
 
 from typing import Any
 
-from edgecomp.report.in_ci import ANNOTATIONS, SUMMARY_BYTES, annotations, openmetrics, step_summary
+from comparing import FIGURE
 
-FIGURE = {
-    "value": 1.25,
-    "lower": 1.2,
-    "upper": 1.3,
-    "dimension": "time",
-    "unit": "restarts",
-    "count": 5,
-    "confidence": 0.95,
-}
+from edgecomp.report.in_ci import ANNOTATIONS, SUMMARY_BYTES, annotations, openmetrics, step_summary
 
 
 def row(verdict: str, name: str = "latency_p99_ms", waiver: dict[str, str] | None = None) -> dict[str, Any]:
