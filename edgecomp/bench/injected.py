@@ -4,7 +4,7 @@ It is how `edgecomp selftest` finds out what this machine can tell apart. Nothin
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,10 @@ class Slowed:
     def __init__(self, session: Session, feed: Mapping[str, Array], share: float) -> None:
         self.concurrent = session.concurrent
         self._session = session
-        inference = _median_ns(lambda: session.run(feed))
         whole = np.linspace(0.0, 1.0, ELEMENTS)
         out = np.empty_like(whole)
-        per_element = _median_ns(lambda: np.sin(whole, out=out)) / ELEMENTS
-        self._work = np.linspace(0.0, 1.0, max(1, round(share * inference / per_element)))
+        elements = ELEMENTS * _median_ratio(lambda: session.run(feed), lambda: np.sin(whole, out=out))
+        self._work = np.linspace(0.0, 1.0, max(1, round(share * elements)))
         self._out = np.empty_like(self._work)
 
     def signature(self) -> Signature:
@@ -40,10 +39,12 @@ class Slowed:
         self._session.close()
 
 
-def _median_ns(work: Any) -> float:
-    times = []
-    for _ in range(TRIALS):
-        begin = time.process_time_ns()
-        work()
-        times.append(time.process_time_ns() - begin)
-    return float(np.median(times))
+def _median_ratio(work: Callable[[], Any], unit: Callable[[], Any]) -> float:
+    """CPU time of `work` over that of `unit`, by turns: a clock that changes its speed meanwhile changes it for both."""
+    return float(np.median([_cpu_ns(work) / max(1, _cpu_ns(unit)) for _ in range(TRIALS)]))
+
+
+def _cpu_ns(work: Callable[[], Any]) -> int:
+    begin = time.process_time_ns()
+    work()
+    return time.process_time_ns() - begin
