@@ -1,6 +1,6 @@
 """Does the file that ships give the same answers on other CPUs? Proven from its weights, and executed where that can be.
 
-The proof is for every input: no two weights of an output can saturate (edgecomp.runtimes.integer_weights). What is executed is a sample
+The proof is for every input: no two weights of an output can saturate (edgecomp.runtimes.files.integer_weights). What is executed is a sample
 of inputs, as every kind of CPU that this machine can pass for; where this machine itself may saturate, its answers are held against
 the exact integer sums, which are those of a CPU with VNNI.
 """
@@ -18,8 +18,8 @@ from edgecomp.bench.hosts.emulators import OTHER_CPUS, Interpreter, availability
 from edgecomp.errors import EdgecompError
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import saturates
-from edgecomp.runtimes import integer_weights
 from edgecomp.runtimes.base import Options
+from edgecomp.runtimes.files import integer_weights
 
 EXACT = "exact integer sums"
 

@@ -27,7 +27,8 @@ from edgecomp.metrics import nearest
 from edgecomp.options import check_duration, check_writable
 from edgecomp.order_statistics import samples_needed
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, integer_weights
+from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.files import integer_weights
 from edgecomp.targets import Target, check_cores
 
 EXAMPLES = 16

@@ -40,7 +40,8 @@ from edgecomp.remembered import drifted, of_comparison, remember
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
-from edgecomp.runtimes import TABLE, integer_weights
+from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.files import integer_weights
 from edgecomp.scratch import new_folder, replacing
 from edgecomp.targets import Target, check_cores, load_target
 

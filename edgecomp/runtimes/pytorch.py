@@ -1,6 +1,6 @@
 """PyTorch from a file that torch.export wrote, eager or compiled, on the CPU or a GPU.
 
-The file is read as data (edgecomp.runtimes.pt2); with torch's own loader, which runs what it holds, only where it is trusted.
+The file is read as data (edgecomp.runtimes.files.pt2); with torch's own loader, which runs what it holds, only where it is trusted.
 """
 
 import warnings
@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_leaves
 
 from edgecomp.errors import InferenceError, ModelFileError, RuntimeUnavailableError
 from edgecomp.machine import gpus, host_isa
-from edgecomp.runtimes import pt2
 from edgecomp.runtimes.base import (
     NO_GPU,
     Array,
@@ -26,6 +25,7 @@ from edgecomp.runtimes.base import (
     check_options,
     reason_of,
 )
+from edgecomp.runtimes.files import pt2
 
 OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {"mode": ("eager", "compile")}
 

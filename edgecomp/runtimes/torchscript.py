@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from edgecomp.errors import ModelFileError
-from edgecomp.runtimes import script
 from edgecomp.runtimes.base import Options, Port, Runtime, Signature, check_options, reason_of
+from edgecomp.runtimes.files import script
 from edgecomp.runtimes.pytorch import PyTorchSession
 
 
@@ -19,7 +19,7 @@ class TorchScript:
     def load(
         self, model: Path, *, threads: int, device: str = "cpu", options: Options, trusted: bool = False
     ) -> PyTorchSession:
-        """trusted: the file may be a program; else it is one that only computes (edgecomp.runtimes.script)."""
+        """trusted: the file may be a program; else it is one that only computes (edgecomp.runtimes.files.script)."""
         check_options(self.name, options, {})
         if not model.is_file():
             raise ModelFileError(f"no such model file: {model}")

@@ -20,7 +20,7 @@ from torch import nn
 
 from edgecomp import runtimes
 from edgecomp.errors import ModelFileError
-from edgecomp.runtimes import torch_operators
+from edgecomp.runtimes.files import torch_operators
 
 Members = dict[str, bytes]
 ROOT = "model"

@@ -11,8 +11,14 @@ from hypothesis.extra import numpy as of_numpy
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.export import openvino_ir
-from edgecomp.runtimes import integer_weights
-from edgecomp.runtimes.integer_weights import MOST, LayerWeights, largest_pair, warning, why_it_saturates
+from edgecomp.runtimes.files import integer_weights
+from edgecomp.runtimes.files.integer_weights import (
+    MOST,
+    LayerWeights,
+    largest_pair,
+    warning,
+    why_it_saturates,
+)
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
 

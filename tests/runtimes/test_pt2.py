@@ -14,7 +14,7 @@ from edgecomp import runtimes
 from edgecomp.errors import InferenceError, ModelFileError
 from edgecomp.export.stage import model_file
 from edgecomp.models import build
-from edgecomp.runtimes import pt2
+from edgecomp.runtimes.files import pt2
 
 DYNAMIC = torch.export.Dim.DYNAMIC
 

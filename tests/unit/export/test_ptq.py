@@ -15,7 +15,8 @@ from edgecomp.export.onnx_qdq import export_onnx
 from edgecomp.export.parity import answers, own_name
 from edgecomp.export.ptq import WEIGHTED, WEIGHTED_AND_TABLES, Job, Setting, quantise, quantise_all
 from edgecomp.models.resnet import ResNet
-from edgecomp.runtimes import Inspect, integer_weights
+from edgecomp.runtimes import Inspect
+from edgecomp.runtimes.files import integer_weights
 
 BATCHES = [
     {"input": np.random.default_rng(i).normal(size=(16, 1, 16, 16)).astype(np.float32)} for i in range(3)

@@ -20,7 +20,7 @@ from torch import fx, nn
 from edgecomp.errors import FileError, ModelFileError
 from edgecomp.reading import archives, json_files
 from edgecomp.runtimes.base import Port, Signature
-from edgecomp.runtimes.torch_operators import find
+from edgecomp.runtimes.files.torch_operators import find
 
 FORMAT = 8
 """Major version of the graph's schema."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from edgecomp.errors import FileError, ModelFileError
 from edgecomp.reading import archives
-from edgecomp.runtimes.torch_operators import computes
+from edgecomp.runtimes.files.torch_operators import computes
 
 # Below the archive's one folder. Sample inputs and stack traces are not copied.
 COPIED = re.compile(
