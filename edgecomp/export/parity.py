@@ -190,22 +190,25 @@ def compare_blocks(
 def executed_precision(layers: list[Layer], float_layers: Mapping[str, str]) -> dict[str, Any]:
     """What runs in int8: of the weighted layers, less those that are named float, and of all the others by operator.
 
-    Products of two activations, an attention's own, are counted apart: no scheme asks for integers there.
+    Products of two activations, an attention's own, are counted apart: no scheme asks for integers there. Where a layer
+    has weights that cannot be counted, there is no share, and `uncounted` names it.
     """
+    uncounted = [layer for layer in layers if layer.macs is None]
     weighted = [layer for layer in layers if layer.macs]
     named = [layer for layer in weighted if own_name(layer) in float_layers]
     rest = [layer for layer in weighted if layer not in named]
-    others = [layer for layer in layers if not layer.macs and layer.precision != "int8"]
+    others = [layer for layer in layers if layer.macs == 0 and layer.precision != "int8"]
     return {
-        "layers": [layer._asdict() for layer in layers if layer.macs or layer.precision == "int8"],
-        "int8_share_pct": int8_share_pct(rest),
+        "layers": [layer._asdict() for layer in layers if layer.macs != 0 or layer.precision == "int8"],
+        "int8_share_pct": None if uncounted else int8_share_pct(rest),
+        "uncounted": [f"{own_name(layer)} ({layer.type})" for layer in uncounted],
         "float_layers": [
             {"name": own_name(layer), "reason": float_layers[own_name(layer)], "macs": layer.macs,
              "precision": layer.precision}
             for layer in named
         ],
         "activation_products": dict(
-            Counter(layer.precision for layer in layers if layer.type in PRODUCTS and not layer.macs)
+            Counter(layer.precision for layer in layers if layer.type in PRODUCTS and layer.macs == 0)
         ),
         "float_operators": dict(
             sorted(Counter(layer.type for layer in others if layer.type not in MOVES | PRODUCTS).items())
@@ -250,5 +253,7 @@ def sqnr_db(executed: Array, reference: Array) -> float:
 
 def int8_share_pct(layers: list[Layer]) -> float | None:
     """Share of the weighted multiply-accumulates that run in int8; None where there are none."""
-    total = sum(layer.macs for layer in layers)
-    return 100 * sum(layer.macs for layer in layers if layer.precision == "int8") / total if total else None
+    total = sum(layer.macs or 0 for layer in layers)
+    return (
+        100 * sum(layer.macs or 0 for layer in layers if layer.precision == "int8") / total if total else None
+    )

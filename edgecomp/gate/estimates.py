@@ -255,6 +255,8 @@ def _export(measured: Measurements, arm_name: str, metric: str, confidence: floa
             return _exact(min(_finite(metric, value) for value in blocks.values()), "decibel", confidence)
         else:
             value, most = parity["int8_share_pct"], 100.0
+            if parity.get("uncounted"):
+                raise NotMeasured(f"what {', '.join(parity['uncounted'][:3])} multiplies cannot be counted")
     except KeyError as missing:
         raise NotMeasured(f"the comparison of the export has no {missing}") from None
     if value is None:

@@ -40,12 +40,13 @@ class Signature(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """An operator as the runtime executes it; `macs` are multiply-accumulates of one example, 0 if it has none."""
+    """An operator as the runtime executes it; `macs` are its weights' multiply-accumulates for one example: 0 if it has no
+    weights, None if it has and they cannot be counted."""
 
     name: str
     type: str
     precision: str
-    macs: int
+    macs: int | None
 
 
 class LayerTime(NamedTuple):

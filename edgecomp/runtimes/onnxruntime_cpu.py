@@ -25,6 +25,7 @@ from edgecomp.runtimes.base import (
     from_bfloat16,
     reason_of,
 )
+from edgecomp.runtimes.files import onnx_macs
 
 OPTIMISATION = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -41,6 +42,7 @@ OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
 
 BFLOAT16, ELEMENT_BFLOAT16 = "tensor(bfloat16)", 16  # onnx.proto, TensorProto.DataType
 
+LARGEST = 2**31 - 2**20  # bytes of a protobuf file, with its weights inside
 WARMUP = 3  # inferences before a profile counts: the first ones allocate
 
 INTEGER_OPERATORS = {
@@ -51,6 +53,8 @@ INTEGER_OPERATORS = {
     "ConvInteger",
     "DynamicQuantizeMatMul",
     "MatMulIntegerToFloat",
+    "QAttention",
+    "DynamicQuantizeLSTM",
 }
 FLOAT_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "NhwcFusedConv"}
 
@@ -133,38 +137,42 @@ class OnnxRuntimeCpu:
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
         """Read from the optimised graph, which the runtime writes on request.
 
-        A weighted layer is int8 where the optimised graph holds an integer operator of its name; block-wise
+        A layer with weights is int8 where the optimised graph holds an integer operator of its name; block-wise
         layouts rename the float ones, so a layer that is not found there runs in float.
         """
         import onnx
+        from onnx import inliner
 
+        loaded = onnx.load(model)
+        exported = inliner.inline_local_functions(loaded)
         with tempfile.TemporaryDirectory() as folder:
             settings = _settings(1, options)
             settings.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-            open_session(model, settings)
+            open_session(_named(model, exported, Path(folder), bool(loaded.functions)), settings)
             optimised = onnx.load(settings.optimized_model_filepath).graph
-        exported = onnx.shape_inference.infer_shapes(onnx.load(model)).graph
         integer = {
             node.name.split("_token_")[0]: node.op_type
             for node in optimised.node
             if node.op_type in INTEGER_OPERATORS
         }
-        macs = _macs_by_layer(exported)
         weighted = [
             Layer(
                 node.name,
                 integer.get(node.name, node.op_type),
                 "int8" if node.name in integer else "fp32",
-                macs[node.name],
+                macs,
             )
-            for node in exported.node
-            if node.name in macs
+            for node, macs in onnx_macs.of_graph(exported)
         ]
+        told = {layer.name for layer in weighted}
         others = [
             Layer(node.name, node.op_type, "int8" if node.op_type.startswith("Q") else "fp32", 0)
             for node in optimised.node
-            if node.op_type not in INTEGER_OPERATORS | FLOAT_OPERATORS
-            or _multiplies_activations(node, optimised.initializer)
+            if node.name not in told
+            and (
+                node.op_type not in INTEGER_OPERATORS | FLOAT_OPERATORS
+                or _multiplies_activations(node, optimised.initializer)
+            )
         ]
         return weighted + others
 
@@ -238,26 +246,16 @@ def _multiplies_activations(node: Any, constants: Any) -> bool:
     return node.op_type in ("MatMul", "FusedMatMul") and not known & set(node.input)
 
 
-def _macs_by_layer(graph: Any) -> dict[str, int]:
-    """Node name → multiply-accumulates of one example, for convolutions and linear layers with a constant weight.
+def _named(model: Path, loaded: Any, folder: Path, functions: bool) -> Path:
+    """The file itself where every node has a name of its own and none stands for many, else a copy, `loaded`, where that is so."""
+    names = [node.name for node in loaded.graph.node]
+    if all(names) and len(set(names)) == len(names) and not functions:
+        return model
+    import onnx
 
-    An axis of unknown length counts as one position.
-    """
-    constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
-    shapes = {
-        value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-        for value in (*graph.value_info, *graph.output)
-    }
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-    macs = {}
-    for node in graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            continue
-        weight = constants.get(node.input[1])
-        if weight is not None:
-            sizes = shapes.get(node.output[0], ())
-            positions = sizes[2:] if node.op_type == "Conv" else sizes[1:-1]
-            macs[node.name] = math.prod(weight) * math.prod(max(size, 1) for size in positions)
-    return macs
+    for place, node in enumerate(loaded.graph.node):
+        if not node.name or names.count(node.name) > 1:
+            node.name = f"{node.op_type}_{place}"
+    copy = folder / "named.onnx"
+    onnx.save(loaded, copy, save_as_external_data=loaded.ByteSize() > LARGEST, location="weights")
+    return copy

@@ -20,6 +20,7 @@ from edgecomp.runtimes.base import (
     from_bfloat16,
     reason_of,
 )
+from edgecomp.runtimes.files import openvino_macs
 
 OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
     "inference_precision": ("f32", "bf16", "f16"),
@@ -29,7 +30,6 @@ OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
 WARMUP = 3  # inferences before a profile counts: the first ones allocate
 
 INTEGER_PRECISIONS = {"i8", "u8"}
-WEIGHTED = {"Convolution", "GroupConvolution", "FullyConnected", "MatMul"}
 
 
 class OpenVinoSession:
@@ -133,7 +133,7 @@ class OpenVinoCpu:
                     name=operation.get_friendly_name(),
                     type=kind,
                     precision="int8" if precision in INTEGER_PRECISIONS else precision.replace("f32", "fp32"),
-                    macs=_macs(operation) if kind in WEIGHTED else 0,
+                    macs=openvino_macs.of(operation, kind),
                 )
             )
         return layers
@@ -215,21 +215,3 @@ def _text(information: Any, key: str) -> str:
         return ""
     value = information[key]
     return str(getattr(value, "value", value))
-
-
-def _macs(operation: Any) -> int:
-    """Multiply-accumulates of one example; the executed graph keeps weights as inputs of the operation."""
-    if len(operation.inputs()) < 2:
-        return 0
-    weight = 1
-    for size in operation.input_value(1).get_partial_shape():
-        if not size.is_static:
-            return 0  # two activations: attention's own product
-        weight *= size.get_length()
-    output = list(operation.output(0).get_partial_shape())
-    convolution = "Convolution" in _text(operation.get_rt_info(), "layerType")
-    for size in (
-        output[2:] if convolution else output[1:-1]
-    ):  # an axis of unknown length counts as one position
-        weight *= size.get_length() if size.is_static else 1
-    return weight

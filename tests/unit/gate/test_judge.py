@@ -246,6 +246,12 @@ def test_a_runtime_that_does_not_tell_its_precision_is_inconclusive() -> None:
     assert row(INT8, measurements(parity=parity)).reason is Reason.NOT_RUN
 
 
+def test_a_layer_that_cannot_be_counted_is_inconclusive_and_named() -> None:
+    found = row(INT8, measurements(parity=PARITY | {"int8_share_pct": None, "uncounted": ["repeat (Loop)"]}))
+    assert found.reason is Reason.NOT_RUN
+    assert "repeat (Loop)" in found.sentence
+
+
 @pytest.mark.parametrize("threshold", [LATENCY, FASTER, THROUGHPUT, MEMORY, SMALLER], ids=of_row)
 @pytest.mark.parametrize("restarts", [1, 2, 3, 4])
 def test_fewer_than_five_restarts_bound_nothing(threshold: dict[str, Any], restarts: int) -> None:
