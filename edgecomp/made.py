@@ -246,7 +246,7 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
 
     gated = target in run.job.targets
     arms = ["teacher", "student_fp32", *baseline_arms(run.job)] if gated else ["teacher"]
-    files = {arm: run.folder / "export" / model_file(arm, target.runtime) for arm in arms}
+    files = {arm: run.folder / model_file(arm, target.runtime) for arm in arms}
     if "ptq_best" in files:
         files["ptq_best"] = run.folder / "ptq" / target.name / TABLE[target.runtime].model_file
     if gated:

@@ -20,7 +20,7 @@ from edgecomp.errors import RunFolderError
 from edgecomp.job import Job
 from edgecomp.machine import gpus, has_bf16
 from edgecomp.progress import Note
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import PYTORCH_FILES, TABLE
 from edgecomp.runtimes.base import NO_GPU
 from edgecomp.step_keys import Keys, own_files, profile
 from edgecomp.targets import Target, check_cores
@@ -82,14 +82,11 @@ def _exporting(run: made.Run, keys: Keys) -> Iterator[Step]:
         "executes": True,
         "threads": made.training_threads(run),
     }
-    yield Step(
-        "export",
-        "export",
-        partial(stages.export, run),
-        [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines],
-        (*LESSONS, "distill", *_quantised(job), *_control(job)),
-        **computes,
-    )
+    of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines]
+    trained = (*LESSONS, "distill", *_quantised(job), *_control(job))
+    yield Step("export", "export", partial(stages.export, run), of_all, trained, **computes)
+    if any(map(_pytorch, (*job.targets, *job.beside))):
+        yield Step("pytorch", "export", partial(stages.pytorch, run), of_all, trained, **computes)
     for target in job.targets if _chooses_ptq(job) else ():
         yield Step(
             f"ptq/{target.name}",
@@ -105,7 +102,7 @@ def _exporting(run: made.Run, keys: Keys) -> Iterator[Step]:
             "export",
             partial(stages.parity, run, target=target),
             [profile(job, target), recipe.quantize.baselines],
-            ("data", "export", *_quantised(job), *_best_ptq(job, target)),
+            ("data", "export", *_pytorch(target), *_quantised(job), *_best_ptq(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
             executes=True,
         )
@@ -115,7 +112,7 @@ def _exporting(run: made.Run, keys: Keys) -> Iterator[Step]:
             "export",
             partial(stages.deploy, run, target=target),
             profile(job, target),
-            ("data", "export"),
+            ("data", "export", *_pytorch(target)),
             libraries=(TABLE[target.runtime].distribution,),
         )
 
@@ -130,7 +127,7 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             "bench",
             partial(stages.bench, run, target=target),
             [bench.model_dump(exclude=ELSEWHERE), profile(job, target)],
-            ("data", "export", *_quantised(job), *_best_ptq(job, target), *gated),
+            ("data", "export", *_pytorch(target), *_quantised(job), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
         )
@@ -140,7 +137,7 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             "bench",
             partial(stages.portable, run, target=target),
             [bench.portable_examples, profile(job, target)],
-            ("data", "export", f"deploy/{target.name}"),
+            ("data", "export", *_pytorch(target), f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
             means=stages.executed_as(target),
@@ -151,7 +148,7 @@ def _measuring(run: made.Run) -> Iterator[Step]:
             "bench",
             partial(stages.emulation, run, target=target),
             [bench.emulated_examples, profile(job, target)],
-            ("data", "export", f"deploy/{target.name}"),
+            ("data", "export", *_pytorch(target), f"deploy/{target.name}"),
             libraries=(TABLE[target.runtime].distribution,),
             means=stages.executed_as(target),
         )
@@ -210,6 +207,10 @@ def _chooses_ptq(job: Job) -> bool:
 
 def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
     return (f"ptq/{target.name}",) if _chooses_ptq(job) and target in job.targets else ()
+
+
+def _pytorch(target: Target) -> tuple[str, ...]:
+    return ("pytorch",) if Path(TABLE[target.runtime].model_file).suffix in PYTORCH_FILES else ()
 
 
 def _emulated(job: Job) -> list[Target]:

@@ -1,6 +1,7 @@
 """Shared by all tests: the command line, and one small finished run."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def tiny_run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "run"
     done = cli("run", "digits", *TINY, "--out", str(folder))
     assert (folder / "report" / "report.html").is_file(), done.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pytorch_run(cli: Cli, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run with PyTorch's own files, measured beside the targets."""
+    folder = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("pytorch") / "run"))
+    done = cli("run", "digits", *TINY, "beside=[pytorch-cpu,torchscript-cpu]", "--out", str(folder))
+    assert (folder / "pytorch" / "teacher.pt2").is_file(), done.err
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from onnxscript.optimizer import remove_unused_nodes
 from torch import nn
 
 from edgecomp.errors import CaptureError
@@ -17,7 +18,7 @@ from edgecomp.export.float_layers import keep_in_float
 from edgecomp.export.names import name_layers
 from edgecomp.export.passes import PASSES
 from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
-from edgecomp.quantize.placement import fake_quants
+from edgecomp.quantize.fake_quant import frozen
 
 OPSET = 18
 
@@ -34,24 +35,40 @@ def export_onnx(
     input_names: Sequence[str] = ("input",),
     output_names: Sequence[str] = ("logits",),
     dynamic_axes: DynamicAxes = ({0: "batch"},),
+    first_output: Path | None = None,
 ) -> None:
     """Writes `network` with those inputs and outputs, with those axes dynamic; layers keep their own names.
 
     Fake-quant becomes QuantizeLinear and DequantizeLinear, constant weights int8 initialisers. What the
     exporter notes of this machine (stack traces, paths) is dropped, so that the same network gives the same bytes.
-    Raises CaptureError where torch.export cannot follow the network.
+    first_output: where the same network goes with its first output alone. Raises CaptureError where torch.export cannot
+    follow the network.
     """
     network.eval()
-    quants = fake_quants(network).values()
-    for quant in quants:
-        quant.state = "export"
+    model = _translated(network, example, list(input_names), list(output_names), dynamic_axes)
+    if first_output is not None:
+        alone = onnx.ModelProto()
+        alone.CopyFrom(model)
+        del alone.graph.output[1:]
+        remove_unused_nodes(alone)
+        _finish(alone, network, dynamic_axes, first_output)
+    _finish(model, network, dynamic_axes, path)
+
+
+def _translated(
+    network: nn.Module,
+    example: Sequence[torch.Tensor],
+    input_names: list[str],
+    output_names: list[str],
+    dynamic_axes: DynamicAxes,
+) -> onnx.ModelProto:
     try:
-        with _quiet_exporter(), unswept():
+        with _quiet_exporter(), unswept(), frozen(network, "onnx"):
             program = torch.onnx.export(
                 network,
                 tuple(example),
-                input_names=list(input_names),
-                output_names=list(output_names),
+                input_names=input_names,
+                output_names=output_names,
                 dynamic_shapes=dynamic_shapes(network, dynamic_axes),
                 opset_version=OPSET,
                 dynamo=True,
@@ -61,11 +78,12 @@ def export_onnx(
         raise CaptureError(
             f"{type(network).__name__} cannot be exported to ONNX: {_reason(error)}"
         ) from error
-    finally:
-        for quant in quants:
-            quant.state = "quantise"
     assert program is not None
-    model = program.model_proto
+    return program.model_proto
+
+
+def _finish(model: onnx.ModelProto, network: nn.Module, dynamic_axes: DynamicAxes, path: Path) -> None:
+    """The passes, and the file."""
     name_layers(model, network)
     for change in (*PASSES, keep_in_float):
         change(model)

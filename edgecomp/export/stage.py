@@ -22,10 +22,11 @@ from edgecomp.export.onnx_qdq import export_onnx, unswept
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.progress import Track
 from edgecomp.quantize import saturation
-from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
+from edgecomp.quantize.capture import DynamicAxes, capture, dynamic_shapes
+from edgecomp.quantize.fake_quant import frozen
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import fake_quants, quantised_parameters
-from edgecomp.runtimes import TABLE
+from edgecomp.quantize.placement import quantised_parameters
+from edgecomp.runtimes import PYTORCH_FILES, TABLE
 from edgecomp.training import Examples, logits_of, network_inputs
 
 CONVERSIONS = 2  # at once
@@ -60,7 +61,7 @@ def export_all(
     folder: Path,
     track: Track,
 ) -> None:
-    """Writes onnx/ARM.onnx, openvino/ARM/model.xml, pytorch/ARM.pt2 and .ts, parameters.json, reference.npy and references.npz.
+    """Writes onnx/ARM.onnx, openvino/ARM/model.xml, parameters.json, reference.npy and references.npz.
 
     networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
     it has in float, for the time that costs. post_training: arm → how a runtime's own tool makes it of `student_fp32`,
@@ -68,29 +69,27 @@ def export_all(
     answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to the first of them;
     none of these is of the test split.
     """
-    for room in ("onnx", "pytorch"):
-        (folder / room).mkdir()
+    (folder / "onnx").mkdir()
     stored: dict[str, int] = {}
     references: dict[str, Any] = {}
     with _conversions(folder, track) as convert:
-        for arm, network in track(networks.items(), "export to ONNX and PyTorch, files", len(networks)):
+        for arm, network in track(networks.items(), "export, networks", len(networks)):
             if not isinstance(network, fx.GraphModule):
                 references[arm] = _asked(network, some(probes, slice(REFERENCE_PROBES)))
-            folded = fold(network) if isinstance(network, fx.GraphModule) else network
-            stored[arm] = parameter_bytes(folded)
-            _export_onnx(folded, interface, folder / "onnx" / f"{arm}.onnx")
+            graph = _deployed(network, interface)
+            stored[arm] = parameter_bytes(graph)
+            if arm == student:
+                np.save(folder / "reference.npy", _asked(network, probes))
+            if arm == student and isinstance(network, fx.GraphModule):
+                _look_inside(graph, interface, some(probes, slice(BLOCK_PROBES)), folder, arm)
+                convert(BLOCKS)
+            else:
+                _export_onnx(graph, interface, folder / "onnx" / f"{arm}.onnx")
             convert(arm)
-            _export_pytorch(folded, interface, folder / "pytorch" / arm)
         for name, variant in variants.items():
             _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
             convert(name)
-        judged = networks.get(student)
-        if judged is not None:
-            np.save(folder / "reference.npy", _asked(judged, probes))
         np.savez(folder / "references.npz", **references)
-        if isinstance(judged, fx.GraphModule):
-            _look_inside(judged, interface, some(probes, slice(BLOCK_PROBES)), folder)
-            convert(BLOCKS)
         fp32 = folder / "onnx" / "student_fp32.onnx"
         for arm, setting in track(
             post_training.items(), "quantise after training, files", len(post_training)
@@ -104,6 +103,21 @@ def export_all(
             model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
             ptq.quantise(setting, model, calibration, made)
     write_json(folder / "parameters.json", stored)
+
+
+def export_pytorch(
+    networks: Mapping[str, nn.Module], interface: Interface, folder: Path, track: Track
+) -> None:
+    """Writes ARM.pt2 and, where a trace holds for any batch size, ARM.ts: the same networks, for those who deploy PyTorch itself."""
+    for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
+        _export_pytorch(_deployed(network, interface), interface, folder / arm)
+
+
+def _deployed(network: nn.Module, interface: Interface) -> fx.GraphModule:
+    """What is exported: a captured student is folded, and any other network captured, and so repaired, in the same way."""
+    if isinstance(network, fx.GraphModule):
+        return fold(network)
+    return capture(network, interface.tensors, interface.axes)
 
 
 def _asked(network: nn.Module, inputs: Inputs) -> npt.NDArray[np.float32]:
@@ -127,7 +141,11 @@ def _conversions(folder: Path, track: Track) -> Iterator[Callable[[str], None]]:
 
 
 def _export_onnx(
-    network: nn.Module, interface: Interface, path: Path, outputs: Sequence[str] = ("logits",)
+    network: nn.Module,
+    interface: Interface,
+    path: Path,
+    outputs: Sequence[str] = ("logits",),
+    first_output: Path | None = None,
 ) -> None:
     export_onnx(
         network,
@@ -136,17 +154,15 @@ def _export_onnx(
         input_names=list(interface.example),
         output_names=outputs,
         dynamic_axes=interface.axes,
+        first_output=first_output,
     )
 
 
 def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
-    """For those who deploy PyTorch itself: the network, fake-quant in plain operators, as .pt2 and as TorchScript."""
+    """Fake-quant in plain operators, as .pt2 and as TorchScript."""
     network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = tuple(tensor.contiguous() for tensor in interface.tensors)
-    quants = fake_quants(network).values()
-    for quant in quants:
-        quant.state = "plain"
-    try:
+    with frozen(network, "plain"):
         shapes = dynamic_shapes(network, interface.axes)
         with unswept():
             program = torch.export.export(network, example, dynamic_shapes=shapes, strict=False)
@@ -159,18 +175,19 @@ def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
             torchscript.save(network, example, network_inputs(interface.other), to.with_suffix(".ts"))
         except EdgecompError as error:
             to.with_suffix(".ts.not-written").write_text(f"{error}; use {to.name}.pt2\n", encoding="utf-8")
-    finally:
-        for quant in quants:
-            quant.state = "quantise"
 
 
-def _look_inside(student: fx.GraphModule, interface: Interface, probes: Inputs, folder: Path) -> None:
-    """Every integer tensor of a folded student, as blocks.onnx and blocks.npz, and its layers' saturation.json."""
+def _look_inside(
+    student: fx.GraphModule, interface: Interface, probes: Inputs, folder: Path, arm: str
+) -> None:
+    """A folded student's file, and every integer tensor of it as blocks.onnx and blocks.npz, and its layers' saturation.json."""
     tensors = network_inputs(probes)
     layers = saturation.audit(student, tensors)
     write_json(folder / "saturation.json", {"layers": [layer._asdict() for layer in layers]})
     tapped, names = tap_blocks(student)
-    _export_onnx(tapped, interface, folder / "onnx" / f"{BLOCKS}.onnx", ["logits", *map(output_name, names)])
+    outputs = ["logits", *map(output_name, names)]
+    files = folder / "onnx"
+    _export_onnx(tapped, interface, files / f"{BLOCKS}.onnx", outputs, first_output=files / f"{arm}.onnx")
     with torch.no_grad():
         _, *values = tapped(*tensors)
     np.savez(
@@ -179,13 +196,11 @@ def _look_inside(student: fx.GraphModule, interface: Interface, probes: Inputs, 
 
 
 def model_file(arm: str, runtime: str) -> Path:
-    """Where, in the export folder, the file of an arm for a runtime is."""
-    return {
-        ".onnx": Path("onnx") / f"{arm}.onnx",
-        ".xml": Path("openvino") / arm / "model.xml",
-        ".pt2": Path("pytorch") / f"{arm}.pt2",
-        ".ts": Path("pytorch") / f"{arm}.ts",
-    }[Path(TABLE[runtime].model_file).suffix]
+    """Where, in the run folder, the file of an arm for a runtime is."""
+    suffix = Path(TABLE[runtime].model_file).suffix
+    if suffix == ".xml":
+        return Path("export") / "openvino" / arm / "model.xml"
+    return (Path("pytorch") if suffix in PYTORCH_FILES else Path("export") / "onnx") / f"{arm}{suffix}"
 
 
 def parameter_bytes(network: nn.Module) -> int:

@@ -1,6 +1,8 @@
 """Fake quantisation with a learned step size: LSQ (Esser et al. 2020, arXiv:1902.08153), on the log of the scale."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -10,7 +12,8 @@ from edgecomp.errors import CaptureError
 from edgecomp.quantize import fused
 from edgecomp.quantize.schemes import Grid
 
-State = Literal["observe", "count", "quantise", "plain", "export"]
+State = Literal["observe", "count", "quantise"]
+Form = Literal["plain", "onnx"]
 Kernel = Literal["torch", "fused"]
 
 BINS = 2048
@@ -88,7 +91,7 @@ class FakeQuant(nn.Module):
     learned: the raw scale at usual learning rates lost 1.4 points. The zero point is set by calibration.
     `ceiling` is where the values end by construction (ReLU6): the grid never reaches beyond, so that the
     activation is the rounding itself. States: `observe` notes the range and passes on, `count` the distribution
-    within it; `quantise` rounds, `plain` does so in operators that any exporter knows; `export` emits ONNX Q/DQ.
+    within it; `quantise` rounds.
     """
 
     log_scale: nn.Parameter
@@ -116,12 +119,6 @@ class FakeQuant(nn.Module):
         if self.state in ("observe", "count"):
             (self._observe if self.state == "observe" else self._count)(x.detach().float())
             return x
-        if self.state == "export":
-            return self._as_onnx(x)
-        if self.state == "plain":
-            scale = self.scale()
-            levels = ((x / scale).round() + self.zero_point).clamp(self.grid.low, self.grid.high)
-            return (levels - self.zero_point) * scale
         # LSQ's gradient scale: features of one example, or weights of one output channel.
         elements = x.numel() // (x.shape[0] if self.axis in (None, 0) else self.log_scale.numel())
         factor = (max(elements, 1) * self.grid.high) ** -0.5
@@ -179,24 +176,60 @@ class FakeQuant(nn.Module):
         self.log_scale.copy_(scale.log())
         self.state = "quantise"
 
-    def _as_onnx(self, x: torch.Tensor) -> torch.Tensor:
-        """What lies beyond a grid narrower than its type is clipped before: the weights, in their folding."""
-        dtype = torch.int8 if self.grid.low < 0 else torch.uint8
-        limits = torch.iinfo(dtype)
-        scale = self.scale()
-        if self.axis != 0 and (self.grid.low > limits.min or self.grid.high < limits.max):
-            low, high = ((bound - self.zero_point) * scale for bound in (self.grid.low, self.grid.high))
-            x = torch.minimum(torch.maximum(x, low), high)
-        zero_point = self.zero_point.to(dtype)
-        where: dict[str, Any] = {}
-        if self.axis is not None:
-            where = {"axis": self.axis % x.ndim}
-            scale, zero_point = scale.flatten(), zero_point.flatten()
-        onnx = torch.onnx.ops
-        levels = onnx.symbolic("QuantizeLinear", (x, scale, zero_point), where, dtype=dtype, shape=x.shape)
-        return onnx.symbolic(
-            "DequantizeLinear", (levels, scale, zero_point), where, dtype=torch.float32, shape=x.shape
-        )
+
+class Frozen(nn.Module):
+    """What a fake-quant computes, for an exporter: `plain` in operators that any exporter knows, `onnx` as ONNX's Q/DQ.
+
+    Scale and bounds are constants here: computed in the graph, they were half of an export's time.
+    """
+
+    scale: torch.Tensor
+    zero_point: torch.Tensor
+    least: torch.Tensor
+    most: torch.Tensor
+
+    def __init__(self, quant: FakeQuant, form: Form) -> None:
+        super().__init__()
+        self.grid, self.axis, self.form = quant.grid, quant.axis, form
+        scale, zero_point = quant.scale(), quant.zero_point
+        self.clips = False
+        if form == "onnx":
+            self.dtype = torch.int8 if self.grid.low < 0 else torch.uint8
+            limits = torch.iinfo(self.dtype)
+            # What lies beyond a grid narrower than its type is clipped before: the weights, in their folding.
+            if self.axis != 0 and (self.grid.low > limits.min or self.grid.high < limits.max):
+                self.clips = True
+                self.register_buffer("least", (self.grid.low - zero_point) * scale)
+                self.register_buffer("most", (self.grid.high - zero_point) * scale)
+            zero_point = zero_point.to(self.dtype)
+            if self.axis is not None:
+                scale, zero_point = scale.flatten(), zero_point.flatten()
+        self.register_buffer("scale", scale.contiguous())
+        self.register_buffer("zero_point", zero_point.contiguous())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.form == "plain":
+            levels = ((x / self.scale).round() + self.zero_point).clamp(self.grid.low, self.grid.high)
+            return (levels - self.zero_point) * self.scale
+        if self.clips:
+            x = torch.minimum(torch.maximum(x, self.least), self.most)
+        where: dict[str, Any] = {} if self.axis is None else {"axis": self.axis % x.ndim}
+        onnx, grid = torch.onnx.ops, (self.scale, self.zero_point)
+        levels = onnx.symbolic("QuantizeLinear", (x, *grid), where, dtype=self.dtype, shape=x.shape)
+        return onnx.symbolic("DequantizeLinear", (levels, *grid), where, dtype=torch.float32, shape=x.shape)
+
+
+@contextmanager
+def frozen(network: nn.Module, form: Form) -> Iterator[None]:
+    """While it lasts, every fake-quant of the network is what an exporter can read."""
+    quants = {name: part for name, part in network.named_modules() if isinstance(part, FakeQuant)}
+    for name, quant in quants.items():
+        network.set_submodule(name, Frozen(quant, form))
+    try:
+        yield
+    finally:
+        for name, quant in quants.items():
+            network.set_submodule(name, quant)
 
 
 def use_kernel(module: nn.Module, kernel: Kernel) -> None:

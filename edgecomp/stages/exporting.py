@@ -1,6 +1,7 @@
 """From networks to files, and to what a device is sent."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecomp import made
 from edgecomp.artifacts import NOT_RUN, write_json
@@ -9,16 +10,17 @@ from edgecomp.made import Run
 from edgecomp.reading.array_files import read_npy
 from edgecomp.targets import Target
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
-    """Every model in every format, and the student's own answers."""
+    """Every model as ONNX and IR, and the student's own answers."""
     from edgecomp.export.ptq import Setting
     from edgecomp.export.stage import export_all
 
     settings = run.job.recipe.quantize
-    networks = {"teacher": made.trained_teacher(run), "student_fp32": made.student_fp32(run)}
-    if "control" in settings.baselines:
-        networks["control"] = made.student_control(run)
+    networks = _networks(run)
     # A rival's file has to be right on the same CPUs: the tools have half the range of weights for that.
     scheme = made.scheme_of(run.job)
     post_training = {
@@ -26,9 +28,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         for tool in settings.baselines
         if tool in ("ptq-ort", "ptq-nncf")
     }
-    if settings.method == "qad":
-        networks["student_int8"] = made.student_int8(run, tuple(made.float_layers(run)))
-    elif settings.method != "none":
+    if settings.method == "ptq-ort" or settings.method == "ptq-nncf":
         post_training["student_int8"] = Setting(
             settings.method,
             settings.calibration,
@@ -55,6 +55,24 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         folder=out,
         track=run.track,
     )
+
+
+def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
+    """The trained networks as PyTorch's own files."""
+    from edgecomp.export.stage import export_pytorch
+
+    export_pytorch(_networks(run), made.interface(run), out, run.track)
+
+
+def _networks(run: Run) -> "dict[str, nn.Module]":
+    """By arm, what was trained."""
+    settings = run.job.recipe.quantize
+    networks = {"teacher": made.trained_teacher(run), "student_fp32": made.student_fp32(run)}
+    if "control" in settings.baselines:
+        networks["control"] = made.student_control(run)
+    if settings.method == "qad":
+        networks["student_int8"] = made.student_int8(run, tuple(made.float_layers(run)))
+    return networks
 
 
 def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -88,10 +106,10 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     exported, student = run.folder / "export", made.student_arm(run.job)
     reference = exported / "reference.npy"
     models = {
-        arm: exported / model_file(arm, target.runtime) for arm in {student: None, **made.tools(run.job)}
+        arm: run.folder / model_file(arm, target.runtime) for arm in {student: None, **made.tools(run.job)}
     }
     definitions = {
-        arm: exported / model_file(arm, "onnxruntime-cpu")
+        arm: run.folder / model_file(arm, "onnxruntime-cpu")
         for arm, tool in made.tools(run.job).items()
         if tool == "ptq-ort" or target.runtime == "onnxruntime-cpu"
     }
@@ -109,7 +127,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             inputs=made.probes(run),
             reference=read_npy(reference) if reference.is_file() else None,
             definitions=definitions,
-            blocks_model=exported / model_file("blocks", target.runtime),
+            blocks_model=run.folder / model_file("blocks", target.runtime),
             blocks_file=exported / "blocks.npz",
             float_layers=made.float_layers(run),
             folder=out,
@@ -134,7 +152,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.export.stage import model_file
 
     write_deploy_folder(
-        model=run.folder / "export" / model_file(made.student_arm(run.job), target.runtime),
+        model=run.folder / model_file(made.student_arm(run.job), target.runtime),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

@@ -20,10 +20,10 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.export.parity import REFERENCES
     from edgecomp.export.stage import model_file
 
-    recipe, exported = run.job.recipe, run.folder / "export"
+    recipe = run.job.recipe
     gated = target in run.job.targets
     costs = {
-        layer: exported / model_file(f"int8_but_{index}", target.runtime)
+        layer: run.folder / model_file(f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(made.float_layers(run))
         if gated and recipe.quantize.method == "qad"
     }
@@ -93,7 +93,7 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     assert job.host is not None
     # NNCF quantises the IR by itself: the ONNX file beside it is another one.
     defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.method != "ptq-nncf"
-    definition = run.folder / "export" / model_file(made.student_arm(job), "onnxruntime-cpu")
+    definition = run.folder / model_file(made.student_arm(job), "onnxruntime-cpu")
     ask_other_cpus(
         isa=target.isa,
         host=job.host.isa,

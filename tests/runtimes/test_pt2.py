@@ -175,13 +175,17 @@ def test_everything_is_on_the_device_that_is_asked_for(tmp_path: Path) -> None:
     assert answer.device.type == "meta"
 
 
-def test_a_run_s_own_files_have_no_pickle(tiny_run: Path) -> None:
+def test_a_run_s_own_files_have_no_pickle(pytorch_run: Path) -> None:
     for arm in ("teacher", "student_fp32", "student_int8"):
-        with zipfile.ZipFile(tiny_run / "export" / model_file(arm, "pytorch-cpu")) as archive:
+        with zipfile.ZipFile(pytorch_run / model_file(arm, "pytorch-cpu")) as archive:
             empty = [
                 member.file_size == 0
                 for member in archive.infolist()
                 if member.filename.endswith((".pt", ".pkl"))
             ]
         assert empty == [True]  # sample inputs, which torch would pickle
-    assert not list(tiny_run.rglob("*.pkl")) + list(tiny_run.rglob("*.pickle")) + list(tiny_run.rglob("*.pt"))
+    assert (
+        not list(pytorch_run.rglob("*.pkl"))
+        + list(pytorch_run.rglob("*.pickle"))
+        + list(pytorch_run.rglob("*.pt"))
+    )

@@ -35,6 +35,23 @@ def student(scheme: str = "cpu-u8-narrow", in_float: tuple[str, ...] = ()) -> fx
     return fold(module)
 
 
+def test_the_file_beside_the_one_with_all_tensors_is_the_network_alone(tmp_path: Path) -> None:
+    alone, beside, with_all = (tmp_path / f"{name}.onnx" for name in ("alone", "beside", "all"))
+    module = student(in_float=FLOAT)
+    export_onnx(module, [INPUTS[:2]], alone)
+    tapped, names = tap_blocks(module)
+    outputs = ["logits", *map(output_name, names)]
+    export_onnx(tapped, [INPUTS[:2]], with_all, output_names=outputs, first_output=beside)
+    kinds = [[node.op_type for node in onnx.load(file).graph.node] for file in (alone, beside)]
+    assert kinds[0] == kinds[1]
+    answers = [
+        ort.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"input": INPUTS.numpy()})
+        for file in (alone, beside)
+    ]
+    assert len(answers[1]) == 1
+    np.testing.assert_array_equal(answers[0][0], answers[1][0])
+
+
 def precisions(runtime_name: str, model: Path) -> dict[str, str]:
     runtime = runtimes.adapter(runtime_name)
     assert isinstance(runtime, Inspect)
