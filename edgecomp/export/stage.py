@@ -76,7 +76,7 @@ def export_all(
         for arm, network in track(networks.items(), "export, networks", len(networks)):
             if not isinstance(network, fx.GraphModule):
                 references[arm] = _asked(network, some(probes, slice(REFERENCE_PROBES)))
-            graph = _deployed(network, interface)
+            graph = deployed(network, interface)
             stored[arm] = parameter_bytes(graph)
             if arm == student:
                 np.save(folder / "reference.npy", _asked(network, probes))
@@ -110,10 +110,10 @@ def export_pytorch(
 ) -> None:
     """Writes ARM.pt2 and, where a trace holds for any batch size, ARM.ts: the same networks, for those who deploy PyTorch itself."""
     for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
-        _export_pytorch(_deployed(network, interface), interface, folder / arm)
+        _export_pytorch(deployed(network, interface), interface, folder / arm)
 
 
-def _deployed(network: nn.Module, interface: Interface) -> fx.GraphModule:
+def deployed(network: nn.Module, interface: Interface) -> fx.GraphModule:
     """What is exported: a captured student is folded, and any other network captured, and so repaired, in the same way."""
     if isinstance(network, fx.GraphModule):
         return fold(network)

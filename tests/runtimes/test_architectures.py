@@ -18,6 +18,7 @@ from torch import fx, nn
 from edgecomp import runtimes
 from edgecomp.export import openvino_ir
 from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.stage import Interface, deployed
 from edgecomp.gate.statistics import proportion_bounds
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
@@ -89,6 +90,19 @@ NETWORKS: dict[str, Callable[[], Logits]] = {
         sr_ratios=[8, 4], patch_sizes=[7, 3], strides=[4, 2], mlp_ratios=[2, 2],
     ),
     "ConvNeXt": lambda: images("ConvNext", hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1]),
+    "ConvNeXt V2": lambda: images("ConvNextV2", hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1]),
+    "DeiT": lambda: images(
+        "DeiT", hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=32,
+        patch_size=8,
+    ),
+    "PVT": lambda: images(
+        "Pvt", image_size=32, num_encoder_blocks=2, depths=[1, 1], hidden_sizes=[16, 32], num_attention_heads=[1, 2],
+        patch_sizes=[4, 2], strides=[4, 2], sequence_reduction_ratios=[2, 1], mlp_ratios=[2, 2],
+    ),
+    "ELECTRA": lambda: text("Electra", IDS, embedding_size=32),
+    "MPNet": lambda: text("MPNet"),
+    "Llama": lambda: text("Llama", pad_token_id=0, num_key_value_heads=2),  # rotary positions, grouped queries
+    "OPT": lambda: text("OPT", pad_token_id=0, ffn_dim=128, word_embed_proj_dim=64),
 }  # fmt: skip
 
 
@@ -190,3 +204,40 @@ def test_a_network_is_int8_and_the_same_function_in_both_runtimes(name: str, tmp
         layers = [layer for layer in runtime.executed_layers(model, options={}) if layer.macs]
         assert len(layers) == len(list(weighted(module)))
         assert [layer for layer in layers if layer.precision != "int8"] == []
+
+
+IN_FLOAT: dict[str, Callable[[], Logits]] = {
+    "EfficientNet": lambda: images(  # a window larger than its image, which OpenVINO refuses
+        "EfficientNet", image_size=32, width_coefficient=0.25, depth_coefficient=0.2, hidden_dim=320, dropout_rate=0.0
+    ),
+    "Swin": NETWORKS["Swin"],  # a view of what attention lays out in another order
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_FLOAT)
+def test_a_network_in_float_is_repaired_as_a_student_is(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = IN_FLOAT[name]()
+    on = task(network.names)
+    train(network, on, 20, 2e-3)
+    with torch.no_grad():
+        wanted = network(*on.inputs).numpy()
+    assert np.isfinite(wanted).all()
+    assert wanted.std() > 0
+    example = {name: tensor[:2].numpy() for name, tensor in zip(network.names, on.inputs, strict=True)}
+    graph = deployed(network, Interface(on.axes, example, example))
+    file = tmp_path / "model.onnx"
+    export_onnx(
+        graph,
+        [tensor[:2] for tensor in on.inputs],
+        file,
+        input_names=network.names,
+        dynamic_axes=on.axes,
+    )
+    openvino_ir.convert(file, tmp_path)
+    asked = {name: tensor.numpy() for name, tensor in zip(network.names, on.inputs, strict=True)}
+    for runtime_name, model in (("onnxruntime-cpu", file), ("openvino-cpu", tmp_path / "model.xml")):
+        session = runtimes.adapter(runtime_name).load(model, threads=1, options={})
+        (executed,) = session.run(asked).values()
+        error = float(((executed - wanted) ** 2).mean())
+        assert 10 * np.log10((wanted**2).mean() / max(error, 1e-30)) >= 80, runtime_name
