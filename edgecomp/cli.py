@@ -45,7 +45,7 @@ def run(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/RECIPE]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/RECIPE")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say which stages would run, and why.")] = False,
     quick: Annotated[
         bool,
@@ -115,13 +115,13 @@ app.command(
 def selftest(
     target: Annotated[str, typer.Option("--target", "-t", help="The device profile to gate on.")],
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="A model file.  [default: a small network]")
+        Path | None, typer.Argument(metavar="[MODEL]", help="A model file.", show_default="a small network")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long; the last gate is finished.")] = 10.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of turns.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The record.  [default: runs/selftest/TARGET-TIME.json]"),
+        typer.Option(metavar="FILE", help="The record.", show_default="under runs/selftest"),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,

@@ -41,9 +41,7 @@ def bench(
     minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
     clients: Annotated[int, typer.Option(min=1, max=1024, help="Of a stress run, at most.")] = 4,
     trust: Trust = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A new folder.  [default: runs/bench/MODEL-TARGET/TIME]")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/bench")] = None,
     store: Store = STORE,
     as_json: Json = False,
     debug: Debug = False,
@@ -84,10 +82,18 @@ def compare(
         ),
     ],
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
-    target: Annotated[str, typer.Option("--target", "-t", help="The device profile that both run under.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", "-t", help="The device profile that both run under, of `edgecomp targets`, or a file."
+        ),
+    ],
     policy: Annotated[
         str | None,
-        typer.Option(help="Its limits.  [default: release with labelled examples, no-slower without]"),
+        typer.Option(
+            help="A policy file, or a shipped one.",
+            show_default="release with labelled examples, no-slower without",
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -102,7 +108,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The output that is judged.  [default: the first with a value a class for each example]",
+            help="The output that is judged.",
+            show_default="the first with a value a class for each example",
         ),
     ] = None,
     shape: Shapes = None,
@@ -120,9 +127,7 @@ def compare(
     metrics: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write OpenMetrics text as well.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A new folder.  [default: runs/compare/CANDIDATE-TARGET/TIME]")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/compare")] = None,
     store: Store = STORE,
     as_json: Json = False,
     debug: Debug = False,

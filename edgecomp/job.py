@@ -10,7 +10,7 @@ from edgecomp import release
 from edgecomp.composition import compose
 from edgecomp.errors import FileError, RecipeError, RunFolderError, UsageError
 from edgecomp.machine import has_bf16, host_isa
-from edgecomp.metrics import nearest
+from edgecomp.metrics import nearest, nearest_there
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
 from edgecomp.policies import (
     BOUNDED_FROM,
@@ -271,6 +271,8 @@ def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: boo
 def read_job(folder: Path) -> Job:
     """The job a run folder was made from. Raises RunFolderError."""
     path = folder / "job.json"
+    if not folder.exists():
+        raise RunFolderError(f"no such run folder: {folder}{nearest_there(folder)}")
     if not path.is_file():
         raise RunFolderError(
             f"{folder} has no job.json: it is not a run folder; `edgecomp run RECIPE` makes one"

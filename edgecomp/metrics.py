@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 # Unit of a limit → (dimension, factor to the dimension's base unit).
@@ -175,6 +176,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(repr(folded[name]) for name in close)}?" if close else ""
 
 
+def nearest_there(path: Path) -> str:
+    """`; did you mean 'x'?` of what lies in the folder that `path` should be in, or nothing."""
+    try:
+        return nearest(path.name, (entry.name for entry in path.parent.iterdir()))
+    except OSError:  # no such folder, or none that may be read
+        return ""
+
+
 def format_value(value: float | None, dimension: str) -> str:
     """A figure as people read it: `1.24 ms`, `12.3 MiB`, `8,150 /s`, `98.2 %`, `3.1 x`."""
     if value is None or not math.isfinite(value):
@@ -197,6 +206,8 @@ def format_value(value: float | None, dimension: str) -> str:
         return f"{value:,.0f} /s" if value >= 100 else f"{value:.3g} /s"
     if dimension == "multiple":
         return f"{value:.3g} x"
+    if dimension == "ratio":
+        return f"{100 * (value - 1):+.2f} %"
     if dimension == "log_ratio":
         return f"{100 * math.expm1(value):+.2f} %" if abs(value) < 0.7 else f"{math.exp(value):.3g} x"
     suffix = {"percent": " %", "points": " pt", "decibel": " dB", "energy": " mJ"}[dimension]

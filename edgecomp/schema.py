@@ -1,5 +1,6 @@
 """What recipes, targets and policies share: strict models, where they lie, names that are near."""
 
+import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgecomp.errors import RecipeError, UsageError
-from edgecomp.metrics import nearest
+from edgecomp.metrics import nearest, nearest_there
 
 FORMAT = 1
 """Version of the recipe, target and policy schemas. 1: first release."""
@@ -52,7 +53,7 @@ def find(name: str, folder: Path, kind: str) -> Path:
     if path.suffix in (".yaml", ".yml") or path.parent != Path("."):
         if path.is_file():
             return path.resolve()
-        raise UsageError(f"no such {kind}: {name} is not a file")
+        raise UsageError(f"no such {kind}: {name} is not a file{nearest_there(path)}")
     inside = folder / f"{name}.yaml"
     if inside.is_file():
         return inside
@@ -84,6 +85,10 @@ def _explain_one(item: Any, model: type[BaseModel]) -> str:
         return f"{path}: unknown key{hint}"
     if item["type"] == "missing":
         return f"{path}: missing"
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        known = item["ctx"]["expected"]
+        hint = nearest(item["input"], re.findall(r"'([^']*)'", known))
+        return f"{path}: {item['input']!r} is none of {known}{hint}"
     message = item["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     value = item["input"]

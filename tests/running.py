@@ -1,7 +1,9 @@
 """The command line as a user runs it, and a recipe small enough to run many times."""
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -63,6 +65,7 @@ def command(*arguments: str) -> list[str]:
 
 
 HISTORY = Path(tempfile.mkdtemp(prefix="edgecomp-history-")) / "history.sqlite"
+atexit.register(shutil.rmtree, HISTORY.parent, ignore_errors=True)
 
 
 def environment() -> dict[str, str]:

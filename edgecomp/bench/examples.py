@@ -13,7 +13,7 @@ from edgecomp.bench.signatures import example_axes
 from edgecomp.bench.taken import as_taken
 from edgecomp.errors import DataError, FileError
 from edgecomp.inputs import Axes
-from edgecomp.metrics import nearest
+from edgecomp.metrics import nearest, nearest_there
 from edgecomp.reading import limits
 from edgecomp.reading.archives import check_parquet
 from edgecomp.reading.array_files import names_in, read_npz
@@ -43,7 +43,7 @@ def read(file: Path, ports: Sequence[Port]) -> Evaluation:
     number changes. Raises DataError.
     """
     if not file.is_file():
-        raise DataError(f"no such file of examples: {file}")
+        raise DataError(f"no such file of examples: {file}{nearest_there(file)}")
     readers = {".npz": _npz, ".parquet": _parquet}
     if file.suffix not in readers:
         raise DataError(

@@ -23,7 +23,7 @@ from edgecomp.bench.scenarios import Effort, measure
 from edgecomp.bench.signatures import rows_of, signature_of, unlike_first
 from edgecomp.bench.stage import described, parts_of, quality
 from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, UsageError
-from edgecomp.metrics import nearest
+from edgecomp.metrics import nearest, nearest_there
 from edgecomp.options import check_duration, check_writable
 from edgecomp.order_statistics import samples_needed
 from edgecomp.progress import Track
@@ -223,7 +223,7 @@ def check(model: Path, target: Target, asked: Asked, folder: Path, given: Path |
 def check_file(model: Path, target: Target) -> None:
     """Raises ModelFileError where it is not there whole, or not of a kind that the target's runtime takes."""
     if not model.is_file():
-        raise ModelFileError(f"no such model file: {model}")
+        raise ModelFileError(f"no such model file: {model}{nearest_there(model)}")
     takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
     if model.suffix not in takes:
         raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {model.suffix or 'a file without a suffix'}: "

@@ -13,7 +13,7 @@ from edgecomp.artifacts import MANIFEST, RunFolder, sha256
 from edgecomp.data.preprocessing import TOKENIZER
 from edgecomp.errors import AlteredError, FileError, ModelFileError, RunFolderError, UsageError
 from edgecomp.job import read_job
-from edgecomp.metrics import nearest
+from edgecomp.metrics import nearest, nearest_there
 from edgecomp.reading.array_files import read_npz
 from edgecomp.reading.json_files import read_json
 from edgecomp.runtimes import TABLE, Port
@@ -44,7 +44,7 @@ def given(what: Path, target: Target) -> Given:
     if what.is_file():
         return Given(str(what), what)
     if not what.exists():
-        raise ModelFileError(f"no such model file or run folder: {what}")
+        raise ModelFileError(f"no such model file or run folder: {what}{nearest_there(what)}")
     if (what / CONTRACT).is_file():
         return _deployed(what, None, target)
     if not (what / MANIFEST).is_file():

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgecomp.gate.contention import doubt
@@ -191,7 +191,8 @@ def _estimate(threshold: Threshold, measured: Measurements, confidence: float) -
     if threshold.against is None:
         return estimate(measured, measured.student, threshold.metric, confidence)
     kind = "points" if threshold.limit.dimension == "points" else "multiple"
-    return against(measured, measured.student, threshold.against, threshold.metric, kind, confidence)
+    found = against(measured, measured.student, threshold.against, threshold.metric, kind, confidence)
+    return replace(found, dimension="ratio") if threshold.limit.dimension == "percent" else found
 
 
 def judge(

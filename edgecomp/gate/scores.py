@@ -127,10 +127,9 @@ def _worst(
     told: Callable[[Group], str],
 ) -> Estimate:
     """The figure of groups that must all be good; its note says which is the worst, and how it does."""
-    fewest = min(len(group.places) for group in groups)
-    whole = score_of(stats.worst(found), factor, dimension, fewest, confidence)
-    worst = min(range(len(groups)), key=lambda place: found[place][0])
-    return replace(whole, note=told(groups[worst]))
+    worst = groups[min(range(len(groups)), key=lambda place: found[place][0])]
+    whole = score_of(stats.worst(found), factor, dimension, len(worst.places), confidence)
+    return replace(whole, note=told(worst))
 
 
 def each_of(groups: list[Group], confidence: float) -> float:

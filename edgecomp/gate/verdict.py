@@ -44,7 +44,7 @@ WORST_FIRST = (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS
 class Estimate:
     """A figure with one-sided bounds, each at `confidence`; None where the samples cannot give one.
 
-    `dimension` as in metrics.UNITS; `count` is the number of independent units (restarts or examples).
+    `dimension` as in metrics.UNITS, or `ratio`, a multiple that is held to a margin in per cent and shown so, or its logarithm; `count` is the number of independent units (restarts or examples).
     Exact figures (a file's size) have equal bounds and count 1.
     """
 

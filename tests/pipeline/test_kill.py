@@ -106,6 +106,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_bytes_and_leaves_nothing
     folder, kills = killed
     monkeypatch.setenv("TMPDIR", temporary(folder)["TMPDIR"])
     assert left_running(folder) == []
+    print(f"{sum(kills.values())} of {len(STEPS) * KILLS} killed")
     assert sum(kills.values()) >= len(STEPS) * KILLS - 2, f"too many runs ended before their kill: {kills}"
     done = cli("run", "digits", *TINY, "--out", str(folder), "--json")
     assert done.json["verdict"] in ("PASS", "FAIL", "INCONCLUSIVE")

@@ -54,6 +54,21 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
     assert "no such recipe: nowhere/x.yaml is not a file" in refusal("nowhere/x.yaml")
 
 
+def test_a_file_or_folder_that_is_not_there_names_the_nearest_that_is(tmp_path: Path) -> None:
+    recipe_file(tmp_path, "defaults: [digits, _self_]\n", "reviews.yaml")
+    said = refusal(str(tmp_path / "review.yaml"))
+    assert said.endswith("review.yaml is not a file; did you mean 'reviews.yaml'?")
+    (tmp_path / "customers").mkdir()
+    with pytest.raises(RunFolderError, match=r"no such run folder: .*customer; did you mean 'customers'"):
+        read_job(tmp_path / "customer")
+
+
+def test_a_word_that_is_none_of_those_allowed_is_said_with_the_nearest() -> None:
+    said = refusal("digits", "data.source=image")
+    assert "data.source: 'image' is none of 'digits', " in said
+    assert said.endswith("; did you mean 'images'?")
+
+
 def test_invalid_yaml_is_placed_by_line_and_column(tmp_path: Path) -> None:
     path = recipe_file(tmp_path, "name: mine\ndata: [1,\nteacher: }\n")
     assert "line 3, column 10: invalid YAML" in refusal(path)

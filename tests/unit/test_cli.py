@@ -105,6 +105,18 @@ def test_the_help_names_every_shipped_recipe_and_shows_what_to_type(cli: Cli) ->
         assert f"edgecomp {command} " in cli(command, "--help").out.partition("Examples:")[2]
 
 
+def test_the_help_says_what_an_option_is_where_it_is_not_given(cli: Cli) -> None:
+    """Brackets in a help text would be taken for markup, and nothing of them shown."""
+    for command, default in (
+        ("run", "runs/RECIPE"),
+        ("bench", "under runs/bench"),
+        ("compare", "release with labelled examples, no-slower without"),
+        ("selftest", "a small network"),
+    ):
+        words = " ".join(cli(command, "--help").out.replace("│", " ").split())
+        assert f"[default: ({default})]" in words
+
+
 @pytest.mark.parametrize("arguments", [("targets",), ("targets", "--json")])
 def test_what_cannot_be_said_is_an_error_and_no_verdict(arguments: tuple[str, ...]) -> None:
     """On a full disk, and where nobody reads: 1 would be FAIL, and 0 PASS."""

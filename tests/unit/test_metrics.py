@@ -79,6 +79,8 @@ def test_a_metric_is_named_after_its_unit() -> None:
         (3 * 2**20, "bytes", "3.0 MiB"),
         (81500.0, "rate", "81,500 /s"),
         (0.0712, "multiple", "0.0712 x"),
+        (2.8107, "ratio", "+181.07 %"),
+        (0.95, "ratio", "-5.00 %"),
         (None, "time", "–"),
         (math.nan, "percent", "–"),
     ],

@@ -70,7 +70,8 @@ def rows(table: pa.Table, where: str, told: list[str] | None = None) -> Values:
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not is_number(column.type):
             raise DataError(
-                f"{where}: column {name!r} holds {kind(column.type)}, not numbers: take it out of data.inputs"
+                f"{where}: column {name!r} holds {kind(column.type)}, not numbers: take it out of data.inputs, or where it is one of "
+                "a few categories write it as a column of 0 and 1 for each (pandas.get_dummies)"
             )
         if column.null_count:
             raise DataError(f"{where}: {column.null_count} of {len(column)} numbers of column {name!r} are missing, the first "

@@ -40,6 +40,7 @@ def refused(
     ("asked", "words"),
     [
         ({"base": "missing.json"}, "no such model file or run folder: missing.json"),
+        ({"base": "bas.onnx"}, "no such model file or run folder: bas.onnx; did you mean 'base.onnx'"),
         ({"candidate": "empty"}, "empty is no run folder"),
         ({"candidate": "base.onnx"}, "fake takes .json, not .onnx"),
         ({"candidate": "bad.json"}, "the fake runtime cannot load"),

@@ -68,6 +68,17 @@ def test_the_script_runs_what_lies_beside_it(
     assert capsys.readouterr().out.split() == ["c", "a", "b"]
 
 
+@pytest.mark.parametrize("given", ["nothing.npy", "picture.png"])
+def test_the_script_ends_with_a_sentence_where_it_is_given_no_file_of_numbers(
+    model: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numpy would say of a picture that it holds pickled data, and how to load that."""
+    (model.parent / "picture.png").write_bytes(b"\x89PNG")
+    monkeypatch.setattr(sys, "argv", ["infer.py", str(model.parent / given)])
+    with pytest.raises(SystemExit, match=f"wanted: a .npy file, which .*{given} is not"):
+        runpy.run_path(str(deployed(model, "onnxruntime-cpu") / "infer.py"))
+
+
 def test_a_rows_columns_are_named_in_their_order(model: Path) -> None:
     folder = deployed(model, "onnxruntime-cpu", replace(ROWS, columns=("age", "size", "weight")))
     contract, said = (

@@ -75,11 +75,25 @@ def test_the_row_of_the_worst_group_says_which_it_is() -> None:
     now = [0] * 40 + [1] * 10 + [0] * 30
     slices = ["day"] * 60 + ["night"] * 20
     of = measured(labels, labels, now, slices, ("cat", "dog", "horse"))
-    for metric, said in (
-        ("worst_recall_pct", "class dog: 10 of 40 right, baseline 40"),
-        ("worst_slice_pct", "slice night: 0 of 20 right, baseline 20"),
+    for metric, count, said in (
+        ("worst_recall_pct", 40, "class dog: 10 of 40 right, baseline 40"),
+        ("worst_slice_pct", 20, "slice night: 0 of 20 right, baseline 20"),
     ):
-        assert against(of, "candidate", "baseline", metric, "points", 0.95).note == said
+        found = against(of, "candidate", "baseline", metric, "points", 0.95)
+        assert (found.note, found.count) == (said, count)
+
+
+def test_how_many_examples_there_are_is_said_of_the_worst_group_and_not_of_the_smallest() -> None:
+    labels = [0] * 60 + [1] * 10
+    found = against(
+        measured(labels, labels, [1] * 6 + labels[6:]),
+        "candidate",
+        "baseline",
+        "worst_recall_pct",
+        "points",
+        0.95,
+    )
+    assert (found.note, found.count) == ("class 0: 54 of 60 right, baseline 60", 60)
 
 
 def test_what_has_no_answers_has_no_differences() -> None:

@@ -14,6 +14,7 @@ from edgecomp.gate.stage import figures, next_step
 from edgecomp.gate.verdict import EXIT_CODES, Estimate, Reason, Verdict, combine, exit_code
 from edgecomp.measurements import Arm, Measurements
 from edgecomp.policies import Policy, Threshold, overridden
+from edgecomp.report.evidence import estimate_text
 
 CLASSES = 3
 LABELS = np.arange(90) % CLASSES
@@ -541,3 +542,13 @@ def test_an_undecided_score_says_how_many_examples_would_tell() -> None:
     assert "no reasonable number of them would tell" in why
     _, _, why = decide(dataclasses.replace(found, unit="restarts"), -3.0, "above")
     assert "would tell" not in why
+
+
+def test_a_margin_in_per_cent_is_answered_in_per_cent() -> None:
+    """As the limit beside it, and the waiver's."""
+    larger = measurements(arm(size=2811), arm(size=1000))
+    found = row({"metric": "file_size_bytes", "against": "teacher", "margin": "5 %"}, larger)
+    assert found.estimate is not None
+    assert (found.estimate.dimension, found.estimate.value) == ("ratio", 2.811)
+    assert "exactly +181.10 % is not below +5.00 %" in found.sentence
+    assert estimate_text(dataclasses.asdict(found.estimate)) == "+181.10 %"

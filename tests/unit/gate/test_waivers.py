@@ -142,7 +142,7 @@ def test_of_two_waivers_the_one_that_holds_counts() -> None:
         ({"metric": "accuracy_pct", "min": "90 %"}, "85 %", (86.0, 88.0), (84.0, 88.0), "percent"),
         ({"metric": "accuracy_pct", "against": "teacher", "margin": "3 pt"}, "5 pt", (-4.9, -4.0), (-61.0, -60.0), "points"),
         ({"metric": "parameter_bytes", "against": "teacher", "max": "0.2 x"}, "0.3 x", (0.25, 0.29), (0.25, 0.31), "multiple"),
-        ({"metric": "latency_p50_ms", "against": "teacher", "margin": "5 %"}, "10 %", (1.06, 1.09), (1.06, 1.11), "multiple"),
+        ({"metric": "latency_p50_ms", "against": "teacher", "margin": "5 %"}, "10 %", (1.06, 1.09), (1.06, 1.11), "ratio"),
         ({"metric": "cpu_p50_ms", "against": "baseline", "margin": "5 %"}, "10 %", (0.05, 0.09), (0.05, 0.1), "log_ratio"),
     ],
 )  # fmt: skip

@@ -154,7 +154,10 @@ def test_listed_columns_of_several_files_are_of_the_same_names(reading: Reading,
     [
         (["f0", "f9"], "has no column 'f9' (data.inputs)"),
         (["f0", "f0"], "data.inputs names twice 'f0'"),
-        (["f0", "label"], "column 'label' holds text, not numbers: take it out of data.inputs"),
+        (
+            ["f0", "label"],
+            "column 'label' holds text, not numbers: take it out of data.inputs, or where it is one of a few categories",
+        ),
         (["f0", "f1"], "1 of 2 numbers of column 'f1' are missing, the first in example 1 (from 0)"),
         ("f0", "name another in data.inputs, or all columns of numbers as a list, data.inputs=[f0, …]"),
         (
