@@ -9,21 +9,21 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgecomp.export import openvino_kernels
-
-Constants = dict[str, npt.NDArray[Any]]
+from edgecomp.export.graphs import attribute, constants_of, dequantiser, readers_of
+from edgecomp.export.padding import take_padding_into_convolutions
 
 
 def pack_weights(model: onnx.ModelProto) -> None:
     """QuantizeLinear of a constant becomes the int8 initialiser it computes (ONNX's definition, ties to even)."""
     graph = model.graph
-    constants = _constants(graph)
+    constants = constants_of(graph)
     for node in [
         node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in constants
     ]:
         weight, scale, zero_point = (constants[name] for name in node.input)
         shape = [1] * weight.ndim
         if scale.ndim:
-            shape[_attribute(node, "axis", 1)] = -1
+            shape[attribute(node, "axis", 1)] = -1
         limits = np.iinfo(zero_point.dtype)
         levels = np.rint(weight / scale.reshape(shape)) + zero_point.reshape(shape).astype(np.float32)
         packed = np.clip(levels, limits.min, limits.max).astype(zero_point.dtype)
@@ -37,12 +37,12 @@ def quantise_biases(model: onnx.ModelProto) -> None:
     ONNX Runtime takes a Gemm without an output grid, the last one of a classifier, as an integer operator only so.
     """
     graph = model.graph
-    constants = _constants(graph)
+    constants = constants_of(graph)
     producers = {name: node for node in graph.node for name in node.output}
     for node in list(graph.node):
         if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in constants:
             continue
-        source = _dequantiser(node.input[0], producers)
+        source = dequantiser(node.input[0], producers)
         weight = producers.get(node.input[1])
         if source is None or weight is None or weight.op_type != "DequantizeLinear":
             continue
@@ -71,8 +71,8 @@ def quantise_biases(model: onnx.ModelProto) -> None:
 def quantise_tables(model: onnx.ModelProto) -> None:
     """Gather of a float table, then Q/DQ → Gather of the int8 table, then DQ: the same values, a quarter of the bytes."""
     graph = model.graph
-    constants = _constants(graph)
-    readers = _readers(graph)
+    constants = constants_of(graph)
+    readers = readers_of(graph)
     for node in [node for node in graph.node if node.op_type == "Gather" and node.input[0] in constants]:
         table = constants[node.input[0]]
         following = readers.get(node.output[0], [])
@@ -101,7 +101,7 @@ def quantise_tables(model: onnx.ModelProto) -> None:
 def transpose_weights(model: onnx.ModelProto) -> None:
     """A transposed constant weight is stored transposed: between DQ and MatMul nothing may stand."""
     graph = model.graph
-    constants = _constants(graph)
+    constants = constants_of(graph)
     producers = {name: node for node in graph.node for name in node.output}
     for node in [node for node in graph.node if node.op_type == "Transpose"]:
         source = producers.get(node.input[0])
@@ -116,7 +116,7 @@ def transpose_weights(model: onnx.ModelProto) -> None:
         turned = np.ascontiguousarray(constants[source.input[0]].T)
         graph.initializer.append(numpy_helper.from_array(turned, name))
         per_channel = constants[source.input[1]].ndim > 0
-        axis = {"axis": 1 - _attribute(source, "axis", 1) % 2} if per_channel else {}
+        axis = {"axis": 1 - attribute(source, "axis", 1) % 2} if per_channel else {}
         inputs = [name, *source.input[1:]]
         dequantise = helper.make_node(
             "DequantizeLinear", inputs, [node.output[0]], name=f"{source.name}_turned", **axis
@@ -129,7 +129,7 @@ def separate_zero_points(model: onnx.ModelProto) -> None:
     """Each constant's zero point is a tensor of its own: layers that share one tensor of zeros are left in float
     by OpenVINO, and without any a Gemm is by ONNX Runtime."""
     graph = model.graph
-    constants = _constants(graph)
+    constants = constants_of(graph)
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in constants and len(node.input) == 3:
             name = f"{node.output[0]}_zero_point"
@@ -143,8 +143,8 @@ def drop_redundant_activations(model: onnx.ModelProto) -> None:
     One between two roundings stays: ONNX Runtime would make one of two pairs that nothing parts.
     """
     graph = model.graph
-    constants = _constants(graph)
-    readers = _readers(graph)
+    constants = constants_of(graph)
+    readers = readers_of(graph)
     made_by = {name: node for node in graph.node for name in node.output}
     for node in [node for node in graph.node if node.op_type in ("Relu", "Clip")]:
         following = readers.get(node.output[0], [])
@@ -170,10 +170,10 @@ def restore_global_pooling(model: onnx.ModelProto) -> None:
 
     Of images alone: of a tensor with more axes, or of which that is not known, it would average others too.
     """
-    constants = _constants(model.graph)
+    constants = constants_of(model.graph)
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
     for node in model.graph.node:
-        if node.op_type != "ReduceMean" or len(node.input) != 2 or not _attribute(node, "keepdims", 1):
+        if node.op_type != "ReduceMean" or len(node.input) != 2 or not attribute(node, "keepdims", 1):
             continue
         axes = constants.get(node.input[1])
         images = ranks.get(node.output[0]) == 4
@@ -201,7 +201,7 @@ def keep_axes(model: onnx.ModelProto) -> None:
     OpenVINO moves scales of shape [1, 1, out] behind those, and multiplies [batch, out] by them as by [1, batch, out].
     """
     graph = model.graph
-    constants = _constants(graph)
+    constants = constants_of(graph)
     made_by = {name: node for node in graph.node for name in node.output}
     for node in list(graph.node):
         source = made_by.get(node.input[0]) if node.input else None
@@ -214,8 +214,8 @@ def keep_axes(model: onnx.ModelProto) -> None:
                 continue
             node.input[1] = f"{node.output[0]}_index"
             graph.initializer.append(numpy_helper.from_array(axes.reshape(1), node.input[1]))
-            axes = np.array([_attribute(node, "axis", 0)])
-        elif not _attribute(node, "keepdims", 1):
+            axes = np.array([attribute(node, "axis", 0)])
+        elif not attribute(node, "keepdims", 1):
             next(item for item in node.attribute if item.name == "keepdims").i = 1
         else:
             continue
@@ -236,8 +236,8 @@ def keep_narrow_apart(model: onnx.ModelProto) -> None:
     logits' deviation. A MatMul stays as it is: it is exact, and with a float input both runtimes would round that anew.
     """
     graph = model.graph
-    constants = _constants(graph)
-    readers = _readers(graph)
+    constants = constants_of(graph)
+    readers = readers_of(graph)
     made_by = {name: node for node in graph.node for name in node.output}
     for node in [node for node in graph.node if node.op_type == "DequantizeLinear"]:
         quantise = made_by.get(node.input[0])
@@ -285,6 +285,7 @@ def drop_notes(model: onnx.ModelProto) -> None:
 
 PASSES = (
     pack_weights,
+    take_padding_into_convolutions,
     quantise_tables,
     transpose_weights,
     quantise_biases,
@@ -303,37 +304,3 @@ PASSES = (
 BOUNDS: dict[str, Callable[..., npt.NDArray[Any]]] = {"Max": np.maximum, "Min": np.minimum, "Clip": np.clip}
 NARROW_STEPS = 127  # a ReLU6 may be a Clip too, over as good as all steps of 8 bits
 REDUCES = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
-MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "MaxPool")
-
-
-def _dequantiser(name: str, producers: dict[str, onnx.NodeProto]) -> onnx.NodeProto | None:
-    """The DequantizeLinear a tensor comes from, through operators that only move values."""
-    node = producers.get(name)
-    while node is not None and node.op_type in MOVES_VALUES:
-        node = producers.get(node.input[0])
-    return node if node is not None and node.op_type == "DequantizeLinear" else None
-
-
-def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return readers
-
-
-def _constants(graph: onnx.GraphProto) -> Constants:
-    """Tensor name → value, for initialisers, Constant nodes, and Identity nodes of either."""
-    known: Constants = {
-        initializer.name: numpy_helper.to_array(initializer) for initializer in graph.initializer
-    }
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        elif node.op_type == "Identity" and node.input[0] in known:
-            known[node.output[0]] = known[node.input[0]]
-    return known
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
-    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
