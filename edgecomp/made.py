@@ -297,8 +297,18 @@ def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
     return student.eval()
 
 
+def named_float_layers(run: Run) -> dict[str, str]:
+    """Layers left in float before any training → why: those the recipe names, and those that are faster so."""
+    named = run.job.recipe.quantize.float_layers
+    path = run.folder / "speed" / "speed.json"
+    if run.job.recipe.quantize.precision_by != "speed":
+        return named
+    faster: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
+    return faster | named
+
+
 def float_layers(run: Run) -> dict[str, str]:
-    """Layers left in float → why: those the recipe names, and those the accuracy needed."""
+    """Layers left in float → why: those the recipe names, those that are faster so, and those the accuracy needed."""
     path = run.folder / "precision" / "precision.json"
     if run.job.recipe.quantize.method != "qad":
         return run.job.recipe.quantize.float_layers

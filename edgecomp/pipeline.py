@@ -66,9 +66,16 @@ def _training(run: made.Run, keys: Keys) -> Iterator[Step]:
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
     yield training("distill", "distill", stages.distill, learnt, *LESSONS)
     if quantize.method == "qad":
-        yield training("quantize", "distill", stages.quantize, quantised, *LESSONS, "distill")
+        by_speed = _by_speed(run.job)
+        if by_speed:
+            where = [*quantised, *(profile(run.job, target) for target in run.job.targets)]
+            timed = training("speed", "distill", stages.speed, where, *LESSONS, "distill")
+            yield replace(timed, libraries=keys.export_libraries)
+        yield training("quantize", "distill", stages.quantize, quantised, *LESSONS, "distill", *by_speed)
         chosen = [*quantised, quantize.max_drop]
-        yield training("precision", "distill", stages.precision, chosen, *LESSONS, "distill", "quantize")
+        yield training(
+            "precision", "distill", stages.precision, chosen, *LESSONS, "distill", *by_speed, "quantize"
+        )
     if "control" in quantize.baselines:
         as_long = [*learnt, keys.quantize]
         yield training("control", "distill", stages.control, as_long, *LESSONS, "distill")
@@ -191,6 +198,10 @@ def _judging(run: made.Run, keys: Keys) -> Iterator[Step]:
         ),
         libraries=("matplotlib", "jinja2"),
     )
+
+
+def _by_speed(job: Job) -> tuple[str, ...]:
+    return ("speed",) if job.recipe.quantize.precision_by == "speed" else ()
 
 
 def _quantised(job: Job) -> tuple[str, ...]:

@@ -146,6 +146,9 @@ class Quantize(Part):
     activation_bits: Literal[8, 4] = 8  # what a layer reads, likewise
     simulate: bool = False  # fewer bits than the runtimes execute, stored and executed as 8
     float_layers: dict[str, str] = {}  # layer → why; of those named here none counts as int8
+    precision_by: Literal["accuracy", "speed"] = (
+        "accuracy"  # speed: layers that a target is slower with go to float
+    )
     max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
 
     @model_validator(mode="before")
@@ -171,6 +174,10 @@ class Quantize(Part):
         if self.max_drop is not None and self.method != "qad":
             raise ValueError(
                 f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
+            )
+        if self.precision_by == "speed" and self.method != "qad":
+            raise ValueError(
+                f"precision_by: speed chooses layers of a student that is trained with qad, not {self.method}"
             )
         for name, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
             if bits != 8 and self.method != "qad":

@@ -23,7 +23,7 @@ class Keys:
         self.distill = recipe.distill.model_dump() | {
             "calibration_batches": recipe.quantize.calibration_batches
         }
-        after_training = {"baselines", "max_drop"}
+        after_training = {"baselines", "max_drop", "precision_by"}
         self.quantize = recipe.quantize.model_dump(exclude=after_training)
         self.rows = {
             target: {name: row.model_dump() for name, row in rows.items()}

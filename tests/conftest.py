@@ -13,6 +13,7 @@ from running import TINY, Cli, Outcome, command, environment
 ALONE = (
     "pipeline/test_digits.py",
     "pipeline/test_gate_trials.py",
+    "unit/bench/test_layer_speed.py",
     "unit/bench/test_side_by_side.py",
     "unit/bench/test_standalone.py",
     "unit/bench/test_worker.py",

@@ -69,11 +69,6 @@ NETWORKS = {
     "MobileNetV2, 224 pixels": Made(
         lambda: images("MobileNetV2", depth_multiplier=1.0, image_size=224), (3, 224, 224), ("pixel_values",)
     ),
-    "EfficientNet, 96 pixels": Made(
-        lambda: images("EfficientNet", image_size=96, width_coefficient=0.5, depth_coefficient=0.5, hidden_dim=640),
-        (3, 96, 96),
-        ("pixel_values",),
-    ),
     "sst2's MiniLM, 64 tokens": Made(minilm, (64,), ("input_ids", "attention_mask"), TEXT),
     "ViT, 64 pixels": Made(
         lambda: images(

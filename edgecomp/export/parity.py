@@ -217,8 +217,12 @@ def executed_precision(layers: list[Layer], float_layers: Mapping[str, str]) -> 
 
 
 def own_name(layer: Layer) -> str:
+    return name_of_kernel(layer.name)
+
+
+def name_of_kernel(name: str) -> str:
     """The name the layer was exported under: a runtime appends what it has fused, and a second use its number."""
-    return layer.name.split("/")[0].split("@")[0].removesuffix("_original")
+    return name.split("/")[0].split("@")[0].removesuffix("_original")
 
 
 def answers(

@@ -113,6 +113,19 @@ def export_pytorch(
         _export_pytorch(deployed(network, interface), interface, folder / arm)
 
 
+def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:
+    """Captured networks as ONNX and IR, where `timing_file` says; they are folded."""
+    for arm, network in networks.items():
+        (folder / arm).mkdir()
+        _export_onnx(fold(network), interface, folder / arm / "model.onnx")
+        openvino_ir.convert(folder / arm / "model.onnx", folder / arm)
+
+
+def timing_file(arm: str, runtime: str) -> Path:
+    suffix = Path(TABLE[runtime].model_file).suffix
+    return Path(arm) / f"model{suffix}"
+
+
 def deployed(network: nn.Module, interface: Interface) -> fx.GraphModule:
     """What is exported: a captured student is folded, and any other network captured, and so repaired, in the same way."""
     if isinstance(network, fx.GraphModule):

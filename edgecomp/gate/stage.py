@@ -119,6 +119,10 @@ ROUNDING = (
     "the file is right as it is written, and this runtime's integer kernels round it to something else: try "
     "quantize.calibration=mse, more quantize.epochs, or quantize.max_drop"
 )
+SLOWER_THAN_FP32 = (
+    "quantize.precision_by=speed keeps in float the layers that are slower in integers; where it is set, int8 buys only size and "
+    "memory on this target"
+)
 WRONG_EXPORT = (
     "even as it is written the file is not the model that was trained: an operator is exported wrongly; see the "
     "report's table of layers, and leave the layer in float (quantize.float_layers)"
@@ -152,6 +156,8 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
             advice = ADVICE["points"]
         elif first.metric == "int8_share_pct":
             advice = "see the report's table of layers; one that is meant to be in float is named in quantize.float_layers"
+        elif first.name == "int8_over_fp32":
+            advice = SLOWER_THAN_FP32
         elif first.metric in estimates.EXPORT:
             advice = WRONG_EXPORT if _is_wrong_as_written(measured[first.target]) else ROUNDING
         return f"{first.sentence.rstrip('.')}{more}: {advice}."

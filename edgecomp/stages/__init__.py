@@ -7,9 +7,9 @@ Heavy libraries are imported where a stage begins its work, so that a run with n
 from edgecomp.stages.exporting import best_ptq, deploy, export, parity, pytorch
 from edgecomp.stages.judging import check_evidence, check_labels, checked, gate, report
 from edgecomp.stages.learning import control, data, distill, precision, quantize, soft_labels, teacher
-from edgecomp.stages.measuring import bench, emulation, executed_as, portable, profile_training
+from edgecomp.stages.measuring import bench, emulation, executed_as, portable, profile_training, speed
 
 __all__ = [
     "bench", "best_ptq", "check_evidence", "check_labels", "checked", "control", "data", "deploy", "distill", "emulation", "executed_as", "export", "gate", "parity", "portable", "precision",
-    "profile_training", "pytorch", "quantize", "report", "soft_labels", "teacher",
+    "profile_training", "pytorch", "quantize", "report", "soft_labels", "speed", "teacher",
 ]  # fmt: skip

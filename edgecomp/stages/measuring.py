@@ -9,6 +9,7 @@ from edgecomp.made import Run
 from edgecomp.targets import Target
 
 BESIDE_ITERATIONS, BESIDE_BATCHES = 96, 8  # enough for a median
+TIMED_INPUTS = 16
 
 
 def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -52,6 +53,66 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             offline_batches=settings.offline_batches if gated else BESIDE_BATCHES,
         ),
     )
+
+
+def speed(run: Run, out: Path, checkpoints: Path) -> None:
+    """Layers that are faster in float, where a target's runtime would be slower in integers than in float: speed.json.
+
+    What a kernel takes does not depend on its weights: measured of the student whose scales were just calibrated, before it is
+    trained through them.
+    """
+    from tempfile import TemporaryDirectory
+
+    from edgecomp import inputs
+    from edgecomp.artifacts import write_json
+    from edgecomp.bench.layer_speed import CHOSEN, FP32, INT8, over_fp32, slower_in_integers
+    from edgecomp.bench.process import Place
+    from edgecomp.distill.student import calibrated
+    from edgecomp.export.parity import name_of_kernel
+    from edgecomp.export.stage import export_for_timing, timing_file
+    from edgecomp.quantize.capture import duplicate
+    from edgecomp.quantize.layers import layer_names
+
+    captured, qad, named = made.captured_student(run), made.qad(run), run.job.recipe.quantize.float_layers
+    found: dict[str, Any] = {"targets": {}, "float_layers": {}}
+    with TemporaryDirectory() as name, made.lessons(run) as lessons:
+        folder, interface = Path(name), made.interface(run)
+        inputs.save(some(made.probes(run), slice(TIMED_INPUTS)), folder / "inputs")
+        layers = [layer for layer in layer_names(captured) if layer not in named]
+        networks = {FP32: duplicate(captured), INT8: calibrated(captured, lessons, qad, named)}
+        export_for_timing(networks, interface, folder)
+        losers: dict[str, dict[str, str]] = {}
+        for target in run.job.targets:
+            place = Place.of(target, run.job.recipe.bench.timeout_s)
+            files = {arm: folder / timing_file(arm, target.runtime) for arm in networks}
+            ratio = over_fp32(files, place, folder / "inputs")[INT8]
+            found["targets"][target.name] = {"int8_over_fp32": ratio}
+            if ratio > 1.0:
+                feed = some(made.probes(run), slice(1))
+                slow = slower_in_integers(files, place, feed, name_of_kernel, layers)
+                losers[target.name] = {
+                    layer: f"faster in float on {target.name}: {times.fp32_us:.1f} µs an inference against {times.int8_us:.1f} µs"
+                    for layer, times in slow.items()
+                }
+        reasons = {layer: why for slow in losers.values() for layer, why in slow.items()}
+        if reasons:
+            export_for_timing(
+                {CHOSEN: calibrated(captured, lessons, qad, {*named, *reasons})}, interface, folder
+            )
+            for target in [target for target in run.job.targets if losers.get(target.name)]:
+                place = Place.of(target, run.job.recipe.bench.timeout_s)
+                files = {arm: folder / timing_file(arm, target.runtime) for arm in (*networks, CHOSEN)}
+                ratios = over_fp32(files, place, folder / "inputs")
+                found["targets"][target.name] |= {
+                    "int8_over_fp32": ratios[INT8],
+                    "chosen_over_fp32": ratios[CHOSEN],
+                }
+                if ratios[CHOSEN] >= ratios[INT8]:  # what is gained in its kernels is lost between them
+                    reasons = {
+                        layer: why for layer, why in reasons.items() if layer not in losers[target.name]
+                    }
+        found["float_layers"] = reasons
+    write_json(out / "speed.json", found)
 
 
 def profile_training(run: Run, out: Path) -> dict[str, Any]:

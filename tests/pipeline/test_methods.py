@@ -137,3 +137,18 @@ def test_a_float_layer_that_is_not_there_is_refused_with_those_that_are(cli: Cli
     done = cli("run", "digits", *TINY, "quantize.float_layers={hed: why}", "--out", str(folder))
     assert done.code == 2
     assert "no layer 'hed'; did you mean 'head'?" in " ".join(done.err.split())
+
+
+def test_layers_are_left_in_float_by_speed_with_what_they_take(cli: Cli, folder: Path) -> None:
+    verdict = run(cli, folder, "quantize.precision_by=speed", "bench.warmup=3")
+    assert {"speed", "quantize", "precision"} <= set(verdict["ran"])
+    assert "distill" not in verdict["ran"]
+    found = json.loads((folder / "speed" / "speed.json").read_text(encoding="utf-8"))
+    assert {name: one["int8_over_fp32"] > 0 for name, one in found["targets"].items()} == {
+        "onnxruntime-cpu": True,
+        "openvino-cpu": True,
+    }
+    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    told = {one["layer"]: one["reason"] for one in report["float_layers"]}
+    assert told == found["float_layers"]
+    assert all("µs an inference against" in reason for reason in told.values())
