@@ -63,6 +63,14 @@ def slower_in_integers(
     return {layer: one for layer, one in times.items() if one.int8_us > SLOWER * one.fp32_us}
 
 
+def is_worth_it(int8: float, chosen: float) -> bool:
+    """Whether layers in float bring a file halfway to float's own speed. Times over fp32's: int8 of the file all in integers.
+
+    Less is not worth the bytes: then int8 buys only size and memory.
+    """
+    return chosen - 1 <= (int8 - 1) / 2
+
+
 def over_fp32(files: Mapping[str, Path], place: Place, inputs: Path) -> dict[str, float]:
     """By name, a file's CPU time over that of the file FP32, batch 1: by turns in processes of their own, the median over restarts."""
     ratios: dict[str, list[float]] = {name: [] for name in files if name != FP32}

@@ -65,7 +65,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
 
     from edgecomp import inputs
     from edgecomp.artifacts import write_json
-    from edgecomp.bench.layer_speed import CHOSEN, FP32, INT8, over_fp32, slower_in_integers
+    from edgecomp.bench.layer_speed import CHOSEN, FP32, INT8, is_worth_it, over_fp32, slower_in_integers
     from edgecomp.bench.process import Place
     from edgecomp.distill.student import calibrated
     from edgecomp.export.parity import name_of_kernel
@@ -107,7 +107,9 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
                     "int8_over_fp32": ratios[INT8],
                     "chosen_over_fp32": ratios[CHOSEN],
                 }
-                if ratios[CHOSEN] >= ratios[INT8]:  # what is gained in its kernels is lost between them
+                if not is_worth_it(
+                    ratios[INT8], ratios[CHOSEN]
+                ):  # what its kernels gain is lost between them
                     reasons = {
                         layer: why for layer, why in reasons.items() if layer not in losers[target.name]
                     }

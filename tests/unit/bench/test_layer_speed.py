@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgecomp import inputs, runtimes
-from edgecomp.bench.layer_speed import Times, over_fp32, slower_in_integers
+from edgecomp.bench.layer_speed import Times, is_worth_it, over_fp32, slower_in_integers
 from edgecomp.bench.process import Place
 from edgecomp.runtimes.base import LayerTime
 
@@ -54,3 +54,13 @@ def test_files_are_held_against_the_one_in_float(tmp_path: Path) -> None:
         files[name].write_text(json.dumps({"latency_ns": latency_ns}))
     ratios = over_fp32(files, Place("fake", {}, threads=1), tmp_path / "inputs")
     assert ratios == {"int8": pytest.approx(1.5, rel=0.1), "chosen": pytest.approx(0.5, rel=0.1)}
+
+
+@pytest.mark.parametrize(
+    ("int8", "chosen", "worth"),
+    [(1.5, 0.9, True), (1.5, 1.02, True), (1.5, 1.3, False), (1.13, 1.1, False), (1.1, 1.2, False)],
+)
+def test_layers_are_left_in_float_where_that_brings_a_file_halfway_to_float_s_speed(
+    int8: float, chosen: float, worth: bool
+) -> None:
+    assert is_worth_it(int8, chosen) is worth
