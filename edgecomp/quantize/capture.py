@@ -48,7 +48,7 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
     except Exception as error:  # torch.export raises whatever the network's own code and its own checks raise
         raise CaptureError(
             f"{type(network).__name__} cannot be captured by torch.export{_place(error)}: {_first_words(error)}. "
-            f"{_advice(error)}"
+            f"{_advice(error, network)}"
         ) from error
     unguarded = program.module(check_guards=False)
     module = fx.GraphModule(unguarded, unguarded.graph)  # its own train() and eval() work
@@ -106,8 +106,18 @@ def _first_words(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _advice(error: BaseException) -> str:
+def _advice(error: BaseException, network: nn.Module) -> str:
     if "specialized" in str(error) or "Constraints violated" in str(error):
+        recurrent = [
+            f"{name} ({type(part).__name__})"
+            for name, part in network.named_modules()
+            if isinstance(part, nn.RNNBase)
+        ]
+        if recurrent:
+            return (
+                f"torch.export writes a recurrent layer, {', '.join(recurrent)}, out step by step for one length: give it data of one "
+                "length, or take layers of another kind for texts of any length"
+            )
         return (
             "The network's code fixes the size of an axis that is declared dynamic: it must compute with x.shape "
             "in place of numbers, or the axis must be declared fixed"
