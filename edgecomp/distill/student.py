@@ -17,7 +17,7 @@ from edgecomp.progress import Track
 from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.fake_quant import Kernel, use_kernel
-from edgecomp.quantize.layers import layer_names
+from edgecomp.quantize.layers import layer_names, unruled_layers
 from edgecomp.quantize.placement import fake_quants, left_in_float, place
 from edgecomp.training import (
     Batch,
@@ -130,11 +130,11 @@ def distill_int8(
 
 def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> None:
     """Raises CaptureError where a layer that is to be left in float is not there."""
-    unknown = [layer for layer in float_layers if layer not in layer_names(captured)]
+    known = [*layer_names(captured), *unruled_layers(captured)]
+    unknown = [layer for layer in float_layers if layer not in known]
     if unknown:
         raise CaptureError(f"quantize.float_layers: the student has no layer {unknown[0]!r}"
-                           f"{nearest(unknown[0], layer_names(captured))}; its layers are "
-                           f"{', '.join(layer_names(captured))}")  # fmt: skip
+                           f"{nearest(unknown[0], known)}; its layers are {', '.join(known)}")  # fmt: skip
 
 
 def calibrated(

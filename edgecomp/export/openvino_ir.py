@@ -8,6 +8,14 @@ from shutil import copyfile
 
 from edgecomp.errors import EdgecompError
 
+# Operators that the converter calls by numbers of its own.
+RENAMED = {
+    "ConvTranspose": ("ConvolutionBackpropData", "GroupConvolutionBackpropData"),
+    "LSTM": ("LSTMSequence",),
+    "GRU": ("GRUSequence",),
+    "RNN": ("RNNSequence",),
+}
+
 
 def convert(onnx_file: Path, folder: Path) -> None:
     """Writes model.xml and model.bin into `folder`. Raises EdgecompError with the converter's own words."""
@@ -29,7 +37,14 @@ def _main() -> None:
     import openvino as ov
 
     model = ov.convert_model("model.onnx")
-    names = {name: node.name for node in onnx.load("model.onnx").graph.node for name in node.output}
+    nodes = onnx.load("model.onnx").graph.node
+    names = {name: node.name for node in nodes for name in node.output}
+    for kind, kinds in RENAMED.items():
+        theirs = [one for one in model.get_ordered_ops() if one.get_type_name() in kinds]
+        ours = [node for node in nodes if node.op_type == kind]
+        if len(theirs) == len(ours):
+            for operation, node in zip(theirs, ours, strict=True):
+                operation.set_friendly_name(f"{node.name}/product")
     for (
         output
     ) in model.outputs:  # the converter calls the last layer after the output, and a user by its own name

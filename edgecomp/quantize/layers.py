@@ -12,6 +12,10 @@ from edgecomp.quantize.schemes import RULES, Rule
 # What folding adds to a parameter's name: for the value computed from it, and for the copy that one layer got.
 COMPUTED, OWN = "_computed_", "_own_"
 
+aten = torch.ops.aten
+TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
+RECURRENT = (aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
+
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
@@ -43,6 +47,19 @@ def layer_names(module: fx.GraphModule) -> list[str]:
     return list(dict.fromkeys(str(layer_name(node)) for node in layers(module)))
 
 
+def unruled_layers(module: fx.GraphModule) -> list[str]:
+    """Layers with constant weights that no scheme has a rule for, by the path of their first weight: transposed convolutions and
+    recurrent ones. They run in float."""
+    constants = constant_nodes(module)
+    found = []
+    for node in module.graph.nodes:
+        if node.target in TRANSPOSED or node.target in RECURRENT:
+            weight: Any = node.args[1] if node.target in TRANSPOSED else node.args[2][0]
+            if weight in constants:
+                found.append(name_of(first_parameter(weight)))
+    return list(dict.fromkeys(found))
+
+
 def layer_name(node: fx.Node) -> str | None:
     """What a convolution or linear layer is called, quantised or not, folded or not: the module path of its weight, or
     of the first parameter that its weight is computed from. None for any other operator."""
@@ -63,7 +80,7 @@ def name_of(parameter: str) -> str:
     """The layer that a weight of that path belongs to, before and after folding."""
     for suffix in (COMPUTED, OWN, ".parametrizations"):
         parameter = parameter.split(suffix)[0]
-    return re.sub(r"\.weight(_[gv])?$", "", parameter)
+    return re.sub(r"\.weight(_[gv]|_[ih]h_l\d+(_reverse)?)?$", "", parameter)
 
 
 def tables(module: fx.GraphModule) -> list[fx.Node]:
