@@ -74,18 +74,21 @@ class OnnxRuntimeSession:
     concurrent = True
 
     def __init__(self, session: ort.InferenceSession) -> None:
+        """Raises ModelFileError for names that are no text."""
         self._session = session
-        self._names = [argument.name for argument in session.get_outputs()]
-        self._bits = [argument.name for argument in session.get_inputs() if argument.type == BFLOAT16]
-        self._has_bits = bool(self._bits) or any(
-            argument.type == BFLOAT16 for argument in session.get_outputs()
-        )
+        try:
+            self._signature = Signature(
+                tuple(_port(argument) for argument in session.get_inputs()),
+                tuple(_port(argument) for argument in session.get_outputs()),
+            )
+        except UnicodeDecodeError as error:
+            raise ModelFileError(f"a name of an input, an output or an axis is no text: {error}") from error
+        self._names = [port.name for port in self._signature.outputs]
+        self._bits = [port.name for port in self._signature.inputs if port.dtype == "bfloat16"]
+        self._has_bits = any(port.dtype == "bfloat16" for ports in self._signature for port in ports)
 
     def signature(self) -> Signature:
-        return Signature(
-            tuple(_port(argument) for argument in self._session.get_inputs()),
-            tuple(_port(argument) for argument in self._session.get_outputs()),
-        )
+        return self._signature
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         try:

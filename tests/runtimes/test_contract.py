@@ -250,6 +250,20 @@ def test_texts_go_in_and_come_out(tmp_path: Path) -> None:
     assert session.run({"words": np.array(["a", "bc"])})["same"].tolist() == ["a", "bc"]
 
 
+@pytest.mark.parametrize("name", [b"words", b"number_of_them"])
+def test_a_name_that_is_no_text_is_a_fault_of_the_file(name: bytes, tmp_path: Path) -> None:
+    ports = [
+        helper.make_tensor_value_info(one, TensorProto.STRING, ["number_of_them"])
+        for one in ("words", "same")
+    ]
+    file = save(
+        tmp_path / "m.onnx", [helper.make_node("Identity", ["words"], ["same"])], ports[:1], ports[1:]
+    )
+    file.write_bytes(file.read_bytes().replace(name, b"\xb3" + name[1:]))
+    with pytest.raises(ModelFileError):
+        runtimes.adapter("onnxruntime-cpu").load(file, threads=1, options={}).signature()
+
+
 class Answers(torch.nn.Module):
     """A dictionary of a matrix in bfloat16 and a flag."""
 
