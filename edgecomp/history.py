@@ -81,7 +81,7 @@ def files(store: Path) -> list[Path]:
 def append(result: Result, store: Path) -> None:
     """Raises UsageError where the file is no history, or cannot be written."""
     at = result.at or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    with _opened(store) as database, database:
+    with _opened(store, to_write=True) as database, database:
         row = (at, result.kind, result.target, result.model, result.sha256, result.baseline_sha256)
         added = database.execute(
             "INSERT INTO results (at, kind, target, model, sha256, baseline_sha256, verdict, source, edgecomp) "
@@ -105,7 +105,7 @@ def results(
         raise UsageError(
             f"no history in {store}: `edgecomp run`, `bench` and `compare` begin one; or name another with --store"
         )
-    with _opened(store) as database:
+    with _opened(store, to_write=False) as database:
         found = database.execute(
             "SELECT id, at, kind, target, model, sha256, baseline_sha256, verdict, source FROM results "
             "WHERE ?1 IS NULL OR target = ?1 ORDER BY id DESC LIMIT ?2",
@@ -181,37 +181,46 @@ def _short(value: object) -> str:
 
 
 @contextmanager
-def _opened(store: Path) -> Iterator[sqlite3.Connection]:
+def _opened(store: Path, *, to_write: bool) -> Iterator[sqlite3.Connection]:
+    """A history that is there, or to_write a new one; what is read is not written to."""
     try:
         check_apart(store, "--store")
-        store.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(store, timeout=WAIT_S)
+        if to_write:
+            store.parent.mkdir(parents=True, exist_ok=True)
+        mode = "rwc" if to_write else "ro"
+        database = sqlite3.connect(f"{store.resolve().as_uri()}?mode={mode}", uri=True, timeout=WAIT_S)
         database.text_factory = lambda text: text.decode(errors="replace")
     except (OSError, sqlite3.Error) as error:
         raise UsageError(f"{store} cannot be opened: {error}") from error
     try:
         _check_own(database, store)
-        database.execute("PRAGMA journal_mode = WAL")
-        with database:
-            database.execute("BEGIN IMMEDIATE")
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            if database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
-                database.execute(f"PRAGMA application_id = {APPLICATION}")
+        if to_write:
+            _prepare(database)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > FORMAT_VERSION:
             raise UsageError(
                 f"{store} is of format {version}, newer than this edgecomp reads ({FORMAT_VERSION}): upgrade edgecomp"
             )
         yield database
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter of a message that quotes the file
         raise UsageError(
             f"{store} is no history of edgecomp's, or cannot be used: {error}; name another with --store"
         ) from error
     finally:
         database.close()
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """Makes the tables of a new file, and marks one that was made before histories were marked."""
+    database.execute("PRAGMA journal_mode = WAL")
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        if database.execute("PRAGMA user_version").fetchone() == (0,):
+            for statement in SCHEMA.split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        if database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
+            database.execute(f"PRAGMA application_id = {APPLICATION}")
 
 
 def _check_own(database: sqlite3.Connection, store: Path) -> None:

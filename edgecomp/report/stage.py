@@ -6,12 +6,14 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_eval_context, select_autoescape
+from jinja2.exceptions import UndefinedError
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
 from edgecomp.artifacts import write_json
 from edgecomp.job import Job
 from edgecomp.metrics import METRICS
+from edgecomp.reading.json_files import shaped
 from edgecomp.report import answers, plots
 from edgecomp.report.evidence import Evidence, estimate_text, title, unit_text
 from edgecomp.report.in_ci import openmetrics, until
@@ -24,8 +26,15 @@ samples; best_ptq since data come by name, data since splits share no example.""
 
 
 def write_report(*, run_folder: Path, job: Job, verdict: dict[str, Any], folder: Path) -> None:
-    """verdict: as the gate stage gives it."""
-    evidence = Evidence.read(job, run_folder, verdict)
+    """verdict: as the gate stage gives it. Raises FileError where what is shown is not what edgecomp has written."""
+    with shaped(run_folder, "edgecomp"):
+        try:
+            _write(Evidence.read(job, run_folder, verdict), job, folder)
+        except UndefinedError as error:  # a key that a template misses
+            raise KeyError(str(error)) from error
+
+
+def _write(evidence: Evidence, job: Job, folder: Path) -> None:
     templates = environment()
     facts: dict[str, Any] = {
         "evidence": evidence,

@@ -11,7 +11,7 @@ import pytest
 from forging import made_to_fit
 from running import Cli
 
-from edgecomp.errors import EdgecompError
+from edgecomp.errors import EdgecompError, FileError
 from edgecomp.job import read_job
 from edgecomp.made import Run
 from edgecomp.progress import silent
@@ -104,3 +104,27 @@ def test_a_malformed_bench_is_one_sentence_on_the_command_line(cli: Cli, folder:
     assert "bench/openvino-cpu does not hold what was measured (" in done.json["error"]
     assert "measurements.json: has no format" in done.json["error"]
     assert (folder / "gate" / "verdict.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        (
+            "portable/openvino-cpu/portable.json",
+            lambda content: content["executed"].update(other={"run": False}),
+        ),
+        ("portable/openvino-cpu/portable.json", lambda content: content.pop("layers")),
+        ("export/saturation.json", lambda content: content["layers"][0].update(worst="many")),
+    ],
+)
+def test_what_a_report_shows_and_no_step_wrote_is_told(
+    folder: Path, tmp_path: Path, file: str, change: Callable[[Any], object]
+) -> None:
+    run = Run(read_job(folder), folder, silent)
+    verdict = derived(run)
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(FileError) as told:
+        write_report(run_folder=folder, job=run.job, verdict=verdict, folder=tmp_path)
+    assert "is not what edgecomp writes there" in str(told.value)

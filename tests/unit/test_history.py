@@ -357,3 +357,25 @@ def test_the_command_lists_plots_and_warns(cli: Cli, tmp_path: Path) -> None:
     assert wrong.code == 2
     assert "did you mean 'cpu_p50_ms'" in wrong.err
     assert cli("history", "--store", str(tmp_path / "none"), cwd=tmp_path).code == 2
+
+
+def test_what_is_read_is_not_written_to(tmp_path: Path) -> None:
+    store = tmp_path / "h.sqlite"
+    append(release("a", None, 0.0), store)
+    with sqlite3.connect(store) as database:  # as the first histories were, and another program's change
+        database.execute("PRAGMA application_id = 0")
+        database.execute("PRAGMA journal_mode = DELETE")
+    before = store.read_bytes()
+    assert len(results(store)) == 1
+    assert store.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["h.sqlite"]
+
+
+def test_a_message_that_quotes_what_is_no_text_is_told(tmp_path: Path) -> None:
+    store = tmp_path / "h.sqlite"
+    append(release("a", None, 0.0), store)
+    with sqlite3.connect(store) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+    store.write_bytes(store.read_bytes().replace(b"CREATE TABLE figures", b"CREATE TABL\xc5 figures"))
+    with pytest.raises(UsageError, match="no history of edgecomp's"):
+        results(store)
