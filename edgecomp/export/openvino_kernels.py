@@ -3,8 +3,12 @@
 Each leaves the function as it is, and costs next to nothing in either runtime.
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx
+import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 
@@ -128,6 +132,39 @@ def keep_integers_from_norms(model: onnx.ModelProto) -> None:
             readings.extend(reading for reading in further if reading not in readings)
 
 
+def compute_constants(model: onnx.ModelProto) -> None:
+    """What is looked up in constants, or convolved of them, is computed here.
+
+    OpenVINO does not when it compiles, and a product with a batch of matrices that come of such a node becomes a linear
+    layer, which multiplies by the first of them: the positions of Funnel's heads, in fp32 as in int8.
+    """
+    graph = model.graph
+    known = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    for node in list(graph.node):
+        if node.op_type in NOT_COMPUTED or any(attribute.HasField("g") for attribute in node.attribute):
+            continue
+        given = {name: known[name] for name in node.input if name in known}
+        if any(name and name not in given for name in node.input):
+            continue
+        known |= _computed(node, given, model)
+        if node.op_type in LEFT_TO_RUN_TIME:
+            graph.initializer.append(numpy_helper.from_array(known[node.output[0]], node.output[0]))
+            graph.node.remove(node)
+
+
+def _computed(
+    node: onnx.NodeProto, given: dict[str, npt.NDArray[Any]], model: onnx.ModelProto
+) -> dict[str, npt.NDArray[Any]]:
+    """Output name → value. By ONNX Runtime: onnx's own GatherElements takes 64 rows at most, so that the exporter left it."""
+    outputs = [name for name in node.output if name]
+    constants = [numpy_helper.from_array(value, name) for name, value in given.items()]
+    wanted = [onnx.ValueInfoProto(name=name) for name in outputs]
+    graph = helper.make_graph([node], "constants", [], wanted, constants)
+    alone = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    session = ort.InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip(outputs, session.run(outputs, {}), strict=True))
+
+
 def _sizes(graph: onnx.GraphProto) -> dict[str, list[int]]:
     """Tensor name → size by axis, 0 where it is dynamic."""
     return {
@@ -137,6 +174,7 @@ def _sizes(graph: onnx.GraphProto) -> dict[str, list[int]]:
 
 
 PASSES = (
+    compute_constants,
     keep_extremes_apart,
     keep_products_of_pixels_apart,
     widen_kernels_of_whole_rows,
@@ -144,6 +182,11 @@ PASSES = (
     keep_integers_from_norms,
 )
 
+NOT_COMPUTED = (
+    "QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
+    "Multinomial", "Bernoulli",
+)  # fmt: skip
+LEFT_TO_RUN_TIME = ("GatherElements", "GatherND", "ReverseSequence", "Conv")
 NORMS = ("LayerNormalization", "InstanceNormalization", "GroupNormalization")
 MOVES = (
     "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "Gather", "Pad", "Expand",

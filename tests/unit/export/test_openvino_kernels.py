@@ -15,6 +15,8 @@ from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import place
 
+FILES = (("onnxruntime-cpu", "model.onnx"), ("openvino-cpu", "model.onnx"), ("openvino-cpu", "model.xml"))
+
 
 def errors_in_pct(network: nn.Module, x: torch.Tensor, folder: Path) -> dict[str, float]:
     """File → mean absolute error of the quantised network's outputs in its runtime, in per cent of their deviation."""
@@ -25,11 +27,7 @@ def errors_in_pct(network: nn.Module, x: torch.Tensor, folder: Path) -> dict[str
     export_onnx(module, [x[:2]], folder / "model.onnx")
     openvino_ir.convert(folder / "model.onnx", folder)
     found = {}
-    for runtime, file in (
-        ("onnxruntime-cpu", "model.onnx"),
-        ("openvino-cpu", "model.onnx"),
-        ("openvino-cpu", "model.xml"),
-    ):
+    for runtime, file in FILES:
         session = runtimes.adapter(runtime).load(folder / file, threads=1, options={})
         (values,) = session.run({"input": x.numpy()}).values()
         found[f"{runtime}, {file}"] = 100 * float(np.abs(values - wanted).mean() / wanted.std())
@@ -96,3 +94,28 @@ def test_a_normalisation_keeps_its_epsilon(norm: nn.Module, with_float: bool, tm
     torch.manual_seed(0)
     errors = errors_in_pct(Normed(norm, with_float), torch.randn(64, 8, 16), tmp_path)
     assert max(errors.values()) < 0.5, errors
+
+
+class RelativePositions(nn.Module):
+    """Scores of each head's positions, which are looked up in a table: Funnel's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(64, 4, 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        index = torch.arange(47, 15, -1)[:, None, None].expand(-1, 4, 16)
+        return torch.einsum("binh,tnh->bnit", x, self.table.gather(0, index))
+
+
+def test_each_head_is_multiplied_by_its_own_positions(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, x = RelativePositions().eval(), torch.randn(8, 12, 4, 16)
+    export_onnx(network, [x[:2]], tmp_path / "model.onnx")
+    openvino_ir.convert(tmp_path / "model.onnx", tmp_path)
+    with torch.no_grad():
+        wanted = network(x).numpy()
+    for runtime, file in FILES:
+        session = runtimes.adapter(runtime).load(tmp_path / file, threads=1, options={})
+        (values,) = session.run({"input": x.numpy()}).values()
+        np.testing.assert_allclose(values, wanted, atol=1e-4, err_msg=f"{runtime}, {file}")
