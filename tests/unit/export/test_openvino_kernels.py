@@ -72,7 +72,7 @@ def test_scales_of_channels_do_not_become_scales_of_positions(
 
 
 class Normed(nn.Module):
-    """A normalisation of a convolution, or of its sum with a float tensor, small beside ε."""
+    """A normalisation of a convolution's ReLU, or of its sum with a float tensor, small beside ε."""
 
     def __init__(self, norm: nn.Module, with_float: bool) -> None:
         super().__init__()
@@ -83,9 +83,7 @@ class Normed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         small = self.conv(x)
-        if self.with_float:
-            small = small + 0.003 * torch.sigmoid(x)
-        return self.norm(small)
+        return self.norm(small + 0.003 * torch.sigmoid(x) if self.with_float else small.relu())
 
 
 @pytest.mark.parametrize("with_float", [False, True])
