@@ -153,10 +153,19 @@ def against(
 
 def _is_as_trained(measured: Measurements, reference: str) -> None:
     """Raises NotItself where a reference's file computes something else than its network did: it may be a lower bar."""
-    sqnr_db = measured.facts.get("as_trained_sqnr_db", {}).get(reference)
-    if sqnr_db is not None and not sqnr_db >= LEAST_AS_TRAINED_DB:
-        raise NotItself(f"the file of {reference}, which it is held against, is not the network that was trained: the logits' SQNR is "
-                        f"{sqnr_db:.1f} dB, less than {LEAST_AS_TRAINED_DB:g}")  # fmt: skip
+    if said := not_as_trained(measured, reference):
+        raise NotItself(f"{said}: nothing can be held against it")
+
+
+def not_as_trained(measured: Measurements, arm_name: str) -> str:
+    """That the file of a network in float is not that network here, with its figure; else nothing."""
+    sqnr_db = measured.facts.get("as_trained_sqnr_db", {}).get(arm_name)
+    if sqnr_db is None or sqnr_db >= LEAST_AS_TRAINED_DB:
+        return ""
+    return (
+        f"the file of {arm_name}, in float, is not the network that was trained: the logits' SQNR is {sqnr_db:.1f} dB, "
+        f"less than {LEAST_AS_TRAINED_DB:g}"
+    )
 
 
 def _by_restart(measured: Measurements, arm_name: str, metric: str) -> stats.Values:

@@ -128,6 +128,11 @@ WRONG_EXPORT = (
     "report's table of layers, and leave the layer in float (quantize.float_layers)"
 )
 
+WRONG_IN_FLOAT = (
+    "integers are not to blame: this runtime computes an operator of it as something else. Write that part of the network "
+    "with other operators, or take a target with another runtime"
+)
+
 
 def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurements]) -> str:
     """One sentence: what to do now. verdict: of the rows that decide."""
@@ -146,6 +151,8 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
     more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
     if first.reason is Reason.WAIVER_EXPIRED:
         return f"{first.sentence.rstrip('.')}{more}: mend it, or have its owner renew the waiver."
+    if wrong := _wrong_in_float(measured[first.target], verdict) if first.target in measured else "":
+        return f"{first.target}: {wrong}{more}: {WRONG_IN_FLOAT}."
     if verdict is Verdict.FAIL:
         advice = ADVICE.get(METRICS[first.metric].dimension, "")
         if cut_off := _cut_off(measured[first.target]):
@@ -178,6 +185,16 @@ def next_step(verdict: Verdict, rows: list[Row], measured: Mapping[str, Measurem
             f"{first.sentence.rstrip('.')}{more}: measure more (bench.restarts=…), or on a quieter machine."
         )
     return f"{first.sentence.rstrip('.')}{more}: a larger test split (data.test_fraction) can decide it."
+
+
+def _wrong_in_float(measured: Measurements, verdict: Verdict) -> str:
+    """That a file without any integers is not the network that was trained: the student's own, or what is no bar; else nothing."""
+    arms = {
+        Verdict.FAIL: ("student_fp32",),
+        Verdict.INVALID: tuple(measured.facts.get("as_trained_sqnr_db", {})),
+    }
+    found = (estimates.not_as_trained(measured, arm) for arm in arms.get(verdict, ()))
+    return next(filter(None, found), "")
 
 
 def _cut_off(measured: Measurements) -> str:

@@ -242,6 +242,24 @@ def test_a_reference_that_is_not_what_was_trained_is_no_bar(threshold: dict[str,
         assert "not the network that was trained" in found.sentence
 
 
+def test_a_network_that_is_wrong_in_float_is_told_so_before_its_integers_are_blamed() -> None:
+    parity = PARITY | {"agreeing": 300}
+    for sqnr_db, said in ((120.0, "integer kernels"), (7.3, "7.3 dB"), (math.nan, "nan dB")):
+        known = dataclasses.replace(
+            measurements(parity=parity), facts={"as_trained_sqnr_db": {"student_fp32": sqnr_db}}
+        )
+        found = row(EXPORT_AGREEMENT, known)
+        assert found.verdict is Verdict.FAIL
+        advice = next_step(found.verdict, [found], {found.target: known})
+        assert said in advice
+        assert ("integers are not to blame" in advice) is (sqnr_db != 120)
+    teacher = dataclasses.replace(measurements(), facts={"as_trained_sqnr_db": {"teacher": 7.3}})
+    found = row(FASTER, teacher)
+    advice = next_step(found.verdict, [found], {found.target: teacher})
+    assert "the file of teacher, in float, is not the network" in advice
+    assert "measure again" not in advice
+
+
 def test_a_runtime_that_does_not_tell_its_precision_is_inconclusive() -> None:
     parity = {key: value for key, value in PARITY.items() if key != "int8_share_pct"}
     assert row(INT8, measurements(parity=parity)).reason is Reason.NOT_RUN
