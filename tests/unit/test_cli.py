@@ -144,3 +144,4 @@ def test_what_cannot_be_said_is_an_error_and_no_verdict(arguments: tuple[str, ..
     os.close(write)
     assert closed.returncode == 70
     assert len(closed.stderr.splitlines()) == 1, closed.stderr
+    assert "Broken pipe" in closed.stderr
