@@ -50,7 +50,7 @@ def why(error: BaseException) -> tuple[str, int]:
     if line:
         return ended(f"your own code, {line}, raised {said}: mend it, and run the same command again"), 70
     if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # as click leaves
-        return why(error.__context__)
+        return "nobody reads any more what is said", 70
     if isinstance(error, SystemExit):
         return ended(f"something that was called wanted to exit with {error.code!r}, and gave no result"), 70
     if isinstance(error, OSError) and error.errno in OF_THE_REQUEST:
