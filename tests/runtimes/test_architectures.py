@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -39,11 +40,11 @@ IDS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class Logits(nn.Module):
-    """A transformers network as a function of tensors."""
+    """A transformers network as a function of tensors: of images of `side` pixels, or of texts."""
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, network: nn.Module, names: tuple[str, ...], side: int = 32) -> None:
         super().__init__()
-        self.network, self.names = network, names
+        self.network, self.names, self.side = network, names, side
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.network(**dict(zip(self.names, inputs, strict=True))).logits
@@ -55,9 +56,10 @@ def text(kind: str, names: tuple[str, ...] = IDS[:2], **changes: object) -> Logi
     return Logits(getattr(transformers, f"{kind}ForSequenceClassification")(config), names)
 
 
-def images(kind: str, **settings: object) -> Logits:
+def images(kind: str, **settings: Any) -> Logits:
     config = getattr(transformers, f"{kind}Config")(**settings, num_labels=CLASSES)
-    return Logits(getattr(transformers, f"{kind}ForImageClassification")(config), ("pixel_values",))
+    network = getattr(transformers, f"{kind}ForImageClassification")(config)
+    return Logits(network, ("pixel_values",), side=settings.get("image_size", 32))
 
 
 NETWORKS: dict[str, Callable[[], Logits]] = {
@@ -95,6 +97,10 @@ NETWORKS: dict[str, Callable[[], Logits]] = {
         "DeiT", hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=32,
         patch_size=8,
     ),
+    "LeViT": lambda: images(  # scales of channels between two reshapes of examples and positions
+        "Levit", image_size=64, hidden_sizes=[32, 48, 64], num_attention_heads=[2, 2, 2], depths=[1, 1, 1],
+        key_dim=[16, 16, 16],
+    ),
     "PVT": lambda: images(
         "Pvt", image_size=32, num_encoder_blocks=2, depths=[1, 1], hidden_sizes=[16, 32], num_attention_heads=[1, 2],
         patch_sizes=[4, 2], strides=[4, 2], sequence_reduction_ratios=[2, 1], mlp_ratios=[2, 2],
@@ -115,7 +121,8 @@ class Task:
     axes: list[dict[int, str]]
 
 
-def task(names: tuple[str, ...]) -> Task:
+def task(network: Logits) -> Task:
+    names, half = network.names, network.side // 2
     chance = torch.Generator().manual_seed(0)
     labels = torch.randint(0, CLASSES, (EXAMPLES,), generator=chance)
     if names[0] == "input_ids":
@@ -127,10 +134,10 @@ def task(names: tuple[str, ...]) -> Task:
             "token_type_ids": torch.zeros_like(words),
         }
         return Task([known[name] for name in names], labels, [{0: "batch", 1: "sequence"}] * len(names))
-    pixels = torch.randn(EXAMPLES, 3, 32, 32, generator=chance)
+    pixels = torch.randn(EXAMPLES, 3, network.side, network.side, generator=chance)
     for image, label in zip(pixels, labels.tolist(), strict=True):
-        row, column = 16 * (label // 2), 16 * (label % 2)
-        image[:, row : row + 16, column : column + 16] += 1.5
+        row, column = half * (label // 2), half * (label % 2)
+        image[:, row : row + half, column : column + half] += 1.5
     return Task([pixels], labels, [{0: "batch"}])
 
 
@@ -150,7 +157,7 @@ def train(network: nn.Module, on: Task, steps: int, rate: float) -> None:
 def student(name: str) -> tuple[fx.GraphModule, Task, tuple[str, ...]]:
     torch.manual_seed(0)
     network = NETWORKS[name]()
-    on = task(network.names)
+    on = task(network)
     train(network, on, 40, 2e-3)
     module = place(capture(network, [tensor[:2] for tensor in on.inputs], on.axes), "cpu-u8-narrow")
     calibrate(module, [{str(index): tensor[:128].numpy() for index, tensor in enumerate(on.inputs)}])
@@ -218,7 +225,7 @@ IN_FLOAT: dict[str, Callable[[], Logits]] = {
 def test_a_network_in_float_is_repaired_as_a_student_is(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = IN_FLOAT[name]()
-    on = task(network.names)
+    on = task(network)
     train(network, on, 20, 2e-3)
     with torch.no_grad():
         wanted = network(*on.inputs).numpy()
