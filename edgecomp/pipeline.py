@@ -1,7 +1,7 @@
 """The main job, stage by stage. Read this first.
 
-    recipe → data → teacher → soft labels → distill → quantise, precision → export → parity, deploy → bench, emulation
-           → gate → report
+    recipe → data → teacher → soft labels → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
+           → bench, emulation → gate → report
 
 Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
 libraries change what they make, `step_keys.py` spells out.
