@@ -1,10 +1,12 @@
 """The files on this machine, and as other CPUs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgecomp import made
 from edgecomp.inputs import some
+from edgecomp.job import Job
 from edgecomp.made import Run
 from edgecomp.targets import Target
 
@@ -74,47 +76,59 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.quantize.layers import layer_names
 
     captured, qad, named = made.captured_student(run), made.qad(run), run.job.recipe.quantize.float_layers
-    found: dict[str, Any] = {"targets": {}, "float_layers": {}}
+    timed: dict[str, dict[str, float]] = {}
+    chosen: dict[str, str] = {}
     with TemporaryDirectory() as name, made.lessons(run) as lessons:
         folder, interface = Path(name), made.interface(run)
         inputs.save(some(made.probes(run), slice(TIMED_INPUTS)), folder / "inputs")
+
+        def settled(target: Target) -> tuple[dict[str, Path], Place]:
+            """The files that are there, and the target without its memory, which several processes share here."""
+            files = {
+                arm.name: folder / timing_file(arm.name, target.runtime)
+                for arm in folder.iterdir()
+                if arm.name in (FP32, INT8, CHOSEN)
+            }
+            return files, replace(Place.of(target, run.job.recipe.bench.timeout_s), memory_bytes=None)
+
         layers = [layer for layer in layer_names(captured) if layer not in named]
         networks = {FP32: duplicate(captured), INT8: calibrated(captured, lessons, qad, named)}
         export_for_timing(networks, interface, folder)
-        losers: dict[str, dict[str, str]] = {}
-        for target in run.job.targets:
-            place = Place.of(target, run.job.recipe.bench.timeout_s)
-            files = {arm: folder / timing_file(arm, target.runtime) for arm in networks}
-            ratio = over_fp32(files, place, folder / "inputs")[INT8]
-            found["targets"][target.name] = {"int8_over_fp32": ratio}
-            if ratio > 1.0:
-                feed = some(made.probes(run), slice(1))
-                slow = slower_in_integers(files, place, feed, name_of_kernel, layers)
-                losers[target.name] = {
-                    layer: f"faster in float on {target.name}: {times.fp32_us:.1f} µs an inference against {times.int8_us:.1f} µs"
-                    for layer, times in slow.items()
+        losers: list[tuple[Target, dict[str, str]]] = []
+        for target in executed_in_integers(run.job):
+            files, place = settled(target)
+            timed[target.name] = over_fp32(files, place, folder / "inputs")
+            if timed[target.name][INT8] > 1.0:
+                slow = slower_in_integers(
+                    files, place, some(made.probes(run), slice(1)), name_of_kernel, layers
+                )
+                said = f"faster in float on {target.name}:"
+                reasons = {
+                    layer: f"{said} {one.fp32_us:.1f} µs an inference against {one.int8_us:.1f} µs"
+                    for layer, one in slow.items()
                 }
-        reasons = {layer: why for slow in losers.values() for layer, why in slow.items()}
-        if reasons:
+                losers.append((target, reasons))
+        union = {layer for _, reasons in losers for layer in reasons}
+        if union:
             export_for_timing(
-                {CHOSEN: calibrated(captured, lessons, qad, {*named, *reasons})}, interface, folder
+                {CHOSEN: calibrated(captured, lessons, qad, {*named, *union})}, interface, folder
             )
-            for target in [target for target in run.job.targets if losers.get(target.name)]:
-                place = Place.of(target, run.job.recipe.bench.timeout_s)
-                files = {arm: folder / timing_file(arm, target.runtime) for arm in (*networks, CHOSEN)}
-                ratios = over_fp32(files, place, folder / "inputs")
-                found["targets"][target.name] |= {
-                    "int8_over_fp32": ratios[INT8],
-                    "chosen_over_fp32": ratios[CHOSEN],
-                }
-                if not is_worth_it(
-                    ratios[INT8], ratios[CHOSEN]
-                ):  # what its kernels gain is lost between them
-                    reasons = {
-                        layer: why for layer, why in reasons.items() if layer not in losers[target.name]
-                    }
-        found["float_layers"] = reasons
-    write_json(out / "speed.json", found)
+        for target, reasons in losers if union else ():
+            timed[target.name] = over_fp32(*settled(target), folder / "inputs")
+            if is_worth_it(timed[target.name][INT8], timed[target.name][CHOSEN]):
+                chosen |= reasons
+    write_json(out / "speed.json", {"over_fp32": timed, "float_layers": chosen})
+
+
+def executed_in_integers(job: Job) -> list[Target]:
+    """The gated targets whose runtime executes integers on this machine's CPU."""
+    from edgecomp.runtimes import TABLE
+
+    return [
+        target
+        for target in job.targets
+        if TABLE[target.runtime].weight_bits and not TABLE[target.runtime].gpu
+    ]
 
 
 def profile_training(run: Run, out: Path) -> dict[str, Any]:

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from running import TINY, Cli
 
+from edgecomp import stages
+from edgecomp.bench import layer_speed
+from edgecomp.bench.layer_speed import Times
+from edgecomp.bench.process import Place
+from edgecomp.job import load_job, on_this_machine
+from edgecomp.made import Run, fingerprinted
 from edgecomp.quantize import fused
+from edgecomp.stages.measuring import executed_in_integers
 
 pytestmark = pytest.mark.slow
 ONE_TARGET = "targets=[openvino-cpu]"
@@ -144,7 +151,7 @@ def test_layers_are_left_in_float_by_speed_with_what_they_take(cli: Cli, folder:
     assert {"speed", "quantize", "precision"} <= set(verdict["ran"])
     assert "distill" not in verdict["ran"]
     found = json.loads((folder / "speed" / "speed.json").read_text(encoding="utf-8"))
-    assert {name: one["int8_over_fp32"] > 0 for name, one in found["targets"].items()} == {
+    assert {name: one["int8"] > 0 for name, one in found["over_fp32"].items()} == {
         "onnxruntime-cpu": True,
         "openvino-cpu": True,
     }
@@ -152,3 +159,53 @@ def test_layers_are_left_in_float_by_speed_with_what_they_take(cli: Cli, folder:
     told = {one["layer"]: one["reason"] for one in report["float_layers"]}
     assert told == found["float_layers"]
     assert all("µs an inference against" in reason for reason in told.values())
+
+
+@pytest.mark.parametrize(
+    ("int8", "chosen", "left"),
+    [
+        ({"onnxruntime-cpu": 1.5, "openvino-cpu": 0.5}, {"onnxruntime-cpu": 0.9}, {"layers.0.conv1", "head"}),
+        (
+            {"onnxruntime-cpu": 1.5, "openvino-cpu": 1.4},
+            {"onnxruntime-cpu": 1.4, "openvino-cpu": 1.0},
+            {"head"},
+        ),
+        ({"onnxruntime-cpu": 1.5, "openvino-cpu": 1.4}, {"onnxruntime-cpu": 1.4, "openvino-cpu": 1.3}, set()),
+        ({"onnxruntime-cpu": 0.9, "openvino-cpu": 0.5}, {}, set()),
+    ],
+    ids=["one loses", "worth it on one of two", "worth it on none", "none loses"],
+)
+def test_only_what_is_worth_it_on_a_target_that_loses_is_left_in_float(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    int8: dict[str, float],
+    chosen: dict[str, float],
+    left: set[str],
+) -> None:
+    job = load_job("digits", [*TINY, "targets=[onnxruntime-cpu,openvino-cpu]", "quantize.precision_by=speed"])
+    made_run = Run(fingerprinted(on_this_machine(job)), folder, lambda items, *_: iter(items))
+
+    def told(files: dict[str, Path], place: Place, asked: Path) -> dict[str, float]:
+        assert all(file.is_file() for file in files.values())
+        return {"int8": int8[place.runtime]} | (
+            {"chosen": chosen[place.runtime]} if "chosen" in files else {}
+        )
+
+    slow = {"onnxruntime-cpu": ["layers.0.conv1", "head"], "openvino-cpu": ["head"]}
+    monkeypatch.setattr(layer_speed, "over_fp32", told)
+    monkeypatch.setattr(
+        layer_speed,
+        "slower_in_integers",
+        lambda files, place, *_: dict.fromkeys(slow[place.runtime], Times(3.0, 2.0)),
+    )
+    (tmp_path / "out").mkdir()
+    stages.speed(made_run, tmp_path / "out", tmp_path)
+    found = json.loads((tmp_path / "out" / "speed.json").read_text(encoding="utf-8"))
+    assert set(found["float_layers"]) == left
+    assert set(found["over_fp32"]) == {"onnxruntime-cpu", "openvino-cpu"}
+
+
+def test_a_gpu_s_target_is_not_timed_on_the_cpu() -> None:
+    job = load_job("digits", [*TINY, "targets=[tensorrt]", "quantize.precision_by=speed"])
+    assert executed_in_integers(job) == []
