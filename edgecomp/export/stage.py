@@ -122,6 +122,7 @@ def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interfa
 
 
 def timing_file(arm: str, runtime: str) -> Path:
+    """Where, in that folder, the file of an arm for a CPU runtime is."""
     suffix = Path(TABLE[runtime].model_file).suffix
     return Path(arm) / f"model{suffix}"
 
