@@ -61,7 +61,6 @@ def once(seed: int) -> float:
             variants={},
             student="student_int8",
             post_training={},
-            calibration=[],
             probes={"input": images.numpy()},
             interface=Interface(AXES, {"input": images[:2].numpy()}, {"input": images[:3].numpy()}),
             folder=Path(folder),

@@ -24,8 +24,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
 from edgecomp import runtimes
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.machine import cpu_model, host_isa
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
@@ -122,7 +122,7 @@ def exported(network: nn.Module, shape: tuple[int, ...], folder: Path, quantised
         calibrate(graph, [{"input": torch.randn(8, *shape).numpy()}])
         graph = fold(graph)
     export_onnx(graph, [example], folder / "model.onnx")
-    openvino_ir.convert(folder / "model.onnx", folder)
+    ir.convert(folder / "model.onnx", folder)
     return folder
 
 

@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from edgecomp import inputs
-from edgecomp.bench import generated
-from edgecomp.bench.process import Place, Worker
-from edgecomp.bench.signatures import signature_of
+from edgecomp.bench.hosts.process import Place, Worker
+from edgecomp.bench.inputs import generated
+from edgecomp.bench.inputs.signatures import signature_of
+from edgecomp.config.target import Shapes
 from edgecomp.runtimes import Port
-from edgecomp.targets import Shapes
 
 SHAPES = Shapes(sequence_length=64, image_size=32)
 SECONDS = 4.0

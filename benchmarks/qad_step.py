@@ -12,7 +12,7 @@ import time
 import numpy as np
 import torch
 
-from edgecomp.distill.losses import distillation_loss
+from edgecomp.distill.losses.logits import distillation_loss
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgecomp import made
-from edgecomp.distill.losses import distillation_loss
-from edgecomp.job import read_job
+from edgecomp.config.job import read_job
+from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.pipeline import loaders
 from edgecomp.progress import silent
-from edgecomp.training import adamw, shuffled
+from edgecomp.training.loop import adamw, shuffled
 
 BATCHES = 8  # a round
 
@@ -31,17 +31,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    run = made.Run(read_job(arguments.run), arguments.run, silent)
+    run = loaders.Run(read_job(arguments.run), arguments.run, silent)
     recipe = run.job.recipe
-    teacher = made.trained_teacher(run)
-    students = {name: copy.deepcopy(made.first_student(run)).train() for name in ("stored", "live")}
+    teacher = loaders.trained_teacher(run)
+    students = {name: copy.deepcopy(loaders.first_student(run)).train() for name in ("stored", "live")}
     torch.set_num_threads(arguments.threads)
     optimizers = {
         name: adamw([{"params": list(student.parameters()), "lr": 1e-5}])  # the training loop's own
         for name, student in students.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in students}
-    with made.lessons(run) as lessons:
+    with loaders.lessons(run) as lessons:
         examples = lessons.epoch(0)
         batches = shuffled(examples, recipe.distill.batch_size, np.random.default_rng(0))
         for round_ in range(arguments.rounds + 1):

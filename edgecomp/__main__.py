@@ -1,3 +1,3 @@
-from edgecomp.cli import main
+from edgecomp.cli.app import main
 
 main()

@@ -21,7 +21,9 @@
 The message says what happened, the value, the limit, and what to try.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class EdgecompError(Exception):
@@ -115,3 +117,18 @@ class BudgetExceededError(EdgecompError):
 
 class Terminated(BaseException):
     """SIGTERM, raised where the main thread is, so that what holds a worker, a lock or a scratch folder lets go of it."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or nothing where no known word is near."""
+    folded = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), folded, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(repr(folded[name]) for name in close)}?" if close else ""
+
+
+def nearest_there(path: Path) -> str:
+    """`; did you mean 'x'?` of what lies in the folder that `path` should be in, or nothing."""
+    try:
+        return nearest(path.name, (entry.name for entry in path.parent.iterdir()))
+    except OSError:  # no such folder, or none that may be read
+        return ""

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,3 +144,11 @@ def _lines(path: str) -> list[str]:
         return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
+
+
+def installed(library: str) -> str:
+    """Its version, or that there is none: a GPU's runtime is not installed where there is no GPU."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"

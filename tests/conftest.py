@@ -18,7 +18,7 @@ ALONE = (
     "unit/bench/test_standalone.py",
     "unit/bench/test_worker.py",
     "unit/compare/",
-    "unit/test_examples.py",
+    "unit/bench/test_examples.py",
 )
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -4,7 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from edgecomp.artifacts import Record, digest_of
+from edgecomp.artifacts.run_folder import Record
+from edgecomp.files.writing import digest_of
 
 
 def made_to_fit(folder: Path, changed: str) -> None:

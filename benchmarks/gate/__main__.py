@@ -14,7 +14,7 @@ import simulate
 import trials
 from shown import write
 
-from edgecomp.policies import load_policy
+from edgecomp.config.policy import load_policy
 
 
 def main() -> None:

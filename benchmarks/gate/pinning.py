@@ -10,12 +10,12 @@ import numpy as np
 from trials import target_of
 
 from edgecomp import inputs
-from edgecomp.bench import side_by_side
-from edgecomp.bench.side_by_side import Side, SideBySide
+from edgecomp.bench.scenarios import side_by_side
+from edgecomp.bench.scenarios.side_by_side import Side, SideBySide
 from edgecomp.compare.selftest import reference_model
 from edgecomp.compare.trial import place_of, signature, timed_inputs
-from edgecomp.comparison import Comparison
 from edgecomp.gate.paired import log_ratios
+from edgecomp.metrics.comparison import Comparison
 
 RESTARTS = 24
 

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 from trials import CELLS, LEAST_WALL_OVER_CPU, Cell, of_cell, read
 
-from edgecomp.compare.power import Rate
-from edgecomp.gate.statistics import proportion_bounds
 from edgecomp.report.plots import STYLE, subplots, svg
+from edgecomp.stats.intervals import proportion_bounds
+from edgecomp.stats.power import Rate
 
 
 def write(folder: Path) -> None:

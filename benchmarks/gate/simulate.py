@@ -12,10 +12,10 @@ import numpy.typing as npt
 from noise_models import MODELS, Noise, draw
 from scipy.stats import norm
 
-from edgecomp.compare.power import Rate
+from edgecomp.config.policy import Policy
 from edgecomp.gate.paired import FALSE_FAIL, MATERIAL, NULL_ALPHA, is_sequential, over_rounds, round_totals
-from edgecomp.gate.sequential import LOOKS, decide_all, null_bounds
-from edgecomp.policies import Policy
+from edgecomp.stats.power import Rate
+from edgecomp.stats.sequential import LOOKS, decide_all, null_bounds
 
 Ratios = Mapping[str, npt.NDArray[np.float64]]
 """`cpu`, `cpu again`, `wall`, `wall again`: log ratios [gates, restarts] of the same model."""

@@ -18,15 +18,15 @@ import naive
 from neighbour import NEIGHBOURS, felt
 
 from edgecomp import machine
-from edgecomp.bench.side_by_side import Side
+from edgecomp.bench.scenarios.side_by_side import Side
 from edgecomp.compare.selftest import reference_model
 from edgecomp.compare.trial import Outcome, compare, place_of
-from edgecomp.comparison import AGAIN, CANDIDATE, Comparison
+from edgecomp.config.policy import load_policy
+from edgecomp.config.target import Target, load_target
 from edgecomp.gate.paired import log_ratios
 from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
-from edgecomp.policies import load_policy
-from edgecomp.targets import Target, load_target
+from edgecomp.metrics.comparison import AGAIN, CANDIDATE, Comparison
 
 METRICS = ("cpu_p50_ms", "latency_p50_ms", "peak_memory_bytes")
 LEAST_WALL_OVER_CPU = 1.5  # of a loop beside a neighbour, or there was none

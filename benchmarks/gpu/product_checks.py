@@ -14,19 +14,19 @@ from rows import Row, at_least, expected, not_run
 from subjects import Sitting, Task, answers, arrays
 from torch import nn
 
-from edgecomp.bench.side_by_side import Side
+from edgecomp.bench.scenarios.side_by_side import Side
 from edgecomp.bench.standalone import Asked, bench_model
 from edgecomp.compare.trial import Outcome, place_of
 from edgecomp.compare.trial import compare as compare_sides
-from edgecomp.comparison import CANDIDATE
+from edgecomp.config.policy import load_policy
+from edgecomp.config.target import Target, load_target
 from edgecomp.export import parity
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.gate.paired import log_ratios
 from edgecomp.gate.verdict import Verdict, combine
-from edgecomp.policies import load_policy
+from edgecomp.metrics.comparison import CANDIDATE
 from edgecomp.progress import silent
 from edgecomp.quantize.capture import duplicate, dynamic_shapes
-from edgecomp.targets import Target, load_target
 
 BENCHED = {
     "latency_p50_ms": "ms",

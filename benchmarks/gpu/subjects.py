@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgecomp.distill.losses import distillation_loss
+from edgecomp.distill.losses.logits import distillation_loss
 from edgecomp.inputs import MASK, Inputs
 from edgecomp.models.airbench import Airbench
 from edgecomp.models.resnet import ResNet
@@ -18,7 +18,7 @@ from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import DynamicAxes, capture, duplicate
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import place
-from edgecomp.training import adamw, parameter_groups
+from edgecomp.training.loop import adamw, parameter_groups
 
 SCHEME = "gpu-s8"
 BATCHES = 8  # of examples that are learnt from, over and over

@@ -9,19 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgecomp import made, pipeline
-from edgecomp.artifacts import RunFolder, write_json
+from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.bench.emulation import answers_as
 from edgecomp.bench.hosts.emulators import Interpreter, availability, emulated
+from edgecomp.config.job import Job, load_job, on_this_machine
+from edgecomp.config.target import Target
 from edgecomp.data.splits import Split
 from edgecomp.errors import EdgecompError
+from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
-from edgecomp.job import Job, load_job, on_this_machine
 from edgecomp.machine import cpu_model, host_isa
-from edgecomp.measurements import Measurements
+from edgecomp.metrics.measurements import Measurements
+from edgecomp.pipeline import loaders, steps
 from edgecomp.quantize.schemes import INT8, SCHEMES, Grid, Scheme
 from edgecomp.runtimes import TABLE
-from edgecomp.targets import Target
 
 # No target may have it: a QDQ file cannot say 0..127 (QuantizeLinear clamps at 255), so that a Clip stands before each quantisation.
 SCHEMES["narrow-activations"] = Scheme(activation=Grid(0, 127, symmetric=False), weight=INT8)
@@ -58,18 +59,18 @@ def job_of(data: str, variant: str, seed: int) -> Job:
         target.model_copy(update={"scheme": settings.scheme, "options": target.options | settings.options})
         for target in job.targets
     ]
-    return made.fingerprinted(job.model_copy(update={"targets": targets}))
+    return loaders.fingerprinted(job.model_copy(update={"targets": targets}))
 
 
 def make(data: str, variant: str, seed: int, slow: int, run_folder: Path) -> dict[str, Any]:
     """Runs the steps that must be, and what they gave. slow: how many probes are asked under qemu-user."""
     job = job_of(data, variant, seed)
-    run = made.Run(job, run_folder, lambda items, what, total: items)
+    run = loaders.Run(job, run_folder, lambda items, what, total: items)
     folder = RunFolder(run_folder)
     folder.admit(job.recipe.name)
-    needed = [step for step in pipeline.steps(run) if step.stage not in ("gate", "report")]
+    needed = [step for step in steps.steps(run) if step.stage not in ("gate", "report")]
     with folder.locked():
-        pipeline.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
+        steps.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
     return {
         "data": data,
         "variant": variant,
@@ -82,7 +83,7 @@ def make(data: str, variant: str, seed: int, slow: int, run_folder: Path) -> dic
     }
 
 
-def figures(run: made.Run, target: Target, slow: int) -> dict[str, Any]:
+def figures(run: loaders.Run, target: Target, slow: int) -> dict[str, Any]:
     measured = Measurements.load(run.folder / "bench" / target.name)
     student, labels = measured.arms["student_int8"], measured.labels
     parity = student.parity or {}
@@ -113,12 +114,12 @@ def ratios(measured: Measurements, samples: str) -> list[float]:
     return [round(float(value), 4) for value in ours / theirs]
 
 
-def others(run: made.Run, target: Target, slow: int) -> dict[str, Any]:
+def others(run: loaders.Run, target: Target, slow: int) -> dict[str, Any]:
     """By CPU: agreement with the fake-quant student on the probes, and the test split's accuracy; masked at full speed, under
     qemu-user on `slow` probes, agreement alone."""
     model = run.folder / "deploy" / target.name / TABLE[target.runtime].model_file
     reference = np.load(run.folder / "parity" / target.name / "reference.npy")
-    probes = made.probes(run)
+    probes = loaders.probes(run)
     test = Split.load(run.folder / "data", "test")
     found: dict[str, Any] = {}
     for isa in OTHERS:
@@ -130,7 +131,7 @@ def others(run: made.Run, target: Target, slow: int) -> dict[str, Any]:
             continue
         asked: dict[str, Inputs] = {"probes": some(probes, slice(slow if interpreter.slow else None))}
         if not interpreter.slow:
-            asked["test"] = made.preprocessing(run).apply(test.arrays)
+            asked["test"] = loaders.preprocessing(run).apply(test.arrays)
         found[isa] = answered(interpreter, how, target, model, asked, reference, test.labels)
     if slow and (haswell := emulated("x86-64-avx2", target.runtime))[0] is not None:
         asked = {"probes": some(probes, slice(slow))}

@@ -21,20 +21,20 @@ import torch
 from networks import NETWORKS, Made
 
 from edgecomp import inputs
-from edgecomp.artifacts import write_json
+from edgecomp.bench.hosts.process import Place
 from edgecomp.bench.layer_speed import CHOSEN, FP32, INT8, slower_in_integers
-from edgecomp.bench.process import Place
-from edgecomp.bench.side_by_side import Side, SideBySide
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.bench.scenarios.side_by_side import Side, SideBySide
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.export.parity import name_of_kernel
+from edgecomp.files.json_files import read_json
+from edgecomp.files.writing import write_json
 from edgecomp.machine import cpu_model, host_isa
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.layers import layer_names
 from edgecomp.quantize.placement import place
-from edgecomp.reading.json_files import read_json
 
 RUNTIMES = {"onnxruntime-cpu": "model.onnx", "openvino-cpu": "model.xml"}
 BATCHES = (1, 32)
@@ -125,7 +125,7 @@ def exported(made: Made, folder: Path, arms: dict[str, list[str] | None]) -> dic
         (folder / arm).mkdir(parents=True)
         file = folder / arm / "model.onnx"
         export_onnx(graph, example, file, input_names=made.names, dynamic_axes=made.axes)
-        openvino_ir.convert(file, folder / arm)
+        ir.convert(file, folder / arm)
         files |= {(arm, runtime): folder / arm / kind for runtime, kind in RUNTIMES.items()}
     return files
 

@@ -22,8 +22,8 @@ from cells import CELLS, ORDINARY, Cell, timed
 from keep import keep
 from render import write
 
-from edgecomp.artifacts import digest_of
-from edgecomp.job import load_job
+from edgecomp.config.job import load_job
+from edgecomp.files.writing import digest_of
 
 LIBRARIES = ("torch", "onnxruntime", "openvino", "nncf", "numpy")
 JUDGED = (0, 1, 3)  # exit codes of a run that came to a verdict

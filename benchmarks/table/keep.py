@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.measurements import Measurements
+from edgecomp.metrics.measurements import Measurements
 
 TIMES = {"b1": "single_stream_cpu_ns", "b32": "offline_wall_ns"}
 

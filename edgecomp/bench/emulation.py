@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 import edgecomp
-from edgecomp.artifacts import write_json
-from edgecomp.bench import answers
 from edgecomp.bench.hosts.emulators import Interpreter, availability
-from edgecomp.bench.process import Place, Worker
+from edgecomp.bench.hosts.process import Place, Worker
+from edgecomp.bench.worker import answers
+from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, delete, save
 
 BATCH = 25  # under qemu-user an answer takes seconds, and a reply is waited for

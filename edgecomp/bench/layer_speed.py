@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgecomp import runtimes
-from edgecomp.bench.process import Place, Worker
+from edgecomp.bench.hosts.process import Place, Worker
 from edgecomp.inputs import Inputs
 from edgecomp.runtimes import Profile
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.artifacts import write_json
 from edgecomp.bench.emulation import answers_as
 from edgecomp.bench.hosts.emulators import OTHER_CPUS, Interpreter, availability, this_cpu
 from edgecomp.errors import EdgecompError
+from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import saturates
 from edgecomp.runtimes.base import Options

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgecomp.bench.process import Place, Worker, py_spy
+from edgecomp.bench.hosts.process import Place, Worker, py_spy
 from edgecomp.runtimes import TABLE
 
 RUNS = 50

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.artifacts import write_json
 from edgecomp.errors import UsageError
-from edgecomp.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm
-from edgecomp.metrics import METRICS
-from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
-from edgecomp.scratch import new_folder
+from edgecomp.files.scratch import new_folder
+from edgecomp.files.writing import write_json
+from edgecomp.metrics.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm
+from edgecomp.metrics.registry import METRICS
+from edgecomp.stats.order_statistics import median_bounds, restarts_needed, samples_needed
 
 FORMAT_VERSION = 1
 PERCENTILES = (50, 90, 99)

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 
 from edgecomp import inputs, machine
-from edgecomp.artifacts import NOT_RUN, sha256
-from edgecomp.bench.noise import Quality, grade
-from edgecomp.bench.process import Place
-from edgecomp.bench.scenarios import Effort, Model, measure
+from edgecomp.artifacts.run_folder import NOT_RUN
+from edgecomp.bench.hosts.process import Place
+from edgecomp.bench.scenarios.alternated import Effort, Model, measure
+from edgecomp.bench.worker.noise import Quality, grade
+from edgecomp.config.target import Target
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
 from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
-from edgecomp.measurements import Arm, Death, Measurements
+from edgecomp.files.json_files import read_json, read_mapping
+from edgecomp.files.writing import sha256
+from edgecomp.metrics.measurements import Arm, Death, Measurements
 from edgecomp.progress import Track
-from edgecomp.reading.json_files import read_json, read_mapping
 from edgecomp.runtimes import TABLE
-from edgecomp.targets import Target
 
 
 def bench_target(

@@ -14,22 +14,32 @@ import numpy.typing as npt
 
 from edgecomp import inputs as named
 from edgecomp import machine
-from edgecomp.artifacts import digest_of
-from edgecomp.bench import answers, endurance, generated, open_loop, result
-from edgecomp.bench.examples import read
-from edgecomp.bench.process import Place
+from edgecomp.artifacts.places import check_duration, check_writable
+from edgecomp.bench import result
+from edgecomp.bench.hosts.process import Place
+from edgecomp.bench.inputs import generated
+from edgecomp.bench.inputs.examples import read
+from edgecomp.bench.inputs.signatures import rows_of, signature_of, unlike_first
 from edgecomp.bench.profiling import profiled
-from edgecomp.bench.scenarios import Effort, measure
-from edgecomp.bench.signatures import rows_of, signature_of, unlike_first
+from edgecomp.bench.scenarios import endurance
+from edgecomp.bench.scenarios import server as open_loop
+from edgecomp.bench.scenarios.alternated import Effort, measure
 from edgecomp.bench.stage import described, parts_of, quality
-from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, UsageError
-from edgecomp.metrics import nearest, nearest_there
-from edgecomp.options import check_duration, check_writable
-from edgecomp.order_statistics import samples_needed
+from edgecomp.bench.worker import answers
+from edgecomp.config.target import Target, check_cores
+from edgecomp.errors import (
+    BudgetExceededError,
+    EdgecompError,
+    ModelFileError,
+    UsageError,
+    nearest,
+    nearest_there,
+)
+from edgecomp.files.writing import digest_of
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.files import integer_weights
-from edgecomp.targets import Target, check_cores
+from edgecomp.stats.order_statistics import samples_needed
 
 EXAMPLES = 16
 STREAMS = 8  # examples in a query of MLPerf's multi stream

@@ -6,11 +6,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgecomp import machine
-from edgecomp.artifacts import sha256
+from edgecomp.config.schema import explain
+from edgecomp.config.target import Target
 from edgecomp.errors import FileError, UsageError
-from edgecomp.reading.json_files import read_json
-from edgecomp.schema import explain
-from edgecomp.targets import Target
+from edgecomp.files.json_files import read_json
+from edgecomp.files.writing import sha256
 
 SAME_MACHINE = ("cpu", "cores", "memory_bytes")
 """Facts by which a certificate is of the machine that a comparison runs on."""

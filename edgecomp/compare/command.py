@@ -11,39 +11,40 @@ from typing import Any
 import numpy as np
 
 from edgecomp import machine
-from edgecomp.artifacts import digest_of, installed, sha256, write_json
-from edgecomp.bench import examples as evaluations
-from edgecomp.bench.examples import Evaluation
-from edgecomp.bench.side_by_side import Crashed, Side
+from edgecomp.artifacts.places import check_apart, check_duration, check_outputs
+from edgecomp.bench.inputs import examples as evaluations
+from edgecomp.bench.inputs.examples import Evaluation
+from edgecomp.bench.scenarios.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, check_trust, is_trusted, name_of
+from edgecomp.cli.terminal import Screen
 from edgecomp.compare.advice import next_step
 from edgecomp.compare.certificate import read_certificate
 from edgecomp.compare.sides import Given, check_labels, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
-from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
-from edgecomp.console import Screen
+from edgecomp.config.job import waiving_nothing
+from edgecomp.config.policy import Policy, Threshold, load_policy
+from edgecomp.config.target import Target, check_cores, load_target
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
 from edgecomp.errors import ModelFileError, RecipeError, UsageError
+from edgecomp.files.scratch import new_folder, replacing
+from edgecomp.files.writing import digest_of, sha256, write_json
 from edgecomp.gate.groups import differences
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
 from edgecomp.gate.stage import figures
 from edgecomp.gate.verdict import combine, exit_code
 from edgecomp.gate.waivers import deciding, unbounded, with_waivers
-from edgecomp.history import STORE, identity
-from edgecomp.job import waiving_nothing
-from edgecomp.options import check_apart, check_duration, check_outputs
-from edgecomp.policies import Policy, Threshold, load_policy
-from edgecomp.remembered import drifted, of_comparison, remember
+from edgecomp.history.record import drifted, of_comparison, remember
+from edgecomp.history.store import STORE, identity
+from edgecomp.machine import installed
+from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.files import integer_weights
-from edgecomp.scratch import new_folder, replacing
-from edgecomp.targets import Target, check_cores, load_target
 
 FORMAT_VERSION = 1
 """verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
@@ -298,7 +299,7 @@ def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome, evaluation:
 
 
 def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
-    """What the rows of answers are judged on, as answers.npz holds it (edgecomp.comparison)."""
+    """What the rows of answers are judged on, as answers.npz holds it (edgecomp.metrics.comparison)."""
     found: dict[str, Any] = {f"{arm}.logits": logits for arm, logits in of.logits.items()}
     beside = {"labels": evaluation.labels, "slices": evaluation.slices}
     return found | {name: values for name, values in beside.items() if values is not None}

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.bench import answers
-from edgecomp.bench.answers import Answer
-from edgecomp.comparison import BASELINE, CANDIDATE
-from edgecomp.errors import DataError, UsageError
-from edgecomp.metrics import nearest
+from edgecomp.bench.worker import answers
+from edgecomp.bench.worker.answers import Answer
+from edgecomp.errors import DataError, UsageError, nearest
+from edgecomp.metrics.comparison import BASELINE, CANDIDATE
 from edgecomp.runtimes import Port
 
 ARMS = (BASELINE, CANDIDATE)

@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 
 from edgecomp import machine
-from edgecomp.artifacts import installed, sha256, write_json
-from edgecomp.bench.side_by_side import Side
-from edgecomp.compare.power import CAUGHT, Rate, smallest_caught
+from edgecomp.artifacts.places import check_duration, check_writable
+from edgecomp.bench.scenarios.side_by_side import Side
+from edgecomp.cli.terminal import Screen, line
 from edgecomp.compare.trial import compare, place_of
-from edgecomp.comparison import CANDIDATE
-from edgecomp.console import Screen, line
+from edgecomp.config.policy import Policy, load_policy
+from edgecomp.config.target import Target, check_cores, load_target
 from edgecomp.errors import UsageError
+from edgecomp.files.writing import sha256, write_json
 from edgecomp.gate.judge import limit_of
 from edgecomp.gate.paired import fail_alpha, log_ratios
 from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
-from edgecomp.options import check_duration, check_writable
-from edgecomp.policies import Policy, load_policy
+from edgecomp.machine import installed
+from edgecomp.metrics.comparison import CANDIDATE
 from edgecomp.runtimes import TABLE
-from edgecomp.targets import Target, check_cores, load_target
+from edgecomp.stats.power import CAUGHT, Rate, smallest_caught
 
 FORMAT_VERSION = 1
 """1: target, began, model, policy, machine, trials, summary."""
@@ -197,7 +198,7 @@ def reference_model(target: Target, folder: Path) -> Path:
     import torch
 
     from edgecomp.export import torchscript
-    from edgecomp.export.onnx_qdq import export_onnx
+    from edgecomp.export.onnx.qdq import export_onnx
     from edgecomp.models.resnet import ResNet
 
     torch.manual_seed(0)

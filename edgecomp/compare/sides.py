@@ -9,15 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.artifacts import MANIFEST, RunFolder, sha256
+from edgecomp.artifacts.run_folder import MANIFEST, RunFolder
+from edgecomp.config.job import read_job
+from edgecomp.config.target import Target
 from edgecomp.data.preprocessing import TOKENIZER
-from edgecomp.errors import AlteredError, FileError, ModelFileError, RunFolderError, UsageError
-from edgecomp.job import read_job
-from edgecomp.metrics import nearest, nearest_there
-from edgecomp.reading.array_files import read_npz
-from edgecomp.reading.json_files import read_json
+from edgecomp.errors import (
+    AlteredError,
+    FileError,
+    ModelFileError,
+    RunFolderError,
+    UsageError,
+    nearest,
+    nearest_there,
+)
+from edgecomp.files.array_files import read_npz
+from edgecomp.files.json_files import read_json
+from edgecomp.files.writing import sha256
 from edgecomp.runtimes import TABLE, Port
-from edgecomp.targets import Target
 
 CONTRACT = "contract.json"
 COPY_AGAIN = "copy the folder again, or make it with `edgecomp export`"

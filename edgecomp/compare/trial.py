@@ -12,17 +12,19 @@ import numpy.typing as npt
 
 from edgecomp import inputs as named
 from edgecomp import machine
-from edgecomp.bench import answers, generated
-from edgecomp.bench.examples import Evaluation
-from edgecomp.bench.generated import Made
-from edgecomp.bench.noise import CONTENDED, wall_over_cpu
-from edgecomp.bench.process import Place
-from edgecomp.bench.side_by_side import Crashed, Side, SideBySide
-from edgecomp.bench.signatures import rows_of, signature_of, unlike_first
+from edgecomp.bench.hosts.process import Place
+from edgecomp.bench.inputs import generated
+from edgecomp.bench.inputs.examples import Evaluation
+from edgecomp.bench.inputs.generated import Made
+from edgecomp.bench.inputs.signatures import rows_of, signature_of, unlike_first
+from edgecomp.bench.scenarios.side_by_side import Crashed, Side, SideBySide
 from edgecomp.bench.stage import described, quality
+from edgecomp.bench.worker import answers
+from edgecomp.bench.worker.noise import CONTENDED, wall_over_cpu
 from edgecomp.compare.judged import check_output, classes_told, judged, output_errors
 from edgecomp.compare.sides import contract_differences
-from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.config.policy import Policy, Threshold
+from edgecomp.config.target import Shapes, Target
 from edgecomp.errors import (
     BudgetExceededError,
     DataError,
@@ -41,14 +43,13 @@ from edgecomp.gate.paired import (
     takes_restarts,
     times_starts,
 )
-from edgecomp.gate.sequential import LOOKS
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, with_waivers
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.policies import Policy, Threshold
+from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, Port, Signature
-from edgecomp.targets import Shapes, Target
+from edgecomp.stats.sequential import LOOKS
 
 EXAMPLES = 16  # that are timed
 BATCH = 32  # of the answers to an evaluation

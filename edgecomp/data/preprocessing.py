@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.artifacts import write_json
+from edgecomp.files.json_files import read_mapping, shaped
+from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
-from edgecomp.reading.json_files import read_mapping, shaped
 
 Array = npt.NDArray[Any]
 FILE = "preprocessing.json"

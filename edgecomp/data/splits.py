@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.artifacts import write_json
 from edgecomp.data import duplicates, preprocessing
 from edgecomp.data.sources import Examples, Source
 from edgecomp.data.tokens import Tokenizer
 from edgecomp.errors import DataError
+from edgecomp.files.array_files import read_npz
+from edgecomp.files.json_files import shaped
+from edgecomp.files.writing import write_json
 from edgecomp.inputs import some
-from edgecomp.reading.array_files import read_npz
-from edgecomp.reading.json_files import shaped
 
 SPLITS = ("train", "calibration", "validation", "test")
 FILE = "splits.json"

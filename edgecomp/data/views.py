@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from edgecomp.data.augment import Augmentation
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.training import Examples
+from edgecomp.training.loop import Examples
 
 
 @dataclass(frozen=True)

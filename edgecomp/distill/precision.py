@@ -8,16 +8,16 @@ import torch
 from safetensors.torch import save_file
 from torch import fx, nn
 
-from edgecomp.artifacts import write_json
-from edgecomp.distill.lessons import Lessons
-from edgecomp.distill.losses import soft_label_loss
+from edgecomp.distill.data import Lessons
+from edgecomp.distill.losses.logits import soft_label_loss
 from edgecomp.distill.student import Qad, calibrated, train_int8
+from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
 from edgecomp.quantize.calibration import reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.layers import layer_names
 from edgecomp.quantize.placement import place
-from edgecomp.training import logits_of
+from edgecomp.training.loop import logits_of
 
 State = Mapping[str, torch.Tensor]
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from edgecomp.convolutions import sound_gradients
-from edgecomp.distill.losses import distillation_loss
-from edgecomp.training import Batch, adamw, parameter_groups
+from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.training.convolutions import sound_gradients
+from edgecomp.training.loop import Batch, adamw, parameter_groups
 
 TRACE = "training_trace.json"
 SHOWN = 15

@@ -7,19 +7,18 @@ from pathlib import Path
 import torch
 from torch import fx, nn
 
-from edgecomp.artifacts import write_json
-from edgecomp.distill.features import Hint, Hinted
-from edgecomp.distill.lessons import Lessons
-from edgecomp.distill.losses import distillation_loss
-from edgecomp.errors import CaptureError
-from edgecomp.metrics import nearest
+from edgecomp.distill.data import Lessons
+from edgecomp.distill.losses.hidden import Hint, Hinted
+from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.errors import CaptureError, nearest
+from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
 from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnorm
 from edgecomp.quantize.capture import duplicate
 from edgecomp.quantize.fake_quant import Kernel, use_kernel
 from edgecomp.quantize.layers import layer_names, unruled_layers
 from edgecomp.quantize.placement import fake_quants, left_in_float, place
-from edgecomp.training import (
+from edgecomp.training.loop import (
     Batch,
     History,
     adamw,

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp import runtimes
-from edgecomp.artifacts import write_json
 from edgecomp.errors import EdgecompError
 from edgecomp.export.blocks import output_name
+from edgecomp.files.array_files import read_npz
+from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some, trimmed
-from edgecomp.reading.array_files import read_npz
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
 

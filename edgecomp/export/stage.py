@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,12 @@ import torch
 from onnx import TensorProto
 from torch import fx, nn
 
-from edgecomp.artifacts import write_json
 from edgecomp.errors import EdgecompError
-from edgecomp.export import openvino_ir, ptq, torchscript
+from edgecomp.export import torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
-from edgecomp.export.onnx_qdq import export_onnx, unswept
+from edgecomp.export.onnx.qdq import export_onnx, unswept
+from edgecomp.export.openvino import ir
+from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.progress import Track
 from edgecomp.quantize import saturation
@@ -27,13 +28,23 @@ from edgecomp.quantize.fake_quant import frozen
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import quantised_parameters
 from edgecomp.runtimes import PYTORCH_FILES, TABLE
-from edgecomp.training import Examples, logits_of, network_inputs
+from edgecomp.training.loop import Examples, logits_of, network_inputs
 
 CONVERSIONS = 2  # at once
 BLOCKS = "blocks"  # the student's file with every integer tensor among its outputs
 
 PROBES = 2048  # of the training split: what an export is checked with
 REFERENCE_PROBES = 512  # and one in float
+
+
+class PostTraining(Protocol):
+    """A runtime's own tool with its setting: writes an int8 file of a float one, of the same format."""
+
+    @property
+    def takes_ir(self) -> bool:
+        """Whether the tool's own path for an IR gives a better file than the IR of its ONNX file."""
+
+    def __call__(self, model: Path, to: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,7 @@ def export_all(
     networks: Mapping[str, nn.Module],
     variants: Mapping[str, fx.GraphModule],
     student: str,
-    post_training: Mapping[str, ptq.Setting],
-    calibration: Sequence[Inputs],
+    post_training: Mapping[str, PostTraining],
     probes: Inputs,
     interface: Interface,
     folder: Path,
@@ -64,8 +74,7 @@ def export_all(
     """Writes onnx/ARM.onnx, openvino/ARM/model.xml, parameters.json, reference.npy and references.npz.
 
     networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
-    it has in float, for the time that costs. post_training: arm → how a runtime's own tool makes it of `student_fp32`,
-    from batches of calibration inputs. student: the arm that is judged; where it is a network, reference.npy is what it
+    it has in float, for the time that costs. post_training: arm → what makes it of `student_fp32`. student: the arm that is judged; where it is a network, reference.npy is what it
     answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to the first of them;
     none of these is of the test split.
     """
@@ -91,17 +100,15 @@ def export_all(
             convert(name)
         np.savez(folder / "references.npz", **references)
         fp32 = folder / "onnx" / "student_fp32.onnx"
-        for arm, setting in track(
-            post_training.items(), "quantise after training, files", len(post_training)
-        ):
+        for arm, tool in track(post_training.items(), "quantise after training, files", len(post_training)):
             file = folder / "onnx" / f"{arm}.onnx"
-            ptq.quantise(setting, fp32, calibration, file)
+            tool(fp32, file)
             stored[arm] = initializer_bytes(file)
             convert(arm)
-    for arm, setting in post_training.items():
-        if setting.tool == "ptq-nncf":  # its own path for an IR gives the better file
+    for arm, tool in post_training.items():
+        if tool.takes_ir:
             model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
-            ptq.quantise(setting, model, calibration, made)
+            tool(model, made)
     write_json(folder / "parameters.json", stored)
 
 
@@ -118,7 +125,7 @@ def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interfa
     for arm, network in networks.items():
         (folder / arm).mkdir()
         _export_onnx(fold(network), interface, folder / arm / "model.onnx")
-        openvino_ir.convert(folder / arm / "model.onnx", folder / arm)
+        ir.convert(folder / arm / "model.onnx", folder / arm)
 
 
 def timing_file(arm: str, runtime: str) -> Path:
@@ -147,7 +154,7 @@ def _conversions(folder: Path, track: Track) -> Iterator[Callable[[str], None]]:
 
         def convert(name: str) -> None:
             file, to = folder / "onnx" / f"{name}.onnx", folder / "openvino" / name
-            running.append(pool.submit(openvino_ir.convert, file, to))
+            running.append(pool.submit(ir.convert, file, to))
 
         yield convert
         for conversion in track(running, "convert to OpenVINO IR, files", len(running)):

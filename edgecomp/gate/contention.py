@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from edgecomp.config.policy import Threshold
 from edgecomp.gate.estimates import TIMES
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.verdict import Verdict
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.policies import Threshold
+from edgecomp.metrics.measurements import Arm, Measurements
 
 STARTS = ("cold_start_p50_ms", "load_p50_ms")  # wall times as well, of which no CPU time is taken
 CLOCKS = {"single_stream_wall_ns": "single_stream_cpu_ns", "offline_wall_ns": "offline_cpu_ns"}

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from edgecomp.gate import scores
-from edgecomp.gate import statistics as stats
 from edgecomp.gate.missing import (
     Impossible,
     NotFinite,
@@ -18,9 +17,10 @@ from edgecomp.gate.missing import (
 )
 from edgecomp.gate.scores import answers, arm_of, proportion, score_of
 from edgecomp.gate.verdict import Estimate
-from edgecomp.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm, Measurements
-from edgecomp.metrics import METRICS
-from edgecomp.order_statistics import median_bounds, restarts_needed, samples_needed
+from edgecomp.metrics.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm, Measurements
+from edgecomp.metrics.registry import METRICS
+from edgecomp.stats import intervals as stats
+from edgecomp.stats.order_statistics import median_bounds, restarts_needed, samples_needed
 
 
 def _percentile_ms(name: str, percentile: float) -> Callable[[Measurements, Arm], stats.Values]:

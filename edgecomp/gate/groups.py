@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.gate import scores
-from edgecomp.gate import statistics as stats
 from edgecomp.gate.missing import NotMeasured
-from edgecomp.measurements import Measurements
+from edgecomp.metrics.measurements import Measurements
+from edgecomp.stats import intervals as stats
 
 CONFIDENCE = 0.95
 MOST_LISTED = 1000  # changed examples, and pairs of answers; the rest are counted

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from edgecomp.config.policy import Threshold
 from edgecomp.gate.contention import doubt
 from edgecomp.gate.estimates import against, estimate
 from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
-from edgecomp.measurements import Measurements
-from edgecomp.metrics import METRICS, format_value, parse_quantity
-from edgecomp.policies import Threshold
+from edgecomp.metrics.measurements import Measurements
+from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.units import format_value, parse_quantity
 
 MOST_EXAMPLES = 1e7
 GAIN_POINTS = 5.0  # over a reference, that nobody believes

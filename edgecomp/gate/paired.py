@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.config.policy import Policy, Threshold
 from edgecomp.gate import estimates, scores
 from edgecomp.gate.judge import Row, decide, implausible_of, judge_row, limit_of
 from edgecomp.gate.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples
-from edgecomp.gate.sequential import LOOKS, Values, bounds, looks_until, null_bounds
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
-from edgecomp.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Measurements
-from edgecomp.metrics import METRICS, format_value
-from edgecomp.order_statistics import restarts_needed, samples_needed
-from edgecomp.policies import Policy, Threshold
+from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.metrics.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Measurements
+from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.units import format_value
+from edgecomp.stats.order_statistics import restarts_needed, samples_needed
+from edgecomp.stats.sequential import LOOKS, Values, bounds, looks_until, null_bounds
 
 FALSE_FAIL = 0.01
 NULL_ALPHA = 0.0005  # on either side

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.gate import statistics as stats
 from edgecomp.gate.missing import Impossible, NotFinite, NotMeasured
 from edgecomp.gate.verdict import Estimate
-from edgecomp.measurements import Arm, Measurements
+from edgecomp.metrics.measurements import Arm, Measurements
+from edgecomp.stats import intervals as stats
 
 SEED = 0  # of the bootstrap: the same measurements give the same verdict
 

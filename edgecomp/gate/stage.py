@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp import __version__
-from edgecomp.artifacts import digest_of, installed
+from edgecomp.config.policy import Policy, Threshold, with_budget
+from edgecomp.files.writing import digest_of
 from edgecomp.gate import estimates
 from edgecomp.gate.groups import differences
 from edgecomp.gate.judge import Row, judge
@@ -15,10 +16,9 @@ from edgecomp.gate.missing import NotMeasured
 from edgecomp.gate.scores import TEACHER
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
 from edgecomp.gate.waivers import deciding, headline, unbounded, with_waivers
-from edgecomp.machine import saturates
-from edgecomp.measurements import Emulated, Measurements, Portable
-from edgecomp.metrics import METRICS
-from edgecomp.policies import Policy, Threshold, with_budget
+from edgecomp.machine import installed, saturates
+from edgecomp.metrics.measurements import Emulated, Measurements, Portable
+from edgecomp.metrics.registry import METRICS
 
 FORMAT_VERSION = 1
 """1: verdict, unwaived (without the rows that are), exit_code, next_step, policy, gates (rows), figures (target → arm → metric → estimate),

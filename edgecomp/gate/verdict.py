@@ -1,8 +1,9 @@
 """Verdicts, by row and for the whole."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Verdict(StrEnum):
@@ -68,3 +69,8 @@ def exit_code(verdict: Verdict, on_inconclusive: str) -> int:
     if verdict is Verdict.INCONCLUSIVE and on_inconclusive == "warn":
         return 0
     return EXIT_CODES[verdict]
+
+
+def decides(row: Mapping[str, Any]) -> bool:
+    """Whether a row counts for the exit code: it is not waived, and does not merely advise."""
+    return row["waiver"] is None and row.get("severity", "block") == "block"

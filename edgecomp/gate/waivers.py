@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from edgecomp.config.policy import BOUNDED_FROM, Threshold, Waiver
 from edgecomp.gate.judge import Row, limit_of
 from edgecomp.gate.verdict import Reason, Verdict
-from edgecomp.policies import BOUNDED_FROM, Threshold, Waiver
 
 Thresholds = Mapping[str, Mapping[str, Threshold]]  # target → row's name
 

@@ -9,8 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecomp.errors import UsageError, UserCodeError
-from edgecomp.metrics import nearest
+from edgecomp.errors import UsageError, UserCodeError, nearest
 from edgecomp.models.checks import declared, said_by
 from edgecomp.models.own_code import check_factory, check_function, files_of_module, users_code, users_line
 from edgecomp.models.references import PREFIX, check_reference, files_of

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgecomp.errors import UsageError
-from edgecomp.metrics import nearest
+from edgecomp.errors import UsageError, nearest
 from edgecomp.models.checks import said_by
 from edgecomp.models.references import PREFIX
 

@@ -4,8 +4,7 @@ arXiv:1801.04381), hard-swish as in MobileNetV3 (Howard et al. 2019, arXiv:1905.
 import torch
 from torch import nn
 
-from edgecomp.errors import UsageError
-from edgecomp.metrics import nearest
+from edgecomp.errors import UsageError, nearest
 from edgecomp.models.checks import positive
 
 # ReLU6 runs inside the convolution before it in integers; hard-swish runs in float between two integer convolutions.

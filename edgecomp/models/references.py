@@ -4,8 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from edgecomp.errors import UsageError
-from edgecomp.metrics import nearest
+from edgecomp.errors import UsageError, nearest
 
 PREFIX, PACKAGE = "hf:", "package:"
 EXTRA = "pip install 'edgecomp[text]'"

@@ -10,7 +10,7 @@ from edgecomp.errors import DataError
 from edgecomp.inputs import Inputs
 from edgecomp.quantize.fake_quant import FakeQuant, bin_centres, grid_over
 from edgecomp.quantize.placement import fake_quants
-from edgecomp.training import network_inputs
+from edgecomp.training.loop import network_inputs
 
 Batches = Sequence[Inputs]
 

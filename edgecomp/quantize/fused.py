@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from edgecomp.errors import UsageError
-from edgecomp.scratch import folder_beside
+from edgecomp.files.scratch import folder_beside
 
 SOURCE = Path(__file__).with_name("lsq.cpp")
 COMPILERS = ("c++", "g++", "clang++")

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecomp.metrics import METRICS, format_value
-from edgecomp.reading.json_files import read_mapping
+from edgecomp.config.target import Target
+from edgecomp.files.json_files import read_mapping
+from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.units import format_value
 from edgecomp.report.evidence import interval_text
 from edgecomp.report.stage import environment
-from edgecomp.targets import Target
 
 SHOWN_LAYERS = 25
 

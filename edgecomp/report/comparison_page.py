@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from edgecomp.metrics import format_value
+from edgecomp.metrics.units import format_value
 from edgecomp.report.evidence import estimate_text
 from edgecomp.report.in_ci import worst_first
 from edgecomp.report.plots import STYLE, subplots, svg

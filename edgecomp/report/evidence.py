@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp import __version__
-from edgecomp.job import Job
-from edgecomp.made import is_for_cpus
-from edgecomp.measurements import Measurements
-from edgecomp.metrics import METRICS, format_value
-from edgecomp.reading.json_files import read_mapping, shaped
-from edgecomp.recipe import QUICK
-from edgecomp.schema import Schema
+from edgecomp.config.job import Job
+from edgecomp.config.recipe import QUICK
+from edgecomp.config.schema import Schema
+from edgecomp.files.json_files import read_mapping, shaped
+from edgecomp.metrics.measurements import Measurements
+from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.units import format_value
+from edgecomp.pipeline.loaders import is_for_cpus
 
 NAMES = {
     "teacher": "teacher, fp32",

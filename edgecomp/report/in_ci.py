@@ -7,16 +7,15 @@ https://docs.gitlab.com/ci/testing/metrics_reports, https://prometheus.io/docs/s
 from collections.abc import Mapping
 from typing import Any
 
-from edgecomp.metrics import METRICS
+from edgecomp.gate.verdict import WORST_FIRST, decides
+from edgecomp.metrics.registry import METRICS
 from edgecomp.report import answers
 from edgecomp.report.evidence import estimate_text
-from edgecomp.safe_text import markdown, markdown_code, openmetrics_label, workflow_message, workflow_property
+from edgecomp.text import markdown, markdown_code, openmetrics_label, workflow_message, workflow_property
 
 ANNOTATIONS = 10  # of each kind, that GitHub shows of a step
 SUMMARY_BYTES = 2**20  # that GitHub takes
 SHOWN = 10  # rows of a table of changed answers
-
-WORST_FIRST = ("FAIL", "INVALID", "INCONCLUSIVE", "PASS")
 
 
 def annotations(verdict: Mapping[str, Any]) -> list[str]:
@@ -122,11 +121,6 @@ def openmetrics(verdict: Mapping[str, Any], student: str) -> str:
 def worst_first(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows that decide before those that do not, the worst of them first."""
     return sorted(verdict["gates"], key=lambda row: (not decides(row), WORST_FIRST.index(row["verdict"])))
-
-
-def decides(row: Mapping[str, Any]) -> bool:
-    """Whether a row counts for the exit code: it is not waived, and does not merely advise."""
-    return row["waiver"] is None and row.get("severity", "block") == "block"
 
 
 def until(waiver: Mapping[str, Any]) -> str:

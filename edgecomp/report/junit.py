@@ -3,8 +3,9 @@
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from edgecomp.report.in_ci import decides, until
-from edgecomp.safe_text import plain
+from edgecomp.gate.verdict import decides
+from edgecomp.report.in_ci import until
+from edgecomp.text import plain
 
 
 def junit(verdict: dict[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgecomp.report.evidence import Evidence
-from edgecomp.safe_text import inline, plain
+from edgecomp.text import inline, plain
 
 COLOURS = {
     "teacher": "#767c85",

@@ -10,15 +10,15 @@ from jinja2.exceptions import UndefinedError
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
-from edgecomp.artifacts import write_json
-from edgecomp.job import Job
-from edgecomp.metrics import METRICS
-from edgecomp.reading.json_files import shaped
+from edgecomp.config.job import Job
+from edgecomp.files.json_files import shaped
+from edgecomp.files.writing import write_json
+from edgecomp.metrics.registry import METRICS
 from edgecomp.report import answers, plots
 from edgecomp.report.evidence import Evidence, estimate_text, title, unit_text
 from edgecomp.report.in_ci import openmetrics, until
 from edgecomp.report.junit import junit
-from edgecomp.safe_text import markdown, plain
+from edgecomp.text import markdown, plain
 
 FORMAT_VERSION = 2
 """Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edgecomp import __version__
 from edgecomp.errors import FileError, InferenceError, ModelFileError
-from edgecomp.reading.json_files import read_json
+from edgecomp.files.json_files import read_json
 from edgecomp.runtimes.base import Array, Options, Port, Runtime, Signature, check_options
 
 CHUNK = 1024

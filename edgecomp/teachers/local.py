@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgecomp.artifacts import sha256, write_json
 from edgecomp.data import soft_labels
 from edgecomp.data.views import Views
+from edgecomp.files.writing import sha256, write_json
 from edgecomp.progress import Track
-from edgecomp.training import (
+from edgecomp.training.loop import (
     Batch,
     History,
     accuracy_pct,

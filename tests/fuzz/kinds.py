@@ -203,7 +203,7 @@ def tables(random: Random, base: Base, folder: Path) -> Case:
 
 
 def histories(random: Random, base: Base, folder: Path) -> Case:
-    from edgecomp.history import APPLICATION, FORMAT_VERSION, SCHEMA
+    from edgecomp.history.store import APPLICATION, FORMAT_VERSION, SCHEMA
 
     store = folder / "h.sqlite"
     with sqlite3.connect(store) as connection:

@@ -18,18 +18,15 @@ import pandas as pd  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 import torch
 
-import edgecomp.compare.command
-import edgecomp.pipeline
-import edgecomp.shown  # noqa: F401
-from edgecomp import cli
+from edgecomp.cli import app
 
 
 def data(recipe: str) -> None:
     """Makes the data step of a recipe, and no other."""
-    from edgecomp import pipeline
-    from edgecomp.artifacts import RunFolder
-    from edgecomp.job import load_job, on_this_machine
-    from edgecomp.made import Run, fingerprinted
+    from edgecomp.artifacts.run_folder import RunFolder
+    from edgecomp.config.job import load_job, on_this_machine
+    from edgecomp.pipeline import steps as pipeline
+    from edgecomp.pipeline.loaders import Run, fingerprinted
     from edgecomp.progress import silent
 
     job = fingerprinted(on_this_machine(load_job(recipe, [])))
@@ -49,10 +46,10 @@ def child(asked: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.argv = ["edgecomp", *asked["argv"]]
     if asked["argv"][:1] == ["data"]:
-        cli.app = lambda **_: data(asked["argv"][1])  # type: ignore[assignment]
+        app.app = lambda **_: data(asked["argv"][1])  # type: ignore[assignment]
     code: object = 70
     try:
-        cli.main()
+        app.main()
     except SystemExit as error:
         code = 0 if error.code is None else error.code
     except BaseException:  # noqa: BLE001 - what main lets through is what is looked for

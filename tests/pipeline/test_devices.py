@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli
 
-from edgecomp.bench.confinement import Fence
-from edgecomp.bench.process import py_spy
+from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts.process import py_spy
 from edgecomp.machine import gpus
 
 pytestmark = pytest.mark.slow

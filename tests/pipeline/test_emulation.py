@@ -11,10 +11,10 @@ import pytest
 from running import TINY, Cli
 
 from edgecomp.bench.hosts import emulators
+from edgecomp.config.policy import Threshold
 from edgecomp.gate.judge import judge_row
 from edgecomp.gate.verdict import Reason, Verdict
-from edgecomp.measurements import Emulated, Measurements
-from edgecomp.policies import Threshold
+from edgecomp.metrics.measurements import Emulated, Measurements
 
 ARM = emulators.availability("armv8-a", "onnxruntime-cpu")
 HASWELL = """
@@ -80,6 +80,6 @@ def test_without_an_emulator_the_row_is_not_run_and_says_how_to_get_one(
 
 
 def arm(logits):
-    from edgecomp.measurements import Arm
+    from edgecomp.metrics.measurements import Arm
 
     return Arm({}, logits, {}, 1, {}, 1)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from edgecomp.bench.side_by_side import Side
-from edgecomp.compare.power import Rate
+from edgecomp.bench.scenarios.side_by_side import Side
 from edgecomp.compare.selftest import reference_model
 from edgecomp.compare.trial import compare, place_of
+from edgecomp.config.policy import load_policy
+from edgecomp.config.target import load_target
 from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.gate.waivers import deciding
-from edgecomp.policies import load_policy
-from edgecomp.targets import load_target
+from edgecomp.stats.power import Rate
 
 SAME, SLOWED = 9, 6
 MOST_S = 40.0

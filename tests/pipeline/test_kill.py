@@ -124,7 +124,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_bytes_and_leaves_nothing
 KILL_IN_A_WRITE = """
 import os, signal, sys
 from pathlib import Path
-import edgecomp.artifacts as artifacts, edgecomp.scratch as scratch
+import edgecomp.artifacts.run_folder as artifacts, edgecomp.files.scratch as scratch
 count, fsync, replace = int(sys.argv.pop(1)), artifacts.fsync, os.replace
 def counted(path):
     global count
@@ -135,7 +135,7 @@ def counted(path):
         os.kill(os.getpid(), signal.SIGKILL)
     fsync(path)
 artifacts.fsync = scratch.fsync = counted
-from edgecomp.cli import main
+from edgecomp.cli.app import main
 main()
 """
 

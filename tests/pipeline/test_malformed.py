@@ -11,12 +11,12 @@ import pytest
 from forging import made_to_fit
 from running import Cli
 
+from edgecomp.config.job import read_job
 from edgecomp.errors import EdgecompError, FileError
-from edgecomp.job import read_job
-from edgecomp.made import Run
+from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.stages.judging import derived
 from edgecomp.progress import silent
 from edgecomp.report.stage import write_report
-from edgecomp.stages.judging import derived
 
 pytestmark = pytest.mark.slow
 

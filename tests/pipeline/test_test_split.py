@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 WATCHED = """
 import json, sys
-from edgecomp.artifacts import RunFolder
+from edgecomp.artifacts.run_folder import RunFolder
 
 now, seen = [""], []
 sys.addaudithook(lambda event, given: seen.append(now[0]) if event == "open" and str(given[0]).endswith("data/test.npz")
@@ -27,7 +27,7 @@ def run(self, step, recipe):
 
 order = []
 RunFolder.run = run
-from edgecomp.cli import main
+from edgecomp.cli.app import main
 try:
     main()
 finally:

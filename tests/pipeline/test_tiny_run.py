@@ -11,7 +11,7 @@ import pytest
 from running import TINY, Cli
 
 from edgecomp import machine
-from edgecomp.job import read_job
+from edgecomp.config.job import read_job
 from edgecomp.report.evidence import Splits
 from edgecomp.report.stage import write_report
 
@@ -33,8 +33,8 @@ from pathlib import Path
 
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import torch
-from edgecomp.job import load_job
-from edgecomp.made import Run, fresh_network
+from edgecomp.config.job import load_job
+from edgecomp.pipeline.loaders import Run, fresh_network
 from edgecomp.progress import silent
 
 job = load_job("digits", sys.argv[2:])

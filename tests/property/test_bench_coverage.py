@@ -12,8 +12,8 @@ import pytest
 from scipy.stats import binom
 
 from edgecomp.bench.result import figure
-from edgecomp.bench.trend import leak, slope
 from edgecomp.runtimes.fake import Behaviour, latencies
+from edgecomp.stats.trend import leak, slope
 
 RUNS, LEAST = 1000, 928
 RESTARTS, REQUESTS = 7, 918  # what `edgecomp bench` takes by default

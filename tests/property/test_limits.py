@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecomp.policies import Threshold, with_budget
+from edgecomp.config.policy import Threshold, with_budget
 
 settings.register_profile("limits", derandomize=True, deadline=None, max_examples=200)
 settings.load_profile("limits")

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from edgecomp.comparison import AGAIN, ARMS, CANDIDATE, Comparison, Restart
+from edgecomp.config.policy import Policy
+from edgecomp.config.schema import parse
 from edgecomp.errors import RecipeError
 from edgecomp.gate.paired import Setting, judge_pair, log_ratios
-from edgecomp.gate.sequential import LOOKS, PARTS, bounds, decide_all, level
 from edgecomp.gate.verdict import Verdict
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.metrics import METRICS
-from edgecomp.policies import Policy
-from edgecomp.schema import parse
+from edgecomp.metrics.comparison import AGAIN, ARMS, CANDIDATE, Comparison, Restart
+from edgecomp.metrics.measurements import Arm, Measurements
+from edgecomp.metrics.registry import METRICS
+from edgecomp.stats.sequential import LOOKS, PARTS, bounds, decide_all, level
 
 settings.register_profile("sequential", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("sequential")

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
-from edgecomp import order_statistics
-from edgecomp.gate import statistics as stats
+from edgecomp.config.policy import Threshold
 from edgecomp.gate.judge import decide, judge_row
 from edgecomp.gate.verdict import Estimate, Verdict
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.policies import Threshold
+from edgecomp.metrics.measurements import Arm, Measurements
+from edgecomp.stats import intervals as stats
+from edgecomp.stats import order_statistics
 
 settings.register_profile("statistics", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("statistics")

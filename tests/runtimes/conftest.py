@@ -9,14 +9,15 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from edgecomp.export import openvino_ir, torchscript
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export import torchscript
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.placement import place
-from edgecomp.training import Examples, logits_of
+from edgecomp.training.loop import Examples, logits_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         onnx_file = folder / f"{precision}.onnx"
         export_onnx(network, [torch.from_numpy(inputs[:2])], onnx_file)
         (folder / precision).mkdir()
-        openvino_ir.convert(onnx_file, folder / precision)
+        ir.convert(onnx_file, folder / precision)
         files["onnxruntime-cpu", precision] = onnx_file
         files["openvino-cpu", precision] = folder / precision / "model.xml"
     program = torch.export.export(

@@ -17,16 +17,16 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgecomp import runtimes
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.export.stage import Interface, deployed
-from edgecomp.gate.statistics import proportion_bounds
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
 from edgecomp.quantize.layers import norm_after
 from edgecomp.quantize.placement import place, weighted
 from edgecomp.runtimes import Inspect
+from edgecomp.stats.intervals import proportion_bounds
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `text`")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -177,7 +177,7 @@ def test_a_network_is_int8_and_the_same_function_in_both_runtimes(name: str, tmp
 
     file = tmp_path / "model.onnx"
     export_onnx(module, [tensor[:2] for tensor in on.inputs], file, input_names=names, dynamic_axes=on.axes)
-    openvino_ir.convert(file, tmp_path)
+    ir.convert(file, tmp_path)
     for runtime_name, model in (("onnxruntime-cpu", file), ("openvino-cpu", tmp_path / "model.xml")):
         runtime = runtimes.adapter(runtime_name)
         session = runtime.load(model, threads=1, options={})
@@ -241,7 +241,7 @@ def test_a_network_in_float_is_repaired_as_a_student_is(name: str, tmp_path: Pat
         input_names=network.names,
         dynamic_axes=on.axes,
     )
-    openvino_ir.convert(file, tmp_path)
+    ir.convert(file, tmp_path)
     asked = {name: tensor.numpy() for name, tensor in zip(network.names, on.inputs, strict=True)}
     for runtime_name, model in (("onnxruntime-cpu", file), ("openvino-cpu", tmp_path / "model.xml")):
         session = runtimes.adapter(runtime_name).load(model, threads=1, options={})

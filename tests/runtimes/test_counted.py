@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from edgecomp import runtimes
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.export.parity import executed_precision
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
@@ -82,7 +82,7 @@ def test_what_runs_in_float_is_counted_in_both_runtimes(name: str, tmp_path: Pat
     module = place(capture(make(), [example], [{0: "batch"}]), "cpu-u8-narrow")
     calibrate(module, [{"input": torch.randn(16, *shape[1:]).numpy()}])
     export_onnx(fold(module), [example], tmp_path / "model.onnx")
-    openvino_ir.convert(tmp_path / "model.onnx", tmp_path)
+    ir.convert(tmp_path / "model.onnx", tmp_path)
     for runtime_name, file in (("onnxruntime-cpu", "model.onnx"), ("openvino-cpu", "model.xml")):
         runtime = runtimes.adapter(runtime_name)
         assert isinstance(runtime, Inspect)
@@ -141,7 +141,7 @@ def looped(tmp_path: Path) -> Path:
 def test_what_a_loop_multiplies_is_not_counted_and_named(runtime_name: str, tmp_path: Path) -> None:
     model = looped(tmp_path)
     if runtime_name == "openvino-cpu":
-        openvino_ir.convert(model, tmp_path)
+        ir.convert(model, tmp_path)
         model = tmp_path / "model.xml"
     runtime = runtimes.adapter(runtime_name)
     assert isinstance(runtime, Inspect)

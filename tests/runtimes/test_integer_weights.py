@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecomp.export import openvino_ir
+from edgecomp.export.openvino import ir
 from edgecomp.runtimes.files import integer_weights
 from edgecomp.runtimes.files.integer_weights import (
     MOST,
@@ -112,7 +112,7 @@ def test_a_linear_layers_outputs_are_told_apart(tmp_path: Path, packed: bool, tr
 def test_an_ir_says_what_the_onnx_file_says_that_it_is_made_of(tmp_path: Path, narrow: bool) -> None:
     file = tmp_path / "model.onnx"
     onnx.save(quantised(WIDE // 2 if narrow else WIDE), file)
-    openvino_ir.convert(file, tmp_path / "ir")
+    ir.convert(file, tmp_path / "ir")
     (layer,) = integer_weights.read(tmp_path / "ir" / "model.xml")
     assert layer.largest_pair == integer_weights.read(file)[0].largest_pair
     assert layer.can_saturate is not narrow

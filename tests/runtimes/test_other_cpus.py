@@ -14,7 +14,7 @@ from test_integer_weights import quantised
 from edgecomp.bench.emulation import answers_as
 from edgecomp.bench.hosts import emulators, masked
 from edgecomp.bench.hosts.emulators import Interpreter, this_cpu
-from edgecomp.export import openvino_ir
+from edgecomp.export.openvino import ir
 from edgecomp.machine import ISAS, host_isa, saturates
 
 K, OUTPUTS = 64, 16
@@ -47,7 +47,7 @@ def model_of(of: np.ndarray, runtime: str, folder: Path) -> Path:
     onnx.save(quantised(of), folder / "model.onnx")
     if runtime == "onnxruntime-cpu":
         return folder / "model.onnx"
-    openvino_ir.convert(folder / "model.onnx", folder / "ir")
+    ir.convert(folder / "model.onnx", folder / "ir")
     return folder / "ir" / "model.xml"
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgecomp.inputs import trimmed
-from edgecomp.training import Examples, logits_of
+from edgecomp.training.loop import Examples, logits_of
 
 
 class Sum(nn.Module):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from readme import MINIMAL, TEXT
 
-from edgecomp.job import load_job
+from edgecomp.config.job import load_job
 from edgecomp.models import DATA_GIVE, TABLE, load_factory
 
 

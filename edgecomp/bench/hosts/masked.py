@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from edgecomp.files.scratch import folder_beside
 from edgecomp.machine import cpu_flags
-from edgecomp.scratch import folder_beside
 
 SOURCE = Path(__file__).with_name("cpuid.c")
 COMPILERS = ("cc", "gcc", "clang")

@@ -16,10 +16,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from edgecomp.artifacts.places import check_apart
 from edgecomp.bench.hosts.emulators import CPUS, how_to_install, in_root, python_of, variable
 from edgecomp.errors import EmulatorError, UsageError
-from edgecomp.options import check_apart
-from edgecomp.scratch import folder_beside
+from edgecomp.files.scratch import folder_beside
 
 # A machine's name → Debian's.
 DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from edgecomp.data.sources import bundled, hugging_face, image_folder, numpy_files
 from edgecomp.data.sources.examples import Examples, Source, Wanted, check_files, check_source
-from edgecomp.errors import DataError
-from edgecomp.metrics import nearest
+from edgecomp.errors import DataError, nearest
 
 __all__ = ["TABLE", "Examples", "Source", "Wanted", "read", "source_files"]
 

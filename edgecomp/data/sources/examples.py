@@ -7,8 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.errors import DataError
-from edgecomp.metrics import nearest
+from edgecomp.errors import DataError, nearest
 
 SPLITS = ("train", "validation", "test")
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from edgecomp.data.sources.examples import SPLITS, Wanted
 from edgecomp.data.sources.paths import VARIABLE
-from edgecomp.errors import DataError
-from edgecomp.metrics import nearest
+from edgecomp.errors import DataError, nearest
 
 # How data sets of the hub call the splits.
 _USUAL = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}

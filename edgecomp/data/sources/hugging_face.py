@@ -4,13 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgecomp.data.labels import as_slices, as_written, encode
 from edgecomp.data.sources import hub
 from edgecomp.data.sources.examples import Examples, Source, Wanted
-from edgecomp.data.sources.labels import as_slices, as_written, encode
 from edgecomp.data.sources.paths import find, found, has_suffix, looked, split_files
-from edgecomp.errors import DataError, FileError
-from edgecomp.metrics import nearest
-from edgecomp.reading.json_files import parse_json
+from edgecomp.errors import DataError, FileError, nearest
+from edgecomp.files.json_files import parse_json
 
 WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz")  # texts alone: what a number is, the reader says
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", *WRITTEN)

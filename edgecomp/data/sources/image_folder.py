@@ -8,8 +8,7 @@ import numpy.typing as npt
 from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, refuse_unused
 from edgecomp.data.sources.images import stacked
 from edgecomp.data.sources.paths import found, split_of_folder, visible
-from edgecomp.errors import DataError
-from edgecomp.metrics import nearest
+from edgecomp.errors import DataError, nearest
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 

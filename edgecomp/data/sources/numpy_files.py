@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgecomp.data.labels import as_slices, encode
 from edgecomp.data.sources.arrays import finite
 from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.images import fitted
-from edgecomp.data.sources.labels import as_slices, encode
 from edgecomp.data.sources.paths import found, split_files
-from edgecomp.errors import DataError, FileError
-from edgecomp.metrics import nearest
-from edgecomp.reading.array_files import names_in, read_npz
+from edgecomp.errors import DataError, FileError, nearest
+from edgecomp.files.array_files import names_in, read_npz
 
 
 def read(wanted: Wanted, folder: Path) -> Source:

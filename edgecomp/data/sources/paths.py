@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecomp.data.sources.examples import SPLITS, Wanted
-from edgecomp.errors import DataError
-from edgecomp.metrics import nearest
+from edgecomp.errors import DataError, nearest
 
 VARIABLE = "EDGECOMP_DATA"
 """The environment variable that names a folder of data sets."""

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from edgecomp.data.sources.paths import has_suffix
 from edgecomp.errors import DataError, FileError
-from edgecomp.reading.archives import MOST_RATIO, SMALL_BYTES, check_parquet
-from edgecomp.reading.json_files import parse_json
+from edgecomp.files.archives import MOST_RATIO, SMALL_BYTES, check_parquet
+from edgecomp.files.json_files import parse_json
 
 Choose = Callable[[pa.Schema], Sequence[str]]
 """The columns to read, told from a file's schema; codes, such as labels, are last."""

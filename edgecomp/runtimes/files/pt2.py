@@ -18,7 +18,7 @@ import torch
 from torch import fx, nn
 
 from edgecomp.errors import FileError, ModelFileError
-from edgecomp.reading import archives, json_files
+from edgecomp.files import archives, json_files
 from edgecomp.runtimes.base import Port, Signature
 from edgecomp.runtimes.files.torch_operators import find
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.errors import FileError, ModelFileError
-from edgecomp.reading import archives
+from edgecomp.files import archives
 from edgecomp.runtimes.files.torch_operators import computes
 
 # Below the archive's one folder. Sample inputs and stack traces are not copied.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp.bench import answers
+from edgecomp.bench.worker import answers
 
 Arrays = dict[str, np.ndarray]
 

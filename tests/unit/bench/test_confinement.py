@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecomp.bench.confinement import Fence
-from edgecomp.metrics import parse_quantity
+from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.metrics.units import parse_quantity
 
 LIMIT = 64 * 2**20
 HOLD = "b = b'x' * ({} * 2**20); print('held', flush=True)"

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecomp.bench.examples import read
-from edgecomp.bench.generated import at_once, check_names, generate, shapes_of
-from edgecomp.bench.signatures import example_axes, rows_of
+from edgecomp.bench.inputs.examples import read
+from edgecomp.bench.inputs.generated import at_once, check_names, generate, shapes_of
+from edgecomp.bench.inputs.signatures import example_axes, rows_of
+from edgecomp.config.target import Shapes
 from edgecomp.errors import DataError, UsageError
 from edgecomp.runtimes import Port
 from edgecomp.runtimes.base import from_bfloat16
-from edgecomp.targets import Shapes
 
 SHAPES = Shapes(sequence_length=7, image_size=9)
 IMAGE = Port("image", (None, 3, None, None), "float32")
@@ -287,6 +287,6 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez_compressed(tmp_path / "in.npz", x=np.zeros((2**18, 4), np.float32))  # 4 MiB in some kB
-    monkeypatch.setattr("edgecomp.reading.archives.memory_bytes", lambda: 2**20)
+    monkeypatch.setattr("edgecomp.files.archives.memory_bytes", lambda: 2**20)
     with pytest.raises(DataError, match=r"would unpack to 4\.0 MiB, and this machine has 1\.0 MiB"):
         read(tmp_path / "in.npz", [Port("x", (None, 4), "float32")])

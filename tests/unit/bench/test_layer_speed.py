@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgecomp import inputs, runtimes
+from edgecomp.bench.hosts.process import Place
 from edgecomp.bench.layer_speed import Times, is_worth_it, over_fp32, slower_in_integers
-from edgecomp.bench.process import Place
 from edgecomp.runtimes.base import LayerTime
 
 FILES = {"int8": Path("int8.onnx"), "fp32": Path("fp32.onnx")}

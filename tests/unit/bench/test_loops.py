@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp.bench.loops import Clocks, queries, serve, single_stream, stress
+from edgecomp.bench.worker.loops import Clocks, queries, serve, single_stream, stress
 from edgecomp.errors import InferenceError
 from edgecomp.runtimes.fake import Behaviour, FakeSession
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from edgecomp import inputs
-from edgecomp.bench.injected import Slowed
-from edgecomp.bench.process import Place, Worker
-from edgecomp.bench.side_by_side import ARMS, Crashed, Side, SideBySide, Turns
+from edgecomp.bench.hosts.process import Place, Worker
+from edgecomp.bench.scenarios.side_by_side import ARMS, Crashed, Side, SideBySide, Turns
+from edgecomp.bench.worker.injected import Slowed
 from edgecomp.compare.selftest import reference_model
 from edgecomp.compare.trial import place_of
+from edgecomp.config.target import load_target
 from edgecomp.machine import usable_core_numbers
 from edgecomp.runtimes.fake import Behaviour, FakeSession
-from edgecomp.targets import load_target
 
 PLACE = Place("fake", {}, threads=1, timeout_s=20)
 

@@ -14,11 +14,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecomp.bench import answers
-from edgecomp.bench.confinement import Fence
-from edgecomp.bench.scenarios import Taken
-from edgecomp.benching import _jobs
-from edgecomp.job import load_job
+from edgecomp.api.bench import _jobs
+from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.scenarios.alternated import Taken
+from edgecomp.bench.worker import answers
+from edgecomp.config.job import load_job
 
 
 class Outcome(NamedTuple):
@@ -449,7 +449,7 @@ def workers_in(folder: Path) -> list[str]:
             text = file.read_text()
         except OSError:  # it has ended meanwhile
             continue
-        if "edgecomp.bench.worker" in text and f'"inputs": "{folder}' in text:
+        if "edgecomp.bench.worker.main" in text and f'"inputs": "{folder}' in text:
             found.append(text)
     return found
 

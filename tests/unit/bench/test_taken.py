@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from edgecomp.bench.examples import read
-from edgecomp.bench.taken import as_taken
+from edgecomp.bench.inputs.examples import read
+from edgecomp.bench.inputs.taken import as_taken
 from edgecomp.errors import DataError
 from edgecomp.runtimes import Port
 

@@ -17,10 +17,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecomp import inputs
-from edgecomp.bench import answers, memory, process
-from edgecomp.bench.confinement import Fence
-from edgecomp.bench.process import Place, Worker, clean_environment
-from edgecomp.bench.worker import Station
+from edgecomp.bench.hosts import process
+from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts.process import Place, Worker, clean_environment
+from edgecomp.bench.worker import answers, memory
+from edgecomp.bench.worker.main import Station
 from edgecomp.errors import (
     BudgetExceededError,
     InferenceError,
@@ -129,7 +130,7 @@ def test_a_worker_that_hangs_ends_with_its_parent_however_that_ends(tmp_path: Pa
     model, asked = fake(tmp_path, hang_after=1)
     script = (
         "import sys; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
-        "from edgecomp.bench.process import Place, Worker\n"
+        "from edgecomp.bench.hosts.process import Place, Worker\n"
         "model, asked = map(Path, sys.argv[1:])\n"
         "with ThreadPoolExecutor(1) as pool:\n"
         "    worker = pool.submit(Worker, Place('fake', {}, threads=1), model=model, inputs=asked).result()\n"
@@ -153,7 +154,7 @@ def test_a_worker_whose_parent_has_ended_before_does_not_begin(files: tuple[Path
     parent, ours = os.pipe()
     os.close(ours)
     done = subprocess.run(
-        [sys.executable, "-m", "edgecomp.bench.worker", json.dumps({"parent": parent})],
+        [sys.executable, "-m", "edgecomp.bench.worker.main", json.dumps({"parent": parent})],
         pass_fds=[parent],
         env=clean_environment(1),
         capture_output=True,
@@ -203,7 +204,7 @@ def test_a_call_costs_two_microseconds_at_most_over_a_bare_loop(files: tuple[Pat
 
 
 def test_a_worker_holds_three_mebibytes_at_most_over_its_runtime_and_numpy(files: tuple[Path, Path]) -> None:
-    script = "import json, numpy, onnxruntime; from edgecomp.bench.memory import snapshot; print(json.dumps(snapshot()))"
+    script = "import json, numpy, onnxruntime; from edgecomp.bench.worker.memory import snapshot; print(json.dumps(snapshot()))"
     bare = f"import sys; sys.modules.pop('edgecomp', None); {script}"
     done = subprocess.run(
         [os.path.realpath(sys.executable), "-s", "-P", "-c", bare],

@@ -15,13 +15,13 @@ from comparing import classifier, compare, examples, fake
 from onnx import TensorProto
 from pyarrow import parquet
 
-from edgecomp.artifacts import sha256
+from edgecomp.cli.terminal import Screen
 from edgecomp.compare import command
 from edgecomp.compare.command import Asked, compare_and_record
 from edgecomp.compare.trial import Outcome
-from edgecomp.console import Screen
 from edgecomp.errors import EdgecompError, ModelFileError
-from edgecomp.history import results
+from edgecomp.files.writing import sha256
+from edgecomp.history.store import results
 
 
 def only_cpu(folder: Path) -> tuple[str, str]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgecomp.compare.judged import judged, output_errors
-from edgecomp.comparison import BASELINE, CANDIDATE
 from edgecomp.errors import DataError
+from edgecomp.metrics.comparison import BASELINE, CANDIDATE
 
 LABELS = np.array([0, 1, 1, 0])
 WIDE = np.eye(4, 3, dtype=np.float32)

@@ -11,8 +11,8 @@ import pytest
 from comparing import compare
 from forging import made_to_fit
 
+from edgecomp.cli.terminal import Screen
 from edgecomp.compare.command import Asked, compare_and_record
-from edgecomp.console import Screen
 from edgecomp.errors import EdgecompError
 
 

@@ -10,10 +10,10 @@ from comparing import classifier, compare
 from running import Cli
 
 from edgecomp import machine
-from edgecomp.compare.power import Rate, smallest_caught
 from edgecomp.compare.selftest import Trial, summary
-from edgecomp.policies import load_policy
-from edgecomp.targets import load_target
+from edgecomp.config.policy import load_policy
+from edgecomp.config.target import load_target
+from edgecomp.stats.power import Rate, smallest_caught
 
 
 def trials(spread: float, count: int = 12, verdict: str = "PASS") -> list[Trial]:
@@ -119,7 +119,7 @@ def test_a_target_without_a_reference_model_asks_for_one(cli: Cli, tmp_path: Pat
 
 @pytest.mark.parametrize("target", ["onnxruntime-cpu", "openvino-cpu", "pytorch-cpu", "torchscript-cpu"])
 def test_every_cpu_runtime_has_a_reference_model(target: str, tmp_path: Path) -> None:
-    from edgecomp.bench.side_by_side import Side
+    from edgecomp.bench.scenarios.side_by_side import Side
     from edgecomp.compare.selftest import reference_model
     from edgecomp.compare.trial import place_of, signature
 

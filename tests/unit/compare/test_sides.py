@@ -10,17 +10,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecomp.artifacts import sha256
-from edgecomp.bench import answers
-from edgecomp.bench.examples import Evaluation
+from edgecomp.bench.inputs.examples import Evaluation
 from edgecomp.bench.stage import described, parts_of
+from edgecomp.bench.worker import answers
 from edgecomp.compare.judged import classes_told
 from edgecomp.compare.sides import Given, contract_differences, given, preprocessing_differences
 from edgecomp.compare.trial import audit, check_labels, timed_inputs
-from edgecomp.comparison import BASELINE
+from edgecomp.config.target import Shapes, Target, load_target
 from edgecomp.errors import DataError, RunFolderError, UsageError
+from edgecomp.files.writing import sha256
+from edgecomp.metrics.comparison import BASELINE
 from edgecomp.runtimes import Port
-from edgecomp.targets import Shapes, Target, load_target
 
 
 def sides(before: Port, now: Port, kind: str = "inputs") -> list[str]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp import stages
+from edgecomp.config.job import load_job
 from edgecomp.data import duplicates, preprocessing
 from edgecomp.data.sources import Examples, Source
 from edgecomp.data.splits import SPLITS, Split, write_splits
-from edgecomp.job import load_job
-from edgecomp.made import Run
+from edgecomp.pipeline import stages
+from edgecomp.pipeline.loaders import Run
 from edgecomp.progress import silent
 
 WHOLE = {

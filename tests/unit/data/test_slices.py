@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecomp.config.recipe import Data
 from edgecomp.data.sources import Source, Wanted, read
 from edgecomp.data.splits import SPLITS, Split, write_splits
 from edgecomp.errors import DataError
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.recipe import Data
+from edgecomp.metrics.measurements import Arm, Measurements
 
 FRACTIONS = {"test_fraction": 0.25, "validation_fraction": 0.15, "calibration_fraction": 0.1}
 

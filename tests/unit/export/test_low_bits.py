@@ -14,14 +14,14 @@ from onnx import numpy_helper
 from torch import nn
 
 from edgecomp import runtimes
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir as openvino_ir
 from edgecomp.export.parity import answers
 from edgecomp.machine import host_isa, saturates
 from edgecomp.models.resnet import ResNet
+from edgecomp.ptq.ours import post_training
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
-from edgecomp.quantize.post_training import post_training
 
 RUNTIMES = {"onnxruntime-cpu": "model.onnx", "openvino-cpu": "model.xml"}
 

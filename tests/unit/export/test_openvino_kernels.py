@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from edgecomp import runtimes
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
@@ -25,7 +25,7 @@ def errors_in_pct(network: nn.Module, x: torch.Tensor, folder: Path) -> dict[str
     with torch.no_grad():
         wanted = fold(module)(x).numpy()
     export_onnx(module, [x[:2]], folder / "model.onnx")
-    openvino_ir.convert(folder / "model.onnx", folder)
+    ir.convert(folder / "model.onnx", folder)
     found = {}
     for runtime, file in FILES:
         session = runtimes.adapter(runtime).load(folder / file, threads=1, options={})
@@ -110,7 +110,7 @@ def test_each_head_is_multiplied_by_its_own_positions(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, x = RelativePositions().eval(), torch.randn(8, 12, 4, 16)
     export_onnx(network, [x[:2]], tmp_path / "model.onnx")
-    openvino_ir.convert(tmp_path / "model.onnx", tmp_path)
+    ir.convert(tmp_path / "model.onnx", tmp_path)
     with torch.no_grad():
         wanted = network(x).numpy()
     for runtime, file in FILES:

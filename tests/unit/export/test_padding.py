@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgecomp import runtimes
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.folding import fold
@@ -63,7 +63,7 @@ def test_padding_goes_into_the_convolution(
         module = fold(module)
     file = tmp_path / "model.onnx"
     export_onnx(module, [IMAGES[:2]], file)
-    openvino_ir.convert(file, tmp_path)
+    ir.convert(file, tmp_path)
     graph = onnx.load(file).graph
     assert sum(node.op_type == "Pad" for node in graph.node) == left
     if quantised and not left:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.export.parity import REFERENCES, WORST_DB, compare_references
 from edgecomp.models.resnet import ResNet
 
@@ -25,7 +25,7 @@ def network(seed: int) -> ResNet:
 )
 def test_a_reference_that_is_another_network_is_far_from_it(runtime: str, file: str, tmp_path: Path) -> None:
     export_onnx(network(0), [torch.zeros(2, 1, 16, 16)], tmp_path / "model.onnx")
-    openvino_ir.convert(tmp_path / "model.onnx", tmp_path)
+    ir.convert(tmp_path / "model.onnx", tmp_path)
     with torch.no_grad():
         own, other = (network(seed)(torch.from_numpy(INPUTS["input"])[:32]).numpy() for seed in (0, 1))
     np.savez(

@@ -11,9 +11,10 @@ from onnx import numpy_helper
 from torch import fx
 
 from edgecomp import runtimes
-from edgecomp.export import float_layers, openvino_ir
 from edgecomp.export.blocks import output_name, tap_blocks
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx import float_layers
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.export.parity import compare, compare_blocks, executed_precision, own_name
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
@@ -62,7 +63,7 @@ def precisions(runtime_name: str, model: Path) -> dict[str, str]:
 def test_layers_in_float_run_in_float_and_all_others_in_int8_in_both_runtimes(tmp_path: Path) -> None:
     module = student(in_float=FLOAT)
     export_onnx(module, [INPUTS[:2]], tmp_path / "model.onnx")
-    openvino_ir.convert(tmp_path / "model.onnx", tmp_path)
+    ir.convert(tmp_path / "model.onnx", tmp_path)
     wanted = {name: "fp32" if name in FLOAT else "int8" for name in layer_names(module)}
     assert precisions("onnxruntime-cpu", tmp_path / "model.onnx") == wanted
     assert precisions("openvino-cpu", tmp_path / "model.xml") == wanted
@@ -71,7 +72,7 @@ def test_layers_in_float_run_in_float_and_all_others_in_int8_in_both_runtimes(tm
 def test_without_what_keeps_it_in_float_onnx_runtime_rounds_the_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecomp.export.onnx_qdq.keep_in_float", lambda model: None)
+    monkeypatch.setattr("edgecomp.export.onnx.qdq.keep_in_float", lambda model: None)
     export_onnx(student(in_float=FLOAT), [INPUTS[:2]], tmp_path / "model.onnx")
     assert precisions("onnxruntime-cpu", tmp_path / "model.onnx")["layers.1.conv2"] == "int8"
     assert float_layers.keep_in_float.__doc__
@@ -146,7 +147,7 @@ def test_every_integer_tensor_is_compared_and_a_wrong_one_is_seen(tmp_path: Path
 def test_several_sets_of_probes_are_compared_and_the_worst_counts(runtime_name: str, tmp_path: Path) -> None:
     module = student()
     export_onnx(module, [INPUTS[:2]], tmp_path / "model.onnx")
-    openvino_ir.convert(tmp_path / "model.onnx", tmp_path)
+    ir.convert(tmp_path / "model.onnx", tmp_path)
     model = tmp_path / ("model.onnx" if runtime_name == "onnxruntime-cpu" else "model.xml")
     with torch.no_grad():
         reference = module(INPUTS).numpy()

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgecomp.config.policy import Threshold
 from edgecomp.gate.judge import Row, judge
 from edgecomp.gate.stage import next_step
 from edgecomp.gate.verdict import Reason, Verdict
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.policies import Threshold
+from edgecomp.metrics.measurements import Arm, Measurements
 
 RESTARTS, ADVICE = 7, "host contended: wall/CPU = 1.80; CPU figures stand, wall figures do not"
 SLOW = {"metric": "latency_p50_ms", "max": "1 ms"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgecomp.gate.groups import MOST_LISTED, differences
 from edgecomp.gate.scores import against
-from edgecomp.measurements import Arm, Measurements
+from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.report import answers
 
 CLASSES = 3

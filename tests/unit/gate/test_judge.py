@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgecomp.config.policy import Policy, Threshold, overridden
 from edgecomp.gate.judge import Row, decide, judge, judge_row, limit_of
 from edgecomp.gate.stage import figures, next_step
 from edgecomp.gate.verdict import EXIT_CODES, Estimate, Reason, Verdict, combine, exit_code
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.policies import Policy, Threshold, overridden
+from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.report.evidence import estimate_text
 
 CLASSES = 3

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgecomp.comparison import ARMS, CANDIDATE, Comparison, Restart
+from edgecomp.config.policy import Policy, load_policy
 from edgecomp.gate.judge import Row
 from edgecomp.gate.paired import FALSE_FAIL, Setting, fail_alpha, is_clear, judge_pair, least_restarts
-from edgecomp.gate.sequential import LOOKS
 from edgecomp.gate.verdict import Reason, Verdict
-from edgecomp.measurements import Arm, Measurements
-from edgecomp.policies import Policy, load_policy
+from edgecomp.metrics.comparison import ARMS, CANDIDATE, Comparison, Restart
+from edgecomp.metrics.measurements import Arm, Measurements
+from edgecomp.stats.sequential import LOOKS
 
 CLASSES = 4
 LABELS = np.arange(2000) % CLASSES

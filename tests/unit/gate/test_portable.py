@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from test_judge import PARITY
 
+from edgecomp.config.policy import Threshold
 from edgecomp.gate.judge import Row, judge_row
 from edgecomp.gate.stage import next_step
 from edgecomp.gate.verdict import Reason, Verdict
-from edgecomp.measurements import Arm, Measurements, Portable
-from edgecomp.policies import Threshold
+from edgecomp.metrics.measurements import Arm, Measurements, Portable
 
 ROW = Threshold.model_validate({"metric": "portable_agreement_pct", "min": "97 %"})
 WHY = "2 of 9 layers can saturate where a CPU adds two products in 16 bits"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from running import Cli
 
+from edgecomp.config.job import load_job
+from edgecomp.config.policy import Policy, Threshold, Waiver
 from edgecomp.errors import RecipeError
 from edgecomp.gate.judge import Row
 from edgecomp.gate.stage import next_step
 from edgecomp.gate.verdict import Estimate, Reason, Verdict
 from edgecomp.gate.waivers import deciding, headline, unbounded, with_waivers
-from edgecomp.job import load_job
-from edgecomp.policies import Policy, Threshold, Waiver
 
 TODAY = datetime.date(2026, 11, 21)
 
@@ -171,7 +171,7 @@ def test_a_waiver_without_a_limit_is_told_and_ends(monkeypatch: pytest.MonkeyPat
     assert unbounded(with_waivers([one], [waiver(limit="8 ms")], ROWS, TODAY)) == []
     assert unbounded(with_waivers([row(Verdict.FAIL)], [waiver(target="other")], ROWS, TODAY)) == []
     load_job("digits", [policy(tmp_path, row="accuracy_pct")])
-    monkeypatch.setattr("edgecomp.job.release", lambda: (0, 3))
+    monkeypatch.setattr("edgecomp.config.job.release", lambda: (0, 3))
     with pytest.raises(RecipeError, match="accuracy_pct: a waiver needs a `limit:`"):
         load_job("digits", [policy(tmp_path, row="accuracy_pct")])
     load_job("digits", [policy(tmp_path, row="accuracy_pct", limit="5 %")])

@@ -10,8 +10,8 @@ from conftest import MINILM
 from torch import nn
 
 from edgecomp import runtimes
-from edgecomp.export import openvino_ir
-from edgecomp.export.onnx_qdq import export_onnx
+from edgecomp.export.onnx.qdq import export_onnx
+from edgecomp.export.openvino import ir
 from edgecomp.models import build
 from edgecomp.models.layers import keep_layers
 from edgecomp.quantize.calibration import calibrate
@@ -75,7 +75,7 @@ def test_a_student_is_int8_and_the_same_function_in_both_runtimes(
     calibrate(module, [{str(index): part.numpy() for index, part in enumerate(inputs[24])}])
     file = tmp_path / "model.onnx"
     export_onnx(module, example, file, input_names=NAMES, dynamic_axes=AXES)
-    openvino_ir.convert(file, tmp_path)
+    ir.convert(file, tmp_path)
     linear = [part for part in network.modules() if isinstance(part, nn.Linear)]
     assert len(list(weighted(module))) == len(linear)
     for runtime_name, model in (("onnxruntime-cpu", file), ("openvino-cpu", tmp_path / "model.xml")):

@@ -16,16 +16,16 @@ from comparing import FIGURE
 from rich.table import Table
 
 import edgecomp
-from edgecomp import leaving, shown
-from edgecomp.artifacts import Step
-from edgecomp.console import Console, Screen, line
-from edgecomp.history import Figure, Result
-from edgecomp.report import trend
+from edgecomp.artifacts.run_folder import Step
+from edgecomp.cli import exit, results
+from edgecomp.cli.terminal import Console, Screen, line
+from edgecomp.history import trend
+from edgecomp.history.store import Figure, Result
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import annotations, openmetrics, step_summary
 from edgecomp.report.junit import junit
 from edgecomp.report.stage import environment
-from edgecomp.safe_text import inline, plain
+from edgecomp.text import inline, plain
 
 ESC, RLO, LRI = "\x1b", "\u202e", "\u2066"
 NAMES = [
@@ -111,7 +111,7 @@ def test_a_terminal_shows_a_name_and_obeys_nothing(
 ) -> None:
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    monkeypatch.setattr(shown, "_tell_github", lambda *_: None)
+    monkeypatch.setattr(results, "_tell_github", lambda *_: None)
     if on_github:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
     screen = Screen(json=False)
@@ -120,8 +120,8 @@ def test_a_terminal_shows_a_name_and_obeys_nothing(
     screen.say(name)
     screen.failed(name, "failed", name)
     list(screen.track(range(2), name, 2))
-    shown.show_plan([(Step(name, name, lambda *_: None, {}), name)], 1, tmp_path / "x", screen, False)
-    shown.show_comparison(verdict(name, name), tmp_path, screen, False)
+    results.show_plan([(Step(name, name, lambda *_: None, {}), name)], 1, tmp_path / "x", screen, False)
+    results.show_comparison(verdict(name, name), tmp_path, screen, False)
     told = capsys.readouterr()
     for text in (told.out, told.err):
         assert obeyed(text) == set()
@@ -137,10 +137,10 @@ def test_json_on_standard_output_is_one_line_that_no_service_obeys(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["edgecomp", "--json"])
-    shown.show_comparison(verdict(name, name), tmp_path, Screen(json=True), True)
+    results.show_comparison(verdict(name, name), tmp_path, Screen(json=True), True)
     last = capsys.readouterr().out
     assert json.loads(last)["gates"][0]["name"] == name
-    leaving._say(name, 2)
+    exit._say(name, 2)
     told = capsys.readouterr()
     assert json.loads(told.out)["error"] == (name or "usage")
     for text in (last, told.out):

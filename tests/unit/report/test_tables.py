@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgecomp.errors import FileError
-from edgecomp.metrics import METRICS
+from edgecomp.metrics.registry import METRICS
 from edgecomp.report.evidence import of_data, unit_text
 from edgecomp.report.stage import environment
 

@@ -1,0 +1,1 @@
+"""What the command line and a notebook call: one function a command."""

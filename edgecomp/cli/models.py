@@ -1,0 +1,159 @@
+"""The commands that take a model file: `bench` and `compare`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecomp.cli.options import STORE, Debug, Json, Ranges, Shapes, Store, Trust, run_stage
+from edgecomp.errors import UsageError
+
+
+def bench(
+    context: typer.Context,
+    what: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, or a model file.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="A device profile; may be given again.")
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Examples by input name, .npz or .parquet, instead of made-up ones."
+        ),
+    ] = None,
+    shape: Shapes = None,
+    range_: Ranges = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario", "-s", help="multi-stream, server, dynamic-batching, sustained or stress, as well."
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time by layer and by stack, in a run apart.")
+    ] = False,
+    restarts: Annotated[
+        int, typer.Option(min=1, help="Processes, one after another; six and more bound a figure at 95 %.")
+    ] = 7,
+    max_time: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="For single stream and offline.")
+    ] = 60.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
+    clients: Annotated[int, typer.Option(min=1, max=1024, help="Of a stress run, at most.")] = 4,
+    trust: Trust = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/bench")] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a model file, whoever made it, on a target; or a run folder's models again."""
+    if what.is_dir() and not (target or inputs or scenario or profile or shape or range_):
+        of_files = ("restarts", "max_time", "minutes", "clients", "trust", "out", "store")
+        sources = {name: context.get_parameter_source(name) for name in of_files}
+        given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+        if given:
+            raise UsageError(f"--{', --'.join(given).replace('_', '-')}: without -t, --inputs, -s or --profile the bench of {what} is made "
+                             "again as its recipe says: leave that out, change the recipe's `bench`, or name a --target to measure "
+                             "what was deployed, apart")  # fmt: skip
+        run_stage("bench", what, as_json)
+        return
+    from edgecomp.api.bench import bench_files
+    from edgecomp.bench.standalone import Asked
+
+    asked = Asked(
+        tuple(scenario or ()),
+        restarts=restarts,
+        max_time_s=max_time,
+        minutes=minutes,
+        clients=clients,
+        profile=profile,
+        trust=tuple(map(str, trust or ())),
+        shape=tuple(shape or ()),
+        range=tuple(range_ or ()),
+    )
+    raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json, store))
+
+
+def compare(
+    baseline: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BASE", help="What is in use: a model file, a run folder, or a deployed folder."
+        ),
+    ],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", "-t", help="The device profile that both run under, of `edgecomp targets`, or a file."
+        ),
+    ],
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="A policy file, or a shipped one.",
+            show_default="release with labelled examples, no-slower without",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FILE",
+            help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The output that is judged.",
+            show_default="the first with a value a class for each example",
+        ),
+    ] = None,
+    shape: Shapes = None,
+    range_: Ranges = None,
+    max_time: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="It ends sooner where the answer is clear.")
+    ] = 120.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order in which the two take turns.")] = 0,
+    trust: Trust = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A record of `edgecomp selftest`, to stand beside the verdict."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML as well.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write OpenMetrics text as well.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/compare")] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Decide whether a candidate may replace a baseline: both are run again, side by side; the exit code is the verdict's."""
+    from edgecomp.cli.results import show_comparison
+    from edgecomp.cli.terminal import Screen
+    from edgecomp.compare.command import Asked, compare_and_record
+
+    asked = Asked(
+        baseline,
+        candidate,
+        target,
+        policy,
+        data,
+        max_time_s=max_time,
+        seed=seed,
+        certificate=certificate,
+        junit=junit,
+        metrics=metrics,
+        out=out,
+        store=store,
+        trust=tuple(trust or ()),
+        output=output,
+        shape=tuple(shape or ()),
+        range=tuple(range_ or ()),
+    )
+    screen = Screen(json=as_json)
+    raise typer.Exit(show_comparison(*compare_and_record(asked, screen), screen, as_json))

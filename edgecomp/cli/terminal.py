@@ -1,0 +1,167 @@
+"""What a person sees: progress while it works, a table at the end. Every string is shown as it is, whoever wrote it: there is no markup."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO, TypeVar
+
+import rich.console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from edgecomp.artifacts.run_folder import Step
+from edgecomp.errors import EdgecompError
+from edgecomp.text import json_line, terminal
+
+Item = TypeVar("Item")
+
+LOG_EVERY_S = 30.0
+UNREAD = "what was said could not be written: nobody reads it any more"
+
+COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "INVALID": "magenta"}
+
+
+class Console(rich.console.Console):
+    """A console without markup: what it is given as a string, in a table as well, is text, and nothing that a terminal obeys."""
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        plain = {"markup": False, "emoji": False, "highlight": False}
+        return super().render_str(terminal(text), **(given | plain))
+
+    def on_broken_pipe(self) -> None:
+        """Where nobody reads any more rich would end with 1, which is FAIL."""
+        raise EdgecompError(UNREAD)
+
+
+def line(*parts: str | tuple[str, str]) -> Text:
+    """Parts of a line, each a text, or a text and its style."""
+    return Text.assemble(
+        *(terminal(part) if isinstance(part, str) else (terminal(part[0]), part[1]) for part in parts)
+    )
+
+
+class Screen:
+    """Progress on standard error; results on standard output, or on standard error where JSON is asked for."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.err = Console(stderr=True)
+        self.out = self.err if json else Console()
+        self.notes: list[str] = []  # for those who ask for JSON
+        self._began = time.monotonic()
+
+    def started(self, step: Step, reason: str) -> None:
+        elapsed = time.monotonic() - self._began
+        self.err.print(line((f"{elapsed:6.1f} s ", "dim"), (step.name, "bold"), (f" ({reason})", "dim")))
+
+    def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        """A bar while the items are worked on, of which nothing is left; in a log, a line now and then."""
+        if not self.err.is_terminal:
+            yield from self._logged(items, what, total)
+            return
+        columns = (
+            TextColumn("         {task.description}", markup=False),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left:", style="dim"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.err, transient=True) as progress:
+            yield from progress.track(items, total=total, description=terminal(what))
+
+    def _logged(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        began = last = time.monotonic()
+        for done, item in enumerate(items):
+            now = time.monotonic()
+            if now - last > LOG_EVERY_S and done:
+                last = now
+                left = (now - began) / done * (total - done)
+                self.say(f"{now - self._began:6.1f} s   {what}: {done} of {total}, about {left:.0f} s left")
+            yield item
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.err.print(text, style="yellow")
+
+    def say(self, text: str) -> None:
+        """What is said by the way."""
+        self.err.print(text, style="dim")
+
+    def failed(self, what: str, how: str, why: str) -> None:
+        """What could not be done; of several lines, such as a stack, each is shown as one."""
+        first, *rest = why.splitlines() or [""]
+        self.err.print(line((what, "bold"), (f" {how}", "yellow"), f": {first}"))
+        for one in rest:
+            self.err.print(one)
+
+
+def say(content: object) -> None:
+    """The last line of standard output, in JSON."""
+    write(sys.stdout, json_line(json.dumps(content, allow_nan=False)) + "\n")
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Raises EdgecompError where nobody reads it any more."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError as error:
+        raise EdgecompError(UNREAD) from error
+
+
+def verdict_table(verdict: dict[str, Any]) -> Table:
+    """Target × metric × limit × verdict."""
+    from edgecomp.report.evidence import estimate_text
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("metric", no_wrap=True)
+    table.add_column("measured [bounds]", no_wrap=True)
+    table.add_column("limit", overflow="fold")
+    table.add_column("verdict", min_width=len("INCONCLUSIVE"))
+    last = None
+    for row in verdict["gates"]:
+        if row["target"] != last:
+            last = row["target"]
+            table.add_row(line((last, "bold")))
+        counts = " waived" if row["waiver"] else " advises" if row.get("severity") == "warn" else ""
+        verdict_text = line((row["verdict"], COLOURS[row["verdict"]]), counts)
+        table.add_row(row["name"], estimate_text(row["estimate"]), row["limit"], verdict_text)
+    return table
+
+
+def bench_table(content: dict[str, Any]) -> Table:
+    """Metric, figure with its interval, how much it rests on, and the target's budget."""
+    from edgecomp.report.bench_page import rows_of
+
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        padding=(0, 1, 0, 0),
+        title=f"{content['target']['name']}: {content['model']}"
+        + ("" if content["target"]["isa"] == "host" else " (times are this machine's)"),
+        title_justify="left",
+        caption=Text("\n").join(
+            [
+                *(line(f"made up: {name}, {what}") for name, what in content["made_up"].items()),
+                line(f"grade {content['quality']['grade']}: {content['quality']['advice']}"),
+            ]
+        ),
+        caption_justify="left",
+    )
+    table.add_column("metric", no_wrap=True)
+    table.add_column("median of restarts [95 %]", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    table.add_column("budget", no_wrap=True)
+    for row in rows_of(content):
+        table.add_row(row.metric, row.figure, row.rests_on, row.budget)
+    return table

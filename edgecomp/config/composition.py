@@ -1,0 +1,125 @@
+"""A recipe with those that it starts from, and the overrides, in Hydra's grammar."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgecomp.config.schema import shipped
+from edgecomp.errors import RecipeError, UsageError
+from edgecomp.files.yaml_files import read_yaml
+
+MOST_RECIPES = 20
+"""That one starts from, directly or not."""
+MOST_REFERENCES = 20
+"""`${other.key}`: of references to references a text can grow without end."""
+LONGEST_OVERRIDE = 2_000
+
+SELF = "_self_"
+
+
+def compose(path: Path, overrides: list[str]) -> dict[str, Any]:
+    """The recipe with its `defaults` and the overrides; nothing reads the environment. Raises RecipeError, UsageError."""
+    content = _checked(path, overrides)
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    OmegaConf.clear_resolver("oc.env")
+    shelf = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
+    forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
+    wrong = (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        AssertionError,
+        RecursionError,
+        OSError,
+    )
+    try:
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, shelf]), resolve=True)
+    except (HydraException, OmegaConfBaseException, *wrong) as error:
+        reason = " ".join(str(error).split())[:500]
+        raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error
+    if not isinstance(composed, dict):  # pragma: no cover - read_yaml has seen to it
+        raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    inherited = {"description"} - content.keys() - given  # which is of the recipe that this one starts from
+    return {str(key): value for key, value in composed.items() if key not in inherited}
+
+
+def _checked(path: Path, overrides: list[str]) -> dict[str, Any]:
+    """What the recipe's own file holds. All that Hydra will read is read here first, within limits, for it has none."""
+    content = read_yaml(path)
+    for override in overrides:
+        if len(override) > LONGEST_OVERRIDE:
+            raise UsageError(f"override {override[:60]!r}… is {len(override):,} characters long; the most is {LONGEST_OVERRIDE:,}: write it into "
+                             "the recipe")  # fmt: skip
+        if "=" not in override and not override.startswith("~"):
+            raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
+    everything = list(_with_bases(path, content, ()))
+    references = sum(str(one).count("${") for one in (*everything, overrides))
+    if references > MOST_REFERENCES:
+        raise RecipeError(str(path), [f"has {references} references ${{…}}; the most is {MOST_REFERENCES}"])
+    return content
+
+
+def _with_bases(path: Path, content: dict[str, Any], way: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
+    """The contents of a recipe and of all those it starts from, each as often as it is named. Raises RecipeError."""
+    left = MOST_RECIPES
+    yield content
+    if path in way:
+        names = " → ".join(one.stem for one in (*way, path))
+        raise RecipeError(str(path), [f"defaults: it starts from itself, by way of {names}"])
+    for name in _bases(path, content):
+        file = next(
+            (
+                one
+                for one in (path.parent / f"{name}.yaml", shipped("recipes") / f"{name}.yaml")
+                if one.is_file()
+            ),
+            None,
+        )
+        if file is None:
+            continue  # Hydra says where it looked
+        for one in _with_bases(file, read_yaml(file), (*way, path)):
+            left -= 1
+            if left < 0:
+                raise RecipeError(
+                    str(path), [f"defaults: it starts from more than {MOST_RECIPES} recipes, directly or not"]
+                )
+            yield one
+
+
+def _bases(path: Path, content: dict[str, Any]) -> Iterator[str]:
+    """The recipes that `defaults` names: each as NAME, or as GROUP: NAME for the key of that name."""
+    defaults = content.get("defaults", [])
+    if not isinstance(defaults, list):
+        raise RecipeError(
+            str(path), [f"defaults: {_kind(defaults)}, not a list of names, such as [digits, {SELF}]"]
+        )
+    for one in defaults:
+        name = one
+        if isinstance(one, dict) and len(one) == 1:
+            ((group, option),) = one.items()
+            name = f"{group}/{option}" if isinstance(option, str) else None
+        if not isinstance(name, str) or not name:
+            problem = f"defaults: holds {_kind(one)}, not the name of a recipe, such as digits"
+            raise RecipeError(str(path), [problem])
+        if ".." in name.split("/") or name.startswith("/") or len(name) > 200:
+            raise RecipeError(
+                str(path),
+                [
+                    f"defaults: {name[:100]!r} leads elsewhere: name a recipe that lies beside this one, or is shipped"
+                ],
+            )
+        if name != SELF:
+            yield name
+
+
+def _kind(value: Any) -> str:
+    kinds = {str: "a text", dict: "a mapping", list: "a list", int: "a number", float: "a number"}
+    return "nothing" if value is None else kinds.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,295 @@
+"""What may ship: acceptance thresholds, read from targets/policies/*.yaml and a recipe's own."""
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from edgecomp.config.schema import FORMAT, Schema, find, parse, shipped
+from edgecomp.errors import RecipeError, nearest
+from edgecomp.files.yaml_files import read_yaml
+from edgecomp.metrics.registry import METRICS, Metric
+from edgecomp.metrics.units import Quantity, parse_quantity
+
+LIMITS = ("max", "min", "margin")
+Reference = Literal["teacher", "student_fp32", "baseline"]
+
+
+class Threshold(Schema):
+    """One row of a policy. Exactly one of `max`, `min` and `margin`:
+
+    - `max: 20 ms` / `min: 85 %`: the metric itself, in its own unit (lower is better: max; higher: min);
+    - `against: teacher`, `max: 0.2 x` / `min: 3 x`: as a multiple of the reference's value in the same runtime;
+    - `against: teacher`, `margin: 3 pt` / `margin: 5 %`: at most that much worse than the reference, in
+      percentage points or relative to it.
+
+    `baseline` is what `edgecomp compare` holds a candidate against; such a row has a confidence of 0.99 unless it names another. A
+    row of severity `warn` is judged and shown, and does not decide. A gain of more than `implausible` over the reference is
+    no PASS: it is looked into (`5 pt`, or `10 x` as good).
+    """
+
+    metric: str
+    against: Reference | None = None
+    max: str | None = None
+    min: str | None = None
+    margin: str | None = None
+    confidence: float = Field(0.95, ge=0.5, le=0.999)
+    severity: Literal["block", "warn"] = "block"
+    implausible: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_confidence(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("against") == "baseline":
+            return {"confidence": 0.99} | content
+        return content
+
+    @field_validator(*LIMITS, "implausible", mode="before")
+    @classmethod
+    def _has_a_unit(cls, value: object) -> object:
+        if value is not None:
+            parse_quantity(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Threshold":
+        metric = METRICS.get(self.metric)
+        if metric is None:
+            hint = nearest(self.metric, METRICS) or f"; metrics are {', '.join(METRICS)}"
+            raise ValueError(f"no such metric: {self.metric!r}{hint}")
+        self._check_implausible()
+        given = [name for name in LIMITS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of max, min and margin; has {', '.join(given) or 'none'}")
+        kind, limit = given[0], self.limit
+        if kind == "margin":
+            if self.against is None:
+                raise ValueError("a margin is against something: add `against: teacher` (or student_fp32)")
+            if limit.dimension not in ("points", "percent"):
+                raise ValueError(f"margin {limit.text!r}: write points ('3 pt') or a relative '5 %'")
+            if limit.dimension == "points" and metric.dimension != "percent":
+                raise ValueError(
+                    f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not"
+                )
+            if limit.value >= 100 and metric.better == "higher":
+                raise ValueError(f"margin {limit.text!r} allows anything: write less than 100")
+            return self
+        if self.against is not None and limit.value == 0:
+            raise ValueError(f"{limit.text!r}: nothing is 0 times its reference")
+        expected = "max" if metric.better == "lower" else "min"
+        if kind != expected:
+            raise ValueError(
+                f"{metric.id} is better when {metric.better}: limit it with {expected}, not {kind}"
+            )
+        if metric.dimension == "percent" and not self.against and limit.value > 100:
+            raise ValueError(f"{limit.text!r}: {metric.id} cannot be over 100 %")
+        wanted = "multiple" if self.against else metric.dimension
+        if limit.dimension != wanted:
+            raise ValueError(f"wrong unit: {metric.id} {'against a reference ' if self.against else ''}is a {wanted}, "
+                             f"{limit.text!r} is a {limit.dimension}; write for example {_EXAMPLES[wanted]}")  # fmt: skip
+        return self
+
+    def _check_implausible(self) -> None:
+        if self.implausible is None:
+            return
+        gain = parse_quantity(self.implausible)
+        wanted = "points" if self.margin and parse_quantity(self.margin).dimension == "points" else "multiple"
+        if self.against is None or gain.dimension != wanted or (wanted == "multiple" and gain.value <= 1):
+            raise ValueError(f"implausible {gain.text!r}: write how much better than its reference a row cannot be, in points "
+                             "('5 pt') where its margin is in points, else as a multiple over 1 ('10 x')")  # fmt: skip
+
+    @property
+    def kind(self) -> Literal["max", "min", "margin"]:
+        return "max" if self.max is not None else "min" if self.min is not None else "margin"
+
+    @property
+    def limit(self) -> Quantity:
+        return parse_quantity(self.max or self.min or self.margin)
+
+    @property
+    def what(self) -> Metric:
+        return METRICS[self.metric]
+
+    @property
+    def text(self) -> str:
+        """The limit as a table shows it: `≤ 20 ms`, `≥ 3 x teacher`, `≥ -3 pt vs teacher`."""
+        reference = f" {self.against}" if self.against else ""
+        if self.kind == "margin":
+            sign, worse = ("≥", -1) if self.what.better == "higher" else ("≤", 1)
+            if self.limit.dimension == "points":
+                return f"{sign} {worse * self.limit.value:g} pt vs{reference}"
+            if self.against == "baseline":
+                return f"{sign} {worse * self.limit.value:+g} % vs{reference}"
+            return f"{sign} {1 + worse * self.limit.value / 100:g} x{reference}"
+        return f"{'≤' if self.kind == 'max' else '≥'} {self.limit.text}{reference}"
+
+
+_EXAMPLES = {
+    "time": "'20 ms'",
+    "bytes": "'200 MiB'",
+    "rate": "'1000 /s'",
+    "percent": "'98.5 %'",
+    "points": "'1 pt'",
+    "decibel": "'20 dB'",
+    "multiple": "'3 x'",
+    "energy": "'5 mJ'",
+}
+
+
+BOUNDED_FROM = (0, 3)
+"""The version from which a waiver without a `limit` is an error."""
+
+
+class Waiver(Schema):
+    """Takes a row (of every target, or of one) out of the exit code, up to and with the day it expires, while the row's whole interval is on
+    the good side of `limit`, in the row's own unit; without one, whatever the row finds. It never changes the row's verdict."""
+
+    row: str
+    target: str | None = None
+    owner: str
+    reason: str
+    expires: datetime.date
+    limit: str | None = None
+
+    @field_validator("owner", "reason")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is blank: name who answers for it, and why")
+        return value
+
+    @field_validator("expires", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: object) -> object:
+        written = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
+        if not written and type(value) is not datetime.date:
+            raise ValueError("is not a day: write one as 2026-12-31")
+        return value
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _has_a_unit(cls, value: object) -> object:
+        if value is not None:
+            parse_quantity(value)
+        return value
+
+    def covers(self, target: str, row: str) -> bool:
+        return self.row == row and self.target in (None, target)
+
+    def has_expired(self, today: datetime.date) -> bool:
+        return today > self.expires
+
+    def widened(self, row: Threshold) -> Threshold:
+        """The row with this waiver's limit in place of its own. Raises ValueError where it is of another unit, or no wider."""
+        if self.limit is None:
+            return row
+        wide, own = parse_quantity(self.limit), row.limit
+        if wide.dimension != own.dimension:
+            raise ValueError(
+                f"limit {wide.text!r} is a {wide.dimension}, and the row's own, {own.text!r}, a {own.dimension}: write it in that"
+            )
+        if (wide.value <= own.value) if row.kind != "min" else (wide.value >= own.value):
+            raise ValueError(
+                f"limit {wide.text!r} is no wider than the row's own, {own.text!r}: it waives nothing"
+            )
+        return row.model_copy(update={row.kind: self.limit})
+
+
+class Policy(Schema):
+    """`wall: auto` lets wall time decide on a host that others use only what CPU time says as well, and in a comparison of one thread
+    only advise; `required` lets it decide there too."""
+
+    format: Literal[1] = FORMAT  # type: ignore[assignment]
+    name: str
+    description: str = ""
+    on_inconclusive: Literal["block", "warn"] = "block"
+    wall: Literal["auto", "required"] = "auto"
+    rows: dict[str, Threshold]
+    waivers: list[Waiver] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_are_named_by_metric(cls, content: Any) -> Any:
+        if isinstance(content, dict) and isinstance(content.get("rows"), dict):
+            return content | {"rows": with_metric(content["rows"])}
+        return content
+
+    @model_validator(mode="after")
+    def _rows_do_not_contradict(self) -> "Policy":
+        check_rows(self.rows)
+        return self
+
+
+def check_rows(rows: Mapping[str, Threshold]) -> None:
+    """Raises ValueError where two rows limit the same thing in the same way, to different values: which is meant?"""
+    seen: dict[tuple[object, ...], str] = {}
+    for name, row in rows.items():
+        first = seen.setdefault(_way(row), name)
+        if first != name and rows[first].limit.value != row.limit.value:
+            raise ValueError(f"rows {first!r} and {name!r} contradict each other: {row.metric} is limited to {rows[first].text} and to "
+                             f"{row.text}; leave one out")  # fmt: skip
+
+
+def _way(row: Threshold) -> tuple[object, ...]:
+    """What is limited, and how: two rows that are alike in this differ in their limit and their confidence alone."""
+    return row.metric, row.against, row.kind, row.limit.dimension, row.severity
+
+
+def with_budget(rows: Mapping[str, Threshold], budget: Mapping[str, Threshold]) -> dict[str, Threshold]:
+    """A policy's rows and those of a target's budget, all of which hold: the result is never looser than either.
+
+    Of two rows of one name that limit the same metric in the same way (the same reference, kind of limit, dimension and
+    severity) the stricter limit stands, at the higher confidence. Where they differ in that both stand, the budget's as
+    `budget_NAME`.
+    """
+    both = dict(rows)
+    for name, row in budget.items():
+        while name in both and _way(both[name]) != _way(row):
+            name = f"budget_{name}"
+        both[name] = _stricter(both[name], row) if name in both else row
+    return both
+
+
+def _stricter(one: Threshold, other: Threshold) -> Threshold:
+    tightest = max if one.kind == "min" else min
+    confidence = max(one.confidence, other.confidence)
+    return tightest(one, other, key=lambda row: row.limit.value).model_copy(update={"confidence": confidence})
+
+
+def with_metric(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that names no metric is about the metric that it is named after."""
+    return {
+        name: {"metric": name, **row} if isinstance(row, Mapping) else row for name, row in rows.items()
+    }  # fmt: skip
+
+
+def overridden(rows: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`rows` with a recipe's changes laid over them; a new limit replaces the old one, whatever its kind, and null takes a row out."""
+    merged: dict[str, Any] = {name: dict(row) for name, row in rows.items()}
+    for name, change in changes.items():
+        if not isinstance(change, Mapping):
+            merged[name] = change
+            continue
+        row = merged.get(name, {})
+        if any(kind in change for kind in LIMITS):
+            row = {key: value for key, value in row.items() if key not in LIMITS}
+        merged[name] = row | dict(change)
+    return with_metric(merged)
+
+
+def load_policy(name: str) -> Policy:
+    """The policy of that name or path. Raises UsageError or RecipeError."""
+    path = find(name, shipped("targets") / "policies", "policy")
+    content = read_yaml(path)
+    refuse_newer(content, str(path))
+    return parse(Policy, content, str(path))
+
+
+def refuse_newer(content: Mapping[str, Any], where: str) -> None:
+    version = content.get("format", FORMAT)
+    if isinstance(version, int) and version > FORMAT:
+        raise RecipeError(
+            where, [f"format {version} is newer than this edgecomp reads ({FORMAT}): upgrade edgecomp"]
+        )

@@ -1,0 +1,270 @@
+"""What a user may ask for, in a recipe."""
+
+from typing import Any, Literal, get_args
+
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from edgecomp.config.schema import FORMAT, Schema
+from edgecomp.metrics.units import parse_quantity
+
+
+class Part(Schema):
+    """A part of a recipe: `null` clears what it inherits, so that a key that cannot be null has its default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_clears(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        may_be_null = {
+            name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)
+        }
+        return {
+            key: value
+            for key, value in given.items()
+            if value is not None or key in may_be_null or key not in cls.model_fields
+        }
+
+
+class Data(Part):
+    """Where examples come from, and how they are split.
+
+    `path`, `files`, `inputs` and `label` say where in a source of files (edgecomp.data.sources) they are. A split that the
+    source does not have is carved out of its training examples, in fractions of them. Images vary: `views` shifted and
+    mirrored copies of every training image share one set of soft labels. Texts need the tokenizer that the teacher has.
+    """
+
+    source: Literal["digits", "iris", "wine", "breast_cancer", "huggingface", "images", "numpy"]
+    path: str | None = None
+    files: dict[str, str] = {}
+    inputs: str | list[str] | None = None  # a list: columns of numbers
+    label: str | None = None
+    slice: str | None = (
+        None  # a column that says which part of the data an example is of: judged apart, and never learnt from
+    )
+    image_size: int | None = Field(None, ge=8, le=1024)
+    mode: Literal["L", "RGB"] | None = None
+    tokenizer: str | None = None
+    max_length: int = Field(128, ge=4, le=8192)
+    test_fraction: float = Field(0.25, gt=0, lt=1)
+    validation_fraction: float = Field(0.15, gt=0, lt=1)
+    calibration_fraction: float = Field(0.05, gt=0, lt=1)
+    limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
+    shift: int = Field(0, ge=0, le=16)
+    flip: bool = False
+    views: int = Field(8, ge=1, le=256)
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `slice` where there is none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return found if self.slice is not None else {k: v for k, v in found.items() if k != "slice"}
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> "Data":
+        if self.test_fraction + self.validation_fraction + self.calibration_fraction >= 0.9:
+            raise ValueError(
+                "test_fraction + validation_fraction + calibration_fraction leave less than a tenth for training"
+            )
+        return self
+
+
+class Network(Part):
+    """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
+
+    network: str
+    arguments: dict[str, Any] = {}
+
+
+class Teacher(Network):
+    """Trained on hard labels; with no epochs it is taken as its factory, or its folder, gives it."""
+
+    epochs: int = Field(ge=0, le=10_000)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(3e-3, gt=0, le=10)
+    weight_decay: float = Field(5e-4, ge=0, le=1)
+
+
+class Student(Network):
+    """A network of its own, or `network: teacher` with some of the teacher's layers, `arguments: {layers: [0, 2, 5]}`.
+
+    `seed` is of its weights and the order of its lessons, where it should differ from the recipe's.
+    """
+
+    seed: int | None = Field(None, ge=0, lt=2**32)
+
+
+class Hint(Schema):
+    """A hidden state of the student that is drawn to one of the teacher's: module paths, as in named_modules()."""
+
+    student: str
+    teacher: str
+    weight: float = Field(1.0, gt=0, le=1e6)
+
+
+class Distill(Part):
+    """fp32 distillation from the stored soft labels, before quantisation sets in.
+
+    `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step.
+    """
+
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(4e-3, gt=0, le=10)
+    weight_decay: float = Field(5e-4, ge=0, le=1)
+    temperature: float = Field(4.0, gt=0, le=100)
+    hard_label_weight: float = Field(0.1, ge=0, le=1)
+    hidden: list[Hint] = []
+
+
+class Quantize(Part):
+    """How the student comes to int8.
+
+    `qad`: the same loss, through fake-quant, for `epochs` more epochs. `ptq-ort`, `ptq-nncf`: a runtime's own
+    post-training quantisation of the fp32 student. `none`: it stays in fp32. `baselines` are measured and shown
+    beside whatever is judged. Scales start from `calibration`, learn, and freeze; batch statistics freeze too.
+    """
+
+    method: Literal["qad", "ptq-ort", "ptq-nncf", "none"] = "qad"
+    baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-best"]] = []
+    epochs: int = Field(4, ge=1, le=10_000)
+    learning_rate: float = Field(4e-4, gt=0, le=10)
+    scale_learning_rate: float = Field(1e-3, gt=0, le=10)
+    calibration: Literal["min-max", "percentile", "mse"] = "min-max"  # with fewer than 8 bits, mse
+    percentile: float = Field(99.99, gt=50, le=100)
+    calibration_batches: int = Field(8, ge=1)
+    kernel: Literal["torch", "fused"] = "torch"  # of fake-quant in training: fused needs a C++ compiler
+    freeze_scales_epochs: int = Field(1, ge=0)
+    freeze_batchnorm_epochs: int = Field(1, ge=0)
+    weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary); first and last layers keep 8
+    activation_bits: Literal[8, 4] = 8  # what a layer reads, likewise
+    simulate: bool = False  # fewer bits than the runtimes execute, stored and executed as 8
+    float_layers: dict[str, str] = {}  # layer → why; of those named here none counts as int8
+    precision_by: Literal["accuracy", "speed"] = (
+        "accuracy"  # speed: layers that a target is slower with go to float
+    )
+    max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_levels_are_not_spread_over_the_whole_range(cls, given: Any) -> Any:
+        """Of three levels from -max to max, nearly all weights would be in the middle one."""
+        if not isinstance(given, dict) or given.get("method", "qad") != "qad":
+            return given
+        in_8_bits = given.get("weight_bits", 8) == given.get("activation_bits", 8) == 8
+        return given if in_8_bits else given | {"calibration": given.get("calibration") or "mse"}
+
+    @field_validator("max_drop", mode="before")
+    @classmethod
+    def _in_points(cls, text: object) -> object:
+        if text is not None and parse_quantity(text).dimension != "points":
+            raise ValueError(f"{text!r} is not in percentage points: write for example '0.5 pt'")
+        return text
+
+    @model_validator(mode="after")
+    def _settings_go_together(self) -> "Quantize":
+        if self.calibration == "mse" and self.method.startswith("ptq"):
+            raise ValueError(f"{self.method} has no mse calibration: use min-max or percentile")
+        if self.max_drop is not None and self.method != "qad":
+            raise ValueError(
+                f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
+            )
+        if self.precision_by == "speed" and self.method != "qad":
+            raise ValueError(
+                f"precision_by: speed chooses layers of a student that is trained with qad, not {self.method}"
+            )
+        for name, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
+            if bits != 8 and self.method != "qad":
+                raise ValueError(f"{name}: {self.method} quantises to 8 bits, not {bits}")
+        tools = [tool for tool in self.baselines if tool in ("ptq-ort", "ptq-nncf")]
+        if tools and self.bits != (8, 8):
+            raise ValueError(f"baselines: {tools[0]} quantises to 8 bits; ptq-best has candidates of fewer")
+        if self.float_layers and self.method == "none":
+            raise ValueError("float_layers: with method none every layer is in float")
+        if "control" in self.baselines and self.method != "qad":
+            raise ValueError(
+                f"baselines: control is trained for as long as qad is, and the method is {self.method}"
+            )
+        if self.method in self.baselines:
+            raise ValueError(f"baselines: {self.method} is the method itself")
+        return self
+
+    @property
+    def bits(self) -> tuple[int, int]:
+        """Of weights and of activations."""
+        return self.weight_bits, self.activation_bits
+
+    @property
+    def max_drop_pt(self) -> float | None:
+        return None if self.max_drop is None else parse_quantity(self.max_drop).value
+
+
+class Bench(Part):
+    """How much is measured. Restarts of the worker process are the statistical unit.
+
+    What is shown beside the targets is not gated: its teacher alone is measured, with `beside_restarts`.
+    """
+
+    restarts: int = Field(5, ge=1, le=1000)
+    beside_restarts: int = Field(2, ge=1, le=1000)
+    warmup: int = Field(20, ge=1)
+    iterations: int = Field(480, ge=8)
+    offline_batch: int = Field(32, ge=1)
+    offline_batches: int = Field(16, ge=1)
+    timeout_s: float = Field(120.0, gt=0)
+    emulated_examples: int = Field(5000, ge=1)  # or the whole split, where it is smaller
+    portable_examples: int = Field(
+        250, ge=1
+    )  # of the training split, asked as other CPUs where qemu-user plays them
+    emulation_timeout_s: float = Field(1800.0, gt=0)
+
+
+class Recipe(Part):
+    format: Literal[1] = FORMAT  # type: ignore[assignment]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    seed: int = Field(0, ge=0, lt=2**32)
+    threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
+    # Of training: bf16 is autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
+    data: Data
+    teacher: Teacher
+    student: Student
+    distill: Distill
+    quantize: Quantize = Quantize()
+    targets: list[str] = Field(min_length=1)
+    beside: list[str] = []
+    bench: Bench = Bench()
+    policy: str = "industrial"
+    thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a row out
+
+
+# What a rehearsal has at most.
+QUICK = {
+    ("data", "limit"): 600,
+    ("data", "views"): 2,
+    ("teacher", "epochs"): 2,
+    ("distill", "epochs"): 2,
+    ("quantize", "epochs"): 1,
+    ("bench", "restarts"): 2,
+    ("bench", "iterations"): 96,
+    ("bench", "offline_batches"): 4,
+    ("bench", "emulated_examples"): 200,
+}
+
+
+def rehearsal(recipe: Recipe) -> Recipe:
+    """The recipe with at most as many examples, epochs and restarts."""
+    parts: dict[str, Any] = {}
+    for (part, setting), most in QUICK.items():
+        settings = parts.get(part, getattr(recipe, part))
+        asked = getattr(settings, setting)
+        parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
+    return recipe.model_copy(update=parts)

@@ -1,0 +1,50 @@
+"""What a student learns from: views of the training split, and the teacher's stored soft labels for each."""
+
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from edgecomp.data.soft_labels import SoftLabels
+from edgecomp.data.splits import Split
+from edgecomp.data.views import Views, examples_of
+from edgecomp.inputs import Inputs, some
+from edgecomp.training.loop import Examples, accuracy_pct
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """`seed` is that of the order of the examples; the views have their own, which is the teacher's."""
+
+    views: Views
+    calibration_split: Split
+    soft_labels: SoftLabels
+    seed: int
+
+    def epoch(self, epoch: int) -> Examples:
+        """The very view that the teacher labelled, with its soft labels."""
+        index = epoch % self.soft_labels.views
+        return replace(self.views.view(index), soft_labels=self.soft_labels.view(index))
+
+    def held_out(self) -> Examples:
+        return self.views.held_out()
+
+    def batches(self, epoch: int, size: int, count: int) -> list[Inputs]:
+        """Up to `count` batches of the network's inputs, of an epoch's view: for batch statistics."""
+        return _batches(self.epoch(epoch), size, count)
+
+    def calibration(self, size: int, count: int) -> list[Inputs]:
+        """Up to `count` batches of the calibration split, which is not trained on: for ranges."""
+        return _batches(examples_of(self.calibration_split, self.views.preprocessing), size, count)
+
+    def accuracy(self, network: nn.Module) -> float:
+        """On the validation split, in per cent."""
+        return accuracy_pct(network, self.held_out())
+
+
+def _batches(examples: Examples, size: int, most: int) -> list[Inputs]:
+    """The first so many examples: a split is in random order."""
+    end = min(len(examples), size * most)
+    return [
+        examples.prepare(some(examples.arrays, slice(start, min(start + size, end))))
+        for start in range(0, end, size)
+    ]

@@ -1,0 +1,1 @@
+"""Terms of the distillation loss: one file a family."""

@@ -1,0 +1,1 @@
+"""A captured network as ONNX, and what is done to its graph."""

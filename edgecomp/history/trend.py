@@ -1,0 +1,61 @@
+"""How figures went from one result to the next, as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+from edgecomp.files.scratch import replacing
+from edgecomp.history.store import Result
+from edgecomp.metrics.registry import METRICS
+from edgecomp.report.plots import STYLE, subplots, svg
+
+COLOURS = ("#d9541e", "#3b78b5", "#2f8f6b", "#8a63b0", "#b08a2e", "#767c85")
+SCALES = {
+    "bytes": (2.0**20, "MiB"),
+    "time": (1.0, "ms"),
+    "rate": (1.0, "/s"),
+    "percent": (1.0, "%"),
+    "points": (1.0, "pt"),
+    "decibel": (1.0, "dB"),
+    "energy": (1.0, "mJ"),
+}
+
+
+def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -> None:
+    """One panel a metric, one line a target, in the order of the results; bars are intervals."""
+    with mpl.rc_context(STYLE):
+        drawn, axes = subplots(len(metrics), width=4.2, height=2.8)
+        for axis, metric in zip(axes, metrics, strict=True):
+            scale, unit = SCALES[METRICS[metric].dimension]
+            for place, target in enumerate(dict.fromkeys(result.target for result in results)):
+                points = [
+                    (index, figure.value / scale, figure.lower, figure.upper)
+                    for index, result in enumerate(results)
+                    for figure in result.figures
+                    if result.target == target and figure[:2] == (metric, METRICS[metric].dimension)
+                ]
+                colour = COLOURS[place % len(COLOURS)]
+                axis.plot(
+                    [p[0] for p in points],
+                    [p[1] for p in points],
+                    "o-",
+                    color=colour,
+                    label=target.lstrip("_") or "–",  # matplotlib leaves out of a legend what begins with one
+                    markersize=4,
+                )
+                for index, _, lower, upper in points:
+                    if lower is not None and upper is not None:
+                        axis.plot(
+                            [index, index],
+                            [lower / scale, upper / scale],
+                            color=colour,
+                            linewidth=1.5,
+                            alpha=0.6,
+                        )
+            axis.set_title(metric)
+            axis.set_ylabel(unit)
+            axis.set_xlabel("results, oldest first")
+        axes[0].legend(fontsize=8)
+        with replacing(file) as temporary:
+            temporary.write_text(svg(drawn), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What is measured: metrics, their units, and the raw samples they are estimated from."""

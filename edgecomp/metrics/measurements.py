@@ -1,0 +1,187 @@
+"""What the bench writes and the gate reads: raw samples, outputs and facts of one target.
+
+Format 3: measurements.json (facts by arm, with what its export was compared to), samples.npz (`ARM.NAME`: int64, first axis the restarts) and
+outputs.npz (`ARM`: logits [examples, classes]; `labels`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import FileError, RunFolderError, UsageError
+from edgecomp.files.array_files import read_npy, read_npz
+from edgecomp.files.json_files import read_mapping, shaped
+from edgecomp.files.writing import write_json
+
+FORMAT_VERSION = 3
+
+# What an audit may find of a model that does, while it is timed, what it does otherwise.
+MOST_TIMED_ERROR = (
+    0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch
+)
+LEAST_REPEATED = 0.7  # time of a repeated input over that of a new one: caches of the CPU give a little
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One model under one runtime. samples: name → int64 [restarts, ...]; logits: [examples, classes]."""
+
+    samples: dict[str, npt.NDArray[np.int64]]
+    logits: npt.NDArray[np.float32]
+    memory: dict[str, dict[str, int]]  # phase → uss_bytes, rss_bytes, peak_bytes; medians over restarts
+    file_size_bytes: int
+    file_sha256: dict[str, str]
+    parameter_bytes: int | None
+    parity: dict[str, Any] | None = (
+        None  # of the exported file with the network it is made of; None: not compared
+    )
+    outputs: Mapping[str, Any] = field(default_factory=dict)  # by name, every output; not kept by `save`
+
+
+class Death(NamedTuple):
+    """A model that did not fit: `certain` where the limit is one of what is really held (a cgroup's)."""
+
+    message: str
+    phase: str
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """The int8 student as another CPU executes it. test, probes: logits of the first examples of each, or None.
+
+    reference: the fake-quant student's own logits of the probes.
+    """
+
+    facts: dict[str, Any]
+    test: npt.NDArray[np.float32] | None
+    probes: npt.NDArray[np.float32] | None
+    reference: npt.NDArray[np.float32]
+
+    @classmethod
+    def load(cls, folder: Path, reference_file: Path) -> "Emulated":
+        facts = read_mapping(folder / "emulation.json", "run")
+        test, probes = (
+            read_npy(folder / f"{name}.npy") if facts["run"] else None for name in ("test", "probes")
+        )
+        return cls(facts, test, probes, read_npy(reference_file))
+
+
+@dataclass(frozen=True)
+class Portable:
+    """The int8 file of a target of that `isa` on other CPUs than the `host`.
+
+    why: which of its layers can saturate there, and the arithmetic; empty where it is proven that none can. executed: by CPU,
+    whether it was `run` and `how`, and of how many `examples` the answer was `agreeing`.
+    """
+
+    isa: str
+    host: str
+    why: str
+    executed: dict[str, dict[str, Any]]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Portable":
+        content = read_mapping(folder / "portable.json", "isa", "host", "why", "executed")
+        return cls(content["isa"], content["host"], content["why"], content["executed"])
+
+
+@dataclass(frozen=True)
+class Measurements:
+    target: str
+    runtime: str
+    arms: dict[str, Arm]
+    labels: npt.NDArray[np.int64]
+    offline_batch: int
+    facts: dict[str, Any]
+    student: str = "student_int8"  # the arm that is judged
+    deaths: dict[str, Death] = field(default_factory=dict)  # arms that did not fit into the target's memory
+    not_run: str = ""  # why nothing was measured
+    emulated: "Emulated | None" = None
+    portable: "Portable | None" = None
+    slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of
+
+    def save(self, folder: Path) -> None:
+        samples: dict[str, Any] = {
+            f"{arm}.{name}": array for arm, data in self.arms.items() for name, array in data.samples.items()
+        }
+        outputs: dict[str, Any] = {arm: data.logits for arm, data in self.arms.items()}
+        np.savez(folder / "samples.npz", **samples)
+        beside = {"labels": self.labels} | ({} if self.slices is None else {"slices": self.slices})
+        np.savez(folder / "outputs.npz", **beside, **outputs)
+        write_json(
+            folder / "measurements.json",
+            {
+                "format": FORMAT_VERSION,
+                "target": self.target,
+                "runtime": self.runtime,
+                "offline_batch": self.offline_batch,
+                "arms": {
+                    arm: {
+                        "file_size_bytes": data.file_size_bytes,
+                        "file_sha256": data.file_sha256,
+                        "parameter_bytes": data.parameter_bytes,
+                        "memory": data.memory,
+                        "parity": data.parity,
+                    }
+                    for arm, data in self.arms.items()
+                },
+                "student": self.student,
+                "deaths": {arm: death._asdict() for arm, death in self.deaths.items()},
+                "not_run": self.not_run,
+                "facts": self.facts,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "Measurements":
+        """Raises UsageError where they are of another format, or not what the bench writes."""
+        try:
+            with shaped(folder, "`edgecomp bench`"):
+                return cls._load(folder)
+        except FileError as error:
+            raise RunFolderError(
+                f"{folder} does not hold what was measured ({error}): measure again with `edgecomp bench`"
+            ) from error
+
+    @classmethod
+    def _load(cls, folder: Path) -> "Measurements":
+        content = read_mapping(folder / "measurements.json", "format")
+        if content["format"] != FORMAT_VERSION:
+            raise UsageError(f"{folder} has measurements of format {content['format']}; this edgecomp reads "
+                             f"{FORMAT_VERSION}: measure again with `edgecomp bench`")  # fmt: skip
+        samples, outputs = read_npz(folder / "samples.npz"), read_npz(folder / "outputs.npz")
+        arms = {
+            arm: Arm(
+                samples={
+                    name.removeprefix(f"{arm}."): samples[name]
+                    for name in samples
+                    if name.startswith(f"{arm}.")
+                },
+                logits=outputs[arm],
+                memory=facts["memory"],
+                file_size_bytes=facts["file_size_bytes"],
+                file_sha256=facts["file_sha256"],
+                parameter_bytes=facts["parameter_bytes"],
+                parity=facts["parity"],
+            )
+            for arm, facts in content["arms"].items()
+        }
+        labels = outputs["labels"]
+        slices = outputs.get("slices")
+        return cls(
+            target=content["target"],
+            runtime=content["runtime"],
+            arms=arms,
+            labels=labels,
+            slices=slices,
+            offline_batch=content["offline_batch"],
+            student=content["student"],
+            deaths={arm: Death(**death) for arm, death in content["deaths"].items()},
+            not_run=content["not_run"],
+            facts=content["facts"],
+        )

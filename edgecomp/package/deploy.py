@@ -1,0 +1,131 @@
+"""What goes to the device: model, preprocessing, labels, I/O contract, and a script that needs no edgecomp."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edgecomp.data.preprocessing import TOKENIZER, Numbers, Preprocessing
+from edgecomp.data.splits import Split
+from edgecomp.errors import UsageError
+from edgecomp.files.writing import sha256, write_json
+from edgecomp.inputs import MASK
+from edgecomp.machine import installed
+from edgecomp.runtimes import TABLE
+
+TAKES = {
+    "image": "uint8 images [N, {}] in a .npy file",
+    "array": "numbers [N, {}] in a .npy file",
+    "text": "A file of texts, one a line",
+}
+NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers"}
+SCRIPTED = ("onnxruntime-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino-cpu")
+SAMPLES = 8
+
+
+def write_deploy_folder(
+    *,
+    model: Path,
+    runtime: str,
+    options: dict[str, Any],
+    threads: int,
+    preprocessing: Preprocessing,
+    validation: Split,
+    data: Path,
+    folder: Path,
+) -> None:
+    """Writes one device's folder, with some validation examples to try the script on. data: the data stage's folder.
+
+    The script runs the model with the options and threads it is measured with. Raises UsageError for a runtime without a script.
+    """
+    if runtime not in SCRIPTED:
+        raise UsageError(f"nothing is deployed for {runtime}, which has no script: name its target under `beside`; targets run "
+                         f"{', '.join(SCRIPTED)}")  # fmt: skip
+    names = [TABLE[runtime].model_file]
+    copyfile(model, folder / names[0])
+    if model.suffix == ".xml":
+        names.append("model.bin")
+        copyfile(model.with_suffix(".bin"), folder / "model.bin")
+    preprocessing.save(folder)
+    sample = validation.first(SAMPLES).arrays
+    if preprocessing.kind == "text":
+        copyfile(data / TOKENIZER, folder / TOKENIZER)
+        names.append(TOKENIZER)
+        _write_texts(sample, data / TOKENIZER, folder / "sample.txt")
+    else:
+        np.save(folder / "sample.npy", sample["values"])
+    (folder / "labels.txt").write_text("\n".join(preprocessing.classes) + "\n", encoding="utf-8")
+    named = preprocessing.columns if isinstance(preprocessing, Numbers) else ()
+    columns = {"columns": list(named)} if named else {}  # a row's numbers, in this order
+    contract = {
+        "format": 1,
+        "runtime": runtime,
+        "options": options,
+        "threads": threads,
+        "versions": {TABLE[runtime].distribution: installed(TABLE[runtime].distribution)},
+        "inputs": [
+            {
+                "name": name,
+                "shape": [None if axis in axes else size for axis, size in enumerate(values.shape)],
+                "dtype": values.dtype.name,
+                "preprocessing": "preprocessing.json",
+                **columns,
+            }
+            for (name, values), axes in zip(
+                preprocessing.example().items(), preprocessing.dynamic_axes, strict=True
+            )
+        ],
+        "outputs": [{"name": "logits", "shape": [None, len(preprocessing.classes)], "dtype": "float32"}],
+        "files": {name: sha256(folder / name) for name in names},
+    }
+    write_json(folder / "contract.json", contract)
+    (folder / "infer.py").write_text(_script(runtime, options, threads, preprocessing), encoding="utf-8")
+
+
+def _write_texts(sample: Mapping[str, Any], tokenizer: Path, path: Path) -> None:
+    """Token ids as the texts they stand for."""
+    from tokenizers import Tokenizer
+
+    rows = [row[kept == 1].tolist() for row, kept in zip(sample["input_ids"], sample[MASK], strict=True)]
+    path.write_text(
+        "\n".join(Tokenizer.from_file(str(tokenizer)).decode_batch(rows)) + "\n", encoding="utf-8"
+    )
+
+
+def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: Preprocessing) -> str:
+    from edgecomp.runtimes.onnxruntime_cpu import OPTIMISATION
+
+    shape = preprocessing.shape if isinstance(preprocessing, Numbers) else ()
+    environment = Environment(
+        loader=PackageLoader("edgecomp.package", ""),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("infer.py.j2").render(
+        what=TAKES[preprocessing.kind].format(", ".join(map(str, shape))),
+        libraries=f"{TABLE[runtime].distribution}, {NEEDS[preprocessing.kind]}",
+        runtime=runtime,
+        options=options,
+        providers=_providers(runtime, options),
+        level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
+        kind=preprocessing.kind,
+        shape=shape,
+        by_channel=(*shape[:1], *(1 for _ in shape[1:])),
+        threads=threads,
+    )
+
+
+def _providers(runtime: str, options: dict[str, Any]) -> list[Any]:
+    """ONNX Runtime's execution providers, and what they are told; none of them for another runtime."""
+    from edgecomp.runtimes.onnxruntime_gpu import cuda_settings, tensorrt_settings
+
+    if runtime == "onnxruntime-cuda":
+        return cuda_settings(options)
+    if runtime == "onnxruntime-tensorrt":
+        return tensorrt_settings(options)
+    return ["CPUExecutionProvider"] if runtime == "onnxruntime-cpu" else []

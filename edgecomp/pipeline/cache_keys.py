@@ -1,0 +1,57 @@
+"""What decides the artifacts of a job's steps: the settings and libraries in their keys, and nothing else."""
+
+from importlib.util import find_spec
+
+from edgecomp.config.job import Job
+from edgecomp.config.target import Target
+from edgecomp.pipeline import loaders
+
+PYTORCH = ("torch", "numpy")
+FORMATS = ("onnx", "onnxscript", "openvino", "onnxruntime")
+
+
+class Keys:
+    """Settings that several steps share, and libraries whose versions change what they make."""
+
+    def __init__(self, run: loaders.Run) -> None:
+        job, recipe = run.job, run.job.recipe
+        self.seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
+        self.training = [self.seeded, {"precision": job.precision}]
+        self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
+        self.student = recipe.student.model_dump() | own_files(job, "student")
+        self.quantised = {"network": self.student, "scheme": loaders.scheme_of(job)}
+        self.distill = recipe.distill.model_dump() | {
+            "calibration_batches": recipe.quantize.calibration_batches
+        }
+        after_training = {"baselines", "max_drop", "precision_by"}
+        self.quantize = recipe.quantize.model_dump(exclude=after_training)
+        self.rows = {
+            target: {name: row.model_dump() for name, row in rows.items()}
+            for target, rows in job.rows.items()
+        }
+        self.expired_waivers = [waiver.row for waiver in job.policy.waivers if waiver.has_expired(run.today)]
+
+        ready_made = any(
+            network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)
+        )
+        self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
+        self.training_libraries = (*PYTORCH, "transformers") if ready_made else PYTORCH
+        quantizes = {"ptq-nncf", "ptq-best"}.intersection(
+            [recipe.quantize.method, *recipe.quantize.baselines]
+        )
+        nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
+        self.export_libraries = (*PYTORCH, *FORMATS, *nncf)
+
+
+def own_files(job: Job, name: str) -> dict[str, str]:
+    """The digest of what is made of files that are not edgecomp's own: a network, a tokenizer."""
+    return {"files": job.outside[name]} if name in job.outside else {}
+
+
+def profile(job: Job, target: Target) -> dict[str, object]:
+    """A target without what is said of it, without its budget, which is the gate's business, and without what is made up of inputs, for
+    a run has its own; with the CPU that it is here."""
+    here = {"isa": job.host.isa} if job.host is not None and target.isa == "host" else {}
+    return (
+        target.model_dump(exclude={"description": True, "budget": True, "shapes": {"axes", "ranges"}}) | here
+    )

@@ -1,0 +1,388 @@
+"""What earlier stages of a run have made, loaded for the next one."""
+
+import datetime
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecomp.config.job import Job
+from edgecomp.config.recipe import Data, Network, Recipe
+from edgecomp.files.json_files import read_mapping
+from edgecomp.machine import usable_cores
+from edgecomp.progress import Note, Track, unheard
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx, nn
+
+    from edgecomp.config.target import Target
+    from edgecomp.data.preprocessing import Preprocessing
+    from edgecomp.data.sources import Wanted
+    from edgecomp.data.views import Views
+    from edgecomp.distill.data import Lessons
+    from edgecomp.distill.student import Qad
+    from edgecomp.export.stage import Interface
+    from edgecomp.inputs import Inputs
+
+
+DISTRIBUTED = ("ptq-ort", "ptq-nncf")  # tools with an arm of their own
+
+
+@dataclass(frozen=True)
+class Run:
+    job: Job
+    folder: Path
+    track: Track
+    note: Note = unheard
+    today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
+
+
+def student_arm(job: Job) -> str:
+    """The arm that is deployed and judged."""
+    return "student_fp32" if job.recipe.quantize.method == "none" else "student_int8"
+
+
+def arm_of(tool: str) -> str:
+    """The arm of a baseline: `ptq-ort` is measured as `ptq_ort`."""
+    return tool.replace("-", "_")
+
+
+def baseline_arms(job: Job) -> list[str]:
+    return [arm_of(tool) for tool in job.recipe.quantize.baselines]
+
+
+def is_for_cpus(job: Job, target: "Target") -> bool:
+    """Whether a target's file is int8 for CPUs, which may saturate; it was not asked of runs that know no host."""
+    return job.host is not None and target.is_for_cpus and job.recipe.quantize.method != "none"
+
+
+def tools(job: Job) -> dict[str, str]:
+    """Arms that a runtime's own tool makes, as it comes → the tool."""
+    settings = job.recipe.quantize
+    own = {} if settings.method in ("qad", "none") else {"student_int8": settings.method}
+    return {arm_of(tool): str(tool) for tool in settings.baselines if tool in DISTRIBUTED} | own
+
+
+def scheme_of(job: Job) -> str:
+    """The quantisation scheme that all targets of a job share."""
+    return job.targets[0].scheme
+
+
+def wanted(data: Data) -> "Wanted":
+    """A recipe's data, in the source's own terms."""
+    from edgecomp.data.sources import Wanted
+
+    return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)))
+
+
+def fingerprinted(job: Job) -> Job:
+    """The job with digests of what it names outside: its data's files, networks of one's own, a tokenizer.
+
+    Raises DataError, UsageError where they are missing.
+    """
+    from edgecomp.data.sources import source_files
+
+    folder = Path(job.folder)
+    data_files = digests_by_path(source_files(wanted(job.recipe.data), folder))
+    return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
+
+
+def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
+    """sha256 by the path from the folder that holds them all: of two files of one name, and of one that moves."""
+    from edgecomp.files.writing import sha256
+
+    root = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
+    return {file.relative_to(root).as_posix(): sha256(file) for file in files}
+
+
+def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """`teacher`, `student`, `tokenizer` → a digest of the files it is made with, where those are not edgecomp's own.
+
+    An argument of a network that is a file, such as its weights, is one of them.
+    """
+    from edgecomp.files.writing import digest_of
+    from edgecomp.models import own_files
+    from edgecomp.models.references import files_of
+
+    def of(wanted: Network) -> list[Path]:
+        words = [value for value in wanted.arguments.values() if isinstance(value, str)]
+        paths = dict.fromkeys((base / word).absolute() for word in words for base in (folder, Path()))
+        given = [path for path in paths if os.path.isfile(path)]
+        return given if wanted.network == "teacher" else [*own_files(wanted.network, folder), *given]
+
+    named = {
+        "teacher": of(recipe.teacher),
+        "student": of(recipe.student),
+        "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
+    }
+    return {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
+
+
+def preprocessing(run: Run) -> "Preprocessing":
+    from edgecomp.data.preprocessing import load
+
+    return load(run.folder / "data")
+
+
+def training_threads(run: Run) -> int:
+    """As many as the recipe asks for, or one a core where there are fewer: two on one core spin while they wait for each other."""
+    return min(run.job.recipe.threads, usable_cores())
+
+
+def fresh_network(run: Run, wanted: Network) -> "nn.Module":
+    """A fresh network with seeded weights; the job's thread count holds from here on, or one a core where there are fewer."""
+    import torch
+
+    from edgecomp.models import build, check_output
+
+    torch.set_num_threads(training_threads(run))
+    torch.use_deterministic_algorithms(True)
+    seed = getattr(wanted, "seed", None)
+    torch.manual_seed(run.job.recipe.seed if seed is None else seed)
+    data = preprocessing(run)
+    if wanted.network == "teacher":
+        network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
+    else:
+        network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given)
+    check_output(wanted.network, network, _example(run), len(data.classes))
+    return network
+
+
+def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
+    """A student of some of the teacher's layers, with its weights. Raises UsageError."""
+    from edgecomp.models.layers import keep_layers
+
+    return keep_layers(teacher, wanted.arguments["layers"])
+
+
+def first_student(run: Run) -> "nn.Module":
+    """The student before any lesson: fresh, or with its teacher's weights."""
+    student = run.job.recipe.student
+    network = fresh_network(run, student)
+    return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
+
+
+def check_ready_made(run: Run, network: "nn.Module") -> None:
+    """Raises UsageError where a teacher that is taken as it is cannot have been trained for these classes."""
+    if run.job.recipe.teacher.network.startswith("hf:"):
+        from edgecomp.models import huggingface
+
+        assert isinstance(network, huggingface.Classifier)
+        huggingface.check_ready_made(network, preprocessing(run).classes)
+
+
+def trained_teacher(run: Run) -> "nn.Module":
+    from edgecomp.training.loop import load_weights
+
+    network = fresh_network(run, run.job.recipe.teacher)
+    network.load_state_dict(load_weights(run.folder / "teacher" / "teacher.safetensors"))
+    return network.eval()
+
+
+def student_fp32(run: Run) -> "nn.Module":
+    from edgecomp.training.loop import load_weights
+
+    network = fresh_network(run, run.job.recipe.student)
+    network.load_state_dict(load_weights(run.folder / "distill" / "student_fp32.safetensors"))
+    return network.eval()
+
+
+def captured_student(run: Run) -> "fx.GraphModule":
+    """The fp32 student's graph; nothing is placed in it yet."""
+    return _captured(run, student_fp32(run))
+
+
+def tried(run: Run) -> "nn.Module":
+    """A fresh teacher. Raises CaptureError, UsageError or RuntimeOptionError where it, the student or a target cannot be what the recipe
+    asks, and notes where both are the same network: before anything is trained."""
+    from edgecomp.config.target import check_options
+    from edgecomp.distill.student import check_layers, with_hints
+
+    recipe = run.job.recipe
+    for target in (*run.job.targets, *run.job.beside):
+        check_options(target)
+    student = fresh_network(run, recipe.student)
+    if recipe.quantize.method != "none":
+        check_layers(_captured(run, student), recipe.quantize.float_layers)
+    terms = losses(run, trained=False)
+    with_hints(
+        fresh_network(run, recipe.student), terms["teacher"], terms["hints"], tuple(_example(run).values())
+    )
+    teacher = fresh_network(run, recipe.teacher)
+    if recipe.teacher.epochs == 0:
+        check_ready_made(run, teacher)
+    if _structure(student) == _structure(teacher):
+        count = sum(parameter.numel() for parameter in teacher.parameters())
+        run.note(f"student and teacher are the same network, of {count:,} parameters: nothing is made smaller but by its integers; "
+                 "give the student fewer or smaller layers (student.arguments)")  # fmt: skip
+    return teacher
+
+
+def _structure(network: "nn.Module") -> list[tuple[str, object]]:
+    """What a network is made of, without its weights' values."""
+    parts = [(name, type(part).__name__) for name, part in network.named_modules()]
+    return [*parts, *((name, tensor.shape) for name, tensor in network.state_dict().items())]
+
+
+def _example(run: Run) -> "dict[str, torch.Tensor]":
+    import torch
+
+    return {name: torch.from_numpy(values) for name, values in preprocessing(run).example().items()}
+
+
+def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
+    from edgecomp.quantize.capture import capture
+
+    return capture(network, list(_example(run).values()), preprocessing(run).dynamic_axes)
+
+
+def model_files(run: Run, target: "Target") -> dict[str, Path]:
+    """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
+    from edgecomp.export.stage import model_file
+    from edgecomp.runtimes import TABLE
+
+    gated = target in run.job.targets
+    arms = ["teacher", "student_fp32", *baseline_arms(run.job)] if gated else ["teacher"]
+    files = {arm: run.folder / model_file(arm, target.runtime) for arm in arms}
+    if "ptq_best" in files:
+        files["ptq_best"] = run.folder / "ptq" / target.name / TABLE[target.runtime].model_file
+    if gated:
+        files[student_arm(run.job)] = run.folder / "deploy" / target.name / TABLE[target.runtime].model_file
+    return files
+
+
+def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
+    """By arm."""
+    found: dict[str, int] = read_mapping(run.folder / "export" / "parameters.json")
+    best = run.folder / "ptq" / target.name / "ptq.json"
+    if best.is_file():
+        found["ptq_best"] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
+    return found
+
+
+def interface(run: Run) -> "Interface":
+    from edgecomp.export.stage import Interface
+
+    data = preprocessing(run)
+    return Interface(data.dynamic_axes, data.example(), data.example(size=3, longer=3))
+
+
+def probes(run: Run) -> "Inputs":
+    """Inputs from the training split, which files are compared on."""
+    from edgecomp.data.splits import Split
+    from edgecomp.export.stage import PROBES
+
+    return preprocessing(run).apply(Split.load(run.folder / "data", "train").first(PROBES).arrays)
+
+
+def student_control(run: Run) -> "nn.Module":
+    """The fp32 student that was trained on as the fake-quant one was."""
+    from edgecomp.training.loop import load_weights
+
+    network = fresh_network(run, run.job.recipe.student)
+    network.load_state_dict(load_weights(run.folder / "control" / "student_control.safetensors"))
+    return network.eval()
+
+
+def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
+    """The fake-quant student as it was trained, with those layers in float."""
+    from edgecomp.quantize.placement import place, restore
+    from edgecomp.training.loop import load_weights
+
+    student = place(captured_student(run), scheme_of(run.job), in_float, *run.job.recipe.quantize.bits)
+    restore(student, load_weights(run.folder / "precision" / "student_int8.safetensors"))
+    return student.eval()
+
+
+def named_float_layers(run: Run) -> dict[str, str]:
+    """Layers left in float before any training → why: those the recipe names, and those that are faster so."""
+    named = run.job.recipe.quantize.float_layers
+    path = run.folder / "speed" / "speed.json"
+    if run.job.recipe.quantize.precision_by != "speed":
+        return named
+    faster: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
+    return faster | named
+
+
+def float_layers(run: Run) -> dict[str, str]:
+    """Layers left in float → why: those the recipe names, those that are faster so, and those the accuracy needed."""
+    path = run.folder / "precision" / "precision.json"
+    if run.job.recipe.quantize.method != "qad":
+        return run.job.recipe.quantize.float_layers
+    found: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
+    return found
+
+
+def views(run: Run) -> "Views":
+    from edgecomp.data.augment import Augmentation
+    from edgecomp.data.splits import Split
+    from edgecomp.data.views import Views
+
+    data, folder = run.job.recipe.data, run.folder / "data"
+    augmentation = Augmentation(data.shift, data.flip, run.job.recipe.seed)
+    return Views(
+        train=Split.load(folder, "train"),
+        validation=Split.load(folder, "validation"),
+        preprocessing=preprocessing(run),
+        augmentation=augmentation if data.shift or data.flip else None,
+    )
+
+
+@contextmanager
+def lessons(run: Run) -> "Iterator[Lessons]":
+    from edgecomp.data import soft_labels
+    from edgecomp.data.splits import Split
+    from edgecomp.distill.data import Lessons
+
+    recipe = run.job.recipe
+    with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
+        yield Lessons(
+            views=views(run),
+            calibration_split=Split.load(run.folder / "data", "calibration"),
+            soft_labels=stored,
+            seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
+        )
+
+
+def losses(run: Run, *, trained: bool = True) -> dict[str, Any]:
+    """The terms of the loss, which the fp32 and the fake-quant student share."""
+    from edgecomp.distill.losses.hidden import Hint
+
+    settings = run.job.recipe.distill
+    teacher = None
+    if settings.hidden:
+        teacher = trained_teacher(run) if trained else fresh_network(run, run.job.recipe.teacher)
+    return {
+        "teacher": teacher,
+        "hints": [Hint(hint.student, hint.teacher, hint.weight) for hint in settings.hidden],
+        "temperature": settings.temperature,
+        "hard_label_weight": settings.hard_label_weight,
+    }
+
+
+def qad(run: Run) -> "Qad":
+    from edgecomp.distill.student import Qad
+
+    recipe, settings = run.job.recipe, run.job.recipe.quantize
+    return Qad(
+        **losses(run),
+        scheme=scheme_of(run.job),
+        weight_bits=settings.weight_bits,
+        activation_bits=settings.activation_bits,
+        first_epoch=recipe.distill.epochs,
+        epochs=settings.epochs,
+        batch_size=recipe.distill.batch_size,
+        learning_rate=settings.learning_rate,
+        scale_learning_rate=settings.scale_learning_rate,
+        weight_decay=recipe.distill.weight_decay,
+        calibration=settings.calibration,
+        percentile=settings.percentile,
+        calibration_batches=settings.calibration_batches,
+        freeze_scales_epochs=settings.freeze_scales_epochs,
+        freeze_batchnorm_epochs=settings.freeze_batchnorm_epochs,
+        kernel=settings.kernel,
+        bf16=run.job.precision == "bf16",
+    )

@@ -1,0 +1,143 @@
+"""The verdict, and what is said of it."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edgecomp.artifacts.run_folder import RunFolder
+from edgecomp.errors import AlteredError, FileError, RunFolderError
+from edgecomp.files.array_files import read_npz
+from edgecomp.files.json_files import read_json
+from edgecomp.files.writing import write_json
+from edgecomp.pipeline import loaders
+from edgecomp.pipeline.loaders import Run
+
+VERDICT, TEST = Path("gate", "verdict.json"), Path("data", "test.npz")
+_derived_here: dict[Path, dict[str, Any]] = {}  # by folder, in this process, which need not be done again
+EVIDENCE = {"data", "bench", "parity", "portable", "emulation", "gate"}
+
+
+def gate(run: Run, out: Path, checkpoints: Path) -> None:
+    """The verdict."""
+    _derived_here[run.folder] = found = derived(run)
+    write_json(out / VERDICT.name, found)
+
+
+def derived(run: Run) -> dict[str, Any]:
+    """The verdict that the raw samples of a run give, as JSON reads it again. Raises RunFolderError where they are of another shape."""
+    try:
+        again: dict[str, Any] = json.loads(json.dumps(_judged(run), allow_nan=False))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(f"{run.folder}: what was measured cannot be judged ({type(error).__name__}: {error}): measure again with "
+                             f"`edgecomp bench {run.folder}`")  from error  # fmt: skip
+    return again
+
+
+def _judged(run: Run) -> dict[str, Any]:
+    from edgecomp.gate.stage import judged
+
+    return judged(
+        rows=run.job.rows,
+        policy=run.job.policy,
+        budgets={target.name: target.budget_rows() for target in run.job.targets},
+        bench_folders={target.name: run.folder / "bench" / target.name for target in run.job.targets},
+        beside={target.name: run.folder / "bench" / target.name for target in run.job.beside},
+        portable={
+            target.name: run.folder / "portable" / target.name
+            for target in run.job.targets
+            if loaders.is_for_cpus(run.job, target)
+        },
+        emulated={
+            target.name: (
+                run.folder / "emulation" / target.name,
+                run.folder / "parity" / target.name / "reference.npy",
+            )
+            for target in run.job.targets
+            if target.isa != "host"
+        },
+        today=run.today,
+    )
+
+
+def checked(run: Run) -> tuple[dict[str, Any], str]:
+    """The verdict to show, derived from the raw samples, and what is to be said of the one that was kept, if anything.
+
+    Raises AlteredError where that is of the same versions and policy, and says something else.
+    """
+    from edgecomp.gate.rederived import differences, is_comparable
+
+    file = run.folder / VERDICT
+    try:
+        kept = read_json(file)
+    except FileError as error:
+        raise AlteredError(_altered(run.folder, str(error))) from error
+    if kept is not None and kept == _derived_here.get(run.folder):
+        return dict(kept), ""
+    found = derived(run)
+    if not isinstance(kept, dict) or not is_comparable(kept, found):
+        by = kept.get("made_with") if isinstance(kept, dict) else None
+        version = (
+            f"edgecomp {by['edgecomp']}"
+            if isinstance(by, dict) and "edgecomp" in by
+            else "an earlier edgecomp"
+        )
+        return (
+            found,
+            f"{file} was made by {version}, or of another policy: it is judged again here, from its samples",
+        )
+    for difference in differences(kept, found):
+        raise AlteredError(
+            _altered(run.folder, f"{file} does not follow from the samples beside it: {difference}")
+        )
+    return found, ""
+
+
+def check_evidence(folder: RunFolder, steps: Iterable[str]) -> None:
+    """Raises AlteredError where a file of these steps that a verdict rests on, or the test split, is not what was written.
+
+    What is not there any more proves nothing.
+    """
+    for name in ("data", *steps):
+        for path in folder.altered(name) if name.partition("/")[0] in EVIDENCE else ():
+            if name != "data" or path == TEST.as_posix():
+                raise AlteredError(
+                    _altered(
+                        folder.path, f"{folder.path / path} is not what was written (its sha256 differs)"
+                    )
+                )
+
+
+def check_labels(run: Run) -> None:
+    """Raises AlteredError where the labels that a verdict was judged by are not those of the test split, where that is there."""
+    import numpy as np
+
+    from edgecomp.metrics.measurements import Measurements
+
+    if not (run.folder / TEST).is_file():
+        return
+    try:
+        labels = read_npz(run.folder / TEST, ["labels"]).get("labels")
+    except FileError:
+        labels = None
+    if labels is None:
+        raise AlteredError(_altered(run.folder, f"{run.folder / TEST} is no test split"))
+    for target in run.job.targets:
+        bench = run.folder / "bench" / target.name
+        judged_by = Measurements.load(bench).labels
+        if len(judged_by) and not np.array_equal(judged_by, labels):
+            raise AlteredError(
+                _altered(run.folder, f"the labels in {bench} are not those of {run.folder / TEST}")
+            )
+
+
+def _altered(folder: Path, what: str) -> str:
+    return f"INVALID, altered: {what}; `edgecomp run` makes again what was changed, `edgecomp gate {folder}` judges it again"
+
+
+def report(run: Run, out: Path, checkpoints: Path) -> None:
+    """HTML, Markdown, JSON and JUnit."""
+    from edgecomp.report.stage import write_report
+
+    verdict, _ = checked(run)
+    write_report(run_folder=run.folder, job=run.job, verdict=verdict, folder=out)

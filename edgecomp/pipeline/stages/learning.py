@@ -1,0 +1,140 @@
+"""From data to the students: what trains."""
+
+from pathlib import Path
+
+from edgecomp.pipeline import loaders
+from edgecomp.pipeline.loaders import Run
+
+
+def data(run: Run, out: Path, checkpoints: Path) -> None:
+    """Splits and preprocessing."""
+    from edgecomp.data import sources, splits
+    from edgecomp.data.tokens import Tokenizer
+    from edgecomp.models.references import resolve
+
+    settings, folder = run.job.recipe.data, Path(run.job.folder)
+    source = sources.read(loaders.wanted(settings), folder)
+    splits.check_varied(source, shift=settings.shift, flip=settings.flip)
+    notes = splits.write_splits(
+        source,
+        test_fraction=settings.test_fraction,
+        validation_fraction=settings.validation_fraction,
+        calibration_fraction=settings.calibration_fraction,
+        limit=settings.limit,
+        tokenizer=Tokenizer(resolve(settings.tokenizer, folder), settings.max_length)
+        if settings.tokenizer
+        else None,
+        seed=run.job.recipe.seed,
+        folder=out,
+    )
+    for note in notes:
+        run.note(f"data: {note}")
+
+
+def teacher(run: Run, out: Path, checkpoints: Path) -> None:
+    """A network trained on hard labels. Both networks are tried before any time is spent."""
+    from edgecomp.teachers.local import train_teacher
+
+    recipe = run.job.recipe
+    train_teacher(
+        loaders.tried(run),
+        loaders.views(run),
+        epochs=recipe.teacher.epochs,
+        batch_size=recipe.teacher.batch_size,
+        learning_rate=recipe.teacher.learning_rate,
+        weight_decay=recipe.teacher.weight_decay,
+        seed=recipe.seed,
+        bf16=run.job.precision == "bf16",
+        folder=out,
+        checkpoints=checkpoints,
+        track=run.track,
+    )
+
+
+def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
+    """The teacher's logits for every view of every training example."""
+    from edgecomp.teachers.local import store_soft_labels
+
+    recipe = run.job.recipe
+    store_soft_labels(
+        loaders.trained_teacher(run),
+        run.folder / "teacher" / "teacher.safetensors",
+        loaders.views(run),
+        count=recipe.data.views,
+        bf16=run.job.precision == "bf16",
+        folder=out,
+        track=run.track,
+    )
+
+
+def distill(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, in fp32."""
+    from edgecomp.distill.student import distill_fp32
+
+    recipe = run.job.recipe
+    with loaders.lessons(run) as lessons:
+        distill_fp32(
+            loaders.first_student(run),
+            lessons,
+            **loaders.losses(run),
+            epochs=recipe.distill.epochs,
+            batch_size=recipe.distill.batch_size,
+            learning_rate=recipe.distill.learning_rate,
+            weight_decay=recipe.distill.weight_decay,
+            calibration_batches=recipe.quantize.calibration_batches,
+            bf16=run.job.precision == "bf16",
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def quantize(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, distilled further through fake-quant."""
+    from edgecomp.distill.student import distill_int8
+
+    with loaders.lessons(run) as lessons:
+        distill_int8(
+            loaders.captured_student(run),
+            lessons,
+            loaders.qad(run),
+            float_layers=tuple(loaders.named_float_layers(run)),
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def control(run: Run, out: Path, checkpoints: Path) -> None:
+    """The student, distilled further as it is."""
+    from edgecomp.distill.student import train_control
+
+    with loaders.lessons(run) as lessons:
+        train_control(
+            loaders.student_fp32(run),
+            lessons,
+            loaders.qad(run),
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
+
+
+def precision(run: Run, out: Path, checkpoints: Path) -> None:
+    """What each layer's integers cost, and which layers stay in float."""
+    from edgecomp.distill.precision import choose_precision
+    from edgecomp.training.loop import load_weights
+
+    settings = run.job.recipe.quantize
+    with loaders.lessons(run) as lessons:
+        choose_precision(
+            loaders.captured_student(run),
+            load_weights(run.folder / "quantize" / "student_int8.safetensors"),
+            lessons,
+            loaders.qad(run),
+            named=loaders.named_float_layers(run),
+            max_drop_pt=settings.max_drop_pt,
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )

@@ -1,0 +1,211 @@
+"""The files on this machine, and as other CPUs."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgecomp.config.job import Job
+from edgecomp.config.target import Target
+from edgecomp.inputs import some
+from edgecomp.pipeline import loaders
+from edgecomp.pipeline.loaders import Run
+
+BESIDE_ITERATIONS, BESIDE_BATCHES = 96, 8  # enough for a median
+TIMED_INPUTS = 16
+
+
+def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+    """Measurements of one target; the int8 student is the very file that is deployed."""
+    from edgecomp.bench.hosts.process import Place
+    from edgecomp.bench.scenarios.alternated import Effort
+    from edgecomp.bench.stage import bench_target
+    from edgecomp.data.splits import Split
+    from edgecomp.export.parity import REFERENCES
+    from edgecomp.export.stage import model_file
+
+    recipe = run.job.recipe
+    gated = target in run.job.targets
+    costs = {
+        layer: run.folder / model_file(f"int8_but_{index}", target.runtime)
+        for index, layer in enumerate(loaders.float_layers(run))
+        if gated and recipe.quantize.method == "qad"
+    }
+    settings, parity = recipe.bench, run.folder / "parity" / target.name
+    bench_target(
+        target=target.name,
+        place=Place.of(target, settings.timeout_s),
+        models=loaders.model_files(run, target),
+        student=loaders.student_arm(run.job),
+        without_float_layer=costs,
+        parameters=loaders.parameter_bytes(run, target),
+        precision_file=run.folder / "precision" / "precision.json"
+        if gated and recipe.quantize.method == "qad"
+        else None,
+        parity_file=parity / "parity.json" if gated else None,
+        references_file=parity / REFERENCES if gated else None,
+        test=Split.load(run.folder / "data", "test"),
+        preprocessing=loaders.preprocessing(run),
+        folder=out,
+        track=run.track,
+        effort=Effort(
+            restarts=settings.restarts if gated else settings.beside_restarts,
+            warmup=settings.warmup,
+            iterations=settings.iterations if gated else BESIDE_ITERATIONS,
+            offline_batch=settings.offline_batch,
+            offline_batches=settings.offline_batches if gated else BESIDE_BATCHES,
+        ),
+    )
+
+
+def speed(run: Run, out: Path, checkpoints: Path) -> None:
+    """Layers that are faster in float, where a target's runtime would be slower in integers than in float: speed.json.
+
+    What a kernel takes does not depend on its weights: measured of the student whose scales were just calibrated, before it is
+    trained through them.
+    """
+    from tempfile import TemporaryDirectory
+
+    from edgecomp import inputs
+    from edgecomp.bench.hosts.process import Place
+    from edgecomp.bench.layer_speed import CHOSEN, FP32, INT8, is_worth_it, over_fp32, slower_in_integers
+    from edgecomp.distill.student import calibrated
+    from edgecomp.export.parity import name_of_kernel
+    from edgecomp.export.stage import export_for_timing, timing_file
+    from edgecomp.files.writing import write_json
+    from edgecomp.quantize.capture import duplicate
+    from edgecomp.quantize.layers import layer_names
+
+    captured, qad, named = (
+        loaders.captured_student(run),
+        loaders.qad(run),
+        run.job.recipe.quantize.float_layers,
+    )
+    timed: dict[str, dict[str, float]] = {}
+    chosen: dict[str, str] = {}
+    with TemporaryDirectory() as name, loaders.lessons(run) as lessons:
+        folder, interface = Path(name), loaders.interface(run)
+        inputs.save(some(loaders.probes(run), slice(TIMED_INPUTS)), folder / "inputs")
+
+        def settled(target: Target) -> tuple[dict[str, Path], Place]:
+            """The files that are there, and the target without its memory, which several processes share here."""
+            files = {
+                arm.name: folder / timing_file(arm.name, target.runtime)
+                for arm in folder.iterdir()
+                if arm.name in (FP32, INT8, CHOSEN)
+            }
+            return files, replace(Place.of(target, run.job.recipe.bench.timeout_s), memory_bytes=None)
+
+        layers = [layer for layer in layer_names(captured) if layer not in named]
+        networks = {FP32: duplicate(captured), INT8: calibrated(captured, lessons, qad, named)}
+        export_for_timing(networks, interface, folder)
+        losers: list[tuple[Target, dict[str, str]]] = []
+        for target in executed_in_integers(run.job):
+            files, place = settled(target)
+            timed[target.name] = over_fp32(files, place, folder / "inputs")
+            if timed[target.name][INT8] > 1.0:
+                slow = slower_in_integers(
+                    files, place, some(loaders.probes(run), slice(1)), name_of_kernel, layers
+                )
+                said = f"faster in float on {target.name}:"
+                reasons = {
+                    layer: f"{said} {one.fp32_us:.1f} µs an inference against {one.int8_us:.1f} µs"
+                    for layer, one in slow.items()
+                }
+                losers.append((target, reasons))
+        union = {layer for _, reasons in losers for layer in reasons}
+        if union:
+            export_for_timing(
+                {CHOSEN: calibrated(captured, lessons, qad, {*named, *union})}, interface, folder
+            )
+        for target, reasons in losers if union else ():
+            timed[target.name] = over_fp32(*settled(target), folder / "inputs")
+            if is_worth_it(timed[target.name][INT8], timed[target.name][CHOSEN]):
+                chosen |= reasons
+    write_json(out / "speed.json", {"over_fp32": timed, "float_layers": chosen})
+
+
+def executed_in_integers(job: Job) -> list[Target]:
+    """The gated targets whose runtime executes integers on this machine's CPU."""
+    from edgecomp.runtimes import TABLE
+
+    return [
+        target
+        for target in job.targets
+        if TABLE[target.runtime].weight_bits and not TABLE[target.runtime].gpu
+    ]
+
+
+def profile_training(run: Run, out: Path) -> dict[str, Any]:
+    """What a step of the student's last training allocates and takes; the trace is written into `out`."""
+    import numpy as np
+
+    from edgecomp.distill.profile import profile_step
+
+    recipe = run.job.recipe
+    qad = recipe.quantize.method == "qad"
+    network = (
+        loaders.student_int8(run, tuple(loaders.float_layers(run))) if qad else loaders.student_fp32(run)
+    )
+    with loaders.lessons(run) as lessons:
+        batch = lessons.epoch(0).batch(np.arange(min(recipe.distill.batch_size, len(lessons.epoch(0)))))
+    return profile_step(
+        network,
+        batch,
+        temperature=recipe.distill.temperature,
+        hard_label_weight=recipe.distill.hard_label_weight,
+        bf16=run.job.precision == "bf16",
+        folder=out,
+    )
+
+
+def executed_as(target: Target) -> dict[str, str]:
+    """By CPU that a target's file is asked on, how that is done here, or why not: part of the key of what is made so."""
+    from edgecomp.bench.hosts.emulators import OTHER_CPUS, availability
+
+    cpus = OTHER_CPUS if target.isa == "host" else (target.isa,)
+    return {f"as {isa}": availability(isa, target.runtime)[1] for isa in cpus}
+
+
+def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+    """Whether the deployed file gives the same answers on other CPUs: its weights, and a sample of the probes."""
+    from edgecomp.bench.portable import ask_other_cpus
+    from edgecomp.export.stage import model_file
+    from edgecomp.runtimes import TABLE
+
+    job, settings = run.job, run.job.recipe.bench
+    assert job.host is not None
+    # NNCF quantises the IR by itself: the ONNX file beside it is another one.
+    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.method != "ptq-nncf"
+    definition = run.folder / model_file(loaders.student_arm(job), "onnxruntime-cpu")
+    ask_other_cpus(
+        isa=target.isa,
+        host=job.host.isa,
+        runtime=target.runtime,
+        options=target.options,
+        model=run.folder / "deploy" / target.name / TABLE[target.runtime].model_file,
+        definition=definition if defined else None,
+        inputs=loaders.probes(run),
+        slow_examples=settings.portable_examples,
+        timeout_s=settings.emulation_timeout_s,
+        folder=out,
+    )
+
+
+def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+    """The deployed file's answers as the device's CPU gives them, for a sample of the test split and of the probes."""
+    from edgecomp.bench.emulation import emulate
+    from edgecomp.data.splits import Split
+    from edgecomp.runtimes import TABLE
+
+    settings = run.job.recipe.bench
+    asked = Split.load(run.folder / "data", "test").first(settings.emulated_examples)
+    emulate(
+        isa=target.isa,
+        runtime=target.runtime,
+        options=target.options,
+        model=run.folder / "deploy" / target.name / TABLE[target.runtime].model_file,
+        test=loaders.preprocessing(run).apply(asked.arrays),
+        probes=some(loaders.probes(run), slice(settings.emulated_examples)),
+        timeout_s=settings.emulation_timeout_s,
+        folder=out,
+    )

@@ -1,0 +1,1 @@
+"""Post-training quantisation: what distillation has to beat."""

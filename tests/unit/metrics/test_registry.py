@@ -1,0 +1,90 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.units import UNITS, format_value, parse_quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "dimension"),
+    [
+        ("20 ms", 20.0, "time"),
+        ("0.02s", 20.0, "time"),
+        ("200 MiB", 200 * 2**20, "bytes"),
+        ("3 pt", 3.0, "points"),
+        ("98.5 %", 98.5, "percent"),
+        ("3 x", 3.0, "multiple"),
+        ("1e3 /s", 1000.0, "rate"),
+    ],
+)
+def test_a_limit_is_a_number_with_a_unit(text: str, value: float, dimension: str) -> None:
+    quantity = parse_quantity(text)
+    assert quantity.value == pytest.approx(value)
+    assert quantity.dimension == dimension
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (20, "has no unit"),
+        ("20", "has no unit"),
+        (True, "has no unit"),
+        ("fast", "not a number"),
+        ("20 mss", "did you mean 'ms'"),
+        ("1.2.3 ms", "not a number"),
+        ("1e999 ms", "not finite"),
+        ("-3 ms", "negative"),
+    ],
+)
+def test_anything_else_is_refused_and_says_why(text: object, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse_quantity(text)
+
+
+@given(st.floats(min_value=0, max_value=1e12), st.sampled_from(sorted(UNITS)))
+def test_units_scale_a_value_and_nothing_else(number: float, unit: str) -> None:
+    assert parse_quantity(f"{number!r} {unit}").value == pytest.approx(number * UNITS[unit][1])
+
+
+@given(st.text(max_size=20))
+def test_no_text_makes_the_parser_fail_in_another_way(text: str) -> None:
+    try:
+        quantity = parse_quantity(text)
+    except ValueError:
+        return
+    assert math.isfinite(quantity.value)
+
+
+def test_a_metric_is_named_after_its_unit() -> None:
+    suffixes = {
+        "time": "_ms",
+        "bytes": "_bytes",
+        "rate": "_per_s",
+        "percent": "_pct",
+        "decibel": "_db",
+        "points": "_pt",
+        "energy": "_mj",
+    }
+    for metric in METRICS.values():
+        assert metric.id.endswith(suffixes[metric.dimension])
+
+
+@pytest.mark.parametrize(
+    ("value", "dimension", "text"),
+    [
+        (1.2345, "time", "1.23 ms"),
+        (12345.0, "time", "12.35 s"),
+        (3 * 2**20, "bytes", "3.0 MiB"),
+        (81500.0, "rate", "81,500 /s"),
+        (0.0712, "multiple", "0.0712 x"),
+        (2.8107, "ratio", "+181.07 %"),
+        (0.95, "ratio", "-5.00 %"),
+        (None, "time", "–"),
+        (math.nan, "percent", "–"),
+    ],
+)
+def test_figures_read_like_figures(value: float | None, dimension: str, text: str) -> None:
+    assert format_value(value, dimension) == text
