@@ -283,3 +283,8 @@ def read_job(folder: Path) -> Job:
         raise RunFolderError(
             f"{path} cannot be read ({problem}): `edgecomp run RECIPE` writes it again"
         ) from None
+
+
+def is_for_cpus(job: Job, target: Target) -> bool:
+    """Whether a target's file is int8 for CPUs, which may saturate; it was not asked of runs that know no host."""
+    return job.host is not None and target.is_for_cpus and job.recipe.quantize.method != "none"

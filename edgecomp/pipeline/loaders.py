@@ -54,11 +54,6 @@ def baseline_arms(job: Job) -> list[str]:
     return [arm_of(tool) for tool in job.recipe.quantize.baselines]
 
 
-def is_for_cpus(job: Job, target: "Target") -> bool:
-    """Whether a target's file is int8 for CPUs, which may saturate; it was not asked of runs that know no host."""
-    return job.host is not None and target.is_for_cpus and job.recipe.quantize.method != "none"
-
-
 def tools(job: Job) -> dict[str, str]:
     """Arms that a runtime's own tool makes, as it comes → the tool."""
     settings = job.recipe.quantize

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgecomp.artifacts.run_folder import JOB, RunFolder, Step
-from edgecomp.config.job import Job
+from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target, check_cores
 from edgecomp.errors import RunFolderError
 from edgecomp.files.writing import write_json
@@ -230,7 +230,7 @@ def _emulated(job: Job) -> list[Target]:
 
 
 def _for_cpus(job: Job) -> list[Target]:
-    return [target for target in job.targets if loaders.is_for_cpus(job, target)]
+    return [target for target in job.targets if is_for_cpus(job, target)]
 
 
 def check_machine(job: Job, note: Note) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp import __version__
-from edgecomp.config.job import Job
+from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.recipe import QUICK
 from edgecomp.config.schema import Schema
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.units import format_value
-from edgecomp.pipeline.loaders import is_for_cpus
 
 NAMES = {
     "teacher": "teacher, fp32",

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.artifacts.run_folder import RunFolder
+from edgecomp.config.job import is_for_cpus
 from edgecomp.errors import AlteredError, FileError, RunFolderError
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import write_json
-from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
 
 VERDICT, TEST = Path("gate", "verdict.json"), Path("data", "test.npz")
@@ -46,7 +46,7 @@ def _judged(run: Run) -> dict[str, Any]:
         portable={
             target.name: run.folder / "portable" / target.name
             for target in run.job.targets
-            if loaders.is_for_cpus(run.job, target)
+            if is_for_cpus(run.job, target)
         },
         emulated={
             target.name: (

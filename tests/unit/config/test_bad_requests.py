@@ -347,7 +347,7 @@ def test_debug_shows_the_traceback_and_changes_nothing_else(cli: Cli) -> None:
 
 
 def test_debug_shows_where_an_internal_error_was_and_leaves_with_its_code() -> None:
-    script = "from edgecomp import cli\ncli.app = lambda **_: 1 / 0\ncli.main()"
+    script = "from edgecomp.cli import app as cli\ncli.app = lambda **_: 1 / 0\ncli.main()"
     done = subprocess.run(
         [sys.executable, "-c", script, "--debug", "--json"], capture_output=True, text=True, check=False
     )
