@@ -90,7 +90,7 @@ class FakeQuant(nn.Module):
     One scale for the tensor, or one of `shape` that broadcasts against it and varies along `axis`. `log_scale` is
     learned: the raw scale at usual learning rates lost 1.4 points. The zero point is set by calibration.
     `ceiling` is where the values end by construction (ReLU6): the grid never reaches beyond, so that the
-    activation is the rounding itself. States: `observe` notes the range and passes on, `count` the distribution
+    activation is the rounding itself. `packed`: a weight that its operator takes in integers, without Q and DQ. States: `observe` notes the range and passes on, `count` the distribution
     within it; `quantise` rounds.
     """
 
@@ -105,9 +105,11 @@ class FakeQuant(nn.Module):
         *,
         axis: int | None = None,
         ceiling: float | None = None,
+        packed: bool = False,
     ) -> None:
         super().__init__()
         self.grid = grid
+        self.packed = packed
         self.axis = axis
         self.state: State = "quantise"
         self.most = math.inf if ceiling is None else math.log(ceiling / grid.high)
@@ -190,7 +192,7 @@ class Frozen(nn.Module):
 
     def __init__(self, quant: FakeQuant, form: Form) -> None:
         super().__init__()
-        self.grid, self.axis, self.form = quant.grid, quant.axis, form
+        self.grid, self.axis, self.form, self.packed = quant.grid, quant.axis, form, quant.packed
         scale, zero_point = quant.scale(), quant.zero_point
         self.clips = False
         if form == "onnx":
@@ -211,6 +213,8 @@ class Frozen(nn.Module):
         if self.form == "plain":
             levels = ((x / self.scale).round() + self.zero_point).clamp(self.grid.low, self.grid.high)
             return (levels - self.zero_point) * self.scale
+        if self.packed:
+            return x
         if self.clips:
             x = torch.minimum(torch.maximum(x, self.least), self.most)
         where: dict[str, Any] = {} if self.axis is None else {"axis": self.axis % x.ndim}

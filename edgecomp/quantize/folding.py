@@ -16,8 +16,8 @@ from torch import fx, nn
 
 from edgecomp.quantize.constants import constant_nodes, value_of
 from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.layers import COMPUTED, OWN, Norm, first_parameter, norm_after, rule_of
-from edgecomp.quantize.placement import weighted
+from edgecomp.quantize.layers import COMPUTED, OWN, Norm, first_parameter, matrices, norm_after, rule_of
+from edgecomp.quantize.placement import rounded_weights, weighted
 
 # A dead channel (γ = 0) keeps a scale that is a normal float32: its integers must still be well defined.
 SMALLEST_GAIN = 1e-12
@@ -34,7 +34,7 @@ def fold(module: fx.GraphModule) -> fx.GraphModule:
     """
     module.eval()
     _compute_constants(module)
-    for node, source, quant in list(weighted(module)):
+    for node, source, quant in list(rounded_weights(module)):
         followed = norm_after(module, node)
         alone = _is_read_once(module, source) if followed else _is_read_through(module, source, quant)
         if not alone:
@@ -94,7 +94,7 @@ def _round_bias(module: fx.GraphModule, node: fx.Node, source: fx.Node, quant: F
 def _compute_constants(module: fx.GraphModule) -> None:
     """What layers compute from parameters alone, and weights that are computed or buffers, become parameters."""
     constants = constant_nodes(module)
-    weights = {source for _, source, _ in weighted(module)}
+    weights = {source for _, source, _ in rounded_weights(module)}
     for node in [node for node in module.graph.nodes if node in constants]:
         if node.op == "get_attr" and (
             node not in weights or isinstance(value_of(module, node), nn.Parameter)
@@ -137,12 +137,14 @@ def _own_copy(
 ) -> tuple[fx.Node, FakeQuant]:
     """The layer's weight and its fake-quant, shared with no other."""
     weight, own = f"{source.target}{OWN}{node.name}", copy.deepcopy(quant)
+    name = f"own_quant_{node.name}_{source.name}"
     _register(module, weight, module.get_parameter(str(source.target)))
-    module.add_submodule(f"own_quant_{node.name}", own)
+    module.add_submodule(name, own)
     with module.graph.inserting_before(node):
         copied = module.graph.get_attr(weight)
-        quantised = module.graph.call_module(f"own_quant_{node.name}", (copied,))
-    node.args = (node.args[0], quantised, *node.args[2:])
+        quantised = module.graph.call_module(name, (copied,))
+    for shared in [shared for shared in matrices(node) if shared.args[0] is source]:
+        node.replace_input_with(shared, quantised)
     return copied, own
 
 

@@ -14,7 +14,7 @@ COMPUTED, OWN = "_computed_", "_own_"
 
 aten = torch.ops.aten
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
-RECURRENT = (aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
+UNRULED_RECURRENT = (aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
@@ -42,18 +42,40 @@ def layers(module: fx.GraphModule) -> list[fx.Node]:
     return [node for node in module.graph.nodes if has_weight(node) and node.args[1] in constants]
 
 
+def recurrent_layers(module: fx.GraphModule) -> list[fx.Node]:
+    """The nodes of every LSTM with constant weights, in order: one for all its layers and directions."""
+    constants = constant_nodes(module)
+    return [
+        node
+        for node in module.graph.nodes
+        if rule_of(node) == "recurrent" and all(weight in constants for weight in matrices(node))
+    ]
+
+
+def matrices(node: fx.Node) -> list[fx.Node]:
+    """The weights of a layer that a scheme rounds: one, and of an LSTM two for each of its layers and directions."""
+    if has_weight(node):
+        return [node.args[1]]  # type: ignore[list-item]
+    if rule_of(node) != "recurrent":
+        return []
+    parameters: Any = node.args[2]  # input and recurrent weights, and two biases or none
+    biases = 2 if node.args[3] else 0
+    return [weight for place, weight in enumerate(parameters) if place % (2 + biases) < 2]
+
+
 def layer_names(module: fx.GraphModule) -> list[str]:
-    """Every convolution and linear layer with a constant weight, in the graph's order."""
-    return list(dict.fromkeys(str(layer_name(node)) for node in layers(module)))
+    """Every layer with constant weights that a scheme has a rule for, in the graph's order."""
+    found = {*layers(module), *recurrent_layers(module)}
+    return list(dict.fromkeys(str(layer_name(node)) for node in module.graph.nodes if node in found))
 
 
 def unruled_layers(module: fx.GraphModule) -> list[str]:
     """Layers with constant weights that no scheme has a rule for, by the path of their first weight: transposed convolutions and
-    recurrent ones. They run in float."""
+    recurrent ones but LSTMs. They run in float."""
     constants = constant_nodes(module)
     found = []
     for node in module.graph.nodes:
-        if node.target in TRANSPOSED or node.target in RECURRENT:
+        if node.target in TRANSPOSED or node.target in UNRULED_RECURRENT:
             weight: Any = node.args[1] if node.target in TRANSPOSED else node.args[2][0]
             if weight in constants:
                 found.append(name_of(first_parameter(weight)))
@@ -61,12 +83,10 @@ def unruled_layers(module: fx.GraphModule) -> list[str]:
 
 
 def layer_name(node: fx.Node) -> str | None:
-    """What a convolution or linear layer is called, quantised or not, folded or not: the module path of its weight, or
-    of the first parameter that its weight is computed from. None for any other operator."""
-    if not has_weight(node):
-        return None
-    weight: Any = node.args[1]
-    return name_of(first_parameter(weight))
+    """What a layer is called, quantised or not, folded or not: the module path of its weight, or
+    of the first parameter that its weight is computed from. None for an operator that has no rounded weights."""
+    weights = matrices(node)
+    return name_of(first_parameter(weights[0])) if weights else None
 
 
 def first_parameter(node: fx.Node) -> str:
@@ -95,7 +115,7 @@ def tables(module: fx.GraphModule) -> list[fx.Node]:
 
 def edge_layers(module: fx.GraphModule) -> set[fx.Node]:
     """The first layers, which no other comes before, and the last ones, which none follows. A table is a layer."""
-    found = {*layers(module), *tables(module)} - constant_nodes(module)
+    found = {*layers(module), *recurrent_layers(module), *tables(module)} - constant_nodes(module)
     fed: set[fx.Node] = set()
     for node in module.graph.nodes:
         if any(source in found or source in fed for source in node.all_input_nodes):

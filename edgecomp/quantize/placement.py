@@ -14,8 +14,10 @@ from edgecomp.quantize.layers import (
     is_relu6,
     layer_name,
     layers,
+    matrices,
     module_of,
     norm_after,
+    recurrent_layers,
     rule_of,
     tables,
 )
@@ -23,6 +25,9 @@ from edgecomp.quantize.schemes import Grid, Scheme
 from edgecomp.quantize.schemes import scheme as scheme_of
 
 ACTIVATION, WEIGHT, TABLE = "activation_quant", "weight_quant", "table_quant"
+
+Rounded = Iterator[tuple[fx.Node, fx.Node, FakeQuant]]
+"""Layers' nodes, their weights' nodes, their weights' fake-quants."""
 
 
 def place(
@@ -75,8 +80,9 @@ def restore(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> None:
     such a student serves to be timed.
     """
     module.load_state_dict({name: state[name] for name in module.state_dict() if name in state}, strict=False)
-    for node, source, quant in weighted(module):
-        if f"{node.args[1].target}.log_scale" not in state:  # type: ignore[union-attr]
+    names = {quant: name for name, quant in fake_quants(module).items()}
+    for _, source, quant in rounded_weights(module):
+        if f"{names[quant]}.log_scale" not in state:
             weight = value_of(module, source)
             others = tuple(axis for axis in range(weight.ndim) if axis != 0)
             quant.set_range(weight.amin(others, keepdim=True), weight.amax(others, keepdim=True))
@@ -85,7 +91,7 @@ def restore(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> None:
 def left_in_float(module: fx.GraphModule) -> dict[str, int]:
     """Operators that compute in float because the scheme has no rule for them, or none for such a use: name → how many."""
     counts: dict[str, int] = {}
-    layers = {node for node, _, _ in weighted(module)}
+    layers = {node for node, _, _ in rounded_weights(module)}
     constants = constant_nodes(module)
     for node in module.graph.nodes:
         value = node.meta.get("val")
@@ -93,7 +99,7 @@ def left_in_float(module: fx.GraphModule) -> dict[str, int]:
         computes = node not in constants and any(
             isinstance(one, torch.Tensor) and one.is_floating_point() for one in values
         )
-        ruled = rule_of(node) is not None and (node in layers or not has_weight(node))
+        ruled = rule_of(node) is not None and (node in layers or not matrices(node))
         if node.op == "call_function" and computes and not ruled:
             name = str(node.target).removeprefix("aten.")
             counts[name] = counts.get(name, 0) + 1
@@ -104,13 +110,18 @@ def fake_quants(module: nn.Module) -> dict[str, FakeQuant]:
     return {name: part for name, part in module.named_modules() if isinstance(part, FakeQuant)}
 
 
-def weighted(module: fx.GraphModule) -> Iterator[tuple[fx.Node, fx.Node, FakeQuant]]:
-    """Every convolution and linear layer with a constant weight: its node, its weight's node, its weight's fake-quant."""
+def weighted(module: fx.GraphModule) -> Rounded:
+    """Every convolution and linear layer with a constant weight that is rounded."""
+    return (found for found in rounded_weights(module) if has_weight(found[0]))
+
+
+def rounded_weights(module: fx.GraphModule) -> Rounded:
+    """The weights of every layer, an LSTM's several among them; tables apart."""
     for node in module.graph.nodes:
-        if has_weight(node):
-            quant = module_of(module, node.args[1])
+        for weight in matrices(node):
+            quant = module_of(module, weight)
             if isinstance(quant, FakeQuant):
-                yield node, node.args[1].args[0], quant
+                yield node, weight.args[0], quant  # type: ignore[misc]
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:
@@ -120,7 +131,7 @@ def quantised_parameters(module: fx.GraphModule) -> set[str]:
         for node in module.graph.nodes
         if rule_of(node) == "embedding" and any(TABLE in str(user.target) for user in node.users)
     }
-    return tables | {str(source.target) for _, source, _ in weighted(module)}
+    return tables | {str(source.target) for _, source, _ in rounded_weights(module)}
 
 
 def _end_of(module: fx.GraphModule, node: fx.Node) -> fx.Node:
@@ -248,30 +259,29 @@ def _quantise_weights(module: fx.GraphModule, grids: Grids, float_layers: Collec
     """One fake-quant for each parameter, however often it is used; what is computed from parameters alone is one too."""
     names: dict[str, str] = {}
     constants = constant_nodes(module)
-    kept = {_weight_key(node) for node in grids.edges if has_weight(node)}
+    kept = {_weight_key(weight) for node in grids.edges for weight in matrices(node)}
     for node in tables(module):
         _quantise_table(module, (grids.full if node in grids.edges else grids.asked).table, node)
-    for node in [node for node in layers(module) if node not in constants]:
-        if layer_name(node) in float_layers:
-            continue
-        source: Any = node.args[1]
-        key = _weight_key(node)
+    found = layers(module) + (recurrent_layers(module) if grids.full.recurrent else [])
+    wanted = [layer for layer in found if layer not in constants and layer_name(layer) not in float_layers]
+    for node, source in [(layer, source) for layer in wanted for source in matrices(layer)]:
+        key = _weight_key(source)
         grid = (grids.full if key in kept else grids.asked).weight
         name = names.get(key)
         if name is None:
             weight = value_of(module, source)
             name = names[key] = f"{WEIGHT}_{source.name}"
             shape = (weight.shape[0],) + (1,) * (weight.ndim - 1)
-            module.add_submodule(name, FakeQuant(grid, shape, axis=0))
+            packed = rule_of(node) == "recurrent"
+            module.add_submodule(name, FakeQuant(grid, shape, axis=0, packed=packed))
         with module.graph.inserting_before(node):
             quantised = module.graph.call_module(name, (source,))
         node.replace_input_with(source, quantised)
 
 
-def _weight_key(node: fx.Node) -> str:
+def _weight_key(weight: fx.Node) -> str:
     """What layers that share a weight have in common."""
-    source: Any = node.args[1]
-    return str(source.target) if source.op == "get_attr" else str(source.name)
+    return str(weight.target) if weight.op == "get_attr" else str(weight.name)
 
 
 def _quantise_table(module: fx.GraphModule, grid: Grid, node: fx.Node) -> None:

@@ -20,7 +20,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Scheme:
-    """`activation` is per tensor; `weight` is per output channel; `table`, an embedding's, per column.
+    """`activation` is per tensor; `weight` is per output channel; `table`, an embedding's, per column. `recurrent`: whether an
+    LSTM's weights are rounded too.
 
     The weights' grid is narrow: folding batch normalisation negates channels with γ < 0, and -(-128) is no int8.
     """
@@ -28,6 +29,7 @@ class Scheme:
     activation: Grid
     weight: Grid
     table: Grid = Grid(-127, 127, symmetric=True)
+    recurrent: bool = True
 
 
 INT8 = Grid(-127, 127, symmetric=True)
@@ -40,7 +42,7 @@ SCHEMES = {
     # 2·255·127 saturates. The narrower weights cannot; a table's values are added to nothing.
     "cpu-u8-narrow": Scheme(activation=Grid(0, 255, symmetric=False), weight=Grid(-63, 63, symmetric=True)),
     # TensorRT, and ONNX Runtime on CUDA: s8×s8 kernels; a zero point other than 0 is refused.
-    "gpu-s8": Scheme(activation=Grid(-128, 127, symmetric=True), weight=INT8),
+    "gpu-s8": Scheme(activation=Grid(-128, 127, symmetric=True), weight=INT8, recurrent=False),
 }
 
 
@@ -53,7 +55,8 @@ def scheme(name: str, weight_bits: int = 8, activation_bits: int = 8) -> Scheme:
     steps = 2**activation_bits
     low = -steps // 2 if found.activation.low < 0 else 0
     activation = replace(found.activation, low=low, high=min(found.activation.high, low + steps - 1))
-    return Scheme(activation, Grid(-high, high, symmetric=True), Grid(-table, table, symmetric=True))
+    weights = Grid(-high, high, symmetric=True), Grid(-table, table, symmetric=True)
+    return Scheme(activation, *weights, recurrent=found.recurrent)
 
 
 # What becomes of an operator:
@@ -61,12 +64,14 @@ def scheme(name: str, weight_bits: int = 8, activation_bits: int = 8) -> Scheme:
 #   linear       integers in, float out: what follows (layer norm, softmax, residual sum) wants float, and both
 #                runtimes have a kernel for it
 #   embedding    an int8 table; dequantised after the look-up
+#   recurrent    integer weights; ONNX Runtime's operator rounds its inputs itself, by their range at each step, and OpenVINO
+#                computes in float
 #   join, pool   between integer tensors: Q/DQ on every input and on the output, or the chain leaves integers.
 #                Between float tensors (a transformer's residual sum) it stays in float
 #   same         moves or selects values: its output shares its input's scale
 #   fused        runs inside the operator before it: the tensor between the two is never quantised
 # An operator that is not here runs in float, and placement lists it.
-Rule = Literal["convolution", "linear", "embedding", "join", "pool", "same", "fused"]
+Rule = Literal["convolution", "linear", "embedding", "recurrent", "join", "pool", "same", "fused"]
 
 RULES: dict[object, Rule] = {
     aten.conv1d.default: "convolution",
@@ -77,6 +82,7 @@ RULES: dict[object, Rule] = {
     aten.conv3d.padding: "convolution",
     aten.linear.default: "linear",
     aten.embedding.default: "embedding",
+    aten.lstm.input: "recurrent",
     aten.add.Tensor: "join",
     aten.cat.default: "join",
     aten.adaptive_avg_pool2d.default: "pool",
