@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgecomp import runtimes
+from edgecomp.export import torchscript
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import executed_precision
@@ -208,3 +209,16 @@ def test_weights_that_are_shared_stay_shared() -> None:
     calibrate(module, [{"input": x.numpy()}])
     assert len({quant for _, _, quant in rounded_weights(module)}) == 2
     assert parameter_bytes(fold(module)) < once
+
+
+def test_a_trace_of_an_lstm_holds_for_every_batch(tmp_path: Path) -> None:
+    """Its first states were of the traced batch: with another one torch wrote beyond its memory."""
+    torch.manual_seed(0)
+    ids, _ = texts()
+    graph = capture(Texts().eval(), [ids[:2]], [{0: "batch"}])
+    torchscript.save(graph, [ids[:2]], [ids[:3]], tmp_path / "model.ts")
+    session = runtimes.adapter("torchscript-cpu").load(tmp_path / "model.ts", threads=1, options={})
+    with torch.no_grad():
+        wanted = graph(ids).numpy()
+    (found,) = session.run({session.signature().inputs[0].name: ids.numpy()}).values()
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
