@@ -6,14 +6,18 @@ import inspect
 import os
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import fx, nn
+from torch._decomp import decomposition_table
+from torch.export import _patches
 
 from edgecomp.errors import CaptureError
 from edgecomp.quantize.constants import value_of
+from edgecomp.quantize.layers import layer_name
 from edgecomp.quantize.linear import write_as_linear
 
 aten = torch.ops.aten
@@ -32,6 +36,10 @@ STRIDES: dict[Any, tuple[Any, dict[str, Any]]] = {
     aten.contiguous.default: (aten.clone.default, {"memory_format": torch.contiguous_format}),
 }
 
+# Recurrent operators that ONNX has, and where torch computes them step by step.
+RECURRENT = (aten.lstm.input, aten.gru.input)
+STEP_BY_STEP = (torch._C.DispatchKey.CompositeImplicitAutograd, torch._C.DispatchKey.Autograd)
+
 DynamicAxes = Sequence[Mapping[int, str]]
 """By input: axis → name. Axes of one name have one size; the first axis is usually `batch`."""
 
@@ -44,7 +52,8 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
     """
     try:
         shapes = dynamic_shapes(network, dynamic_axes)
-        program = torch.export.export(network.eval(), tuple(example), dynamic_shapes=shapes, strict=False)
+        with recurrent_layers_whole():
+            program = torch.export.export(network.eval(), tuple(example), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch.export raises whatever the network's own code and its own checks raise
         raise CaptureError(
             f"{type(network).__name__} cannot be captured by torch.export{_place(error)}: {_first_words(error)}. "
@@ -66,6 +75,8 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
             _restore_relu(node)
         elif node.target in STRIDES:
             _forget_strides(node)
+        elif node.target is aten.lstm.input:
+            _refuse_projection(node)
     write_as_linear(module)
     module.graph.eliminate_dead_code()  # the parameters of what has become a module
     module.graph.lint()
@@ -90,6 +101,42 @@ def dynamic_shapes(network: nn.Module, dynamic_axes: DynamicAxes) -> tuple[Any, 
     return (shapes,) if kinds == {inspect.Parameter.VAR_POSITIONAL} else shapes
 
 
+@contextmanager
+def recurrent_layers_whole() -> Iterator[None]:
+    """While it lasts, torch.export takes an LSTM or GRU for one operator of any length.
+
+    It keeps the operator as one, but to find its results' shapes it computes the layer step by step, which fixes the length.
+    """
+    places: list[tuple[dict[Any, Any], Any]] = [(decomposition_table, one) for one in RECURRENT]
+    places += [(one.py_kernels, key) for one in RECURRENT for key in STEP_BY_STEP]
+    places += [
+        (vars(_patches), f"{kind}_while_loop_impl") for kind in ("lstm", "gru")
+    ]  # torch.onnx puts these in their place
+
+    def put(kernels: Sequence[Any]) -> None:
+        for (table, key), kernel in zip(places, kernels, strict=True):
+            table[key] = kernel
+        for operator in RECURRENT:
+            operator._dispatch_cache.clear()
+
+    known = [table[key] for table, key in places]
+    put([_recurrent_shapes] * len(places))
+    try:
+        yield
+    finally:
+        put(known)
+
+
+def _recurrent_shapes(
+    x: torch.Tensor, states: Any, parameters: Any, has_biases: bool, layers: int, dropout: float, train: bool,
+    bidirectional: bool, batch_first: bool,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """Of aten.lstm.input, whose states are two, and aten.gru.input: all steps [., ., directions · hidden], and the last states."""
+    last = states if isinstance(states, (list, tuple)) else [states]
+    outputs = x.new_empty((*x.shape[:2], (2 if bidirectional else 1) * last[0].shape[-1]))
+    return outputs, *map(torch.empty_like, last)
+
+
 def _place(error: BaseException) -> str:
     """The innermost line of the network's own code that the error came through."""
     ours = (os.path.dirname(torch.__file__), os.path.dirname(__file__))
@@ -111,12 +158,12 @@ def _advice(error: BaseException, network: nn.Module) -> str:
         recurrent = [
             f"{name} ({type(part).__name__})"
             for name, part in network.named_modules()
-            if isinstance(part, nn.RNNBase)
+            if isinstance(part, nn.RNN)
         ]
         if recurrent:
             return (
                 f"torch.export writes a recurrent layer, {', '.join(recurrent)}, out step by step for one length: give it data of one "
-                "length, or take layers of another kind for texts of any length"
+                "length, or take an LSTM or a GRU, which are kept as they are"
             )
         return (
             "The network's code fixes the size of an axis that is declared dynamic: it must compute with x.shape "
@@ -197,6 +244,14 @@ def _covers_the_image(node: fx.Node) -> bool:
     sizes = node.args[0].meta["val"].shape[-2:]  # type: ignore[union-attr]
     fixed = all(isinstance(size, int) for size in sizes)
     return ceil and fixed and all(size < side for size, side in zip(sizes, window, strict=True))
+
+
+def _refuse_projection(node: fx.Node) -> None:
+    states: Any = node.args[1]
+    outputs, cells = (one.meta["val"].shape[-1] for one in states)
+    if outputs != cells:
+        raise CaptureError(f"{layer_name(node)} (LSTM) has proj_size={outputs}, and ONNX's LSTM has no projection: put a linear layer of "
+                           "that size behind an LSTM without one")  # fmt: skip
 
 
 def _forget_strides(node: fx.Node) -> None:

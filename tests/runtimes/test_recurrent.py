@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgecomp import runtimes
+from edgecomp.errors import CaptureError
 from edgecomp.export import torchscript
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
@@ -132,6 +133,62 @@ def test_weights_are_int8_in_onnx_runtime_and_the_function_is_the_same_in_both(
     each = [directions * STEPS * 4 * HIDDEN * (inputs + HIDDEN) for inputs in (32, HIDDEN)][:nodes]
     layers = runtimes.adapter("onnxruntime-cpu").executed_layers(file, options={})  # type: ignore[attr-defined]
     assert [one.macs for one in layers if one.type == "DynamicQuantizeLSTM"] == each
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("settings", [{}, {"num_layers": 2, "bidirectional": True}, {"batch_first": False}])
+def test_texts_of_any_length_from_one_file(
+    kind: type[nn.RNNBase], settings: dict[str, int | bool], tmp_path: Path
+) -> None:
+    class AnyLength(nn.Module):
+        """Every step is weighted by its place, which a length that was fixed would get wrong."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(WORDS, 32)
+            self.layer = kind(32, HIDDEN, **{"batch_first": True, **settings})
+            self.head = nn.Linear(HIDDEN * (2 if settings.get("bidirectional") else 1), CLASSES)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = self.table(ids)
+            first = self.layer.batch_first
+            outputs = self.layer(x)[0] if first else self.layer(x.transpose(0, 1))[0].transpose(0, 1)
+            places = torch.arange(outputs.shape[1]) / outputs.shape[1]
+            found: torch.Tensor = self.head((outputs * places[None, :, None]).mean(1))
+            return found
+
+    torch.manual_seed(0)
+    network, (ids, _) = AnyLength(), texts()
+    train(network, 15, 5e-3)
+    axes = [{0: "batch", 1: "sequence"}]
+    module = place(capture(network, [ids[:2]], axes), "cpu-u8-narrow")
+    calibrate(module, [{"input": ids[:128].numpy()}, {"input": ids[:64, :5].numpy()}])
+    module = fold(module)
+    export_onnx(module, [ids[:2]], tmp_path / "model.onnx", dynamic_axes=axes)
+    ir.convert(tmp_path / "model.onnx", tmp_path)
+    for runtime_name, file in (("onnxruntime-cpu", "model.onnx"), ("openvino-cpu", "model.xml")):
+        session = runtimes.adapter(runtime_name).load(tmp_path / file, threads=1, options={})
+        for length in (1, 5, STEPS, 2 * STEPS):
+            asked = torch.cat([ids, ids], 1)[:64, :length]
+            with torch.no_grad():
+                wanted, trained = module(asked).numpy(), network(asked).numpy()
+            (found,) = session.run({"input": asked.numpy()}).values()
+            assert np.abs(found - wanted).mean() <= 0.02 * wanted.std(), (runtime_name, length)
+            assert np.abs(wanted - trained).mean() <= 0.1 * trained.std()
+
+
+def test_what_torch_writes_out_step_by_step_is_refused_by_name() -> None:
+    network = nn.Sequential(nn.Embedding(WORDS, 8), nn.RNN(8, 8, batch_first=True))
+    ids, _ = texts()
+    with pytest.raises(CaptureError, match=r"1 \(RNN\), out step by step .* take an LSTM or a GRU"):
+        capture(network, [ids[:2]], [{0: "batch", 1: "sequence"}])
+
+
+def test_a_projection_is_refused_by_name() -> None:
+    network = nn.Sequential(nn.Embedding(WORDS, 8), nn.LSTM(8, 8, batch_first=True, proj_size=4))
+    ids, _ = texts()
+    with pytest.raises(CaptureError, match=r"1 \(LSTM\) has proj_size=4"):
+        capture(network, [ids[:2]], [{0: "batch"}])
 
 
 def test_an_lstm_is_a_layer_of_a_scheme() -> None:

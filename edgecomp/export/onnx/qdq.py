@@ -19,7 +19,7 @@ from edgecomp.export.onnx.graphs import store_weights
 from edgecomp.export.onnx.names import name_layers
 from edgecomp.export.onnx.passes import PASSES
 from edgecomp.export.onnx.recurrent import pack_recurrent
-from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
+from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes, recurrent_layers_whole
 from edgecomp.quantize.fake_quant import frozen
 
 OPSET = 18
@@ -65,7 +65,7 @@ def _translated(
     dynamic_axes: DynamicAxes,
 ) -> onnx.ModelProto:
     try:
-        with _quiet_exporter(), unswept(), frozen(network, "onnx"):
+        with _quiet_exporter(), unswept(), recurrent_layers_whole(), frozen(network, "onnx"):
             program = torch.onnx.export(
                 network,
                 tuple(example),
