@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import fx, nn
 
+from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8
 from edgecomp.distill.data import Lessons
 from edgecomp.distill.losses.hidden import Hint, Hinted
 from edgecomp.distill.losses.logits import distillation_loss
@@ -73,7 +74,7 @@ def distill_fp32(
     )
     reestimate_batchnorm(network, lessons.batches(epochs, batch_size, calibration_batches))
     save_weights(network, folder / "student_fp32.safetensors")
-    write_json(folder / "history.json", {"student_fp32": history})
+    write_json(folder / "history.json", {STUDENT_FP32.name: history})
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def distill_int8(
     student = calibrated(captured, lessons, qad, float_layers)
     history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.safetensors", track=track)
     save_weights(student, folder / "student_int8.safetensors")
-    write_json(folder / "history.json", {"student_int8": history, "left_in_float": left_in_float(student)})
+    write_json(folder / "history.json", {STUDENT_INT8.name: history, "left_in_float": left_in_float(student)})
 
 
 def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> None:
@@ -165,7 +166,7 @@ def train_control(
         network, lessons, qad, checkpoints / "control.safetensors", track, "student, control"
     )
     save_weights(network, folder / "student_control.safetensors")
-    write_json(folder / "history.json", {"control": history})
+    write_json(folder / "history.json", {CONTROL.name: history})
 
 
 def _train_further(

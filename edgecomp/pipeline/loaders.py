@@ -2,12 +2,14 @@
 
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecomp import arms
+from edgecomp.arms import Arm
 from edgecomp.config.job import Job
 from edgecomp.config.recipe import Data, Network, Recipe
 from edgecomp.files.json_files import read_mapping
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from edgecomp.inputs import Inputs
 
 
-DISTRIBUTED = ("ptq-ort", "ptq-nncf")  # tools with an arm of their own
-
-
 @dataclass(frozen=True)
 class Run:
     job: Job
@@ -38,27 +37,6 @@ class Run:
     track: Track
     note: Note = unheard
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
-
-
-def student_arm(job: Job) -> str:
-    """The arm that is deployed and judged."""
-    return "student_fp32" if job.recipe.quantize.method == "none" else "student_int8"
-
-
-def arm_of(tool: str) -> str:
-    """The arm of a baseline: `ptq-ort` is measured as `ptq_ort`."""
-    return tool.replace("-", "_")
-
-
-def baseline_arms(job: Job) -> list[str]:
-    return [arm_of(tool) for tool in job.recipe.quantize.baselines]
-
-
-def tools(job: Job) -> dict[str, str]:
-    """Arms that a runtime's own tool makes, as it comes → the tool."""
-    settings = job.recipe.quantize
-    own = {} if settings.method in ("qad", "none") else {"student_int8": settings.method}
-    return {arm_of(tool): str(tool) for tool in settings.baselines if tool in DISTRIBUTED} | own
 
 
 def scheme_of(job: Job) -> str:
@@ -200,7 +178,7 @@ def tried(run: Run) -> "nn.Module":
     for target in (*run.job.targets, *run.job.beside):
         check_options(target)
     student = fresh_network(run, recipe.student)
-    if recipe.quantize.method != "none":
+    if not recipe.quantize.in_float:
         check_layers(_captured(run, student), recipe.quantize.float_layers)
     terms = losses(run, trained=False)
     with_hints(
@@ -239,22 +217,25 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
     from edgecomp.export.stage import model_file
     from edgecomp.runtimes import TABLE
 
+    quantize, name = run.job.recipe.quantize, TABLE[target.runtime].model_file
+
+    def file_of(arm: Arm) -> Path:
+        if arm.per_target:
+            return run.folder / arm.steps[0] / target.name / name
+        if arm is arms.judged(quantize) and gated:
+            return run.folder / "deploy" / target.name / name
+        return run.folder / model_file(arm.name, target.runtime)
+
     gated = target in run.job.targets
-    arms = ["teacher", "student_fp32", *baseline_arms(run.job)] if gated else ["teacher"]
-    files = {arm: run.folder / model_file(arm, target.runtime) for arm in arms}
-    if "ptq_best" in files:
-        files["ptq_best"] = run.folder / "ptq" / target.name / TABLE[target.runtime].model_file
-    if gated:
-        files[student_arm(run.job)] = run.folder / "deploy" / target.name / TABLE[target.runtime].model_file
-    return files
+    return {arm.name: file_of(arm) for arm in arms.measured(quantize, gated=gated)}
 
 
 def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
     """By arm."""
     found: dict[str, int] = read_mapping(run.folder / "export" / "parameters.json")
-    best = run.folder / "ptq" / target.name / "ptq.json"
+    best = run.folder / arms.PTQ_BEST.steps[0] / target.name / "ptq.json"
     if best.is_file():
-        found["ptq_best"] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
+        found[arms.PTQ_BEST.name] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
     return found
 
 
@@ -305,7 +286,7 @@ def named_float_layers(run: Run) -> dict[str, str]:
 def float_layers(run: Run) -> dict[str, str]:
     """Layers left in float → why: those the recipe names, those that are faster so, and those the accuracy needed."""
     path = run.folder / "precision" / "precision.json"
-    if run.job.recipe.quantize.method != "qad":
+    if not run.job.recipe.quantize.trains:
         return run.job.recipe.quantize.float_layers
     found: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
     return found
@@ -381,3 +362,12 @@ def qad(run: Run) -> "Qad":
         kernel=settings.kernel,
         bf16=run.job.precision == "bf16",
     )
+
+
+# What a run has trained, loaded: by arm.
+NETWORKS: "dict[Arm, Callable[[Run], nn.Module]]" = {
+    arms.TEACHER: trained_teacher,
+    arms.STUDENT_FP32: student_fp32,
+    arms.STUDENT_INT8: lambda run: student_int8(run, tuple(float_layers(run))),
+    arms.CONTROL: student_control,
+}

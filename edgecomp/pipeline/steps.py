@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edgecomp import arms
 from edgecomp.artifacts.run_folder import JOB, RunFolder, Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target, check_cores
@@ -66,7 +67,7 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     soft_labels = training("soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
     yield training("distill", "distill", stages.distill, learnt, *LESSONS)
-    if quantize.method == "qad":
+    if quantize.trains:
         by_speed = _by_speed(run.job)
         if by_speed:
             where = [*quantised, *(profile(run.job, target) for target in run.job.targets)]
@@ -77,7 +78,7 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         yield training(
             "precision", "distill", stages.precision, chosen, *LESSONS, "distill", *by_speed, "quantize"
         )
-    if "control" in quantize.baselines:
+    if arms.CONTROL in arms.trained(quantize):
         as_long = [*learnt, keys.quantize]
         yield training("control", "distill", stages.control, as_long, *LESSONS, "distill")
 
@@ -91,7 +92,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         "threads": loaders.training_threads(run),
     }
     of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines]
-    trained = (*LESSONS, "distill", *_quantised(job), *_control(job))
+    trained = (*LESSONS, *_students(job))
     yield Step("export", "export", partial(stages.export, run), of_all, trained, **computes)
     if any(map(_pytorch, (*job.targets, *job.beside))):
         yield Step("pytorch", "export", partial(stages.pytorch, run), of_all, trained, **computes)
@@ -188,9 +189,7 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         [job.recipe.model_dump(), keys.rows, job.data_files],
         (
             "teacher",
-            "distill",
-            *_quantised(job),
-            *_control(job),
+            *_students(job),
             "export",
             *deploys,
             *benches,
@@ -206,15 +205,17 @@ def _by_speed(job: Job) -> tuple[str, ...]:
 
 
 def _quantised(job: Job) -> tuple[str, ...]:
-    return ("quantize", "precision") if job.recipe.quantize.method == "qad" else ()
+    return arms.STUDENT_INT8.steps if job.recipe.quantize.trains else ()
 
 
-def _control(job: Job) -> tuple[str, ...]:
-    return ("control",) if "control" in job.recipe.quantize.baselines else ()
+def _students(job: Job) -> tuple[str, ...]:
+    """The steps that train a student."""
+    trained = (arm for arm in arms.trained(job.recipe.quantize) if arm is not arms.TEACHER)
+    return tuple(step for arm in trained for step in arm.steps)
 
 
 def _chooses_ptq(job: Job) -> bool:
-    return "ptq-best" in job.recipe.quantize.baselines
+    return arms.PTQ_BEST in arms.baselines(job.recipe.quantize)
 
 
 def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:

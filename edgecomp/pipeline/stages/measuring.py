@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgecomp import arms
 from edgecomp.config.job import Job
 from edgecomp.config.target import Target
 from edgecomp.inputs import some
@@ -28,18 +29,18 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     costs = {
         layer: run.folder / model_file(f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
-        if gated and recipe.quantize.method == "qad"
+        if gated and recipe.quantize.trains
     }
     settings, parity = recipe.bench, run.folder / "parity" / target.name
     bench_target(
         target=target.name,
         place=Place.of(target, settings.timeout_s),
         models=loaders.model_files(run, target),
-        student=loaders.student_arm(run.job),
+        student=arms.judged(recipe.quantize).name,
         without_float_layer=costs,
         parameters=loaders.parameter_bytes(run, target),
         precision_file=run.folder / "precision" / "precision.json"
-        if gated and recipe.quantize.method == "qad"
+        if gated and recipe.quantize.trains
         else None,
         parity_file=parity / "parity.json" if gated else None,
         references_file=parity / REFERENCES if gated else None,
@@ -142,7 +143,7 @@ def profile_training(run: Run, out: Path) -> dict[str, Any]:
     from edgecomp.distill.profile import profile_step
 
     recipe = run.job.recipe
-    qad = recipe.quantize.method == "qad"
+    qad = recipe.quantize.trains
     network = (
         loaders.student_int8(run, tuple(loaders.float_layers(run))) if qad else loaders.student_fp32(run)
     )
@@ -175,8 +176,8 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     job, settings = run.job, run.job.recipe.bench
     assert job.host is not None
     # NNCF quantises the IR by itself: the ONNX file beside it is another one.
-    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.method != "ptq-nncf"
-    definition = run.folder / model_file(loaders.student_arm(job), "onnxruntime-cpu")
+    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.tool != arms.PTQ_NNCF.tool
+    definition = run.folder / model_file(arms.judged(job.recipe.quantize).name, "onnxruntime-cpu")
     ask_other_cpus(
         isa=target.isa,
         host=job.host.isa,
