@@ -1,6 +1,6 @@
 """The student: distilled in fp32 first, then through fake-quant, from the same stored soft labels."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,7 @@ from torch import fx, nn
 
 from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8
 from edgecomp.distill.data import Lessons
-from edgecomp.distill.losses.hidden import Hint, Hinted
-from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.distill.losses import Loss
 from edgecomp.errors import CaptureError, nearest
 from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
@@ -20,7 +19,6 @@ from edgecomp.quantize.fake_quant import Kernel, use_kernel
 from edgecomp.quantize.layers import layer_names, unruled_layers
 from edgecomp.quantize.placement import fake_quants, left_in_float, place
 from edgecomp.training.loop import (
-    Batch,
     History,
     adamw,
     cosine,
@@ -31,17 +29,12 @@ from edgecomp.training.loop import (
     train,
 )
 
-Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
-
 
 def distill_fp32(
     network: nn.Module,
     lessons: Lessons,
     *,
-    teacher: nn.Module | None,
-    hints: Sequence[Hint],
-    temperature: float,
-    hard_label_weight: float,
+    loss: Loss,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -52,16 +45,13 @@ def distill_fp32(
     checkpoints: Path,
     track: Track,
 ) -> None:
-    """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json.
-
-    teacher: the network whose hidden states the hints name; None without hints.
-    """
-    trained = with_hints(network, teacher, hints, example_of(lessons))
+    """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json."""
+    learner = loss.bind(network, example_of(lessons))
     history = train(
-        trained,
-        adamw(parameter_groups(list(trained.named_parameters()), learning_rate, weight_decay)),
+        learner,
+        adamw(parameter_groups(list(learner.named_parameters()), learning_rate, weight_decay)),
         examples=lessons.epoch,
-        loss=loss_of(trained, temperature, hard_label_weight),
+        loss=learner.loss,
         schedule=one_cycle(),
         evaluate=lessons.accuracy,
         epochs=epochs,
@@ -88,10 +78,7 @@ class Qad:
     scheme: str
     weight_bits: int
     activation_bits: int
-    teacher: nn.Module | None
-    hints: Sequence[Hint]
-    temperature: float
-    hard_label_weight: float
+    loss: Loss
     first_epoch: int
     epochs: int
     batch_size: int
@@ -172,7 +159,7 @@ def train_control(
 def _train_further(
     student: nn.Module, lessons: Lessons, qad: Qad, checkpoint: Path, track: Track, what: str
 ) -> History:
-    trained = with_hints(student, qad.teacher, qad.hints, example_of(lessons))
+    learner = qad.loss.bind(student, example_of(lessons))
     scales = (
         [quant.log_scale for quant in fake_quants(student).values()]
         if isinstance(student, fx.GraphModule)
@@ -189,15 +176,15 @@ def _train_further(
                     part.eval()
 
     known = {id(scale) for scale in scales}
-    others = [item for item in trained.named_parameters() if id(item[1]) not in known]
+    others = [item for item in learner.named_parameters() if id(item[1]) not in known]
     groups = parameter_groups(others, qad.learning_rate, qad.weight_decay)
     if scales:
         groups.append({"params": scales, "lr": qad.scale_learning_rate, "weight_decay": 0.0})
     return train(
-        trained,
+        learner,
         adamw(groups),
         examples=lambda epoch: lessons.epoch(qad.first_epoch + epoch),
-        loss=loss_of(trained, qad.temperature, qad.hard_label_weight),
+        loss=learner.loss,
         schedule=cosine,
         evaluate=lessons.accuracy,
         epochs=qad.epochs,
@@ -214,30 +201,3 @@ def _train_further(
 def example_of(lessons: Lessons) -> tuple[torch.Tensor, ...]:
     """Two legal inputs of the student."""
     return network_inputs(lessons.views.preprocessing.example())
-
-
-def with_hints(
-    student: nn.Module, teacher: nn.Module | None, hints: Sequence[Hint], example: Sequence[torch.Tensor]
-) -> nn.Module:
-    """The student itself, or the student with what its hints need to be trained with it."""
-    if not hints:
-        return student
-    assert teacher is not None
-    return Hinted(student, teacher, hints, example)
-
-
-def loss_of(trained: nn.Module, temperature: float, hard_label_weight: float) -> Loss:
-    """Soft labels, hard labels and, where there are hints, hidden states."""
-
-    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        assert batch.soft_labels is not None
-        answers = distillation_loss(
-            logits,
-            batch.soft_labels,
-            batch.labels,
-            temperature=temperature,
-            hard_label_weight=hard_label_weight,
-        )
-        return answers + trained.loss(batch.inputs) if isinstance(trained, Hinted) else answers
-
-    return loss

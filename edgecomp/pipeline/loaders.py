@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgecomp import arms
 from edgecomp.arms import Arm
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgecomp.data.sources import Wanted
     from edgecomp.data.views import Views
     from edgecomp.distill.data import Lessons
+    from edgecomp.distill.losses import Loss
     from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
@@ -172,7 +173,7 @@ def tried(run: Run) -> "nn.Module":
     """A fresh teacher. Raises CaptureError, UsageError or RuntimeOptionError where it, the student or a target cannot be what the recipe
     asks, and notes where both are the same network: before anything is trained."""
     from edgecomp.config.target import check_options
-    from edgecomp.distill.student import check_layers, with_hints
+    from edgecomp.distill.student import check_layers
 
     recipe = run.job.recipe
     for target in (*run.job.targets, *run.job.beside):
@@ -180,10 +181,7 @@ def tried(run: Run) -> "nn.Module":
     student = fresh_network(run, recipe.student)
     if not recipe.quantize.in_float:
         check_layers(_captured(run, student), recipe.quantize.float_layers)
-    terms = losses(run, trained=False)
-    with_hints(
-        fresh_network(run, recipe.student), terms["teacher"], terms["hints"], tuple(_example(run).values())
-    )
+    loss(run, trained=False).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
     teacher = fresh_network(run, recipe.teacher)
     if recipe.teacher.epochs == 0:
         check_ready_made(run, teacher)
@@ -323,20 +321,12 @@ def lessons(run: Run) -> "Iterator[Lessons]":
         )
 
 
-def losses(run: Run, *, trained: bool = True) -> dict[str, Any]:
-    """The terms of the loss, which the fp32 and the fake-quant student share."""
-    from edgecomp.distill.losses.hidden import Hint
+def loss(run: Run, *, trained: bool = True) -> "Loss":
+    """The loss that the fp32 and the fake-quant student share. trained: of the trained teacher, where a term looks inside it."""
+    from edgecomp.distill.losses import build
 
-    settings = run.job.recipe.distill
-    teacher = None
-    if settings.hidden:
-        teacher = trained_teacher(run) if trained else fresh_network(run, run.job.recipe.teacher)
-    return {
-        "teacher": teacher,
-        "hints": [Hint(hint.student, hint.teacher, hint.weight) for hint in settings.hidden],
-        "temperature": settings.temperature,
-        "hard_label_weight": settings.hard_label_weight,
-    }
+    teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
+    return build(run.job.recipe.distill.model_dump(), lambda: teacher(run))
 
 
 def qad(run: Run) -> "Qad":
@@ -344,7 +334,7 @@ def qad(run: Run) -> "Qad":
 
     recipe, settings = run.job.recipe, run.job.recipe.quantize
     return Qad(
-        **losses(run),
+        loss=loss(run),
         scheme=scheme_of(run.job),
         weight_bits=settings.weight_bits,
         activation_bits=settings.activation_bits,

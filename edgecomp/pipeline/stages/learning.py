@@ -76,7 +76,7 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
         distill_fp32(
             loaders.first_student(run),
             lessons,
-            **loaders.losses(run),
+            loss=loaders.loss(run),
             epochs=recipe.distill.epochs,
             batch_size=recipe.distill.batch_size,
             learning_rate=recipe.distill.learning_rate,

@@ -152,8 +152,7 @@ def profile_training(run: Run, out: Path) -> dict[str, Any]:
     return profile_step(
         network,
         batch,
-        temperature=recipe.distill.temperature,
-        hard_label_weight=recipe.distill.hard_label_weight,
+        loss=loaders.loss(run),
         bf16=run.job.precision == "bf16",
         folder=out,
     )
