@@ -95,7 +95,7 @@ class Teacher(Network):
 class Student(Network):
     """A network of its own, or `network: teacher` with some of the teacher's layers, `arguments: {layers: [0, 2, 5]}`.
 
-    `seed` is of its weights and the order of its lessons, where it should differ from the recipe's.
+    `seed` is of its weights and the order of its examples, where it should differ from the recipe's.
     """
 
     seed: int | None = Field(None, ge=0, lt=2**32)

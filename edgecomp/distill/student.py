@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8
-from edgecomp.distill.data import Lessons
+from edgecomp.distill.data import DistillationData
 from edgecomp.distill.losses import Loss
 from edgecomp.errors import CaptureError, nearest
 from edgecomp.files.writing import write_json
@@ -32,7 +32,7 @@ from edgecomp.training.loop import (
 
 def distill_fp32(
     network: nn.Module,
-    lessons: Lessons,
+    data: DistillationData,
     *,
     loss: Loss,
     epochs: int,
@@ -46,23 +46,23 @@ def distill_fp32(
     track: Track,
 ) -> None:
     """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json."""
-    learner = loss.bind(network, example_of(lessons))
+    learner = loss.bind(network, example_of(data))
     history = train(
         learner,
         adamw(parameter_groups(list(learner.named_parameters()), learning_rate, weight_decay)),
-        examples=lessons.epoch,
+        examples=data.epoch,
         loss=learner.loss,
         schedule=one_cycle(),
-        evaluate=lessons.accuracy,
+        evaluate=data.accuracy,
         epochs=epochs,
         batch_size=batch_size,
-        seed=lessons.seed,
+        seed=data.seed,
         bf16=bf16,
         checkpoint=checkpoints / "fp32.safetensors",
         track=track,
         what="student, fp32",
     )
-    reestimate_batchnorm(network, lessons.batches(epochs, batch_size, calibration_batches))
+    reestimate_batchnorm(network, data.batches(epochs, batch_size, calibration_batches))
     save_weights(network, folder / "student_fp32.safetensors")
     write_json(folder / "history.json", {STUDENT_FP32.name: history})
 
@@ -96,7 +96,7 @@ class Qad:
 
 def distill_int8(
     captured: fx.GraphModule,
-    lessons: Lessons,
+    data: DistillationData,
     qad: Qad,
     *,
     float_layers: Collection[str],
@@ -109,8 +109,8 @@ def distill_int8(
     captured: the fp32 student's graph, nothing placed in it. Raises CaptureError, DataError.
     """
     check_layers(captured, float_layers)
-    student = calibrated(captured, lessons, qad, float_layers)
-    history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.safetensors", track=track)
+    student = calibrated(captured, data, qad, float_layers)
+    history = train_int8(student, data, qad, checkpoint=checkpoints / "int8.safetensors", track=track)
     save_weights(student, folder / "student_int8.safetensors")
     write_json(folder / "history.json", {STUDENT_INT8.name: history, "left_in_float": left_in_float(student)})
 
@@ -125,41 +125,41 @@ def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> Non
 
 
 def calibrated(
-    captured: fx.GraphModule, lessons: Lessons, qad: Qad, float_layers: Collection[str]
+    captured: fx.GraphModule, data: DistillationData, qad: Qad, float_layers: Collection[str]
 ) -> fx.GraphModule:
     """A copy of the fp32 student with fake-quant placed and its scales where they start."""
     student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits, qad.activation_bits)
-    batches = lessons.calibration(qad.batch_size, qad.calibration_batches)
+    batches = data.calibration(qad.batch_size, qad.calibration_batches)
     calibrate(student, batches, qad.calibration, qad.percentile)
     return student
 
 
 def train_int8(
-    student: fx.GraphModule, lessons: Lessons, qad: Qad, *, checkpoint: Path, track: Track
+    student: fx.GraphModule, data: DistillationData, qad: Qad, *, checkpoint: Path, track: Track
 ) -> History:
     """Trains in place, through fake-quant."""
     use_kernel(student, qad.kernel)
-    return _train_further(student, lessons, qad, checkpoint, track, "student, int8")
+    return _train_further(student, data, qad, checkpoint, track, "student, int8")
 
 
 def train_control(
-    network: nn.Module, lessons: Lessons, qad: Qad, *, folder: Path, checkpoints: Path, track: Track
+    network: nn.Module, data: DistillationData, qad: Qad, *, folder: Path, checkpoints: Path, track: Track
 ) -> None:
     """The fair control: the fp32 student, trained on as the fake-quant one is, without quantisation.
 
     Writes student_control.safetensors and history.json.
     """
     history = _train_further(
-        network, lessons, qad, checkpoints / "control.safetensors", track, "student, control"
+        network, data, qad, checkpoints / "control.safetensors", track, "student, control"
     )
     save_weights(network, folder / "student_control.safetensors")
     write_json(folder / "history.json", {CONTROL.name: history})
 
 
 def _train_further(
-    student: nn.Module, lessons: Lessons, qad: Qad, checkpoint: Path, track: Track, what: str
+    student: nn.Module, data: DistillationData, qad: Qad, checkpoint: Path, track: Track, what: str
 ) -> History:
-    learner = qad.loss.bind(student, example_of(lessons))
+    learner = qad.loss.bind(student, example_of(data))
     scales = (
         [quant.log_scale for quant in fake_quants(student).values()]
         if isinstance(student, fx.GraphModule)
@@ -183,13 +183,13 @@ def _train_further(
     return train(
         learner,
         adamw(groups),
-        examples=lambda epoch: lessons.epoch(qad.first_epoch + epoch),
+        examples=lambda epoch: data.epoch(qad.first_epoch + epoch),
         loss=learner.loss,
         schedule=cosine,
-        evaluate=lessons.accuracy,
+        evaluate=data.accuracy,
         epochs=qad.epochs,
         batch_size=qad.batch_size,
-        seed=lessons.seed + 1,
+        seed=data.seed + 1,
         bf16=qad.bf16,
         checkpoint=checkpoint,
         track=track,
@@ -198,6 +198,6 @@ def _train_further(
     )
 
 
-def example_of(lessons: Lessons) -> tuple[torch.Tensor, ...]:
+def example_of(data: DistillationData) -> tuple[torch.Tensor, ...]:
     """Two legal inputs of the student."""
-    return network_inputs(lessons.views.preprocessing.example())
+    return network_inputs(data.views.preprocessing.example())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgecomp.data.preprocessing import Preprocessing
     from edgecomp.data.sources import Wanted
     from edgecomp.data.views import Views
-    from edgecomp.distill.data import Lessons
+    from edgecomp.distill.data import DistillationData
     from edgecomp.distill.losses import Loss
     from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
@@ -133,7 +133,7 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
 
 
 def first_student(run: Run) -> "nn.Module":
-    """The student before any lesson: fresh, or with its teacher's weights."""
+    """The student before it is trained: fresh, or with its teacher's weights."""
     student = run.job.recipe.student
     network = fresh_network(run, student)
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
@@ -306,14 +306,14 @@ def views(run: Run) -> "Views":
 
 
 @contextmanager
-def lessons(run: Run) -> "Iterator[Lessons]":
+def distillation_data(run: Run) -> "Iterator[DistillationData]":
     from edgecomp.data import soft_labels
     from edgecomp.data.splits import Split
-    from edgecomp.distill.data import Lessons
+    from edgecomp.distill.data import DistillationData
 
     recipe = run.job.recipe
     with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
-        yield Lessons(
+        yield DistillationData(
             views=views(run),
             calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,

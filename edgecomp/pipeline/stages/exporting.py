@@ -39,8 +39,8 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         )
         for arm, tool in arms.of_tools(settings).items()
     }
-    with loaders.lessons(run) as lessons:
-        calibration = lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)
+    with loaders.distillation_data(run) as data:
+        calibration = data.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)
     export_all(
         networks=networks,
         variants={
@@ -76,16 +76,16 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.ptq.grid import choose
 
     settings = run.job.recipe.quantize
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         choose(
             loaders.captured_student(run),
-            lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
-            lessons.views.preprocessing.apply(lessons.views.validation.arrays),
-            lessons.views.validation.labels,
+            data.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
+            data.views.preprocessing.apply(data.views.validation.arrays),
+            data.views.validation.labels,
             scheme=target.scheme,
             runtime_name=target.runtime,
             options=target.options,
-            dynamic_axes=lessons.views.preprocessing.dynamic_axes,
+            dynamic_axes=data.views.preprocessing.dynamic_axes,
             float_layers=tuple(settings.float_layers),
             bits=settings.bits,
             folder=out,

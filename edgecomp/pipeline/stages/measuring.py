@@ -83,7 +83,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
     )
     timed: dict[str, dict[str, float]] = {}
     chosen: dict[str, str] = {}
-    with TemporaryDirectory() as name, loaders.lessons(run) as lessons:
+    with TemporaryDirectory() as name, loaders.distillation_data(run) as data:
         folder, interface = Path(name), loaders.interface(run)
         inputs.save(some(loaders.probes(run), slice(TIMED_INPUTS)), folder / "inputs")
 
@@ -97,7 +97,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
             return files, replace(Place.of(target, run.job.recipe.bench.timeout_s), memory_bytes=None)
 
         layers = [layer for layer in layer_names(captured) if layer not in named]
-        networks = {FP32: duplicate(captured), INT8: calibrated(captured, lessons, qad, named)}
+        networks = {FP32: duplicate(captured), INT8: calibrated(captured, data, qad, named)}
         export_for_timing(networks, interface, folder)
         losers: list[tuple[Target, dict[str, str]]] = []
         for target in executed_in_integers(run.job):
@@ -115,9 +115,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
                 losers.append((target, reasons))
         union = {layer for _, reasons in losers for layer in reasons}
         if union:
-            export_for_timing(
-                {CHOSEN: calibrated(captured, lessons, qad, {*named, *union})}, interface, folder
-            )
+            export_for_timing({CHOSEN: calibrated(captured, data, qad, {*named, *union})}, interface, folder)
         for target, reasons in losers if union else ():
             timed[target.name] = over_fp32(*settled(target), folder / "inputs")
             if is_worth_it(timed[target.name][INT8], timed[target.name][CHOSEN]):
@@ -147,8 +145,8 @@ def profile_training(run: Run, out: Path) -> dict[str, Any]:
     network = (
         loaders.student_int8(run, tuple(loaders.float_layers(run))) if qad else loaders.student_fp32(run)
     )
-    with loaders.lessons(run) as lessons:
-        batch = lessons.epoch(0).batch(np.arange(min(recipe.distill.batch_size, len(lessons.epoch(0)))))
+    with loaders.distillation_data(run) as data:
+        batch = data.epoch(0).batch(np.arange(min(recipe.distill.batch_size, len(data.epoch(0)))))
     return profile_step(
         network,
         batch,
