@@ -1,6 +1,8 @@
 import json
 import os
+import re
 import subprocess
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from running import command as command_of
 import edgecomp
 from edgecomp import __version__
 from edgecomp.cli import app as command_line
-from edgecomp.cli import examine, runs, shelf
+from edgecomp.cli import runs
 from edgecomp.cli.exit import ended
 from edgecomp.config.job import load_job
 from edgecomp.config.schema import shipped
@@ -23,18 +25,26 @@ COMMANDS = ("run", "bench", "compare", "report", "history", "init", "doctor", "s
 DEPRECATED = ("distill", "export", "gate", "targets", "prepare-emulator")
 
 
-def names_of(typer_app: typer.Typer) -> dict[str, bool]:
-    """By name, whether a command is hidden."""
-    commands = typer.main.get_command(typer_app).commands  # type: ignore[attr-defined]
-    return {name: command.hidden for name, command in commands.items()}
-
-
 def test_there_are_few_commands() -> None:
-    found = names_of(command_line.app)
-    assert tuple(name for name, hidden in found.items() if not hidden) == COMMANDS
-    assert tuple(name for name, hidden in found.items() if hidden) == DEPRECATED
-    assert tuple(names_of(shelf.listing)) == ("targets", "recipes", "metrics", "networks")
-    assert tuple(names_of(examine.prepare)) == ("emulator",)
+    found = typer.main.get_group(command_line.app).commands
+    assert tuple(name for name, command in found.items() if not command.hidden) == COMMANDS
+    assert tuple(name for name, command in found.items() if command.hidden) == DEPRECATED
+    assert tuple(found["list"].commands) == ("targets", "recipes", "metrics", "networks")  # type: ignore[attr-defined]
+    assert tuple(found["prepare"].commands) == ("emulator",)  # type: ignore[attr-defined]
+
+
+REQUIRED = {
+    "datasets", "filelock", "h5py", "hydra-core", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "onnxscript", "openvino", "pillow",
+    "psutil", "pyarrow", "pydantic", "pyyaml", "rich", "safetensors", "scikit-learn", "scipy", "torch", "typer",
+}  # fmt: skip
+
+
+def test_nothing_more_is_required_to_install_it() -> None:
+    """All else is an extra; of what is to come only accelerate may join."""
+    required = {
+        re.split(r"[^a-z0-9-]", line)[0] for line in requires("edgecomp") or [] if "extra ==" not in line
+    }
+    assert required <= REQUIRED | {"accelerate"}
 
 
 def test_every_command_is_a_function_of_python() -> None:
@@ -148,7 +158,7 @@ def test_the_help_says_what_an_option_is_where_it_is_not_given(cli: Cli) -> None
         assert f"[default: ({default})]" in words
 
 
-@pytest.mark.parametrize("arguments", [("targets",), ("targets", "--json"), ("--help",)])
+@pytest.mark.parametrize("arguments", [("list", "targets"), ("list", "targets", "--json"), ("--help",)])
 def test_what_cannot_be_said_is_an_error_and_no_verdict(arguments: tuple[str, ...]) -> None:
     """On a full disk, and where nobody reads: 1 would be FAIL, and 0 PASS."""
     with open("/dev/full", "w") as full:
