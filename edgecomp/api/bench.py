@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgecomp.api.module import Example, file_for
 from edgecomp.api.results import Benched, BenchResult
-from edgecomp.bench.standalone import Asked, bench_model, check_trust, name_of
+from edgecomp.bench.standalone import Options, bench_model, check_trust, name_of
 from edgecomp.config.job import read_job
 from edgecomp.config.target import Target, load_target
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
@@ -38,21 +38,43 @@ def bench(
     *,
     example: "Example | None" = None,
     inputs: Path | str | None = None,
+    shape: Sequence[str] = (),
+    range: Sequence[str] = (),
+    scenarios: Sequence[str] = (),
+    restarts: int = 7,
+    max_time_s: float = 60.0,
+    minutes: float = 10.0,
+    clients: int = 4,
+    profile: bool = False,
+    trust: Sequence[Path | str] = (),
     out: Path | str | None = None,
     history: Path | str | None = STORE,
     listener: Listener | None = None,
-    **options: Any,
 ) -> BenchResult:
     """Measures a model on this machine, under each target.
 
     model: a model file, a run folder, of which what is deployed is measured, or a network, with an `example` of its inputs. targets:
     device profiles, by name or file; the file's own runtime where none is given. inputs: examples by input name (.npz, .parquet) instead
-    of made-up ones. out: a new folder, of one target. history: the file that results are appended to, None for none. options: those of
-    `edgecomp.bench.standalone.Asked`: scenarios, restarts, max_time_s, minutes, clients, profile, trust, shape, range.
+    of made-up ones, of which `shape` (`AXIS=N`) and `range` (`INPUT=LOW:HIGH`) say what they are. scenarios: `multi-stream`, `server`,
+    `dynamic-batching`, `sustained` or `stress`, besides single stream, offline and cold start. restarts: processes, one after another;
+    six and more bound a figure at 95 %. max_time_s: for single stream and offline, together. minutes: of each of `sustained` and
+    `stress`; clients: of `stress`, at most. profile: time by layer and by stack, in a run apart. trust: .pt2 and .ts files that may run
+    code. out: a new folder, of one target. history: the file that results are appended to, None for none.
 
     What one target cannot do is among the result's `errors`, and the others go on. Raises UsageError before anything is measured.
     """
-    listener, asked = listener or Silent(), Asked(**options)
+    listener = listener or Silent()
+    options = Options(
+        scenarios,
+        restarts,
+        max_time_s,
+        minutes,
+        clients,
+        profile,
+        trust=tuple(map(str, trust)),
+        shape=shape,
+        range=range,
+    )
     with TemporaryDirectory(prefix="edgecomp-bench-") as scratch:
         if not isinstance(model, Path | str):
             named = [load_target(name) for name in targets or ("onnxruntime-cpu",)]
@@ -63,7 +85,7 @@ def bench(
         else:
             what = Path(model)
             jobs = jobs_of(what, targets)
-        found = list(each(what, jobs, asked, _path(inputs), _path(out), _path(history), listener))
+        found = list(each(what, jobs, options, _path(inputs), _path(out), _path(history), listener))
     done = [one for one in found if isinstance(one, Benched)]
     errors = {name: error for one in found if isinstance(one, dict) for name, error in one.items()}
     return BenchResult(done, errors | failures(done))
@@ -81,28 +103,28 @@ def failures(done: Sequence[Benched]) -> dict[str, EdgecompError]:
 def each(
     what: Path,
     jobs: Sequence[tuple[Path, Target]],
-    asked: Asked,
+    options: Options,
     inputs: Path | None,
     out: Path | None,
     history: Path | None,
     listener: Listener,
 ) -> Iterator[Benched | dict[str, EdgecompError]]:
     """Each target's result as soon as it is kept, or by target why there is none."""
-    check_trust(asked.trust, [model for model, _ in jobs])
+    check_trust(options.trust, [model for model, _ in jobs])
     if out is not None and len(jobs) > 1:
         raise UsageError(f"--out {out} is one folder, and there are {len(jobs)} targets: leave it out")
     for model, target in jobs:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
         folder = out or Path("runs") / "bench" / f"{name_of(what)}-{target.name}" / now
         try:
-            content = bench_model(model, target, asked, given=inputs, folder=folder, track=listener.track)
+            content = bench_model(model, target, options, given=inputs, folder=folder, track=listener.track)
         except EdgecompError as error:
             listener.failed(target.name, "not run", str(error))
             yield {target.name: error}
             continue
         for scenario, reason in content["failed"].items():
             listener.failed(f"{target.name}, {scenario}", "failed", reason)
-        if asked.profile and what.is_dir():
+        if options.profile and what.is_dir():
             _profile_training(what, folder, listener)
         try:
             write_page(folder)

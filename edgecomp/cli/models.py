@@ -63,11 +63,11 @@ def bench(
         return
     from edgecomp.api import bench as api
     from edgecomp.api.results import Benched
-    from edgecomp.bench.standalone import Asked
+    from edgecomp.bench.standalone import Options
     from edgecomp.cli.results import show_bench, show_benched
     from edgecomp.cli.terminal import Screen
 
-    asked = Asked(
+    options = Options(
         tuple(scenario or ()),
         restarts=restarts,
         max_time_s=max_time,
@@ -81,7 +81,7 @@ def bench(
     screen = Screen(json=as_json)
     done: list[Benched] = []
     errors: dict[str, EdgecompError] = {}
-    for one in api.each(what, api.jobs_of(what, target or []), asked, inputs, out, store, screen):
+    for one in api.each(what, api.jobs_of(what, target or []), options, inputs, out, store, screen):
         if isinstance(one, dict):
             errors |= one
         else:

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from edgecomp import inputs
 from edgecomp.bench.hosts import process
-from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts.confinement import MemoryLimit
 from edgecomp.bench.hosts.process import Place, Worker, clean_environment
 from edgecomp.bench.worker import answers, memory
 from edgecomp.bench.worker.main import Station
@@ -242,7 +242,7 @@ def test_a_model_over_the_memory_of_its_target_says_in_which_phase(tmp_path: Pat
 
 
 def test_a_death_under_the_data_limit_is_not_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "Fence", lambda limit: Fence(limit, root=tmp_path))
+    monkeypatch.setattr(process, "MemoryLimit", lambda limit: MemoryLimit(limit, root=tmp_path))
     model, asked = fake(tmp_path, load_bytes=2 * 2**30)
     with pytest.raises(BudgetExceededError, match="RLIMIT_DATA") as caught:
         Worker(Place("fake", {}, threads=1, memory_bytes=512 * 2**20), model=model, inputs=asked)
