@@ -386,9 +386,9 @@ def test_a_scenario_that_fails_leaves_what_was_measured(tmp_path: Path) -> None:
 
 def test_a_batch_that_does_not_fit_is_no_model_that_does_not(tmp_path: Path) -> None:
     """One example needs 8 MiB beside weights of 32, thirty-two need 256."""
-    with MemoryLimit(2**26) as memory limit:
-        if not memory limit.certain:
-            pytest.skip(f"no cgroup can be made here: {memory limit.why}")
+    with MemoryLimit(2**26) as limited:
+        if not limited.certain:
+            pytest.skip(f"no cgroup can be made here: {limited.why}")
     weight = numpy_helper.from_array(np.ones((4, 2**21), np.float32), "w")
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["wide"]),
