@@ -42,11 +42,11 @@ class Data(Part):
     mirrored copies of every training image share one set of soft labels. Texts need the tokenizer that the teacher has.
     """
 
-    source: Literal["digits", "iris", "wine", "breast_cancer", "huggingface", "images", "numpy"]
+    source: Literal["digits", "iris", "wine", "breast_cancer", "diabetes", "huggingface", "images", "numpy"]
     path: str | None = None
     files: dict[str, str] = {}
     inputs: str | list[str] | None = None  # a list: columns of numbers
-    label: str | None = None
+    label: str | list[str] | None = None  # a list: columns of a task with several labels an example
     slice: str | None = (
         None  # a column that says which part of the data an example is of: judged apart, and never learnt from
     )
@@ -245,6 +245,7 @@ class Recipe(Part):
     format: Literal[1] = FORMAT  # type: ignore[assignment]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
+    task: Literal["classification", "binary", "multilabel", "regression"] = "classification"
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
     # Of training: bf16 is autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
