@@ -20,6 +20,7 @@ from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import saturates
 from edgecomp.runtimes.base import Options
 from edgecomp.runtimes.files import integer_weights
+from edgecomp.tasks import Task
 
 EXACT = "exact integer sums"
 
@@ -37,6 +38,7 @@ def ask_other_cpus(
     inputs: Inputs,
     slow_examples: int,
     timeout_s: float,
+    task: Task,
     folder: Path,
 ) -> None:
     """Writes portable.json: the file's layers, and by CPU how many answers are the host's.
@@ -60,7 +62,7 @@ def ask_other_cpus(
     ours = _answers(this, runtime, model, options, inputs, timeout_s)
     if saturates(host) and definition is not None:
         exact = _answers(this, "onnxruntime-cpu", definition, {"optimisation": "off"}, inputs, timeout_s)
-        executed[EXACT] = _compared(ours, exact, "ONNX Runtime without its optimisations")
+        executed[EXACT] = _compared(ours, exact, "ONNX Runtime without its optimisations", task)
     for other in OTHER_CPUS:
         if other == host:
             continue
@@ -74,7 +76,7 @@ def ask_other_cpus(
         except EdgecompError as error:
             executed[other] = {"run": False, "how": f"{how}: {error}"}
             continue
-        executed[other] = _compared(ours[: count(asked)], theirs, how)
+        executed[other] = _compared(ours[: count(asked)], theirs, how, task)
     write_json(folder / "portable.json", here | {"executed": executed})
 
 
@@ -86,9 +88,9 @@ def _answers(
         return found["asked"]
 
 
-def _compared(ours: Logits, theirs: Logits, how: str) -> dict[str, Any]:
+def _compared(ours: Logits, theirs: Logits, how: str, task: Task) -> dict[str, Any]:
     finite = bool(np.isfinite(ours).all() and np.isfinite(theirs).all())
-    agreeing = int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
+    agreeing = int(task.agreeing(ours, theirs).sum())
     difference = float(np.abs(ours.astype(np.float64) - theirs).mean()) if finite else None
     deviation = float(ours.std()) if finite else None
     return {

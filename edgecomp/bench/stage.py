@@ -87,7 +87,8 @@ def bench_target(
         not_run=not_run,
         facts=facts
         | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]}
-        | {"classes": list(preprocessing.classes)},
+        | {"classes": list(preprocessing.classes), "task": preprocessing.task}
+        | ({"target_std": list(preprocessing.target_std)} if preprocessing.target_std else {}),
     ).save(folder)
 
 

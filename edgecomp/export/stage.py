@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto
 from torch import fx, nn
 
+from edgecomp.arms import STUDENT_FP32
 from edgecomp.errors import EdgecompError
 from edgecomp.export import torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
@@ -68,6 +69,7 @@ def export_all(
     post_training: Mapping[str, PostTraining],
     probes: Inputs,
     interface: Interface,
+    fp32: Path | None,
     folder: Path,
     track: Track,
 ) -> None:
@@ -76,7 +78,7 @@ def export_all(
     networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
     it has in float, for the time that costs. post_training: arm → what makes it of `student_fp32`. student: the arm that is judged; where it is a network, reference.npy is what it
     answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to the first of them;
-    none of these is of the test split.
+    none of these is of the test split. fp32: another such folder that holds `student_fp32`; None: it is among the networks.
     """
     (folder / "onnx").mkdir()
     stored: dict[str, int] = {}
@@ -99,16 +101,15 @@ def export_all(
             _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
             convert(name)
         np.savez(folder / "references.npz", **references)
-        fp32 = folder / "onnx" / "student_fp32.onnx"
         for arm, tool in track(post_training.items(), "quantise after training, files", len(post_training)):
             file = folder / "onnx" / f"{arm}.onnx"
-            tool(fp32, file)
+            tool((fp32 or folder) / "onnx" / f"{STUDENT_FP32.name}.onnx", file)
             stored[arm] = initializer_bytes(file)
             convert(arm)
     for arm, tool in post_training.items():
         if tool.takes_ir:
-            model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
-            tool(model, made)
+            given = (fp32 or folder) / "openvino" / STUDENT_FP32.name / "model.xml"
+            tool(given, folder / "openvino" / arm / "model.xml")
     write_json(folder / "parameters.json", stored)
 
 
@@ -118,6 +119,20 @@ def export_pytorch(
     """Writes ARM.pt2 and, where a trace holds for any batch size, ARM.ts: the same networks, for those who deploy PyTorch itself."""
     for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
         _export_pytorch(deployed(network, interface), interface, folder / arm)
+
+
+def export_network(network: nn.Module, interface: Interface, to: Path) -> Path:
+    """One network as the file `to`: .onnx, .xml, .pt2 or .ts, by its suffix. Raises CaptureError; EdgecompError where it has no such file."""
+    graph = deployed(network, interface)
+    if to.suffix in PYTORCH_FILES:
+        _export_pytorch(graph, interface, to.with_suffix(""))
+        if not to.is_file():
+            raise EdgecompError(to.with_suffix(".ts.not-written").read_text(encoding="utf-8").strip())
+        return to
+    _export_onnx(graph, interface, to.with_suffix(".onnx"))
+    if to.suffix == ".xml":
+        ir.convert(to.with_suffix(".onnx"), to.parent)
+    return to
 
 
 def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:

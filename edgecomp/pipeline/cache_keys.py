@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from edgecomp import arms
 from edgecomp.config.job import Job
 from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders
@@ -15,11 +16,17 @@ class Keys:
 
     def __init__(self, run: loaders.Run) -> None:
         job, recipe = run.job, run.job.recipe
-        self.seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
+        self.seeded = {
+            "seed": recipe.seed,
+            "threads": recipe.threads,
+            "data": recipe.data.model_dump(),
+            "task": recipe.task,
+            "ready": recipe.teacher.epochs == 0,
+        }
         self.training = [self.seeded, {"precision": job.precision}]
         self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
         self.student = recipe.student.model_dump() | own_files(job, "student")
-        self.quantised = {"network": self.student, "scheme": loaders.scheme_of(job)}
+        self.quantised = {"network": self.student, "scheme": run.scheme}
         self.distill = recipe.distill.model_dump() | {
             "calibration_batches": recipe.quantize.calibration_batches
         }
@@ -36,9 +43,8 @@ class Keys:
         )
         self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
         self.training_libraries = (*PYTORCH, "transformers") if ready_made else PYTORCH
-        quantizes = {"ptq-nncf", "ptq-best"}.intersection(
-            [recipe.quantize.method, *recipe.quantize.baselines]
-        )
+        asked = {*arms.baselines(recipe.quantize), *arms.of_tools(recipe.quantize)}
+        quantizes = recipe.quantize.tool == arms.PTQ_NNCF.tool or asked & {arms.PTQ_NNCF, arms.PTQ_BEST}
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
         self.export_libraries = (*PYTORCH, *FORMATS, *nncf)
 

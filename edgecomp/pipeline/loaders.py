@@ -2,17 +2,20 @@
 
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edgecomp import arms
+from edgecomp.arms import Arm
 from edgecomp.config.job import Job
 from edgecomp.config.recipe import Data, Network, Recipe
 from edgecomp.files.json_files import read_mapping
 from edgecomp.machine import usable_cores
 from edgecomp.progress import Note, Track, unheard
+from edgecomp.tasks import TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -22,55 +25,45 @@ if TYPE_CHECKING:
     from edgecomp.data.preprocessing import Preprocessing
     from edgecomp.data.sources import Wanted
     from edgecomp.data.views import Views
-    from edgecomp.distill.data import Lessons
+    from edgecomp.distill.data import DistillationData
+    from edgecomp.distill.losses import Loss
     from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
 
 
-DISTRIBUTED = ("ptq-ort", "ptq-nncf")  # tools with an arm of their own
-
-
 @dataclass(frozen=True)
 class Run:
+    """A job in its folder. scheme: the quantisation scheme whose student is meant, where the job's targets need several."""
+
     job: Job
     folder: Path
     track: Track
     note: Note = unheard
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
+    scheme: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.scheme:
+            object.__setattr__(self, "scheme", self.job.schemes[0])
+
+    def of(self, scheme: str) -> "Run":
+        return replace(self, scheme=scheme)
+
+    def named(self, step: str) -> str:
+        """The name of a step that is made for each scheme: its own for the first scheme, `SCHEME/STEP` for the others."""
+        return step if self.scheme == self.job.schemes[0] else f"{self.scheme}/{step}"
+
+    def made(self, step: str) -> Path:
+        """The folder of a step that is made for each scheme."""
+        return self.folder / self.named(step)
 
 
-def student_arm(job: Job) -> str:
-    """The arm that is deployed and judged."""
-    return "student_fp32" if job.recipe.quantize.method == "none" else "student_int8"
-
-
-def arm_of(tool: str) -> str:
-    """The arm of a baseline: `ptq-ort` is measured as `ptq_ort`."""
-    return tool.replace("-", "_")
-
-
-def baseline_arms(job: Job) -> list[str]:
-    return [arm_of(tool) for tool in job.recipe.quantize.baselines]
-
-
-def tools(job: Job) -> dict[str, str]:
-    """Arms that a runtime's own tool makes, as it comes → the tool."""
-    settings = job.recipe.quantize
-    own = {} if settings.method in ("qad", "none") else {"student_int8": settings.method}
-    return {arm_of(tool): str(tool) for tool in settings.baselines if tool in DISTRIBUTED} | own
-
-
-def scheme_of(job: Job) -> str:
-    """The quantisation scheme that all targets of a job share."""
-    return job.targets[0].scheme
-
-
-def wanted(data: Data) -> "Wanted":
+def wanted(data: Data, task: str) -> "Wanted":
     """A recipe's data, in the source's own terms."""
     from edgecomp.data.sources import Wanted
 
-    return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)))
+    return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)), task=task)
 
 
 def fingerprinted(job: Job) -> Job:
@@ -81,7 +74,7 @@ def fingerprinted(job: Job) -> Job:
     from edgecomp.data.sources import source_files
 
     folder = Path(job.folder)
-    data_files = digests_by_path(source_files(wanted(job.recipe.data), folder))
+    data_files = digests_by_path(source_files(wanted(job.recipe.data, job.recipe.task), folder))
     return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
 
 
@@ -142,7 +135,7 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
         network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
     else:
         network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given)
-    check_output(wanted.network, network, _example(run), len(data.classes))
+    check_output(wanted.network, network, _example(run), data.width)
     return network
 
 
@@ -154,7 +147,7 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
 
 
 def first_student(run: Run) -> "nn.Module":
-    """The student before any lesson: fresh, or with its teacher's weights."""
+    """The student before it is trained: fresh, or with its teacher's weights."""
     student = run.job.recipe.student
     network = fresh_network(run, student)
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
@@ -194,18 +187,15 @@ def tried(run: Run) -> "nn.Module":
     """A fresh teacher. Raises CaptureError, UsageError or RuntimeOptionError where it, the student or a target cannot be what the recipe
     asks, and notes where both are the same network: before anything is trained."""
     from edgecomp.config.target import check_options
-    from edgecomp.distill.student import check_layers, with_hints
+    from edgecomp.distill.student import check_layers
 
     recipe = run.job.recipe
-    for target in (*run.job.targets, *run.job.beside):
+    for target in (*run.job.targets, *run.job.ungated_targets):
         check_options(target)
     student = fresh_network(run, recipe.student)
-    if recipe.quantize.method != "none":
+    if not recipe.quantize.in_float:
         check_layers(_captured(run, student), recipe.quantize.float_layers)
-    terms = losses(run, trained=False)
-    with_hints(
-        fresh_network(run, recipe.student), terms["teacher"], terms["hints"], tuple(_example(run).values())
-    )
+    loss(run, trained=False).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
     teacher = fresh_network(run, recipe.teacher)
     if recipe.teacher.epochs == 0:
         check_ready_made(run, teacher)
@@ -236,25 +226,41 @@ def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
 
 def model_files(run: Run, target: "Target") -> dict[str, Path]:
     """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
-    from edgecomp.export.stage import model_file
     from edgecomp.runtimes import TABLE
 
+    quantize, name = run.job.recipe.quantize, TABLE[target.runtime].model_file
+
+    def file_of(arm: Arm) -> Path:
+        if arm.per_target:
+            return run.folder / arm.steps[0] / target.name / name
+        if arm is arms.judged(quantize) and gated:
+            return run.folder / "deploy" / target.name / name
+        return exported(run, arm.name, target.runtime)
+
     gated = target in run.job.targets
-    arms = ["teacher", "student_fp32", *baseline_arms(run.job)] if gated else ["teacher"]
-    files = {arm: run.folder / model_file(arm, target.runtime) for arm in arms}
-    if "ptq_best" in files:
-        files["ptq_best"] = run.folder / "ptq" / target.name / TABLE[target.runtime].model_file
-    if gated:
-        files[student_arm(run.job)] = run.folder / "deploy" / target.name / TABLE[target.runtime].model_file
-    return files
+    run = run.of(target.scheme) if gated else run
+    return {arm.name: file_of(arm) for arm in arms.measured(quantize, gated=gated)}
+
+
+def exported(run: Run, name: str, runtime: str) -> Path:
+    """The exported file, for a runtime, of an arm or of what else an export writes; of the run's scheme where it is made for each."""
+    from edgecomp.export.stage import model_file
+
+    arm = arms.ARMS.get(name)
+    shared = arm is not None and not arm.per_scheme
+    step, *place = model_file(name, runtime).parts
+    return (run.folder / step if shared else run.made(step)).joinpath(*place)
 
 
 def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
-    """By arm."""
-    found: dict[str, int] = read_mapping(run.folder / "export" / "parameters.json")
-    best = run.folder / "ptq" / target.name / "ptq.json"
+    """By arm, of the target's scheme."""
+    found: dict[str, int] = {}
+    for place in dict.fromkeys((run.folder / "export", run.of(target.scheme).made("export"))):
+        if (file := place / "parameters.json").is_file():
+            found |= read_mapping(file)
+    best = run.folder / arms.PTQ_BEST.steps[0] / target.name / "ptq.json"
     if best.is_file():
-        found["ptq_best"] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
+        found[arms.PTQ_BEST.name] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
     return found
 
 
@@ -287,15 +293,15 @@ def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
     from edgecomp.quantize.placement import place, restore
     from edgecomp.training.loop import load_weights
 
-    student = place(captured_student(run), scheme_of(run.job), in_float, *run.job.recipe.quantize.bits)
-    restore(student, load_weights(run.folder / "precision" / "student_int8.safetensors"))
+    student = place(captured_student(run), run.scheme, in_float, *run.job.recipe.quantize.bits)
+    restore(student, load_weights(run.made("precision") / "student_int8.safetensors"))
     return student.eval()
 
 
 def named_float_layers(run: Run) -> dict[str, str]:
     """Layers left in float before any training → why: those the recipe names, and those that are faster so."""
     named = run.job.recipe.quantize.float_layers
-    path = run.folder / "speed" / "speed.json"
+    path = run.made("speed") / "speed.json"
     if run.job.recipe.quantize.precision_by != "speed":
         return named
     faster: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
@@ -304,8 +310,8 @@ def named_float_layers(run: Run) -> dict[str, str]:
 
 def float_layers(run: Run) -> dict[str, str]:
     """Layers left in float → why: those the recipe names, those that are faster so, and those the accuracy needed."""
-    path = run.folder / "precision" / "precision.json"
-    if run.job.recipe.quantize.method != "qad":
+    path = run.made("precision") / "precision.json"
+    if not run.job.recipe.quantize.trains:
         return run.job.recipe.quantize.float_layers
     found: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
     return found
@@ -327,35 +333,28 @@ def views(run: Run) -> "Views":
 
 
 @contextmanager
-def lessons(run: Run) -> "Iterator[Lessons]":
+def distillation_data(run: Run) -> "Iterator[DistillationData]":
     from edgecomp.data import soft_labels
     from edgecomp.data.splits import Split
-    from edgecomp.distill.data import Lessons
+    from edgecomp.distill.data import DistillationData
 
     recipe = run.job.recipe
     with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
-        yield Lessons(
+        yield DistillationData(
             views=views(run),
             calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,
+            task=TASKS[recipe.task],
             seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
         )
 
 
-def losses(run: Run, *, trained: bool = True) -> dict[str, Any]:
-    """The terms of the loss, which the fp32 and the fake-quant student share."""
-    from edgecomp.distill.losses.hidden import Hint
+def loss(run: Run, *, trained: bool = True) -> "Loss":
+    """The loss that the fp32 and the fake-quant student share. trained: of the trained teacher, where a term looks inside it."""
+    from edgecomp.distill.losses import build
 
-    settings = run.job.recipe.distill
-    teacher = None
-    if settings.hidden:
-        teacher = trained_teacher(run) if trained else fresh_network(run, run.job.recipe.teacher)
-    return {
-        "teacher": teacher,
-        "hints": [Hint(hint.student, hint.teacher, hint.weight) for hint in settings.hidden],
-        "temperature": settings.temperature,
-        "hard_label_weight": settings.hard_label_weight,
-    }
+    teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
+    return build(run.job.recipe.distill.model_dump(), TASKS[run.job.recipe.task], lambda: teacher(run))
 
 
 def qad(run: Run) -> "Qad":
@@ -363,8 +362,8 @@ def qad(run: Run) -> "Qad":
 
     recipe, settings = run.job.recipe, run.job.recipe.quantize
     return Qad(
-        **losses(run),
-        scheme=scheme_of(run.job),
+        loss=loss(run),
+        scheme=run.scheme,
         weight_bits=settings.weight_bits,
         activation_bits=settings.activation_bits,
         first_epoch=recipe.distill.epochs,
@@ -381,3 +380,12 @@ def qad(run: Run) -> "Qad":
         kernel=settings.kernel,
         bf16=run.job.precision == "bf16",
     )
+
+
+# What a run has trained, loaded: by arm.
+NETWORKS: "dict[Arm, Callable[[Run], nn.Module]]" = {
+    arms.TEACHER: trained_teacher,
+    arms.STUDENT_FP32: student_fp32,
+    arms.STUDENT_INT8: lambda run: student_int8(run, tuple(float_layers(run))),
+    arms.CONTROL: student_control,
+}

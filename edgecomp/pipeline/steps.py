@@ -11,50 +11,40 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgecomp.artifacts.run_folder import JOB, RunFolder, Step
+from edgecomp import arms
+from edgecomp.artifacts.run_folder import Step
 from edgecomp.config.job import Job, is_for_cpus
-from edgecomp.config.target import Target, check_cores
-from edgecomp.errors import RunFolderError
-from edgecomp.files.writing import write_json
-from edgecomp.machine import gpus, has_bf16
+from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders, stages
 from edgecomp.pipeline.cache_keys import Keys, own_files, profile
-from edgecomp.progress import Note
 from edgecomp.runtimes import PYTORCH_FILES, TABLE
-from edgecomp.runtimes.base import NO_GPU
 
 ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
-SHOWN = 3  # files that are named
-LESSONS = ("data", "teacher", "soft_labels")  # what a student learns from
+DISTILLATION_DATA = ("data", "teacher", "soft_labels")
 
 Make = Callable[[loaders.Run, Path, Path], None]
-Started = Callable[[Step, str], None]
 
 
 def steps(run: loaders.Run) -> list[Step]:
-    """Every step of a job, in order."""
+    """Every step of a job, in order. What depends on a quantisation scheme is made for each that the targets need."""
     keys = Keys(run)
-    return [*_training(run, keys), *_exporting(run, keys), *_measuring(run), *_judging(run, keys)]
+    editions = [(one, Keys(one)) for one in map(run.of, run.job.schemes)]
+    return [
+        *_training(run, keys),
+        *(step for of_scheme in editions for step in _quantising(*of_scheme)),
+        *_control(run, keys),
+        *(step for of_scheme in editions for step in _exporting(*of_scheme)),
+        *_for_each_target(run),
+        *_measuring(run),
+        *_judging(run, keys),
+    ]
 
 
 def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
-    """From data to the student that is quantised while it learns, and the one that learns as long without."""
-    quantize = run.job.recipe.quantize
-    trains: dict[str, Any] = {
-        "libraries": keys.training_libraries,
-        "executes": True,
-        "threads": loaders.training_threads(run),
-    }
+    """From data to the fp32 student."""
     taught = [keys.training, keys.teacher]
-    learnt = [keys.training, keys.student, keys.distill]
-    quantised = [keys.training, keys.quantised, keys.distill, keys.quantize]
-
-    def training(name: str, stage: str, make: Make, settings: object, *inputs: str) -> Step:
-        return Step(name, stage, partial(make, run), settings, inputs, **trains)
-
     yield Step(
         "data",
         "data",
@@ -62,65 +52,112 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         [keys.seeded, run.job.data_files, own_files(run.job, "tokenizer")],
         libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *keys.tokenizer_libraries),
     )
-    yield training("teacher", "teacher", stages.teacher, taught, "data")
-    soft_labels = training("soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
+    yield _trains(run, keys, "teacher", "teacher", stages.teacher, taught, "data")
+    soft_labels = _trains(run, keys, "soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
-    yield training("distill", "distill", stages.distill, learnt, *LESSONS)
-    if quantize.method == "qad":
-        by_speed = _by_speed(run.job)
-        if by_speed:
-            where = [*quantised, *(profile(run.job, target) for target in run.job.targets)]
-            timed = training("speed", "distill", stages.speed, where, *LESSONS, "distill")
-            yield replace(timed, libraries=keys.export_libraries)
-        yield training("quantize", "distill", stages.quantize, quantised, *LESSONS, "distill", *by_speed)
-        chosen = [*quantised, quantize.max_drop]
-        yield training(
-            "precision", "distill", stages.precision, chosen, *LESSONS, "distill", *by_speed, "quantize"
-        )
-    if "control" in quantize.baselines:
-        as_long = [*learnt, keys.quantize]
-        yield training("control", "distill", stages.control, as_long, *LESSONS, "distill")
+    learnt = [keys.training, keys.student, keys.distill]
+    yield _trains(run, keys, "distill", "distill", stages.distill, learnt, *DISTILLATION_DATA)
+
+
+def _quantising(run: loaders.Run, keys: Keys) -> Iterator[Step]:
+    """The student that is quantised while it learns, through one scheme."""
+    quantize = run.job.recipe.quantize
+    if not quantize.trains:
+        return
+    quantised = [keys.training, keys.quantised, keys.distill, keys.quantize]
+    chosen = [*quantised, quantize.max_drop]
+    learns_from = (*DISTILLATION_DATA, "distill")
+    by_speed = (run.named("speed"),) if quantize.precision_by == "speed" else ()
+    if by_speed:
+        where = [
+            *quantised,
+            *(profile(run.job, target) for target in run.job.targets if target.scheme == run.scheme),
+        ]
+        timed = _trains(run, keys, *by_speed, "distill", stages.speed, where, *learns_from)
+        yield replace(timed, libraries=keys.export_libraries)
+    name = run.named("quantize")
+    yield _trains(run, keys, name, "distill", stages.quantize, quantised, *learns_from, *by_speed)
+    yield _trains(
+        run, keys, run.named("precision"), "distill", stages.precision, chosen, *learns_from, *by_speed, name
+    )
+
+
+def _control(run: loaders.Run, keys: Keys) -> Iterator[Step]:
+    """The fp32 student that learns as long without quantisation."""
+    if arms.CONTROL in arms.trained(run.job.recipe.quantize):
+        as_long = [keys.training, keys.student, keys.distill, keys.quantize]
+        yield _trains(run, keys, "control", "distill", stages.control, as_long, *DISTILLATION_DATA, "distill")
+
+
+def _trains(
+    run: loaders.Run, keys: Keys, name: str, stage: str, make: Make, settings: object, *inputs: str
+) -> Step:
+    return Step(
+        name,
+        stage,
+        partial(make, run),
+        settings,
+        inputs,
+        libraries=keys.training_libraries,
+        executes=True,
+        threads=loaders.training_threads(run),
+    )
 
 
 def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
-    """From networks to the files that a device is sent, held against what they are made of."""
-    job, recipe = run.job, run.job.recipe
+    """From networks to files: those in float and those of the first scheme, then those of each other scheme."""
+    job = run.job
     computes: dict[str, Any] = {
         "libraries": keys.export_libraries,
         "executes": True,
         "threads": loaders.training_threads(run),
     }
-    of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines]
-    trained = (*LESSONS, "distill", *_quantised(job), *_control(job))
-    yield Step("export", "export", partial(stages.export, run), of_all, trained, **computes)
-    if any(map(_pytorch, (*job.targets, *job.beside))):
+    first = run.scheme == job.schemes[0]
+    of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, job.recipe.quantize.baselines]
+    trained = (*DISTILLATION_DATA, *(_students(run) if first else ("distill", *_quantised(run), "export")))
+    yield Step(run.named("export"), "export", partial(stages.export, run), of_all, trained, **computes)
+    if first and any(map(_pytorch, (*job.targets, *job.ungated_targets))):
         yield Step("pytorch", "export", partial(stages.pytorch, run), of_all, trained, **computes)
     for target in job.targets if _chooses_ptq(job) else ():
-        yield Step(
-            f"ptq/{target.name}",
-            "export",
-            partial(stages.best_ptq, run, target=target),
-            [keys.seeded, keys.quantised, recipe.distill.batch_size, keys.quantize, profile(job, target)],
-            ("data", "soft_labels", "distill"),
-            **computes,
-        )
+        if target.scheme == run.scheme:
+            yield Step(
+                f"ptq/{target.name}",
+                "export",
+                partial(stages.best_ptq, run, target=target),
+                [
+                    keys.seeded,
+                    keys.quantised,
+                    job.recipe.distill.batch_size,
+                    keys.quantize,
+                    profile(job, target),
+                ],
+                ("data", "soft_labels", "distill"),
+                **computes,
+            )
+
+
+def _for_each_target(run: loaders.Run) -> Iterator[Step]:
+    """Files held against what they are made of, and what a device is sent."""
+    job = run.job
     for target in job.targets:
+        own = run.of(target.scheme)
         yield Step(
             f"parity/{target.name}",
             "export",
-            partial(stages.parity, run, target=target),
-            [profile(job, target), recipe.quantize.baselines],
-            ("data", "export", *_pytorch(target), *_quantised(job), *_best_ptq(job, target)),
+            partial(stages.parity, own, target=target),
+            [profile(job, target), job.recipe.quantize.baselines],
+            ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
             executes=True,
         )
     for target in job.targets:
+        own = run.of(target.scheme)
         yield Step(
             f"deploy/{target.name}",
             "export",
-            partial(stages.deploy, run, target=target),
+            partial(stages.deploy, own, target=target),
             profile(job, target),
-            ("data", "export", *_pytorch(target)),
+            ("data", *_files(own, target)),
             libraries=(TABLE[target.runtime].distribution,),
         )
 
@@ -128,35 +165,38 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
 def _measuring(run: loaders.Run) -> Iterator[Step]:
     """Each target's runtime on this machine, and another machine's CPU under emulation."""
     job, bench = run.job, run.job.recipe.bench
-    for target in (*job.targets, *job.beside):
+    for target in (*job.targets, *job.ungated_targets):
         gated = (f"parity/{target.name}", f"deploy/{target.name}") if target in job.targets else ()
+        own = run.of(target.scheme) if gated else run
         yield Step(
             f"bench/{target.name}",
             "bench",
-            partial(stages.bench, run, target=target),
+            partial(stages.bench, own, target=target),
             [bench.model_dump(exclude=ELSEWHERE), profile(job, target)],
-            ("data", "export", *_pytorch(target), *_quantised(job), *_best_ptq(job, target), *gated),
+            ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
         )
     for target in _for_cpus(job):
+        own = run.of(target.scheme)
         yield Step(
             f"portable/{target.name}",
             "bench",
-            partial(stages.portable, run, target=target),
+            partial(stages.portable, own, target=target),
             [bench.portable_examples, profile(job, target)],
-            ("data", "export", *_pytorch(target), f"deploy/{target.name}"),
+            ("data", *_files(own, target), f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
             means=stages.executed_as(target),
         )
     for target in _emulated(job):
+        own = run.of(target.scheme)
         yield Step(
             f"emulation/{target.name}",
             "bench",
-            partial(stages.emulation, run, target=target),
+            partial(stages.emulation, own, target=target),
             [bench.emulated_examples, profile(job, target)],
-            ("data", "export", *_pytorch(target), f"deploy/{target.name}"),
+            ("data", *_files(own, target), f"deploy/{target.name}"),
             libraries=(TABLE[target.runtime].distribution,),
             means=stages.executed_as(target),
         )
@@ -165,7 +205,7 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
 def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     """The verdict, and what is said of it."""
     job = run.job
-    benches = tuple(f"bench/{target.name}" for target in (*job.targets, *job.beside))
+    benches = tuple(f"bench/{target.name}" for target in (*job.targets, *job.ungated_targets))
     others = tuple(f"portable/{target.name}" for target in _for_cpus(job))
     yield Step(
         "gate",
@@ -188,10 +228,8 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         [job.recipe.model_dump(), keys.rows, job.data_files],
         (
             "teacher",
-            "distill",
-            *_quantised(job),
-            *_control(job),
-            "export",
+            *_students(run),
+            *(run.of(scheme).named("export") for scheme in job.schemes),
             *deploys,
             *benches,
             *others,
@@ -201,20 +239,25 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     )
 
 
-def _by_speed(job: Job) -> tuple[str, ...]:
-    return ("speed",) if job.recipe.quantize.precision_by == "speed" else ()
+def _quantised(run: loaders.Run) -> tuple[str, ...]:
+    """The steps that train the student of the run's scheme through its integers."""
+    return tuple(map(run.named, arms.STUDENT_INT8.steps)) if run.job.recipe.quantize.trains else ()
 
 
-def _quantised(job: Job) -> tuple[str, ...]:
-    return ("quantize", "precision") if job.recipe.quantize.method == "qad" else ()
+def _students(run: loaders.Run) -> tuple[str, ...]:
+    """The steps that train a student, of whatever scheme."""
+    trained = [arm for arm in arms.trained(run.job.recipe.quantize) if arm is not arms.TEACHER]
+    shared = [step for arm in trained if not arm.per_scheme for step in arm.steps]
+    return (*shared, *(step for scheme in run.job.schemes for step in _quantised(run.of(scheme))))
 
 
-def _control(job: Job) -> tuple[str, ...]:
-    return ("control",) if "control" in job.recipe.quantize.baselines else ()
+def _files(run: loaders.Run, target: Target) -> tuple[str, ...]:
+    """The steps that export what is executed under a target."""
+    return (*dict.fromkeys(("export", run.named("export"))), *_pytorch(target))
 
 
 def _chooses_ptq(job: Job) -> bool:
-    return "ptq-best" in job.recipe.quantize.baselines
+    return arms.PTQ_BEST in arms.baselines(job.recipe.quantize)
 
 
 def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
@@ -231,107 +274,3 @@ def _emulated(job: Job) -> list[Target]:
 
 def _for_cpus(job: Job) -> list[Target]:
     return [target for target in job.targets if is_for_cpus(job, target)]
-
-
-def check_machine(job: Job, note: Note) -> None:
-    """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled; notes what else the
-    machine lacks."""
-    if job.recipe.quantize.kernel == "fused":
-        from edgecomp.quantize import fused
-
-        fused.load()
-    for target in (*job.targets, *job.beside):
-        check_cores(target)
-    for lack in notes(job):
-        note(lack)
-
-
-def notes(job: Job) -> list[str]:
-    """What a run costs on this machine that it would not elsewhere, and what it cannot measure here."""
-    found = []
-    if job.precision != "fp32" and not has_bf16():
-        costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
-        found.append(f"precision: bf16: {costs}; precision=auto takes fp32 here")
-    for target in (*job.targets, *job.beside):
-        if TABLE[target.runtime].gpu and not gpus():
-            found.append(f"target {target.name}: {NO_GPU}; a verdict that asks for them is INCONCLUSIVE")
-    return found
-
-
-def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
-    """Raises what a run would before anything is trained: the data are read and the networks are built, in a folder that is deleted.
-
-    Nothing is done where nothing would be trained.
-    """
-    learning = [step for step in all_steps if step.stage in ("data", "teacher", "distill")]
-    outdated = [step.name for step in learning if folder.reason_to_run(step) is not None]
-    with TemporaryDirectory(prefix="edgecomp-plan-") as scratch:
-        if "data" in outdated:
-            run = replace(run, folder=Path(scratch))
-            (run.folder / "data").mkdir()
-            stages.data(run, run.folder / "data", run.folder)
-        if outdated:
-            loaders.tried(run)
-
-
-def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:
-    """Which steps would run, and why, without running any: one that waits for another may find nothing new."""
-    running: list[str] = []
-    for step in all_steps:
-        reason = folder.reason_to_run(step)
-        waiting = [name for name in step.inputs if name in running]
-        if reason is not None or waiting:
-            running.append(step.name)
-            yield step, reason or f"if {', '.join(waiting)} comes out different"
-
-
-def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started) -> list[str]:
-    """Runs what must run, in order, and returns the names of the steps that did. Where the first cannot, nothing is left."""
-    ran = []
-    try:
-        for step in all_steps:
-            reason = folder.reason_to_run(step)
-            if reason is not None:
-                started(step, f"{reason}{_kept(folder, step)}")
-                folder.run(step, job.recipe.name)
-                ran.append(step.name)
-    except BaseException:
-        folder.forget()
-        raise
-    folder.clear_checkpoints()  # of one that was killed when it had just been recorded
-    return ran
-
-
-def _kept(folder: RunFolder, step: Step) -> str:
-    """What is in a step's folder that no manifest lists, and stays there."""
-    found = folder.not_its_own(step.name)
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    told = "; kept, for the manifest does not list it (as NAME.kept, where it is in the way): "
-    return f"{told}{', '.join(found[:SHOWN])}{more}" if found else ""
-
-
-def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str, started: Started) -> None:
-    """Runs the steps of one stage, whether or not they must, and with the gate the report, which says its verdict. Raises
-    RunFolderError where what they read is not what was asked for; another machine may have made it. AlteredError, of a verdict, where
-    what it rests on is not what was written."""
-    together = ("gate", "report") if stage == "gate" else (stage,)
-    chosen = [step for step in all_steps if step.stage in together]
-    own = {step.name for step in chosen}
-    needed = {name for step in chosen for name in step.inputs} - own
-    if stage in ("gate", "report"):
-        stages.check_evidence(folder, sorted(needed))
-    for step in all_steps:
-        if step.name in needed and (reason := folder.reason_to_run(step, here=False)) is not None:
-            raise RunFolderError(f"{folder.path}: {stage} needs {step.name} ({reason}): "
-                                 f"`edgecomp run` makes it, and all that must come before")  # fmt: skip
-    for step in chosen:
-        started(step, f"asked for{_kept(folder, step)}")
-        folder.run(step, job.recipe.name)
-
-
-def save_job(job: Job, folder: RunFolder) -> None:
-    """Keeps the request beside its results, with everything it named, for stages run alone and for a reviewer. Raises RunFolderError."""
-    try:
-        write_json(folder.path / JOB, job.model_dump(mode="json"))
-    except OSError as error:
-        raise RunFolderError(f"{folder.path / JOB} cannot be written: {error.strerror or error}") from error

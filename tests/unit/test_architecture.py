@@ -10,11 +10,12 @@ import edgecomp
 PACKAGE = Path(edgecomp.__file__).parent
 
 # Every room, and what of the others it may import: floor by floor, and never upwards.
-GROUND = {"errors", "inputs", "machine", "progress", "text"}
+GROUND = {"arms", "errors", "inputs", "machine", "progress", "text"}
 ROOMS = {
     # What everything stands on.
     "files": GROUND,
     "stats": GROUND,
+    "tasks": GROUND,
     "metrics": GROUND | {"files", "stats"},
     "runtimes": GROUND | {"files"},
     "models": GROUND | {"files"},
@@ -22,14 +23,14 @@ ROOMS = {
     "config": GROUND | {"files", "metrics", "models", "runtimes"},
     "artifacts": GROUND | {"files", "config"},
     # What the steps of a run do. None knows another that is not below it.
-    "data": GROUND | {"files", "training"},
-    "teachers": GROUND | {"files", "data", "training"},
+    "data": GROUND | {"files", "tasks", "training"},
+    "teachers": GROUND | {"files", "tasks", "data", "training"},
     "quantize": GROUND | {"files", "training"},
-    "distill": GROUND | {"files", "data", "quantize", "training"},
-    "export": GROUND | {"files", "quantize", "runtimes", "training"},
-    "ptq": GROUND | {"files", "export", "quantize", "runtimes", "training"},
+    "distill": GROUND | {"files", "tasks", "data", "quantize", "training"},
+    "export": GROUND | {"files", "tasks", "quantize", "runtimes", "training"},
+    "ptq": GROUND | {"files", "tasks", "export", "quantize", "runtimes", "training"},
     "package": GROUND | {"files", "data", "runtimes"},
-    "bench": GROUND | {"files", "stats", "metrics", "config", "artifacts", "data", "runtimes"},
+    "bench": GROUND | {"files", "stats", "tasks", "metrics", "config", "artifacts", "data", "runtimes"},
     "gate": GROUND | {"files", "stats", "metrics", "config"},
     "report": GROUND | {"files", "metrics", "config", "artifacts", "gate"},
     "history": GROUND | {"files", "metrics", "artifacts", "gate", "report"},

@@ -1,21 +1,19 @@
-"""Distillation losses: pure functions of logits."""
+"""Soft and hard labels: the task says how each is learnt, and their weights are the recipe's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch import nn
+
+from edgecomp.tasks import DEFAULT, TASKS, Task
+from edgecomp.training.loop import Batch
 
 
 def soft_label_loss(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """T²·KL(teacher ‖ student) at temperature T, mean over the batch (Hinton et al. 2015, arXiv:1503.02531).
-
-    student, teacher: logits [N, classes]. T² keeps the gradient's size independent of T.
-    """
-    divergence = F.kl_div(
-        F.log_softmax(student / temperature, dim=1),
-        F.log_softmax(teacher / temperature, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return divergence * temperature**2
+    """T²·KL(teacher ‖ student) of a classifier at temperature T. student, teacher: logits [N, classes]."""
+    return TASKS[DEFAULT].soft_label_loss(student, teacher, temperature)
 
 
 def distillation_loss(
@@ -25,9 +23,49 @@ def distillation_loss(
     *,
     temperature: float,
     hard_label_weight: float,
+    task: Task = TASKS[DEFAULT],
 ) -> torch.Tensor:
-    """hard_label_weight · cross-entropy + (1 - hard_label_weight) · soft-label loss. labels: int64 [N]."""
-    soft = soft_label_loss(student, teacher, temperature)
+    """hard_label_weight · hard-label loss + (1 - hard_label_weight) · soft-label loss, a scalar.
+
+    student, teacher: outputs [N, width]; labels: as the task has them.
+    """
+    soft = task.soft_label_loss(student, teacher, temperature)
     if hard_label_weight == 0:
         return soft
-    return hard_label_weight * F.cross_entropy(student, labels) + (1 - hard_label_weight) * soft
+    return hard_label_weight * task.hard_label_loss(student, labels) + (1 - hard_label_weight) * soft
+
+
+@dataclass(frozen=True)
+class SoftAndHardLabels:
+    """A term: `distillation_loss` of the student's outputs, the teacher's stored ones and the labels."""
+
+    task: Task
+    temperature: float
+    hard_label_weight: float
+
+    def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Bound":
+        return Bound(self)
+
+
+class Bound(nn.Module):
+    def __init__(self, term: SoftAndHardLabels) -> None:
+        super().__init__()
+        self._term = term
+
+    def forward(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        assert batch.soft_labels is not None
+        return distillation_loss(
+            logits,
+            batch.soft_labels,
+            batch.labels,
+            temperature=self._term.temperature,
+            hard_label_weight=self._term.hard_label_weight,
+            task=self._term.task,
+        )
+
+
+def soft_and_hard_labels(
+    settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
+) -> list[SoftAndHardLabels]:
+    """The term of `distill.temperature` and `distill.hard_label_weight`."""
+    return [SoftAndHardLabels(task, settings["temperature"], settings["hard_label_weight"])]

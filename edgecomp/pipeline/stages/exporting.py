@@ -1,8 +1,10 @@
 """From networks to files, and to what a device is sent."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from edgecomp import arms
 from edgecomp.artifacts.run_folder import NOT_RUN
 from edgecomp.config.target import Target
 from edgecomp.errors import RuntimeUnavailableError
@@ -10,9 +12,12 @@ from edgecomp.files.array_files import read_npy
 from edgecomp.files.writing import write_json
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.tasks import TASKS
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from edgecomp.ptq.tools import Tool
 
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
@@ -23,22 +28,20 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
     settings = run.job.recipe.quantize
     networks = _networks(run)
     # A rival's file has to be right on the same CPUs: the tools have half the range of weights for that.
-    scheme = loaders.scheme_of(run.job)
-    tools = {
-        loaders.arm_of(tool): Setting(tool, scheme=scheme)
-        for tool in settings.baselines
-        if tool in ("ptq-ort", "ptq-nncf")
+    scheme = run.scheme
+    as_asked: dict[str, Any] = {
+        "calibration": settings.calibration,
+        "percentile": settings.percentile,
+        "float_layers": tuple(loaders.float_layers(run)),
     }
-    if settings.method == "ptq-ort" or settings.method == "ptq-nncf":
-        tools["student_int8"] = Setting(
-            settings.method,
-            settings.calibration,
-            settings.percentile,
-            tuple(loaders.float_layers(run)),
-            scheme=scheme,
+    tools = {
+        arm.name: replace(
+            Setting(cast("Tool", tool), scheme=scheme), **(as_asked if arm is arms.STUDENT_INT8 else {})
         )
-    with loaders.lessons(run) as lessons:
-        calibration = lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)
+        for arm, tool in arms.of_tools(settings).items()
+    }
+    with loaders.distillation_data(run) as data:
+        calibration = data.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)
     export_all(
         networks=networks,
         variants={
@@ -46,12 +49,13 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
                 run, tuple(name for name in loaders.float_layers(run) if name != layer)
             )
             for index, layer in enumerate(loaders.float_layers(run))
-            if settings.method == "qad"
+            if settings.trains
         },
-        student=loaders.student_arm(run.job),
+        student=arms.judged(run.job.recipe.quantize).name,
         post_training={arm: Quantiser(setting, calibration) for arm, setting in tools.items()},
         probes=loaders.probes(run),
         interface=loaders.interface(run),
+        fp32=None if arms.STUDENT_FP32.name in networks else run.folder / "export",
         folder=out,
         track=run.track,
     )
@@ -65,14 +69,10 @@ def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def _networks(run: Run) -> "dict[str, nn.Module]":
-    """By arm, what was trained."""
-    settings = run.job.recipe.quantize
-    networks = {"teacher": loaders.trained_teacher(run), "student_fp32": loaders.student_fp32(run)}
-    if "control" in settings.baselines:
-        networks["control"] = loaders.student_control(run)
-    if settings.method == "qad":
-        networks["student_int8"] = loaders.student_int8(run, tuple(loaders.float_layers(run)))
-    return networks
+    """By arm, what was trained: with the first scheme what is in float as well."""
+    first = run.scheme == run.job.schemes[0]
+    trained = arms.trained(run.job.recipe.quantize)
+    return {arm.name: loaders.NETWORKS[arm](run) for arm in trained if first or arm.per_scheme}
 
 
 def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -80,18 +80,19 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.ptq.grid import choose
 
     settings = run.job.recipe.quantize
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         choose(
             loaders.captured_student(run),
-            lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
-            lessons.views.preprocessing.apply(lessons.views.validation.arrays),
-            lessons.views.validation.labels,
+            data.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
+            data.views.preprocessing.apply(data.views.validation.arrays),
+            data.views.validation.labels,
             scheme=target.scheme,
             runtime_name=target.runtime,
             options=target.options,
-            dynamic_axes=lessons.views.preprocessing.dynamic_axes,
+            dynamic_axes=data.views.preprocessing.dynamic_axes,
             float_layers=tuple(settings.float_layers),
             bits=settings.bits,
+            task=TASKS[run.job.recipe.task],
             folder=out,
             candidates_folder=checkpoints,
         )
@@ -101,23 +102,21 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
 
     from edgecomp.export.parity import compare_all, compare_references
-    from edgecomp.export.stage import model_file
 
-    exported, student = run.folder / "export", loaders.student_arm(run.job)
+    exported, student = run.made("export"), arms.judged(run.job.recipe.quantize).name
     reference = exported / "reference.npy"
-    models = {
-        arm: run.folder / model_file(arm, target.runtime) for arm in {student: None, **loaders.tools(run.job)}
-    }
+    tools = {arm.name: tool for arm, tool in arms.of_tools(run.job.recipe.quantize).items()}
+    models = {arm: loaders.exported(run, arm, target.runtime) for arm in {student: None, **tools}}
     definitions = {
-        arm: run.folder / model_file(arm, "onnxruntime-cpu")
-        for arm, tool in loaders.tools(run.job).items()
-        if tool == "ptq-ort" or target.runtime == "onnxruntime-cpu"
+        arm: loaders.exported(run, arm, "onnxruntime-cpu")
+        for arm, tool in tools.items()
+        if tool == arms.PTQ_ORT.tool or target.runtime == "onnxruntime-cpu"
     }
-    best = run.folder / "ptq" / target.name
-    if "ptq-best" in run.job.recipe.quantize.baselines:
-        models["ptq_best"] = loaders.model_files(run, target)["ptq_best"]
-        if (best / "model.onnx").is_file():
-            definitions["ptq_best"] = best / "model.onnx"
+    measured = loaders.model_files(run, target)
+    for best in (arm.name for arm in arms.baselines(run.job.recipe.quantize) if arm.per_target):
+        models[best] = measured[best]
+        if (definition := measured[best].with_name("model.onnx")).is_file():
+            definitions[best] = definition
     try:
         compare_all(
             models,
@@ -127,17 +126,18 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             inputs=loaders.probes(run),
             reference=read_npy(reference) if reference.is_file() else None,
             definitions=definitions,
-            blocks_model=run.folder / model_file("blocks", target.runtime),
+            blocks_model=loaders.exported(run, "blocks", target.runtime),
             blocks_file=exported / "blocks.npz",
             float_layers=loaders.float_layers(run),
+            task=TASKS[run.job.recipe.task],
             folder=out,
         )
         compare_references(
-            loaders.model_files(run, target),
+            measured,
             runtime_name=target.runtime,
             options=target.options,
             inputs=loaders.probes(run),
-            references=exported / "references.npz",
+            references=run.folder / "export" / "references.npz",
             folder=out,
         )
     except RuntimeUnavailableError as error:  # the bench says so as well, and the gate that it is not run
@@ -148,11 +148,10 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """What goes to one device."""
     from edgecomp.data.splits import Split
-    from edgecomp.export.stage import model_file
     from edgecomp.package.deploy import write_deploy_folder
 
     write_deploy_folder(
-        model=run.folder / model_file(loaders.student_arm(run.job), target.runtime),
+        model=loaders.exported(run, arms.judged(run.job.recipe.quantize).name, target.runtime),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

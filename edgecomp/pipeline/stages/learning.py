@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.tasks import TASKS
 
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
@@ -13,10 +14,12 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
-    source = sources.read(loaders.wanted(settings), folder)
+    source = sources.read(loaders.wanted(settings, run.job.recipe.task), folder)
     splits.check_varied(source, shift=settings.shift, flip=settings.flip)
     notes = splits.write_splits(
         source,
+        task=run.job.recipe.task,
+        standardise=run.job.recipe.teacher.epochs > 0,  # one that is ready answers in the labels' own unit
         test_fraction=settings.test_fraction,
         validation_fraction=settings.validation_fraction,
         calibration_fraction=settings.calibration_fraction,
@@ -39,6 +42,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     train_teacher(
         loaders.tried(run),
         loaders.views(run),
+        TASKS[recipe.task],
         epochs=recipe.teacher.epochs,
         batch_size=recipe.teacher.batch_size,
         learning_rate=recipe.teacher.learning_rate,
@@ -72,11 +76,11 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.distill.student import distill_fp32
 
     recipe = run.job.recipe
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         distill_fp32(
             loaders.first_student(run),
-            lessons,
-            **loaders.losses(run),
+            data,
+            loss=loaders.loss(run),
             epochs=recipe.distill.epochs,
             batch_size=recipe.distill.batch_size,
             learning_rate=recipe.distill.learning_rate,
@@ -93,10 +97,10 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
     """The student, distilled further through fake-quant."""
     from edgecomp.distill.student import distill_int8
 
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         distill_int8(
             loaders.captured_student(run),
-            lessons,
+            data,
             loaders.qad(run),
             float_layers=tuple(loaders.named_float_layers(run)),
             folder=out,
@@ -109,10 +113,10 @@ def control(run: Run, out: Path, checkpoints: Path) -> None:
     """The student, distilled further as it is."""
     from edgecomp.distill.student import train_control
 
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         train_control(
             loaders.student_fp32(run),
-            lessons,
+            data,
             loaders.qad(run),
             folder=out,
             checkpoints=checkpoints,
@@ -126,11 +130,11 @@ def precision(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.training.loop import load_weights
 
     settings = run.job.recipe.quantize
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         choose_precision(
             loaders.captured_student(run),
-            load_weights(run.folder / "quantize" / "student_int8.safetensors"),
-            lessons,
+            load_weights(run.made("quantize") / "student_int8.safetensors"),
+            data,
             loaders.qad(run),
             named=loaders.named_float_layers(run),
             max_drop_pt=settings.max_drop_pt,
