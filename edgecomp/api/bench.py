@@ -14,7 +14,7 @@ from edgecomp.errors import EdgecompError, UsageError, WorkerError
 from edgecomp.files.writing import write_json
 from edgecomp.gate.verdict import EXIT_CODES, Verdict
 from edgecomp.history.record import of_bench, remember
-from edgecomp.report.bench_page import write_page
+from edgecomp.report.bench_page import metrics_of, write_page
 from edgecomp.runtimes import TABLE
 
 DEFAULT_TARGETS = {
@@ -65,7 +65,7 @@ def bench_files(
             write_page(folder)
         except OSError as error:
             screen.note(f"{folder}/bench.html was not written: {error.strerror or error}")
-        remember(of_bench(content, folder), store, screen.note)
+        remember(of_bench(content, metrics_of(content), folder), store, screen.note)
         found.append(content | {"folder": str(folder)})
         for note in content["notes"]:
             screen.note(note)

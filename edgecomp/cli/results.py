@@ -16,6 +16,7 @@ from edgecomp.cli.terminal import COLOURS, Screen, line, say, verdict_table, wri
 from edgecomp.config.job import Job
 from edgecomp.config.target import load_target, target_names
 from edgecomp.errors import UsageError, nearest
+from edgecomp.gate.document import VerdictDocument
 from edgecomp.history import store as history
 from edgecomp.history.record import of_run, remember
 from edgecomp.history.store import Result, drift
@@ -60,7 +61,7 @@ def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool, store: 
         screen.note(f"damaged, and made again: {damage}")
     if note:
         screen.note(note)
-    _show(verdict, screen, job.recipe.name, report, REHEARSAL if job.recipe.quick else verdict["next_step"])
+    _show(verdict, screen, job.recipe.name, report, REHEARSAL if job.recipe.quick else verdict.next_step)
     splits = of_data(folder.path)
     notes = splits.notes if splits else []
     for note in notes:
@@ -77,33 +78,33 @@ def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool, store: 
                 "data": notes,
             }
         )
-    return int(verdict["exit_code"])
+    return verdict.exit_code
 
 
-def show_comparison(verdict: Mapping[str, Any], folder: Path, screen: Screen, as_json: bool) -> int:
+def show_comparison(verdict: VerdictDocument, folder: Path, screen: Screen, as_json: bool) -> int:
     """The verdict of `edgecomp compare`; the exit code."""
-    compared = verdict["compared"]
-    name = f"{compared['candidate']['given']} against {compared['baseline']['given']}"
-    _show(verdict, screen, name, folder / "compare.html", verdict["next_step"])
-    if told := outputs_told(compared["facts"]):
+    compared = verdict.compared
+    assert compared is not None
+    name = f"{compared.candidate.given} against {compared.baseline.given}"
+    _show(verdict, screen, name, folder / "compare.html", verdict.next_step)
+    if told := outputs_told(compared.facts):
         screen.out.print(told, markup=False)
-    for warning in compared["warnings"]:
+    for warning in compared.warnings:
         screen.note(f"{warning}.")
-    if compared["restarts"]:
-        took = f"{compared['restarts']} restarts of each side, {compared['elapsed_s']:.0f} s in all"
+    if compared.restarts:
+        took = f"{compared.restarts} restarts of each side, {compared.elapsed_s:.0f} s in all"
         screen.say(took)
-    if told := compared["certificate"]:
-        of = f"{told['machine']['cpu']}, {told['machine']['cores']} core(s)"
-        screen.say(f"Noise certificate of {told['began']}, {of}")
-    if compared["not_compared"]:
-        screen.note(f"Policy {verdict['policy']['name']}: {compared['not_compared']}.")
+    if certificate := compared.certificate:
+        of = f"{certificate['machine']['cpu']}, {certificate['machine']['cores']} core(s)"
+        screen.say(f"Noise certificate of {certificate['began']}, {of}")
+    if compared.not_compared:
+        screen.note(f"Policy {verdict.policy.name}: {compared.not_compared}.")
     if as_json:
+        record = compared.model_dump(mode="json")
         keys = ("restarts", "examples", "elapsed_s", "baseline", "candidate", "not_compared", "warnings")
-        of_answers = {
-            key: compared["facts"].get(key) for key in ("judged", "outputs", "not_finite", "made_up")
-        }
-        say(summary(verdict) | {key: compared[key] for key in keys} | of_answers | {"folder": str(folder)})
-    return int(verdict["exit_code"])
+        of_answers = {key: compared.facts.get(key) for key in ("judged", "outputs", "not_finite", "made_up")}
+        say(summary(verdict) | {key: record[key] for key in keys} | of_answers | {"folder": str(folder)})
+    return verdict.exit_code
 
 
 def show_targets(screen: Screen, as_json: bool) -> None:
@@ -233,7 +234,8 @@ def show_history(
             {
                 "exit_code": 0,
                 "results": [
-                    asdict(result) | {"figures": [f._asdict() for f in result.figures]} for result in found
+                    asdict(result) | {"figures": [entry.as_json() for entry in result.figures]}
+                    for result in found
                 ],
                 "drift": drifted,
             }
@@ -242,61 +244,60 @@ def show_history(
 
 def _told(result: Result, metric: str) -> str:
     """Its own figure, and what it is over its baseline's."""
-    of = [figure for figure in result.figures if figure.metric == metric]
-    own = [format_value(one.value, one.dimension) for one in of if one.dimension not in history.COMPARED]
-    ratio = [f"({format_value(one.value, one.dimension)})" for one in of if one.dimension == "log_ratio"]
+    of = [entry.figure for entry in result.figures if entry.metric == metric]
+    own = [format_value(one.estimate, one.dimension) for one in of if one.dimension not in history.COMPARED]
+    ratio = [f"({format_value(one.estimate, one.dimension)})" for one in of if one.dimension == "log_ratio"]
     return " ".join(own[:1] + ratio[:1]) or "–"
 
 
-def summary(verdict: Mapping[str, Any]) -> dict[str, Any]:
+def summary(verdict: VerdictDocument) -> dict[str, Any]:
+    """The verdict as the last line of standard output has it."""
+    content = verdict.as_json()
     return {
-        "verdict": verdict["verdict"],
-        "unwaived": verdict["unwaived"],
-        "exit_code": verdict["exit_code"],
+        **{key: content[key] for key in ("verdict", "unwaived", "exit_code")},
         "gates": [
-            {key: row.get(key) for key in KEYS}
+            {key: told[key] for key in KEYS}
             | {
-                "estimate": row["estimate"] and row["estimate"]["value"],
-                "interval": row["estimate"] and [row["estimate"]["lower"], row["estimate"]["upper"]],
-                "dimension": row["estimate"] and row["estimate"]["dimension"],
+                "estimate": check.estimate and check.estimate.estimate,
+                "interval": check.estimate and [check.estimate.low, check.estimate.high],
+                "confidence": check.estimate and check.estimate.confidence,
+                "sided": check.estimate and check.estimate.sided,
+                "dimension": check.estimate and check.estimate.dimension,
             }
-            for row in verdict["gates"]
+            for check, told in zip(verdict.checks, content["gates"], strict=True)
         ],
-        "policy": verdict["policy"],
+        "policy": content["policy"],
     }
 
 
-def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, what_now: str) -> None:
+def _show(verdict: VerdictDocument, screen: Screen, name: str, report: Path, what_now: str) -> None:
     screen.out.print()
-    screen.out.print(verdict_table(dict(verdict)))
+    screen.out.print(verdict_table(verdict))
     screen.out.print()
-    screen.out.print(line((verdict["verdict"], f"bold {COLOURS[verdict['verdict']]}"), f" {what_now}"))
+    screen.out.print(line((verdict.verdict, f"bold {COLOURS[verdict.verdict]}"), f" {what_now}"))
     show_answers(verdict, screen)
-    for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
-        waiver = row["waiver"]
-        screen.out.print(
-            f"Waived {until(waiver)} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
-            f"({waiver['reason']})"
-        )
-    for warning in verdict["policy"]["warnings"]:
+    for check in verdict.checks:
+        if (waiver := check.waiver) and check.verdict != "PASS":
+            screen.out.print(
+                f"Waived {until(waiver)} by {waiver.owner}: {check.target}, {check.name} is {check.verdict} ({waiver.reason})"
+            )
+    for warning in verdict.policy.warnings:
         screen.note(f"{warning}.")
-    if verdict["policy"]["changes"]:
-        screen.out.print(
-            f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"
-        )
+    if verdict.policy.changes:
+        screen.out.print(f"Policy {verdict.policy.name}, changed: {'; '.join(verdict.policy.changes)}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(verdict, name, str(report), screen)
     if report.is_file():
         screen.out.print(f"Report: {report}", soft_wrap=True)
 
 
-def show_answers(verdict: Mapping[str, Any], screen: Screen) -> None:
+def show_answers(verdict: VerdictDocument, screen: Screen) -> None:
     """What differs between both models' answers, by target: the sentence, and where answers changed the worst rows of each table."""
     from edgecomp.report import answers
 
-    for target, found in verdict.get("answers", {}).items():
+    for target, found in verdict.answers.items():
         screen.out.print(f"{target}: {answers.sentence(found)}")
-        for shown in answers.tables(found, SHOWN_ANSWERS) if found["changed"] else ():
+        for shown in answers.tables(found, SHOWN_ANSWERS) if found.changed else ():
             table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
             for place, name in enumerate(shown.header):
                 table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
@@ -309,7 +310,7 @@ def show_answers(verdict: Mapping[str, Any], screen: Screen) -> None:
                 )
 
 
-def _tell_github(verdict: Mapping[str, Any], name: str, report: str, screen: Screen) -> None:
+def _tell_github(verdict: VerdictDocument, name: str, report: str, screen: Screen) -> None:
     """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page, which costs a note where
     it cannot be written, never the verdict."""
     for command in annotations(verdict):

@@ -226,22 +226,22 @@ def waiving_nothing(policy: Policy, targets: Sequence[Target], more: Iterable[st
         elif waiver.target is not None:
             of = [own.get(waiver.target) or load_target(waiver.target)]
         rows = {*policy.rows, *more}.union(*_given(of, policy).values())
-        if waiver.row not in rows:
-            problems.append(f"no row {waiver.row!r}{nearest(waiver.row, rows)}")
-        problems += _not_bounded(waiver, [] if waiver.row in more else list(_given(of, policy).values()))
+        if waiver.check not in rows:
+            problems.append(f"no row {waiver.check!r}{nearest(waiver.check, rows)}")
+        problems += _not_bounded(waiver, [] if waiver.check in more else list(_given(of, policy).values()))
     return [f"policy: {policy.name}: waivers: {problem}" for problem in problems]
 
 
 def _not_bounded(waiver: Waiver, rows: Sequence[Mapping[str, Threshold]]) -> Iterator[str]:
     """What is wrong with a waiver's limit, of the rows that it is of."""
     if waiver.limit is None and release() >= BOUNDED_FROM:
-        yield f"{waiver.row}: a waiver needs a `limit:`, up to which it holds, in the row's unit"
+        yield f"{waiver.check}: a waiver needs a `limit:`, up to which it holds, in the row's unit"
     for named in rows:
         try:
-            if waiver.row in named:
-                waiver.widened(named[waiver.row])
+            if waiver.check in named:
+                waiver.widened(named[waiver.check])
         except ValueError as error:
-            yield f"{waiver.row}: {error}"
+            yield f"{waiver.check}: {error}"
 
 
 def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: bool) -> dict[str, Threshold]:

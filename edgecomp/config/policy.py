@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from edgecomp.config.schema import FORMAT, Schema, find, parse, shipped
 from edgecomp.errors import RecipeError, nearest
@@ -146,7 +146,9 @@ class Waiver(Schema):
     """Takes a row (of every target, or of one) out of the exit code, up to and with the day it expires, while the row's whole interval is on
     the good side of `limit`, in the row's own unit; without one, whatever the row finds. It never changes the row's verdict."""
 
-    row: str
+    model_config = ConfigDict(**Schema.model_config, populate_by_name=True, serialize_by_alias=True)
+
+    check: str = Field(validation_alias=AliasChoices("check", "row"), serialization_alias="row")
     target: str | None = None
     owner: str
     reason: str
@@ -175,8 +177,9 @@ class Waiver(Schema):
             parse_quantity(value)
         return value
 
-    def covers(self, target: str, row: str) -> bool:
-        return self.row == row and self.target in (None, target)
+    def covers(self, target: str, check: str) -> bool:
+        """Whether it is of that check on that target."""
+        return self.check == check and self.target in (None, target)
 
     def has_expired(self, today: datetime.date) -> bool:
         return today > self.expires

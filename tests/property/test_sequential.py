@@ -179,7 +179,7 @@ def test_units_change_nothing(case: tuple[int, int, float, float], unit: float) 
     here, there = judged(times), judged(times * 1000 * unit)
     assert here.verdict is there.verdict
     if here.estimate is not None:
-        assert here.estimate.value == pytest.approx(there.estimate.value, abs=1e-6)
+        assert here.estimate.estimate == pytest.approx(there.estimate.estimate, abs=1e-6)
 
 
 # Policies of any kind, and measurements that lack something

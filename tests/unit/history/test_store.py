@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import judging
 import pytest
 from running import Cli
 
@@ -20,7 +21,7 @@ from edgecomp.artifacts.run_folder import RunFolder, Step
 from edgecomp.errors import UsageError
 from edgecomp.history import store as history
 from edgecomp.history.record import drifted, of_run, remember
-from edgecomp.history.store import Figure, Result, append, drift, identity, results
+from edgecomp.history.store import Entry, Result, append, drift, identity, results
 
 MARGIN = math.log(1.025)
 
@@ -30,8 +31,9 @@ def release(
 ) -> Result:
     """A comparison of a model with the one before it."""
     ratio = math.log1p(slower)
-    figure = Figure("cpu_p50_ms", "log_ratio", ratio, ratio - half, ratio + half, MARGIN, "PASS")
-    own = Figure("cpu_p50_ms", "time", 1.5, 1.4, 1.6)
+    over = judging.figure(ratio, ratio - half, ratio + half, "log_ratio", confidence=0.99)
+    figure = Entry("cpu_p50_ms", over, MARGIN, "PASS")
+    own = Entry("cpu_p50_ms", judging.figure(1.5, 1.4, 1.6))
     return Result(
         "compare",
         target,
@@ -57,7 +59,7 @@ def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
 
 def test_a_figure_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
     append(
-        replace(release("b", "a", 0), figures=(Figure("cpu_p50_ms", "time", math.nan, None, None),)),
+        replace(release("b", "a", 0), figures=(Entry("cpu_p50_ms", judging.figure(math.nan, None, None)),)),
         tmp_path / "h",
     )
     assert results(tmp_path / "h")[0].figures == ()
@@ -256,7 +258,8 @@ def test_a_target_without_results_is_refused_with_those_that_have_some(tmp_path:
 def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waived, warns = {"waiver": {"owner": "ann"}}, {"severity": "warn"}
+    waiver = {"check": "latency_p50_ms", "owner": "ann", "reason": "r", "expires": "2999-01-01"}
+    waived, warns = {"waiver": waiver}, {"severity": "warn"}
     rows = [
         ("a", "PASS", {}),
         ("a", "FAIL", waived),
@@ -264,8 +267,8 @@ def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
         ("b", "INCONCLUSIVE", {}),
         ("c", "FAIL", waived),
     ]
-    gates = [{"target": target, "verdict": verdict, "waiver": None} | more for target, verdict, more in rows]
-    verdict = {"verdict": "FAIL", "gates": gates, "figures": {key: {} for key in "abc"}}
+    gates = [judging.check(target=target, verdict=verdict, **more) for target, verdict, more in rows]
+    verdict = judging.verdict(*gates, figures={key: {} for key in "abc"})
     arm = SimpleNamespace(file_sha256={"model.onnx": "1"})
     measured = SimpleNamespace(student="student_int8", arms={"student_int8": arm})
     monkeypatch.setattr("edgecomp.history.record.Measurements.load", lambda _: measured)
