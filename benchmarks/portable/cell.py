@@ -20,7 +20,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import cpu_model, host_isa
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.pipeline import loaders, steps
+from edgecomp.pipeline import execution, loaders, steps
 from edgecomp.quantize.schemes import INT8, SCHEMES, Grid, Scheme
 from edgecomp.runtimes import TABLE
 
@@ -51,7 +51,12 @@ def name_of(data: str, variant: str, seed: int, isa: str) -> str:
 def job_of(data: str, variant: str, seed: int) -> Job:
     """The shipped recipe with the variant's scheme, whether or not a target may have it."""
     settings = VARIANTS[variant]
-    overrides = [f"student.seed={seed}", "beside=[]", "quantize.baselines=[]", "bench.portable_examples=1"]
+    overrides = [
+        f"student.seed={seed}",
+        "ungated_targets=[]",
+        "quantize.baselines=[]",
+        "bench.portable_examples=1",
+    ]
     if settings.options:
         overrides.append("targets=[onnxruntime-cpu]")
     job = on_this_machine(load_job(data, overrides))
@@ -70,7 +75,7 @@ def make(data: str, variant: str, seed: int, slow: int, run_folder: Path) -> dic
     folder.admit(job.recipe.name)
     needed = [step for step in steps.steps(run) if step.stage not in ("gate", "report")]
     with folder.locked():
-        steps.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
+        execution.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
     return {
         "data": data,
         "variant": variant,

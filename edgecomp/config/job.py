@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from edgecomp import release
+from edgecomp.arms import STUDENT_FP32
 from edgecomp.config.composition import compose
 from edgecomp.config.policy import (
     BOUNDED_FROM,
@@ -43,7 +44,7 @@ class Job(Schema):
     recipe: Recipe
     folder: str  # a factory may be imported from here, and from the installed environment
     targets: list[Target]
-    beside: list[Target]
+    ungated_targets: list[Target] = Field(validation_alias=AliasChoices("ungated_targets", "beside"))
     policy: Policy
     rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
     data_files: dict[str, str] = {}  # the data's own files → sha256
@@ -79,7 +80,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if recipe is not None and recipe.quick:
         recipe = rehearsal(recipe)
     targets = _named(content.get("targets"), load_target, "targets", problems)
-    beside = _named(content.get("beside"), load_target, "beside", problems)
+    ungated = _named(content.get("ungated_targets"), load_target, "ungated_targets", problems)
     policies = _named([content.get("policy") or "industrial"], load_policy, "policy", problems)
     rows = {}
     if policies:
@@ -92,7 +93,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
                 for target, named in rows.items()
             }
         problems += waiving_nothing(policies[0], targets, changes or ())
-    problems += _misplaced(targets, beside)
+    problems += _misplaced(targets, ungated)
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
     for part in ("teacher", "student"):
@@ -110,7 +111,12 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if problems or recipe is None:
         raise RecipeError(str(path), list(dict.fromkeys(problems)))
     return Job(
-        recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows
+        recipe=recipe,
+        folder=str(path.parent),
+        targets=targets,
+        ungated_targets=ungated,
+        policy=policies[0],
+        rows=rows,
     )
 
 
@@ -134,16 +140,16 @@ def _named(names: Any, load: Any, key: str, problems: list[str]) -> list[Any]:
     return found
 
 
-def _misplaced(targets: list[Target], beside: list[Target]) -> list[str]:
+def _misplaced(targets: list[Target], ungated: list[Target]) -> list[str]:
     """Targets that cannot be gated as they are named."""
-    names = [target.name for target in (*targets, *beside)]
+    names = [target.name for target in (*targets, *ungated)]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems = [f"targets: {name!r} is named twice" for name in twice]
     problems += [f"targets: {target.name}: {why}" for target in targets if (why := saturating(target))]
     for target in targets:
         if target.scheme == "none":
             problems.append(
-                f"targets: {target.name!r} has no quantisation scheme: name it under `beside`, to be shown only"
+                f"targets: {target.name!r} has no quantisation scheme: name it under `ungated_targets`, to be shown only"
             )
     schemes = {target.scheme for target in targets} - {"none"}
     if len(schemes) > 1:
@@ -250,15 +256,14 @@ def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: boo
 
     portable: the target names no CPU, so that its file is asked on others too.
     """
-    method = settings.method
 
     def judged(row: Threshold) -> bool:
-        if row.metric == "portable_agreement_pct" and (method == "none" or not portable):
+        if row.metric == "portable_agreement_pct" and (settings.in_float or not portable):
             return False
-        fp32 = method == "none" and (row.metric == "int8_share_pct" or row.against == "student_fp32")
+        fp32 = settings.in_float and (row.metric == "int8_share_pct" or row.against == STUDENT_FP32.name)
         # Activations of 4 bits are clipped in float before they are rounded: neither the share nor the time means anything.
         clipped = settings.activation_bits != 8 and row.metric in ("int8_share_pct", "cpu_p50_ms")
-        return not fp32 and not clipped and not (method != "qad" and row.metric == "export_block_sqnr_db")
+        return not fp32 and not clipped and not (not settings.trains and row.metric == "export_block_sqnr_db")
 
     asked = {}
     if settings.max_drop is not None:
@@ -287,4 +292,4 @@ def read_job(folder: Path) -> Job:
 
 def is_for_cpus(job: Job, target: Target) -> bool:
     """Whether a target's file is int8 for CPUs, which may saturate; it was not asked of runs that know no host."""
-    return job.host is not None and target.is_for_cpus and job.recipe.quantize.method != "none"
+    return job.host is not None and target.is_for_cpus and not job.recipe.quantize.in_float

@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto
 from torch import fx, nn
 
+from edgecomp.arms import STUDENT_FP32
 from edgecomp.errors import EdgecompError
 from edgecomp.export import torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
@@ -99,7 +100,7 @@ def export_all(
             _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
             convert(name)
         np.savez(folder / "references.npz", **references)
-        fp32 = folder / "onnx" / "student_fp32.onnx"
+        fp32 = folder / "onnx" / f"{STUDENT_FP32.name}.onnx"
         for arm, tool in track(post_training.items(), "quantise after training, files", len(post_training)):
             file = folder / "onnx" / f"{arm}.onnx"
             tool(fp32, file)
@@ -107,7 +108,7 @@ def export_all(
             convert(arm)
     for arm, tool in post_training.items():
         if tool.takes_ir:
-            model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
+            model, made = (folder / "openvino" / name / "model.xml" for name in (STUDENT_FP32.name, arm))
             tool(model, made)
     write_json(folder / "parameters.json", stored)
 
@@ -118,6 +119,20 @@ def export_pytorch(
     """Writes ARM.pt2 and, where a trace holds for any batch size, ARM.ts: the same networks, for those who deploy PyTorch itself."""
     for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
         _export_pytorch(deployed(network, interface), interface, folder / arm)
+
+
+def export_network(network: nn.Module, interface: Interface, to: Path) -> Path:
+    """One network as the file `to`: .onnx, .xml, .pt2 or .ts, by its suffix. Raises CaptureError; EdgecompError where it has no such file."""
+    graph = deployed(network, interface)
+    if to.suffix in PYTORCH_FILES:
+        _export_pytorch(graph, interface, to.with_suffix(""))
+        if not to.is_file():
+            raise EdgecompError(to.with_suffix(".ts.not-written").read_text(encoding="utf-8").strip())
+        return to
+    _export_onnx(graph, interface, to.with_suffix(".onnx"))
+    if to.suffix == ".xml":
+        ir.convert(to.with_suffix(".onnx"), to.parent)
+    return to
 
 
 def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:

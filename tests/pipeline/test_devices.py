@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli
 
-from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts.confinement import MemoryLimit
 from edgecomp.bench.hosts.process import py_spy
 from edgecomp.machine import gpus
 
@@ -30,9 +30,9 @@ def profile(folder: Path, **settings: object) -> str:
 def test_a_student_over_its_targets_memory_fails_and_the_other_target_is_measured(
     cli: Cli, folder: Path
 ) -> None:
-    with Fence(2**26) as fence:
-        if not fence.certain:
-            pytest.skip(f"no cgroup can be made here: {fence.why}")
+    with MemoryLimit(2**26) as limited:
+        if not limited.certain:
+            pytest.skip(f"no cgroup can be made here: {limited.why}")
     small = profile(folder, memory="16 MiB")
     done = cli("run", "digits", *TINY, f"targets=[{small},openvino-cpu]", "--out", str(folder), "--json")
     assert done.code == 1, done.err
@@ -65,7 +65,14 @@ def test_a_memory_that_suffices_is_kept_and_named(cli: Cli, folder: Path) -> Non
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
 def test_a_gpu_target_without_a_gpu_is_exported_and_never_a_pass(cli: Cli, folder: Path) -> None:
     done = cli(
-        "run", "digits", *TINY, "targets=[tensorrt]", "beside=[torch-gpu]", "--out", str(folder), "--json"
+        "run",
+        "digits",
+        *TINY,
+        "targets=[tensorrt]",
+        "ungated_targets=[torch-gpu]",
+        "--out",
+        str(folder),
+        "--json",
     )
     assert done.code == 3, done.err
     assert {row["verdict"] for row in done.json["gates"]} == {"INCONCLUSIVE"}

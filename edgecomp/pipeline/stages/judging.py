@@ -45,7 +45,7 @@ def _judged(run: Run) -> "VerdictDocument":
         policy=run.job.policy,
         budgets={target.name: target.budget_rows() for target in run.job.targets},
         bench_folders={target.name: run.folder / "bench" / target.name for target in run.job.targets},
-        beside={target.name: run.folder / "bench" / target.name for target in run.job.beside},
+        beside={target.name: run.folder / "bench" / target.name for target in run.job.ungated_targets},
         portable={
             target.name: run.folder / "portable" / target.name
             for target in run.job.targets
@@ -137,7 +137,7 @@ def check_labels(run: Run) -> None:
 
 
 def _altered(folder: Path, what: str) -> str:
-    return f"INVALID, altered: {what}; `edgecomp run` makes again what was changed, `edgecomp gate {folder}` judges it again"
+    return f"INVALID, altered: {what}; `edgecomp run` makes again what was changed, `edgecomp run {folder} --only gate` judges it again"
 
 
 def report(run: Run, out: Path, checkpoints: Path) -> None:
