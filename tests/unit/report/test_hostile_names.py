@@ -16,7 +16,8 @@ from comparing import FIGURE
 from rich.table import Table
 
 import edgecomp
-from edgecomp.artifacts.run_folder import Step
+from edgecomp.api.results import ComparisonResult
+from edgecomp.api.run import Planned
 from edgecomp.cli import exit, results
 from edgecomp.cli.terminal import Console, Screen, line
 from edgecomp.gate.document import VerdictDocument
@@ -118,13 +119,13 @@ def test_a_terminal_shows_a_name_and_obeys_nothing(
     if on_github:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
     screen = Screen(json=False)
-    screen.started(Step(name, name, lambda *_: None, {}), name)
+    screen.started(name, name)
     screen.note(name)
     screen.say(name)
     screen.failed(name, "failed", name)
     list(screen.track(range(2), name, 2))
-    results.show_plan([(Step(name, name, lambda *_: None, {}), name)], 1, tmp_path / "x", screen, False)
-    results.show_comparison(verdict(name, name), tmp_path, screen, False)
+    results.show_plan(Planned(tmp_path / "x", {name: name}, 1), screen, False)
+    results.show_comparison(ComparisonResult(tmp_path, verdict(name, name)), screen, False)
     told = capsys.readouterr()
     for text in (told.out, told.err):
         assert obeyed(text) == set()
@@ -140,7 +141,7 @@ def test_json_on_standard_output_is_one_line_that_no_service_obeys(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["edgecomp", "--json"])
-    results.show_comparison(verdict(name, name), tmp_path, Screen(json=True), True)
+    results.show_comparison(ComparisonResult(tmp_path, verdict(name, name)), Screen(json=True), True)
     last = capsys.readouterr().out
     assert json.loads(last)["gates"][0]["name"] == name
     exit._say(name, 2)
