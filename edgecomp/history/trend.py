@@ -11,8 +11,7 @@ from edgecomp.metrics.registry import METRICS
 from edgecomp.report.plots import STYLE, subplots, svg
 
 COLOURS = ("#d9541e", "#3b78b5", "#2f8f6b", "#8a63b0", "#b08a2e", "#767c85")
-BARS = {"one": ("-", "solid"), "two": (":", "dotted")}
-"""By sides of an interval: its line, and what that is called."""
+BARS = {"one": "-", "two": ":"}  # lines of one-sided and of two-sided intervals
 SCALES = {
     "bytes": (2.0**20, "MiB"),
     "time": (1.0, "ms"),
@@ -25,8 +24,11 @@ SCALES = {
 
 
 def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -> None:
-    """One panel a metric, one line a target, in the order of the results; bars are intervals, and the panel says of which confidence,
-    and whether they are one-sided (solid) or two-sided (dotted)."""
+    """One panel a metric, one line a target, in the order of the results; bars are intervals, and the legend says of which confidence,
+    and whether they are one-sided (solid) or two-sided (dotted).
+
+    results: oldest first; metrics: by id; file: an SVG.
+    """
     with mpl.rc_context(STYLE):
         drawn, axes = subplots(len(metrics), width=4.2, height=2.8)
         for axis, metric in zip(axes, metrics, strict=True):
@@ -51,19 +53,21 @@ def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -
                 )
                 for index, figure in points:
                     if figure.low is not None and figure.high is not None:
-                        bars[figure.confidence_text] = BARS[figure.sided][1]
+                        bars[figure.confidence_text] = BARS[figure.sided]
                         axis.plot(
                             [index, index],
                             [figure.low / scale, figure.high / scale],
-                            BARS[figure.sided][0],
+                            BARS[figure.sided],
                             color=colour,
                             linewidth=1.5,
                             alpha=0.6,
                         )
             axis.set_title(metric)
             axis.set_ylabel(unit)
-            said = "; ".join(f"{what} ({style})" for what, style in bars.items())
-            axis.set_xlabel("results, oldest first" + (f"\nbars: {said}" if said else ""))
-        axes[0].legend(fontsize=8)
+            axis.set_xlabel("results, oldest first")
+            for told, style in bars.items():
+                axis.plot([], [], style, color="#767c85", label=f"bars: {told}")
+            if bars or axis is axes[0]:
+                axis.legend(fontsize=7)
         with replacing(file) as temporary:
             temporary.write_text(svg(drawn), encoding="utf-8")

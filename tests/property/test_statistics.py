@@ -14,7 +14,7 @@ from scipy.stats import binom, binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
 from edgecomp.config.policy import Threshold
-from edgecomp.gate.judge import decide, judge_row
+from edgecomp.gate.judge import decide, judge_check
 from edgecomp.gate.verdict import Verdict
 from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.stats import intervals as stats
@@ -416,7 +416,7 @@ def verdict_on_latency(
         offline_batch=1,
         facts={},
     )
-    return judge_row(
+    return judge_check(
         "here", "row", Threshold.model_validate({"metric": "latency_p50_ms", **limit}), measured
     ).verdict
 
