@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,7 +208,7 @@ policies = st.dictionaries(st.sampled_from([*METRICS, "a", "b"]), rows, max_size
 @settings(max_examples=400)
 def test_no_policy_crashes_or_passes_on_what_is_missing(rows: dict[str, Any], restarts: int) -> None:
     try:
-        policy = parse(Policy, {"name": "fuzzed", "rows": rows}, "policy")
+        policy = parse(Policy, {"name": "fuzzed", "rows": rows}, Path("policy"))
     except RecipeError:
         return
     empty = Comparison([Restart({}) for _ in range(restarts)])
