@@ -22,6 +22,7 @@ from edgecomp.errors import UsageError
 from edgecomp.history import store as history
 from edgecomp.history.record import drifted, of_run, remember
 from edgecomp.history.store import Entry, Result, append, drift, identity, results
+from edgecomp.history.trend import write_trend
 
 MARGIN = math.log(1.025)
 
@@ -87,6 +88,10 @@ def spoilt(store: Path, table: str, **values: object) -> None:
         ({"metric": b"cpu"}, "there is no metric b'cpu'"),
         ({"dimension": "bytes"}, "cpu_p50_ms is no 'bytes'"),
         ({"verdict": b"PASS"}, "the verdict on cpu_p50_ms is b'PASS'"),
+        ({"confidence": 7}, "the confidence of cpu_p50_ms is 7"),
+        ({"sided": "three"}, "the bounds of cpu_p50_ms are 'three'-sided"),
+        ({"count": "many"}, "cpu_p50_ms is from 'many'"),
+        ({"unit": b"x"}, "cpu_p50_ms is from b'x'"),
     ],
 )
 def test_a_figure_that_nobody_wrote_is_left_out_and_told(
@@ -291,6 +296,45 @@ def test_a_model_is_known_by_its_bytes_and_not_by_its_name() -> None:
         == identity({"b.bin": "1", "b.xml": "2"})
         != identity({"a.bin": "2", "a.xml": "1"})
     )
+
+
+def as_format_1_left_it(store: Path) -> None:
+    with sqlite3.connect(store) as database:
+        for column in ("confidence", "sided", "count", "unit"):
+            database.execute(f"ALTER TABLE figures DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+
+
+def test_a_history_of_format_1_is_read_and_goes_on_with_both_kinds_of_bounds(tmp_path: Path) -> None:
+    store = tmp_path / "h"
+    bench = replace(
+        release("c", None, 0), kind="bench", figures=(Entry("cpu_p50_ms", judging.figure(1.5, 1.4, 1.6)),)
+    )
+    for one in (release("b", "a", 0.01), bench):
+        append(one, store)
+    as_format_1_left_it(store)
+    before = store.read_bytes()
+
+    def kept() -> list[list[tuple[float | None, str]]]:
+        return [[(e.figure.confidence, e.figure.sided) for e in one.figures] for one in results(store)]
+
+    told = [[(None, "one"), (0.95, "one")], [(0.95, "two")]]  # a check's confidence was not kept
+    assert kept() == told
+    assert store.read_bytes() == before
+    two = judging.figure(1.5, 1.4, 1.6, confidence=0.9, sided="two", count=9)
+    append(replace(bench, figures=(Entry("cpu_p50_ms", two),)), store)
+    assert kept() == [*told, [(0.9, "two")]]
+    assert results(store)[-1].figures[0].figure == two
+
+
+def test_the_trend_says_how_sure_its_bars_are(tmp_path: Path) -> None:
+    two = Entry("cpu_p50_ms", judging.figure(1.5, 1.4, 1.6, sided="two"))
+    found = [release("b", "a", 0.01), replace(release("c", None, 0), kind="bench", figures=(two,))]
+    write_trend(found, ["cpu_p50_ms"], tmp_path / "t.svg")
+    text = (tmp_path / "t.svg").read_text()
+    assert "bars: 95 %, one-sided" in text
+    assert "bars: 95 %, two-sided" in text
 
 
 # Drift
