@@ -19,6 +19,7 @@ FIGURE = {
     "unit": "restarts",
     "count": 5,
     "confidence": 0.95,
+    "sided": "one",
 }
 
 

@@ -94,16 +94,16 @@ def one(cell: Cell, model: Path, seed: int) -> dict[str, Any] | None:
 def recorded(cell: Cell, outcome: Outcome, seed: int) -> dict[str, Any]:
     of = outcome.comparison
     assert of is not None
-    assert of.restarts, [row.sentence for row in outcome.rows]
+    assert of.restarts, [row.sentence for row in outcome.checks]
     return {
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "target": f"{target_of(cell.threads).name}, {cell.threads} thread{'s' if cell.threads > 1 else ''}",
         "host": cell.host,
         "planted": cell.planted,
         "seed": seed,
-        "verdict": combine(row.verdict for row in deciding(outcome.rows)),
-        "rows": {row.name: row.verdict for row in outcome.rows},
-        "sentences": [row.sentence for row in deciding(outcome.rows) if row.verdict != "PASS"],
+        "verdict": combine(row.verdict for row in deciding(outcome.checks)),
+        "rows": {row.name: row.verdict for row in outcome.checks},
+        "sentences": [row.sentence for row in deciding(outcome.checks) if row.verdict != "PASS"],
         "elapsed_s": round(outcome.elapsed_s, 2),
         "restarts": len(of.restarts),
         "wall_over_cpu": round(of.facts["wall_over_cpu"], 3),

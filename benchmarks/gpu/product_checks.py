@@ -85,8 +85,8 @@ def compare(sitting: Sitting) -> Iterator[Row]:
     target = target_of(sitting).model_copy(update={"options": {"mode": "eager"}})  # a start compiles nothing
     for name, slowdown, wanted in (("itself", 0.0, "PASS"), (f"itself, {SLOWER:.0%} slower", SLOWER, "FAIL")):
         outcome = _compared(sitting, file, target, slowdown)
-        verdict = combine(row.verdict for row in outcome.rows)
-        said = " ".join(row.sentence for row in outcome.rows if row.verdict != Verdict.PASS)
+        verdict = combine(row.verdict for row in outcome.checks)
+        said = " ".join(row.sentence for row in outcome.checks if row.verdict != Verdict.PASS)
         reason = f"{outcome.elapsed_s:.0f} s. {said}"
         yield expected(f"edgecomp compare, with {name}: verdict", str(verdict), wanted, reason)
         of = outcome.comparison

@@ -17,7 +17,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.history.record import of_bench, remember
 from edgecomp.history.store import STORE
 from edgecomp.progress import Listener, Silent
-from edgecomp.report.bench_page import write_page
+from edgecomp.report.bench_page import metrics_of, write_page
 from edgecomp.runtimes import TABLE
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def each(
         except OSError as error:
             listener.note(f"{folder}/bench.html was not written: {error.strerror or error}")
         if history is not None:
-            remember(of_bench(content, folder), history, listener.note)
+            remember(of_bench(content, metrics_of(content), folder), history, listener.note)
         for note in content["notes"]:
             listener.note(note)
         yield Benched(folder, content)

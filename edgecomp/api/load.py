@@ -5,6 +5,7 @@ from pathlib import Path
 from edgecomp.api.results import Benched, BenchResult, ComparisonResult, RunResult
 from edgecomp.errors import RunFolderError, nearest_there
 from edgecomp.files.json_files import read_mapping
+from edgecomp.gate.document import read as read_document
 from edgecomp.progress import Listener
 
 
@@ -22,7 +23,7 @@ def load(
 
         return load_run(place, listener=listener)
     if (place / "verdict.json").is_file():
-        return ComparisonResult(place, read_mapping(place / "verdict.json", "verdict", "gates", "exit_code"))
+        return ComparisonResult(place, read_document(place / "verdict.json"))
     if (place / "bench.json").is_file():
         return BenchResult(
             [Benched(place, read_mapping(place / "bench.json", "target", "metrics", "failed"))], {}

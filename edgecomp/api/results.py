@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecomp.config.job import Job
-from edgecomp.errors import RuntimeUnavailableError, nearest
+from edgecomp.errors import RuntimeUnavailableError, UsageError, nearest
+from edgecomp.gate.document import Check, Compared, VerdictDocument
 from edgecomp.metrics.registry import METRICS
-from edgecomp.report.evidence import estimate_text
+from edgecomp.report.bench_page import metrics_of
+from edgecomp.report.figures import column, estimate_text, unit_text
+from edgecomp.stats.figure import Figure
 
 if TYPE_CHECKING:
     import pandas
@@ -17,14 +20,14 @@ if TYPE_CHECKING:
 COLOURS = {"PASS": "#1a7f37", "FAIL": "#cf222e", "INCONCLUSIVE": "#9a6700", "INVALID": "#8250df"}
 
 
-class Figures(Mapping[str, dict[str, Any]]):
+class Figures(Mapping[str, Any]):
     """Figures by metric: `figures["latency_p99_ms"]`, and `figures["openvino-cpu"]["latency_p99_ms"]` where there are several targets."""
 
-    def __init__(self, by_target: Mapping[str, Mapping[str, dict[str, Any]]]) -> None:
+    def __init__(self, by_target: Mapping[str, Mapping[str, Figure]]) -> None:
         self._by_target = by_target
 
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        """Raises KeyError, with what is near, where no target has it, or several do."""
+    def __getitem__(self, name: str) -> Any:
+        """The Figure, or a target's figures by metric. Raises KeyError, with what is near, where no target has it, or several do."""
         if name in self._by_target:
             return dict(self._by_target[name])
         having = {target: found[name] for target, found in self._by_target.items() if name in found}
@@ -45,59 +48,73 @@ class Figures(Mapping[str, dict[str, Any]]):
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict and its checks. folder: where the evidence is; verdict_document: what verdict.json says, derived from the raw samples."""
+    """A verdict and its checks. folder: where the evidence is; verdict_document: what verdict.json says, derived from the raw samples;
+    None where only single steps were made again."""
 
     folder: Path
-    verdict_document: dict[str, Any]
+    verdict_document: VerdictDocument | None
 
     @property
     def is_judged(self) -> bool:
         """Whether there is a verdict: of single steps that were made again there is none."""
-        return bool(self.verdict_document)
+        return self.verdict_document is not None
+
+    @property
+    def document(self) -> VerdictDocument:
+        """All that verdict.json says. Raises UsageError where there is no verdict."""
+        if self.verdict_document is None:
+            raise UsageError(
+                f"{self.folder}: single steps were made again, and nothing was judged: make `gate` again as well"
+            )
+        return self.verdict_document
 
     @property
     def verdict(self) -> str:
         """PASS, FAIL, INCONCLUSIVE or INVALID."""
-        return str(self.verdict_document["verdict"])
+        return str(self.document.verdict)
 
     @property
     def exit_code(self) -> int:
         """What the command line ends with: waivers and `on_inconclusive` count here."""
-        return int(self.verdict_document["exit_code"])
+        return self.document.exit_code
 
     @property
-    def checks(self) -> list[dict[str, Any]]:
+    def checks(self) -> list[Check]:
         """Every check: its target, name, metric, estimate, limit, verdict, reason and sentence."""
-        return list(self.verdict_document["gates"])
+        return list(self.document.checks)
 
     @property
     def next_step(self) -> str:
         """What to do now, in a sentence."""
-        return str(self.verdict_document["next_step"])
+        return self.document.next_step
 
     def to_pandas(self) -> "pandas.DataFrame":
         """A row a check. Raises RuntimeUnavailableError where pandas is not installed."""
         return _frame(
             {
-                "target": check["target"],
-                "check": check["name"],
-                "metric": check["metric"],
-                **_estimate(check["estimate"]),
-                "threshold": check["limit"],
-                "verdict": check["verdict"],
-                "reason": check["reason"],
+                "target": check.target,
+                "check": check.name,
+                "metric": check.metric,
+                **_estimate(check.estimate),
+                "threshold": check.limit,
+                "verdict": str(check.verdict),
+                "reason": str(check.reason),
             }
             for check in self.checks
         )
 
     def _repr_html_(self) -> str:
+        shown = column(check.estimate for check in self.checks)
         rows = "".join(
-            f"<tr><td>{escape(check['target'])}</td><td>{escape(check['title'])}</td>"
-            f"<td>{escape(estimate_text(check['estimate']))}</td><td>{escape(check['limit'])}</td>"
-            f"<td>{_badge(check['verdict'])}</td></tr>"
+            f"<tr><td>{escape(check.target)}</td><td>{escape(check.title)}</td>"
+            f"<td>{escape(shown.text(check.estimate))}</td><td>{escape(check.limit)}</td>"
+            f"<td>{_badge(check.verdict)}</td></tr>"
             for check in self.checks
         )
-        head = "".join(f"<th>{name}</th>" for name in ("target", "check", "measured", "threshold", "verdict"))
+        head = "".join(
+            f"<th>{escape(name)}</th>"
+            for name in ("target", "check", f"measured [{shown.bounds}]", "threshold", "verdict")
+        )
         return (
             f"<p>{_badge(self.verdict)} {escape(self.next_step)}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(str(self.folder))}</p>"
@@ -124,7 +141,7 @@ class RunResult(Judged):
     @property
     def figures(self) -> Figures:
         """Of the student that is judged."""
-        by_target = self.verdict_document["figures"]
+        by_target = self.document.figures
         judged = [target.name for target in self.job.targets]
         return Figures({name: _student(by_target[name], self.job) for name in judged if name in by_target})
 
@@ -134,13 +151,19 @@ class ComparisonResult(Judged):
     """Two models against each other."""
 
     @property
+    def compared(self) -> Compared:
+        """Who was compared with whom, on what, and how long."""
+        assert self.document.compared is not None
+        return self.document.compared
+
+    @property
     def report(self) -> Path:
         return self.folder / "compare.html"
 
     @property
     def figures(self) -> Figures:
         """Of the candidate."""
-        by_target = self.verdict_document["figures"]
+        by_target = self.document.figures
         return Figures({target: arms.get("candidate", {}) for target, arms in by_target.items()})
 
 
@@ -155,6 +178,10 @@ class Benched:
     def target(self) -> str:
         return str(self.content["target"]["name"])
 
+    @property
+    def metrics(self) -> dict[str, Figure]:
+        return metrics_of(self.content)
+
 
 @dataclass(frozen=True)
 class BenchResult:
@@ -165,7 +192,7 @@ class BenchResult:
 
     @property
     def figures(self) -> Figures:
-        return Figures({one.target: one.content["metrics"] for one in self.results})
+        return Figures({one.target: one.metrics for one in self.results})
 
     @property
     def doubts(self) -> list[str]:
@@ -177,15 +204,15 @@ class BenchResult:
         return _frame(
             {"target": one.target, "metric": metric, **_estimate(figure)}
             for one in self.results
-            for metric, figure in one.content["metrics"].items()
+            for metric, figure in one.metrics.items()
         )
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{escape(one.target)}</td><td>{escape(METRICS[metric].title)}</td>"
-            f"<td>{escape(estimate_text({'unit': 'restarts', 'count': figure['restarts'], 'dimension': METRICS[metric].dimension, **figure}))}</td></tr>"
+            f"<td>{escape(estimate_text(figure))}</td><td>{escape(unit_text(figure))}</td></tr>"
             for one in self.results
-            for metric, figure in one.content["metrics"].items()
+            for metric, figure in one.metrics.items()
         )
         failed = "".join(
             f"<p>{escape(name)}: {escape(str(error))}</p>" for name, error in self.errors.items()
@@ -194,15 +221,15 @@ class BenchResult:
         return f"{doubts}<table><tbody>{rows}</tbody></table>{failed}"
 
 
-def _student(arms: Mapping[str, dict[str, Any]], job: Job) -> dict[str, Any]:
+def _student(arms: Mapping[str, dict[str, Figure]], job: Job) -> dict[str, Figure]:
     from edgecomp.arms import judged
 
     return dict(arms.get(judged(job.recipe.quantize).name, {}))
 
 
-def _estimate(figure: Mapping[str, Any] | None) -> dict[str, Any]:
-    keys = {"estimate": "value", "low": "lower", "high": "upper"}
-    return {name: figure[key] if figure else None for name, key in keys.items()}
+def _estimate(figure: Figure | None) -> dict[str, Any]:
+    names = ("estimate", "low", "high", "confidence", "sided")
+    return {name: getattr(figure, name, None) for name in names}
 
 
 def _badge(verdict: str) -> str:

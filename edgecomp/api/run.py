@@ -56,7 +56,7 @@ def run(
             listener.say(f"nothing to do: all {len(every)} steps are up to date")
         result = judged(job, folder, listener)
     if history is not None and ran:
-        for one in of_run(result.verdict_document, folder.path, job.recipe.name):
+        for one in of_run(result.document, folder.path, job.recipe.name):
             remember(one, Path(history), listener.note)
     return result
 
@@ -140,4 +140,4 @@ def _again(
             return judged(job, folder, listener)
     made = [step.name for step in every if only in (step.stage, step.name)]
     listener.say(f"Done. `edgecomp run` or the next step continues in {path}.")
-    return RunResult(path, {}, job, made=made)
+    return RunResult(path, None, job, made=made)

@@ -10,6 +10,7 @@ import numpy as np
 from edgecomp import runtimes
 from edgecomp.bench.hosts.process import Place, Worker
 from edgecomp.inputs import Inputs
+from edgecomp.metrics.samples import CPU
 from edgecomp.runtimes import Profile
 
 INT8, FP32, CHOSEN = "int8", "fp32", "chosen"
@@ -85,7 +86,7 @@ def over_fp32(files: Mapping[str, Path], place: Place, inputs: Path) -> dict[str
             taken: dict[str, list[float]] = {name: [] for name in workers}
             for turn in range(ROUNDS):
                 for name in list(workers)[:: 1 if turn % 2 else -1]:
-                    taken[name] += workers[name].ask("single_stream", count=CALLS)["cpu_ns"]
+                    taken[name] += workers[name].ask("single_stream", count=CALLS)[CPU]
         for name, found in ratios.items():
             found.append(float(np.median(taken[name]) / np.median(taken[FP32])))
     return {name: float(np.median(found)) for name, found in ratios.items()}

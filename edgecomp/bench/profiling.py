@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.bench.hosts.process import Place, Worker, py_spy
+from edgecomp.metrics.samples import WALL
 from edgecomp.runtimes import TABLE
 
 RUNS = 50
@@ -37,7 +38,7 @@ def _flame(worker: Worker, to: Path) -> str:
     if tool is None:
         return "not run: pip install py-spy"
     command = [tool, "record", "--native", "--pid", str(worker.pid), "--rate", str(RATE), "--duration", str(FLAME_S), "--output", str(to)]  # fmt: skip
-    slowest_ns = max(worker.ask("single_stream", count=10)["wall_ns"])
+    slowest_ns = max(worker.ask("single_stream", count=10)[WALL])
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as recorder:
         while recorder.poll() is None:
             worker.ask("single_stream", count=1 + 200_000_000 // slowest_ns)

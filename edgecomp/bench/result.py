@@ -1,12 +1,12 @@
 """What a bench of one model file found: figures with their bounds, and the raw samples they come from.
 
-Format 1: bench.json (metrics, scenarios, quality, facts) and samples.npz (`NAME`: first axis the restarts; `SCENARIO.NAME`).
+Format 2: bench.json (metrics, scenarios, quality, facts) and samples.npz (`NAME`: first axis the restarts; `SCENARIO.NAME`). A metric is a
+Figure (edgecomp.stats.figure), of which format 1 had value, lower, upper, restarts, samples and confidence only.
 A result is a folder of its own, written whole, and never changed.
 """
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,68 +16,83 @@ import numpy.typing as npt
 from edgecomp.errors import UsageError
 from edgecomp.files.scratch import new_folder
 from edgecomp.files.writing import write_json
-from edgecomp.metrics.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm
+from edgecomp.metrics.estimates import raw_values
+from edgecomp.metrics.estimators.latency import calls_needed
+from edgecomp.metrics.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Arm, Measurements
+from edgecomp.metrics.missing import NotMeasured, TooFewSamples
 from edgecomp.metrics.registry import METRICS
-from edgecomp.stats.order_statistics import median_bounds, restarts_needed, samples_needed
+from edgecomp.metrics.samples import SINGLE_STREAM_WALL
+from edgecomp.stats.figure import Figure, exact
+from edgecomp.stats.order_statistics import median_bounds, restarts_needed
 
-FORMAT_VERSION = 1
-PERCENTILES = (50, 90, 99)
+FORMAT_VERSION = 2
 CONFIDENCE = 0.95  # of an interval: each of its bounds at 97.5 %
 
 
-@dataclass(frozen=True)
-class Figure:
-    """The median over restarts with a two-sided interval by order statistics; bounds None where the restarts are too few."""
+def figure(values: npt.NDArray[Any], dimension: str, samples: int | None = None) -> Figure:
+    """The median over restarts with a two-sided interval by order statistics; bounds None where the restarts are too few.
 
-    value: float
-    lower: float | None
-    upper: float | None
-    restarts: int
-    samples: int | None = None  # a restart
-    confidence: float = CONFIDENCE
-
-
-def figure(values: npt.NDArray[Any], samples: int | None = None) -> Figure:
-    """values: one a restart."""
+    values: one a restart, in the base unit of `dimension`; samples: calls in each restart.
+    """
     found = np.asarray(values, np.float64)
     lower, upper = median_bounds(found, (1 + CONFIDENCE) / 2)
-    return Figure(float(np.median(found)), lower, upper, len(found), samples)
+    return Figure(
+        estimate=float(np.median(found)),
+        low=lower,
+        high=upper,
+        dimension=dimension,
+        n=len(found),
+        unit="restarts",
+        confidence=CONFIDENCE,
+        sided="two",
+        samples=samples,
+    )
+
+
+def known(value: float, dimension: str) -> Figure:
+    """A figure that is exact."""
+    return exact(value, dimension, CONFIDENCE).model_copy(update={"sided": "two"})
+
+
+def unbounded(value: float, dimension: str, restarts: int) -> Figure:
+    """A figure of so many restarts that nothing bounds."""
+    return figure(np.asarray([value]), dimension).model_copy(update={"n": restarts})
+
+
+def as_json(found: Figure) -> dict[str, Any]:
+    """As bench.json holds it; `restarts` is what format 1 called n."""
+    return {**found.model_dump(), "restarts": found.n}
 
 
 def figures(arm: Arm, offline_batch: int) -> tuple[dict[str, Figure], dict[str, str]]:
-    """Every metric that the samples support, and by metric why another is not there."""
+    """Every metric of restarts that the samples support, and by metric why another is not there. offline_batch: examples in a batch."""
     samples = arm.samples
-    walls, cpus = samples["single_stream_wall_ns"], samples["single_stream_cpu_ns"]
-    count = walls.shape[1]
-    found = {
-        "cold_start_p50_ms": figure(samples["cold_start_ns"] / 1e6),
-        "load_p50_ms": figure(samples["load_ns"] / 1e6),
-        "peak_memory_bytes": figure(samples["peak_memory_bytes"]),
+    measured = Measurements("", "", {}, np.empty(0, np.int64), offline_batch, {})
+    found, missing = {}, {}
+    for metric in METRICS.values():
+        if metric.source != "restarts" or metric.samples not in samples:
+            continue
+        try:
+            values = raw_values(metric, measured, arm)
+        except TooFewSamples:
+            missing[metric.id] = (f"{samples[metric.samples].shape[1]} samples a restart cannot show it: it takes {calls_needed(metric)}, "
+                                  "and more time (--max-time)")  # fmt: skip
+            continue
+        except NotMeasured as why:
+            missing[metric.id] = str(why)
+            continue
         # An import may hold more for a moment than a small model ever does beside what stays of it.
-        "model_memory_bytes": figure(
-            np.maximum(samples["peak_memory_bytes"] - samples["imports_peak_bytes"], 0)
-        ),
-    }
-    if "offline_wall_ns" in samples:
-        offline = samples["offline_wall_ns"]
-        found["throughput_p50_per_s"] = figure(
-            offline_batch / (np.median(offline, axis=1) / 1e9), offline.shape[1]
+        values = np.maximum(values, 0) if metric.less else values
+        of_calls = samples[metric.samples].ndim > 1
+        found[metric.id] = figure(
+            values, metric.dimension, samples[metric.samples].shape[1] if of_calls else None
         )
-    missing = {}
-    for name, values in (("latency", walls), ("cpu", cpus)):
-        for percentile in PERCENTILES:
-            metric, needed = f"{name}_p{percentile}_ms", samples_needed(percentile) if percentile > 50 else 1
-            if metric in METRICS and count >= needed:
-                found[metric] = figure(np.percentile(values, percentile, axis=1) / 1e6, count)
-            elif metric in METRICS:
-                missing[metric] = (
-                    f"{count} samples a restart cannot show it: it takes {needed}, and more time (--max-time)"
-                )
-    if len(walls) < restarts_needed((1 + CONFIDENCE) / 2):
+    restarts = len(samples[SINGLE_STREAM_WALL])
+    if restarts < restarts_needed((1 + CONFIDENCE) / 2):
         missing["bounds"] = (
-            f"{len(walls)} restarts bound nothing at {100 * CONFIDENCE:g} %: it takes {restarts_needed((1 + CONFIDENCE) / 2)} (--restarts)"
+            f"{restarts} restarts bound nothing at {100 * CONFIDENCE:g} %: it takes {restarts_needed((1 + CONFIDENCE) / 2)} (--restarts)"
         )
-    return {name: found[name] for name in METRICS if name in found}, missing
+    return found, missing
 
 
 def doubts(content: Mapping[str, Any]) -> list[str]:

@@ -12,8 +12,8 @@ import numpy as np
 from edgecomp import inputs, machine
 from edgecomp.artifacts.run_folder import NOT_RUN
 from edgecomp.bench.hosts.process import Place
+from edgecomp.bench.quality import Quality, grade
 from edgecomp.bench.scenarios.alternated import Effort, Model, measure
-from edgecomp.bench.worker.noise import Quality, grade
 from edgecomp.config.target import Target
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
@@ -21,6 +21,7 @@ from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
 from edgecomp.files.json_files import read_json, read_mapping
 from edgecomp.files.writing import sha256
 from edgecomp.metrics.measurements import Arm, Death, Measurements
+from edgecomp.metrics.samples import SINGLE_STREAM_CPU
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE
 
@@ -110,7 +111,7 @@ def _float_layers(
 
 def cost_ms(with_float: Arm, without: Arm) -> float:
     """CPU time that a layer in float adds to one inference: the median over restarts of the medians' difference."""
-    medians = [np.median(arm.samples["single_stream_cpu_ns"], axis=1) for arm in (with_float, without)]
+    medians = [np.median(arm.samples[SINGLE_STREAM_CPU], axis=1) for arm in (with_float, without)]
     return float(np.median(medians[0] - medians[1]) / 1e6)
 
 

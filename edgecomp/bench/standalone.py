@@ -36,9 +36,11 @@ from edgecomp.errors import (
     nearest_there,
 )
 from edgecomp.files.writing import digest_of
+from edgecomp.metrics.samples import OFFLINE_WALL, WALL
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.files import integer_weights
+from edgecomp.stats.figure import Figure
 from edgecomp.stats.order_statistics import samples_needed
 
 EXAMPLES = 16
@@ -114,7 +116,7 @@ def bench_model(
             first = first_figures(model, place, scratch, options, rows, batch, track)
         except EdgecompError as error:
             raise generated.blamed(error, made, GIVE) from error
-        alone_ms, limit_ms = first.metrics["latency_p50_ms"].value, limit_of(target, first.metrics)
+        alone_ms, limit_ms = _median_ms(first.metrics), limit_of(target, first.metrics)
         setting = Setting(
             place,
             model,
@@ -153,7 +155,7 @@ def bench_model(
             "load_before": load_before,
             "load_after": os.getloadavg()[0],
             **first.facts,
-            "metrics": {name: asdict(one) for name, one in first.metrics.items()},
+            "metrics": {name: result.as_json(one) for name, one in first.metrics.items()},
             "saturation": ""
             if TABLE[target.runtime].gpu
             else integer_weights.warning(model, machine.host_isa()),
@@ -174,7 +176,7 @@ def bench_model(
 class First:
     """What is always measured: figures, why another is not there, facts and raw samples."""
 
-    metrics: dict[str, result.Figure]
+    metrics: dict[str, Figure]
     missing: dict[str, str]
     facts: dict[str, Any]
     samples: dict[str, npt.NDArray[Any]]
@@ -198,13 +200,12 @@ def first_figures(
     metrics, missing = result.figures(arm, facts["offline_batch"] * rows)
     if "batch_failed" in facts:
         missing["throughput_p50_per_s"] = f"not run: {shorten(facts['batch_failed'], MOST_SHOWN)}"
-    size = float(arm.file_size_bytes)
-    metrics["file_size_bytes"] = result.Figure(size, size, size, restarts=1)
+    metrics["file_size_bytes"] = result.known(float(arm.file_size_bytes), "bytes")
     energy = facts.pop("energy_per_inference_mj")["model"]
     if energy is None:
         missing["energy_per_inference_mj"] = "unavailable: no sensor here (RAPL)"
     else:
-        metrics["energy_per_inference_mj"] = result.Figure(energy, None, None, restarts=options.restarts)
+        metrics["energy_per_inference_mj"] = result.unbounded(energy, "energy", options.restarts)
     facts |= {
         "noise": noise,
         "audit": facts["audit"]["model"],
@@ -271,12 +272,18 @@ def query_bytes(examples: named.Inputs, rows: int) -> int:
     return sum(rows * values[:1].nbytes for values in examples.values())
 
 
-def limit_of(target: Target, metrics: Mapping[str, result.Figure]) -> float:
+def limit_of(target: Target, metrics: Mapping[str, Figure]) -> float:
     """What a served request may take at the 99th percentile, in ms: the target's budget, or ten times the median alone."""
     rows = target.budget_rows()
     if "latency_p99_ms" in rows:
         return rows["latency_p99_ms"].limit.value
-    return 10 * metrics["latency_p50_ms"].value
+    return 10 * _median_ms(metrics)
+
+
+def _median_ms(metrics: Mapping[str, Figure]) -> float:
+    found = metrics["latency_p50_ms"].estimate
+    assert found is not None
+    return found
 
 
 @dataclass(frozen=True)
@@ -302,7 +309,7 @@ class Setting:
 GIVE = "--inputs FILE.npz"
 FIXED = "the file takes batches of {} and no others"
 
-Found = tuple[dict[str, Any], dict[str, npt.NDArray[Any]], dict[str, result.Figure]]
+Found = tuple[dict[str, Any], dict[str, npt.NDArray[Any]], dict[str, Figure]]
 
 
 def multi_stream(at: Setting) -> Found:
@@ -324,13 +331,13 @@ def multi_stream(at: Setting) -> Found:
     )
     if "batch_failed" in told:
         return {"not_run": told["batch_failed"]}, {}, {}
-    walls = arms["model"].samples["offline_wall_ns"]
-    p50 = result.figure(np.median(walls, axis=1) / 1e6, walls.shape[1])
-    facts: dict[str, Any] = {"streams": STREAMS, "queries": walls.shape[1], "p50_ms": asdict(p50)}
+    walls = arms["model"].samples[OFFLINE_WALL]
+    p50 = result.figure(np.median(walls, axis=1) / 1e6, "time", walls.shape[1])
+    facts: dict[str, Any] = {"streams": STREAMS, "queries": walls.shape[1], "p50_ms": result.as_json(p50)}
     if walls.shape[1] < samples_needed(99):
-        return facts | {"p99": f"{walls.shape[1]} queries a restart cannot show it"}, {"wall_ns": walls}, {}
-    p99 = result.figure(np.percentile(walls, 99, axis=1) / 1e6, walls.shape[1])
-    return facts, {"wall_ns": walls}, {"multi_stream_p99_ms": p99}
+        return facts | {"p99": f"{walls.shape[1]} queries a restart cannot show it"}, {WALL: walls}, {}
+    p99 = result.figure(np.percentile(walls, 99, axis=1) / 1e6, "time", walls.shape[1])
+    return facts, {WALL: walls}, {"multi_stream_p99_ms": p99}
 
 
 def server(at: Setting) -> Found:
@@ -354,7 +361,7 @@ def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:
         delay_ms=delay_ms,
         scratch=at.scratch,
     )
-    return facts, {"rate_per_s": rates}, {metric: result.figure(rates)}
+    return facts, {"rate_per_s": rates}, {metric: result.figure(rates, "rate")}
 
 
 def sustained(at: Setting) -> Found:

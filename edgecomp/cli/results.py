@@ -13,6 +13,7 @@ from edgecomp.api.run import Planned
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.cli.terminal import COLOURS, Screen, bench_table, line, say, verdict_table, write
 from edgecomp.errors import EdgecompError
+from edgecomp.gate.document import VerdictDocument
 from edgecomp.gate.verdict import EXIT_CODES, Verdict
 from edgecomp.report.in_ci import annotations, step_summary, until
 
@@ -37,7 +38,7 @@ def show_run(result: RunResult, screen: Screen, as_json: bool) -> int:
             artifacts = {step: str(result.folder / step) for step in result.made}
             say({"verdict": None, "exit_code": 0, "artifacts": artifacts})
         return 0
-    verdict, recipe = result.verdict_document, result.job.recipe
+    verdict, recipe = result.document, result.job.recipe
     _show(verdict, screen, recipe.name, result.report, REHEARSAL if recipe.quick else result.next_step)
     if as_json:
         manifest = RunFolder(result.folder).manifest()
@@ -93,29 +94,27 @@ def show_bench(
 
 def show_comparison(result: ComparisonResult, screen: Screen, as_json: bool) -> int:
     """The verdict of `edgecomp compare`; the exit code."""
-    verdict, folder = result.verdict_document, result.folder
-    compared = verdict["compared"]
-    name = f"{compared['candidate']['given']} against {compared['baseline']['given']}"
+    verdict, folder, compared = result.document, result.folder, result.compared
+    name = f"{compared.candidate.given} against {compared.baseline.given}"
     _show(verdict, screen, name, result.report, result.next_step)
-    if told := outputs_told(compared["facts"]):
+    if told := outputs_told(compared.facts):
         screen.out.print(told, markup=False)
-    for warning in compared["warnings"]:
+    for warning in compared.warnings:
         screen.note(f"{warning}.")
-    if compared["restarts"]:
-        took = f"{compared['restarts']} restarts of each side, {compared['elapsed_s']:.0f} s in all"
+    if compared.restarts:
+        took = f"{compared.restarts} restarts of each side, {compared.elapsed_s:.0f} s in all"
         screen.say(took)
-    if told := compared["certificate"]:
-        of = f"{told['machine']['cpu']}, {told['machine']['cores']} core(s)"
-        screen.say(f"Noise certificate of {told['began']}, {of}")
-    if compared["not_compared"]:
-        screen.note(f"Policy {verdict['policy']['name']}: {compared['not_compared']}.")
+    if certificate := compared.certificate:
+        of = f"{certificate['machine']['cpu']}, {certificate['machine']['cores']} core(s)"
+        screen.say(f"Noise certificate of {certificate['began']}, {of}")
+    if compared.not_compared:
+        screen.note(f"Policy {verdict.policy.name}: {compared.not_compared}.")
     if as_json:
+        record = compared.model_dump(mode="json")
         keys = ("restarts", "examples", "elapsed_s", "baseline", "candidate", "not_compared", "warnings")
-        of_answers = {
-            key: compared["facts"].get(key) for key in ("judged", "outputs", "not_finite", "made_up")
-        }
-        say(summary(verdict) | {key: compared[key] for key in keys} | of_answers | {"folder": str(folder)})
-    return int(verdict["exit_code"])
+        of_answers = {key: compared.facts.get(key) for key in ("judged", "outputs", "not_finite", "made_up")}
+        say(summary(verdict) | {key: record[key] for key in keys} | of_answers | {"folder": str(folder)})
+    return verdict.exit_code
 
 
 def outputs_told(facts: Mapping[str, Any]) -> str:
@@ -158,55 +157,54 @@ def show_selftest(record: Mapping[str, Any], file: Path, screen: Screen, as_json
 SHOWN_ANSWERS = 5  # rows of a table
 
 
-def summary(verdict: Mapping[str, Any]) -> dict[str, Any]:
+def summary(verdict: VerdictDocument) -> dict[str, Any]:
+    """The verdict as the last line of standard output has it."""
+    content = verdict.as_json()
     return {
-        "verdict": verdict["verdict"],
-        "unwaived": verdict["unwaived"],
-        "exit_code": verdict["exit_code"],
+        **{key: content[key] for key in ("verdict", "unwaived", "exit_code")},
         "gates": [
-            {key: row.get(key) for key in KEYS}
+            {key: told[key] for key in KEYS}
             | {
-                "estimate": row["estimate"] and row["estimate"]["value"],
-                "interval": row["estimate"] and [row["estimate"]["lower"], row["estimate"]["upper"]],
-                "dimension": row["estimate"] and row["estimate"]["dimension"],
+                "estimate": check.estimate and check.estimate.estimate,
+                "interval": check.estimate and [check.estimate.low, check.estimate.high],
+                "confidence": check.estimate and check.estimate.confidence,
+                "sided": check.estimate and check.estimate.sided,
+                "dimension": check.estimate and check.estimate.dimension,
             }
-            for row in verdict["gates"]
+            for check, told in zip(verdict.checks, content["gates"], strict=True)
         ],
-        "policy": verdict["policy"],
+        "policy": content["policy"],
     }
 
 
-def _show(verdict: Mapping[str, Any], screen: Screen, name: str, report: Path, what_now: str) -> None:
+def _show(verdict: VerdictDocument, screen: Screen, name: str, report: Path, what_now: str) -> None:
     screen.out.print()
-    screen.out.print(verdict_table(dict(verdict)))
+    screen.out.print(verdict_table(verdict))
     screen.out.print()
-    screen.out.print(line((verdict["verdict"], f"bold {COLOURS[verdict['verdict']]}"), f" {what_now}"))
+    screen.out.print(line((verdict.verdict, f"bold {COLOURS[verdict.verdict]}"), f" {what_now}"))
     show_answers(verdict, screen)
-    for row in (row for row in verdict["gates"] if row["waiver"] and row["verdict"] != "PASS"):
-        waiver = row["waiver"]
-        screen.out.print(
-            f"Waived {until(waiver)} by {waiver['owner']}: {row['target']}, {row['name']} is {row['verdict']} "
-            f"({waiver['reason']})"
-        )
-    for warning in verdict["policy"]["warnings"]:
+    for check in verdict.checks:
+        if (waiver := check.waiver) and check.verdict != "PASS":
+            screen.out.print(
+                f"Waived {until(waiver)} by {waiver.owner}: {check.target}, {check.name} is {check.verdict} ({waiver.reason})"
+            )
+    for warning in verdict.policy.warnings:
         screen.note(f"{warning}.")
-    if verdict["policy"]["changes"]:
-        screen.out.print(
-            f"Policy {verdict['policy']['name']}, changed: {'; '.join(verdict['policy']['changes'])}"
-        )
+    if verdict.policy.changes:
+        screen.out.print(f"Policy {verdict.policy.name}, changed: {'; '.join(verdict.policy.changes)}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(verdict, name, str(report), screen)
     if report.is_file():
         screen.out.print(f"Report: {report}", soft_wrap=True)
 
 
-def show_answers(verdict: Mapping[str, Any], screen: Screen) -> None:
+def show_answers(verdict: VerdictDocument, screen: Screen) -> None:
     """What differs between both models' answers, by target: the sentence, and where answers changed the worst rows of each table."""
     from edgecomp.report import answers
 
-    for target, found in verdict.get("answers", {}).items():
+    for target, found in verdict.answers.items():
         screen.out.print(f"{target}: {answers.sentence(found)}")
-        for shown in answers.tables(found, SHOWN_ANSWERS) if found["changed"] else ():
+        for shown in answers.tables(found, SHOWN_ANSWERS) if found.changed else ():
             table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
             for place, name in enumerate(shown.header):
                 table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
@@ -219,7 +217,7 @@ def show_answers(verdict: Mapping[str, Any], screen: Screen) -> None:
                 )
 
 
-def _tell_github(verdict: Mapping[str, Any], name: str, report: str, screen: Screen) -> None:
+def _tell_github(verdict: VerdictDocument, name: str, report: str, screen: Screen) -> None:
     """Annotations in the log (on standard error, which GitHub reads as well), and a table on the job's page, which costs a note where
     it cannot be written, never the verdict."""
     for command in annotations(verdict):

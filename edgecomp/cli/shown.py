@@ -107,7 +107,8 @@ def show_history(
             {
                 "exit_code": 0,
                 "results": [
-                    asdict(result) | {"figures": [f._asdict() for f in result.figures]} for result in found
+                    asdict(result) | {"figures": [entry.as_json() for entry in result.figures]}
+                    for result in found
                 ],
                 "drift": drifted,
             }
@@ -116,9 +117,9 @@ def show_history(
 
 def _told(result: Result, metric: str) -> str:
     """Its own figure, and what it is over its baseline's."""
-    of = [figure for figure in result.figures if figure.metric == metric]
-    own = [format_value(one.value, one.dimension) for one in of if one.dimension not in history.COMPARED]
-    ratio = [f"({format_value(one.value, one.dimension)})" for one in of if one.dimension == "log_ratio"]
+    of = [entry.figure for entry in result.figures if entry.metric == metric]
+    own = [format_value(one.estimate, one.dimension) for one in of if one.dimension not in history.COMPARED]
+    ratio = [f"({format_value(one.estimate, one.dimension)})" for one in of if one.dimension == "log_ratio"]
     return " ".join(own[:1] + ratio[:1]) or "–"
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import rich.console
 from rich.progress import (
@@ -20,6 +20,9 @@ from rich.text import Text
 
 from edgecomp.errors import EdgecompError
 from edgecomp.text import json_line, terminal
+
+if TYPE_CHECKING:
+    from edgecomp.gate.document import VerdictDocument
 
 Item = TypeVar("Item")
 
@@ -117,29 +120,30 @@ def write(stream: TextIO, text: str) -> None:
         raise EdgecompError(UNREAD) from error
 
 
-def verdict_table(verdict: dict[str, Any]) -> Table:
+def verdict_table(verdict: "VerdictDocument") -> Table:
     """Target × metric × limit × verdict."""
-    from edgecomp.report.evidence import estimate_text
+    from edgecomp.report.figures import column
 
+    shown = column(check.estimate for check in verdict.checks)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("metric", no_wrap=True)
-    table.add_column("measured [bounds]", no_wrap=True)
+    table.add_column(f"measured [{shown.bounds}]", no_wrap=True)
     table.add_column("limit", overflow="fold")
     table.add_column("verdict", min_width=len("INCONCLUSIVE"))
     last = None
-    for row in verdict["gates"]:
-        if row["target"] != last:
-            last = row["target"]
+    for check in verdict.checks:
+        if check.target != last:
+            last = check.target
             table.add_row(line((last, "bold")))
-        counts = " waived" if row["waiver"] else " advises" if row.get("severity") == "warn" else ""
-        verdict_text = line((row["verdict"], COLOURS[row["verdict"]]), counts)
-        table.add_row(row["name"], estimate_text(row["estimate"]), row["limit"], verdict_text)
+        counts = " waived" if check.waiver else " advises" if check.severity == "warn" else ""
+        verdict_text = line((check.verdict, COLOURS[check.verdict]), counts)
+        table.add_row(check.name, shown.text(check.estimate), check.limit, verdict_text)
     return table
 
 
 def bench_table(content: dict[str, Any]) -> Table:
     """Metric, figure with its interval, how much it rests on, and the target's budget."""
-    from edgecomp.report.bench_page import rows_of
+    from edgecomp.report.bench_page import bounds_of, rows_of
 
     table = Table(
         box=None,
@@ -158,7 +162,7 @@ def bench_table(content: dict[str, Any]) -> Table:
         caption_justify="left",
     )
     table.add_column("metric", no_wrap=True)
-    table.add_column("median of restarts [95 %]", no_wrap=True)
+    table.add_column(f"median of restarts [{bounds_of(content)}]", no_wrap=True)
     table.add_column("from", overflow="fold")
     table.add_column("budget", no_wrap=True)
     for row in rows_of(content):

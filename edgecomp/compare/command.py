@@ -17,7 +17,6 @@ from edgecomp.bench.inputs.examples import Evaluation
 from edgecomp.bench.scenarios.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, check_trust, is_trusted, name_of
-from edgecomp.compare.advice import next_step
 from edgecomp.compare.certificate import read_certificate
 from edgecomp.compare.sides import Given, check_labels, check_recorded, given, preprocessing_differences
 from edgecomp.compare.trial import Outcome, compare, incompatible, not_run, place_of, signature
@@ -29,16 +28,25 @@ from edgecomp.data.splits import Split
 from edgecomp.errors import ModelFileError, RecipeError, UsageError
 from edgecomp.files.scratch import new_folder, replacing
 from edgecomp.files.writing import digest_of, sha256, write_json
+from edgecomp.gate.document import (
+    Changes,
+    Compared,
+    ModelRecord,
+    TargetRecord,
+    VerdictDocument,
+    document,
+    whole,
+)
 from edgecomp.gate.groups import differences
-from edgecomp.gate.missing import NotMeasured
+from edgecomp.gate.next_step import ComparisonRemedies, next_step
 from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
 from edgecomp.gate.stage import figures
-from edgecomp.gate.verdict import combine, exit_code
 from edgecomp.gate.waivers import deciding, unbounded, with_waivers
 from edgecomp.history.record import drifted, of_comparison, remember
 from edgecomp.history.store import STORE, identity
 from edgecomp.machine import installed
 from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.metrics.missing import NotMeasured
 from edgecomp.progress import Listener
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
@@ -46,8 +54,6 @@ from edgecomp.report.junit import junit
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.files import integer_weights
 
-FORMAT_VERSION = 1
-"""verdict.json: as a run's (edgecomp.gate.stage), and `compared`: who, on what, how long."""
 SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
 
 BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
@@ -76,8 +82,11 @@ class Asked:
         check_duration(self.max_time_s, "--max-time")
 
 
-def compare_and_record(asked: Asked, screen: Listener) -> tuple[dict[str, Any], Path]:
-    """The verdict, and the folder that holds it. Raises UsageError, DataError, ModelFileError before anything is measured."""
+def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument, Path]:
+    """The verdict, and the folder that holds it as verdict.json (edgecomp.gate.document).
+
+    Raises UsageError, DataError, ModelFileError before anything is measured.
+    """
     began = datetime.datetime.now(datetime.UTC)
     target = load_target(asked.target)
     baseline, candidate = given(asked.baseline, target), given(asked.candidate, target)
@@ -114,11 +123,11 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[dict[str, Any], 
             policy = policy.model_copy(update={"rows": policy.rows | {"worst_slice_pct": BY_SLICE}})
             added = [f"worst_slice_pct {BY_SLICE.text} added, for the examples have slices"]
         if differences := preprocessing_differences(baseline, candidate):
-            rows = [
+            checks = [
                 incompatible(target.name, differences),
                 *not_run(policy, target.name, "the models are incompatible"),
             ]
-            outcome = Outcome(None, None, rows, 0.0)
+            outcome = Outcome(None, None, checks, 0.0)
         else:
             outcome = compare(
                 _side(baseline, target, asked),
@@ -137,35 +146,35 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[dict[str, Any], 
             )
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
-    verdict = verdict_of(outcome, target, policy, added, began.date())
-    verdict["answers"] = changed_answers(outcome)
-    verdict["compared"] = {
-        **files,
-        "target": target.model_dump(mode="json"),
-        "runtime_version": installed(TABLE[target.runtime].distribution),
-        "began": began.isoformat(timespec="seconds"),
-        "elapsed_s": outcome.elapsed_s,
-        "restarts": 0 if outcome.comparison is None else len(outcome.comparison.restarts),
-        "examples": 0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
-        "data": judged_on,
-        "not_compared": why_not,
-        "warnings": [
+    compared = Compared(
+        baseline=files[BASELINE],
+        candidate=files[CANDIDATE],
+        target=TargetRecord.model_validate(target.model_dump(mode="json")),
+        runtime_version=installed(TABLE[target.runtime].distribution),
+        began=began.isoformat(timespec="seconds"),
+        elapsed_s=outcome.elapsed_s,
+        restarts=0 if outcome.comparison is None else len(outcome.comparison.restarts),
+        examples=0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
+        data=judged_on,
+        not_compared=why_not,
+        warnings=(
             *_warnings(target, certificate, (baseline.model, candidate.model), asked.trust),
             *_of_outputs({} if outcome.comparison is None else outcome.comparison.facts),
-        ],
-        "facts": {} if outcome.comparison is None else outcome.comparison.facts,
-        "certificate": certificate,
-        "log_ratios": ratios_of(outcome, policy),
-    }
+        ),
+        facts={} if outcome.comparison is None else outcome.comparison.facts,
+        certificate=certificate,
+        log_ratios=ratios_of(outcome, policy),
+    )
+    verdict = verdict_of(outcome, target, policy, added, began.date(), compared)
     save(folder, verdict, outcome, evaluation)  # before anything is made of it that could fail
     result = of_comparison(verdict, folder)
     more = [] if asked.store is None else drifted(result, asked.store)
-    verdict["compared"]["warnings"] += more
+    verdict = verdict.but(compared=compared.model_copy(update={"warnings": (*compared.warnings, *more)}))
     if asked.store is not None:
         remember(result, asked.store, screen.note)
     with _costing_a_note(screen, folder):
         if more:
-            write_json(folder / "verdict.json", verdict)
+            write_json(folder / "verdict.json", verdict.as_json())
         write_page(folder, verdict)
     _write_beside(asked.junit, junit(verdict, name_of(asked.candidate)), screen)
     _write_beside(asked.metrics, openmetrics(verdict, CANDIDATE), screen)
@@ -193,7 +202,7 @@ def _costing_a_note(screen: Listener, place: Path) -> Iterator[None]:
 
 
 def _policy(name: str, target: Target) -> Policy:
-    """Raises RecipeError where a row cannot be measured, or a waiver is of none."""
+    """Raises RecipeError where a check cannot be measured, or a waiver is of none."""
     policy = load_policy(name)
     if problems := not_measured(policy) + waiving_nothing(policy, [target]):
         raise RecipeError(name, problems)
@@ -242,32 +251,29 @@ def _of_outputs(facts: Mapping[str, Any]) -> list[str]:
 
 
 def verdict_of(
-    outcome: Outcome, target: Target, policy: Policy, changes: list[str], today: datetime.date
-) -> dict[str, Any]:
-    rows = with_waivers(outcome.rows, policy.waivers, {target.name: policy.rows}, today)
-    whole, unwaived = (
-        combine(row.verdict for row in rows if row.severity == "block"),
-        combine(row.verdict for row in deciding(rows)),
+    outcome: Outcome,
+    target: Target,
+    policy: Policy,
+    changes: list[str],
+    today: datetime.date,
+    compared: Compared | None = None,
+) -> VerdictDocument:
+    """The document of a comparison. changes: what was made of the policy, in words; today: by which waivers hold."""
+    checks = with_waivers(outcome.checks, policy.waivers, {target.name: policy.rows}, today)
+    return document(
+        checks,
+        policy,
+        next_step=next_step(whole(deciding(checks)), checks, ComparisonRemedies()),
+        changes=changes,
+        warnings=unbounded(checks),
+        sha256=digest_of(policy.model_dump(mode="json")),
+        figures={} if outcome.measured is None else {outcome.measured.target: figures(outcome.measured)},
+        answers=changed_answers(outcome),
+        compared=compared,
     )
-    return {
-        "format": FORMAT_VERSION,
-        "verdict": whole,
-        "unwaived": unwaived,
-        "exit_code": exit_code(unwaived, policy.on_inconclusive),
-        "next_step": next_step(unwaived, rows),
-        "policy": {
-            "name": policy.name,
-            "on_inconclusive": policy.on_inconclusive,
-            "changes": changes,
-            "warnings": unbounded(rows),
-            "sha256": digest_of(policy.model_dump(mode="json")),
-        },
-        "gates": [row.as_json() for row in rows],
-        "figures": {} if outcome.measured is None else {outcome.measured.target: figures(outcome.measured)},
-    }
 
 
-def changed_answers(outcome: Outcome) -> dict[str, Any]:
+def changed_answers(outcome: Outcome) -> dict[str, Changes]:
     """By target, what differs between both models' answers (edgecomp.gate.groups); nothing where there are none."""
     if outcome.measured is None:
         return {}
@@ -276,26 +282,26 @@ def changed_answers(outcome: Outcome) -> dict[str, Any]:
 
 
 def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[float]]]:
-    """By row of restarts, each one's log ratio to the baseline, of the candidate and of the baseline again."""
+    """By check of restarts, each one's log ratio to the baseline, of the candidate and of the baseline again."""
     of, found = outcome.comparison, {}
-    for name, row in policy.rows.items():
-        if of is None or not of.restarts or not is_sequential(row):
+    for name, threshold in policy.rows.items():
+        if of is None or not of.restarts or not is_sequential(threshold):
             continue
         try:
             found[name] = {
-                arm: log_ratios(of, row.metric, len(of.restarts), over=arm).tolist()
+                arm: log_ratios(of, threshold.metric, len(of.restarts), over=arm).tolist()
                 for arm in (CANDIDATE, AGAIN)
             }
         except NotMeasured:
-            continue  # the row says why
+            continue  # the check says why
     return found
 
 
-def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome, evaluation: Evaluation | None) -> None:
+def save(folder: Path, verdict: VerdictDocument, outcome: Outcome, evaluation: Evaluation | None) -> None:
     """verdict.json, samples.npz, answers.npz: whole, or not at all. Raises EdgecompError, with the verdict."""
-    lost = f"what was measured is not kept, and it came to {verdict['verdict']}: {verdict['next_step']}"
+    lost = f"what was measured is not kept, and it came to {verdict.verdict}: {verdict.next_step}"
     with new_folder(folder, lost) as scratch:
-        write_json(scratch / "verdict.json", verdict)
+        write_json(scratch / "verdict.json", verdict.as_json())
         if outcome.comparison is not None and outcome.comparison.restarts:
             samples: dict[str, Any] = dict(outcome.comparison.all_samples())
             np.savez(scratch / "samples.npz", **samples)
@@ -304,7 +310,7 @@ def save(folder: Path, verdict: Mapping[str, Any], outcome: Outcome, evaluation:
 
 
 def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
-    """What the rows of answers are judged on, as answers.npz holds it (edgecomp.metrics.comparison)."""
+    """What the checks of answers are judged on, as answers.npz holds it (edgecomp.metrics.comparison)."""
     found: dict[str, Any] = {f"{arm}.logits": logits for arm, logits in of.logits.items()}
     beside = {"labels": evaluation.labels, "slices": evaluation.slices}
     return found | {name: values for name, values in beside.items() if values is not None}
@@ -352,7 +358,7 @@ def class_names(side: Given) -> tuple[str, ...]:
     return tuple(map(str, said)) if isinstance(said, list) else ()
 
 
-def _source(asked: Asked, evaluation: Evaluation) -> dict[str, Any]:
+def _source(asked: Asked, evaluation: Evaluation) -> dict[str, str]:
     """What the examples are from, and its sha256."""
     what = "given with --data" if asked.data is not None else "the runs' own test split"
     return {"what": what, "file": str(evaluation.file), "sha256": sha256(evaluation.file)}
@@ -369,17 +375,17 @@ def _named(asked: Asked) -> list[Path]:
     return [file for file in (Path(word) for word in words if word is not None) if file.is_file()]
 
 
-def _described(side: Given) -> dict[str, Any]:
+def _described(side: Given) -> ModelRecord:
     digests = {file.name: sha256(file) for file in parts_of(side.model)}
-    return {"given": side.name, "model": str(side.model), "files": digests, "sha256": identity(digests)}
+    return ModelRecord(given=side.name, model=str(side.model), files=digests, sha256=identity(digests))
 
 
-def _check_unchanged(side: Given, known: Mapping[str, Any]) -> None:
+def _check_unchanged(side: Given, known: ModelRecord) -> None:
     """Raises ModelFileError where the files are no longer those that were measured."""
     try:
-        now = _described(side)["files"]
+        now = _described(side).files
     except OSError:
         now = {}
-    if changed := [name for name, digest in known["files"].items() if now.get(name) != digest]:
+    if changed := [name for name, digest in known.files.items() if now.get(name) != digest]:
         raise ModelFileError(f"{side.model.parent / changed[0]} was written while it was measured (its sha256 differs, or it is gone): "
                              "compare again when nothing writes to it")  # fmt: skip

@@ -34,13 +34,13 @@ FORMAT_VERSION = 1
 """1: target, began, model, policy, machine, trials, summary."""
 
 SCHEDULE = (0.0, 0.10, 0.0, 0.05)  # shares of extra work, over and over; 0: the model beside itself
-ROW = "cpu_p50_ms"  # of the policy, whose power is told
+CHECK = "cpu_p50_ms"  # of the policy, whose power is told
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One gate. log_ratios: of each restart's ROW."""
+    """One gate. log_ratios: of each restart's CHECK."""
 
     slowdown: float
     verdict: str
@@ -72,10 +72,10 @@ def trial(
     assert of is not None
     return Trial(
         slowdown,
-        combine(row.verdict for row in deciding(outcome.rows)),
-        {row.name: row.verdict for row in outcome.rows},
+        combine(check.verdict for check in deciding(outcome.checks)),
+        {check.name: check.verdict for check in outcome.checks},
         outcome.elapsed_s,
-        log_ratios(of, ROW, len(of.restarts), CANDIDATE).tolist() if of.restarts else [],
+        log_ratios(of, CHECK, len(of.restarts), CANDIDATE).tolist() if of.restarts else [],
         of.facts.get("wall_over_cpu"),
     )
 
@@ -135,15 +135,15 @@ def summary(trials: Sequence[Trial], policy: Policy, target: Target, seed: int) 
             },
             "median_s": float(np.median([trial.elapsed_s for trial in of])),
         }
-    row = policy.rows[ROW]
+    threshold = policy.rows[CHECK]
     same = [np.asarray(trial.log_ratios) for trial in trials if trial.slowdown == 0 and trial.log_ratios]
     pool = np.concatenate(same) if same else np.empty(0)
     caught = (
         smallest_caught(
             pool,
-            math.log(limit_of(row)),
-            1 - row.confidence,
-            min(1 - row.confidence, fail_alpha(policy)),
+            math.log(limit_of(threshold)),
+            1 - threshold.confidence,
+            min(1 - threshold.confidence, fail_alpha(policy)),
             seed,
         )
         if len(pool) >= 8
@@ -155,7 +155,7 @@ def summary(trials: Sequence[Trial], policy: Policy, target: Target, seed: int) 
         "restarts": len(pool),
         "spread_of_restarts_pct": 100 * float(np.std(pool, ddof=1)) if len(pool) > 1 else None,
         "smallest_caught_pct": None if caught is None else 100 * caught,
-        "margin": row.text,
+        "margin": threshold.text,
         "wall_over_cpu": float(np.median(felt)) if felt else None,
     }
     return found | {"advice": advice(found)}

@@ -17,10 +17,10 @@ from edgecomp.bench.inputs import generated
 from edgecomp.bench.inputs.examples import Evaluation
 from edgecomp.bench.inputs.generated import Made
 from edgecomp.bench.inputs.signatures import rows_of, signature_of, unlike_first
+from edgecomp.bench.quality import CONTENDED, wall_over_cpu
 from edgecomp.bench.scenarios.side_by_side import Crashed, Side, SideBySide
 from edgecomp.bench.stage import described, quality
 from edgecomp.bench.worker import answers
-from edgecomp.bench.worker.noise import CONTENDED, wall_over_cpu
 from edgecomp.compare.judged import check_output, classes_told, judged, output_errors
 from edgecomp.compare.sides import contract_differences
 from edgecomp.config.policy import Policy, Threshold
@@ -33,7 +33,7 @@ from edgecomp.errors import (
     UsageError,
     WorkerError,
 )
-from edgecomp.gate.judge import Row
+from edgecomp.gate.document import Check
 from edgecomp.gate.paired import (
     Setting,
     is_clear,
@@ -47,6 +47,16 @@ from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
 from edgecomp.metrics.measurements import Arm, Measurements
+from edgecomp.metrics.samples import (
+    COLD_START,
+    CPU,
+    IMPORTS_PEAK,
+    LOAD,
+    PEAK_MEMORY,
+    SINGLE_STREAM_CPU,
+    SINGLE_STREAM_WALL,
+    WALL,
+)
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.stats.sequential import LOOKS
@@ -58,11 +68,11 @@ GIVE = "--data FILE"  # by which real inputs are given
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was measured, as far as it was, and the rows; waivers are not laid over them."""
+    """What was measured, as far as it was, and the checks; waivers are not laid over them."""
 
     comparison: Comparison | None
     measured: Measurements | None
-    rows: list[Row]
+    checks: list[Check]
     elapsed_s: float
 
 
@@ -134,7 +144,7 @@ def compare(
     shape: Sequence[str] = (),
     ranges: Sequence[str] = (),
 ) -> Outcome:
-    """Measures until the policy's rows are clear, the time is over, or no look is left. scratch: an empty folder; output: the one that
+    """Measures until the policy's checks are clear, the time is over, or no look is left. scratch: an empty folder; output: the one that
     is judged, None for the first that can be; shape, ranges: of inputs that are made up, as on the command line.
 
     A side that cannot be read raises; one that dies is a verdict.
@@ -147,11 +157,11 @@ def compare(
     except Crashed as crash:
         return Outcome(of, None, _of_crash(crash, policy, target), time.monotonic() - began)
     if differences := contract_differences(old._asdict(), new._asdict()):
-        rows = [
+        checks = [
             incompatible(target.name, differences),
             *not_run(policy, target.name, "the models are incompatible"),
         ]
-        return Outcome(of, None, rows, time.monotonic() - began)
+        return Outcome(of, None, checks, time.monotonic() - began)
     check_output(output, old.outputs)
     check_labels(evaluation, classes_told(output, old.outputs))
     generated.check_names(old.inputs, shape, ranges)
@@ -180,16 +190,16 @@ def compare(
         if not takes_restarts(policy):
             of.facts |= audit(pair, timed.rows)
             measured = as_measured(of, pair, evaluation, target)
-            rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))
-            return Outcome(of, measured, rows, time.monotonic() - began)
+            checks = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))
+            return Outcome(of, measured, checks, time.monotonic() - began)
         deadline = time.monotonic() + max_time_s
-        rows, measured = _until_clear(
+        checks, measured = _until_clear(
             pair, timed.rows, of, evaluation, policy, target, today, deadline, track
         )
     except Crashed as crash:
-        rows = _of_crash(crash, policy, target, timed.made)
+        checks = _of_crash(crash, policy, target, timed.made)
     of.facts["load_after"] = os.getloadavg()[0]
-    return Outcome(of, measured, rows, time.monotonic() - began)
+    return Outcome(of, measured, checks, time.monotonic() - began)
 
 
 def _judge_output(of: Comparison, pair: SideBySide, evaluation: Evaluation, output: str | None) -> None:
@@ -202,7 +212,7 @@ def _judge_output(of: Comparison, pair: SideBySide, evaluation: Evaluation, outp
     of.facts["judged"] = {"output": found.name, "how": found.how}
 
 
-def _of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None = None) -> list[Row]:
+def _of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None = None) -> list[Check]:
     """Raises the error itself where it is not of the model, but of the request or the machine; so is one of inputs that were made up,
     of which the baseline has no more to say than the candidate."""
     error = generated.blamed(crash.error, made, GIVE)
@@ -226,8 +236,8 @@ def _until_clear(
     today: Any,
     deadline: float,
     track: Track,
-) -> tuple[list[Row], Measurements]:
-    rows: list[Row] = []
+) -> tuple[list[Check], Measurements]:
+    checks: list[Check] = []
     for restart in track(range(LOOKS[-1]), "restarts, at most", LOOKS[-1]):
         began = time.monotonic()
         of.restarts.append(pair.restart())
@@ -242,10 +252,10 @@ def _until_clear(
             "wall_over_cpu": wall_over_cpu(measured.arms[BASELINE].samples),
         }
         contended = of.facts["wall_over_cpu"] > CONTENDED and not TABLE[target.runtime].gpu
-        rows = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended), rows)
-        waived = with_waivers(rows, policy.waivers, {target.name: policy.rows}, today)
+        checks = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended), checks)
+        waived = with_waivers(checks, policy.waivers, {target.name: policy.rows}, today)
         if over or is_clear(deciding(waived), policy, restart + 1):
-            return rows, measured
+            return checks, measured
     raise AssertionError("the last look ends it")
 
 
@@ -309,19 +319,19 @@ def _samples(of: Comparison, arm: str) -> dict[str, npt.NDArray[np.int64]]:
     if not of.restarts:
         return {}
     found = {
-        f"single_stream_{clock}_ns": of.samples(arm, f"{clock}_ns").reshape(len(of.restarts), -1)
-        for clock in ("wall", "cpu")
+        name: of.samples(arm, clock).reshape(len(of.restarts), -1)
+        for name, clock in ((SINGLE_STREAM_WALL, WALL), (SINGLE_STREAM_CPU, CPU))
     }
-    once = ("cold_start_ns", "load_ns", "peak_memory_bytes", "imports_peak_bytes")
+    once = (COLD_START, LOAD, PEAK_MEMORY, IMPORTS_PEAK)
     return found | {name: of.samples(arm, name) for name in once}
 
 
-def incompatible(target: str, differences: Sequence[str]) -> Row:
+def incompatible(target: str, differences: Sequence[str]) -> Check:
     return _said(target, "io_contract", "inputs and outputs", "the baseline's", Verdict.FAIL, Reason.INCOMPATIBLE,
                  f"whoever calls the baseline cannot call the candidate: {'; '.join(differences)}")  # fmt: skip
 
 
-def crashed(target: str, crash: Crashed) -> Row:
+def crashed(target: str, crash: Crashed) -> Check:
     """A candidate that dies fails; where the baseline dies there is nothing to compare with; inputs that were made up blame nobody."""
     certain = not isinstance(crash.error, BudgetExceededError) or crash.error.certain
     verdict, reason = Verdict.FAIL if certain else Verdict.INCONCLUSIVE, Reason.CRASHED
@@ -336,12 +346,12 @@ def crashed(target: str, crash: Crashed) -> Row:
     )
 
 
-def not_run(policy: Policy, target: str, why: str) -> list[Row]:
+def not_run(policy: Policy, target: str, why: str) -> list[Check]:
     return [_not_run(target, name, row, why) for name, row in policy.rows.items()]
 
 
-def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Row:
-    row = _said(
+def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Check:
+    check = _said(
         target,
         name,
         threshold.what.title,
@@ -350,22 +360,24 @@ def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Row:
         Reason.NOT_RUN,
         f"not measured: {why}",
     )
-    return replace(row, metric=threshold.metric, severity=threshold.severity)
+    return check.but(metric=threshold.metric, severity=threshold.severity)
 
 
-def _said(target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str) -> Row:
-    return Row(
-        target,
-        name,
-        name,
-        title,
-        limit,
-        0.0,
-        "below",
-        None,
-        verdict,
-        reason,
-        f"{target}: {title}: {why.rstrip('.')}.",
+def _said(
+    target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str
+) -> Check:
+    return Check(
+        target=target,
+        name=name,
+        metric=name,
+        title=title,
+        limit=limit,
+        limit_value=0.0,
+        passes="below",
+        estimate=None,
+        verdict=verdict,
+        reason=reason,
+        sentence=f"{target}: {title}: {why.rstrip('.')}.",
     )
 
 

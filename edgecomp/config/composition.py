@@ -63,17 +63,24 @@ def _checked(path: Path, overrides: list[str]) -> dict[str, Any]:
                              "the recipe")  # fmt: skip
         if "=" not in override and not override.startswith("~"):
             raise UsageError(f"override {override!r} is not KEY=VALUE, such as distill.temperature=4")
-    everything = list(_with_bases(path, content, ()))
+    everything = [one for _, one in _with_bases(path, content, ())]
     references = sum(str(one).count("${") for one in (*everything, overrides))
     if references > MOST_REFERENCES:
         raise RecipeError(str(path), [f"has {references} references ${{…}}; the most is {MOST_REFERENCES}"])
     return content
 
 
-def _with_bases(path: Path, content: dict[str, Any], way: tuple[Path, ...]) -> Iterator[dict[str, Any]]:
-    """The contents of a recipe and of all those it starts from, each as often as it is named. Raises RecipeError."""
+def files_of(path: Path) -> list[Path]:
+    """A recipe's file and those of all that it starts from. Raises RecipeError."""
+    return list(dict.fromkeys(file for file, _ in _with_bases(path, read_yaml(path), ())))
+
+
+def _with_bases(
+    path: Path, content: dict[str, Any], way: tuple[Path, ...]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The files and contents of a recipe and of all those it starts from, each as often as it is named. Raises RecipeError."""
     left = MOST_RECIPES
-    yield content
+    yield path, content
     if path in way:
         names = " → ".join(one.stem for one in (*way, path))
         raise RecipeError(str(path), [f"defaults: it starts from itself, by way of {names}"])

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, ValidationError
 
 from edgecomp import release
 from edgecomp.arms import STUDENT_FP32
-from edgecomp.config.composition import compose
+from edgecomp.config.composition import compose, files_of
 from edgecomp.config.policy import (
     BOUNDED_FROM,
     Policy,
@@ -26,6 +26,7 @@ from edgecomp.config.target import Target, load_target, saturating, target_names
 from edgecomp.errors import FileError, RecipeError, RunFolderError, UsageError, nearest, nearest_there
 from edgecomp.files import limits
 from edgecomp.files.json_files import MOST_BYTES
+from edgecomp.files.yaml_files import placed
 from edgecomp.machine import has_bf16, host_isa
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
 from edgecomp.runtimes import TABLE
@@ -114,7 +115,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
         except UsageError as error:
             problems.append(f"{part}.network: {error}")
     if problems or recipe is None:
-        raise RecipeError(str(path), list(dict.fromkeys(problems)))
+        raise RecipeError(str(path), placed(dict.fromkeys(problems), files_of(path), overrides))
     return Job(
         recipe=recipe,
         folder=str(path.parent),
@@ -176,9 +177,6 @@ def _bits_not_executed(settings: Quantize, targets: list[Target]) -> list[str]:
     ]
 
 
-BASELINE_ROWS = {"baseline", "baseline_agreement_pct", "negative_flips_pct"}
-
-
 def _rows(
     targets: list[Target], policy: Policy, changes: dict[str, Any], problems: list[str]
 ) -> dict[str, dict[str, Threshold]]:
@@ -186,7 +184,7 @@ def _rows(
     given = _given(targets, policy) or {"": policy.rows}  # thresholds are checked all the same
     known = {name for named in given.values() for name in named}
     problems += [
-        f"thresholds.{name}: there is no such row to take out{nearest(name, known)}"
+        f"thresholds.{name}: there is no such check to take out{nearest(name, known)}"
         for name, change in changes.items()
         if change is None and name not in known
     ]
@@ -201,7 +199,7 @@ def _rows(
             except ValidationError as error:
                 problems += [f"thresholds.{name}: {problem}" for problem in explain(error, Threshold)]
                 continue
-            if BASELINE_ROWS & {rows[target][name].against, rows[target][name].metric}:
+            if rows[target][name].needs_baseline:
                 problems.append(
                     f"thresholds.{name}: a run has no baseline; `edgecomp compare` holds two models against each other"
                 )
@@ -213,12 +211,12 @@ def _rows(
 
 
 def _given(targets: Sequence[Target], policy: Policy) -> dict[str, dict[str, Threshold]]:
-    """Target → its rows before a recipe's changes."""
+    """Target → its checks before a recipe's changes."""
     return {target.name: with_budget(policy.rows, target.budget_rows()) for target in targets}
 
 
 def waiving_nothing(policy: Policy, targets: Sequence[Target], more: Iterable[str] = ()) -> list[str]:
-    """Waivers of rows or targets that are not there: with a typo, a row would fail that its owner believes waived.
+    """Waivers of checks or targets that are not there: with a typo, a check would fail that its owner believes waived.
 
     A shipped target that is not among `targets` may have a waiver in the policy that it shares with them. more: rows beside the policy's
     and the budgets'.
@@ -232,26 +230,26 @@ def waiving_nothing(policy: Policy, targets: Sequence[Target], more: Iterable[st
         elif waiver.target is not None:
             of = [own.get(waiver.target) or load_target(waiver.target)]
         rows = {*policy.rows, *more}.union(*_given(of, policy).values())
-        if waiver.row not in rows:
-            problems.append(f"no row {waiver.row!r}{nearest(waiver.row, rows)}")
-        problems += _not_bounded(waiver, [] if waiver.row in more else list(_given(of, policy).values()))
+        if waiver.check not in rows:
+            problems.append(f"no check {waiver.check!r}{nearest(waiver.check, rows)}")
+        problems += _not_bounded(waiver, [] if waiver.check in more else list(_given(of, policy).values()))
     return [f"policy: {policy.name}: waivers: {problem}" for problem in problems]
 
 
 def _not_bounded(waiver: Waiver, rows: Sequence[Mapping[str, Threshold]]) -> Iterator[str]:
-    """What is wrong with a waiver's limit, of the rows that it is of."""
+    """What is wrong with a waiver's limit, of the checks that it is of."""
     if waiver.limit is None and release() >= BOUNDED_FROM:
-        yield f"{waiver.row}: a waiver needs a `limit:`, up to which it holds, in the row's unit"
+        yield f"{waiver.check}: a waiver needs a `limit:`, up to which it holds, in the check's unit"
     for named in rows:
         try:
-            if waiver.row in named:
-                waiver.widened(named[waiver.row])
+            if waiver.check in named:
+                waiver.widened(named[waiver.check])
         except ValueError as error:
-            yield f"{waiver.row}: {error}"
+            yield f"{waiver.check}: {error}"
 
 
 def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: bool) -> dict[str, Threshold]:
-    """The rows that can be judged of a method's file: no other than qad has a fake-quant twin with blocks to compare,
+    """The checks that can be judged of a method's file: no other than qad has a fake-quant twin with blocks to compare,
     and an fp32 student is not int8. The verdict names those that are taken out. A `max_drop` is judged as well.
 
     portable: the target names no CPU, so that its file is asked on others too.

@@ -5,28 +5,28 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from edgecomp.config.schema import FORMAT, Schema, find, parse, shipped
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.files.yaml_files import read_yaml
 from edgecomp.metrics.registry import METRICS, Metric
-from edgecomp.metrics.units import Quantity, parse_quantity
+from edgecomp.metrics.units import EXAMPLES, Quantity, parse_quantity, units_of
 
 LIMITS = ("max", "min", "margin")
 Reference = Literal["teacher", "student_fp32", "baseline"]
 
 
 class Threshold(Schema):
-    """One row of a policy. Exactly one of `max`, `min` and `margin`:
+    """One check of a policy: a metric held to a threshold. Exactly one of `max`, `min` and `margin`:
 
     - `max: 20 ms` / `min: 85 %`: the metric itself, in its own unit (lower is better: max; higher: min);
     - `against: teacher`, `max: 0.2 x` / `min: 3 x`: as a multiple of the reference's value in the same runtime;
     - `against: teacher`, `margin: 3 pt` / `margin: 5 %`: at most that much worse than the reference, in
       percentage points or relative to it.
 
-    `baseline` is what `edgecomp compare` holds a candidate against; such a row has a confidence of 0.99 unless it names another. A
-    row of severity `warn` is judged and shown, and does not decide. A gain of more than `implausible` over the reference is
+    `baseline` is what `edgecomp compare` holds a candidate against; such a check has a confidence of 0.99 unless it names another. A
+    check of severity `warn` is judged and shown, and does not decide. A gain of more than `implausible` over the reference is
     no PASS: it is looked into (`5 pt`, or `10 x` as good).
     """
 
@@ -83,12 +83,12 @@ class Threshold(Schema):
             raise ValueError(
                 f"{metric.id} is better when {metric.better}: limit it with {expected}, not {kind}"
             )
-        if metric.dimension == "percent" and not self.against and limit.value > 100:
-            raise ValueError(f"{limit.text!r}: {metric.id} cannot be over 100 %")
         wanted = "multiple" if self.against else metric.dimension
         if limit.dimension != wanted:
-            raise ValueError(f"wrong unit: {metric.id} {'against a reference ' if self.against else ''}is a {wanted}, "
-                             f"{limit.text!r} is a {limit.dimension}; write for example {_EXAMPLES[wanted]}")  # fmt: skip
+            raise ValueError(f"wrong unit: {metric.id} {'against a reference ' if self.against else ''}is in {', '.join(units_of(wanted))}, and "
+                             f"{limit.text!r} is of {limit.dimension}; write for example {EXAMPLES[wanted]}")  # fmt: skip
+        if metric.dimension == "percent" and not self.against and limit.value > 100:
+            raise ValueError(f"{limit.text!r}: {metric.id} cannot be over 100 %")
         return self
 
     def _check_implausible(self) -> None:
@@ -97,7 +97,7 @@ class Threshold(Schema):
         gain = parse_quantity(self.implausible)
         wanted = "points" if self.margin and parse_quantity(self.margin).dimension == "points" else "multiple"
         if self.against is None or gain.dimension != wanted or (wanted == "multiple" and gain.value <= 1):
-            raise ValueError(f"implausible {gain.text!r}: write how much better than its reference a row cannot be, in points "
+            raise ValueError(f"implausible {gain.text!r}: write how much better than its reference a check cannot be, in points "
                              "('5 pt') where its margin is in points, else as a multiple over 1 ('10 x')")  # fmt: skip
 
     @property
@@ -113,6 +113,11 @@ class Threshold(Schema):
         return METRICS[self.metric]
 
     @property
+    def needs_baseline(self) -> bool:
+        """Whether only a comparison can answer it."""
+        return self.against == "baseline" or self.what.compared == "pair"
+
+    @property
     def text(self) -> str:
         """The limit as a table shows it: `≤ 20 ms`, `≥ 3 x teacher`, `≥ -3 pt vs teacher`."""
         reference = f" {self.against}" if self.against else ""
@@ -126,27 +131,20 @@ class Threshold(Schema):
         return f"{'≤' if self.kind == 'max' else '≥'} {self.limit.text}{reference}"
 
 
-_EXAMPLES = {
-    "time": "'20 ms'",
-    "bytes": "'200 MiB'",
-    "rate": "'1000 /s'",
-    "percent": "'98.5 %'",
-    "points": "'1 pt'",
-    "decibel": "'20 dB'",
-    "multiple": "'3 x'",
-    "energy": "'5 mJ'",
-}
-
-
 BOUNDED_FROM = (0, 3)
 """The version from which a waiver without a `limit` is an error."""
 
 
 class Waiver(Schema):
-    """Takes a row (of every target, or of one) out of the exit code, up to and with the day it expires, while the row's whole interval is on
-    the good side of `limit`, in the row's own unit; without one, whatever the row finds. It never changes the row's verdict."""
+    """Takes a check (of every target, or of one) out of the exit code, up to and with the day it expires, while the check's whole interval
+    is on the good side of `limit`, in the check's own unit; without one, whatever the check finds. It never changes the check's verdict.
 
-    row: str
+    The key `row` is an alias of `check`.
+    """
+
+    model_config = ConfigDict(**Schema.model_config, populate_by_name=True, serialize_by_alias=True)
+
+    check: str = Field(validation_alias=AliasChoices("check", "row"), serialization_alias="row")
     target: str | None = None
     owner: str
     reason: str
@@ -175,26 +173,27 @@ class Waiver(Schema):
             parse_quantity(value)
         return value
 
-    def covers(self, target: str, row: str) -> bool:
-        return self.row == row and self.target in (None, target)
+    def covers(self, target: str, check: str) -> bool:
+        """Whether it is of that check on that target."""
+        return self.check == check and self.target in (None, target)
 
     def has_expired(self, today: datetime.date) -> bool:
         return today > self.expires
 
-    def widened(self, row: Threshold) -> Threshold:
-        """The row with this waiver's limit in place of its own. Raises ValueError where it is of another unit, or no wider."""
+    def widened(self, check: Threshold) -> Threshold:
+        """The check with this waiver's limit in place of its own. Raises ValueError where it is of another unit, or no wider."""
         if self.limit is None:
-            return row
-        wide, own = parse_quantity(self.limit), row.limit
+            return check
+        wide, own = parse_quantity(self.limit), check.limit
         if wide.dimension != own.dimension:
             raise ValueError(
-                f"limit {wide.text!r} is a {wide.dimension}, and the row's own, {own.text!r}, a {own.dimension}: write it in that"
+                f"limit {wide.text!r} is a {wide.dimension}, and the check's own, {own.text!r}, a {own.dimension}: write it in that"
             )
-        if (wide.value <= own.value) if row.kind != "min" else (wide.value >= own.value):
+        if (wide.value <= own.value) if check.kind != "min" else (wide.value >= own.value):
             raise ValueError(
-                f"limit {wide.text!r} is no wider than the row's own, {own.text!r}: it waives nothing"
+                f"limit {wide.text!r} is no wider than the check's own, {own.text!r}: it waives nothing"
             )
-        return row.model_copy(update={row.kind: self.limit})
+        return check.model_copy(update={check.kind: self.limit})
 
 
 class Policy(Schema):
@@ -223,24 +222,24 @@ class Policy(Schema):
 
 
 def check_rows(rows: Mapping[str, Threshold]) -> None:
-    """Raises ValueError where two rows limit the same thing in the same way, to different values: which is meant?"""
+    """Raises ValueError where two checks limit the same thing in the same way, to different values: which is meant?"""
     seen: dict[tuple[object, ...], str] = {}
     for name, row in rows.items():
         first = seen.setdefault(_way(row), name)
         if first != name and rows[first].limit.value != row.limit.value:
-            raise ValueError(f"rows {first!r} and {name!r} contradict each other: {row.metric} is limited to {rows[first].text} and to "
+            raise ValueError(f"checks {first!r} and {name!r} contradict each other: {row.metric} is limited to {rows[first].text} and to "
                              f"{row.text}; leave one out")  # fmt: skip
 
 
 def _way(row: Threshold) -> tuple[object, ...]:
-    """What is limited, and how: two rows that are alike in this differ in their limit and their confidence alone."""
+    """What is limited, and how: two checks that are alike in this differ in their limit and their confidence alone."""
     return row.metric, row.against, row.kind, row.limit.dimension, row.severity
 
 
 def with_budget(rows: Mapping[str, Threshold], budget: Mapping[str, Threshold]) -> dict[str, Threshold]:
-    """A policy's rows and those of a target's budget, all of which hold: the result is never looser than either.
+    """A policy's checks and those of a target's budget, all of which hold: the result is never looser than either.
 
-    Of two rows of one name that limit the same metric in the same way (the same reference, kind of limit, dimension and
+    Of two checks of one name that limit the same metric in the same way (the same reference, kind of limit, dimension and
     severity) the stricter limit stands, at the higher confidence. Where they differ in that both stand, the budget's as
     `budget_NAME`.
     """
@@ -259,14 +258,14 @@ def _stricter(one: Threshold, other: Threshold) -> Threshold:
 
 
 def with_metric(rows: Mapping[str, Any]) -> dict[str, Any]:
-    """A row that names no metric is about the metric that it is named after."""
+    """A check that names no metric is about the metric that it is named after. rows: by name, as they are written."""
     return {
         name: {"metric": name, **row} if isinstance(row, Mapping) else row for name, row in rows.items()
     }  # fmt: skip
 
 
 def overridden(rows: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`rows` with a recipe's changes laid over them; a new limit replaces the old one, whatever its kind, and null takes a row out."""
+    """`rows` with a recipe's changes laid over them; a new limit replaces the old one, whatever its kind, and null takes a check out."""
     merged: dict[str, Any] = {name: dict(row) for name, row in rows.items()}
     for name, change in changes.items():
         if not isinstance(change, Mapping):
@@ -284,7 +283,7 @@ def load_policy(name: str) -> Policy:
     path = find(name, shipped("targets") / "policies", "policy")
     content = read_yaml(path)
     refuse_newer(content, str(path))
-    return parse(Policy, content, str(path))
+    return parse(Policy, content, path)
 
 
 def refuse_newer(content: Mapping[str, Any], where: str) -> None:

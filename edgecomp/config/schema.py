@@ -2,13 +2,14 @@
 
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgecomp.errors import RecipeError, UsageError, nearest, nearest_there
+from edgecomp.files.yaml_files import placed
 
 FORMAT = 1
 """Version of the recipe, target and policy schemas. 1: first release."""
@@ -62,12 +63,15 @@ def find(name: str, folder: Path, kind: str) -> Path:
                      f"no such {kind}: {name!r}; shipped: {', '.join(known)}")  # fmt: skip
 
 
-def parse(model: type[AnySchema], content: Any, where: str) -> AnySchema:
-    """`content` as `model`. Raises RecipeError with every problem at once."""
+def parse(model: type[AnySchema], content: Any, file: Path, bases: Sequence[Path] = ()) -> AnySchema:
+    """`content` as `model`. file, bases: the YAML file that it is from, and those that this one starts from.
+
+    Raises RecipeError with every problem at once, each with its line and column.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(where, explain(error, model)) from None
+        raise RecipeError(str(file), placed(explain(error, model), [file, *bases])) from None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:

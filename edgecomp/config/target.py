@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -178,7 +179,20 @@ def target_names() -> list[str]:
 def load_target(name: str) -> Target:
     """The profile of that name or path. Raises UsageError or RecipeError."""
     path = find(name, shipped("targets"), "target")
-    return parse(Target, _composed(path, ()), str(path))
+    return parse(Target, _composed(path, ()), path, list(_bases(path)))
+
+
+def _bases(path: Path) -> Iterator[Path]:
+    """The profiles that one extends, nearest first; all can be read, and none extends itself."""
+    while isinstance(base := read_yaml(path).get("extends"), str):
+        path = _base(path, base)
+        yield path
+
+
+def _base(path: Path, name: str) -> Path:
+    """The profile of that name beside another, or the shipped one."""
+    beside = path.with_name(f"{name}.yaml")
+    return beside if beside.is_file() else find(name, shipped("targets"), "target")
 
 
 def _composed(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -195,9 +209,7 @@ def _composed(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
             str(path),
             [f"extends: {base!r:.100} is not the name of a profile that lies beside this one, or is shipped"],
         )
-    beside = path.with_name(f"{base}.yaml")
-    found = beside if beside.is_file() else find(base, shipped("targets"), "target")
-    inherited = _composed(found, (*seen, path))
+    inherited = _composed(_base(path, base), (*seen, path))
     for key, value in content.items():
         if isinstance(value, dict) and isinstance(inherited.get(key), dict):
             value = inherited[key] | value

@@ -1,13 +1,14 @@
 """YAML: plain values, and no more of them than a page of settings has."""
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
-from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from edgecomp.errors import FileError, RecipeError
 from edgecomp.files import limits
@@ -107,8 +108,74 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+PATH = re.compile(r"[\w-]+(\.[\w-]+)*(?=: )")
+"""Of a problem, the keys that lead to what it is about."""
+
+
+def placed(problems: Iterable[str], files: Sequence[Path], overrides: Sequence[str] = ()) -> list[str]:
+    """Problems that begin with the path of a key, each with the line and column where that key stands.
+
+    files: the YAML file that was asked for, which goes without saying, and those that it starts from; overrides: `KEY=VALUE` of the
+    command line, which come before all files.
+    """
+    given = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    nodes: dict[Path, Node | None] = {}
+    found = []
+    for problem in problems:
+        match = PATH.match(problem)
+        if match is None:
+            found.append(problem)
+            continue
+        keys = match[0].split(".")
+        if any(_leads_to(key.split("."), keys) for key in given):
+            found.append(f"on the command line: {problem}")
+            continue
+        nodes = nodes or {file: _node(file) for file in files}
+        ways = {file: _way(node, keys) for file, node in nodes.items()}
+        file = max(ways, key=lambda one: len(ways[one]))  # the first of those that lead as far
+        name = "" if file == files[0] else f"{file.name}, "
+        found.append(f"{name}{_place(ways[file][-1])}: {problem}" if ways[file] else problem)
+    return found
+
+
+def _leads_to(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether one of two paths begins with the other."""
+    return all(mine == theirs for mine, theirs in zip(one, other, strict=False))
+
+
+def _node(file: Path) -> Node | None:
+    """The tree of a file that has been read before; None where it can no longer be."""
+    try:
+        return _Loader(limits.read_text(file, MOST_BYTES)).get_single_node()
+    except (OSError, FileError, yaml.YAMLError):
+        return None
+
+
+def _way(node: Node | None, keys: Sequence[str]) -> list[Any]:
+    """Where the keys of a path stand, as far as the tree has them."""
+    marks = []
+    for key in keys:
+        if isinstance(node, SequenceNode) and key.isdigit() and int(key) < len(node.value):
+            node = node.value[int(key)]
+            marks.append(node.start_mark)
+        elif isinstance(node, MappingNode) and (pair := _pair(node, key)):
+            marks.append(pair[0].start_mark)
+            node = pair[1]
+        else:
+            break
+    return marks
+
+
+def _pair(node: MappingNode, key: str) -> tuple[Node, Node] | None:
+    return next((pair for pair in node.value if pair[0].value == key), None)
+
+
+def _place(mark: Any) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
 def yaml_problem(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    place = f"{_place(mark)}: " if mark else ""
     reason = "; ".join(part for part in (error.context, error.problem) if part)
     return f"{place}invalid YAML: {reason}"

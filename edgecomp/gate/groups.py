@@ -6,20 +6,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.gate import scores
-from edgecomp.gate.missing import NotMeasured
+from edgecomp.gate.document import ChangedExample, ChangedPair, Changes, GroupDifference
+from edgecomp.metrics.estimators import scores
 from edgecomp.metrics.measurements import Measurements
+from edgecomp.metrics.missing import NotMeasured
 from edgecomp.stats import intervals as stats
 
 CONFIDENCE = 0.95
 MOST_LISTED = 1000  # changed examples, and pairs of answers; the rest are counted
 
 
-def differences(measured: Measurements, arm: str, reference: str) -> dict[str, Any] | None:
-    """What changed from `reference` to `arm`, for verdict.json; None where the two have no answers to the same examples.
+def differences(measured: Measurements, arm: str, reference: str) -> Changes | None:
+    """What changed from `reference` to `arm`; None where the two have no answers to the same examples.
 
     `classes` and `slices`: of each group how many examples, right answers of both, and the difference in points, each with one-sided
-    bounds of its own at 95 % (not corrected for there being several groups, as the rows worst_recall_pct and worst_slice_pct are).
+    bounds of its own at CONFIDENCE (not corrected for there being several groups, as the worst class and the worst slice are).
     `answers`: the confusion matrix of changes by its cells, the commonest first. `changes`: the examples, those that are lost first.
     """
     try:
@@ -35,28 +36,28 @@ def differences(measured: Measurements, arm: str, reference: str) -> dict[str, A
     changed = np.flatnonzero(given != wanted)
     lost, gained = was_right & ~right, right & ~was_right
     order = changed[np.lexsort((changed, ~lost[changed]))]
-    return {
-        "reference": reference,
-        "arm": arm,
-        "confidence": CONFIDENCE,
-        "examples": len(labels),
-        "changed": len(changed),
-        "lost": int(lost.sum()),
-        "gained": int(gained.sum()),
-        "classes": _by_group(labels, right, was_right, dict(enumerate(names))),
-        "slices": [] if slices is None else _by_group(slices, right, was_right, {}),
-        "answers": _cells(labels[changed], wanted[changed], given[changed], names),
-        "changes": [
-            {
-                "example": int(place),
-                "label": names[labels[place]],
-                "slice": None if slices is None else str(slices[place]),
-                "reference": names[wanted[place]],
-                "answer": names[given[place]],
-            }
+    return Changes(
+        reference=reference,
+        arm=arm,
+        confidence=CONFIDENCE,
+        examples=len(labels),
+        changed=len(changed),
+        lost=int(lost.sum()),
+        gained=int(gained.sum()),
+        classes=_by_group(labels, right, was_right, dict(enumerate(names))),
+        slices=() if slices is None else _by_group(slices, right, was_right, {}),
+        answers=_cells(labels[changed], wanted[changed], given[changed], names),
+        changes=tuple(
+            ChangedExample(
+                example=int(place),
+                label=names[labels[place]],
+                slice=None if slices is None else str(slices[place]),
+                reference=names[wanted[place]],
+                answer=names[given[place]],
+            )
             for place in order[:MOST_LISTED]
-        ],
-    }
+        ),
+    )
 
 
 def _by_group(
@@ -64,8 +65,8 @@ def _by_group(
     right: npt.NDArray[np.bool_],
     was_right: npt.NDArray[np.bool_],
     names: dict[int, str],
-) -> list[dict[str, Any]]:
-    """A row a group, the one that loses most first."""
+) -> tuple[GroupDifference, ...]:
+    """One for each group, the one that loses most first."""
     found = []
     for value in np.unique(groups):
         of = groups == value
@@ -74,20 +75,21 @@ def _by_group(
             int((now & ~before).sum()), int((~now & before).sum()), count, CONFIDENCE
         )
         found.append(
-            {
-                "name": names.get(value, str(value)),
-                "examples": count,
-                "reference_right": int(before.sum()),
-                "right": int(now.sum()),
-                "difference_pt": [100 * middle, 100 * lower, 100 * upper],
-            }
+            GroupDifference(
+                name=names.get(value, str(value)),
+                examples=count,
+                reference_right=int(before.sum()),
+                right=int(now.sum()),
+                difference_pt=(100 * middle, 100 * lower, 100 * upper),
+            )
         )
-    return sorted(found, key=lambda row: row["difference_pt"][0])
+    return tuple(sorted(found, key=lambda one: one.difference_pt[0]))
 
 
 def _cells(
     labels: stats.Labels, wanted: stats.Labels, given: stats.Labels, names: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> tuple[ChangedPair, ...]:
+    """The confusion matrix of changes, the commonest first. labels, wanted, given: of the changed examples, int64 [changed]."""
     pairs, of, counts = np.unique(
         np.stack([wanted, given], axis=1), axis=0, return_inverse=True, return_counts=True
     )
@@ -96,13 +98,13 @@ def _cells(
         np.bincount(of, weights=labels == answers, minlength=len(pairs)) for answers in (wanted, given)
     )
     order = np.argsort(-counts, kind="stable")[:MOST_LISTED]
-    return [
-        {
-            "reference": names[pairs[place, 0]],
-            "answer": names[pairs[place, 1]],
-            "examples": int(counts[place]),
-            "lost": int(lost[place]),
-            "gained": int(gained[place]),
-        }
+    return tuple(
+        ChangedPair(
+            reference=names[pairs[place, 0]],
+            answer=names[pairs[place, 1]],
+            examples=int(counts[place]),
+            lost=int(lost[place]),
+            gained=int(gained[place]),
+        )
         for place in order
-    ]
+    )

@@ -1,9 +1,9 @@
-"""Verdicts, by row and for the whole."""
+"""Verdicts and their reasons, of a check and for the whole, and the exit code."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+
+from edgecomp.metrics import missing
 
 
 class Verdict(StrEnum):
@@ -14,11 +14,11 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a row has its verdict."""
+    """Why a check has its verdict."""
 
-    WITHIN_LIMIT = "within_limit"  # PASS: the whole interval is inside
-    OVER_LIMIT = "over_limit"  # FAIL: the whole interval is outside
-    UNDECIDED = "undecided"  # INCONCLUSIVE: the interval holds the limit
+    WITHIN_LIMIT = "within_limit"  # PASS: the whole interval is on the good side
+    OVER_LIMIT = "over_limit"  # FAIL: the whole interval is on the bad side
+    UNDECIDED = "undecided"  # INCONCLUSIVE: the threshold lies inside the confidence interval
     TOO_FEW_SAMPLES = "too_few_samples"  # INCONCLUSIVE: no interval at this confidence from so few
     BUDGET_EXCEEDED = "budget_exceeded"  # FAIL: it did not fit into the target's memory
     NOT_RUN = "not_run"  # INCONCLUSIVE: nothing was measured
@@ -40,37 +40,26 @@ EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict
 
 WORST_FIRST = (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS)
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with one-sided bounds, each at `confidence`; None where the samples cannot give one.
-
-    `dimension` as in metrics.UNITS, or `ratio`, a multiple that is held to a margin in per cent and shown so, or its logarithm; `count` is the number of independent units (restarts or examples).
-    Exact figures (a file's size) have equal bounds and count 1.
-    """
-
-    value: float | None
-    lower: float | None
-    upper: float | None
-    dimension: str
-    count: int
-    unit: str
-    confidence: float
-    note: str = ""
+UNMEASURED: dict[type[missing.NotMeasured], tuple[Verdict, Reason]] = {
+    missing.NotMeasured: (Verdict.INCONCLUSIVE, Reason.NOT_RUN),
+    missing.TooFewSamples: (Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES),
+    missing.Untelling: (Verdict.INCONCLUSIVE, Reason.UNTELLING),
+    missing.NotFinite: (Verdict.INVALID, Reason.NOT_FINITE),
+    missing.NotItself: (Verdict.INVALID, Reason.NOT_ITSELF),
+    missing.Saturates: (Verdict.FAIL, Reason.SATURATES),
+    missing.Impossible: (Verdict.INVALID, Reason.IMPOSSIBLE),
+}
+"""The verdict of a check whose metric has no figure, by why it has none."""
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
-    """The whole's verdict: the worst row's; no rows at all are INVALID."""
+    """The whole's verdict: the worst check's; no checks at all are INVALID."""
     found = set(verdicts)
     return next((verdict for verdict in WORST_FIRST if verdict in found), Verdict.INVALID)
 
 
 def exit_code(verdict: Verdict, on_inconclusive: str) -> int:
+    """on_inconclusive: as in Policy, `block` or `warn`."""
     if verdict is Verdict.INCONCLUSIVE and on_inconclusive == "warn":
         return 0
     return EXIT_CODES[verdict]
-
-
-def decides(row: Mapping[str, Any]) -> bool:
-    """Whether a row counts for the exit code: it is not waived, and does not merely advise."""
-    return row["waiver"] is None and row.get("severity", "block") == "block"

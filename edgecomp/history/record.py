@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.errors import UsageError
-from edgecomp.gate.verdict import Verdict, combine, decides
+from edgecomp.gate.document import VerdictDocument, whole
+from edgecomp.gate.verdict import Verdict
 from edgecomp.history import store as history
-from edgecomp.history.store import Figure, Result
+from edgecomp.history.store import Entry, Result
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.metrics.registry import METRICS
+from edgecomp.stats.figure import Figure
 
 
 def remember(result: Result, store: Path, note: Callable[[str], None]) -> None:
@@ -27,70 +28,60 @@ def drifted(result: Result, store: Path) -> list[str]:
         return []  # `remember` tells
 
 
-def of_comparison(verdict: Mapping[str, Any], folder: Path) -> Result:
-    """Its rows, and the candidate's own figures beside them."""
-    compared = verdict["compared"]
-    target = compared["target"]["name"]
-    rows = tuple(
-        Figure(
-            row["metric"],
-            row["estimate"]["dimension"],
-            row["estimate"]["value"],
-            row["estimate"]["lower"],
-            row["estimate"]["upper"],
-            row["limit_value"],
-            row["verdict"],
-        )
-        for row in verdict["gates"]
-        if row["estimate"] and row["estimate"]["value"] is not None
+def of_comparison(verdict: VerdictDocument, folder: Path) -> Result:
+    """Its checks, and the candidate's own figures. folder: where the verdict lies."""
+    compared = verdict.compared
+    assert compared is not None
+    checks = tuple(
+        Entry(check.metric, check.estimate, check.limit_value, check.verdict)
+        for check in verdict.checks
+        if check.estimate and check.estimate.estimate is not None
     )
-    own = verdict["figures"].get(target, {}).get("candidate", {})
+    own = verdict.figures.get(compared.target.name, {}).get("candidate", {})
     return Result(
         kind="compare",
-        target=target,
-        model=compared["candidate"]["given"],
-        sha256=compared["candidate"]["sha256"],
+        target=compared.target.name,
+        model=compared.candidate.given,
+        sha256=compared.candidate.sha256,
         source=str(folder),
-        figures=rows + _figures(own),
-        verdict=verdict["verdict"],
-        baseline_sha256=compared["baseline"]["sha256"],
-        at=compared["began"],
+        figures=checks + _entries(own),
+        verdict=verdict.verdict,
+        baseline_sha256=compared.baseline.sha256,
+        at=compared.began,
     )
 
 
-def of_bench(content: Mapping[str, Any], folder: Path) -> Result:
+def of_bench(content: Mapping[str, Any], metrics: Mapping[str, Figure], folder: Path) -> Result:
+    """content: bench.json's; metrics: its figures, by metric."""
     return Result(
         kind="bench",
         target=content["target"]["name"],
         model=content["model"],
         sha256=history.identity(content["file_sha256"]),
         source=str(folder),
-        figures=_figures(content["metrics"]),
+        figures=_entries(metrics),
         verdict=Verdict.INVALID if content["doubts"] else None,
         at=content["began"],
     )
 
 
-def of_run(verdict: Mapping[str, Any], run: Path, name: str) -> list[Result]:
-    """Of each target that was measured, with the verdict of its own rows that decide; None where none does."""
+def of_run(verdict: VerdictDocument, run: Path, name: str) -> list[Result]:
+    """Of each target that was measured, with the verdict of its own checks that decide; None where none does.
+
+    run: the run folder; name: the recipe's.
+    """
     found = []
-    for target in dict.fromkeys(row["target"] for row in verdict["gates"]):
+    for target in dict.fromkeys(check.target for check in verdict.checks):
         measured = Measurements.load(run / "bench" / target)
         if measured.student not in measured.arms:
             continue
         files = measured.arms[measured.student].file_sha256
-        own = _figures(verdict["figures"][target].get(measured.student, {}))
-        rows = [
-            Verdict(row["verdict"]) for row in verdict["gates"] if row["target"] == target and decides(row)
-        ]
-        judged = combine(rows) if rows else None
+        own = _entries(verdict.figures[target].get(measured.student, {}))
+        checks = [check for check in verdict.checks if check.target == target and check.decides]
+        judged = whole(checks) if checks else None
         found.append(Result("run", target, name, history.identity(files), str(run), own, verdict=judged))
     return found
 
 
-def _figures(by_metric: Mapping[str, Mapping[str, Any]]) -> tuple[Figure, ...]:
-    return tuple(
-        Figure(metric, METRICS[metric].dimension, one["value"], one["lower"], one["upper"])
-        for metric, one in by_metric.items()
-        if one["value"] is not None
-    )
+def _entries(by_metric: Mapping[str, Figure]) -> tuple[Entry, ...]:
+    return tuple(Entry(metric, one) for metric, one in by_metric.items() if one.estimate is not None)

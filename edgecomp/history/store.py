@@ -2,6 +2,9 @@
 
 Writers take turns (WAL, one transaction a result), and what a killed one had not committed was never there. History is for looking
 back, and for a drift that no single comparison shows; a verdict always comes of a baseline that was run again.
+
+Format 2: figures with their confidence, whether their bounds are one-sided or two-sided, and how many restarts or examples they are
+from. Format 1 is read, and gets its new columns with the next result; what it did not keep is filled in on reading (`_as_it_was`).
 """
 
 import datetime
@@ -19,8 +22,9 @@ from edgecomp.errors import UsageError, nearest
 from edgecomp.files.writing import digest_of
 from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.units import format_value
+from edgecomp.stats.figure import Figure
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STORE = Path("runs") / "history.sqlite"
 WAIT_S = 30.0  # for another writer
 APPLICATION = int.from_bytes(b"edgc")  # of PRAGMA application_id; the first histories have none
@@ -35,22 +39,41 @@ CREATE TABLE results (
 );
 CREATE TABLE figures (
     result INTEGER NOT NULL REFERENCES results (id), metric TEXT NOT NULL, dimension TEXT NOT NULL,
-    value REAL NOT NULL, lower REAL, upper REAL, margin REAL, verdict TEXT
+    value REAL NOT NULL, lower REAL, upper REAL, margin REAL, verdict TEXT,
+    confidence REAL, sided TEXT, count INTEGER, unit TEXT
 );
 CREATE INDEX by_result ON figures (result);
 """
 
 
-class Figure(NamedTuple):
-    """`dimension` as in metrics.UNITS, or log_ratio: to the baseline, with the `margin` it was held to."""
+SINCE_2 = ("confidence REAL", "sided TEXT", "count INTEGER", "unit TEXT")  # columns that format 1 lacks
+
+
+class Entry(NamedTuple):
+    """A figure of a result. Of a comparison's check, in log_ratio or another dimension of COMPARED: the `margin` it was held to, and
+    the verdict."""
 
     metric: str
-    dimension: str
-    value: float
-    lower: float | None
-    upper: float | None
+    figure: Figure
     margin: float | None = None
     verdict: str | None = None
+
+    @property
+    def value(self) -> float:
+        assert self.figure.estimate is not None
+        return self.figure.estimate
+
+    def is_like(self, other: "Entry") -> bool:
+        """Whether both are of the same metric, in the same dimension."""
+        return (self.metric, self.figure.dimension) == (other.metric, other.figure.dimension)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric,
+            **self.figure.model_dump(),
+            "margin": self.margin,
+            "verdict": self.verdict,
+        }
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,7 @@ class Result:
     model: str
     sha256: str
     source: str
-    figures: tuple[Figure, ...]
+    figures: tuple[Entry, ...]
     verdict: str | None = None
     baseline_sha256: str | None = None
     at: str = ""
@@ -90,8 +113,9 @@ def append(result: Result, store: Path) -> None:
             (*row, result.verdict, result.source, __version__),
         )
         database.executemany(
-            "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(added.lastrowid, *figure) for figure in result.figures if math.isfinite(figure.value)],
+            "INSERT INTO figures (result, metric, dimension, value, lower, upper, margin, verdict, confidence, sided, count, unit) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(added.lastrowid, *_row(entry)) for entry in result.figures if math.isfinite(entry.value)],
         )
 
 
@@ -119,13 +143,13 @@ def results(
                 f"no results for target {target!r} in {store}{nearest(target, known)}; there are {', '.join(known) or 'none'}"
             )
         kept = (
-            _result(store, row, _figures(store, row[0], database, refused), refused)
+            _result(store, row, _entries(store, row[0], row[2], database, refused), refused)
             for row in reversed(found)
         )
         return [one for one in kept if one is not None]
 
 
-def _result(store: Path, row: tuple[Any, ...], figures: tuple[Figure, ...], refused: Note) -> Result | None:
+def _result(store: Path, row: tuple[Any, ...], figures: tuple[Entry, ...], refused: Note) -> Result | None:
     key, at, kind, target, model, sha256, baseline, verdict, source = row
     words = {"at": at, "kind": kind, "target": target, "model": model, "sha256": sha256, "source": source}
     wrong = [f"{name} is {_short(value)}" for name, value in words.items() if not isinstance(value, str)]
@@ -149,18 +173,50 @@ def _result(store: Path, row: tuple[Any, ...], figures: tuple[Figure, ...], refu
     )
 
 
-def _figures(store: Path, result: int, database: sqlite3.Connection, refused: Note) -> tuple[Figure, ...]:
+def _row(entry: Entry) -> tuple[Any, ...]:
+    """As the table has its columns."""
+    one = entry.figure
+    bounds = (one.estimate, one.low, one.high)
+    return (entry.metric, one.dimension, *bounds, entry.margin, entry.verdict,
+            one.confidence, one.sided, one.n, one.unit)  # fmt: skip
+
+
+def _entries(
+    store: Path, result: int, kind: Any, database: sqlite3.Connection, refused: Note
+) -> tuple[Entry, ...]:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    since = "confidence, sided, count, unit" if version > 1 else "NULL, NULL, NULL, NULL"
     rows = database.execute(
-        "SELECT metric, dimension, value, lower, upper, margin, verdict FROM figures WHERE result = ?",
+        f"SELECT metric, dimension, value, lower, upper, margin, verdict, {since} FROM figures WHERE result = ?",
         (result,),
     )
     found = []
     for row in rows:
-        if why := _not_a_figure(*row):
+        *told, confidence, sided, count, unit = row
+        metric, dimension, value, lower, upper, margin, verdict = told
+        if why := _not_a_figure(*told) or _not_known(metric, confidence, sided, count, unit):
             refused(f"{store}: a figure of result {result} is left out: {why}")
-        else:
-            found.append(Figure(*row))
+            continue
+        if sided is None:
+            confidence, sided = _as_it_was(kind, margin)
+        figure = Figure(
+            estimate=value,
+            low=lower,
+            high=upper,
+            dimension=dimension,
+            n=count or 0,
+            unit=unit or ("exact" if lower is not None and lower == upper else "restarts"),
+            confidence=confidence,
+            sided=sided,
+        )
+        found.append(Entry(metric, figure, margin, verdict))
     return tuple(found)
+
+
+def _as_it_was(kind: Any, margin: float | None) -> tuple[float | None, str]:
+    """Confidence and sides of a figure that format 1 kept: bench's were two-sided, all others one-sided, each at 95 %; a check's own
+    confidence was not kept."""
+    return (0.95 if margin is None else None), ("two" if kind == "bench" else "one")
 
 
 def _not_a_figure(metric: Any, dimension: Any, value: Any, *ends: Any) -> str:
@@ -174,6 +230,17 @@ def _not_a_figure(metric: Any, dimension: Any, value: Any, *ends: Any) -> str:
         if not isinstance(number, int | float) or not math.isfinite(number):
             return f"{metric} is {_short(number)}"
     return "" if isinstance(verdict, str | None) else f"the verdict on {metric} is {_short(verdict)}"
+
+
+def _not_known(metric: str, confidence: Any, sided: Any, count: Any, unit: Any) -> str:
+    """Why what a figure is worth is not known, or nothing; all may be lacking, of format 1."""
+    if confidence is not None and not (isinstance(confidence, int | float) and 0 < confidence < 1):
+        return f"the confidence of {metric} is {_short(confidence)}"
+    if sided not in (None, "one", "two"):
+        return f"the bounds of {metric} are {_short(sided)}-sided"
+    if count is not None and not isinstance(count, int):
+        return f"{metric} is from {_short(count)}"
+    return "" if unit in (None, "restarts", "examples", "exact") else f"{metric} is from {_short(unit)}"
 
 
 def _short(value: object) -> str:
@@ -212,13 +279,17 @@ def _opened(store: Path, *, to_write: bool) -> Iterator[sqlite3.Connection]:
 
 
 def _prepare(database: sqlite3.Connection) -> None:
-    """Makes the tables of a new file, and marks one that was made before histories were marked."""
+    """Makes the tables of a new file, adds columns to one of format 1, and marks one that was made before histories were marked."""
     database.execute("PRAGMA journal_mode = WAL")
     with database:
         database.execute("BEGIN IMMEDIATE")
         if database.execute("PRAGMA user_version").fetchone() == (0,):
             for statement in SCHEMA.split(";"):
                 database.execute(statement)
+            database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        if database.execute("PRAGMA user_version").fetchone() == (1,):
+            for column in SINCE_2:
+                database.execute(f"ALTER TABLE figures ADD COLUMN {column}")
             database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         if database.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
             database.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -231,7 +302,7 @@ def _check_own(database: sqlite3.Connection, store: Path) -> None:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (version,) = database.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    new, first = not tables and version == 0, version == 1 and {"results", "figures"} <= tables
+    new, first = not tables and version == 0, version >= 1 and {"results", "figures"} <= tables
     if application != APPLICATION and not (application == 0 and (new or first)):
         raise UsageError(
             f"{store} is no history of edgecomp's, but another program's database (application_id {application}, tables "
@@ -247,8 +318,10 @@ def drift(result: Result, past: Iterable[Result]) -> list[str]:
     """
     earlier = [one for one in past if one.kind == "compare" and one.target == result.target]
     found = []
-    for figure in (one for one in result.figures if one.dimension == "log_ratio" and one.margin is not None):
-        steps: list[Figure] = [figure]
+    for entry in result.figures:
+        if entry.figure.dimension != "log_ratio" or entry.margin is None:
+            continue
+        steps = [entry]
         seen, wanted = {result.sha256}, result.baseline_sha256
         while wanted is not None and wanted not in seen:
             seen.add(wanted)
@@ -257,7 +330,7 @@ def drift(result: Result, past: Iterable[Result]) -> list[str]:
                 for one in earlier
                 if one.sha256 == wanted and one.baseline_sha256 != wanted and one.verdict != "INVALID"
                 for step in one.figures
-                if step[:2] == figure[:2]
+                if step.is_like(entry)
             ]
             if not taken:
                 break
@@ -265,14 +338,13 @@ def drift(result: Result, past: Iterable[Result]) -> list[str]:
             steps.append(step)
             wanted = before.baseline_sha256
         total = sum(step.value for step in steps)
-        half = math.sqrt(sum((((step.upper or 0) - (step.lower or 0)) / 2) ** 2 for step in steps))
-        assert figure.margin is not None
-        if len(steps) > 1 and total - half > figure.margin:
+        half = math.sqrt(sum((((step.figure.high or 0) - (step.figure.low or 0)) / 2) ** 2 for step in steps))
+        if len(steps) > 1 and total - half > entry.margin:
             shown, least, margin = (
-                format_value(value, "log_ratio") for value in (total, total - half, figure.margin)
+                format_value(value, "log_ratio") for value in (total, total - half, entry.margin)
             )
             found.append(
-                f"{result.target}: {METRICS[figure.metric].title} has gone up by {shown} (at least {least}) over {len(steps)} "
+                f"{result.target}: {METRICS[entry.metric].title} has gone up by {shown} (at least {least}) over {len(steps)} "
                 f"releases, which no single margin of {margin} has shown"
             )
     return found

@@ -11,6 +11,7 @@ from edgecomp.metrics.registry import METRICS
 from edgecomp.report.plots import STYLE, subplots, svg
 
 COLOURS = ("#d9541e", "#3b78b5", "#2f8f6b", "#8a63b0", "#b08a2e", "#767c85")
+BARS = {"one": "-", "two": ":"}  # lines of one-sided and of two-sided intervals
 SCALES = {
     "bytes": (2.0**20, "MiB"),
     "time": (1.0, "ms"),
@@ -23,32 +24,40 @@ SCALES = {
 
 
 def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -> None:
-    """One panel a metric, one line a target, in the order of the results; bars are intervals."""
+    """One panel a metric, one line a target, in the order of the results; bars are intervals, and the legend says of which confidence,
+    and whether they are one-sided (solid) or two-sided (dotted).
+
+    results: oldest first; metrics: by id; file: an SVG.
+    """
     with mpl.rc_context(STYLE):
         drawn, axes = subplots(len(metrics), width=4.2, height=2.8)
         for axis, metric in zip(axes, metrics, strict=True):
+            bars: dict[str, str] = {}
             scale, unit = SCALES[METRICS[metric].dimension]
             for place, target in enumerate(dict.fromkeys(result.target for result in results)):
                 points = [
-                    (index, figure.value / scale, figure.lower, figure.upper)
+                    (index, entry.figure)
                     for index, result in enumerate(results)
-                    for figure in result.figures
-                    if result.target == target and figure[:2] == (metric, METRICS[metric].dimension)
+                    for entry in result.figures
+                    if result.target == target
+                    and (entry.metric, entry.figure.dimension) == (metric, METRICS[metric].dimension)
                 ]
                 colour = COLOURS[place % len(COLOURS)]
                 axis.plot(
-                    [p[0] for p in points],
-                    [p[1] for p in points],
+                    [index for index, _ in points],
+                    [(figure.estimate or 0.0) / scale for _, figure in points],
                     "o-",
                     color=colour,
                     label=target.lstrip("_") or "–",  # matplotlib leaves out of a legend what begins with one
                     markersize=4,
                 )
-                for index, _, lower, upper in points:
-                    if lower is not None and upper is not None:
+                for index, figure in points:
+                    if figure.low is not None and figure.high is not None:
+                        bars[figure.confidence_text] = BARS[figure.sided]
                         axis.plot(
                             [index, index],
-                            [lower / scale, upper / scale],
+                            [figure.low / scale, figure.high / scale],
+                            BARS[figure.sided],
                             color=colour,
                             linewidth=1.5,
                             alpha=0.6,
@@ -56,6 +65,9 @@ def write_trend(results: Sequence[Result], metrics: Sequence[str], file: Path) -
             axis.set_title(metric)
             axis.set_ylabel(unit)
             axis.set_xlabel("results, oldest first")
-        axes[0].legend(fontsize=8)
+            for told, style in bars.items():
+                axis.plot([], [], style, color="#767c85", label=f"bars: {told}")
+            if bars or axis is axes[0]:
+                axis.legend(fontsize=7)
         with replacing(file) as temporary:
             temporary.write_text(svg(drawn), encoding="utf-8")

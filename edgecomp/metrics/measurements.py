@@ -20,6 +20,9 @@ from edgecomp.files.writing import write_json
 
 FORMAT_VERSION = 3
 
+Logits = npt.NDArray[np.float32]
+"""[examples, classes]."""
+
 # What an audit may find of a model that does, while it is timed, what it does otherwise.
 MOST_TIMED_ERROR = (
     0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch

@@ -1,103 +1,134 @@
-"""The metrics: a literal table. A metric has one id, `name_stat_unit`."""
+"""The registry of metrics: one table, one row a metric. Everything that is known of a metric stands in its row.
+
+To add one: a row here, and where nothing there estimates it yet, a function in edgecomp.metrics.estimators. What estimators take and
+give is said in edgecomp.metrics.estimates; they are named by text and imported when they are used, so that this file stays light.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from edgecomp.metrics.samples import (
+    COLD_START,
+    IMPORTS_PEAK,
+    LOAD,
+    OFFLINE_WALL,
+    PEAK_MEMORY,
+    SINGLE_STREAM_CPU,
+    SINGLE_STREAM_WALL,
+)
+
+Source = Literal[
+    "restarts",  # raw samples of restarts: one value each
+    "file",  # the model file, exactly
+    "answers",  # answers to the test examples
+    "outputs",  # all outputs of both models of a comparison
+    "export",  # the exported file beside the fake-quant student
+    "emulation",  # the student as the target's CPU executes it
+    "other CPUs",  # … and as CPUs execute it that it may meet
+    "validation",  # the validation split
+    "sensor",  # the package's energy counter
+    "scenario",  # a scenario of `edgecomp bench` alone
+]
+
 
 @dataclass(frozen=True)
 class Metric:
+    """What one figure is, and how it comes from what was measured.
+
+    id: `name_stat_unit`; dimension: as in metrics.units.UNITS; better: the direction; title: as tables say it.
+    source: what it is estimated from; estimator: FILE:FUNCTION in edgecomp.metrics.estimators, of the kind that its source takes
+    (edgecomp.metrics.estimates).
+    samples, percentile: of a metric of restarts, its raw samples, and which of a restart's is its value, where it has many.
+    clock: of a metric of time; `start` is wall time of a start, of which there is no CPU time.
+    comparator: FILE:FUNCTION that holds it against another model's where its source does not say how; relative: whether it may be
+    held against another model's at all.
+    compared: what a comparison makes of it: measured of `both` models, of the `pair` alone, or not at all.
+    less: raw samples that are taken off; only then may a restart's value be 0.
+    """
+
     id: str
     dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy"]
     better: Literal["lower", "higher"]
     title: str
+    source: Source
+    estimator: str = ""
+    samples: str = ""
+    percentile: float | None = None
+    clock: Literal["wall", "cpu", "start"] | None = None
+    comparator: str = ""
+    compared: Literal["both", "pair"] | None = None
+    less: str = ""
+
+    @property
+    def relative(self) -> bool:
+        """Whether it may be held against another model's figure."""
+        return self.source in ("restarts", "file") or bool(self.comparator)
+
+    @property
+    def times_calls(self) -> bool:
+        """Whether it times inferences, which must then be the model's own."""
+        return self.clock in ("wall", "cpu")
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether chance has no part in it."""
+        return self.source in ("file", "outputs")
+
+
+def _time(
+    name: str,
+    title: str,
+    clock: Literal["wall", "cpu", "start"],
+    samples: str,
+    percentile: float | None = None,
+) -> Metric:
+    estimator = "latency:of_calls" if percentile is not None else "latency:of_starts"
+    return Metric(
+        name, "time", "lower", title, "restarts", estimator, samples, percentile, clock, compared="both"
+    )
+
+
+def _score(name: str, title: str, estimator: str, comparator: str) -> Metric:
+    return Metric(
+        name, "percent", "higher", title, "answers", estimator, comparator=comparator, compared="both"
+    )
 
 
 METRICS: dict[str, Metric] = {
     metric.id: metric
     for metric in (
-        Metric("latency_p50_ms", "time", "lower", "latency, median (single stream, wall)"),
-        Metric("latency_p90_ms", "time", "lower", "latency, 90th percentile (single stream, wall)"),
-        Metric("latency_p99_ms", "time", "lower", "latency, 99th percentile (single stream, wall)"),
-        Metric("cpu_p50_ms", "time", "lower", "CPU time of one inference, median"),
-        Metric("cpu_p99_ms", "time", "lower", "CPU time of one inference, 99th percentile"),
-        Metric("cold_start_p50_ms", "time", "lower", "process start to first answer"),
-        Metric("load_p50_ms", "time", "lower", "model file to ready session"),
-        Metric("throughput_p50_per_s", "rate", "higher", "throughput (offline)"),
-        Metric(
-            "multi_stream_p99_ms",
-            "time",
-            "lower",
-            "latency of a query of eight, 99th percentile (multi stream, wall)",
-        ),
-        Metric("server_per_s", "rate", "higher", "highest rate whose p99 holds (server)"),
-        Metric(
-            "batched_server_per_s",
-            "rate",
-            "higher",
-            "highest rate whose p99 holds (server, dynamic batching)",
-        ),
-        Metric("energy_per_inference_mj", "energy", "lower", "energy of one inference, the whole package's"),
-        Metric("peak_memory_bytes", "bytes", "lower", "peak memory of the worker process (VmHWM)"),
-        Metric(
-            "model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime"
-        ),
-        Metric("file_size_bytes", "bytes", "lower", "model file"),
-        Metric("parameter_bytes", "bytes", "lower", "parameters' storage"),
-        Metric("accuracy_pct", "percent", "higher", "accuracy"),
-        Metric("macro_f1_pct", "percent", "higher", "macro F1"),
-        Metric("worst_recall_pct", "percent", "higher", "recall of the class that fares worst"),
-        Metric("worst_slice_pct", "percent", "higher", "accuracy on the slice that fares worst"),
-        Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher"),
-        Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline"),
-        Metric(
-            "output_error_pct",
-            "percent",
-            "lower",
-            "the output that differs most from the baseline's: mean error over its deviation",
-        ),
-        Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate"),
-        Metric(
-            "export_agreement_pct",
-            "percent",
-            "higher",
-            "exported file: same answer as the fake-quant student",
-        ),
-        Metric(
-            "export_error_pct",
-            "percent",
-            "lower",
-            "exported file: mean logit error over the logits' deviation",
-        ),
-        Metric(
-            "export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits"
-        ),
-        Metric(
-            "export_block_sqnr_db",
-            "decibel",
-            "higher",
-            "exported file: signal to quantisation noise of its worst block",
-        ),
-        Metric(
-            "emulated_agreement_pct",
-            "percent",
-            "higher",
-            "on the device's CPU: same answer as the fake-quant student",
-        ),
-        Metric(
-            "emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's"
-        ),
-        Metric(
-            "portable_agreement_pct",
-            "percent",
-            "higher",
-            "on other CPUs: same answer as here",
-        ),
-        Metric(
-            "validation_drop_pt",
-            "points",
-            "lower",
-            "accuracy under the fp32 student, on the validation split",
-        ),
-        Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8"),
+        _time("latency_p50_ms", "latency, median (single stream, wall)", "wall", SINGLE_STREAM_WALL, 50),
+        _time("latency_p90_ms", "latency, 90th percentile (single stream, wall)", "wall", SINGLE_STREAM_WALL, 90),
+        _time("latency_p99_ms", "latency, 99th percentile (single stream, wall)", "wall", SINGLE_STREAM_WALL, 99),
+        _time("cpu_p50_ms", "CPU time of one inference, median", "cpu", SINGLE_STREAM_CPU, 50),
+        _time("cpu_p99_ms", "CPU time of one inference, 99th percentile", "cpu", SINGLE_STREAM_CPU, 99),
+        _time("cold_start_p50_ms", "process start to first answer", "start", COLD_START),
+        _time("load_p50_ms", "model file to ready session", "start", LOAD),
+        Metric("throughput_p50_per_s", "rate", "higher", "throughput (offline)", "restarts", "latency:throughput", OFFLINE_WALL, 50, "wall"),
+        Metric("multi_stream_p99_ms", "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
+        Metric("server_per_s", "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),
+        Metric("batched_server_per_s", "rate", "higher", "highest rate whose p99 holds (server, dynamic batching)", "scenario"),
+        Metric("energy_per_inference_mj", "energy", "lower", "energy of one inference, the whole package's", "sensor", "energy:per_inference"),
+        Metric("peak_memory_bytes", "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "memory:peak", PEAK_MEMORY, compared="both"),
+        Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "memory:peak", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),
+        Metric("file_size_bytes", "bytes", "lower", "model file", "file", "files:size", compared="both"),
+        Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "files:parameters"),
+        _score("accuracy_pct", "accuracy", "scores:accuracy", "scores:accuracy_against"),
+        _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
+        _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
+        _score("worst_slice_pct", "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
+        Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher", "answers", "scores:teacher_agreement"),
+        Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline", "answers", "scores:baseline_agreement", compared="pair"),
+        Metric("output_error_pct", "percent", "lower", "the output that differs most from the baseline's: mean error over its deviation", "outputs", "outputs:largest_error", compared="pair"),
+        Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate", "answers", "scores:negative_flips", compared="pair"),
+        Metric("export_agreement_pct", "percent", "higher", "exported file: same answer as the fake-quant student", "export", "export:agreement"),
+        Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation", "export", "export:error"),
+        Metric("export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits", "export", "export:sqnr"),
+        Metric("export_block_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of its worst block", "export", "export:worst_block"),
+        Metric("emulated_agreement_pct", "percent", "higher", "on the device's CPU: same answer as the fake-quant student", "emulation", "portability:emulated_agreement"),
+        Metric("emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's", "emulation", "portability:emulated_loss"),
+        Metric("portable_agreement_pct", "percent", "higher", "on other CPUs: same answer as here", "other CPUs", "portability:least_agreement"),
+        Metric("validation_drop_pt", "points", "lower", "accuracy under the fp32 student, on the validation split", "validation", "scores:validation_drop"),
+        Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8", "export", "export:int8_share"),
     )
-}
+}  # fmt: skip

@@ -29,6 +29,24 @@ UNITS: dict[str, tuple[str, float]] = {
 }
 
 
+EXAMPLES = {
+    "time": "'20 ms'",
+    "bytes": "'200 MiB'",
+    "rate": "'1000 /s'",
+    "percent": "'98.5 %'",
+    "points": "'1 pt'",
+    "multiple": "'3 x'",
+    "decibel": "'20 dB'",
+    "energy": "'5 mJ'",
+}
+"""By dimension, a limit as it is written."""
+
+
+def units_of(dimension: str) -> list[str]:
+    """The units that a limit of a dimension may have."""
+    return [unit for unit, (of, _) in UNITS.items() if of == dimension]
+
+
 NO_UNIT = "{!r} has no unit: write for example '20 ms', '200 MiB', '3 pt', '5 %' or '3 x'"
 
 

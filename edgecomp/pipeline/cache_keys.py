@@ -36,7 +36,9 @@ class Keys:
             target: {name: row.model_dump() for name, row in rows.items()}
             for target, rows in job.rows.items()
         }
-        self.expired_waivers = [waiver.row for waiver in job.policy.waivers if waiver.has_expired(run.today)]
+        self.expired_waivers = [
+            waiver.check for waiver in job.policy.waivers if waiver.has_expired(run.today)
+        ]
 
         ready_made = any(
             network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)

@@ -1,7 +1,10 @@
 """What changed between two models' answers (edgecomp.gate.groups), as tables that every medium can draw."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edgecomp.gate.document import Changes, GroupDifference
+from edgecomp.stats.figure import confidence_text
 
 TITLES = {"teacher": "the teacher", "baseline": "the baseline", "candidate": "the candidate"}
 
@@ -15,48 +18,48 @@ class Shown(NamedTuple):
     left: int
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(found: Changes) -> str:
     """How many answers changed, and which way."""
-    changed, lost, gained = found["changed"], found["lost"], found["gained"]
+    changed, lost, gained = found.changed, found.lost, found.gained
     if not changed:
-        return f"None of {found['examples']:,} answers is another than {name_of(found['reference'])}'s."
+        return f"None of {found.examples:,} answers is another than {name_of(found.reference)}'s."
     wrong = changed - lost - gained
     return (
-        f"{changed:,} of {found['examples']:,} answers are others than {name_of(found['reference'])}'s: "
+        f"{changed:,} of {found.examples:,} answers are others than {name_of(found.reference)}'s: "
         f"{lost:,} right ones lost, {gained:,} gained, {wrong:,} wrong both times."
     )
 
 
-def tables(found: Mapping[str, Any], most: int) -> list[Shown]:
+def tables(found: Changes, most: int) -> list[Shown]:
     """By class, by slice, by pair of answers, and by example, each with its worst rows first."""
-    reference, arm = found["reference"], found["arm"]
-    by_group = ("examples", reference, arm, "difference [95 %]")
+    reference, arm = found.reference, found.arm
+    by_group = ("examples", reference, arm, f"difference [{confidence_text(found.confidence, 'one')}]")
     said = ("examples", "lost", "gained")
     cells = [
-        (cell["reference"], cell["answer"], *(f"{cell[name]:,}" for name in said))
-        for cell in found["answers"]
+        (cell.reference, cell.answer, *(f"{getattr(cell, name):,}" for name in said))
+        for cell in found.answers
     ]
-    slices = bool(found["slices"])
+    slices = bool(found.slices)
     examples = [
         (
-            str(one["example"]),
-            one["label"],
-            *([one["slice"]] if slices else []),
-            one["reference"],
-            one["answer"],
+            str(one.example),
+            one.label,
+            *([one.slice or ""] if slices else []),
+            one.reference,
+            one.answer,
         )
-        for one in found["changes"]
+        for one in found.changes
     ]
     made = [
-        _shown("By class", ("class", *by_group), [_group(row) for row in found["classes"]], most),
-        _shown("By slice", ("slice", *by_group), [_group(row) for row in found["slices"]], most),
+        _shown("By class", ("class", *by_group), [_group(row) for row in found.classes], most),
+        _shown("By slice", ("slice", *by_group), [_group(row) for row in found.slices], most),
         _shown("Changed answers", (f"{reference} says", f"{arm} says", *said), cells, most),
         _shown(
             "Changed examples",
             ("example", "label", *(["slice"] if slices else []), f"{reference} says", f"{arm} says"),
             examples,
             most,
-            found["changed"],
+            found.changed,
         ),
     ]
     return [one for one in made if one.rows]
@@ -68,13 +71,13 @@ def _shown(
     return Shown(title, header, rows[:most], (len(rows) if of is None else of) - len(rows[:most]))
 
 
-def _group(row: Mapping[str, Any]) -> Sequence[str]:
-    middle, lower, upper = row["difference_pt"]
+def _group(row: GroupDifference) -> Sequence[str]:
+    middle, lower, upper = row.difference_pt
     return (
-        row["name"],
-        f"{row['examples']:,}",
-        f"{100 * row['reference_right'] / row['examples']:.2f} %",
-        f"{100 * row['right'] / row['examples']:.2f} %",
+        row.name,
+        f"{row.examples:,}",
+        f"{100 * row.reference_right / row.examples:.2f} %",
+        f"{100 * row.right / row.examples:.2f} %",
         f"{middle:+.2f} pt [{lower:.2f}, {upper:.2f}]",
     )
 

@@ -1,6 +1,7 @@
 """A page for what `edgecomp bench` found of one model file: derived from bench.json, and can be written again."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +9,9 @@ from edgecomp.config.target import Target
 from edgecomp.files.json_files import read_mapping
 from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.units import format_value
-from edgecomp.report.evidence import interval_text
+from edgecomp.report.figures import column
 from edgecomp.report.stage import environment
+from edgecomp.stats.figure import Figure
 
 SHOWN_LAYERS = 25
 
@@ -22,23 +24,37 @@ class Row(NamedTuple):
     budget: str
 
 
-def rows_of(content: dict[str, Any]) -> list[Row]:
-    """The figures as people read them, and why another is not there."""
+def metrics_of(content: Mapping[str, Any]) -> dict[str, Figure]:
+    """The figures of bench.json, by metric; those of format 1 are two-sided at 95 % as well."""
+    return {name: _figure(METRICS[name].dimension, one) for name, one in content["metrics"].items()}
+
+
+def _figure(dimension: str, one: Mapping[str, Any]) -> Figure:
+    is_exact = one["lower"] is not None and one["lower"] == one["upper"] and one["restarts"] == 1
+    filled = {
+        "dimension": dimension,
+        "count": one["restarts"],
+        "unit": "exact" if is_exact else "restarts",
+        "sided": "two",
+        **{key: value for key, value in one.items() if key != "restarts"},
+    }
+    return Figure.model_validate(filled)
+
+
+def bounds_of(content: Mapping[str, Any]) -> str:
+    """What the head of the column of figures says of their bounds."""
+    return column(metrics_of(content).values()).bounds
+
+
+def rows_of(content: Mapping[str, Any]) -> list[Row]:
+    """The figures as people read them, and why another is not there. content: bench.json's."""
     limits = {name: row.text for name, row in Target.model_validate(content["target"]).budget_rows().items()}
-    rows = []
-    for name, one in content["metrics"].items():
-        dimension = METRICS[name].dimension
-        figure = format_value(one["value"], dimension)
-        if one["lower"] is not None and one["lower"] != one["upper"]:
-            figure += f" {interval_text({**one, 'dimension': dimension})}"
-        rests = (
-            f"{one['restarts']} restarts"
-            if one["restarts"] > 1
-            else "exact"
-            if one["lower"] is not None
-            else "1 restart"
-        )
-        rests += f" × {one['samples']}" if one["samples"] else ""
+    rows, figures = [], metrics_of(content)
+    shown = column(figures.values())
+    for name, one in figures.items():
+        figure = shown.text(one) if one.is_bounded else format_value(one.estimate, one.dimension)
+        rests = "exact" if one.is_exact else f"{one.n} restart{'s' if one.n > 1 else ''}"
+        rests += f" × {one.samples}" if one.samples else ""
         rows.append(Row(name, METRICS[name].title, figure, rests, limits.get(name, "")))
     rows += [
         Row(name, "", "–", reason, limits.get(name, "")) for name, reason in content["not_supported"].items()
@@ -57,6 +73,7 @@ def write_page(folder: Path) -> None:
         .get_template("bench.html.j2")
         .render(
             content=content,
+            bounds=bounds_of(content),
             rows=rows_of(content),
             memory=[
                 (phase, {kind: format_value(float(value), "bytes") for kind, value in held.items()})

@@ -1,15 +1,14 @@
 """A page for one comparison: its verdict, every restart, and who was compared with whom. Derived, and can be written again."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
+from edgecomp.gate.document import VerdictDocument
 from edgecomp.metrics.units import format_value
-from edgecomp.report.evidence import estimate_text
+from edgecomp.report.figures import column
 from edgecomp.report.in_ci import worst_first
 from edgecomp.report.plots import STYLE, subplots, svg
 from edgecomp.report.stage import environment
@@ -17,15 +16,17 @@ from edgecomp.report.stage import environment
 CANDIDATE, NULL, MARGIN = "#d9541e", "#767c85", "#b3261e"
 
 
-def write_page(folder: Path, verdict: Mapping[str, Any]) -> None:
-    """compare.html, one file, beside verdict.json."""
+def write_page(folder: Path, verdict: VerdictDocument) -> None:
+    """compare.html, one file, beside verdict.json. folder: the comparison's."""
+    shown = column(check.estimate for check in verdict.checks)
     page = (
         environment()
         .get_template("compare.html.j2")
         .render(
             verdict=verdict,
-            compared=verdict["compared"],
-            rows=[(row, estimate_text(row["estimate"])) for row in worst_first(verdict)],
+            compared=verdict.compared,
+            bounds=shown.bounds,
+            checks=[(check, shown.text(check.estimate)) for check in worst_first(verdict)],
             picture=picture(verdict),
             format_value=format_value,
         )
@@ -33,15 +34,16 @@ def write_page(folder: Path, verdict: Mapping[str, Any]) -> None:
     (folder / "compare.html").write_text(page, encoding="utf-8")
 
 
-def picture(verdict: Mapping[str, Any]) -> str | None:
-    """By row of restarts: each restart's ratio, the baseline's beside itself, the interval and the limit, in per cent."""
-    rows = [row for row in verdict["gates"] if row["name"] in verdict["compared"]["log_ratios"]]
-    if not rows:
+def picture(verdict: VerdictDocument) -> str | None:
+    """By check of restarts: each restart's ratio, the baseline's beside itself, the interval and the limit, in per cent."""
+    log_ratios = verdict.compared.log_ratios if verdict.compared else {}
+    checks = [check for check in verdict.checks if check.name in log_ratios]
+    if not checks:
         return None
     with mpl.rc_context(STYLE):
-        drawn, axes = subplots(len(rows), width=3.6, height=2.1)
-        for axis, row in zip(axes, rows, strict=True):
-            ratios = verdict["compared"]["log_ratios"][row["name"]]
+        drawn, axes = subplots(len(checks), width=3.6, height=2.1)
+        for axis, check in zip(axes, checks, strict=True):
+            ratios = log_ratios[check.name]
             for place, (values, colour) in enumerate(
                 ((ratios["candidate"], CANDIDATE), (ratios["again"], NULL))
             ):
@@ -53,14 +55,15 @@ def picture(verdict: Mapping[str, Any]) -> str | None:
                     alpha=0.6,
                     markersize=4,
                 )
-            found = row["estimate"]
-            if found and found["lower"] is not None:
-                ends = [100 * math.expm1(found[end]) for end in ("lower", "upper")]
+            found, told = check.estimate, "interval"
+            if found and found.low is not None and found.high is not None:
+                ends = [100 * math.expm1(end) for end in (found.low, found.high)]
+                told = f"interval,\n{found.confidence_text}"
                 axis.plot(ends, [-0.5, -0.5], color=CANDIDATE, linewidth=3, solid_capstyle="butt")
             axis.axvline(0, color="#8b929c", linewidth=0.8)
-            axis.axvline(100 * math.expm1(row["limit_value"]), color=MARGIN, linewidth=1, linestyle="--")
-            axis.set_yticks([-0.5, 0, 1], ["interval", "candidate", "baseline again"])
+            axis.axvline(100 * math.expm1(check.limit_value), color=MARGIN, linewidth=1, linestyle="--")
+            axis.set_yticks([-0.5, 0, 1], [told, "candidate", "baseline again"])
             axis.set_ylim(-0.9, 1.5)
-            axis.set_title(row["name"])
+            axis.set_title(check.name)
             axis.set_xlabel("% over the baseline")
         return svg(drawn)

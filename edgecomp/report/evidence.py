@@ -10,15 +10,17 @@ from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.recipe import QUICK
 from edgecomp.config.schema import Schema
 from edgecomp.files.json_files import read_mapping, shaped
+from edgecomp.gate.document import VerdictDocument
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.samples import OFFLINE_WALL, SINGLE_STREAM_WALL, WARMUP_WALL
 from edgecomp.metrics.units import format_value
+from edgecomp.stats.figure import Figure
 
 
 @dataclass(frozen=True)
 class Evidence:
     job: Job
-    verdict: dict[str, Any]
+    verdict: VerdictDocument
     measured: dict[str, Measurements]  # targets first, what is shown beside them after
     splits: "Splits | None"  # None: of a run that was made before the data step said so
     history: dict[str, Any]
@@ -29,7 +31,7 @@ class Evidence:
     manifest: dict[str, Any]
 
     @classmethod
-    def read(cls, job: Job, folder: Path, verdict: dict[str, Any]) -> "Evidence":
+    def read(cls, job: Job, folder: Path, verdict: VerdictDocument) -> "Evidence":
         names = [target.name for target in (*job.targets, *job.ungated_targets)]
         quantize = job.recipe.quantize
         histories = [_json(folder / arm.steps[0] / "history.json") for arm in arms.trained(quantize)]
@@ -55,9 +57,9 @@ class Evidence:
         )
 
     @property
-    def figures(self) -> dict[str, dict[str, dict[str, Any]]]:
-        found: dict[str, dict[str, dict[str, Any]]] = self.verdict["figures"]
-        return found
+    def figures(self) -> dict[str, dict[str, dict[str, Figure]]]:
+        """Target → arm → metric → figure."""
+        return self.verdict.figures
 
     @property
     def names(self) -> dict[str, str]:
@@ -124,7 +126,7 @@ class Evidence:
                 f"{self.job.recipe.name}, seed {self.job.recipe.seed}, at most {self.job.recipe.threads} training threads",
             ),
             ("data", self._data()),
-            ("policy", f"{self.job.policy.name}, rows sha256 {self.verdict['policy']['sha256'][:16]}…"),
+            ("policy", f"{self.job.policy.name}, checks sha256 {self.verdict.policy.sha256[:16]}…"),
             *((f"measured: {name}", self._conditions(name)) for name in self.measured),
             (
                 "machine",
@@ -157,7 +159,7 @@ class Evidence:
         if not measured.arms:
             return "; ".join(death.message for death in measured.deaths.values())
         arm = next(iter(measured.arms.values())).samples
-        restarts, inferences = arm["single_stream_wall_ns"].shape
+        restarts, inferences = arm[SINGLE_STREAM_WALL].shape
         quality = facts.get("quality")
         stands = (
             f"; wall/CPU {quality['facts']['wall_over_cpu']:.2f}; grade {quality['grade']}: {quality['advice']}"
@@ -171,54 +173,21 @@ class Evidence:
             else ""
         )
         batches = (
-            f"{arm['offline_wall_ns'].shape[1]} batches of {measured.offline_batch}"
-            if "offline_wall_ns" in arm
+            f"{arm[OFFLINE_WALL].shape[1]} batches of {measured.offline_batch}"
+            if OFFLINE_WALL in arm
             else facts.get("batch_failed", "no batches")
         )
         return (
             f"{self.manifest['steps'][f'bench/{name}']['finished']}; {facts['threads']} thread(s) on cores {', '.join(map(str, facts['cores']))}, {restarts} restarts of "
-            f"{inferences} inferences after {arm['warmup_wall_ns'].shape[1]} of warm-up, {batches}; "
+            f"{inferences} inferences after {arm[WARMUP_WALL].shape[1]} of warm-up, {batches}; "
             f"load average {facts['load_before']:.2f} before, "
             f"{facts['load_after']:.2f} after{stands}{memory}"
         )
 
 
-def estimate_text(estimate: dict[str, Any] | None) -> str:
-    """`1.24 ms [1.20, 1.31]`; exact figures have no interval."""
-    if estimate is None:
-        return "–"
-    dimension = estimate["dimension"]
-    value = format_value(estimate["value"], dimension)
-    if estimate["unit"] == "exact":
-        return value
-    return f"{value} {interval_text(estimate)}"
-
-
-def unit_text(estimate: dict[str, Any] | None) -> str:
-    """What a figure's bounds are from: `5 restarts, 95 %`, `exact`, or nothing."""
-    if estimate is None or estimate["value"] is None:
-        return "–"
-    if estimate["unit"] == "exact":
-        return "exact"
-    return f"{estimate['count']} {estimate['unit']}, {estimate['confidence'] * 100:g} %"
-
-
-def interval_text(estimate: dict[str, Any]) -> str:
-    if estimate["lower"] is None:
-        return f"[no bound from {estimate['count']} {estimate['unit']}]"
-    ends = [format_value(estimate[end], estimate["dimension"]).split(" ")[0] for end in ("lower", "upper")]
-    unit = format_value(estimate["upper"], estimate["dimension"]).partition(" ")[2]
-    low_unit = format_value(estimate["lower"], estimate["dimension"]).partition(" ")[2]
-    return f"[{ends[0]}{'' if unit == low_unit else ' ' + low_unit}, {ends[1]}]"
-
-
 def _each(things: Sequence[dict[str, Any]], said: Callable[[dict[str, Any]], str]) -> str:
     """What is said of them, once where it is the same of several."""
     return "; ".join(dict.fromkeys(map(said, things)))
-
-
-def title(metric: str) -> str:
-    return METRICS[metric].title
 
 
 def _current(manifest: dict[str, Any], targets: list[str]) -> dict[str, Any]:

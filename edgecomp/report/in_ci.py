@@ -4,13 +4,12 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions,
 https://docs.gitlab.com/ci/testing/metrics_reports, https://prometheus.io/docs/specs/om/open_metrics_spec
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from edgecomp.gate.verdict import WORST_FIRST, decides
+from edgecomp.config.policy import Waiver
+from edgecomp.gate.document import Check, VerdictDocument
+from edgecomp.gate.verdict import WORST_FIRST
 from edgecomp.metrics.registry import METRICS
 from edgecomp.report import answers
-from edgecomp.report.evidence import estimate_text
+from edgecomp.report.figures import column
 from edgecomp.text import markdown, markdown_code, openmetrics_label, workflow_message, workflow_property
 
 ANNOTATIONS = 10  # of each kind, that GitHub shows of a step
@@ -18,17 +17,17 @@ SUMMARY_BYTES = 2**20  # that GitHub takes
 SHOWN = 10  # rows of a table of changed answers
 
 
-def annotations(verdict: Mapping[str, Any]) -> list[str]:
-    """GitHub's workflow commands, one a row that is not PASS: errors for what blocks, warnings for what does not."""
-    blocks = verdict["policy"]["on_inconclusive"] == "block"
+def annotations(verdict: VerdictDocument) -> list[str]:
+    """GitHub's workflow commands, one a check that is not PASS: errors for what blocks, warnings for what does not."""
+    blocks = verdict.policy.on_inconclusive == "block"
     found: dict[str, list[str]] = {"error": [], "warning": []}
-    for row in worst_first(verdict):
-        if row["verdict"] == "PASS":
+    for check in worst_first(verdict):
+        if check.verdict == "PASS":
             continue
-        warns = not decides(row) or (row["verdict"] == "INCONCLUSIVE" and not blocks)
+        warns = not check.decides or (check.verdict == "INCONCLUSIVE" and not blocks)
         kind = "warning" if warns else "error"
-        title = workflow_property(f"{row['verdict']}: {row['name']} on {row['target']}")
-        found[kind].append(f"::{kind} title={title}::{workflow_message(row['sentence'])}")
+        title = workflow_property(f"{check.verdict}: {check.name} on {check.target}")
+        found[kind].append(f"::{kind} title={title}::{workflow_message(check.sentence)}")
     for kind, lines in found.items():
         if len(lines) > ANNOTATIONS:
             left = len(lines) - ANNOTATIONS + 1
@@ -39,36 +38,33 @@ def annotations(verdict: Mapping[str, Any]) -> list[str]:
     return found["error"] + found["warning"]
 
 
-def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
-    """Markdown for GitHub's job page, failures first, whole rows within its limit."""
-    waived = (
-        ""
-        if verdict["unwaived"] == verdict["verdict"]
-        else f" ({verdict['unwaived']} without what is waived)"
-    )
+def step_summary(verdict: VerdictDocument, name: str, report: str) -> str:
+    """Markdown for GitHub's job page, failures first, whole checks within its limit."""
+    waived = "" if verdict.unwaived == verdict.verdict else f" ({verdict.unwaived} without what is waived)"
+    shown = column(check.estimate for check in verdict.checks)
     text = [
-        f"### edgecomp {markdown(name)}: {verdict['verdict']}{waived}",
+        f"### edgecomp {markdown(name)}: {verdict.verdict}{waived}",
         "",
-        markdown(verdict["next_step"]),
+        markdown(verdict.next_step),
         "",
-        "| verdict | target | gate | measured | limit |",
+        f"| verdict | target | check | measured [{shown.bounds}] | limit |",
         "| --- | --- | --- | --- | --- |",
     ]
     end = ["", f"Report: {markdown_code(report)}", ""]
     room = SUMMARY_BYTES - len("\n".join([*text, *end, "| and 99999 more | | | | |"]).encode())
-    rows = worst_first(verdict)
-    for place, row in enumerate(rows):
+    checks = worst_first(verdict)
+    for place, check in enumerate(checks):
         cells = (
-            row["verdict"] + (" (waived)" if row["waiver"] else "" if decides(row) else " (advises)"),
-            row["target"],
-            row["title"],
-            estimate_text(row["estimate"]),
-            row["limit"],
+            check.verdict + (" (waived)" if check.waiver else "" if check.decides else " (advises)"),
+            check.target,
+            check.title,
+            shown.text(check.estimate),
+            check.limit,
         )
         line = f"| {' | '.join(map(markdown, cells))} |"
         room -= len(line.encode()) + 1
         if room < 0:
-            text.append(f"| and {len(rows) - place} more | | | | |")
+            text.append(f"| and {len(checks) - place} more | | | | |")
             break
         text.append(line)
     for line in changed_answers(verdict):
@@ -79,10 +75,10 @@ def step_summary(verdict: Mapping[str, Any], name: str, report: str) -> str:
     return "\n".join([*text, *end])
 
 
-def changed_answers(verdict: Mapping[str, Any]) -> list[str]:
+def changed_answers(verdict: VerdictDocument) -> list[str]:
     """What differs between both models' answers, in Markdown: by class and slice, and which answers changed."""
     lines = []
-    for target, found in verdict.get("answers", {}).items():
+    for target, found in verdict.answers.items():
         lines += ["", f"**{markdown(target)}**: {markdown(answers.sentence(found))}"]
         for table in answers.tables(found, SHOWN):
             lines += [
@@ -95,13 +91,13 @@ def changed_answers(verdict: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def openmetrics(verdict: Mapping[str, Any], student: str) -> str:
-    """The judged model's figures and each row's verdict, as gauges."""
+def openmetrics(verdict: VerdictDocument, student: str) -> str:
+    """The judged model's figures and each check's verdict, as gauges."""
     lines = []
     for metric in METRICS.values():
         samples = [
-            (target, found["value"])
-            for target, arms in verdict["figures"].items()
+            (target, found.estimate)
+            for target, arms in verdict.figures.items()
             if (found := arms.get(student, {}).get(metric.id)) is not None
         ]
         if samples:
@@ -110,19 +106,19 @@ def openmetrics(verdict: Mapping[str, Any], student: str) -> str:
                 f'edgecomp_{metric.id}{{target="{openmetrics_label(target)}"}} {value!r}'
                 for target, value in samples
             ]
-    lines += ["# HELP edgecomp_gate_passed whether a row passes", "# TYPE edgecomp_gate_passed gauge"]
+    lines += ["# HELP edgecomp_gate_passed whether a check passes", "# TYPE edgecomp_gate_passed gauge"]
     lines += [
-        f'edgecomp_gate_passed{{target="{openmetrics_label(row["target"])}",row="{openmetrics_label(row["name"])}"}} {int(row["verdict"] == "PASS")}'
-        for row in verdict["gates"]
+        f'edgecomp_gate_passed{{target="{openmetrics_label(check.target)}",row="{openmetrics_label(check.name)}"}} {int(check.verdict == "PASS")}'
+        for check in verdict.checks
     ]
     return "\n".join([*lines, "# EOF", ""])
 
 
-def worst_first(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows that decide before those that do not, the worst of them first."""
-    return sorted(verdict["gates"], key=lambda row: (not decides(row), WORST_FIRST.index(row["verdict"])))
+def worst_first(verdict: VerdictDocument) -> list[Check]:
+    """Checks that decide before those that do not, the worst of them first."""
+    return sorted(verdict.checks, key=lambda check: (not check.decides, WORST_FIRST.index(check.verdict)))
 
 
-def until(waiver: Mapping[str, Any]) -> str:
+def until(waiver: Waiver) -> str:
     """How long a waiver holds, and how far."""
-    return f"until {waiver['expires']}" + (f" and up to {waiver['limit']}" if waiver.get("limit") else "")
+    return f"until {waiver.expires}" + (f" and up to {waiver.limit}" if waiver.limit else "")

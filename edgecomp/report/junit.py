@@ -1,41 +1,40 @@
 """JUnit XML with a test case per gate, as GitLab and Jenkins read it."""
 
 import xml.etree.ElementTree as ET
-from typing import Any
 
-from edgecomp.gate.verdict import decides
+from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.report.in_ci import until
 from edgecomp.text import plain
 
 
-def junit(verdict: dict[str, Any], name: str) -> str:
-    """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error; a warning and a waived row are
+def junit(verdict: VerdictDocument, name: str) -> str:
+    """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error; a warning and a waived check are
     skipped, with the reason. Colours and other control characters are left out, whoever wrote them."""
     root = ET.Element("testsuites", name=f"edgecomp {name}")
-    blocks = verdict["policy"]["on_inconclusive"] == "block"
-    if verdict["policy"].get("changes"):
+    blocks = verdict.policy.on_inconclusive == "block"
+    if verdict.policy.changes:
         properties = ET.SubElement(root, "properties")
-        for change in verdict["policy"]["changes"]:
+        for change in verdict.policy.changes:
             ET.SubElement(properties, "property", name="policy changed", value=change)
-    targets = list(dict.fromkeys(row["target"] for row in verdict["gates"]))
+    targets = list(dict.fromkeys(check.target for check in verdict.checks))
     for target in targets:
-        rows = [row for row in verdict["gates"] if row["target"] == target]
-        suite = ET.SubElement(root, "testsuite", name=target, tests=str(len(rows)))
+        checks = [check for check in verdict.checks if check.target == target]
+        suite = ET.SubElement(root, "testsuite", name=target, tests=str(len(checks)))
         counts = {"failure": 0, "error": 0, "skipped": 0}
-        for row in rows:
+        for check in checks:
             case = ET.SubElement(
-                suite, "testcase", classname=f"edgecomp.{name}.{target}", name=f"{row['name']} {row['limit']}"
+                suite, "testcase", classname=f"edgecomp.{name}.{target}", name=f"{check.name} {check.limit}"
             )
-            kind = _kind(row["verdict"], blocks)
-            kind = "skipped" if kind is not None and not decides(row) else kind
+            kind = _kind(check.verdict, blocks)
+            kind = "skipped" if kind is not None and not check.decides else kind
             if kind is not None:
                 counts[kind] += 1
                 problem = ET.SubElement(
-                    case, kind, message=f"{_waived(row)}{row['verdict']}: {row['sentence']}"
+                    case, kind, message=f"{_waived(check)}{check.verdict}: {check.sentence}"
                 )
                 if kind != "skipped":
-                    problem.set("type", row["reason"])
-            ET.SubElement(case, "system-out").text = row["sentence"]
+                    problem.set("type", check.reason)
+            ET.SubElement(case, "system-out").text = check.sentence
         suite.set("failures", str(counts["failure"]))
         suite.set("errors", str(counts["error"]))
         suite.set("skipped", str(counts["skipped"]))
@@ -46,11 +45,11 @@ def junit(verdict: dict[str, Any], name: str) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _waived(row: dict[str, Any]) -> str:
-    waiver = row["waiver"]
-    if not waiver and not decides(row):
+def _waived(check: Check) -> str:
+    waiver = check.waiver
+    if not waiver and not check.decides:
         return "advises: "
-    return f"waived {until(waiver)} by {waiver['owner']} ({waiver['reason']}): " if waiver else ""
+    return f"waived {until(waiver)} by {waiver.owner} ({waiver.reason}): " if waiver else ""
 
 
 def _kind(verdict: str, inconclusive_blocks: bool) -> str | None:

@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgecomp.arms import ARMS, CONTROL, STUDENT_FP32, STUDENT_INT8, TEACHER
+from edgecomp.metrics.samples import SINGLE_STREAM_WALL
 from edgecomp.report.evidence import Evidence
 from edgecomp.text import inline, plain
 
@@ -50,7 +51,7 @@ def latency_distributions(evidence: Evidence) -> str:
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         measured = evidence.measured[name]
         for arm, data in measured.arms.items():
-            for restart, samples in enumerate(data.samples["single_stream_wall_ns"]):
+            for restart, samples in enumerate(data.samples[SINGLE_STREAM_WALL]):
                 ordered = np.sort(samples) / 1e6
                 share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
                 label = evidence.names[arm] if restart == 0 else None
@@ -92,21 +93,26 @@ def latency_distributions(evidence: Evidence) -> str:
 
 
 def accuracy_against_latency(evidence: Evidence) -> str:
-    """Up and to the left is better; bars are the one-sided 95 % bounds."""
+    """Up and to the left is better; bars are bounds, of the confidence that the axis says."""
     figure, (axis,) = subplots(1, width=7.2, height=3.6)
+    said = "none"
     for marker, (target, arms) in zip(MARKERS, evidence.figures.items(), strict=False):
         for arm, figures in arms.items():
             latency, accuracy = figures.get("latency_p50_ms"), figures.get("accuracy_pct")
             if latency is None or accuracy is None:
                 continue
-            x, y = latency["value"], accuracy["value"]
-            spread = [[y - accuracy["lower"]], [accuracy["upper"] - y]]
+            x, y = latency.estimate, accuracy.estimate
+            if x is None or y is None or accuracy.low is None or accuracy.high is None:
+                continue
+            spread, said = [[y - accuracy.low], [accuracy.high - y]], accuracy.confidence_text
             axis.errorbar(x, y, yerr=spread, color=COLOURS[arm], linewidth=0.8, alpha=0.45, capsize=2)
             axis.plot(
                 x, y, marker, color=COLOURS[arm], markersize=7, label=f"{evidence.names[arm]}: {target}"
             )
     _log_milliseconds(axis)
-    axis.set(xlabel="median latency, one example (ms, log scale)", ylabel="accuracy, test split (%)")
+    axis.set(
+        xlabel="median latency, one example (ms, log scale)", ylabel=f"accuracy, test split (%)\nbars: {said}"
+    )
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return svg(figure)
 

@@ -1,6 +1,7 @@
 """The report stage: report.html (one self-contained file), report.md, report.json, junit.xml, and
 metrics.txt (OpenMetrics)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from edgecomp.arms import STUDENT_INT8
 from edgecomp.config.job import Job
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
+from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.metrics.registry import METRICS
 from edgecomp.report import answers, plots
-from edgecomp.report.evidence import Evidence, estimate_text, title, unit_text
+from edgecomp.report.evidence import Evidence
+from edgecomp.report.figures import column, estimate_text, title, unit_text
 from edgecomp.report.in_ci import openmetrics, until
 from edgecomp.report.junit import junit
+from edgecomp.stats.figure import Figure
 from edgecomp.text import markdown, plain
 
 FORMAT_VERSION = 2
@@ -26,8 +30,8 @@ FORMAT_VERSION = 2
 samples; best_ptq since data come by name, data since splits share no example."""
 
 
-def write_report(*, run_folder: Path, job: Job, verdict: dict[str, Any], folder: Path) -> None:
-    """verdict: as the gate stage gives it. Raises FileError where what is shown is not what edgecomp has written."""
+def write_report(*, run_folder: Path, job: Job, verdict: VerdictDocument, folder: Path) -> None:
+    """Writes all of the report into `folder`. Raises FileError where what is shown is not what edgecomp has written."""
     with shaped(run_folder, "edgecomp"):
         try:
             _write(Evidence.read(job, run_folder, verdict), job, folder)
@@ -53,13 +57,14 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
     (folder / "junit.xml").write_text(junit(evidence.verdict, job.recipe.name), encoding="utf-8")
     student = next(iter(evidence.measured.values())).student if evidence.measured else STUDENT_INT8.name
     (folder / "metrics.txt").write_text(openmetrics(evidence.verdict, student), encoding="utf-8")
+    told = evidence.verdict.as_json()
     write_json(
         folder / "report.json",
         {
             "format": FORMAT_VERSION,
             "recipe": job.recipe.model_dump(mode="json"),
-            "verdict": {key: value for key, value in evidence.verdict.items() if key != "figures"},
-            "figures": evidence.figures,
+            "verdict": {key: value for key, value in told.items() if key != "figures"},
+            "figures": told["figures"],
             "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
             "precision": evidence.precision,
             "float_layers": evidence.float_layers,
@@ -73,6 +78,16 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
             "samples": raw_files(evidence),
         },
     )
+
+
+def all_figures(arms: Mapping[str, Mapping[str, Figure]]) -> list[Figure]:
+    """The figures of all arms: arm → metric → figure."""
+    return [figure for figures in arms.values() for figure in figures.values()]
+
+
+def estimates(checks: Sequence[Check]) -> list[Figure | None]:
+    """The figures of checks."""
+    return [check.estimate for check in checks]
 
 
 @pass_eval_context
@@ -94,6 +109,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"estimate": estimate_text, "unit": unit_text, "title_of": title, "until": until}
+    found.filters |= {"estimates": estimates, "all_figures": all_figures, "column": column}
     found.filters |= {"answers_said": answers.sentence, "answers_shown": answers.tables}
     return found
 

@@ -54,7 +54,7 @@ def resampled(pool: Values, shift: float, seed: int, gates: int = GATES) -> Valu
 def smallest_caught(
     pool: Values, limit: float, pass_alpha: float, fail_alpha: float, seed: int
 ) -> float | None:
-    """The smallest slowdown of GRID, as a share, that a row FAILs in CAUGHT of resampled gates; None where none of them is."""
+    """The smallest slowdown of GRID, as a share, that a check FAILs in CAUGHT of resampled gates; None where none of them is."""
     for slowdown in GRID:
         gates = resampled(pool, np.log1p(slowdown), seed)
         outcomes = decide_all(gates, limit, pass_alpha=pass_alpha, fail_alpha=fail_alpha).outcomes

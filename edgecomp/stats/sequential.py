@@ -70,7 +70,7 @@ class Decisions(NamedTuple):
 def decide_all(
     log_ratios: Values, limit: float, *, pass_alpha: float, fail_alpha: float, parts: Sequence[float] = PARTS
 ) -> Decisions:
-    """What one row decides in each of many gates; log_ratios: [gates, restarts], a gate a line.
+    """What one check decides in each of many gates; log_ratios: [gates, restarts], a gate a line.
 
     It is `bounds` at every look, for simulations, in which each look may have another part of the level; a gate ends with the first
     look that decides, or with the last.

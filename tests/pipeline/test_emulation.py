@@ -12,7 +12,7 @@ from running import TINY, Cli
 
 from edgecomp.bench.hosts import emulators
 from edgecomp.config.policy import Threshold
-from edgecomp.gate.judge import judge_row
+from edgecomp.gate.judge import judge_check
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.metrics.measurements import Emulated, Measurements
 
@@ -71,10 +71,10 @@ def test_without_an_emulator_the_row_is_not_run_and_says_how_to_get_one(
     emulated = Emulated({"run": False, "how": how}, None, None, reference)
     measured = Measurements("t", "r", {}, np.arange(90) % 3, 32, {}, emulated=emulated)
     threshold = Threshold(metric="emulated_agreement_pct", min="97 %")
-    row = judge_row("t", "emulated_agreement_pct", threshold, measured)
+    row = judge_check("t", "emulated_agreement_pct", threshold, measured)
     assert row.verdict is Verdict.INCONCLUSIVE
     present = dataclasses.replace(measured, arms={"student_int8": arm(reference)})
-    row = judge_row("t", "emulated_agreement_pct", threshold, present)
+    row = judge_check("t", "emulated_agreement_pct", threshold, present)
     assert (row.verdict, row.reason) == (Verdict.INCONCLUSIVE, Reason.NOT_RUN)
     assert "install qemu-user" in row.sentence
 

@@ -39,7 +39,7 @@ def test_the_same_model_is_not_called_slower_and_a_slowed_one_is(tmp_path: Path)
             scratch=tmp_path / str(trial),
             track=lambda items, *_: iter(items),
         )
-        found[slowdown].append(combine(row.verdict for row in deciding(outcome.rows)))
+        found[slowdown].append(combine(row.verdict for row in deciding(outcome.checks)))
     assert len(found[0.0]) == SAME
     alarms = Rate.of(found[0.0].count(Verdict.FAIL), SAME)
     assert alarms.lower <= 0.01, found  # fifteen gates cannot show less

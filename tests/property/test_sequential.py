@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,7 @@ def test_units_change_nothing(case: tuple[int, int, float, float], unit: float) 
     here, there = judged(times), judged(times * 1000 * unit)
     assert here.verdict is there.verdict
     if here.estimate is not None:
-        assert here.estimate.value == pytest.approx(there.estimate.value, abs=1e-6)
+        assert here.estimate.estimate == pytest.approx(there.estimate.estimate, abs=1e-6)
 
 
 # Policies of any kind, and measurements that lack something
@@ -207,7 +208,7 @@ policies = st.dictionaries(st.sampled_from([*METRICS, "a", "b"]), rows, max_size
 @settings(max_examples=400)
 def test_no_policy_crashes_or_passes_on_what_is_missing(rows: dict[str, Any], restarts: int) -> None:
     try:
-        policy = parse(Policy, {"name": "fuzzed", "rows": rows}, "policy")
+        policy = parse(Policy, {"name": "fuzzed", "rows": rows}, Path("policy"))
     except RecipeError:
         return
     empty = Comparison([Restart({}) for _ in range(restarts)])

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 
+import judging
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,11 +14,12 @@ from scipy.stats import binom, binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
 from edgecomp.config.policy import Threshold
-from edgecomp.gate.judge import decide, judge_row
-from edgecomp.gate.verdict import Estimate, Verdict
+from edgecomp.gate.judge import decide, judge_check
+from edgecomp.gate.verdict import Verdict
 from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.stats import intervals as stats
 from edgecomp.stats import order_statistics
+from edgecomp.stats.figure import Figure
 
 settings.register_profile("statistics", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("statistics")
@@ -336,8 +338,8 @@ def test_lower_bounds_on_macro_f1_and_its_difference_cover(
 bounds = st.tuples(figures, figures, figures).map(sorted)
 
 
-def estimated(lower: float, value: float, upper: float) -> Estimate:
-    return Estimate(value, lower, upper, "time", 5, "restarts", 0.95)
+def estimated(lower: float, value: float, upper: float) -> Figure:
+    return judging.figure(value, lower, upper)
 
 
 @given(bounds=bounds, limit=figures)
@@ -414,7 +416,7 @@ def verdict_on_latency(
         offline_batch=1,
         facts={},
     )
-    return judge_row(
+    return judge_check(
         "here", "row", Threshold.model_validate({"metric": "latency_p50_ms", **limit}), measured
     ).verdict
 

@@ -32,8 +32,8 @@ ROOMS = {
     "package": GROUND | {"files", "data", "runtimes"},
     "bench": GROUND | {"files", "stats", "tasks", "metrics", "config", "artifacts", "data", "runtimes"},
     "gate": GROUND | {"files", "stats", "metrics", "config"},
-    "report": GROUND | {"files", "metrics", "config", "artifacts", "gate"},
-    "history": GROUND | {"files", "metrics", "artifacts", "gate", "report"},
+    "report": GROUND | {"files", "stats", "metrics", "config", "artifacts", "gate"},
+    "history": GROUND | {"files", "stats", "metrics", "artifacts", "gate", "report"},
     # What puts several of them together.
     "compare": GROUND
     | {

@@ -23,6 +23,7 @@ from edgecomp.bench.hosts.emulators import own_packages
 from edgecomp.config.target import Target
 from edgecomp.errors import BudgetExceededError, EdgecompError, WorkerError
 from edgecomp.machine import usable_core_numbers
+from edgecomp.metrics.samples import LOAD
 from edgecomp.metrics.units import format_value
 from edgecomp.runtimes import TABLE
 from edgecomp.text import plain
@@ -124,7 +125,7 @@ class Worker:
             self.close()
             raise
         imports_ns = self.ready["imported_at_ns"] - started
-        self.cold_start_ns = imports_ns + self.ready["load_ns"] + self.ready.get("first_run_ns", 0)
+        self.cold_start_ns = imports_ns + self.ready[LOAD] + self.ready.get("first_run_ns", 0)
 
     @property
     def pid(self) -> int:

@@ -20,6 +20,16 @@ from edgecomp.bench.worker import answers, noise
 from edgecomp.bench.worker.answers import Answer
 from edgecomp.errors import BudgetExceededError, InferenceError, WorkerError
 from edgecomp.metrics.measurements import MOST_TIMED_ERROR, Arm, Death
+from edgecomp.metrics.samples import (
+    COLD_START,
+    CPU,
+    IMPORTS_PEAK,
+    LOAD,
+    PEAK_MEMORY,
+    WALL,
+    WARMUP_WALL,
+    of_scenario,
+)
 from edgecomp.progress import Track
 
 BLOCKS = 8
@@ -150,7 +160,7 @@ def _measured(
                     facts["confinement"] = workers[name].memory_limit.facts()
             facts |= {key: workers[order[-1]].ready[key] for key in ("versions", "signature", "cores")}
             if restart == 0 and effort.most_s is not None:
-                iterations = affordable(effort, [one.samples["warmup_wall_ns"] for one in taken.values()])
+                iterations = affordable(effort, [one.samples[WARMUP_WALL] for one in taken.values()])
             pin(workers, place, restart)
             _take_turns(workers, taken, "single_stream", iterations)
             for name, worker in workers.items():
@@ -194,9 +204,9 @@ def _started(model: Model, place: Place, inputs: Path, rows: int) -> Worker:
 
 def _warm_up(worker: Worker, taken: Taken, count: int) -> None:
     """The cold start, and the first answers after it, apart from all that are timed."""
-    taken.samples["cold_start_ns"].append(worker.cold_start_ns)
-    taken.samples["load_ns"].append(worker.ready["load_ns"])
-    taken.samples["warmup_wall_ns"].append(worker.ask("single_stream", count=count)["wall_ns"])
+    taken.samples[COLD_START].append(worker.cold_start_ns)
+    taken.samples[LOAD].append(worker.ready[LOAD])
+    taken.samples[WARMUP_WALL].append(worker.ask("single_stream", count=count)[WALL])
 
 
 def _weigh(worker: Worker, taken: Taken) -> None:
@@ -205,8 +215,8 @@ def _weigh(worker: Worker, taken: Taken) -> None:
     cgroup = worker.memory_limit.anonymous_bytes()
     held |= {} if cgroup is None else {"cgroup_anonymous_bytes": cgroup}
     taken.memory.append(worker.ready["memory"] | {"steady": held})
-    taken.samples["peak_memory_bytes"].append(held["peak_bytes"])
-    taken.samples["imports_peak_bytes"].append(worker.ready["memory"]["imports"]["peak_bytes"])
+    taken.samples[PEAK_MEMORY].append(held["peak_bytes"])
+    taken.samples[IMPORTS_PEAK].append(worker.ready["memory"]["imports"]["peak_bytes"])
 
 
 def _take_turns(
@@ -228,11 +238,11 @@ def _take_turns(
                 taken[name].energy_uj.append(energy / size)
             if "answer" in reply:
                 taken[name].timed_answers[reply["asked"]] = reply["answer"]
-            for clock in ("wall_ns", "cpu_ns"):
+            for clock in (WALL, CPU):
                 found[name][clock] += reply[clock]
     for name, clocks in found.items():
         for clock, values in clocks.items():
-            taken[name].samples[f"{scenario}_{clock}"].append(values)
+            taken[name].samples[of_scenario(scenario, clock)].append(values)
 
 
 def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, effort: Effort) -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from edgecomp.bench.hosts.process import Place, Worker
 from edgecomp.bench.worker import noise
+from edgecomp.metrics.samples import CPU, WALL
 from edgecomp.progress import Track
 from edgecomp.stats.order_statistics import samples_needed
 from edgecomp.stats.trend import leak, slope
@@ -26,21 +27,21 @@ def sustained(
     """
     blocks: list[dict[str, float | None]] = []
     with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
-        alone_ns = float(np.median(worker.ask("single_stream", count=32)["wall_ns"]))
+        alone_ns = float(np.median(worker.ask("single_stream", count=32)[WALL]))
         size = max(1, round(BLOCK_S * 1e9 / alone_ns))
         planned = max(2, round(minutes * 60 / BLOCK_S))
         elapsed = 0.0
         for _ in track(range(planned), f"sustain under {place.runtime}, turns", planned):
             before = noise.host()
             reply = worker.ask("single_stream", count=size)
-            took_ns = sum(reply["wall_ns"])
+            took_ns = sum(reply[WALL])
             block = noise.during(before, noise.host(), took_ns, reply["switches"])
             blocks.append(
                 block
                 | {
                     "began_s": elapsed,
-                    "wall_ms": float(np.median(reply["wall_ns"])) / 1e6,
-                    "cpu_ms": float(np.median(reply["cpu_ns"])) / 1e6,
+                    "wall_ms": float(np.median(reply[WALL])) / 1e6,
+                    "cpu_ms": float(np.median(reply[CPU])) / 1e6,
                 }
             )
             elapsed += took_ns / 1e9
@@ -97,7 +98,7 @@ def stress(
                 within_s=seconds,
             )
         with np.load(file, allow_pickle=False) as content:
-            walls = [content[f"wall_ns.{index}"] for index in range(count)]
+            walls = [content[f"{WALL}.{index}"] for index in range(count)]
             begins = [content[f"begin_ns.{index}"] for index in range(count)]
             held = content["held"].astype(np.float64)
         file.unlink()
@@ -120,5 +121,5 @@ def stress(
         found["leak"] = leak(held[:, 1], held[:, 2])._asdict()
         found["leak"] |= {name: found["leak"][name]._asdict() for name in ("whole", "second_half")}
         rounds.append(found)
-        samples |= {f"held.{count}": held, f"wall_ns.{count}": every}
+        samples |= {f"held.{count}": held, f"{WALL}.{count}": every}
     return {"rounds": rounds}, samples

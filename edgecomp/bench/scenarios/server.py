@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.bench.hosts.process import Place, Worker
+from edgecomp.metrics.samples import WALL
 from edgecomp.progress import Track
 from edgecomp.stats.order_statistics import samples_needed
 
@@ -45,7 +46,7 @@ def highest_rate(
     rates, trials = [], []
     for restart in track(range(restarts), f"serve under {place.runtime}, restarts", restarts):
         with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
-            alone_ns = float(np.median(worker.ask("single_stream", count=32)["wall_ns"]))
+            alone_ns = float(np.median(worker.ask("single_stream", count=32)[WALL]))
             random = np.random.default_rng(restart)
             low, high = 0.0, most * 1e9 / alone_ns
             for _ in range(STEPS):

@@ -23,6 +23,7 @@ from edgecomp.bench.worker.answers import Answer
 from edgecomp.bench.worker.main import DISTINCT_INPUTS
 from edgecomp.errors import EdgecompError, InferenceError
 from edgecomp.metrics.comparison import AGAIN, ARMS, BASELINE, CANDIDATE, Restart
+from edgecomp.metrics.samples import COLD_START, CPU, IMPORTS_PEAK, LOAD, PEAK_MEMORY, WALL
 
 Found = TypeVar("Found")
 
@@ -101,12 +102,12 @@ class SideBySide:
             samples: dict[str, Any] = {}
             for arm, worker in workers.items():
                 ready = worker.ready
-                samples[f"{arm}.cold_start_ns"], samples[f"{arm}.load_ns"] = (
+                samples[f"{arm}.{COLD_START}"], samples[f"{arm}.{LOAD}"] = (
                     worker.cold_start_ns,
-                    ready["load_ns"],
+                    ready[LOAD],
                 )
-                samples[f"{arm}.imports_peak_bytes"] = ready["memory"]["imports"]["peak_bytes"]
-            warm = {arm: _ask(arm, workers[arm], "single_stream", count=WARMUP)["wall_ns"] for arm in order}
+                samples[f"{arm}.{IMPORTS_PEAK}"] = ready["memory"]["imports"]["peak_bytes"]
+            warm = {arm: _ask(arm, workers[arm], "single_stream", count=WARMUP)[WALL] for arm in order}
             for arm, worker in workers.items():
                 _guarded(arm, pin, {arm: worker}, self.sides[arm].place, self._restarts)
             self._restarts += 1
@@ -123,7 +124,7 @@ class SideBySide:
             samples |= clocks
             for arm, worker in workers.items():
                 held = _ask(arm, worker, "memory")["memory"]
-                samples[f"{arm}.peak_memory_bytes"] = held["peak_bytes"]
+                samples[f"{arm}.{PEAK_MEMORY}"] = held["peak_bytes"]
             if not self.outputs:
                 self.outputs = {
                     arm: self._outputs(arm, workers[arm], self._inputs, 1) for arm in self.timed_answers
@@ -195,7 +196,7 @@ class SideBySide:
     ) -> tuple[dict[str, npt.NDArray[np.int64]], list[dict[str, float | None]]]:
         """`ARM.cpu_ns` and `ARM.wall_ns` [rounds, 2, calls]; each round in an order of its own, there and back."""
         shape = (turns.rounds, 2, turns.calls)
-        taken = {f"{arm}.{clock}_ns": np.empty(shape, np.int64) for arm in ARMS for clock in ("cpu", "wall")}
+        taken = {f"{arm}.{clock}": np.empty(shape, np.int64) for arm in ARMS for clock in (CPU, WALL)}
         blocks = []
         for turn in range(turns.rounds):
             order = [ARMS[place] for place in self._random.permutation(len(ARMS))]
@@ -203,8 +204,8 @@ class SideBySide:
             for way, arms in enumerate((order, order[::-1])):
                 for arm in arms:
                     reply = _ask(arm, workers[arm], "single_stream", count=turns.calls)
-                    taken[f"{arm}.cpu_ns"][turn, way] = reply["cpu_ns"]
-                    taken[f"{arm}.wall_ns"][turn, way] = reply["wall_ns"]
+                    taken[f"{arm}.{CPU}"][turn, way] = reply[CPU]
+                    taken[f"{arm}.{WALL}"][turn, way] = reply[WALL]
                     switches += reply["switches"]["involuntary_switches"]
                     if arm in self.timed_answers:
                         self.timed_answers[arm][reply["asked"]] = reply["answer"]

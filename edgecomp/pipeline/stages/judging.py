@@ -1,9 +1,8 @@
 """The verdict, and what is said of it."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.job import is_for_cpus
@@ -13,28 +12,32 @@ from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import write_json
 from edgecomp.pipeline.loaders import Run
 
+if TYPE_CHECKING:
+    from edgecomp.gate.document import VerdictDocument
+
 VERDICT, TEST = Path("gate", "verdict.json"), Path("data", "test.npz")
-_derived_here: dict[Path, dict[str, Any]] = {}  # by folder, in this process, which need not be done again
+_derived_here: "dict[Path, VerdictDocument]" = {}  # by folder, in this process, which need not be done again
 EVIDENCE = {"data", "bench", "parity", "portable", "emulation", "gate"}
 
 
 def gate(run: Run, out: Path, checkpoints: Path) -> None:
     """The verdict."""
     _derived_here[run.folder] = found = derived(run)
-    write_json(out / VERDICT.name, found)
+    write_json(out / VERDICT.name, found.as_json())
 
 
-def derived(run: Run) -> dict[str, Any]:
+def derived(run: Run) -> "VerdictDocument":
     """The verdict that the raw samples of a run give, as JSON reads it again. Raises RunFolderError where they are of another shape."""
+    from edgecomp.gate.document import canonical
+
     try:
-        again: dict[str, Any] = json.loads(json.dumps(_judged(run), allow_nan=False))
+        return canonical(_judged(run))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RunFolderError(f"{run.folder}: what was measured cannot be judged ({type(error).__name__}: {error}): measure again with "
-                             f"`edgecomp bench {run.folder}`")  from error  # fmt: skip
-    return again
+                             f"`edgecomp bench {run.folder}`") from error  # fmt: skip
 
 
-def _judged(run: Run) -> dict[str, Any]:
+def _judged(run: Run) -> "VerdictDocument":
     from edgecomp.gate.stage import judged
 
     return judged(
@@ -60,11 +63,12 @@ def _judged(run: Run) -> dict[str, Any]:
     )
 
 
-def checked(run: Run) -> tuple[dict[str, Any], str]:
+def checked(run: Run) -> "tuple[VerdictDocument, str]":
     """The verdict to show, derived from the raw samples, and what is to be said of the one that was kept, if anything.
 
     Raises AlteredError where that is of the same versions and policy, and says something else.
     """
+    from edgecomp.gate.document import upgraded
     from edgecomp.gate.rederived import differences, is_comparable
 
     file = run.folder / VERDICT
@@ -72,10 +76,11 @@ def checked(run: Run) -> tuple[dict[str, Any], str]:
         kept = read_json(file)
     except FileError as error:
         raise AlteredError(_altered(run.folder, str(error))) from error
-    if kept is not None and kept == _derived_here.get(run.folder):
-        return dict(kept), ""
+    if (here := _derived_here.get(run.folder)) is not None and kept == here.as_json():
+        return here, ""
     found = derived(run)
-    if not isinstance(kept, dict) or not is_comparable(kept, found):
+    kept, again = upgraded(kept), found.as_json()
+    if not isinstance(kept, dict) or not is_comparable(kept, again):
         by = kept.get("made_with") if isinstance(kept, dict) else None
         version = (
             f"edgecomp {by['edgecomp']}"
@@ -86,7 +91,7 @@ def checked(run: Run) -> tuple[dict[str, Any], str]:
             found,
             f"{file} was made by {version}, or of another policy: it is judged again here, from its samples",
         )
-    for difference in differences(kept, found):
+    for difference in differences(kept, again):
         raise AlteredError(
             _altered(run.folder, f"{file} does not follow from the samples beside it: {difference}")
         )

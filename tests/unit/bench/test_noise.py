@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp.bench.worker.noise import Host, Quality, during, grade, host
+from edgecomp.bench.quality import Quality, grade
+from edgecomp.bench.worker.noise import Host, during, host
 
 CPU = np.full((5, 100), 1_000_000)
 QUIET = [

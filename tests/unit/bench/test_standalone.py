@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecomp.api.bench import _jobs
+from edgecomp.api.bench import jobs_of
 from edgecomp.bench.hosts.confinement import MemoryLimit
 from edgecomp.bench.scenarios.alternated import Taken
 from edgecomp.bench.worker import answers
@@ -432,13 +432,13 @@ def test_a_run_folder_is_measured_on_the_targets_of_its_job(tmp_path: Path) -> N
         (tmp_path / "deploy" / name).mkdir(parents=True)
         add(tmp_path / "deploy" / name / "model.onnx")
     ours = tmp_path / "deploy" / "wide" / "model.onnx"
-    assert _jobs(tmp_path, []) == _jobs(tmp_path, ["wide"]) == [(ours, job.targets[0])]
-    (other,) = _jobs(tmp_path, ["onnxruntime-cpu"])
+    assert jobs_of(tmp_path, []) == jobs_of(tmp_path, ["wide"]) == [(ours, job.targets[0])]
+    (other,) = jobs_of(tmp_path, ["onnxruntime-cpu"])
     assert (other[0], other[1].name) == (ours, "onnxruntime-cpu")
     (tmp_path / wide).rename(tmp_path / "old.yaml")
     text = (tmp_path / "old.yaml").read_text().replace('"wide"', '"old"')
     (tmp_path / "old.yaml").write_text(text)
-    assert _jobs(tmp_path, [str(tmp_path / "old.yaml")])[0][0] == ours
+    assert jobs_of(tmp_path, [str(tmp_path / "old.yaml")])[0][0] == ours
 
 
 def workers_in(folder: Path) -> list[str]:

@@ -3,12 +3,14 @@
 import io
 from typing import Any
 
+import judging
 import pytest
 from rich.table import Table
 
 from edgecomp.api import doctor
 from edgecomp.cli import terminal
 from edgecomp.cli.terminal import Console, Screen, verdict_table
+from edgecomp.gate.document import Check
 from edgecomp.runtimes import TABLE
 
 
@@ -20,10 +22,14 @@ def drawn(table: Table) -> list[str]:
     return [line.rstrip() for line in text.splitlines()]
 
 
-def row(name: str, verdict: str, severity: str = "block", **estimate: Any) -> dict[str, Any]:
-    whole = {"dimension": "points", "unit": "examples", "count": 9, "confidence": 0.95, "note": ""} | estimate
-    return {"target": "board", "name": name, "limit": "≤ +10 % vs baseline", "verdict": verdict, "waiver": None,
-            "severity": severity, "estimate": whole}  # fmt: skip
+def row(name: str, verdict: str, severity: str = "block", **estimate: Any) -> Check:
+    return judging.check(
+        name=name,
+        limit="≤ +10 % vs baseline",
+        verdict=verdict,
+        severity=severity,
+        estimate=judging.figure(dimension="points", unit="examples", count=9, **estimate),
+    )
 
 
 def test_an_interval_and_a_verdict_are_on_the_line_of_their_row() -> None:
@@ -31,7 +37,7 @@ def test_an_interval_and_a_verdict_are_on_the_line_of_their_row() -> None:
         row("baseline_agreement_pct", "INCONCLUSIVE", "warn", value=-91.67, lower=-96.31, upper=-82.61),
         row("peak_memory_bytes", "PASS", value=1.0, lower=-2.0, upper=3.0),
     ]
-    lines = drawn(verdict_table({"gates": rows}))
+    lines = drawn(verdict_table(judging.verdict(*rows)))
     assert max(map(len, lines)) <= 80
     (first,) = [line for line in lines if line.startswith("baseline_agreement_pct")]
     assert "-91.67 pt [-96.31, -82.61]" in first

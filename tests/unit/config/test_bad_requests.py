@@ -112,7 +112,10 @@ def test_every_problem_is_reported_at_once() -> None:
 
 def test_a_wrong_unit_and_an_unknown_metric_say_what_to_write() -> None:
     message = refusal("digits", "thresholds.latency_p50_ms.max=20 MiB", "thresholds.f2_pct.min=3 %")
-    assert "wrong unit: latency_p50_ms is a time, '20 MiB' is a bytes; write for example '20 ms'" in message
+    assert (
+        "wrong unit: latency_p50_ms is in us, ms, s, and '20 MiB' is of bytes; write for example '20 ms'"
+        in message
+    )
     assert "no such metric: 'f2_pct'" in message
     assert "has no unit" in refusal("digits", "thresholds.latency_p50_ms.max=20")
 
@@ -126,7 +129,7 @@ def test_a_wrong_unit_and_an_unknown_metric_say_what_to_write() -> None:
         ("thresholds.latency_p50_ms.margin=5 %", "a margin is against something"),
         (
             "thresholds.parameter_bytes.max=20 MiB",
-            "wrong unit: parameter_bytes against a reference is a multiple",
+            "wrong unit: parameter_bytes against a reference is in x",
         ),
         ("thresholds.latency_p50_ms.confidence=1.5", "less than or equal to 0.999"),
         ("thresholds.macro_f1_pct.against=student", "'teacher', 'student_fp32' or 'baseline'"),

@@ -11,6 +11,8 @@ from edgecomp.config.policy import Policy, Threshold, load_policy, with_budget
 from edgecomp.config.schema import names_in, parse, shipped
 from edgecomp.errors import RecipeError
 from edgecomp.gate.stage import changes
+from edgecomp.metrics.registry import METRICS, Metric
+from edgecomp.metrics.units import EXAMPLES, UNITS, parse_quantity
 
 MARGIN = {"metric": "cpu_p50_ms", "against": "baseline", "margin": "2.5 %"}
 
@@ -49,16 +51,16 @@ def test_a_margin_against_a_baseline_reads_as_a_change() -> None:
 )
 def test_a_row_that_makes_no_sense_is_refused(row: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
-        parse(Policy, {"name": "p", "rows": {"r": row}}, "policy")
+        parse(Policy, {"name": "p", "rows": {"r": row}}, Path("policy"))
 
 
 def test_rows_that_contradict_each_other_are_refused_and_a_repeated_one_is_not() -> None:
     other = MARGIN | {"margin": "5 %"}
-    with pytest.raises(RecipeError, match="rows 'a' and 'b' contradict each other"):
-        parse(Policy, {"name": "p", "rows": {"a": MARGIN, "b": other}}, "policy")
-    assert len(parse(Policy, {"name": "p", "rows": {"a": MARGIN, "b": MARGIN}}, "policy").rows) == 2
+    with pytest.raises(RecipeError, match="checks 'a' and 'b' contradict each other"):
+        parse(Policy, {"name": "p", "rows": {"a": MARGIN, "b": other}}, Path("policy"))
+    assert len(parse(Policy, {"name": "p", "rows": {"a": MARGIN, "b": MARGIN}}, Path("policy")).rows) == 2
     absolute = {"metric": "cpu_p50_ms", "max": "5 ms"}
-    assert len(parse(Policy, {"name": "p", "rows": {"a": MARGIN, "b": absolute}}, "policy").rows) == 2
+    assert len(parse(Policy, {"name": "p", "rows": {"a": MARGIN, "b": absolute}}, Path("policy")).rows) == 2
 
 
 def rows(**given: dict[str, Any]) -> dict[str, Threshold]:
@@ -132,6 +134,42 @@ def test_a_waiver_may_be_of_a_budgets_row_beside_the_policys(tmp_path: Path) -> 
 def test_a_row_that_is_not_there_cannot_be_taken_out() -> None:
     with pytest.raises(
         RecipeError,
-        match=r"thresholds\.latncy_p50_ms: there is no such row to take out; did you mean 'latency_p50_ms'",
+        match=r"thresholds\.latncy_p50_ms: there is no such check to take out; did you mean 'latency_p50_ms'",
     ):
         load_job("digits", ["thresholds.latncy_p50_ms=null"])
+
+
+# Units
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.id)
+def test_a_limit_in_another_unit_is_a_usage_error_with_an_example_in_the_right_one(metric: Metric) -> None:
+    kind, example = ("max" if metric.better == "lower" else "min"), EXAMPLES[metric.dimension]
+    for unit, (dimension, _) in UNITS.items():
+        if dimension != metric.dimension:
+            with pytest.raises(ValueError, match=f"write for example {example}"):
+                Threshold.model_validate({"metric": metric.id, kind: f"5 {unit}"})
+    wrong = "20 ms" if metric.dimension != "time" else "5 mJ"
+    with pytest.raises(RecipeError, match="wrong unit") as refused:
+        load_job("digits", [f"+thresholds.{metric.id}={{against: null, {kind}: {wrong}}}"])
+    assert refused.value.exit_code == 2
+    assert f"write for example {example}" in str(refused.value)
+    if metric.compared != "pair":  # which a run cannot measure
+        right = EXAMPLES[metric.dimension].strip("'")
+        job = load_job("digits", [f"+thresholds.{metric.id}={{against: null, {kind}: {right}}}"])
+        assert all(rows[metric.id].limit.dimension == metric.dimension for rows in job.rows.values())
+
+
+def test_every_dimension_of_a_metric_has_an_example_in_its_own_unit() -> None:
+    for metric in METRICS.values():
+        assert parse_quantity(EXAMPLES[metric.dimension].strip("'")).dimension == metric.dimension
+    assert set(EXAMPLES) == {dimension for dimension, _ in UNITS.values()}
+
+
+def test_a_run_has_no_baseline_to_hold_anything_against() -> None:
+    for change in (
+        "thresholds.cpu_p50_ms={against: baseline, max: 1 x, margin: null}",
+        "thresholds.output_error_pct={max: 5 %}",
+    ):
+        with pytest.raises(RecipeError, match="a run has no baseline"):
+            load_job("digits", [change])

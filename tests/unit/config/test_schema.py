@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from edgecomp.config.job import load_job
-from edgecomp.errors import UsageError
+from edgecomp.config.policy import load_policy
+from edgecomp.config.target import load_target
+from edgecomp.errors import RecipeError, UsageError
 from edgecomp.files.yaml_files import read_yaml
 
 
@@ -59,3 +61,40 @@ def test_a_day_that_is_none_is_refused_with_its_place(tmp_path: Path) -> None:
     text = "name: ours\nwaivers:\n  - {row: accuracy_pct, owner: ann, reason: r, expires: 2026-02-30}\n"
     message = refusal("digits", f"policy={written(tmp_path, text, 'ours.yaml')}")
     assert "line 3, column 57: invalid YAML: '2026-02-30': day is out of range for month" in message
+
+
+def test_what_is_wrong_with_a_recipe_says_its_line_and_column(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("defaults: [digits, _self_]\nstudent:\n  width: 4\n")
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(
+        "defaults: [base, _self_]\ndistill:\n  epochs: -2\n  epoch: 3\nthresholds:\n  load_p50_ms:\n    max: 5 MiB\n"
+    )
+    with pytest.raises(RecipeError) as refused:
+        load_job(str(recipe), ["teacher.epochs=-1"])
+    assert refused.value.where == str(recipe)
+    starts = [": ".join(problem.split(": ")[:2]) for problem in refused.value.problems]
+    assert starts == [
+        "on the command line: teacher.epochs",
+        "base.yaml, line 3, column 3: student.width",
+        "line 3, column 3: distill.epochs",
+        "line 4, column 3: distill.epoch",
+        "line 6, column 3: thresholds.load_p50_ms",
+    ]
+
+
+def test_what_is_wrong_with_a_target_or_a_policy_says_its_line_and_column(tmp_path: Path) -> None:
+    (tmp_path / "wide.yaml").write_text("name: wide\nruntime: onnxruntime-cpu\nthreads: 0\n")
+    target = tmp_path / "board.yaml"
+    target.write_text("extends: wide\nname: board\nbudget:\n  latency_p99_ms: 3 mJ\n")
+    with pytest.raises(RecipeError) as refused:
+        load_target(str(target))
+    starts = [problem.partition(": ")[0] for problem in refused.value.problems]
+    assert starts == ["wide.yaml, line 3, column 1", "line 3, column 1"]
+    policy = tmp_path / "strict.yaml"
+    policy.write_text(
+        "name: strict\nrows:\n  accuracy_pct: {min: 90 dB}\nwaivers:\n  - {row: a, owner: ' ', reason: r, expires: 2999-01-01}\n"
+    )
+    with pytest.raises(RecipeError) as refused:
+        load_policy(str(policy))
+    starts = [problem.partition(": ")[0] for problem in refused.value.problems]
+    assert starts == ["line 3, column 3", "line 5, column 14"]

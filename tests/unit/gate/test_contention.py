@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from edgecomp.config.policy import Threshold
-from edgecomp.gate.judge import Row, judge
-from edgecomp.gate.stage import next_step
+from edgecomp.gate.document import Check
+from edgecomp.gate.judge import judge
+from edgecomp.gate.next_step import RunRemedies, next_step
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.metrics.measurements import Arm, Measurements
 
@@ -40,7 +41,7 @@ def verdict(
     grade: str = "C",
     threads: int = 1,
     wall: str = "auto",
-) -> Row:
+) -> Check:
     measured = Measurements(
         target="board",
         runtime="some",
@@ -53,7 +54,7 @@ def verdict(
     if row.reason is Reason.CONTENDED:
         assert row.verdict is Verdict.INCONCLUSIVE
         assert ADVICE in row.sentence
-        assert "a quieter machine" in next_step(row.verdict, [row], {"board": measured})
+        assert "a quieter machine" in next_step(row.verdict, [row], RunRemedies({"board": measured}))
     return row
 
 
@@ -61,7 +62,7 @@ def test_a_limit_broken_by_waiting_alone_is_not_a_fail() -> None:
     row = verdict(SLOW, arm(wall_ms=1.8, cpu_ms=0.9))
     assert row.reason is Reason.CONTENDED
     assert row.estimate is not None
-    assert row.estimate.value == pytest.approx(1.8)  # what was measured is shown
+    assert row.estimate.estimate == pytest.approx(1.8)  # what was measured is shown
 
 
 def test_a_limit_broken_by_cpu_time_as_well_is_a_fail() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecomp.gate.groups import MOST_LISTED, differences
-from edgecomp.gate.scores import against
+from edgecomp.metrics.estimates import against
 from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.report import answers
 
@@ -46,27 +46,27 @@ def test_every_count_is_the_one_by_hand(examples: list[tuple[int, int, int, str]
     labels, before, now, slices = map(list, zip(*examples, strict=True))
     found = differences(measured(labels, before, now, slices), "candidate", "baseline")
     assert found is not None
-    assert found["changed"] == sum(b != n for _, b, n, _ in examples)
-    assert found["lost"] == sum(b == y != n for y, b, n, _ in examples)
-    assert found["gained"] == sum(n == y != b for y, b, n, _ in examples)
+    assert found.changed == sum(b != n for _, b, n, _ in examples)
+    assert found.lost == sum(b == y != n for y, b, n, _ in examples)
+    assert found.gained == sum(n == y != b for y, b, n, _ in examples)
     for name, place in (("classes", 0), ("slices", 3)):
-        for group in found[name]:
-            of = [one for one in examples if str(one[place]) == group["name"]]
-            assert group["examples"] == len(of)
-            assert group["right"] == sum(one[2] == one[0] for one in of)
-            assert group["reference_right"] == sum(one[1] == one[0] for one in of)
-        assert sum(group["examples"] for group in found[name]) == len(examples)
-        points = [group["difference_pt"][0] for group in found[name]]
+        for group in getattr(found, name):
+            of = [one for one in examples if str(one[place]) == group.name]
+            assert group.examples == len(of)
+            assert group.right == sum(one[2] == one[0] for one in of)
+            assert group.reference_right == sum(one[1] == one[0] for one in of)
+        assert sum(group.examples for group in getattr(found, name)) == len(examples)
+        points = [group.difference_pt[0] for group in getattr(found, name)]
         assert points == sorted(points)
-    for cell in found["answers"]:
-        of = [one for one in examples if (str(one[1]), str(one[2])) == (cell["reference"], cell["answer"])]
-        assert (cell["examples"], cell["lost"], cell["gained"]) == (
+    for cell in found.answers:
+        of = [one for one in examples if (str(one[1]), str(one[2])) == (cell.reference, cell.answer)]
+        assert (cell.examples, cell.lost, cell.gained) == (
             len(of),
             sum(one[1] == one[0] for one in of),
             sum(one[2] == one[0] for one in of),
         )
-    assert sum(cell["examples"] for cell in found["answers"]) == found["changed"] == len(found["changes"])
-    lost = [examples[one["example"]][1] == examples[one["example"]][0] for one in found["changes"]]
+    assert sum(cell.examples for cell in found.answers) == found.changed == len(found.changes)
+    lost = [examples[one.example][1] == examples[one.example][0] for one in found.changes]
     assert lost == sorted(lost, reverse=True)  # what is lost comes first
 
 
@@ -80,7 +80,7 @@ def test_the_row_of_the_worst_group_says_which_it_is() -> None:
         ("worst_slice_pct", 20, "slice night: 0 of 20 right, baseline 20"),
     ):
         found = against(of, "candidate", "baseline", metric, "points", 0.95)
-        assert (found.note, found.count) == (said, count)
+        assert (found.note, found.n) == (said, count)
 
 
 def test_how_many_examples_there_are_is_said_of_the_worst_group_and_not_of_the_smallest() -> None:
@@ -93,7 +93,7 @@ def test_how_many_examples_there_are_is_said_of_the_worst_group_and_not_of_the_s
         "points",
         0.95,
     )
-    assert (found.note, found.count) == ("class 0: 54 of 60 right, baseline 60", 60)
+    assert (found.note, found.n) == ("class 0: 54 of 60 right, baseline 60", 60)
 
 
 def test_what_has_no_answers_has_no_differences() -> None:
@@ -106,7 +106,7 @@ def test_lists_are_cut_and_say_so() -> None:
     many = 2 * MOST_LISTED
     found = differences(measured([0] * many, [0] * many, [1] * many), "candidate", "baseline")
     assert found is not None
-    assert (found["changed"], len(found["changes"])) == (many, MOST_LISTED)
+    assert (found.changed, len(found.changes)) == (many, MOST_LISTED)
     shown = {table.title: table for table in answers.tables(found, 5)}["Changed examples"]
     assert (len(shown.rows), shown.left) == (5, many - 5)
 

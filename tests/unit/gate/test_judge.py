@@ -5,16 +5,19 @@ import math
 from pathlib import Path
 from typing import Any
 
+import judging
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from edgecomp.config.policy import Policy, Threshold, overridden
-from edgecomp.gate.judge import Row, decide, judge, judge_row, limit_of
-from edgecomp.gate.stage import figures, next_step
-from edgecomp.gate.verdict import EXIT_CODES, Estimate, Reason, Verdict, combine, exit_code
+from edgecomp.gate.document import Check
+from edgecomp.gate.judge import decide, judge, judge_check, limit_of
+from edgecomp.gate.next_step import RunRemedies, next_step
+from edgecomp.gate.stage import figures
+from edgecomp.gate.verdict import EXIT_CODES, Reason, Verdict, combine, exit_code
 from edgecomp.metrics.measurements import Arm, Measurements
-from edgecomp.report.evidence import estimate_text
+from edgecomp.report.figures import estimate_text
 
 CLASSES = 3
 LABELS = np.arange(90) % CLASSES
@@ -118,8 +121,8 @@ def without(measured: Measurements, name: str) -> Measurements:
     )
 
 
-def row(threshold: dict[str, Any], measured: Measurements | None) -> Row:
-    return judge_row("board", "row", Threshold.model_validate(threshold), measured)
+def row(threshold: dict[str, Any], measured: Measurements | None) -> Check:
+    return judge_check("board", "row", Threshold.model_validate(threshold), measured)
 
 
 def of_row(threshold: dict[str, Any]) -> str:
@@ -134,10 +137,10 @@ def test_a_good_student_passes_every_kind_of_row(threshold: dict[str, Any]) -> N
     found = row(threshold, measurements())
     assert (found.verdict, found.reason) == (Verdict.PASS, Reason.WITHIN_LIMIT)
     assert found.estimate is not None
-    assert found.estimate.lower is not None
-    assert found.estimate.value is not None
-    assert found.estimate.upper is not None
-    assert found.estimate.lower <= found.estimate.value <= found.estimate.upper
+    assert found.estimate.low is not None
+    assert found.estimate.estimate is not None
+    assert found.estimate.high is not None
+    assert found.estimate.low <= found.estimate.estimate <= found.estimate.high
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,7 @@ def test_a_good_student_passes_every_kind_of_row(threshold: dict[str, Any]) -> N
 def test_a_bad_student_fails_every_kind_of_row(threshold: dict[str, Any], student: Arm) -> None:
     found = row(threshold, measurements(student))
     assert (found.verdict, found.reason) == (Verdict.FAIL, Reason.OVER_LIMIT)
-    assert next_step(Verdict.FAIL, [found], {"board": measurements()}).startswith("board: ")
+    assert next_step(Verdict.FAIL, [found], RunRemedies({"board": measurements()})).startswith("board: ")
 
 
 def test_a_figure_on_its_limit_passes() -> None:
@@ -250,12 +253,12 @@ def test_a_network_that_is_wrong_in_float_is_told_so_before_its_integers_are_bla
         )
         found = row(EXPORT_AGREEMENT, known)
         assert found.verdict is Verdict.FAIL
-        advice = next_step(found.verdict, [found], {found.target: known})
+        advice = next_step(found.verdict, [found], RunRemedies({found.target: known}))
         assert said in advice
         assert ("integers are not to blame" in advice) is (sqnr_db != 120)
     teacher = dataclasses.replace(measurements(), facts={"as_trained_sqnr_db": {"teacher": 7.3}})
     found = row(FASTER, teacher)
-    advice = next_step(found.verdict, [found], {found.target: teacher})
+    advice = next_step(found.verdict, [found], RunRemedies({found.target: teacher}))
     assert "the file of teacher, in float, is not the network" in advice
     assert "measure again" not in advice
 
@@ -419,7 +422,7 @@ def test_figures_leaves_out_what_has_no_figure() -> None:
     empty = measurements(parity=PARITY | {"examples": 0, "agreeing": 0})
     found = figures(empty)
     assert "export_agreement_pct" not in found["student_int8"]
-    assert found["student_int8"]["latency_p50_ms"]["value"] == pytest.approx(0.5)
+    assert found["student_int8"]["latency_p50_ms"].estimate == pytest.approx(0.5)
     assert "latency_p99_ms" not in found["student_int8"]
     assert "export_error_pct" not in found["teacher"]
 
@@ -430,7 +433,7 @@ def test_a_limit_that_overflows_its_unit_is_refused() -> None:
 
 
 def test_decide_names_no_bound_that_it_does_not_have() -> None:
-    estimate = Estimate(1.0, None, None, "time", 2, "restarts", 0.95, "2 restarts bound nothing")
+    estimate = judging.figure(1.0, None, None, count=2, note="2 restarts bound nothing")
     for passes in ("below", "above"):
         verdict, reason, why = decide(estimate, 5.0, passes)
         assert (verdict, reason) == (Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES)
@@ -510,14 +513,14 @@ def test_an_override_moves_the_limit_that_is_judged() -> None:
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_every_row_and_verdict_has_a_next_step(threshold: dict[str, Any], verdict: Verdict) -> None:
     for measured in (measurements(), measurements(parity=None)):
-        found = dataclasses.replace(row(threshold, measured), verdict=verdict)
-        assert next_step(verdict, [found], {"board": measured}).endswith(".")
+        found = row(threshold, measured).but(verdict=verdict)
+        assert next_step(verdict, [found], RunRemedies({"board": measured})).endswith(".")
 
 
 def test_a_file_that_saturates_on_the_devices_cpu_is_not_sent_back_to_training() -> None:
     found = row(EXPORT_AGREEMENT, measurements(parity=PARITY | {"agreeing": 300}))
-    emulated = dataclasses.replace(found, metric="emulated_agreement_pct", verdict=Verdict.FAIL)
-    assert "cpu-u8-narrow" in next_step(Verdict.FAIL, [emulated], {"board": measurements()})
+    emulated = found.but(metric="emulated_agreement_pct", verdict=Verdict.FAIL)
+    assert "cpu-u8-narrow" in next_step(Verdict.FAIL, [emulated], RunRemedies({"board": measurements()}))
 
 
 def test_a_wrong_export_is_told_from_integer_rounding() -> None:
@@ -526,7 +529,7 @@ def test_a_wrong_export_is_told_from_integer_rounding() -> None:
         measured = measurements(parity=PARITY | {"agreeing": 300} | told)
         found = row(EXPORT_AGREEMENT, measured)
         assert found.verdict is Verdict.FAIL
-        return next_step(Verdict.FAIL, [found], {"board": measured})
+        return next_step(Verdict.FAIL, [found], RunRemedies({"board": measured}))
 
     assert "integer kernels round it" in advice(450)
     assert "exported wrongly" in advice(440)
@@ -550,15 +553,15 @@ def test_a_model_that_is_not_itself_while_it_is_timed_is_invalid(
 
 
 def test_an_undecided_score_says_how_many_examples_would_tell() -> None:
-    found = Estimate(-2.0, -4.0, 0.0, "points", 450, "examples", 0.95)
+    found = judging.figure(-2.0, -4.0, 0.0, "points", count=450, unit="examples")
     _, reason, why = decide(found, -3.0, "above")
     assert reason is Reason.UNDECIDED
     assert why.endswith(
         "; some 1,800 examples would tell, there are 450"
     )  # an interval of half the width: four times as many
-    _, _, why = decide(dataclasses.replace(found, value=-3.0), -3.0, "above")
+    _, _, why = decide(found.model_copy(update={"estimate": -3.0}), -3.0, "above")
     assert "no reasonable number of them would tell" in why
-    _, _, why = decide(dataclasses.replace(found, unit="restarts"), -3.0, "above")
+    _, _, why = decide(found.model_copy(update={"unit": "restarts"}), -3.0, "above")
     assert "would tell" not in why
 
 
@@ -567,6 +570,6 @@ def test_a_margin_in_per_cent_is_answered_in_per_cent() -> None:
     larger = measurements(arm(size=2811), arm(size=1000))
     found = row({"metric": "file_size_bytes", "against": "teacher", "margin": "5 %"}, larger)
     assert found.estimate is not None
-    assert (found.estimate.dimension, found.estimate.value) == ("ratio", 2.811)
+    assert (found.estimate.dimension, found.estimate.estimate) == ("ratio", 2.811)
     assert "exactly +181.10 % is not below +5.00 %" in found.sentence
-    assert estimate_text(dataclasses.asdict(found.estimate)) == "+181.10 %"
+    assert estimate_text(found.estimate) == "+181.10 %"

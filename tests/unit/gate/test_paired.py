@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from edgecomp.config.policy import Policy, load_policy
-from edgecomp.gate.judge import Row
+from edgecomp.gate.document import Check
 from edgecomp.gate.paired import FALSE_FAIL, Setting, fail_alpha, is_clear, judge_pair, least_restarts
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.metrics.comparison import ARMS, CANDIDATE, Comparison, Restart
@@ -72,7 +72,7 @@ def rows(
     policy: Policy | None = None,
     threads: int = 1,
     contended: bool = False,
-) -> dict[str, Row]:
+) -> dict[str, Check]:
     setting = Setting("t", policy or load_policy("release"), threads, contended)
     return {row.name: row for row in judge_pair(of, on or measured(), setting)}
 
@@ -88,7 +88,7 @@ def test_the_same_model_passes_every_row_of_a_release() -> None:
     found = rows(compared())
     assert {row.verdict for row in found.values()} == {Verdict.PASS}, [row.sentence for row in found.values()]
     assert found["cpu_p50_ms"].estimate is not None
-    assert found["cpu_p50_ms"].estimate.count in LOOKS
+    assert found["cpu_p50_ms"].estimate.n in LOOKS
     assert "is within +2.50 %" in found["cpu_p50_ms"].sentence
 
 
@@ -236,8 +236,8 @@ def test_a_fail_takes_more_than_the_rows_own_confidence() -> None:
         found = rows(compared(5, cpu=slower), policy=at)["cpu_p50_ms"]
         if (
             found.estimate
-            and found.estimate.lower
-            and found.estimate.lower > math.log(1.025)
+            and found.estimate.low
+            and found.estimate.low > math.log(1.025)
             and found.verdict is Verdict.INCONCLUSIVE
         ):
             assert "and not at the 0.9983 that a FAIL takes" in found.sentence

@@ -8,8 +8,9 @@ import pytest
 from test_judge import PARITY
 
 from edgecomp.config.policy import Threshold
-from edgecomp.gate.judge import Row, judge_row
-from edgecomp.gate.stage import next_step
+from edgecomp.gate.document import Check
+from edgecomp.gate.judge import judge_check
+from edgecomp.gate.next_step import RunRemedies, next_step
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.metrics.measurements import Arm, Measurements, Portable
 
@@ -30,8 +31,8 @@ def measured(portable: Portable | None, parity: dict[str, Any] | None = None) ->
     )
 
 
-def judged(portable: Portable | None) -> Row:
-    return judge_row("board", "portable_agreement_pct", ROW, measured(portable))
+def judged(portable: Portable | None) -> Check:
+    return judge_check("board", "portable_agreement_pct", ROW, measured(portable))
 
 
 def of(
@@ -91,10 +92,10 @@ def test_the_verdict_says_first_that_sums_are_cut_off_with_the_layers_and_the_re
 ) -> None:
     found = measured(of(WHY, isa, host), PARITY | {"agreeing": 380})
     rows = [
-        judge_row("board", "export_agreement_pct", AGREEMENT, found),
-        *([judge_row("board", "portable_agreement_pct", ROW, found)] if isa == "host" else []),
+        judge_check("board", "export_agreement_pct", AGREEMENT, found),
+        *([judge_check("board", "portable_agreement_pct", ROW, found)] if isa == "host" else []),
     ]
-    said = next_step(Verdict.FAIL, rows, {"board": found})
+    said = next_step(Verdict.FAIL, rows, RunRemedies({"board": found}))
     assert said.startswith(f"board: {WHY}")
     assert says in said
     assert "quantize.epochs" not in said
@@ -102,6 +103,8 @@ def test_the_verdict_says_first_that_sums_are_cut_off_with_the_layers_and_the_re
 
 def test_a_file_that_is_wide_for_its_own_cpu_is_not_blamed_for_it_where_that_runs() -> None:
     found = measured(of(WHY, "x86-64-avx512-vnni", "x86-64-avx512-vnni"), PARITY | {"agreeing": 380})
-    row = judge_row("board", "export_agreement_pct", AGREEMENT, found)
-    assert "saturate" not in next_step(Verdict.FAIL, [row], {"board": found})
-    assert "saturate" not in next_step(Verdict.FAIL, [row], {"board": replace(found, portable=None)})
+    row = judge_check("board", "export_agreement_pct", AGREEMENT, found)
+    assert "saturate" not in next_step(Verdict.FAIL, [row], RunRemedies({"board": found}))
+    assert "saturate" not in next_step(
+        Verdict.FAIL, [row], RunRemedies({"board": replace(found, portable=None)})
+    )

@@ -1,20 +1,21 @@
-"""Rows that may fail for a while."""
+"""Checks that may fail for a while."""
 
 import datetime
 import json
-from dataclasses import replace
 from pathlib import Path
 
+import judging
 import pytest
 from running import Cli
 
 from edgecomp.config.job import load_job
 from edgecomp.config.policy import Policy, Threshold, Waiver
 from edgecomp.errors import RecipeError
-from edgecomp.gate.judge import Row
-from edgecomp.gate.stage import next_step
-from edgecomp.gate.verdict import Estimate, Reason, Verdict
+from edgecomp.gate.document import Check
+from edgecomp.gate.next_step import RunRemedies, next_step
+from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, headline, unbounded, with_waivers
+from edgecomp.stats.figure import Figure
 
 TODAY = datetime.date(2026, 11, 21)
 
@@ -22,8 +23,8 @@ TODAY = datetime.date(2026, 11, 21)
 ROWS = {"board": {"latency_p99_ms": Threshold(metric="latency_p99_ms", max="5 ms")}}
 
 
-def row(verdict: Verdict, target: str = "board", name: str = "latency_p99_ms") -> Row:
-    return Row(
+def row(verdict: Verdict, target: str = "board", name: str = "latency_p99_ms") -> Check:
+    return Check(
         target=target,
         name=name,
         metric="latency_p99_ms",
@@ -50,7 +51,8 @@ def waiver(
 def test_a_valid_waiver_keeps_the_verdict_and_takes_the_row_out() -> None:
     (found,) = with_waivers([row(Verdict.FAIL)], [waiver()], ROWS, TODAY)  # the day itself counts
     assert found.verdict is Verdict.FAIL
-    assert found.waiver == {
+    assert found.waiver is not None
+    assert found.waiver.model_dump(mode="json") == {
         "row": "latency_p99_ms",
         "target": None,
         "owner": "ann",
@@ -91,18 +93,20 @@ def test_the_headline_says_what_waivers_leave_to_decide() -> None:
     passes, fails = row(Verdict.PASS, name="a"), row(Verdict.FAIL, name="b")
     later = TODAY + datetime.timedelta(days=3)
     waived = with_waivers([passes, fails], [waiver(later, name="b")], ROWS, TODAY)
-    assert next_step(Verdict.PASS, waived, {}).startswith(
-        "What does not pass is waived (rows b): it may ship until 2026-11-24"
+    assert next_step(Verdict.PASS, waived, RunRemedies({})).startswith(
+        "What does not pass is waived (checks b): it may ship until 2026-11-24"
     )
-    assert headline(waived[1:]).startswith("Every row is waived or only advises: nothing decides.")
+    assert headline(waived[1:]).startswith("Every check is waived or only advises: nothing decides.")
     assert headline([passes, fails]) == headline([*waived, row(Verdict.FAIL, name="c")]) == ""
-    advises = replace(fails, severity="warn")
-    assert next_step(Verdict.PASS, [passes, advises], {}).startswith("All gates that decide passed")
-    assert next_step(Verdict.PASS, [passes], {}).startswith("All gates passed")
+    advises = fails.but(severity="warn")
+    assert next_step(Verdict.PASS, [passes, advises], RunRemedies({})).startswith(
+        "All gates that decide passed"
+    )
+    assert next_step(Verdict.PASS, [passes], RunRemedies({})).startswith("All gates passed")
 
 
-def found(lower: float | None, upper: float | None, dimension: str = "time") -> Estimate:
-    return Estimate(7.0, lower, upper, dimension, 5, "restarts", 0.95)
+def found(lower: float | None, upper: float | None, dimension: str = "time") -> Figure:
+    return judging.figure(7.0, lower, upper, dimension)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +123,9 @@ def found(lower: float | None, upper: float | None, dimension: str = "time") -> 
     ],
 )
 def test_a_waiver_with_a_limit_holds_while_the_whole_interval_is_on_its_good_side(
-    estimate: Estimate | None, verdict: Verdict, waived: bool
+    estimate: Figure | None, verdict: Verdict, waived: bool
 ) -> None:
-    one = replace(row(verdict), estimate=estimate)
+    one = row(verdict).but(estimate=estimate)
     (judged,) = with_waivers([one], [waiver(limit="8 ms")], ROWS, TODAY)
     assert (judged.waiver is not None) is waived
     assert judged.verdict is verdict
@@ -129,11 +133,11 @@ def test_a_waiver_with_a_limit_holds_while_the_whole_interval_is_on_its_good_sid
 
 
 def test_of_two_waivers_the_one_that_holds_counts() -> None:
-    one = replace(row(Verdict.FAIL), estimate=found(6.0, 7.9))
+    one = row(Verdict.FAIL).but(estimate=found(6.0, 7.9))
     narrow, wide = waiver(TODAY + datetime.timedelta(days=9), limit="7 ms"), waiver(limit="8 ms")
     (judged,) = with_waivers([one], [narrow, wide], ROWS, TODAY)
     assert judged.waiver is not None
-    assert judged.waiver["limit"] == "8 ms"
+    assert judged.waiver.limit == "8 ms"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,7 @@ def test_a_limit_is_in_the_rows_own_unit(
     rows = {"board": {"latency_p99_ms": Threshold.model_validate(threshold)}}
     passes = "above" if threshold["metric"] == "accuracy_pct" else "below"
     for bounds, waived in ((inside, True), (outside, False)):
-        one = replace(row(Verdict.FAIL), estimate=found(*bounds, dimension), passes=passes)
+        one = row(Verdict.FAIL).but(estimate=found(*bounds, dimension), passes=passes)
         (judged,) = with_waivers([one], [waiver(limit=limit)], rows, TODAY)
         assert (judged.waiver is not None) is waived
 
@@ -167,7 +171,7 @@ def test_a_waiver_without_a_limit_is_told_and_ends(monkeypatch: pytest.MonkeyPat
         "board: the waiver of latency_p99_ms (ann) has no limit: until 2026-11-21 it lets anything ship; from version 0.3"
         in told
     )
-    one = replace(row(Verdict.FAIL), estimate=found(6.5, 7.5))
+    one = row(Verdict.FAIL).but(estimate=found(6.5, 7.5))
     assert unbounded(with_waivers([one], [waiver(limit="8 ms")], ROWS, TODAY)) == []
     assert unbounded(with_waivers([row(Verdict.FAIL)], [waiver(target="other")], ROWS, TODAY)) == []
     load_job("digits", [policy(tmp_path, row="accuracy_pct")])
@@ -238,7 +242,7 @@ def test_a_waived_row_is_named_and_does_not_decide(cli: Cli, tiny_run: Path, tmp
     done = cli("run", "digits", *TINY, f"policy={file}", "--out", str(folder), "--json")
     assert (done.json["verdict"], done.json["unwaived"], done.code) == ("FAIL", "PASS", 0), done.err
     said = " ".join(done.err.split())
-    assert "FAIL What does not pass is waived (rows " in said
+    assert "FAIL What does not pass is waived (checks " in said
     assert "Waived until 2999-01-01 by ann" in said
     for report in ("report.html", "report.md", "junit.xml"):
         assert "2999-01-01" in (folder / "report" / report).read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import judging
 import pytest
 from running import Cli
 
@@ -20,7 +21,8 @@ from edgecomp.artifacts.run_folder import RunFolder, Step
 from edgecomp.errors import UsageError
 from edgecomp.history import store as history
 from edgecomp.history.record import drifted, of_run, remember
-from edgecomp.history.store import Figure, Result, append, drift, identity, results
+from edgecomp.history.store import Entry, Result, append, drift, identity, results
+from edgecomp.history.trend import write_trend
 
 MARGIN = math.log(1.025)
 
@@ -30,8 +32,9 @@ def release(
 ) -> Result:
     """A comparison of a model with the one before it."""
     ratio = math.log1p(slower)
-    figure = Figure("cpu_p50_ms", "log_ratio", ratio, ratio - half, ratio + half, MARGIN, "PASS")
-    own = Figure("cpu_p50_ms", "time", 1.5, 1.4, 1.6)
+    over = judging.figure(ratio, ratio - half, ratio + half, "log_ratio", confidence=0.99)
+    figure = Entry("cpu_p50_ms", over, MARGIN, "PASS")
+    own = Entry("cpu_p50_ms", judging.figure(1.5, 1.4, 1.6))
     return Result(
         "compare",
         target,
@@ -57,7 +60,7 @@ def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
 
 def test_a_figure_that_is_not_finite_is_left_out(tmp_path: Path) -> None:
     append(
-        replace(release("b", "a", 0), figures=(Figure("cpu_p50_ms", "time", math.nan, None, None),)),
+        replace(release("b", "a", 0), figures=(Entry("cpu_p50_ms", judging.figure(math.nan, None, None)),)),
         tmp_path / "h",
     )
     assert results(tmp_path / "h")[0].figures == ()
@@ -85,6 +88,10 @@ def spoilt(store: Path, table: str, **values: object) -> None:
         ({"metric": b"cpu"}, "there is no metric b'cpu'"),
         ({"dimension": "bytes"}, "cpu_p50_ms is no 'bytes'"),
         ({"verdict": b"PASS"}, "the verdict on cpu_p50_ms is b'PASS'"),
+        ({"confidence": 7}, "the confidence of cpu_p50_ms is 7"),
+        ({"sided": "three"}, "the bounds of cpu_p50_ms are 'three'-sided"),
+        ({"count": "many"}, "cpu_p50_ms is from 'many'"),
+        ({"unit": b"x"}, "cpu_p50_ms is from b'x'"),
     ],
 )
 def test_a_figure_that_nobody_wrote_is_left_out_and_told(
@@ -256,7 +263,8 @@ def test_a_target_without_results_is_refused_with_those_that_have_some(tmp_path:
 def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waived, warns = {"waiver": {"owner": "ann"}}, {"severity": "warn"}
+    waiver = {"check": "latency_p50_ms", "owner": "ann", "reason": "r", "expires": "2999-01-01"}
+    waived, warns = {"waiver": waiver}, {"severity": "warn"}
     rows = [
         ("a", "PASS", {}),
         ("a", "FAIL", waived),
@@ -264,8 +272,8 @@ def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
         ("b", "INCONCLUSIVE", {}),
         ("c", "FAIL", waived),
     ]
-    gates = [{"target": target, "verdict": verdict, "waiver": None} | more for target, verdict, more in rows]
-    verdict = {"verdict": "FAIL", "gates": gates, "figures": {key: {} for key in "abc"}}
+    gates = [judging.check(target=target, verdict=verdict, **more) for target, verdict, more in rows]
+    verdict = judging.verdict(*gates, figures={key: {} for key in "abc"})
     arm = SimpleNamespace(file_sha256={"model.onnx": "1"})
     measured = SimpleNamespace(student="student_int8", arms={"student_int8": arm})
     monkeypatch.setattr("edgecomp.history.record.Measurements.load", lambda _: measured)
@@ -288,6 +296,45 @@ def test_a_model_is_known_by_its_bytes_and_not_by_its_name() -> None:
         == identity({"b.bin": "1", "b.xml": "2"})
         != identity({"a.bin": "2", "a.xml": "1"})
     )
+
+
+def as_format_1_left_it(store: Path) -> None:
+    with sqlite3.connect(store) as database:
+        for column in ("confidence", "sided", "count", "unit"):
+            database.execute(f"ALTER TABLE figures DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+
+
+def test_a_history_of_format_1_is_read_and_goes_on_with_both_kinds_of_bounds(tmp_path: Path) -> None:
+    store = tmp_path / "h"
+    bench = replace(
+        release("c", None, 0), kind="bench", figures=(Entry("cpu_p50_ms", judging.figure(1.5, 1.4, 1.6)),)
+    )
+    for one in (release("b", "a", 0.01), bench):
+        append(one, store)
+    as_format_1_left_it(store)
+    before = store.read_bytes()
+
+    def kept() -> list[list[tuple[float | None, str]]]:
+        return [[(e.figure.confidence, e.figure.sided) for e in one.figures] for one in results(store)]
+
+    told = [[(None, "one"), (0.95, "one")], [(0.95, "two")]]  # a check's confidence was not kept
+    assert kept() == told
+    assert store.read_bytes() == before
+    two = judging.figure(1.5, 1.4, 1.6, confidence=0.9, sided="two", count=9)
+    append(replace(bench, figures=(Entry("cpu_p50_ms", two),)), store)
+    assert kept() == [*told, [(0.9, "two")]]
+    assert results(store)[-1].figures[0].figure == two
+
+
+def test_the_trend_says_how_sure_its_bars_are(tmp_path: Path) -> None:
+    two = Entry("cpu_p50_ms", judging.figure(1.5, 1.4, 1.6, sided="two"))
+    found = [release("b", "a", 0.01), replace(release("c", None, 0), kind="bench", figures=(two,))]
+    write_trend(found, ["cpu_p50_ms"], tmp_path / "t.svg")
+    text = (tmp_path / "t.svg").read_text()
+    assert "bars: 95 %, one-sided" in text
+    assert "bars: 95 %, two-sided" in text
 
 
 # Drift

@@ -1,9 +1,15 @@
+import ast
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecomp.metrics import samples
+from edgecomp.metrics.estimates import function
 from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.units import UNITS, format_value, parse_quantity
 
@@ -88,3 +94,35 @@ def test_a_metric_is_named_after_its_unit() -> None:
 )
 def test_figures_read_like_figures(value: float | None, dimension: str, text: str) -> None:
     assert format_value(value, dimension) == text
+
+
+def test_every_row_names_what_estimates_it() -> None:
+    for metric in METRICS.values():
+        assert bool(metric.estimator) is (metric.source != "scenario"), metric.id
+        for name in filter(None, (metric.estimator, metric.comparator)):
+            assert callable(function(name)), metric.id
+        assert bool(metric.samples) is (metric.source == "restarts"), metric.id
+        if metric.clock is not None:
+            assert metric.source == "restarts", metric.id
+
+
+def test_the_registry_is_light() -> None:
+    script = "import sys, edgecomp.metrics.registry\nprint(*{'numpy', 'scipy', 'torch', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_names_of_raw_samples_are_spelled_in_one_place() -> None:
+    """A worker answers by names of its own protocol: its folder is copied to devices as it is."""
+    names = {value for name, value in vars(samples).items() if name.isupper() and isinstance(value, str)}
+    names -= set(METRICS)  # a metric may be called as its samples
+    package = Path(samples.__file__).parents[1]
+    for file in package.rglob("*.py"):
+        if file.name == "samples.py" or "worker" in file.parts:
+            continue
+        spelled = {
+            node.value
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not spelled & names, file

@@ -9,18 +9,20 @@ import tempfile
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
+import judging
 import pytest
 from comparing import FIGURE
 from rich.table import Table
 
 import edgecomp
-from edgecomp.artifacts.run_folder import Step
+from edgecomp.api.results import ComparisonResult
+from edgecomp.api.run import Planned
 from edgecomp.cli import exit, results
 from edgecomp.cli.terminal import Console, Screen, line
+from edgecomp.gate.document import VerdictDocument
 from edgecomp.history import trend
-from edgecomp.history.store import Figure, Result
+from edgecomp.history.store import Entry, Result
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import annotations, openmetrics, step_summary
 from edgecomp.report.junit import junit
@@ -41,23 +43,25 @@ NAMES = [
 OBEYED = set(map(chr, [*range(9), *range(11, 32), *range(127, 160), 0x200B, 0x200E, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0xFFFE, 0xDC80]))  # fmt: skip
 
 
-def verdict(name: str, policy: str) -> dict[str, Any]:
-    waiver = {"owner": name, "reason": name, "expires": "2999-01-01", "limit": None}
+def verdict(name: str, policy: str) -> VerdictDocument:
+    owner = name if name.strip() else "nobody"  # a waiver without one is refused
+    waiver = {"check": name, "owner": owner, "reason": owner, "expires": "2999-01-01", "limit": None}
     rows = [
         {"target": name, "name": name, "title": name, "limit": name, "metric": "latency_p50_ms", "estimate": FIGURE, "verdict": one,
-         "reason": "over_limit", "sentence": f"{name}: {name}.", "waiver": held, "severity": severity, "limit_value": 0.1}
+         "reason": "over_limit", "sentence": f"{name}: {name}.", "waiver": held, "severity": severity, "limit_value": 0.1, "passes": "below"}
         for one, held, severity in (("FAIL", None, "block"), ("PASS", None, "block"), ("FAIL", waiver, "block"), ("INVALID", None, "warn"))
     ]  # fmt: skip
     side = {"given": name, "model": name, "files": {name: "0"}, "sha256": "0"}
     target = {"name": name, "description": name, "runtime": "fake", "threads": 1}
-    return {
-        "verdict": "FAIL", "unwaived": "FAIL", "exit_code": 1, "next_step": name, "gates": rows, "figures": {name: {"candidate": {"latency_p50_ms": FIGURE}}},
+    content = {
+        "format": 2, "verdict": "FAIL", "unwaived": "FAIL", "exit_code": 1, "next_step": name, "gates": rows, "figures": {name: {"candidate": {"latency_p50_ms": FIGURE}}},
         "policy": {"name": policy, "on_inconclusive": "block", "changes": [name], "sha256": "0" * 64, "warnings": [name]},
         "compared": {"baseline": side, "candidate": side, "target": target, "runtime_version": name, "began": "now", "elapsed_s": 1.0, "restarts": 5,
                      "examples": 3, "data": {"what": name, "file": name, "sha256": "0"}, "not_compared": name, "warnings": [name], "facts": {},
                      "certificate": {"began": name, "machine": {"cpu": name, "cores": 2}, "summary": {"advice": name}, "sha256": "0"},
                      "log_ratios": {name: {"candidate": [0.0], "again": [0.0]}}},
     }  # fmt: skip
+    return VerdictDocument.model_validate(content)
 
 
 def written_page(name: str, folder: Path) -> str:
@@ -115,13 +119,13 @@ def test_a_terminal_shows_a_name_and_obeys_nothing(
     if on_github:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
     screen = Screen(json=False)
-    screen.started(Step(name, name, lambda *_: None, {}), name)
+    screen.started(name, name)
     screen.note(name)
     screen.say(name)
     screen.failed(name, "failed", name)
     list(screen.track(range(2), name, 2))
-    results.show_plan([(Step(name, name, lambda *_: None, {}), name)], 1, tmp_path / "x", screen, False)
-    results.show_comparison(verdict(name, name), tmp_path, screen, False)
+    results.show_plan(Planned(tmp_path / "x", {name: name}, 1), screen, False)
+    results.show_comparison(ComparisonResult(tmp_path, verdict(name, name)), screen, False)
     told = capsys.readouterr()
     for text in (told.out, told.err):
         assert obeyed(text) == set()
@@ -137,7 +141,7 @@ def test_json_on_standard_output_is_one_line_that_no_service_obeys(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["edgecomp", "--json"])
-    results.show_comparison(verdict(name, name), tmp_path, Screen(json=True), True)
+    results.show_comparison(ComparisonResult(tmp_path, verdict(name, name)), Screen(json=True), True)
     last = capsys.readouterr().out
     assert json.loads(last)["gates"][0]["name"] == name
     exit._say(name, 2)
@@ -198,7 +202,7 @@ def test_junit_and_openmetrics_are_well_formed(name: str) -> None:
 
 
 def test_a_picture_shows_any_target(name: str, tmp_path: Path) -> None:
-    figure = Figure("cpu_p50_ms", "time", 1.0, 0.9, 1.1)
+    figure = Entry("cpu_p50_ms", judging.figure(1.0, 0.9, 1.1))
     trend.write_trend([Result("bench", name, name, "0", name, (figure,))], ["cpu_p50_ms"], tmp_path / "t.svg")
     text = (tmp_path / "t.svg").read_text(encoding="utf-8")
     assert obeyed(text) == set()

@@ -1,35 +1,32 @@
 """What CI services read."""
 
-from typing import Any
+import judging
 
-from comparing import FIGURE
-
+from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.report.in_ci import ANNOTATIONS, SUMMARY_BYTES, annotations, openmetrics, step_summary
 
-
-def row(verdict: str, name: str = "latency_p99_ms", waiver: dict[str, str] | None = None) -> dict[str, Any]:
-    return {
-        "target": "board",
-        "name": name,
-        "title": "latency, 99th percentile",
-        "limit": "≤ 5 ms",
-        "estimate": FIGURE,
-        "verdict": verdict,
-        "reason": "over_limit",
-        "sentence": "board: latency: 7 ms is 40 % over\n5 ms.",
-        "waiver": waiver,
-    }
+FIGURE = judging.figure(1.25, 1.2, 1.3)
 
 
-def verdict(*rows: dict[str, Any], on_inconclusive: str = "block") -> dict[str, Any]:
-    return {
-        "verdict": "FAIL",
-        "unwaived": "FAIL",
-        "next_step": "Make it | faster.",
-        "policy": {"on_inconclusive": on_inconclusive},
-        "gates": list(rows),
-        "figures": {"board": {"student_int8": {"latency_p50_ms": FIGURE}, "teacher": {}}},
-    }
+def row(verdict: str, name: str = "latency_p99_ms", waiver: dict[str, str] | None = None) -> Check:
+    return judging.check(
+        name=name,
+        title="latency, 99th percentile",
+        estimate=FIGURE,
+        verdict=verdict,
+        reason="over_limit",
+        sentence="board: latency: 7 ms is 40 % over\n5 ms.",
+        waiver=waiver and {"check": name} | waiver,
+    )
+
+
+def verdict(*rows: Check, on_inconclusive: str = "block") -> VerdictDocument:
+    return judging.verdict(
+        *rows,
+        next_step="Make it | faster.",
+        policy={"on_inconclusive": on_inconclusive},
+        figures={"board": {"student_int8": {"latency_p50_ms": FIGURE}, "teacher": {}}},
+    )
 
 
 WAIVER = {"owner": "ann", "reason": "ticket 12", "expires": "2026-12-31"}
@@ -68,7 +65,7 @@ def test_the_summary_has_failures_first_and_keeps_to_its_limit() -> None:
     assert verdicts == ["FAIL", "INVALID", "PASS", "FAIL (waived)"]
     assert r"Make it \| faster." in text
     long = step_summary(
-        verdict(*(row("FAIL", name="x" * 200) | {"title": "t" * 5000} for _ in range(500))),
+        verdict(*(row("FAIL", name="x" * 200).but(title="t" * 5000) for _ in range(500))),
         "digits",
         "r.html",
     )

@@ -2,23 +2,24 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import judging
 import pytest
 
-from edgecomp.report.evidence import estimate_text
+from edgecomp.gate.document import VerdictDocument
+from edgecomp.report.figures import estimate_text
 from edgecomp.report.junit import junit
+from edgecomp.stats.figure import Figure
 
 
-def verdict(row: str, on_inconclusive: str = "block") -> dict[str, Any]:
+def verdict(row: str, on_inconclusive: str = "block", **more: Any) -> VerdictDocument:
     gate = {
         "target": "t",
-        "name": "latency_p50_ms",
         "limit": "≤ 20 ms",
         "verdict": row,
         "reason": "undecided",
         "sentence": "a < b & c.",
-        "waiver": None,
     }
-    return {"policy": {"on_inconclusive": on_inconclusive}, "gates": [gate]}
+    return judging.verdict(judging.check(**gate | more), policy={"on_inconclusive": on_inconclusive})
 
 
 @pytest.mark.parametrize(
@@ -45,8 +46,8 @@ def test_a_gate_is_a_test_case_and_only_pass_is_green(row: str, policy: str, kin
 
 
 def test_a_waived_row_is_skipped_with_its_owner() -> None:
-    waived = verdict("FAIL")
-    waived["gates"][0]["waiver"] = {"owner": "ann", "reason": "ticket 12", "expires": "2026-12-31"}
+    waiver = {"check": "latency_p50_ms", "owner": "ann", "reason": "ticket 12", "expires": "2026-12-31"}
+    waived = verdict("FAIL", waiver=waiver)
     (suite,) = ET.fromstring(junit(waived, "digits")).findall("testsuite")
     (skipped,) = suite.iter("skipped")
     assert skipped.attrib["message"].startswith("waived until 2026-12-31 by ann (ticket 12): FAIL: a < b")
@@ -54,11 +55,11 @@ def test_a_waived_row_is_skipped_with_its_owner() -> None:
 
 
 def test_what_a_terminal_obeys_is_left_out(tmp_path: Path) -> None:
-    told = verdict("FAIL")
-    told["gates"][0]["sentence"] = (
-        "t: died: \x1b[1;31mError\x1b[0m\a at\x00 <x>\n\tof \x9by\x7f \udc80\ufffe."
+    told = verdict(
+        "FAIL",
+        sentence="t: died: \x1b[1;31mError\x1b[0m\a at\x00 <x>\n\tof \x9by\x7f \udc80\ufffe.",
+        waiver={"check": "n", "owner": "an\bn", "reason": "\x1b[<0mx", "expires": "2026-12-31"},
     )
-    told["gates"][0]["waiver"] = {"owner": "an\bn", "reason": "\x1b[<0mx", "expires": "2026-12-31"}
     (tmp_path / "j.xml").write_text(junit(told, "digits"), encoding="utf-8")
     root = ET.parse(tmp_path / "j.xml").getroot()
     assert root.findtext("*/*/system-out") == "t: died: Error at <x>\n\tof y ."
@@ -68,9 +69,8 @@ def test_what_a_terminal_obeys_is_left_out(tmp_path: Path) -> None:
     )
 
 
-def estimate(**changes: Any) -> dict[str, Any]:
-    base = {"value": 1.25, "lower": 1.2, "upper": 1.31, "dimension": "time", "unit": "restarts", "count": 5}
-    return base | changes
+def estimate(**changes: Any) -> Figure:
+    return judging.figure(**{"value": 1.25, "lower": 1.2, "upper": 1.31} | changes)
 
 
 def test_an_estimate_is_shown_with_its_bounds_or_says_that_it_has_none() -> None:

@@ -2,24 +2,18 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
+import judging
 import pytest
 
 from edgecomp.errors import FileError
 from edgecomp.metrics.registry import METRICS
-from edgecomp.report.evidence import of_data, unit_text
+from edgecomp.report.evidence import of_data
+from edgecomp.report.figures import unit_text
 from edgecomp.report.stage import environment
+from edgecomp.stats.figure import Figure
 
-SIZE = {
-    "value": 2.0,
-    "lower": 2.0,
-    "upper": 2.0,
-    "dimension": "bytes",
-    "unit": "exact",
-    "count": 1,
-    "confidence": 0.95,
-}
+SIZE = judging.figure(2.0, 2.0, 2.0, "bytes", unit="exact", count=1)
 TEXT = "until <b>spring</b> |\nsee ticket"
 SAFE = "until &lt;b>spring&lt;/b> \\| see ticket"
 
@@ -29,18 +23,20 @@ SAFE = "until &lt;b>spring&lt;/b> \\| see ticket"
     [
         (None, "–"),
         (SIZE, "exact"),
-        (SIZE | {"unit": "restarts", "count": 5, "confidence": 0.99}, "5 restarts, 99 %"),
-        (SIZE | {"unit": "restarts", "value": None}, "–"),
+        (judging.figure(2.0, 1.0, 3.0, confidence=0.99), "5 restarts, 99 %, one-sided"),
+        (judging.figure(2.0, 1.0, 3.0, sided="two", count=7), "7 restarts, 95 %, two-sided"),
+        (judging.figure(None, None, None), "–"),
     ],
 )
-def test_only_what_was_measured_is_exact(estimate: dict[str, Any] | None, text: str) -> None:
+def test_only_what_was_measured_is_exact(estimate: Figure | None, text: str) -> None:
     assert unit_text(estimate) == text
 
 
 def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
-    row = {"verdict": "FAIL", "severity": "block", "target": "board", "title": "size", "limit": "≤ 1 B", "reason": "over_limit",
-           "estimate": SIZE, "waiver": {"expires": "2999-01-01", "owner": "ann", "reason": TEXT}}  # fmt: skip
-    policy = {"changes": [], "warnings": [TEXT]}
+    waiver = {"check": "size", "expires": "2999-01-01", "owner": "ann", "reason": TEXT}
+    row = judging.check(
+        title="size", limit="≤ 1 B", estimate=SIZE, verdict="FAIL", reason="over_limit", waiver=waiver
+    )
     evidence = SimpleNamespace(
         figures={},
         precision=None,
@@ -54,7 +50,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
         .render(
             evidence=evidence,
             recipe=SimpleNamespace(name="r", quick=False, quantize=SimpleNamespace(weight_bits=8)),
-            verdict={"verdict": "FAIL", "next_step": TEXT, "policy": policy, "gates": [row]},
+            verdict=judging.verdict(row, next_step=TEXT, policy={"warnings": [TEXT]}),
             metrics=METRICS,
             names={},
         )

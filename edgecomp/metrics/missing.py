@@ -1,39 +1,29 @@
-"""Why a row has no figure; the message is its sentence, and the kind is its verdict."""
-
-from edgecomp.gate.verdict import Reason, Verdict
+"""Why a metric has no figure. The message is the sentence that is shown; edgecomp.gate.verdict says which verdict each kind has."""
 
 
-class NotMeasured(Exception):  # noqa: N818 - not an error: the row says so
-    verdict, reason = Verdict.INCONCLUSIVE, Reason.NOT_RUN
+class NotMeasured(Exception):  # noqa: N818 - not an error: the check says so
+    """Nothing was measured that it could be estimated from."""
 
 
 class TooFewSamples(NotMeasured):
-    reason = Reason.TOO_FEW_SAMPLES
+    """The samples are fewer than the statistic takes."""
 
 
 class Untelling(NotMeasured):
     """The examples cannot show a difference."""
 
-    reason = Reason.UNTELLING
-
 
 class NotFinite(NotMeasured):
-    verdict, reason = Verdict.INVALID, Reason.NOT_FINITE
+    """A NaN or an infinity is among what was measured."""
 
 
 class NotItself(NotMeasured):
     """While it was timed it did not do what it does otherwise, or a reference's file is not the network that was trained."""
 
-    verdict, reason = Verdict.INVALID, Reason.NOT_ITSELF
-
 
 class Saturates(NotMeasured):
     """Its products can be cut off on a CPU that it may meet: what a sample gave there proves nothing."""
 
-    verdict, reason = Verdict.FAIL, Reason.SATURATES
-
 
 class Impossible(NotMeasured):
     """No measurement can be that: a latency of 0, a share over 100 %, labels outside the classes."""
-
-    verdict, reason = Verdict.INVALID, Reason.IMPOSSIBLE

@@ -1,0 +1,24 @@
+"""Names of the raw samples: what the bench writes into samples.npz, and what estimators, gate and reports read from it."""
+
+WALL, CPU = "wall_ns", "cpu_ns"
+"""What a worker answers with, one value a call; of a comparison, int64 [restarts, rounds, 2, calls]."""
+
+COLD_START, LOAD = "cold_start_ns", "load_ns"
+"""One value a restart, as are the two of memory below."""
+PEAK_MEMORY, IMPORTS_PEAK = "peak_memory_bytes", "imports_peak_bytes"
+
+WARMUP_WALL = f"warmup_{WALL}"
+SINGLE_STREAM_WALL, SINGLE_STREAM_CPU = f"single_stream_{WALL}", f"single_stream_{CPU}"
+OFFLINE_WALL, OFFLINE_CPU = f"offline_{WALL}", f"offline_{CPU}"
+"""Of a run or a bench, int64 [restarts, calls]."""
+
+CPU_OF = {SINGLE_STREAM_WALL: SINGLE_STREAM_CPU, OFFLINE_WALL: OFFLINE_CPU}
+"""The CPU time of the same calls, by the name of their wall time."""
+
+IN_COMPARISON = {SINGLE_STREAM_WALL: WALL, SINGLE_STREAM_CPU: CPU}
+"""What a comparison calls samples that a run calls otherwise."""
+
+
+def of_scenario(scenario: str, clock: str) -> str:
+    """The name of a scenario's samples; scenario: as a worker is asked for it, clock: WALL or CPU."""
+    return f"{scenario}_{clock}"
