@@ -41,8 +41,8 @@ def main() -> None:
         for name, student in students.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in students}
-    with loaders.lessons(run) as lessons:
-        examples = lessons.epoch(0)
+    with loaders.data(run) as data:
+        examples = data.epoch(0)
         batches = shuffled(examples, recipe.distill.batch_size, np.random.default_rng(0))
         for round_ in range(arguments.rounds + 1):
             some = [next(batches) for _ in range(BATCHES)]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from edgecomp import release
+from edgecomp.arms import STUDENT_FP32
 from edgecomp.config.composition import compose
 from edgecomp.config.policy import (
     BOUNDED_FROM,
@@ -250,15 +251,14 @@ def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: boo
 
     portable: the target names no CPU, so that its file is asked on others too.
     """
-    method = settings.method
 
     def judged(row: Threshold) -> bool:
-        if row.metric == "portable_agreement_pct" and (method == "none" or not portable):
+        if row.metric == "portable_agreement_pct" and (settings.in_float or not portable):
             return False
-        fp32 = method == "none" and (row.metric == "int8_share_pct" or row.against == "student_fp32")
+        fp32 = settings.in_float and (row.metric == "int8_share_pct" or row.against == STUDENT_FP32.name)
         # Activations of 4 bits are clipped in float before they are rounded: neither the share nor the time means anything.
         clipped = settings.activation_bits != 8 and row.metric in ("int8_share_pct", "cpu_p50_ms")
-        return not fp32 and not clipped and not (method != "qad" and row.metric == "export_block_sqnr_db")
+        return not fp32 and not clipped and not (not settings.trains and row.metric == "export_block_sqnr_db")
 
     asked = {}
     if settings.max_drop is not None:
@@ -287,4 +287,4 @@ def read_job(folder: Path) -> Job:
 
 def is_for_cpus(job: Job, target: Target) -> bool:
     """Whether a target's file is int8 for CPUs, which may saturate; it was not asked of runs that know no host."""
-    return job.host is not None and target.is_for_cpus and job.recipe.quantize.method != "none"
+    return job.host is not None and target.is_for_cpus and not job.recipe.quantize.in_float

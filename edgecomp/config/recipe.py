@@ -10,6 +10,7 @@ from pydantic import (
     model_validator,
 )
 
+from edgecomp import arms
 from edgecomp.config.schema import FORMAT, Schema
 from edgecomp.metrics.units import parse_quantity
 
@@ -94,7 +95,7 @@ class Teacher(Network):
 class Student(Network):
     """A network of its own, or `network: teacher` with some of the teacher's layers, `arguments: {layers: [0, 2, 5]}`.
 
-    `seed` is of its weights and the order of its lessons, where it should differ from the recipe's.
+    `seed` is of its weights and the order of its examples, where it should differ from the recipe's.
     """
 
     seed: int | None = Field(None, ge=0, lt=2**32)
@@ -169,31 +170,45 @@ class Quantize(Part):
 
     @model_validator(mode="after")
     def _settings_go_together(self) -> "Quantize":
-        if self.calibration == "mse" and self.method.startswith("ptq"):
+        if self.calibration == "mse" and self.tool:
             raise ValueError(f"{self.method} has no mse calibration: use min-max or percentile")
-        if self.max_drop is not None and self.method != "qad":
+        if self.max_drop is not None and not self.trains:
             raise ValueError(
                 f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
             )
-        if self.precision_by == "speed" and self.method != "qad":
+        if self.precision_by == "speed" and not self.trains:
             raise ValueError(
                 f"precision_by: speed chooses layers of a student that is trained with qad, not {self.method}"
             )
         for name, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
-            if bits != 8 and self.method != "qad":
+            if bits != 8 and not self.trains:
                 raise ValueError(f"{name}: {self.method} quantises to 8 bits, not {bits}")
-        tools = [tool for tool in self.baselines if tool in ("ptq-ort", "ptq-nncf")]
+        tools = [tool for tool in self.baselines if tool in arms.TOOLS]
         if tools and self.bits != (8, 8):
             raise ValueError(f"baselines: {tools[0]} quantises to 8 bits; ptq-best has candidates of fewer")
-        if self.float_layers and self.method == "none":
+        if self.float_layers and self.in_float:
             raise ValueError("float_layers: with method none every layer is in float")
-        if "control" in self.baselines and self.method != "qad":
+        if arms.CONTROL.baseline in self.baselines and not self.trains:
             raise ValueError(
-                f"baselines: control is trained for as long as qad is, and the method is {self.method}"
+                f"baselines: {arms.CONTROL.baseline} is trained for as long as qad is, and the method is {self.method}"
             )
         if self.method in self.baselines:
             raise ValueError(f"baselines: {self.method} is the method itself")
         return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether the student is trained through its integers (quantisation-aware distillation)."""
+        return self.method == "qad"
+
+    @property
+    def in_float(self) -> bool:
+        return self.method == "none"
+
+    @property
+    def tool(self) -> str:
+        """The runtime's own tool that makes the student; empty where no tool does."""
+        return self.method if self.method in arms.TOOLS else ""
 
     @property
     def bits(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a student learns from: views of the training split, and the teacher's stored soft labels for each."""
+"""Distillation data: views of the training split, and the teacher's stored soft labels for each."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from edgecomp.training.loop import Examples, accuracy_pct
 
 
 @dataclass(frozen=True)
-class Lessons:
+class DistillationData:
     """`seed` is that of the order of the examples; the views have their own, which is the teacher's."""
 
     views: Views

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import fx, nn
 
-from edgecomp.distill.data import Lessons
+from edgecomp.distill.data import DistillationData
 from edgecomp.distill.losses.logits import soft_label_loss
 from edgecomp.distill.student import Qad, calibrated, train_int8
 from edgecomp.files.writing import write_json
@@ -41,7 +41,7 @@ class Sensitivity(NamedTuple):
 def choose_precision(
     captured: fx.GraphModule,
     trained: State,
-    lessons: Lessons,
+    data: DistillationData,
     qad: Qad,
     *,
     named: Mapping[str, str],
@@ -58,21 +58,19 @@ def choose_precision(
     one, it is trained again with the costliest layers in float: weights that have learnt to be integers do not become
     better floats by being left alone.
     """
-    score = scorer(lessons)
+    score = scorer(data)
     reference = score(captured).accuracy_pct
     start = place(duplicate(captured), qad.scheme, named, qad.weight_bits, qad.activation_bits)
     start.load_state_dict(trained)
     first = score(start)
-    untrained, ranked = sensitivities(captured, lessons, qad, tuple(named), score, track)
+    untrained, ranked = sensitivities(captured, data, qad, tuple(named), score, track)
     students: dict[int, tuple[State, float]] = {0: (trained, first.accuracy_pct)}
 
     def accuracy_with(count: int) -> float:
         """Of the student trained with the `count` costliest layers in float."""
         if count not in students:
-            student = calibrated(captured, lessons, qad, {*named, *(one.layer for one in ranked[:count])})
-            train_int8(
-                student, lessons, qad, checkpoint=checkpoints / f"float_{count}.safetensors", track=track
-            )
+            student = calibrated(captured, data, qad, {*named, *(one.layer for one in ranked[:count])})
+            train_int8(student, data, qad, checkpoint=checkpoints / f"float_{count}.safetensors", track=track)
             students[count] = (student.state_dict(), score(student).accuracy_pct)
         return students[count][1]
 
@@ -88,7 +86,7 @@ def choose_precision(
     write_json(
         folder / "precision.json",
         {
-            "examples": len(lessons.views.validation),
+            "examples": len(data.views.validation),
             "fp32_accuracy_pct": reference,
             "int8": first._asdict(),
             "untrained": untrained._asdict(),
@@ -102,10 +100,10 @@ def choose_precision(
     )
 
 
-def scorer(lessons: Lessons) -> Callable[[nn.Module], Score]:
+def scorer(data: DistillationData) -> Callable[[nn.Module], Score]:
     """What scores a network on the validation split, against its labels and the teacher's soft labels."""
-    held_out = lessons.held_out()
-    soft = torch.from_numpy(lessons.soft_labels.validation())
+    held_out = data.held_out()
+    soft = torch.from_numpy(data.soft_labels.validation())
 
     def score(network: nn.Module) -> Score:
         logits = logits_of(network, held_out)
@@ -117,7 +115,7 @@ def scorer(lessons: Lessons) -> Callable[[nn.Module], Score]:
 
 def sensitivities(
     captured: fx.GraphModule,
-    lessons: Lessons,
+    data: DistillationData,
     qad: Qad,
     named: Sequence[str],
     score: Callable[[nn.Module], Score],
@@ -127,8 +125,8 @@ def sensitivities(
 
     Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time.
     """
-    batches = lessons.batches(qad.first_epoch, qad.batch_size, qad.calibration_batches)
-    state = calibrated(captured, lessons, qad, named).state_dict()
+    batches = data.batches(qad.first_epoch, qad.batch_size, qad.calibration_batches)
+    state = calibrated(captured, data, qad, named).state_dict()
 
     def scored(layers: Sequence[str]) -> Score:
         student = place(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.distill.losses import Loss
 from edgecomp.training.convolutions import sound_gradients
 from edgecomp.training.loop import Batch, adamw, parameter_groups
 
@@ -21,8 +21,7 @@ def profile_step(
     network: nn.Module,
     batch: Batch,
     *,
-    temperature: float,
-    hard_label_weight: float,
+    loss: Loss,
     bf16: bool,
     folder: Path,
 ) -> dict[str, Any]:
@@ -30,22 +29,15 @@ def profile_step(
 
     batch: with its soft labels. Two steps come before, so that the optimiser's state is there.
     """
-    assert batch.soft_labels is not None
-    soft_labels = batch.soft_labels
-    network.train()
-    optimizer = adamw(parameter_groups(list(network.named_parameters()), 1e-6, 0.0))
+    learner = loss.bind(network, batch.inputs)
+    learner.train()
+    optimizer = adamw(parameter_groups(list(learner.named_parameters()), 1e-6, 0.0))
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with sound_gradients(network), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = network(*batch.inputs).float()
-        distillation_loss(
-            logits,
-            soft_labels,
-            batch.labels,
-            temperature=temperature,
-            hard_label_weight=hard_label_weight,
-        ).backward()  # type: ignore[no-untyped-call]
+        with sound_gradients(learner), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            value = learner.loss(learner(*batch.inputs).float(), batch)
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     step()

@@ -1,15 +1,15 @@
 """The student: distilled in fp32 first, then through fake-quant, from the same stored soft labels."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import fx, nn
 
-from edgecomp.distill.data import Lessons
-from edgecomp.distill.losses.hidden import Hint, Hinted
-from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8
+from edgecomp.distill.data import DistillationData
+from edgecomp.distill.losses import Loss
 from edgecomp.errors import CaptureError, nearest
 from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
@@ -19,7 +19,6 @@ from edgecomp.quantize.fake_quant import Kernel, use_kernel
 from edgecomp.quantize.layers import layer_names, unruled_layers
 from edgecomp.quantize.placement import fake_quants, left_in_float, place
 from edgecomp.training.loop import (
-    Batch,
     History,
     adamw,
     cosine,
@@ -30,17 +29,12 @@ from edgecomp.training.loop import (
     train,
 )
 
-Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
-
 
 def distill_fp32(
     network: nn.Module,
-    lessons: Lessons,
+    data: DistillationData,
     *,
-    teacher: nn.Module | None,
-    hints: Sequence[Hint],
-    temperature: float,
-    hard_label_weight: float,
+    loss: Loss,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -51,29 +45,26 @@ def distill_fp32(
     checkpoints: Path,
     track: Track,
 ) -> None:
-    """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json.
-
-    teacher: the network whose hidden states the hints name; None without hints.
-    """
-    trained = with_hints(network, teacher, hints, example_of(lessons))
+    """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json."""
+    learner = loss.bind(network, example_of(data))
     history = train(
-        trained,
-        adamw(parameter_groups(list(trained.named_parameters()), learning_rate, weight_decay)),
-        examples=lessons.epoch,
-        loss=loss_of(trained, temperature, hard_label_weight),
+        learner,
+        adamw(parameter_groups(list(learner.named_parameters()), learning_rate, weight_decay)),
+        examples=data.epoch,
+        loss=learner.loss,
         schedule=one_cycle(),
-        evaluate=lessons.accuracy,
+        evaluate=data.accuracy,
         epochs=epochs,
         batch_size=batch_size,
-        seed=lessons.seed,
+        seed=data.seed,
         bf16=bf16,
         checkpoint=checkpoints / "fp32.safetensors",
         track=track,
         what="student, fp32",
     )
-    reestimate_batchnorm(network, lessons.batches(epochs, batch_size, calibration_batches))
+    reestimate_batchnorm(network, data.batches(epochs, batch_size, calibration_batches))
     save_weights(network, folder / "student_fp32.safetensors")
-    write_json(folder / "history.json", {"student_fp32": history})
+    write_json(folder / "history.json", {STUDENT_FP32.name: history})
 
 
 @dataclass(frozen=True)
@@ -87,10 +78,7 @@ class Qad:
     scheme: str
     weight_bits: int
     activation_bits: int
-    teacher: nn.Module | None
-    hints: Sequence[Hint]
-    temperature: float
-    hard_label_weight: float
+    loss: Loss
     first_epoch: int
     epochs: int
     batch_size: int
@@ -108,7 +96,7 @@ class Qad:
 
 def distill_int8(
     captured: fx.GraphModule,
-    lessons: Lessons,
+    data: DistillationData,
     qad: Qad,
     *,
     float_layers: Collection[str],
@@ -121,10 +109,10 @@ def distill_int8(
     captured: the fp32 student's graph, nothing placed in it. Raises CaptureError, DataError.
     """
     check_layers(captured, float_layers)
-    student = calibrated(captured, lessons, qad, float_layers)
-    history = train_int8(student, lessons, qad, checkpoint=checkpoints / "int8.safetensors", track=track)
+    student = calibrated(captured, data, qad, float_layers)
+    history = train_int8(student, data, qad, checkpoint=checkpoints / "int8.safetensors", track=track)
     save_weights(student, folder / "student_int8.safetensors")
-    write_json(folder / "history.json", {"student_int8": history, "left_in_float": left_in_float(student)})
+    write_json(folder / "history.json", {STUDENT_INT8.name: history, "left_in_float": left_in_float(student)})
 
 
 def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> None:
@@ -137,41 +125,41 @@ def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> Non
 
 
 def calibrated(
-    captured: fx.GraphModule, lessons: Lessons, qad: Qad, float_layers: Collection[str]
+    captured: fx.GraphModule, data: DistillationData, qad: Qad, float_layers: Collection[str]
 ) -> fx.GraphModule:
     """A copy of the fp32 student with fake-quant placed and its scales where they start."""
     student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits, qad.activation_bits)
-    batches = lessons.calibration(qad.batch_size, qad.calibration_batches)
+    batches = data.calibration(qad.batch_size, qad.calibration_batches)
     calibrate(student, batches, qad.calibration, qad.percentile)
     return student
 
 
 def train_int8(
-    student: fx.GraphModule, lessons: Lessons, qad: Qad, *, checkpoint: Path, track: Track
+    student: fx.GraphModule, data: DistillationData, qad: Qad, *, checkpoint: Path, track: Track
 ) -> History:
     """Trains in place, through fake-quant."""
     use_kernel(student, qad.kernel)
-    return _train_further(student, lessons, qad, checkpoint, track, "student, int8")
+    return _train_further(student, data, qad, checkpoint, track, "student, int8")
 
 
 def train_control(
-    network: nn.Module, lessons: Lessons, qad: Qad, *, folder: Path, checkpoints: Path, track: Track
+    network: nn.Module, data: DistillationData, qad: Qad, *, folder: Path, checkpoints: Path, track: Track
 ) -> None:
     """The fair control: the fp32 student, trained on as the fake-quant one is, without quantisation.
 
     Writes student_control.safetensors and history.json.
     """
     history = _train_further(
-        network, lessons, qad, checkpoints / "control.safetensors", track, "student, control"
+        network, data, qad, checkpoints / "control.safetensors", track, "student, control"
     )
     save_weights(network, folder / "student_control.safetensors")
-    write_json(folder / "history.json", {"control": history})
+    write_json(folder / "history.json", {CONTROL.name: history})
 
 
 def _train_further(
-    student: nn.Module, lessons: Lessons, qad: Qad, checkpoint: Path, track: Track, what: str
+    student: nn.Module, data: DistillationData, qad: Qad, checkpoint: Path, track: Track, what: str
 ) -> History:
-    trained = with_hints(student, qad.teacher, qad.hints, example_of(lessons))
+    learner = qad.loss.bind(student, example_of(data))
     scales = (
         [quant.log_scale for quant in fake_quants(student).values()]
         if isinstance(student, fx.GraphModule)
@@ -188,20 +176,20 @@ def _train_further(
                     part.eval()
 
     known = {id(scale) for scale in scales}
-    others = [item for item in trained.named_parameters() if id(item[1]) not in known]
+    others = [item for item in learner.named_parameters() if id(item[1]) not in known]
     groups = parameter_groups(others, qad.learning_rate, qad.weight_decay)
     if scales:
         groups.append({"params": scales, "lr": qad.scale_learning_rate, "weight_decay": 0.0})
     return train(
-        trained,
+        learner,
         adamw(groups),
-        examples=lambda epoch: lessons.epoch(qad.first_epoch + epoch),
-        loss=loss_of(trained, qad.temperature, qad.hard_label_weight),
+        examples=lambda epoch: data.epoch(qad.first_epoch + epoch),
+        loss=learner.loss,
         schedule=cosine,
-        evaluate=lessons.accuracy,
+        evaluate=data.accuracy,
         epochs=qad.epochs,
         batch_size=qad.batch_size,
-        seed=lessons.seed + 1,
+        seed=data.seed + 1,
         bf16=qad.bf16,
         checkpoint=checkpoint,
         track=track,
@@ -210,33 +198,6 @@ def _train_further(
     )
 
 
-def example_of(lessons: Lessons) -> tuple[torch.Tensor, ...]:
+def example_of(data: DistillationData) -> tuple[torch.Tensor, ...]:
     """Two legal inputs of the student."""
-    return network_inputs(lessons.views.preprocessing.example())
-
-
-def with_hints(
-    student: nn.Module, teacher: nn.Module | None, hints: Sequence[Hint], example: Sequence[torch.Tensor]
-) -> nn.Module:
-    """The student itself, or the student with what its hints need to be trained with it."""
-    if not hints:
-        return student
-    assert teacher is not None
-    return Hinted(student, teacher, hints, example)
-
-
-def loss_of(trained: nn.Module, temperature: float, hard_label_weight: float) -> Loss:
-    """Soft labels, hard labels and, where there are hints, hidden states."""
-
-    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        assert batch.soft_labels is not None
-        answers = distillation_loss(
-            logits,
-            batch.soft_labels,
-            batch.labels,
-            temperature=temperature,
-            hard_label_weight=hard_label_weight,
-        )
-        return answers + trained.loss(batch.inputs) if isinstance(trained, Hinted) else answers
-
-    return loss
+    return network_inputs(data.views.preprocessing.example())

@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto
 from torch import fx, nn
 
+from edgecomp.arms import STUDENT_FP32
 from edgecomp.errors import EdgecompError
 from edgecomp.export import torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
@@ -99,7 +100,7 @@ def export_all(
             _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
             convert(name)
         np.savez(folder / "references.npz", **references)
-        fp32 = folder / "onnx" / "student_fp32.onnx"
+        fp32 = folder / "onnx" / f"{STUDENT_FP32.name}.onnx"
         for arm, tool in track(post_training.items(), "quantise after training, files", len(post_training)):
             file = folder / "onnx" / f"{arm}.onnx"
             tool(fp32, file)
@@ -107,7 +108,7 @@ def export_all(
             convert(arm)
     for arm, tool in post_training.items():
         if tool.takes_ir:
-            model, made = (folder / "openvino" / name / "model.xml" for name in ("student_fp32", arm))
+            model, made = (folder / "openvino" / name / "model.xml" for name in (STUDENT_FP32.name, arm))
             tool(model, made)
     write_json(folder / "parameters.json", stored)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgecomp.arms import STUDENT_INT8
 from edgecomp.errors import FileError, RunFolderError, UsageError
 from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.json_files import read_mapping, shaped
@@ -98,7 +99,7 @@ class Measurements:
     labels: npt.NDArray[np.int64]
     offline_batch: int
     facts: dict[str, Any]
-    student: str = "student_int8"  # the arm that is judged
+    student: str = STUDENT_INT8.name  # the arm that is judged
     deaths: dict[str, Death] = field(default_factory=dict)  # arms that did not fit into the target's memory
     not_run: str = ""  # why nothing was measured
     emulated: "Emulated | None" = None

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from edgecomp import arms
 from edgecomp.config.job import Job
 from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders
@@ -36,9 +37,8 @@ class Keys:
         )
         self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
         self.training_libraries = (*PYTORCH, "transformers") if ready_made else PYTORCH
-        quantizes = {"ptq-nncf", "ptq-best"}.intersection(
-            [recipe.quantize.method, *recipe.quantize.baselines]
-        )
+        asked = {*arms.baselines(recipe.quantize), *arms.of_tools(recipe.quantize)}
+        quantizes = recipe.quantize.tool == arms.PTQ_NNCF.tool or asked & {arms.PTQ_NNCF, arms.PTQ_BEST}
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
         self.export_libraries = (*PYTORCH, *FORMATS, *nncf)
 

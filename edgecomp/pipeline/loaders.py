@@ -2,12 +2,14 @@
 
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edgecomp import arms
+from edgecomp.arms import Arm
 from edgecomp.config.job import Job
 from edgecomp.config.recipe import Data, Network, Recipe
 from edgecomp.files.json_files import read_mapping
@@ -22,13 +24,11 @@ if TYPE_CHECKING:
     from edgecomp.data.preprocessing import Preprocessing
     from edgecomp.data.sources import Wanted
     from edgecomp.data.views import Views
-    from edgecomp.distill.data import Lessons
+    from edgecomp.distill.data import DistillationData
+    from edgecomp.distill.losses import Loss
     from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
-
-
-DISTRIBUTED = ("ptq-ort", "ptq-nncf")  # tools with an arm of their own
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,6 @@ class Run:
     track: Track
     note: Note = unheard
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
-
-
-def student_arm(job: Job) -> str:
-    """The arm that is deployed and judged."""
-    return "student_fp32" if job.recipe.quantize.method == "none" else "student_int8"
-
-
-def arm_of(tool: str) -> str:
-    """The arm of a baseline: `ptq-ort` is measured as `ptq_ort`."""
-    return tool.replace("-", "_")
-
-
-def baseline_arms(job: Job) -> list[str]:
-    return [arm_of(tool) for tool in job.recipe.quantize.baselines]
-
-
-def tools(job: Job) -> dict[str, str]:
-    """Arms that a runtime's own tool makes, as it comes → the tool."""
-    settings = job.recipe.quantize
-    own = {} if settings.method in ("qad", "none") else {"student_int8": settings.method}
-    return {arm_of(tool): str(tool) for tool in settings.baselines if tool in DISTRIBUTED} | own
 
 
 def scheme_of(job: Job) -> str:
@@ -154,7 +133,7 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
 
 
 def first_student(run: Run) -> "nn.Module":
-    """The student before any lesson: fresh, or with its teacher's weights."""
+    """The student before it is trained: fresh, or with its teacher's weights."""
     student = run.job.recipe.student
     network = fresh_network(run, student)
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
@@ -194,18 +173,15 @@ def tried(run: Run) -> "nn.Module":
     """A fresh teacher. Raises CaptureError, UsageError or RuntimeOptionError where it, the student or a target cannot be what the recipe
     asks, and notes where both are the same network: before anything is trained."""
     from edgecomp.config.target import check_options
-    from edgecomp.distill.student import check_layers, with_hints
+    from edgecomp.distill.student import check_layers
 
     recipe = run.job.recipe
     for target in (*run.job.targets, *run.job.beside):
         check_options(target)
     student = fresh_network(run, recipe.student)
-    if recipe.quantize.method != "none":
+    if not recipe.quantize.in_float:
         check_layers(_captured(run, student), recipe.quantize.float_layers)
-    terms = losses(run, trained=False)
-    with_hints(
-        fresh_network(run, recipe.student), terms["teacher"], terms["hints"], tuple(_example(run).values())
-    )
+    loss(run, trained=False).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
     teacher = fresh_network(run, recipe.teacher)
     if recipe.teacher.epochs == 0:
         check_ready_made(run, teacher)
@@ -239,22 +215,25 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
     from edgecomp.export.stage import model_file
     from edgecomp.runtimes import TABLE
 
+    quantize, name = run.job.recipe.quantize, TABLE[target.runtime].model_file
+
+    def file_of(arm: Arm) -> Path:
+        if arm.per_target:
+            return run.folder / arm.steps[0] / target.name / name
+        if arm is arms.judged(quantize) and gated:
+            return run.folder / "deploy" / target.name / name
+        return run.folder / model_file(arm.name, target.runtime)
+
     gated = target in run.job.targets
-    arms = ["teacher", "student_fp32", *baseline_arms(run.job)] if gated else ["teacher"]
-    files = {arm: run.folder / model_file(arm, target.runtime) for arm in arms}
-    if "ptq_best" in files:
-        files["ptq_best"] = run.folder / "ptq" / target.name / TABLE[target.runtime].model_file
-    if gated:
-        files[student_arm(run.job)] = run.folder / "deploy" / target.name / TABLE[target.runtime].model_file
-    return files
+    return {arm.name: file_of(arm) for arm in arms.measured(quantize, gated=gated)}
 
 
 def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
     """By arm."""
     found: dict[str, int] = read_mapping(run.folder / "export" / "parameters.json")
-    best = run.folder / "ptq" / target.name / "ptq.json"
+    best = run.folder / arms.PTQ_BEST.steps[0] / target.name / "ptq.json"
     if best.is_file():
-        found["ptq_best"] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
+        found[arms.PTQ_BEST.name] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
     return found
 
 
@@ -305,7 +284,7 @@ def named_float_layers(run: Run) -> dict[str, str]:
 def float_layers(run: Run) -> dict[str, str]:
     """Layers left in float → why: those the recipe names, those that are faster so, and those the accuracy needed."""
     path = run.folder / "precision" / "precision.json"
-    if run.job.recipe.quantize.method != "qad":
+    if not run.job.recipe.quantize.trains:
         return run.job.recipe.quantize.float_layers
     found: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
     return found
@@ -327,14 +306,14 @@ def views(run: Run) -> "Views":
 
 
 @contextmanager
-def lessons(run: Run) -> "Iterator[Lessons]":
+def distillation_data(run: Run) -> "Iterator[DistillationData]":
     from edgecomp.data import soft_labels
     from edgecomp.data.splits import Split
-    from edgecomp.distill.data import Lessons
+    from edgecomp.distill.data import DistillationData
 
     recipe = run.job.recipe
     with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
-        yield Lessons(
+        yield DistillationData(
             views=views(run),
             calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,
@@ -342,20 +321,12 @@ def lessons(run: Run) -> "Iterator[Lessons]":
         )
 
 
-def losses(run: Run, *, trained: bool = True) -> dict[str, Any]:
-    """The terms of the loss, which the fp32 and the fake-quant student share."""
-    from edgecomp.distill.losses.hidden import Hint
+def loss(run: Run, *, trained: bool = True) -> "Loss":
+    """The loss that the fp32 and the fake-quant student share. trained: of the trained teacher, where a term looks inside it."""
+    from edgecomp.distill.losses import build
 
-    settings = run.job.recipe.distill
-    teacher = None
-    if settings.hidden:
-        teacher = trained_teacher(run) if trained else fresh_network(run, run.job.recipe.teacher)
-    return {
-        "teacher": teacher,
-        "hints": [Hint(hint.student, hint.teacher, hint.weight) for hint in settings.hidden],
-        "temperature": settings.temperature,
-        "hard_label_weight": settings.hard_label_weight,
-    }
+    teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
+    return build(run.job.recipe.distill.model_dump(), lambda: teacher(run))
 
 
 def qad(run: Run) -> "Qad":
@@ -363,7 +334,7 @@ def qad(run: Run) -> "Qad":
 
     recipe, settings = run.job.recipe, run.job.recipe.quantize
     return Qad(
-        **losses(run),
+        loss=loss(run),
         scheme=scheme_of(run.job),
         weight_bits=settings.weight_bits,
         activation_bits=settings.activation_bits,
@@ -381,3 +352,12 @@ def qad(run: Run) -> "Qad":
         kernel=settings.kernel,
         bf16=run.job.precision == "bf16",
     )
+
+
+# What a run has trained, loaded: by arm.
+NETWORKS: "dict[Arm, Callable[[Run], nn.Module]]" = {
+    arms.TEACHER: trained_teacher,
+    arms.STUDENT_FP32: student_fp32,
+    arms.STUDENT_INT8: lambda run: student_int8(run, tuple(float_layers(run))),
+    arms.CONTROL: student_control,
+}

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edgecomp import arms
 from edgecomp.artifacts.run_folder import JOB, RunFolder, Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target, check_cores
@@ -28,7 +29,7 @@ from edgecomp.runtimes.base import NO_GPU
 
 ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
 SHOWN = 3  # files that are named
-LESSONS = ("data", "teacher", "soft_labels")  # what a student learns from
+DISTILLATION_DATA = ("data", "teacher", "soft_labels")
 
 Make = Callable[[loaders.Run, Path, Path], None]
 Started = Callable[[Step, str], None]
@@ -65,21 +66,30 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     yield training("teacher", "teacher", stages.teacher, taught, "data")
     soft_labels = training("soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
-    yield training("distill", "distill", stages.distill, learnt, *LESSONS)
-    if quantize.method == "qad":
+    yield training("distill", "distill", stages.distill, learnt, *DISTILLATION_DATA)
+    if quantize.trains:
         by_speed = _by_speed(run.job)
         if by_speed:
             where = [*quantised, *(profile(run.job, target) for target in run.job.targets)]
-            timed = training("speed", "distill", stages.speed, where, *LESSONS, "distill")
+            timed = training("speed", "distill", stages.speed, where, *DISTILLATION_DATA, "distill")
             yield replace(timed, libraries=keys.export_libraries)
-        yield training("quantize", "distill", stages.quantize, quantised, *LESSONS, "distill", *by_speed)
+        yield training(
+            "quantize", "distill", stages.quantize, quantised, *DISTILLATION_DATA, "distill", *by_speed
+        )
         chosen = [*quantised, quantize.max_drop]
         yield training(
-            "precision", "distill", stages.precision, chosen, *LESSONS, "distill", *by_speed, "quantize"
+            "precision",
+            "distill",
+            stages.precision,
+            chosen,
+            *DISTILLATION_DATA,
+            "distill",
+            *by_speed,
+            "quantize",
         )
-    if "control" in quantize.baselines:
+    if arms.CONTROL in arms.trained(quantize):
         as_long = [*learnt, keys.quantize]
-        yield training("control", "distill", stages.control, as_long, *LESSONS, "distill")
+        yield training("control", "distill", stages.control, as_long, *DISTILLATION_DATA, "distill")
 
 
 def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
@@ -91,7 +101,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         "threads": loaders.training_threads(run),
     }
     of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines]
-    trained = (*LESSONS, "distill", *_quantised(job), *_control(job))
+    trained = (*DISTILLATION_DATA, *_students(job))
     yield Step("export", "export", partial(stages.export, run), of_all, trained, **computes)
     if any(map(_pytorch, (*job.targets, *job.beside))):
         yield Step("pytorch", "export", partial(stages.pytorch, run), of_all, trained, **computes)
@@ -188,9 +198,7 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         [job.recipe.model_dump(), keys.rows, job.data_files],
         (
             "teacher",
-            "distill",
-            *_quantised(job),
-            *_control(job),
+            *_students(job),
             "export",
             *deploys,
             *benches,
@@ -206,15 +214,17 @@ def _by_speed(job: Job) -> tuple[str, ...]:
 
 
 def _quantised(job: Job) -> tuple[str, ...]:
-    return ("quantize", "precision") if job.recipe.quantize.method == "qad" else ()
+    return arms.STUDENT_INT8.steps if job.recipe.quantize.trains else ()
 
 
-def _control(job: Job) -> tuple[str, ...]:
-    return ("control",) if "control" in job.recipe.quantize.baselines else ()
+def _students(job: Job) -> tuple[str, ...]:
+    """The steps that train a student."""
+    trained = (arm for arm in arms.trained(job.recipe.quantize) if arm is not arms.TEACHER)
+    return tuple(step for arm in trained for step in arm.steps)
 
 
 def _chooses_ptq(job: Job) -> bool:
-    return "ptq-best" in job.recipe.quantize.baselines
+    return arms.PTQ_BEST in arms.baselines(job.recipe.quantize)
 
 
 def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:

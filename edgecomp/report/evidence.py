@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecomp import __version__
+from edgecomp import __version__, arms
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.recipe import QUICK
 from edgecomp.config.schema import Schema
@@ -13,16 +13,6 @@ from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.units import format_value
-
-NAMES = {
-    "teacher": "teacher, fp32",
-    "student_fp32": "student, fp32",
-    "student_int8": "student, int8",
-    "control": "student, fp32, as many more epochs",
-    "ptq_ort": "student, ONNX Runtime's PTQ",
-    "ptq_nncf": "student, NNCF's PTQ",
-    "ptq_best": "student, best PTQ on validation",
-}
 
 
 @dataclass(frozen=True)
@@ -41,31 +31,25 @@ class Evidence:
     @classmethod
     def read(cls, job: Job, folder: Path, verdict: dict[str, Any]) -> "Evidence":
         names = [target.name for target in (*job.targets, *job.beside)]
-        qad = job.recipe.quantize.method == "qad"
+        quantize = job.recipe.quantize
+        histories = [_json(folder / arm.steps[0] / "history.json") for arm in arms.trained(quantize)]
         return cls(
             job=job,
             verdict=verdict,
             measured={name: Measurements.load(folder / "bench" / name) for name in names},
             splits=of_data(folder),
-            history=_json(folder / "teacher" / "history.json")
-            | _json(folder / "distill" / "history.json")
-            | (_json(folder / "quantize" / "history.json") if qad else {})
-            | (
-                _json(folder / "control" / "history.json")
-                if "control" in job.recipe.quantize.baselines
-                else {}
-            ),
+            history={name: epochs for one in histories for name, epochs in one.items()},
             portable={
                 target.name: _json(folder / "portable" / target.name / "portable.json")
                 for target in job.targets
                 if is_for_cpus(job, target)
             },
-            saturation=_json(folder / "export" / "saturation.json")["layers"] if qad else [],
-            precision=_json(folder / "precision" / "precision.json") if qad else None,
+            saturation=_json(folder / "export" / "saturation.json")["layers"] if quantize.trains else [],
+            precision=_json(folder / "precision" / "precision.json") if quantize.trains else None,
             best_ptq={
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
-                if "ptq-best" in job.recipe.quantize.baselines
+                if arms.PTQ_BEST in arms.baselines(quantize)
             },
             manifest=_current(_json(folder / "manifest.json"), names),
         )
@@ -79,12 +63,11 @@ class Evidence:
     def names(self) -> dict[str, str]:
         """What each arm is called."""
         weights, activations = self.job.recipe.quantize.bits
-        if (weights, activations) == (8, 8):
-            return NAMES
         what = f"{weights}-bit weights" + (f", {activations}-bit activations" if activations != 8 else "")
-        return NAMES | {
-            "student_int8": f"student, {what} (simulated)",
-            "ptq_best": f"student, best PTQ on validation, {what} (simulated)",
+        low = (weights, activations) != (8, 8)
+        return {
+            name: arm.low_bits.format(what) if low and arm.low_bits else arm.label
+            for name, arm in arms.ARMS.items()
         }
 
     @property

@@ -11,18 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from edgecomp.arms import ARMS, CONTROL, STUDENT_FP32, STUDENT_INT8, TEACHER
 from edgecomp.report.evidence import Evidence
 from edgecomp.text import inline, plain
 
-COLOURS = {
-    "teacher": "#767c85",
-    "student_fp32": "#3b78b5",
-    "student_int8": "#d9541e",
-    "control": "#7fb0dc",
-    "ptq_ort": "#2f8f6b",
-    "ptq_nncf": "#8a63b0",
-    "ptq_best": "#b08a2e",
-}
+COLOURS = {name: arm.colour for name, arm in ARMS.items()}
+TRAINED = [arm.name for arm in (TEACHER, STUDENT_FP32, CONTROL, STUDENT_INT8)]  # the last is drawn on top
 PHASES = ("imports", "load", "first_run", "steady")
 PHASE_COLOURS = ("#d7dbe0", "#b3bac3", "#8d96a3", "#5f6a79")
 MARKERS = "osD^vP"
@@ -158,8 +152,9 @@ def training_curves(evidence: Evidence) -> str:
     What was trained already has an accuracy and no loss: its accuracy is drawn as a level.
     """
     figure, (left, right) = subplots(2, width=4.6, height=2.9)
-    start = len(evidence.history["student_fp32"])
-    for arm, offset in (("teacher", 0), ("student_fp32", 0), ("control", start), ("student_int8", start)):
+    start = len(evidence.history[STUDENT_FP32.name])
+    for arm in TRAINED:
+        offset = 0 if arm in (TEACHER.name, STUDENT_FP32.name) else start
         if arm not in evidence.history:
             continue  # made without training
         history = evidence.history[arm]
@@ -200,8 +195,8 @@ def sensitivity(evidence: Evidence) -> str:
         axis.barh(
             place,
             layer["cost"] * 1e3,
-            color="white" if in_float else COLOURS["student_int8"],
-            edgecolor=COLOURS["student_int8"],
+            color="white" if in_float else STUDENT_INT8.colour,
+            edgecolor=STUDENT_INT8.colour,
             hatch="///" if in_float else None,
         )
     axis.axvline(0, color="#8b929c", linewidth=0.9)

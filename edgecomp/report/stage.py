@@ -10,6 +10,7 @@ from jinja2.exceptions import UndefinedError
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
+from edgecomp.arms import STUDENT_INT8
 from edgecomp.config.job import Job
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
@@ -50,7 +51,7 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
     markdown = templates.get_template("report.md.j2").render(**facts)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     (folder / "junit.xml").write_text(junit(evidence.verdict, job.recipe.name), encoding="utf-8")
-    student = next(iter(evidence.measured.values())).student if evidence.measured else "student_int8"
+    student = next(iter(evidence.measured.values())).student if evidence.measured else STUDENT_INT8.name
     (folder / "metrics.txt").write_text(openmetrics(evidence.verdict, student), encoding="utf-8")
     write_json(
         folder / "report.json",

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from edgecomp.arms import TEACHER
 from edgecomp.data import soft_labels
 from edgecomp.data.views import Views
 from edgecomp.files.writing import sha256, write_json
@@ -62,7 +63,7 @@ def train_teacher(
             what="teacher",
         )
     save_weights(network, folder / "teacher.safetensors")
-    write_json(folder / "history.json", {"teacher": history})
+    write_json(folder / "history.json", {TEACHER.name: history})
 
 
 def hard_label_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:

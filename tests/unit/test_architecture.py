@@ -10,7 +10,7 @@ import edgecomp
 PACKAGE = Path(edgecomp.__file__).parent
 
 # Every room, and what of the others it may import: floor by floor, and never upwards.
-GROUND = {"errors", "inputs", "machine", "progress", "text"}
+GROUND = {"arms", "errors", "inputs", "machine", "progress", "text"}
 ROOMS = {
     # What everything stands on.
     "files": GROUND,

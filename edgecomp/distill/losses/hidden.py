@@ -1,6 +1,7 @@
 """Hints: a student's hidden states drawn to the teacher's (FitNets, Romero et al. 2015, arXiv:1412.6550)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgecomp.errors import CaptureError
+from edgecomp.training.loop import Batch
 
 
 class Hint(NamedTuple):
@@ -49,15 +51,25 @@ def tap(network: nn.Module, path: str) -> Callable[[], torch.Tensor]:
     return lambda: kept.value
 
 
-class Hinted(nn.Module):
-    """A student with the projections of its hints, which are trained with it and belong to no file."""
+@dataclass(frozen=True)
+class HiddenStates:
+    """A term: Σ weight · mean squared difference of hidden states. teacher: the network whose states the hints name."""
+
+    hints: Sequence[Hint]
+    teacher: nn.Module
+
+    def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Bound":
+        """Raises CaptureError where two hidden states have shapes that no projection brings together."""
+        return Bound(student, self.teacher, self.hints, example)
+
+
+class Bound(nn.Module):
+    """Hints of a student and a teacher, with the projections between their widths."""
 
     def __init__(
         self, student: nn.Module, teacher: nn.Module, hints: Sequence[Hint], example: Sequence[torch.Tensor]
     ) -> None:
-        """Raises CaptureError where two hidden states have shapes that no projection brings together."""
         super().__init__()
-        self.student = student
         self._weights = [hint.weight for hint in hints]
         self._ours = [tap(student, hint.student) for hint in hints]
         self._theirs = [tap(teacher, hint.teacher) for hint in hints]
@@ -70,14 +82,10 @@ class Hinted(nn.Module):
             for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
         )
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.student(*inputs)
-        return logits
-
-    def loss(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Σ weight · mean squared difference of hidden states, after a forward pass on the same inputs."""
+    def forward(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """After a forward pass of the student on the batch's inputs."""
         with torch.no_grad():
-            self._teacher[0](*inputs)
+            self._teacher[0](*batch.inputs)
         terms = [
             weight * F.mse_loss(project(ours()).float(), theirs().float())
             for weight, project, ours, theirs in zip(
@@ -85,6 +93,12 @@ class Hinted(nn.Module):
             )
         ]
         return torch.stack(terms).sum()
+
+
+def hidden_states(settings: Mapping[str, Any], teacher: Callable[[], nn.Module]) -> list[HiddenStates]:
+    """The term of `distill.hidden`: [{student, teacher, weight}]; none where that is empty."""
+    hints = [Hint(hint["student"], hint["teacher"], hint["weight"]) for hint in settings["hidden"]]
+    return [HiddenStates(hints, teacher())] if hints else []
 
 
 def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Module:

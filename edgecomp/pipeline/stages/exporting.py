@@ -1,8 +1,10 @@
 """From networks to files, and to what a device is sent."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from edgecomp import arms
 from edgecomp.artifacts.run_folder import NOT_RUN
 from edgecomp.config.target import Target
 from edgecomp.errors import RuntimeUnavailableError
@@ -14,6 +16,8 @@ from edgecomp.pipeline.loaders import Run
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgecomp.ptq.tools import Tool
+
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
     """Every model as ONNX and IR, and the student's own answers."""
@@ -24,21 +28,19 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
     networks = _networks(run)
     # A rival's file has to be right on the same CPUs: the tools have half the range of weights for that.
     scheme = loaders.scheme_of(run.job)
-    tools = {
-        loaders.arm_of(tool): Setting(tool, scheme=scheme)
-        for tool in settings.baselines
-        if tool in ("ptq-ort", "ptq-nncf")
+    as_asked: dict[str, Any] = {
+        "calibration": settings.calibration,
+        "percentile": settings.percentile,
+        "float_layers": tuple(loaders.float_layers(run)),
     }
-    if settings.method == "ptq-ort" or settings.method == "ptq-nncf":
-        tools["student_int8"] = Setting(
-            settings.method,
-            settings.calibration,
-            settings.percentile,
-            tuple(loaders.float_layers(run)),
-            scheme=scheme,
+    tools = {
+        arm.name: replace(
+            Setting(cast("Tool", tool), scheme=scheme), **(as_asked if arm is arms.STUDENT_INT8 else {})
         )
-    with loaders.lessons(run) as lessons:
-        calibration = lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)
+        for arm, tool in arms.of_tools(settings).items()
+    }
+    with loaders.distillation_data(run) as data:
+        calibration = data.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches)
     export_all(
         networks=networks,
         variants={
@@ -46,9 +48,9 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
                 run, tuple(name for name in loaders.float_layers(run) if name != layer)
             )
             for index, layer in enumerate(loaders.float_layers(run))
-            if settings.method == "qad"
+            if settings.trains
         },
-        student=loaders.student_arm(run.job),
+        student=arms.judged(run.job.recipe.quantize).name,
         post_training={arm: Quantiser(setting, calibration) for arm, setting in tools.items()},
         probes=loaders.probes(run),
         interface=loaders.interface(run),
@@ -66,13 +68,7 @@ def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
 
 def _networks(run: Run) -> "dict[str, nn.Module]":
     """By arm, what was trained."""
-    settings = run.job.recipe.quantize
-    networks = {"teacher": loaders.trained_teacher(run), "student_fp32": loaders.student_fp32(run)}
-    if "control" in settings.baselines:
-        networks["control"] = loaders.student_control(run)
-    if settings.method == "qad":
-        networks["student_int8"] = loaders.student_int8(run, tuple(loaders.float_layers(run)))
-    return networks
+    return {arm.name: loaders.NETWORKS[arm](run) for arm in arms.trained(run.job.recipe.quantize)}
 
 
 def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -80,16 +76,16 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.ptq.grid import choose
 
     settings = run.job.recipe.quantize
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         choose(
             loaders.captured_student(run),
-            lessons.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
-            lessons.views.preprocessing.apply(lessons.views.validation.arrays),
-            lessons.views.validation.labels,
+            data.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
+            data.views.preprocessing.apply(data.views.validation.arrays),
+            data.views.validation.labels,
             scheme=target.scheme,
             runtime_name=target.runtime,
             options=target.options,
-            dynamic_axes=lessons.views.preprocessing.dynamic_axes,
+            dynamic_axes=data.views.preprocessing.dynamic_axes,
             float_layers=tuple(settings.float_layers),
             bits=settings.bits,
             folder=out,
@@ -103,21 +99,20 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.export.parity import compare_all, compare_references
     from edgecomp.export.stage import model_file
 
-    exported, student = run.folder / "export", loaders.student_arm(run.job)
+    exported, student = run.folder / "export", arms.judged(run.job.recipe.quantize).name
     reference = exported / "reference.npy"
-    models = {
-        arm: run.folder / model_file(arm, target.runtime) for arm in {student: None, **loaders.tools(run.job)}
-    }
+    tools = {arm.name: tool for arm, tool in arms.of_tools(run.job.recipe.quantize).items()}
+    models = {arm: run.folder / model_file(arm, target.runtime) for arm in {student: None, **tools}}
     definitions = {
         arm: run.folder / model_file(arm, "onnxruntime-cpu")
-        for arm, tool in loaders.tools(run.job).items()
-        if tool == "ptq-ort" or target.runtime == "onnxruntime-cpu"
+        for arm, tool in tools.items()
+        if tool == arms.PTQ_ORT.tool or target.runtime == "onnxruntime-cpu"
     }
-    best = run.folder / "ptq" / target.name
-    if "ptq-best" in run.job.recipe.quantize.baselines:
-        models["ptq_best"] = loaders.model_files(run, target)["ptq_best"]
-        if (best / "model.onnx").is_file():
-            definitions["ptq_best"] = best / "model.onnx"
+    measured = loaders.model_files(run, target)
+    for best in (arm.name for arm in arms.baselines(run.job.recipe.quantize) if arm.per_target):
+        models[best] = measured[best]
+        if (definition := measured[best].with_name("model.onnx")).is_file():
+            definitions[best] = definition
     try:
         compare_all(
             models,
@@ -133,7 +128,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             folder=out,
         )
         compare_references(
-            loaders.model_files(run, target),
+            measured,
             runtime_name=target.runtime,
             options=target.options,
             inputs=loaders.probes(run),
@@ -152,7 +147,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.package.deploy import write_deploy_folder
 
     write_deploy_folder(
-        model=run.folder / model_file(loaders.student_arm(run.job), target.runtime),
+        model=run.folder / model_file(arms.judged(run.job.recipe.quantize).name, target.runtime),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

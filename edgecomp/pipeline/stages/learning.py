@@ -72,11 +72,11 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.distill.student import distill_fp32
 
     recipe = run.job.recipe
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         distill_fp32(
             loaders.first_student(run),
-            lessons,
-            **loaders.losses(run),
+            data,
+            loss=loaders.loss(run),
             epochs=recipe.distill.epochs,
             batch_size=recipe.distill.batch_size,
             learning_rate=recipe.distill.learning_rate,
@@ -93,10 +93,10 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
     """The student, distilled further through fake-quant."""
     from edgecomp.distill.student import distill_int8
 
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         distill_int8(
             loaders.captured_student(run),
-            lessons,
+            data,
             loaders.qad(run),
             float_layers=tuple(loaders.named_float_layers(run)),
             folder=out,
@@ -109,10 +109,10 @@ def control(run: Run, out: Path, checkpoints: Path) -> None:
     """The student, distilled further as it is."""
     from edgecomp.distill.student import train_control
 
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         train_control(
             loaders.student_fp32(run),
-            lessons,
+            data,
             loaders.qad(run),
             folder=out,
             checkpoints=checkpoints,
@@ -126,11 +126,11 @@ def precision(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.training.loop import load_weights
 
     settings = run.job.recipe.quantize
-    with loaders.lessons(run) as lessons:
+    with loaders.distillation_data(run) as data:
         choose_precision(
             loaders.captured_student(run),
             load_weights(run.folder / "quantize" / "student_int8.safetensors"),
-            lessons,
+            data,
             loaders.qad(run),
             named=loaders.named_float_layers(run),
             max_drop_pt=settings.max_drop_pt,

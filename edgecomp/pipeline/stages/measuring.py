@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgecomp import arms
 from edgecomp.config.job import Job
 from edgecomp.config.target import Target
 from edgecomp.inputs import some
@@ -28,18 +29,18 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     costs = {
         layer: run.folder / model_file(f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
-        if gated and recipe.quantize.method == "qad"
+        if gated and recipe.quantize.trains
     }
     settings, parity = recipe.bench, run.folder / "parity" / target.name
     bench_target(
         target=target.name,
         place=Place.of(target, settings.timeout_s),
         models=loaders.model_files(run, target),
-        student=loaders.student_arm(run.job),
+        student=arms.judged(recipe.quantize).name,
         without_float_layer=costs,
         parameters=loaders.parameter_bytes(run, target),
         precision_file=run.folder / "precision" / "precision.json"
-        if gated and recipe.quantize.method == "qad"
+        if gated and recipe.quantize.trains
         else None,
         parity_file=parity / "parity.json" if gated else None,
         references_file=parity / REFERENCES if gated else None,
@@ -82,7 +83,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
     )
     timed: dict[str, dict[str, float]] = {}
     chosen: dict[str, str] = {}
-    with TemporaryDirectory() as name, loaders.lessons(run) as lessons:
+    with TemporaryDirectory() as name, loaders.distillation_data(run) as data:
         folder, interface = Path(name), loaders.interface(run)
         inputs.save(some(loaders.probes(run), slice(TIMED_INPUTS)), folder / "inputs")
 
@@ -96,7 +97,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
             return files, replace(Place.of(target, run.job.recipe.bench.timeout_s), memory_bytes=None)
 
         layers = [layer for layer in layer_names(captured) if layer not in named]
-        networks = {FP32: duplicate(captured), INT8: calibrated(captured, lessons, qad, named)}
+        networks = {FP32: duplicate(captured), INT8: calibrated(captured, data, qad, named)}
         export_for_timing(networks, interface, folder)
         losers: list[tuple[Target, dict[str, str]]] = []
         for target in executed_in_integers(run.job):
@@ -114,9 +115,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
                 losers.append((target, reasons))
         union = {layer for _, reasons in losers for layer in reasons}
         if union:
-            export_for_timing(
-                {CHOSEN: calibrated(captured, lessons, qad, {*named, *union})}, interface, folder
-            )
+            export_for_timing({CHOSEN: calibrated(captured, data, qad, {*named, *union})}, interface, folder)
         for target, reasons in losers if union else ():
             timed[target.name] = over_fp32(*settled(target), folder / "inputs")
             if is_worth_it(timed[target.name][INT8], timed[target.name][CHOSEN]):
@@ -142,17 +141,16 @@ def profile_training(run: Run, out: Path) -> dict[str, Any]:
     from edgecomp.distill.profile import profile_step
 
     recipe = run.job.recipe
-    qad = recipe.quantize.method == "qad"
+    qad = recipe.quantize.trains
     network = (
         loaders.student_int8(run, tuple(loaders.float_layers(run))) if qad else loaders.student_fp32(run)
     )
-    with loaders.lessons(run) as lessons:
-        batch = lessons.epoch(0).batch(np.arange(min(recipe.distill.batch_size, len(lessons.epoch(0)))))
+    with loaders.distillation_data(run) as data:
+        batch = data.epoch(0).batch(np.arange(min(recipe.distill.batch_size, len(data.epoch(0)))))
     return profile_step(
         network,
         batch,
-        temperature=recipe.distill.temperature,
-        hard_label_weight=recipe.distill.hard_label_weight,
+        loss=loaders.loss(run),
         bf16=run.job.precision == "bf16",
         folder=out,
     )
@@ -175,8 +173,8 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     job, settings = run.job, run.job.recipe.bench
     assert job.host is not None
     # NNCF quantises the IR by itself: the ONNX file beside it is another one.
-    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.method != "ptq-nncf"
-    definition = run.folder / model_file(loaders.student_arm(job), "onnxruntime-cpu")
+    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.tool != arms.PTQ_NNCF.tool
+    definition = run.folder / model_file(arms.judged(job.recipe.quantize).name, "onnxruntime-cpu")
     ask_other_cpus(
         isa=target.isa,
         host=job.host.isa,

@@ -2,14 +2,21 @@ import pytest
 import torch
 from torch import nn
 
-from edgecomp.distill.losses.hidden import Hint, Hinted, tap
+from edgecomp.distill.losses import Learner, Loss
+from edgecomp.distill.losses.hidden import HiddenStates, Hint, tap
 from edgecomp.errors import CaptureError
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantize.calibration import calibrate
 from edgecomp.quantize.capture import capture
 from edgecomp.quantize.placement import place
+from edgecomp.training.loop import Batch
 
 INPUTS = torch.randn(4, 1, 16, 16)
+BATCH = Batch((INPUTS,), torch.zeros(4, dtype=torch.int64))
+
+
+def learner(ours: nn.Module, theirs: nn.Module, *hints: Hint) -> Learner:
+    return Loss((HiddenStates(hints, theirs),)).bind(ours, (INPUTS[:2],))
 
 
 def student() -> nn.Module:
@@ -35,29 +42,27 @@ def test_a_hint_draws_the_fake_quant_student_to_the_teacher_and_leaves_the_teach
     calibrate(graph, [{"input": INPUTS.numpy()}])
     their = teacher()
     before = {name: value.clone() for name, value in their.state_dict().items()}
-    hinted = Hinted(graph, their, [Hint("layers.1", "layers.1", 2.0)], (INPUTS[:2],))
-    assert [tuple(p.shape) for p in hinted.projections.parameters()] == [(16, 8, 1, 1), (16,)]
+    hinted = learner(graph, their, Hint("layers.1", "layers.1", 2.0))
+    assert [tuple(p.shape) for p in hinted.terms.parameters()] == [(16, 8, 1, 1), (16,)]
     optimizer = torch.optim.Adam(hinted.parameters(), lr=1e-2)
     losses = []
     for _ in range(15):
         optimizer.zero_grad()
-        hinted(INPUTS)
-        loss = hinted.loss((INPUTS,))
+        loss = hinted.loss(hinted(INPUTS), BATCH)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     assert all(torch.equal(before[name], value) for name, value in their.state_dict().items())
-    assert not any(name.startswith("_teacher") for name in hinted.state_dict())
+    assert not any("teacher" in name for name in hinted.state_dict())
 
 
 def test_a_hint_is_worth_its_weight() -> None:
     losses = []
     for weight in (1.0, 3.0):
         torch.manual_seed(2)
-        hinted = Hinted(student(), teacher(), [Hint("layers.0", "layers.0", weight)], (INPUTS[:2],))
-        hinted(INPUTS)
-        losses.append(float(hinted.loss((INPUTS,)).detach()))
+        hinted = learner(student(), teacher(), Hint("layers.0", "layers.0", weight))
+        losses.append(float(hinted.loss(hinted(INPUTS), BATCH).detach()))
     assert losses[1] == pytest.approx(3 * losses[0])
 
 
@@ -71,4 +76,4 @@ def test_an_unknown_module_is_named_with_those_there_are(ours: nn.Module) -> Non
 
 def test_hidden_states_of_different_resolution_are_refused_with_their_shapes() -> None:
     with pytest.raises(CaptureError, match=r"\[2, 4, 16, 16\].*\[2, 32, 4, 4\]"):
-        Hinted(student(), teacher(), [Hint("layers.0", "layers.2", 1.0)], (INPUTS[:2],))
+        learner(student(), teacher(), Hint("layers.0", "layers.2", 1.0))

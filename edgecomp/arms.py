@@ -1,0 +1,95 @@
+"""The arms of a run: the variants of a model that it makes, measures and compares. Nothing else spells their names.
+
+To add one: a row of ARMS; where it is trained, a row of NETWORKS in pipeline/loaders.py, and its step in pipeline/steps.py.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Arm:
+    """name: its key in measurements, files and reports; label, colour: in tables and pictures.
+
+    steps: those that make it, the first of which trains it and keeps its history; of one that a runtime's own tool makes of the
+    fp32 student there are none. baseline: what `quantize.baselines` calls it, where it has to be asked for. tool: of a runtime.
+    per_target: made for each target. low_bits: its label with fewer than 8 bits, of which `{}` says how many.
+    """
+
+    name: str
+    label: str
+    colour: str
+    steps: tuple[str, ...] = ()
+    baseline: str = ""
+    tool: str = ""
+    per_target: bool = False
+    low_bits: str = ""
+
+
+class Asked(Protocol):
+    """What of a recipe's `quantize` decides the arms of a run."""
+
+    @property
+    def trains(self) -> bool: ...
+
+    @property
+    def in_float(self) -> bool: ...
+
+    @property
+    def tool(self) -> str: ...
+
+    @property
+    def baselines(self) -> Collection[str]: ...
+
+
+TEACHER = Arm("teacher", "teacher, fp32", "#767c85", ("teacher",))
+STUDENT_FP32 = Arm("student_fp32", "student, fp32", "#3b78b5", ("distill",))
+STUDENT_INT8 = Arm(
+    "student_int8", "student, int8", "#d9541e", ("quantize", "precision"), low_bits="student, {} (simulated)"
+)
+CONTROL = Arm("control", "student, fp32, as many more epochs", "#7fb0dc", ("control",), baseline="control")
+PTQ_ORT = Arm("ptq_ort", "student, ONNX Runtime's PTQ", "#2f8f6b", baseline="ptq-ort", tool="ptq-ort")
+PTQ_NNCF = Arm("ptq_nncf", "student, NNCF's PTQ", "#8a63b0", baseline="ptq-nncf", tool="ptq-nncf")
+PTQ_BEST = Arm(
+    "ptq_best", "student, best PTQ on validation", "#b08a2e", ("ptq",), baseline="ptq-best",
+    per_target=True, low_bits="student, best PTQ on validation, {} (simulated)",
+)  # fmt: skip
+
+ARMS: dict[str, Arm] = {
+    arm.name: arm for arm in (TEACHER, STUDENT_FP32, STUDENT_INT8, CONTROL, PTQ_ORT, PTQ_NNCF, PTQ_BEST)
+}
+TOOLS = tuple(arm.tool for arm in ARMS.values() if arm.tool)
+
+
+def judged(asked: Asked) -> Arm:
+    """The arm that is deployed and judged."""
+    return STUDENT_FP32 if asked.in_float else STUDENT_INT8
+
+
+def baselines(asked: Asked) -> list[Arm]:
+    """Arms that are measured beside the judged one because the recipe asks for them, in its order."""
+    by_name = {arm.baseline: arm for arm in ARMS.values() if arm.baseline}
+    return [by_name[name] for name in asked.baselines]
+
+
+def measured(asked: Asked, *, gated: bool) -> list[Arm]:
+    """Every arm that is measured under a target; under one that is not gated the teacher alone."""
+    return [*dict.fromkeys((TEACHER, STUDENT_FP32, *baselines(asked), judged(asked)))] if gated else [TEACHER]
+
+
+def trained(asked: Asked) -> list[Arm]:
+    """Every arm that a run trains, in the order of its steps."""
+    own = [STUDENT_INT8] if asked.trains else []
+    return [
+        TEACHER,
+        STUDENT_FP32,
+        *own,
+        *(arm for arm in baselines(asked) if arm.steps and not arm.per_target),
+    ]
+
+
+def of_tools(asked: Asked) -> dict[Arm, str]:
+    """Every arm that is one file by a runtime's own tool, made of the fp32 student → the tool."""
+    own = {STUDENT_INT8: asked.tool} if asked.tool else {}
+    return {arm: arm.tool for arm in baselines(asked) if arm.tool} | own
