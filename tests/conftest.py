@@ -57,7 +57,7 @@ def tiny_run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytorch_run(cli: Cli, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run with PyTorch's own files, measured beside the targets."""
     folder = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("pytorch") / "run"))
-    done = cli("run", "digits", *TINY, "beside=[pytorch-cpu,torchscript-cpu]", "--out", str(folder))
+    done = cli("run", "digits", *TINY, "ungated_targets=[pytorch-cpu,torchscript-cpu]", "--out", str(folder))
     assert (folder / "pytorch" / "teacher.pt2").is_file(), done.err
     return folder
 

@@ -27,7 +27,7 @@ TINY = [
     "bench.iterations=16",
     "bench.offline_batches=2",
     "bench.emulated_examples=500",
-    "beside=[]",
+    "ungated_targets=[]",
 ]
 
 

@@ -51,7 +51,12 @@ def name_of(data: str, variant: str, seed: int, isa: str) -> str:
 def job_of(data: str, variant: str, seed: int) -> Job:
     """The shipped recipe with the variant's scheme, whether or not a target may have it."""
     settings = VARIANTS[variant]
-    overrides = [f"student.seed={seed}", "beside=[]", "quantize.baselines=[]", "bench.portable_examples=1"]
+    overrides = [
+        f"student.seed={seed}",
+        "ungated_targets=[]",
+        "quantize.baselines=[]",
+        "bench.portable_examples=1",
+    ]
     if settings.options:
         overrides.append("targets=[onnxruntime-cpu]")
     job = on_this_machine(load_job(data, overrides))

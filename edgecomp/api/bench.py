@@ -115,7 +115,7 @@ def _jobs(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
     """Which file under which target. Of a run folder, targets by name are its job's, and the files those of its targets."""
     if what.is_dir():
         job = read_job(what)
-        known = {target.name: target for target in (*job.targets, *job.beside)}
+        known = {target.name: target for target in (*job.targets, *job.ungated_targets)}
         deployed = [target.name for target in job.targets if (what / "deploy" / target.name).is_dir()]
         if not deployed:
             raise UsageError(f"{what} has nothing deployed: name a model file, or `edgecomp run` first")

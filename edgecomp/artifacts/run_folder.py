@@ -36,7 +36,7 @@ CHECKPOINTS = ".checkpoints"
 KEPT = "what was finished before is kept"
 FULL_BYTES = 2**20  # free, at most, on a disk that is said to be full
 OWN = (MANIFEST, JOB, run_lock.LOCK, run_lock.OWNER, run_lock.SCRATCH, CHECKPOINTS)
-JOB_KEYS = {"recipe", "folder", "targets", "beside", "policy", "rows"}  # of every job.json so far
+JOB_KEYS = {"recipe", "folder", "targets", "policy", "rows"}  # of every job.json so far
 
 
 @dataclass(frozen=True)

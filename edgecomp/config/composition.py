@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgecomp.config import renamed
 from edgecomp.config.schema import shipped
 from edgecomp.errors import RecipeError, UsageError
 from edgecomp.files.yaml_files import read_yaml
@@ -19,6 +20,7 @@ SELF = "_self_"
 
 def compose(path: Path, overrides: list[str]) -> dict[str, Any]:
     """The recipe with its `defaults` and the overrides; nothing reads the environment. Raises RecipeError, UsageError."""
+    overrides = [renamed.override(one) for one in overrides]
     content = _checked(path, overrides)
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
@@ -48,7 +50,8 @@ def compose(path: Path, overrides: list[str]) -> dict[str, Any]:
         raise RecipeError(str(path), [f"holds {type(content).__name__}, not a mapping"])
     given = {override.lstrip("+").partition("=")[0] for override in overrides}
     inherited = {"description"} - content.keys() - given  # which is of the recipe that this one starts from
-    return {str(key): value for key, value in composed.items() if key not in inherited}
+    named = {str(key): value for key, value in composed.items() if key not in inherited}
+    return renamed.keys(named, content, warn=True)
 
 
 def _checked(path: Path, overrides: list[str]) -> dict[str, Any]:

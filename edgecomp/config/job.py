@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from edgecomp import release
 from edgecomp.arms import STUDENT_FP32
@@ -44,7 +44,7 @@ class Job(Schema):
     recipe: Recipe
     folder: str  # a factory may be imported from here, and from the installed environment
     targets: list[Target]
-    beside: list[Target]
+    ungated_targets: list[Target] = Field(validation_alias=AliasChoices("ungated_targets", "beside"))
     policy: Policy
     rows: dict[str, dict[str, Threshold]]  # target → row name → threshold
     data_files: dict[str, str] = {}  # the data's own files → sha256
@@ -80,7 +80,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if recipe is not None and recipe.quick:
         recipe = rehearsal(recipe)
     targets = _named(content.get("targets"), load_target, "targets", problems)
-    beside = _named(content.get("beside"), load_target, "beside", problems)
+    ungated = _named(content.get("ungated_targets"), load_target, "ungated_targets", problems)
     policies = _named([content.get("policy") or "industrial"], load_policy, "policy", problems)
     rows = {}
     if policies:
@@ -93,7 +93,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
                 for target, named in rows.items()
             }
         problems += waiving_nothing(policies[0], targets, changes or ())
-    problems += _misplaced(targets, beside)
+    problems += _misplaced(targets, ungated)
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
     for part in ("teacher", "student"):
@@ -111,7 +111,12 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if problems or recipe is None:
         raise RecipeError(str(path), list(dict.fromkeys(problems)))
     return Job(
-        recipe=recipe, folder=str(path.parent), targets=targets, beside=beside, policy=policies[0], rows=rows
+        recipe=recipe,
+        folder=str(path.parent),
+        targets=targets,
+        ungated_targets=ungated,
+        policy=policies[0],
+        rows=rows,
     )
 
 
@@ -135,16 +140,16 @@ def _named(names: Any, load: Any, key: str, problems: list[str]) -> list[Any]:
     return found
 
 
-def _misplaced(targets: list[Target], beside: list[Target]) -> list[str]:
+def _misplaced(targets: list[Target], ungated: list[Target]) -> list[str]:
     """Targets that cannot be gated as they are named."""
-    names = [target.name for target in (*targets, *beside)]
+    names = [target.name for target in (*targets, *ungated)]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems = [f"targets: {name!r} is named twice" for name in twice]
     problems += [f"targets: {target.name}: {why}" for target in targets if (why := saturating(target))]
     for target in targets:
         if target.scheme == "none":
             problems.append(
-                f"targets: {target.name!r} has no quantisation scheme: name it under `beside`, to be shown only"
+                f"targets: {target.name!r} has no quantisation scheme: name it under `ungated_targets`, to be shown only"
             )
     schemes = {target.scheme for target in targets} - {"none"}
     if len(schemes) > 1:

@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from edgecomp import arms
+from edgecomp.config import renamed
 from edgecomp.config.schema import FORMAT, Schema
 from edgecomp.metrics.units import parse_quantity
 
@@ -223,11 +224,11 @@ class Quantize(Part):
 class Bench(Part):
     """How much is measured. Restarts of the worker process are the statistical unit.
 
-    What is shown beside the targets is not gated: its teacher alone is measured, with `beside_restarts`.
+    Of a target that is not gated the teacher alone is measured, with `ungated_restarts`.
     """
 
     restarts: int = Field(5, ge=1, le=1000)
-    beside_restarts: int = Field(2, ge=1, le=1000)
+    ungated_restarts: int = Field(2, ge=1, le=1000)
     warmup: int = Field(20, ge=1)
     iterations: int = Field(480, ge=8)
     offline_batch: int = Field(32, ge=1)
@@ -255,10 +256,16 @@ class Recipe(Part):
     distill: Distill
     quantize: Quantize = Quantize()
     targets: list[str] = Field(min_length=1)
-    beside: list[str] = []
+    ungated_targets: list[str] = []  # measured and shown; no check is of them
     bench: Bench = Bench()
     policy: str = "industrial"
-    thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a row out
+    thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_present_names(cls, given: Any) -> Any:
+        """Of a job that was kept by an earlier version."""
+        return renamed.keys(given) if isinstance(given, dict) else given
 
 
 # What a rehearsal has at most.

@@ -176,7 +176,7 @@ def tried(run: Run) -> "nn.Module":
     from edgecomp.distill.student import check_layers
 
     recipe = run.job.recipe
-    for target in (*run.job.targets, *run.job.beside):
+    for target in (*run.job.targets, *run.job.ungated_targets):
         check_options(target)
     student = fresh_network(run, recipe.student)
     if not recipe.quantize.in_float:

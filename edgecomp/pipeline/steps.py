@@ -103,7 +103,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines]
     trained = (*DISTILLATION_DATA, *_students(job))
     yield Step("export", "export", partial(stages.export, run), of_all, trained, **computes)
-    if any(map(_pytorch, (*job.targets, *job.beside))):
+    if any(map(_pytorch, (*job.targets, *job.ungated_targets))):
         yield Step("pytorch", "export", partial(stages.pytorch, run), of_all, trained, **computes)
     for target in job.targets if _chooses_ptq(job) else ():
         yield Step(
@@ -138,7 +138,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
 def _measuring(run: loaders.Run) -> Iterator[Step]:
     """Each target's runtime on this machine, and another machine's CPU under emulation."""
     job, bench = run.job, run.job.recipe.bench
-    for target in (*job.targets, *job.beside):
+    for target in (*job.targets, *job.ungated_targets):
         gated = (f"parity/{target.name}", f"deploy/{target.name}") if target in job.targets else ()
         yield Step(
             f"bench/{target.name}",
@@ -175,7 +175,7 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
 def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     """The verdict, and what is said of it."""
     job = run.job
-    benches = tuple(f"bench/{target.name}" for target in (*job.targets, *job.beside))
+    benches = tuple(f"bench/{target.name}" for target in (*job.targets, *job.ungated_targets))
     others = tuple(f"portable/{target.name}" for target in _for_cpus(job))
     yield Step(
         "gate",
@@ -250,7 +250,7 @@ def check_machine(job: Job, note: Note) -> None:
         from edgecomp.quantize import fused
 
         fused.load()
-    for target in (*job.targets, *job.beside):
+    for target in (*job.targets, *job.ungated_targets):
         check_cores(target)
     for lack in notes(job):
         note(lack)
@@ -262,7 +262,7 @@ def notes(job: Job) -> list[str]:
     if job.precision != "fp32" and not has_bf16():
         costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
         found.append(f"precision: bf16: {costs}; precision=auto takes fp32 here")
-    for target in (*job.targets, *job.beside):
+    for target in (*job.targets, *job.ungated_targets):
         if TABLE[target.runtime].gpu and not gpus():
             found.append(f"target {target.name}: {NO_GPU}; a verdict that asks for them is INCONCLUSIVE")
     return found

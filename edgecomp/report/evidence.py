@@ -30,7 +30,7 @@ class Evidence:
 
     @classmethod
     def read(cls, job: Job, folder: Path, verdict: dict[str, Any]) -> "Evidence":
-        names = [target.name for target in (*job.targets, *job.beside)]
+        names = [target.name for target in (*job.targets, *job.ungated_targets)]
         quantize = job.recipe.quantize
         histories = [_json(folder / arm.steps[0] / "history.json") for arm in arms.trained(quantize)]
         return cls(

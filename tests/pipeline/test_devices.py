@@ -65,7 +65,14 @@ def test_a_memory_that_suffices_is_kept_and_named(cli: Cli, folder: Path) -> Non
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
 def test_a_gpu_target_without_a_gpu_is_exported_and_never_a_pass(cli: Cli, folder: Path) -> None:
     done = cli(
-        "run", "digits", *TINY, "targets=[tensorrt]", "beside=[torch-gpu]", "--out", str(folder), "--json"
+        "run",
+        "digits",
+        *TINY,
+        "targets=[tensorrt]",
+        "ungated_targets=[torch-gpu]",
+        "--out",
+        str(folder),
+        "--json",
     )
     assert done.code == 3, done.err
     assert {row["verdict"] for row in done.json["gates"]} == {"INCONCLUSIVE"}

@@ -72,7 +72,9 @@ def test_files_of_pytorch_s_that_run_code_are_refused(
     ran, file = tmp_path / "ran", stranger / "pytorch" / name
     forged(stranger, file, hostile(file, ran, member))
     target = "pytorch-cpu" if name.endswith(".pt2") else "torchscript-cpu"
-    done = cli("run", "digits", *TINY, f"beside=[{target}]", "bench.warmup=3", "--out", str(stranger))
+    done = cli(
+        "run", "digits", *TINY, f"ungated_targets=[{target}]", "bench.warmup=3", "--out", str(stranger)
+    )
     assert done.code == 2, done.err
     assert words in " ".join(done.err.split())
     assert not ran.exists()

@@ -42,7 +42,7 @@ def _judged(run: Run) -> dict[str, Any]:
         policy=run.job.policy,
         budgets={target.name: target.budget_rows() for target in run.job.targets},
         bench_folders={target.name: run.folder / "bench" / target.name for target in run.job.targets},
-        beside={target.name: run.folder / "bench" / target.name for target in run.job.beside},
+        beside={target.name: run.folder / "bench" / target.name for target in run.job.ungated_targets},
         portable={
             target.name: run.folder / "portable" / target.name
             for target in run.job.targets

@@ -11,7 +11,7 @@ from edgecomp.inputs import some
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
 
-BESIDE_ITERATIONS, BESIDE_BATCHES = 96, 8  # enough for a median
+UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
 TIMED_INPUTS = 16
 
 
@@ -49,11 +49,11 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         folder=out,
         track=run.track,
         effort=Effort(
-            restarts=settings.restarts if gated else settings.beside_restarts,
+            restarts=settings.restarts if gated else settings.ungated_restarts,
             warmup=settings.warmup,
-            iterations=settings.iterations if gated else BESIDE_ITERATIONS,
+            iterations=settings.iterations if gated else UNGATED_ITERATIONS,
             offline_batch=settings.offline_batch,
-            offline_batches=settings.offline_batches if gated else BESIDE_BATCHES,
+            offline_batches=settings.offline_batches if gated else UNGATED_BATCHES,
         ),
     )
 

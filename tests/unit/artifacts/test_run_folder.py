@@ -381,7 +381,7 @@ def test_another_machines_artifacts_are_made_again_but_may_be_judged(
         return Step("bench", "bench", lambda out, _: None, settings, libraries=("numpy",), executes=True)
 
     folder.run(measured(), "r")
-    monkeypatch.setattr("edgecomp.machine.installed", lambda library: "another")
+    monkeypatch.setattr("edgecomp.artifacts.run_folder.installed", lambda library: "another")
     monkeypatch.setattr("edgecomp.artifacts.run_folder.cpu_isa", lambda: ("another",))
     assert fresh(folder).reason_to_run(measured()) == "changed: numpy, cpu"
     assert fresh(folder).reason_to_run(measured(), here=False) is None

@@ -426,7 +426,7 @@ def test_a_run_folder_is_measured_on_the_targets_of_its_job(tmp_path: Path) -> N
     wide = target(
         tmp_path, name="wide", runtime="onnxruntime-cpu", scheme="cpu-u8-narrow", description="mine"
     )
-    job = load_job("digits", [f"targets=[{tmp_path / wide}]", "beside=[]"])
+    job = load_job("digits", [f"targets=[{tmp_path / wide}]", "ungated_targets=[]"])
     (tmp_path / "job.json").write_text(job.model_dump_json())
     for name in ("wide", "old"):
         (tmp_path / "deploy" / name).mkdir(parents=True)

@@ -91,7 +91,9 @@ def test_a_plan_runs_nothing(cli: Cli, tmp_path: object) -> None:
 def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "job.json").write_text(load_job("digits", ["beside=[]"]).model_dump_json(), encoding="utf-8")
+    (tmp_path / "job.json").write_text(
+        load_job("digits", ["ungated_targets=[]"]).model_dump_json(), encoding="utf-8"
+    )
     monkeypatch.setattr(steps, "execute_stage", lambda *_: None)
     command_line.app(["bench", str(tmp_path), "--json"], standalone_mode=False)
     said = json.loads(capsys.readouterr().out.splitlines()[-1])

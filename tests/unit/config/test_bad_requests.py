@@ -142,7 +142,7 @@ def test_a_wrong_unit_and_an_unknown_metric_say_what_to_write() -> None:
         ("distill.temperature=1,2", "cannot be composed"),
         ("nonsense", "is not KEY=VALUE"),
         ("targets=[openvino-cpu,openvino-cpu]", "'openvino-cpu' is named twice"),
-        ("targets=[pytorch-cpu]", "has no quantisation scheme: name it under `beside`"),
+        ("targets=[pytorch-cpu]", "has no quantisation scheme: name it under `ungated_targets`"),
         ("name=../escape", "should match pattern"),
         ("data.test_fraction=0.9", "leave less than a tenth"),
     ],

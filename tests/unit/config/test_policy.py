@@ -102,7 +102,7 @@ def job_of(folder: Path, limit: str, *overrides: str) -> Job:
     target = {"name": "board", "runtime": "onnxruntime-cpu", "budget": {"latency_p50_ms": "50 ms"}}
     for name, content in (("ours", policy), ("board", target)):
         (folder / f"{name}.yaml").write_text(json.dumps(content), encoding="utf-8")
-    named = [f"policy={folder}/ours.yaml", f"targets=[{folder}/board.yaml]", "beside=[]"]
+    named = [f"policy={folder}/ours.yaml", f"targets=[{folder}/board.yaml]", "ungated_targets=[]"]
     return load_job("digits", [*named, *overrides])
 
 

@@ -94,7 +94,7 @@ def test_student_and_teacher_that_are_the_same_network_are_said_at_once(tried: T
 
 
 def test_a_gpu_target_without_a_gpu_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = on_this_machine(load_job("digits", ["targets=[tensorrt]", "beside=[torch-gpu]"]))
+    job = on_this_machine(load_job("digits", ["targets=[tensorrt]", "ungated_targets=[torch-gpu]"]))
     monkeypatch.setattr(steps, "gpus", lambda: ())
     heard: list[str] = []
     steps.check_machine(job, heard.append)
