@@ -60,19 +60,25 @@ def rooms() -> str:
     by_floor: dict[int, list[str]] = {}
     for room in allowed:
         by_floor.setdefault(floor(room), []).append(room)
-    lines = ["<div class=\"house\">"]
+    lines = ['<div class="house">']
     for names in [*(by_floor[number] for number in sorted(by_floor, reverse=True)), sorted(ground)]:
-        boxes = "".join(f"<div class=\"room\"><code>{name}</code></div>" for name in names)
-        lines.append(f"<div class=\"floor\">{boxes}</div>")
+        boxes = "".join(f'<div class="room"><code>{name}</code></div>' for name in names)
+        lines.append(f'<div class="floor">{boxes}</div>')
     lines.append("</div>")
     everything = set(allowed)
     rows = []
     for room in allowed:
         below, missing = allowed[room] - ground, everything - allowed[room] - {room}
         few = len(missing) < len(below)
-        imports = f"all but {', '.join(sorted(missing)) or 'nothing'}" if few else ", ".join(sorted(below)) or "–"
+        imports = (
+            f"all but {', '.join(sorted(missing)) or 'nothing'}" if few else ", ".join(sorted(below)) or "–"
+        )
         rows.append((f"`{room}`", first_line(ROOT / "edgecomp" / room / "__init__.py"), imports))
-    lines += ["", f"The bottom floor are single files ({', '.join(f'`{name}`' for name in sorted(ground))}), which all rooms may import.", ""]
+    lines += [
+        "",
+        f"The bottom floor are single files ({', '.join(f'`{name}`' for name in sorted(ground))}), which all rooms may import.",
+        "",
+    ]
     return "\n".join([*lines, table(("room", "what it holds", "may import, besides the bottom floor"), rows)])
 
 
@@ -80,7 +86,9 @@ def house() -> tuple[dict[str, set[str]], set[str]]:
     """What each room may import, and the files on the ground, as tests/unit/test_architecture.py has them."""
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location("architecture", ROOT / "tests" / "unit" / "test_architecture.py")
+    spec = importlib.util.spec_from_file_location(
+        "architecture", ROOT / "tests" / "unit" / "test_architecture.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -99,7 +107,9 @@ def first_line(file: Path) -> str:
 def recipe() -> str:
     from edgecomp.config.recipe import QUICK, Recipe
 
-    quick = table(("key", "at most"), ((f"`{part}.{key}`", f"`{most}`") for (part, key), most in QUICK.items()))
+    quick = table(
+        ("key", "at most"), ((f"`{part}.{key}`", f"`{most}`") for (part, key), most in QUICK.items())
+    )
     return "\n\n".join(
         [
             "# Recipe keys",
@@ -119,12 +129,22 @@ def target() -> str:
     from edgecomp.runtimes import TABLE
 
     runtimes = (
-        (f"`{name}`", f"`{row.model_file}`", ", ".join(f"`{scheme}`" for scheme in row.schemes), "yes" if row.gpu else "")
+        (
+            f"`{name}`",
+            f"`{row.model_file}`",
+            ", ".join(f"`{scheme}`" for scheme in row.schemes),
+            "yes" if row.gpu else "no",
+        )
         for name, row in TABLE.items()
         if name != "fake"
     )
     kinds = (
-        (f"`{name}`", isa.machine, ", ".join(isa.flags) or "–", "wide" if isa.wide else "16 bits: may saturate")
+        (
+            f"`{name}`",
+            isa.machine,
+            ", ".join(isa.flags) or "–",
+            "wide" if isa.wide else "16 bits: may saturate",
+        )
         for name, isa in ISAS.items()
     )
     return "\n\n".join(
@@ -185,7 +205,10 @@ def typed(field: Any) -> str:
     """A field's type in words, with its bounds."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     bounds = [
-        f"{sign} {getattr(bound, kind)}" for bound in field.metadata for kind, sign in signs.items() if hasattr(bound, kind)
+        f"{sign} {getattr(bound, kind)}"
+        for bound in field.metadata
+        for kind, sign in signs.items()
+        if hasattr(bound, kind)
     ]
     return " ".join([words(field.annotation), *bounds[:1], *(f"and {bound}" for bound in bounds[1:])])
 
@@ -215,14 +238,20 @@ def default(field: Any) -> str:
         return "its own defaults"
     if field.default is None:
         return "–"
-    shown = {True: "true", False: "false", "": '""'}.get(field.default) if isinstance(field.default, bool | str) else None
+    shown = (
+        {True: "true", False: "false", "": '""'}.get(field.default)
+        if isinstance(field.default, bool | str)
+        else None
+    )
     return f"`{shown or field.default}`"
 
 
 def comments_of(model: type[BaseModel]) -> dict[str, str]:
     """A key's comment in the source: the lines of comment above it, and the one beside it."""
     found: dict[str, str] = {}
-    for owner in reversed([one for one in model.__mro__ if issubclass(one, BaseModel) and one is not BaseModel]):
+    for owner in reversed(
+        [one for one in model.__mro__ if issubclass(one, BaseModel) and one is not BaseModel]
+    ):
         source = inspect.cleandoc("\n" + inspect.getsource(owner))
         lines = source.splitlines()
         by_line = {
@@ -238,7 +267,11 @@ def comments_of(model: type[BaseModel]) -> dict[str, str]:
             while line in by_line and lines[line - 1].lstrip().startswith("#"):
                 above.insert(0, by_line[line])
                 line -= 1
-            beside = [by_line[line] for line in range(node.lineno, (node.end_lineno or node.lineno) + 1) if line in by_line]
+            beside = [
+                by_line[line]
+                for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+                if line in by_line
+            ]
             if above or beside:
                 found[node.target.id] = " ".join((*above, *beside))
     return found
@@ -279,7 +312,10 @@ def exit_codes() -> str:
             "not count.",
             "## Reasons",
             "Each check has a `reason`, in `verdict.json` and in the report.",
-            table(("reason", "verdict and meaning"), ((f"`{one.value}`", why) for one, why in commented(Reason).items())),
+            table(
+                ("reason", "verdict and meaning"),
+                ((f"`{one.value}`", why) for one, why in commented(Reason).items()),
+            ),
             "## Errors",
             "The Python API raises these; the command line prints the message and ends with the code.",
             f"```text\n{tree}\n```",
@@ -317,17 +353,29 @@ def command_line() -> str:
             continue
         arguments = [one for one in command.params if not one.opts[0].startswith("-")]
         shown = " ".join(
-            (one.metavar or one.name.upper()) if one.required else f"[{(one.metavar or one.name.upper()).strip('[]')}]"
+            (one.metavar or one.name.upper())
+            if one.required
+            else f"[{(one.metavar or one.name.upper()).strip('[]')}]"
             for one in arguments
         )
-        found += [f"## edgecomp {name}", (command.help or "").strip(), f"```text\nedgecomp {name} [OPTIONS] {shown}".rstrip() + "\n```"]
+        found += [
+            f"## edgecomp {name}",
+            (command.help or "").strip(),
+            f"```text\nedgecomp {name} [OPTIONS] {shown}".rstrip() + "\n```",
+        ]
         if command.deprecated:
             found.append("Deprecated: it goes away with the next version.")
-        rows = [(option(one), one.help or "", initial(one)) for one in command.params if not getattr(one, "hidden", False)]
+        rows = [
+            (option(one), one.help or "", initial(one))
+            for one in command.params
+            if not getattr(one, "hidden", False)
+        ]
         found.append(table(("option", "meaning", "default"), rows))
         if command.epilog:
             said = [line for line in command.epilog.splitlines() if line.strip()]
-            found.append("Examples:\n\n```sh\n" + "\n".join(line.replace("\\[", "[") for line in said[1:]) + "\n```")
+            found.append(
+                "Examples:\n\n```sh\n" + "\n".join(line.replace("\\[", "[") for line in said[1:]) + "\n```"
+            )
     return "\n\n".join(found)
 
 

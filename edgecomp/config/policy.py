@@ -30,14 +30,14 @@ class Threshold(Schema):
     no PASS: it is looked into (`5 pt`, or `10 x` as good).
     """
 
-    metric: str
-    against: Reference | None = None
-    max: str | None = None
-    min: str | None = None
-    margin: str | None = None
-    confidence: float = Field(0.95, ge=0.5, le=0.999)
-    severity: Literal["block", "warn"] = "block"
-    implausible: str | None = None
+    metric: str  # its id; without one, the name of the check
+    against: Reference | None = None  # what it is compared with
+    max: str | None = None  # at most, with its unit
+    min: str | None = None  # at least, with its unit
+    margin: str | None = None  # at most so much worse than what it is compared with
+    confidence: float = Field(0.95, ge=0.5, le=0.999)  # of each bound; 0.99 against a baseline
+    severity: Literal["block", "warn"] = "block"  # warn: judged and shown, and does not decide
+    implausible: str | None = None  # a gain beyond which it is no PASS: `5 pt`, or `10 x`
 
     @model_validator(mode="before")
     @classmethod
@@ -146,12 +146,12 @@ class Waiver(Schema):
     """Takes a row (of every target, or of one) out of the exit code, up to and with the day it expires, while the row's whole interval is on
     the good side of `limit`, in the row's own unit; without one, whatever the row finds. It never changes the row's verdict."""
 
-    row: str
-    target: str | None = None
-    owner: str
-    reason: str
-    expires: datetime.date
-    limit: str | None = None
+    row: str  # the name of the check
+    target: str | None = None  # of one target only
+    owner: str  # who answers for it
+    reason: str  # why
+    expires: datetime.date  # the last day it holds
+    limit: str | None = None  # up to which it holds, in the check's unit
 
     @field_validator("owner", "reason")
     @classmethod
@@ -201,13 +201,14 @@ class Policy(Schema):
     """`wall: auto` lets wall time decide on a host that others use only what CPU time says as well, and in a comparison of one thread
     only advise; `required` lets it decide there too."""
 
+    # of the file; 1 is the only one
     format: Literal[1] = FORMAT  # type: ignore[assignment]
-    name: str
-    description: str = ""
-    on_inconclusive: Literal["block", "warn"] = "block"
-    wall: Literal["auto", "required"] = "auto"
-    rows: dict[str, Threshold]
-    waivers: list[Waiver] = []
+    name: str  # shown in reports
+    description: str = ""  # a line for lists and reports
+    on_inconclusive: Literal["block", "warn"] = "block"  # warn: an INCONCLUSIVE ends with 0
+    wall: Literal["auto", "required"] = "auto"  # whether wall time decides on a contended host
+    rows: dict[str, Threshold]  # by name: the checks
+    waivers: list[Waiver] = []  # checks that may fail for a while
 
     @model_validator(mode="before")
     @classmethod
