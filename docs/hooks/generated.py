@@ -113,8 +113,10 @@ def recipe() -> str:
     return "\n\n".join(
         [
             "# Recipe keys",
-            "A recipe is one YAML file. Keys that are not listed here are refused, with the nearest that is. Any key can be "
-            "overridden on the command line, `KEY=VALUE`, with dots between the parts.",
+            (
+                "A recipe is one YAML file. Keys that are not listed here are refused, with the nearest that is. Any key can be "
+                "overridden on the command line, `KEY=VALUE`, with dots between the parts."
+            ),
             *sections(Recipe, "recipe"),
             "## What `--quick` lowers",
             "A rehearsal runs every stage with at most:",
@@ -150,8 +152,10 @@ def target() -> str:
     return "\n\n".join(
         [
             "# Target keys",
-            "A target, or device profile, is one YAML file. `extends: NAME` takes another profile's settings first; `null` takes "
-            "an inherited one out.",
+            (
+                "A target, or device profile, is one YAML file. `extends: NAME` takes another profile's settings first; `null` takes "
+                "an inherited one out."
+            ),
             *sections(Target, "target"),
             "## Runtimes",
             table(("`runtime`", "file", "schemes", "needs a GPU"), runtimes),
@@ -287,8 +291,10 @@ def metrics() -> str:
     return "\n\n".join(
         [
             "# Metrics",
-            "A metric has one id, `name_stat_unit`. A check in a policy, a `thresholds` key of a recipe and a target's `budget` name "
-            "a metric by it. A limit is written with its unit: `20 ms`, `200 MiB`, `98.5 %`, `3 pt` (percentage points), `3 x`.",
+            (
+                "A metric has one id, `name_stat_unit`. A check in a policy, a `thresholds` key of a recipe and a target's `budget` name "
+                "a metric by it. A limit is written with its unit: `20 ms`, `200 MiB`, `98.5 %`, `3 pt` (percentage points), `3 x`."
+            ),
             table(("id", "what it is", "unit", "better"), rows),
         ]
     )
@@ -308,8 +314,10 @@ def exit_codes() -> str:
             "# Exit codes",
             "Every command that gives a verdict ends with it.",
             table(("exit code", "verdict", "meaning"), [*codes, *others]),
-            "A policy with `on_inconclusive: warn` ends an INCONCLUSIVE with 0. A check with a valid waiver, or of `severity: warn`, does "
-            "not count.",
+            (
+                "A policy with `on_inconclusive: warn` ends an INCONCLUSIVE with 0. A check with a valid waiver, or of `severity: warn`, does "
+                "not count."
+            ),
             "## Reasons",
             "Each check has a `reason`, in `verdict.json` and in the report.",
             table(
@@ -346,8 +354,8 @@ def command_line() -> str:
 
     from edgecomp.cli.app import app
 
-    found = ["# Command line", "`edgecomp COMMAND --help` says the same in the terminal. `--json` ends with one line of JSON on standard "
-             "output; what is said while it runs goes to standard error."]  # fmt: skip
+    found = ["# Command line", ("`edgecomp COMMAND --help` says the same in the terminal. `--json` ends with one line of JSON on standard "
+             "output; what is said while it runs goes to standard error.")]  # fmt: skip
     for name, command in commands(typer.main.get_command(app)):
         if getattr(command, "hidden", False):
             continue
@@ -414,8 +422,8 @@ def initial(parameter: Any) -> str:
 
 
 def shipped_files() -> str:
-    found = ["# Shipped recipes, targets and policies", "They come with the package and are found by name; `extends` and `defaults` take "
-             "them as a start."]  # fmt: skip
+    found = ["# Shipped recipes, targets and policies", ("They come with the package and are found by name; `extends` and `defaults` take "
+             "them as a start.")]  # fmt: skip
     for title, folder in (
         ("Recipes", ROOT / "benchmarks" / "recipes"),
         ("Targets", ROOT / "targets"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from manual import MINIMAL
+from PIL import Image
 from running import SHORT, Cli
 
 pytestmark = pytest.mark.slow
