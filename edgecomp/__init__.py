@@ -3,7 +3,7 @@
 Nothing is imported here: a benchmark worker imports this package and must stay as small as its runtime.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def release() -> tuple[int, int]:
