@@ -1,9 +1,37 @@
 """edgecomp: small int8 models, distilled while they are quantised, measured and gated.
 
-Nothing is imported here: a benchmark worker imports this package and must stay as small as its runtime.
+    import edgecomp
+    result = edgecomp.run("digits", overrides=["student.arguments.width=8"])
+    result.verdict, result.checks, result.figures["openvino-cpu"]["latency_p99_ms"], result.report, result.to_pandas()
+
+Nothing is imported before it is asked for: a benchmark worker imports this package and must stay as small as its runtime.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgecomp.api.bench import bench
+    from edgecomp.api.compare import compare
+    from edgecomp.api.load import load
+    from edgecomp.api.run import plan, run
+
 __version__ = "0.2.0"
+__all__ = ["bench", "compare", "load", "plan", "run"]
+
+_API = {"bench": "bench", "compare": "compare", "load": "load", "plan": "run", "run": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    """A function of the API, imported when it is first asked for."""
+    if name not in _API:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"edgecomp.api.{_API[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
 
 
 def release() -> tuple[int, int]:

@@ -1,7 +1,10 @@
-"""Facts about this machine, read from the kernel; nothing is probed by running it."""
+"""Facts about this machine; nothing is probed by running it.
+
+psutil tells what it knows. Read from /proc by hand: what a CPU can do and what it is called, which psutil does not know, and who wants to
+run just now, for which its load averages are too slow.
+"""
 
 import functools
-import os
 import platform
 import statistics
 import time
@@ -108,7 +111,10 @@ def is_idle(looks: int = 5, every_s: float = 0.005) -> bool:
 
 
 def memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Of the whole machine."""
+    import psutil  # a worker imports this module, and must stay as small as its runtime
+
+    return int(psutil.virtual_memory().total)
 
 
 def usable_cores() -> int:
@@ -116,9 +122,15 @@ def usable_cores() -> int:
 
 
 def usable_core_numbers() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+    """The cores that this process may run on; all of them where the system has no affinity, as macOS."""
+    import psutil
+
+    process = psutil.Process()
+    return (
+        sorted(process.cpu_affinity())
+        if hasattr(process, "cpu_affinity")
+        else list(range(psutil.cpu_count() or 1))
+    )
 
 
 def gpus() -> tuple[str, ...]:

@@ -22,3 +22,42 @@ def unheard(sentence: str) -> None:
 
 def silent(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     return iter(items)
+
+
+class Listener(Protocol):
+    """Who is told how long work goes: a terminal, a notebook, or nobody. What is told of is never waited for."""
+
+    @property
+    def track(self) -> Track: ...
+
+    def started(self, what: str, reason: str) -> None:
+        """A step, a target or a trial begins."""
+
+    def note(self, text: str) -> None:
+        """A sentence that a user should read now."""
+
+    def say(self, text: str) -> None:
+        """Something by the way."""
+
+    def failed(self, what: str, how: str, why: str) -> None:
+        """A part could not be done; the others go on. why: of one line or several."""
+
+
+class Silent:
+    """Nobody is told; notes are kept."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.track: Track = silent
+
+    def started(self, what: str, reason: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def say(self, text: str) -> None:
+        pass
+
+    def failed(self, what: str, how: str, why: str) -> None:
+        self.notes.append(f"{what} {how}: {why}")

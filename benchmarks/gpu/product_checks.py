@@ -15,7 +15,7 @@ from subjects import Sitting, Task, answers, arrays
 from torch import nn
 
 from edgecomp.bench.scenarios.side_by_side import Side
-from edgecomp.bench.standalone import Asked, bench_model
+from edgecomp.bench.standalone import Options, bench_model
 from edgecomp.compare.trial import Outcome, place_of
 from edgecomp.compare.trial import compare as compare_sides
 from edgecomp.config.policy import load_policy
@@ -58,7 +58,7 @@ def bench(sitting: Sitting) -> Iterator[Row]:
     """What `edgecomp bench MODEL.pt2 -t torch-gpu` measures, from fewer restarts: a start compiles."""
     task = sitting.tasks()[0]
     file = written(task, sitting.trained(task).student, sitting.scratch / "benched.pt2")
-    asked = Asked(restarts=1 if sitting.quick else 2, max_time_s=2.0 if sitting.quick else 6.0)
+    asked = Options(restarts=1 if sitting.quick else 2, max_time_s=2.0 if sitting.quick else 6.0)
     folder = sitting.scratch / "bench"
     content = bench_model(file, target_of(sitting), asked, given=None, folder=folder, track=silent)
     for metric, unit in BENCHED.items():

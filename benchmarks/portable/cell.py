@@ -20,7 +20,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import cpu_model, host_isa
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.pipeline import loaders, steps
+from edgecomp.pipeline import execution, loaders, steps
 from edgecomp.quantize.schemes import INT8, SCHEMES, Grid, Scheme
 from edgecomp.runtimes import TABLE
 
@@ -75,7 +75,7 @@ def make(data: str, variant: str, seed: int, slow: int, run_folder: Path) -> dic
     folder.admit(job.recipe.name)
     needed = [step for step in steps.steps(run) if step.stage not in ("gate", "report")]
     with folder.locked():
-        steps.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
+        execution.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
     return {
         "data": data,
         "variant": variant,

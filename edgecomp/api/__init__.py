@@ -1,1 +1,7 @@
-"""What the command line and a notebook call: one function a command."""
+"""What the command line and a notebook call: one function a command. `import edgecomp` offers them under their own names."""
+
+from edgecomp.api.init import init
+from edgecomp.api.load import load
+from edgecomp.api.run import plan, run
+
+__all__ = ["init", "load", "plan", "run"]

@@ -2,20 +2,26 @@
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from edgecomp.bench.standalone import Asked, bench_model, check_trust, name_of
-from edgecomp.cli.terminal import COLOURS, Screen, bench_table, line, say
+from edgecomp.api.module import Example, file_for
+from edgecomp.api.results import Benched, BenchResult
+from edgecomp.bench.standalone import Options, bench_model, check_trust, name_of
 from edgecomp.config.job import read_job
 from edgecomp.config.target import Target, load_target
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
 from edgecomp.files.writing import write_json
-from edgecomp.gate.verdict import EXIT_CODES, Verdict
 from edgecomp.history.record import of_bench, remember
+from edgecomp.history.store import STORE
+from edgecomp.progress import Listener, Silent
 from edgecomp.report.bench_page import write_page
 from edgecomp.runtimes import TABLE
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DEFAULT_TARGETS = {
     ".onnx": "onnxruntime-cpu",
@@ -26,92 +32,112 @@ DEFAULT_TARGETS = {
 }
 
 
-def bench_files(
-    what: Path,
-    targets: Sequence[str],
-    asked: Asked,
-    given: Path | None,
-    out: Path | None,
-    as_json: bool,
-    store: Path,
-) -> int:
-    """Measures a model file, or what a run folder deploys, under each target; the exit code, INVALID's where a result cannot be
-    believed.
+def bench(
+    model: "Path | str | nn.Module",
+    targets: Sequence[str] = (),
+    *,
+    example: "Example | None" = None,
+    inputs: Path | str | None = None,
+    shape: Sequence[str] = (),
+    range: Sequence[str] = (),
+    scenarios: Sequence[str] = (),
+    restarts: int = 7,
+    max_time_s: float = 60.0,
+    minutes: float = 10.0,
+    clients: int = 4,
+    profile: bool = False,
+    trust: Sequence[Path | str] = (),
+    out: Path | str | None = None,
+    history: Path | str | None = STORE,
+    listener: Listener | None = None,
+) -> BenchResult:
+    """Measures a model on this machine, under each target.
 
-    What one target cannot do is said, and the others go on. Raises UsageError before anything is measured.
+    model: a model file, a run folder, of which what is deployed is measured, or a network, with an `example` of its inputs. targets:
+    device profiles, by name or file; the file's own runtime where none is given. inputs: examples by input name (.npz, .parquet) instead
+    of made-up ones, of which `shape` (`AXIS=N`) and `range` (`INPUT=LOW:HIGH`) say what they are. scenarios: `multi-stream`, `server`,
+    `dynamic-batching`, `sustained` or `stress`, besides single stream, offline and cold start. restarts: processes, one after another;
+    six and more bound a figure at 95 %. max_time_s: for single stream and offline, together. minutes: of each of `sustained` and
+    `stress`; clients: of `stress`, at most. profile: time by layer and by stack, in a run apart. trust: .pt2 and .ts files that may run
+    code. out: a new folder, of one target. history: the file that results are appended to, None for none.
+
+    What one target cannot do is among the result's `errors`, and the others go on. Raises UsageError before anything is measured.
     """
-    screen = Screen(json=as_json)
-    jobs = _jobs(what, targets)
-    check_trust(asked.trust, [model for model, _ in jobs])
+    listener = listener or Silent()
+    options = Options(
+        scenarios,
+        restarts,
+        max_time_s,
+        minutes,
+        clients,
+        profile,
+        trust=tuple(map(str, trust)),
+        shape=shape,
+        range=range,
+    )
+    with TemporaryDirectory(prefix="edgecomp-bench-") as scratch:
+        if not isinstance(model, Path | str):
+            named = [load_target(name) for name in targets or ("onnxruntime-cpu",)]
+            jobs = [
+                (file_for(model, example, target, Path(scratch) / target.name), target) for target in named
+            ]
+            what = Path(type(model).__name__)
+        else:
+            what = Path(model)
+            jobs = jobs_of(what, targets)
+        found = list(each(what, jobs, options, _path(inputs), _path(out), _path(history), listener))
+    done = [one for one in found if isinstance(one, Benched)]
+    errors = {name: error for one in found if isinstance(one, dict) for name, error in one.items()}
+    return BenchResult(done, errors | failures(done))
+
+
+def failures(done: Sequence[Benched]) -> dict[str, EdgecompError]:
+    """By `TARGET, SCENARIO`, why a further scenario could not be measured."""
+    return {
+        f"{one.target}, {scenario}": WorkerError(reason)
+        for one in done
+        for scenario, reason in one.content["failed"].items()
+    }
+
+
+def each(
+    what: Path,
+    jobs: Sequence[tuple[Path, Target]],
+    options: Options,
+    inputs: Path | None,
+    out: Path | None,
+    history: Path | None,
+    listener: Listener,
+) -> Iterator[Benched | dict[str, EdgecompError]]:
+    """Each target's result as soon as it is kept, or by target why there is none."""
+    check_trust(options.trust, [model for model, _ in jobs])
     if out is not None and len(jobs) > 1:
         raise UsageError(f"--out {out} is one folder, and there are {len(jobs)} targets: leave it out")
-    found: list[dict[str, Any]] = []
-    errors: dict[str, EdgecompError] = {}
     for model, target in jobs:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
         folder = out or Path("runs") / "bench" / f"{name_of(what)}-{target.name}" / now
         try:
-            content = bench_model(model, target, asked, given=given, folder=folder, track=screen.track)
+            content = bench_model(model, target, options, given=inputs, folder=folder, track=listener.track)
         except EdgecompError as error:
-            errors[target.name] = error
-            screen.failed(target.name, "not run", str(error))
+            listener.failed(target.name, "not run", str(error))
+            yield {target.name: error}
             continue
         for scenario, reason in content["failed"].items():
-            errors[f"{target.name}, {scenario}"] = WorkerError(reason)
-            screen.failed(f"{target.name}, {scenario}", "failed", reason)
-        if asked.profile and what.is_dir():
-            _profile_training(what, folder, screen)
+            listener.failed(f"{target.name}, {scenario}", "failed", reason)
+        if options.profile and what.is_dir():
+            _profile_training(what, folder, listener)
         try:
             write_page(folder)
         except OSError as error:
-            screen.note(f"{folder}/bench.html was not written: {error.strerror or error}")
-        remember(of_bench(content, folder), store, screen.note)
-        found.append(content | {"folder": str(folder)})
+            listener.note(f"{folder}/bench.html was not written: {error.strerror or error}")
+        if history is not None:
+            remember(of_bench(content, folder), history, listener.note)
         for note in content["notes"]:
-            screen.note(note)
-        screen.out.print(bench_table(content))
-        for doubt in content["doubts"]:
-            screen.out.print(line(("INVALID", f"bold {COLOURS['INVALID']}"), f" {doubt}."))
-        screen.out.print(f"Result: {folder}/bench.json, bench.html", soft_wrap=True)
-    invalid = any(one["doubts"] for one in found)
-    code = next((error.exit_code for error in errors.values()), EXIT_CODES[Verdict.INVALID] if invalid else 0)
-    if as_json:
-        summary = {
-            "exit_code": code,
-            "results": [
-                {
-                    "target": one["target"]["name"],
-                    "folder": one["folder"],
-                    "quality": one["quality"]["grade"],
-                    "confinement": one["confinement"]["how"],
-                    "not_supported": one["not_supported"],
-                    "saturation": one["saturation"],
-                    "made_up": one["made_up"],
-                    "audit": one["audit"],
-                    "doubts": one["doubts"],
-                    "notes": one["notes"],
-                    **one["metrics"],
-                }
-                for one in found
-            ],
-            "errors": {name: str(error) for name, error in errors.items()},
-        }
-        say(summary)
-    return code
+            listener.note(note)
+        yield Benched(folder, content)
 
 
-def _profile_training(run_folder: Path, folder: Path, screen: Screen) -> None:
-    """training.json, and a trace, beside the result."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's chatter, read when torch is imported
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from edgecomp.pipeline import stages
-    from edgecomp.pipeline.loaders import Run
-
-    found = stages.profile_training(Run(read_job(run_folder), run_folder, screen.track), folder)
-    write_json(folder / "training.json", found)
-
-
-def _jobs(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
+def jobs_of(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
     """Which file under which target. Of a run folder, targets by name are its job's, and the files those of its targets."""
     if what.is_dir():
         job = read_job(what)
@@ -135,3 +161,18 @@ def _deployed(run: Path, target: Target, deployed: Sequence[str]) -> Path:
         if file.is_file():
             return file
     raise UsageError(f"{run} deploys no {wanted} for {target.name}: it has {', '.join(deployed)}")
+
+
+def _profile_training(run_folder: Path, folder: Path, listener: Listener) -> None:
+    """training.json, and a trace, beside the result."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's chatter, read when torch is imported
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from edgecomp.pipeline import stages
+    from edgecomp.pipeline.loaders import Run
+
+    found = stages.profile_training(Run(read_job(run_folder), run_folder, listener.track), folder)
+    write_json(folder / "training.json", found)
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)

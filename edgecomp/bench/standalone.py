@@ -59,7 +59,7 @@ TAKES = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What is wanted of a bench, besides single stream, offline and cold start."""
 
     scenarios: Sequence[str] = ()
@@ -79,25 +79,25 @@ class Asked:
 
 
 def bench_model(
-    model: Path, target: Target, asked: Asked, *, given: Path | None, folder: Path, track: Track
+    model: Path, target: Target, options: Options, *, given: Path | None, folder: Path, track: Track
 ) -> dict[str, Any]:
     """Measures a model file and writes the result into a new folder. given: an .npz file of examples, or None.
 
     Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises UsageError, ModelFileError,
     DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
     """
-    check(model, target, asked, folder, given)
-    if given is not None and (asked.shape or asked.range):
+    check(model, target, options, folder, given)
+    if given is not None and (options.shape or options.range):
         raise UsageError(
             "--shape and --range are of inputs that are made up, and --inputs gives real ones: leave out one or the other"
         )
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    place, load_before = Place.of(target, asked.timeout_s), os.getloadavg()[0]
-    place = replace(place, trusted=is_trusted(model, asked.trust))
+    place, load_before = Place.of(target, options.timeout_s), os.getloadavg()[0]
+    place = replace(place, trusted=is_trusted(model, options.trust))
     inputs, outputs = signature_of(place, model)
     fixed = rows_of(inputs)
-    shapes = generated.shapes_of(target.shapes, asked.shape, asked.range)
-    generated.check_names(inputs, asked.shape, asked.range)
+    shapes = generated.shapes_of(target.shapes, options.shape, options.range)
+    generated.check_names(inputs, options.shape, options.range)
     rows = generated.at_once(inputs, shapes)
     made = None if given else generated.generate(inputs, shapes, rows=rows, queries=EXAMPLES, seed=0)
     read_in = read(given, inputs) if given else None
@@ -111,7 +111,7 @@ def bench_model(
         scratch = Path(name)
         named.save(examples, scratch / "inputs", axes)
         try:
-            first = first_figures(model, place, scratch, asked, rows, batch, track)
+            first = first_figures(model, place, scratch, options, rows, batch, track)
         except EdgecompError as error:
             raise generated.blamed(error, made, GIVE) from error
         alone_ms, limit_ms = first.metrics["latency_p50_ms"].value, limit_of(target, first.metrics)
@@ -121,14 +121,14 @@ def bench_model(
             scratch / "inputs",
             rows,
             fixed is not None,
-            asked,
+            options,
             alone_ms,
             limit_ms,
             scratch,
             track,
         )
         scenarios, failed = {}, {}
-        for scenario in asked.scenarios:
+        for scenario in options.scenarios:
             try:
                 scenarios[scenario], samples, more = RUN[scenario](setting)
             except EdgecompError as error:
@@ -147,7 +147,7 @@ def bench_model(
                 for port in inputs
             },
             "rows": rows,
-            "asked": asdict(asked),
+            "asked": asdict(options),
             "began": began,
             "machine": machine.facts(),
             "load_before": load_before,
@@ -162,7 +162,7 @@ def bench_model(
             "failed": failed,
         }
         content |= {"doubts": result.doubts(content), "notes": result.notes(content)}
-        if asked.profile:
+        if options.profile:
             content["profile"] = profiled(
                 place, model=model, inputs=scratch / "inputs", rows=rows, folder=scratch
             )
@@ -181,14 +181,14 @@ class First:
 
 
 def first_figures(
-    model: Path, place: Place, scratch: Path, asked: Asked, rows: int, batch: int, track: Track
+    model: Path, place: Place, scratch: Path, options: Options, rows: int, batch: int, track: Track
 ) -> First:
     """Single stream, offline and cold start, of the examples in scratch/inputs. Raises BudgetExceededError."""
     arms, facts, deaths = measure(
         {"model": described(model, 0, confined=True)},
         place=place,
         inputs=scratch / "inputs",
-        effort=Effort(asked.restarts, WARMUP, ENOUGH, batch, BATCHES, most_s=asked.max_time_s, rows=rows),
+        effort=Effort(options.restarts, WARMUP, ENOUGH, batch, BATCHES, most_s=options.max_time_s, rows=rows),
         scratch=scratch,
         track=track,
     )
@@ -204,7 +204,7 @@ def first_figures(
     if energy is None:
         missing["energy_per_inference_mj"] = "unavailable: no sensor here (RAPL)"
     else:
-        metrics["energy_per_inference_mj"] = result.Figure(energy, None, None, restarts=asked.restarts)
+        metrics["energy_per_inference_mj"] = result.Figure(energy, None, None, restarts=options.restarts)
     facts |= {
         "noise": noise,
         "audit": facts["audit"]["model"],
@@ -216,11 +216,11 @@ def first_figures(
     return First(metrics, missing, facts, dict(arm.samples) | {"outputs": arm.logits} | outputs)
 
 
-def check(model: Path, target: Target, asked: Asked, folder: Path, given: Path | None = None) -> None:
+def check(model: Path, target: Target, options: Options, folder: Path, given: Path | None = None) -> None:
     """Refuses before anything is started. Raises UsageError, ModelFileError."""
     check_file(model, target)
     check_cores(target)
-    for scenario in asked.scenarios:
+    for scenario in options.scenarios:
         if scenario not in RUN:
             raise UsageError(
                 f"no such scenario: {scenario!r}{nearest(scenario, RUN)}; there are {', '.join(RUN)}"
@@ -288,7 +288,7 @@ class Setting:
     inputs: Path
     rows: int
     fixed: bool  # the file takes no other number at once
-    asked: Asked
+    options: Options
     alone_ms: float  # median latency of one
     limit_ms: float
     scratch: Path
@@ -309,9 +309,11 @@ def multi_stream(at: Setting) -> Found:
     """Queries of eight examples, one after another."""
     if at.fixed:
         return {"not_run": FIXED.format(at.rows)}, {}, {}
-    room = at.asked.max_time_s / at.asked.restarts / (STREAMS * at.alone_ms / 1e3)
+    room = at.options.max_time_s / at.options.restarts / (STREAMS * at.alone_ms / 1e3)
     queries = int(min(samples_needed(99), max(8, room)))
-    effort = Effort(at.asked.restarts, WARMUP, 8, STREAMS, queries, most_s=at.asked.max_time_s, rows=at.rows)
+    effort = Effort(
+        at.options.restarts, WARMUP, 8, STREAMS, queries, most_s=at.options.max_time_s, rows=at.rows
+    )
     arms, told, _ = measure(
         {"model": described(at.model, 0)},
         place=at.place,
@@ -346,7 +348,7 @@ def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:
     rates, facts = open_loop.highest_rate(
         at.place,
         **at.common,
-        restarts=at.asked.restarts,
+        restarts=at.options.restarts,
         limit_ms=at.limit_ms,
         most=most,
         delay_ms=delay_ms,
@@ -356,12 +358,12 @@ def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:
 
 
 def sustained(at: Setting) -> Found:
-    return *endurance.sustained(at.place, **at.common, minutes=at.asked.minutes), {}
+    return *endurance.sustained(at.place, **at.common, minutes=at.options.minutes), {}
 
 
 def stress(at: Setting) -> Found:
     return *endurance.stress(
-        at.place, **at.common, clients=at.asked.clients, minutes=at.asked.minutes, scratch=at.scratch
+        at.place, **at.common, clients=at.options.clients, minutes=at.options.minutes, scratch=at.scratch
     ), {}
 
 

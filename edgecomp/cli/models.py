@@ -1,19 +1,23 @@
-"""The commands that take a model file: `bench` and `compare`."""
+"""The commands that take a model file: `bench` and `compare`; and `history`, what they found before."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgecomp.cli.options import STORE, Debug, Json, Ranges, Shapes, Store, Trust, run_stage
-from edgecomp.errors import UsageError
+from edgecomp.cli.options import STORE, Debug, Json, Ranges, Shapes, Store, Trust, policy_names, target_names
+from edgecomp.cli.runs import again
+from edgecomp.errors import EdgecompError, UsageError
 
 
 def bench(
     context: typer.Context,
     what: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, or a model file.")],
     target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", help="A device profile; may be given again.")
+        list[str] | None,
+        typer.Option(
+            "--target", "-t", help="A device profile; may be given again.", autocompletion=target_names
+        ),
     ] = None,
     inputs: Annotated[
         Path | None,
@@ -55,12 +59,15 @@ def bench(
             raise UsageError(f"--{', --'.join(given).replace('_', '-')}: without -t, --inputs, -s or --profile the bench of {what} is made "
                              "again as its recipe says: leave that out, change the recipe's `bench`, or name a --target to measure "
                              "what was deployed, apart")  # fmt: skip
-        run_stage("bench", what, as_json)
+        again("bench", what, as_json)
         return
-    from edgecomp.api.bench import bench_files
-    from edgecomp.bench.standalone import Asked
+    from edgecomp.api import bench as api
+    from edgecomp.api.results import Benched
+    from edgecomp.bench.standalone import Options
+    from edgecomp.cli.results import show_bench, show_benched
+    from edgecomp.cli.terminal import Screen
 
-    asked = Asked(
+    options = Options(
         tuple(scenario or ()),
         restarts=restarts,
         max_time_s=max_time,
@@ -71,7 +78,16 @@ def bench(
         shape=tuple(shape or ()),
         range=tuple(range_ or ()),
     )
-    raise typer.Exit(bench_files(what, target or [], asked, inputs, out, as_json, store))
+    screen = Screen(json=as_json)
+    done: list[Benched] = []
+    errors: dict[str, EdgecompError] = {}
+    for one in api.each(what, api.jobs_of(what, target or []), options, inputs, out, store, screen):
+        if isinstance(one, dict):
+            errors |= one
+        else:
+            done.append(one)
+            show_benched(one, screen)
+    raise typer.Exit(show_bench(done, errors | api.failures(done), screen, as_json))
 
 
 def compare(
@@ -85,13 +101,17 @@ def compare(
     target: Annotated[
         str,
         typer.Option(
-            "--target", "-t", help="The device profile that both run under, of `edgecomp targets`, or a file."
+            "--target",
+            "-t",
+            help="The device profile that both run under, of `edgecomp list targets`, or a file.",
+            autocompletion=target_names,
         ),
     ],
     policy: Annotated[
         str | None,
         typer.Option(
             help="A policy file, or a shipped one.",
+            autocompletion=policy_names,
             show_default="release with labelled examples, no-slower without",
         ),
     ] = None,
@@ -133,27 +153,35 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Decide whether a candidate may replace a baseline: both are run again, side by side; the exit code is the verdict's."""
+    from edgecomp.api.compare import compare
     from edgecomp.cli.results import show_comparison
     from edgecomp.cli.terminal import Screen
-    from edgecomp.compare.command import Asked, compare_and_record
 
-    asked = Asked(
-        baseline,
-        candidate,
-        target,
-        policy,
-        data,
-        max_time_s=max_time,
-        seed=seed,
-        certificate=certificate,
-        junit=junit,
-        metrics=metrics,
-        out=out,
-        store=store,
-        trust=tuple(trust or ()),
-        output=output,
-        shape=tuple(shape or ()),
-        range=tuple(range_ or ()),
-    )
     screen = Screen(json=as_json)
-    raise typer.Exit(show_comparison(*compare_and_record(asked, screen), screen, as_json))
+    result = compare(
+        baseline, candidate, target,
+        policy=policy, data=data, output=output, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
+        trust=trust or (), certificate=certificate, junit=junit, metrics=metrics, out=out, history=store, listener=screen,
+    )  # fmt: skip
+    raise typer.Exit(show_comparison(result, screen, as_json))
+
+
+def history(
+    target: Annotated[
+        str | None,
+        typer.Option("--target", "-t", help="Of one target only.", autocompletion=target_names),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="What to show; may be given again.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="The newest so many.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the trend as well.")] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List what runs, benches and comparisons found before, and what has drifted since."""
+    from edgecomp.cli.shown import show_history
+    from edgecomp.cli.terminal import Screen
+
+    show_history(store, target, last, metric, plot, Screen(json=as_json), as_json)

@@ -1,4 +1,4 @@
-"""What several commands share: their options, and a stage of a run folder alone."""
+"""What several commands share: their options, and what a shell completes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -38,25 +38,20 @@ def examples(*lines: str) -> str:
     return "\n\n".join(("Examples:", *lines))
 
 
-def run_stage(stage: str, path: Path, as_json: bool = False) -> None:
-    """Runs one stage of a run folder again."""
-    from edgecomp.artifacts.run_folder import RunFolder
-    from edgecomp.cli.results import show_run
-    from edgecomp.cli.terminal import Screen, say
-    from edgecomp.config.job import read_job
-    from edgecomp.pipeline import steps as pipeline
-    from edgecomp.pipeline.loaders import Run
+def recipe_names(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return _names("recipes", incomplete)
 
-    screen = Screen(json=as_json)
-    job = read_job(path)
-    folder = RunFolder(path)
-    folder.admit(job.recipe.name)
-    steps = pipeline.steps(Run(job, folder.path, screen.track, screen.note))
-    with folder.locked():
-        pipeline.execute_stage(job, folder, steps, stage, screen.started)
-        if stage in ("gate", "report"):
-            raise typer.Exit(show_run(job, folder, screen, as_json))
-    screen.err.print(f"Done. `edgecomp run` or the next stage continues in {path}.")
-    if as_json:
-        made = [step.name for step in steps if step.stage == stage]
-        say({"verdict": None, "exit_code": 0, "artifacts": {name: str(path / name) for name in made}})
+
+def target_names(incomplete: str) -> list[str]:
+    return _names("targets", incomplete)
+
+
+def policy_names(incomplete: str) -> list[str]:
+    return _names("targets", incomplete, "policies")
+
+
+def _names(kind: str, incomplete: str, *folder: str) -> list[str]:
+    from edgecomp.config.schema import names_in, shipped
+
+    return [name for name in names_in(shipped(kind).joinpath(*folder)) if name.startswith(incomplete)]

@@ -1,90 +1,102 @@
-"""A verdict as a person sees it, as a CI service shows it, and as one line of JSON."""
+"""Verdicts and figures: as tables in a terminal, as a CI service shows them, and as one line of JSON."""
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from edgecomp.api.doctor import Finding
-from edgecomp.artifacts.places import check_writable
-from edgecomp.artifacts.run_folder import RunFolder, Step
-from edgecomp.cli.terminal import COLOURS, Screen, line, say, verdict_table, write
-from edgecomp.config.job import Job
-from edgecomp.config.target import load_target, target_names
-from edgecomp.errors import UsageError, nearest
-from edgecomp.history import store as history
-from edgecomp.history.record import of_run, remember
-from edgecomp.history.store import Result, drift
-from edgecomp.metrics.registry import METRICS
-from edgecomp.metrics.units import format_value
-from edgecomp.pipeline import stages
-from edgecomp.pipeline.loaders import Run
+from edgecomp.api.results import Benched, ComparisonResult, RunResult
+from edgecomp.api.run import Planned
+from edgecomp.artifacts.run_folder import RunFolder
+from edgecomp.cli.terminal import COLOURS, Screen, bench_table, line, say, verdict_table, write
+from edgecomp.errors import EdgecompError
+from edgecomp.gate.verdict import EXIT_CODES, Verdict
 from edgecomp.report.in_ci import annotations, step_summary, until
 
 REHEARSAL = "A rehearsal (--quick): it says that the recipe works, and its verdict is that of a student hardly trained."
 KEYS = ("target", "name", "metric", "limit", "verdict", "reason", "severity", "waiver")
 
 
-def show_plan(
-    planned: Sequence[tuple[Step, str]], steps: int, folder: Path, screen: Screen, as_json: bool
-) -> None:
+def show_plan(planned: Planned, screen: Screen, as_json: bool) -> None:
     """Which of the steps would run, and why."""
     if as_json:
-        plan = {step.name: reason for step, reason in planned}
-        say({"plan": plan, "steps": steps, "notes": screen.notes})
+        say({"plan": planned.reasons, "steps": planned.steps, "notes": screen.notes})
         return
-    for step, reason in planned:
-        screen.out.print(f"{step.name:<24} {reason}")
-    screen.out.print(f"{len(planned)} of {steps} steps would run in {folder}")
+    for step, reason in planned.reasons.items():
+        screen.out.print(f"{step:<24} {reason}")
+    screen.out.print(f"{len(planned.reasons)} of {planned.steps} steps would run in {planned.folder}")
 
 
-def show_run(job: Job, folder: RunFolder, screen: Screen, as_json: bool, store: Path | None = None) -> int:
-    """The verdict of a run folder, derived again from its raw samples; the exit code. store: the history that it is appended to.
-
-    Raises AlteredError where another verdict stands in the folder.
-    """
-    from edgecomp.report.evidence import of_data
-
-    run = Run(job, folder.path, screen.track)
-    stages.check_labels(run)
-    verdict, note = stages.checked(run)
-    if store is not None:
-        for result in of_run(verdict, folder.path, job.recipe.name):
-            remember(result, store, screen.note)
-    report = folder.path / "report" / "report.html"
-    for damage in folder.notes:
-        screen.note(f"damaged, and made again: {damage}")
-    if note:
-        screen.note(note)
-    _show(verdict, screen, job.recipe.name, report, REHEARSAL if job.recipe.quick else verdict["next_step"])
-    splits = of_data(folder.path)
-    notes = splits.notes if splits else []
-    for note in notes:
-        screen.note(f"data: {note}")
+def show_run(result: RunResult, screen: Screen, as_json: bool) -> int:
+    """A run's verdict, or, where only some steps were made again, which; the exit code."""
+    if not result.is_judged:
+        if as_json:
+            artifacts = {step: str(result.folder / step) for step in result.made}
+            say({"verdict": None, "exit_code": 0, "artifacts": artifacts})
+        return 0
+    verdict, recipe = result.verdict_document, result.job.recipe
+    _show(verdict, screen, recipe.name, result.report, REHEARSAL if recipe.quick else result.next_step)
     if as_json:
-        manifest = folder.manifest()
+        manifest = RunFolder(result.folder).manifest()
         outputs = [path for record in manifest.steps.values() for path in record.outputs] if manifest else []
         say(
             summary(verdict)
             | {
-                "quick": job.recipe.quick,
-                "artifacts": {path: str(folder.path / path) for path in outputs},
-                "report": str(report),
-                "data": notes,
+                "quick": recipe.quick,
+                "artifacts": {path: str(result.folder / path) for path in outputs},
+                "report": str(result.report),
+                "data": list(result.data_notes),
             }
         )
-    return int(verdict["exit_code"])
+    return result.exit_code
 
 
-def show_comparison(verdict: Mapping[str, Any], folder: Path, screen: Screen, as_json: bool) -> int:
+def show_benched(one: Benched, screen: Screen) -> None:
+    """What was measured of a model file under one target."""
+    screen.out.print(bench_table(one.content))
+    for doubt in one.content["doubts"]:
+        screen.out.print(line(("INVALID", f"bold {COLOURS['INVALID']}"), f" {doubt}."))
+    screen.out.print(f"Result: {one.folder}/bench.json, bench.html", soft_wrap=True)
+
+
+def show_bench(
+    done: Sequence[Benched], errors: Mapping[str, EdgecompError], screen: Screen, as_json: bool
+) -> int:
+    """The exit code of a bench: the first error's, else INVALID's where a result cannot be believed."""
+    invalid = any(one.content["doubts"] for one in done)
+    code = next((error.exit_code for error in errors.values()), EXIT_CODES[Verdict.INVALID] if invalid else 0)
+    if as_json:
+        keys = ("not_supported", "saturation", "made_up", "audit", "doubts", "notes")
+        results = [
+            {
+                "target": one.target,
+                "folder": str(one.folder),
+                "quality": one.content["quality"]["grade"],
+                "confinement": one.content["confinement"]["how"],
+                **{key: one.content[key] for key in keys},
+                **one.content["metrics"],
+            }
+            for one in done
+        ]
+        say(
+            {
+                "exit_code": code,
+                "results": results,
+                "errors": {name: str(error) for name, error in errors.items()},
+            }
+        )
+    return code
+
+
+def show_comparison(result: ComparisonResult, screen: Screen, as_json: bool) -> int:
     """The verdict of `edgecomp compare`; the exit code."""
+    verdict, folder = result.verdict_document, result.folder
     compared = verdict["compared"]
     name = f"{compared['candidate']['given']} against {compared['baseline']['given']}"
-    _show(verdict, screen, name, folder / "compare.html", verdict["next_step"])
+    _show(verdict, screen, name, result.report, result.next_step)
     if told := outputs_told(compared["facts"]):
         screen.out.print(told, markup=False)
     for warning in compared["warnings"]:
@@ -104,37 +116,6 @@ def show_comparison(verdict: Mapping[str, Any], folder: Path, screen: Screen, as
         }
         say(summary(verdict) | {key: compared[key] for key in keys} | of_answers | {"folder": str(folder)})
     return int(verdict["exit_code"])
-
-
-def show_targets(screen: Screen, as_json: bool) -> None:
-    """The device profiles and their budgets."""
-    profiles = [load_target(name) for name in target_names()]
-    if as_json:
-        say([profile.model_dump(mode="json") for profile in profiles])
-        return
-    for profile in profiles:
-        screen.out.print(line((profile.name, "bold"), "  ", (profile.description, "dim")))
-        place = f", {profile.cores} core(s)" if profile.cores else ""
-        place += f", {profile.memory} of memory" if profile.memory else ""
-        screen.out.print(
-            f"  runtime {profile.runtime}, {profile.threads} thread(s){place}, scheme {profile.scheme}"
-        )
-        for metric, row in profile.budget_rows().items():
-            screen.out.print(f"  {metric:<20} {row.text}")
-
-
-def show_findings(findings: Sequence[Finding], screen: Screen, as_json: bool) -> None:
-    """What this machine has."""
-    if as_json:
-        say({finding.what: finding._asdict() for finding in findings})
-        return
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for finding in findings:
-        mark = {True: line(("yes", "green")), False: line(("no", "yellow")), None: line("")}[
-            finding.available
-        ]
-        table.add_row(finding.what, mark, finding.detail)
-    screen.out.print(table)
 
 
 def outputs_told(facts: Mapping[str, Any]) -> str:
@@ -175,77 +156,6 @@ def show_selftest(record: Mapping[str, Any], file: Path, screen: Screen, as_json
 
 
 SHOWN_ANSWERS = 5  # rows of a table
-SHOWN = ("cpu_p50_ms", "accuracy_pct")  # of history, a line a result in 80 columns
-
-
-def show_history(
-    store: Path,
-    target: str | None,
-    last: int | None,
-    metrics: list[str] | None,
-    plot: Path | None,
-    screen: Screen,
-    as_json: bool,
-) -> None:
-    """A line a result, oldest first. Raises UsageError for a metric that does not exist, or a plot that cannot be written."""
-    if plot is not None:
-        check_writable(plot, "--plot", history.files(store))
-    found = history.results(store, target, last, screen.note)
-    chosen = metrics or list(SHOWN)
-    for metric in chosen:
-        if metric not in METRICS:
-            known = nearest(metric, METRICS) or f"; there are {', '.join(METRICS)}"
-            raise UsageError(f"no such metric: {metric!r}{known}")
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    table.add_column("when (UTC)", no_wrap=True)
-    table.add_column("what", min_width=10)
-    table.add_column("verdict", no_wrap=True)
-    for name in chosen:
-        table.add_column(name, no_wrap=True)
-    for of in dict.fromkeys(result.target for result in found):
-        table.add_row(line((of, "bold")))
-        for result in (one for one in found if one.target == of):
-            colour = COLOURS.get(result.verdict or "", "default")
-            what = line(f"{result.kind} {Path(result.model).name} ", (result.sha256[:8], "dim"))
-            what.no_wrap, what.overflow = True, "ellipsis"
-            table.add_row(
-                result.at[:16].replace("T", " "),
-                what,
-                line((result.verdict or "–", colour)),
-                *(_told(result, metric) for metric in chosen),
-            )
-    screen.out.print(table)
-    drifted = [
-        text
-        for place, result in enumerate(found)
-        if not any(later.target == result.target and later.kind == "compare" for later in found[place + 1 :])
-        for text in drift(result, found[:place])
-    ]
-    for text in drifted:
-        screen.note(f"{text}.")
-    if plot is not None:
-        from edgecomp.history.trend import write_trend
-
-        write_trend(found, chosen, plot)
-        screen.out.print(f"Plot: {plot}", soft_wrap=True)
-    if as_json:
-        say(
-            {
-                "exit_code": 0,
-                "results": [
-                    asdict(result) | {"figures": [f._asdict() for f in result.figures]} for result in found
-                ],
-                "drift": drifted,
-            }
-        )
-
-
-def _told(result: Result, metric: str) -> str:
-    """Its own figure, and what it is over its baseline's."""
-    of = [figure for figure in result.figures if figure.metric == metric]
-    own = [format_value(one.value, one.dimension) for one in of if one.dimension not in history.COMPARED]
-    ratio = [f"({format_value(one.value, one.dimension)})" for one in of if one.dimension == "log_ratio"]
-    return " ".join(own[:1] + ratio[:1]) or "–"
 
 
 def summary(verdict: Mapping[str, Any]) -> dict[str, Any]:

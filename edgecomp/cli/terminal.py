@@ -1,4 +1,4 @@
-"""What a person sees: progress while it works, a table at the end. Every string is shown as it is, whoever wrote it: there is no markup."""
+"""Progress bars and result tables. Every string is shown as it is, whoever wrote it: there is no markup."""
 
 import json
 import sys
@@ -18,7 +18,6 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from edgecomp.artifacts.run_folder import Step
 from edgecomp.errors import EdgecompError
 from edgecomp.text import json_line, terminal
 
@@ -58,9 +57,9 @@ class Screen:
         self.notes: list[str] = []  # for those who ask for JSON
         self._began = time.monotonic()
 
-    def started(self, step: Step, reason: str) -> None:
+    def started(self, what: str, reason: str) -> None:
         elapsed = time.monotonic() - self._began
-        self.err.print(line((f"{elapsed:6.1f} s ", "dim"), (step.name, "bold"), (f" ({reason})", "dim")))
+        self.err.print(line((f"{elapsed:6.1f} s ", "dim"), (what, "bold"), (f" ({reason})", "dim")))
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         """A bar while the items are worked on, of which nothing is left; in a log, a line now and then."""

@@ -17,7 +17,6 @@ from edgecomp.bench.inputs.examples import Evaluation
 from edgecomp.bench.scenarios.side_by_side import Crashed, Side
 from edgecomp.bench.stage import parts_of
 from edgecomp.bench.standalone import check_file, check_trust, is_trusted, name_of
-from edgecomp.cli.terminal import Screen
 from edgecomp.compare.advice import next_step
 from edgecomp.compare.certificate import read_certificate
 from edgecomp.compare.sides import Given, check_labels, check_recorded, given, preprocessing_differences
@@ -40,6 +39,7 @@ from edgecomp.history.record import drifted, of_comparison, remember
 from edgecomp.history.store import STORE, identity
 from edgecomp.machine import installed
 from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.progress import Listener
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
@@ -66,7 +66,7 @@ class Asked:
     junit: Path | None = None
     metrics: Path | None = None
     out: Path | None = None
-    store: Path = STORE
+    store: Path | None = STORE
     trust: tuple[Path, ...] = ()  # files that may run code
     output: str | None = None
     shape: Sequence[str] = ()
@@ -76,7 +76,7 @@ class Asked:
         check_duration(self.max_time_s, "--max-time")
 
 
-def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Path]:
+def compare_and_record(asked: Asked, screen: Listener) -> tuple[dict[str, Any], Path]:
     """The verdict, and the folder that holds it. Raises UsageError, DataError, ModelFileError before anything is measured."""
     began = datetime.datetime.now(datetime.UTC)
     target = load_target(asked.target)
@@ -94,8 +94,12 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     read = [*_files(baseline), *_files(candidate), *_named(asked)]
-    check_outputs({"--out": folder, "--junit": asked.junit, "--metrics": asked.metrics}, [*read, asked.store])
-    check_apart(asked.store, "--store", read)
+    check_outputs(
+        {"--out": folder, "--junit": asked.junit, "--metrics": asked.metrics},
+        [*read, *filter(None, [asked.store])],
+    )
+    if asked.store is not None:
+        check_apart(asked.store, "--store", read)
     named = None if asked.policy is None else _policy(asked.policy, target)
     certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
@@ -155,9 +159,10 @@ def compare_and_record(asked: Asked, screen: Screen) -> tuple[dict[str, Any], Pa
     }
     save(folder, verdict, outcome, evaluation)  # before anything is made of it that could fail
     result = of_comparison(verdict, folder)
-    more = drifted(result, asked.store)
+    more = [] if asked.store is None else drifted(result, asked.store)
     verdict["compared"]["warnings"] += more
-    remember(result, asked.store, screen.note)
+    if asked.store is not None:
+        remember(result, asked.store, screen.note)
     with _costing_a_note(screen, folder):
         if more:
             write_json(folder / "verdict.json", verdict)
@@ -171,7 +176,7 @@ def _side(side: Given, target: Target, asked: Asked) -> Side:
     return Side(side.model, replace(place_of(target), trusted=is_trusted(side.model, asked.trust)))
 
 
-def _write_beside(file: Path | None, text: str, screen: Screen) -> None:
+def _write_beside(file: Path | None, text: str, screen: Listener) -> None:
     """What else was asked for."""
     if file is not None:
         with _costing_a_note(screen, file), replacing(file) as temporary:
@@ -179,7 +184,7 @@ def _write_beside(file: Path | None, text: str, screen: Screen) -> None:
 
 
 @contextmanager
-def _costing_a_note(screen: Screen, place: Path) -> Iterator[None]:
+def _costing_a_note(screen: Listener, place: Path) -> Iterator[None]:
     """What cannot be written beside a verdict that is kept costs a note, never the verdict."""
     try:
         yield

@@ -15,7 +15,6 @@ import numpy as np
 from edgecomp import machine
 from edgecomp.artifacts.places import check_duration, check_writable
 from edgecomp.bench.scenarios.side_by_side import Side
-from edgecomp.cli.terminal import Screen, line
 from edgecomp.compare.trial import compare, place_of
 from edgecomp.config.policy import Policy, load_policy
 from edgecomp.config.target import Target, check_cores, load_target
@@ -27,6 +26,7 @@ from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
 from edgecomp.machine import installed
 from edgecomp.metrics.comparison import CANDIDATE
+from edgecomp.progress import Listener
 from edgecomp.runtimes import TABLE
 from edgecomp.stats.power import CAUGHT, Rate, smallest_caught
 
@@ -81,7 +81,7 @@ def trial(
 
 
 def selftest(
-    target_name: str, *, model: Path | None, minutes: float, seed: int, out: Path | None, screen: Screen
+    target_name: str, *, model: Path | None, minutes: float, seed: int, out: Path | None, listener: Listener
 ) -> tuple[dict[str, Any], Path]:
     """The record, and the file it is in. Raises UsageError, and what a comparison raises."""
     began = datetime.datetime.now(datetime.UTC)
@@ -102,8 +102,7 @@ def selftest(
             trials.append(trial(model, target, policy, slowdown, seed + len(trials), 120.0))
             last = trials[-1]
             what = f"{100 * slowdown:g} % slower" if slowdown else "the same model"
-            took = (f" {last.elapsed_s:5.1f} s", "dim")
-            screen.err.print(line((f"{len(trials):4}", "dim"), f"  {what:<15} {last.verdict:<13}", took))
+            listener.say(f"{len(trials):4}  {what:<15} {last.verdict:<13} {last.elapsed_s:5.1f} s")
         record = {
             "format": FORMAT_VERSION,
             "target": target.name,

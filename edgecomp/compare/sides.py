@@ -28,7 +28,7 @@ from edgecomp.files.writing import sha256
 from edgecomp.runtimes import TABLE, Port
 
 CONTRACT = "contract.json"
-COPY_AGAIN = "copy the folder again, or make it with `edgecomp export`"
+COPY_AGAIN = "copy the folder again, or make it with `edgecomp run DIR --only export`"
 
 Labels = npt.NDArray[np.int64]
 

@@ -121,6 +121,20 @@ def export_pytorch(
         _export_pytorch(deployed(network, interface), interface, folder / arm)
 
 
+def export_network(network: nn.Module, interface: Interface, to: Path) -> Path:
+    """One network as the file `to`: .onnx, .xml, .pt2 or .ts, by its suffix. Raises CaptureError; EdgecompError where it has no such file."""
+    graph = deployed(network, interface)
+    if to.suffix in PYTORCH_FILES:
+        _export_pytorch(graph, interface, to.with_suffix(""))
+        if not to.is_file():
+            raise EdgecompError(to.with_suffix(".ts.not-written").read_text(encoding="utf-8").strip())
+        return to
+    _export_onnx(graph, interface, to.with_suffix(".onnx"))
+    if to.suffix == ".xml":
+        ir.convert(to.with_suffix(".onnx"), to.parent)
+    return to
+
+
 def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:
     """Captured networks as ONNX and IR, where `timing_file` says; they are folded."""
     for arm, network in networks.items():

@@ -36,7 +36,7 @@ def is_dead(name: str) -> bool:
 
 
 def _started(process: int) -> int | None:
-    """In clock ticks since the machine's start, proc_pid_stat(5); None where there is no such process, or a dead one that nobody waits for."""
+    """In clock ticks since the machine's start, proc_pid_stat(5): exact, where psutil's time of day moves with the clock. None where there is no such process, or a dead one that nobody waits for."""
     try:
         _, _, fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")
     except (OSError, UnicodeDecodeError):

@@ -103,6 +103,16 @@ def known_arguments(name: str, folder: Path) -> dict[str, bool] | None:
     return _parameters(load_factory(name, folder))
 
 
+def arguments_of(name: str) -> dict[str, str]:
+    """What one of our own networks may be called with, besides what its data give → the default, or `required`."""
+    parameters = inspect.signature(load_factory(name, Path())).parameters
+    return {
+        key: "required" if one.default is one.empty else repr(one.default)
+        for key, one in parameters.items()
+        if key not in DATA_GIVE
+    }
+
+
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
     """What lies in `folder` can be imported, after all that is installed."""

@@ -11,28 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgecomp import arms
-from edgecomp.artifacts.run_folder import JOB, RunFolder, Step
+from edgecomp.artifacts.run_folder import Step
 from edgecomp.config.job import Job, is_for_cpus
-from edgecomp.config.target import Target, check_cores
-from edgecomp.errors import RunFolderError
-from edgecomp.files.writing import write_json
-from edgecomp.machine import gpus, has_bf16
+from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders, stages
 from edgecomp.pipeline.cache_keys import Keys, own_files, profile
-from edgecomp.progress import Note
 from edgecomp.runtimes import PYTORCH_FILES, TABLE
-from edgecomp.runtimes.base import NO_GPU
 
 ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
-SHOWN = 3  # files that are named
 DISTILLATION_DATA = ("data", "teacher", "soft_labels")
 
 Make = Callable[[loaders.Run, Path, Path], None]
-Started = Callable[[Step, str], None]
 
 
 def steps(run: loaders.Run) -> list[Step]:
@@ -241,107 +233,3 @@ def _emulated(job: Job) -> list[Target]:
 
 def _for_cpus(job: Job) -> list[Target]:
     return [target for target in job.targets if is_for_cpus(job, target)]
-
-
-def check_machine(job: Job, note: Note) -> None:
-    """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled; notes what else the
-    machine lacks."""
-    if job.recipe.quantize.kernel == "fused":
-        from edgecomp.quantize import fused
-
-        fused.load()
-    for target in (*job.targets, *job.ungated_targets):
-        check_cores(target)
-    for lack in notes(job):
-        note(lack)
-
-
-def notes(job: Job) -> list[str]:
-    """What a run costs on this machine that it would not elsewhere, and what it cannot measure here."""
-    found = []
-    if job.precision != "fp32" and not has_bf16():
-        costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
-        found.append(f"precision: bf16: {costs}; precision=auto takes fp32 here")
-    for target in (*job.targets, *job.ungated_targets):
-        if TABLE[target.runtime].gpu and not gpus():
-            found.append(f"target {target.name}: {NO_GPU}; a verdict that asks for them is INCONCLUSIVE")
-    return found
-
-
-def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
-    """Raises what a run would before anything is trained: the data are read and the networks are built, in a folder that is deleted.
-
-    Nothing is done where nothing would be trained.
-    """
-    learning = [step for step in all_steps if step.stage in ("data", "teacher", "distill")]
-    outdated = [step.name for step in learning if folder.reason_to_run(step) is not None]
-    with TemporaryDirectory(prefix="edgecomp-plan-") as scratch:
-        if "data" in outdated:
-            run = replace(run, folder=Path(scratch))
-            (run.folder / "data").mkdir()
-            stages.data(run, run.folder / "data", run.folder)
-        if outdated:
-            loaders.tried(run)
-
-
-def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:
-    """Which steps would run, and why, without running any: one that waits for another may find nothing new."""
-    running: list[str] = []
-    for step in all_steps:
-        reason = folder.reason_to_run(step)
-        waiting = [name for name in step.inputs if name in running]
-        if reason is not None or waiting:
-            running.append(step.name)
-            yield step, reason or f"if {', '.join(waiting)} comes out different"
-
-
-def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started) -> list[str]:
-    """Runs what must run, in order, and returns the names of the steps that did. Where the first cannot, nothing is left."""
-    ran = []
-    try:
-        for step in all_steps:
-            reason = folder.reason_to_run(step)
-            if reason is not None:
-                started(step, f"{reason}{_kept(folder, step)}")
-                folder.run(step, job.recipe.name)
-                ran.append(step.name)
-    except BaseException:
-        folder.forget()
-        raise
-    folder.clear_checkpoints()  # of one that was killed when it had just been recorded
-    return ran
-
-
-def _kept(folder: RunFolder, step: Step) -> str:
-    """What is in a step's folder that no manifest lists, and stays there."""
-    found = folder.not_its_own(step.name)
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    told = "; kept, for the manifest does not list it (as NAME.kept, where it is in the way): "
-    return f"{told}{', '.join(found[:SHOWN])}{more}" if found else ""
-
-
-def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], stage: str, started: Started) -> None:
-    """Runs the steps of one stage, whether or not they must, and with the gate the report, which says its verdict. Raises
-    RunFolderError where what they read is not what was asked for; another machine may have made it. AlteredError, of a verdict, where
-    what it rests on is not what was written."""
-    together = ("gate", "report") if stage == "gate" else (stage,)
-    chosen = [step for step in all_steps if step.stage in together]
-    own = {step.name for step in chosen}
-    needed = {name for step in chosen for name in step.inputs} - own
-    if stage in ("gate", "report"):
-        stages.check_evidence(folder, sorted(needed))
-    for step in all_steps:
-        if step.name in needed and (reason := folder.reason_to_run(step, here=False)) is not None:
-            raise RunFolderError(f"{folder.path}: {stage} needs {step.name} ({reason}): "
-                                 f"`edgecomp run` makes it, and all that must come before")  # fmt: skip
-    for step in chosen:
-        started(step, f"asked for{_kept(folder, step)}")
-        folder.run(step, job.recipe.name)
-
-
-def save_job(job: Job, folder: RunFolder) -> None:
-    """Keeps the request beside its results, with everything it named, for stages run alone and for a reviewer. Raises RunFolderError."""
-    try:
-        write_json(folder.path / JOB, job.model_dump(mode="json"))
-    except OSError as error:
-        raise RunFolderError(f"{folder.path / JOB} cannot be written: {error.strerror or error}") from error

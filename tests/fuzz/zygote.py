@@ -25,6 +25,7 @@ def data(recipe: str) -> None:
     """Makes the data step of a recipe, and no other."""
     from edgecomp.artifacts.run_folder import RunFolder
     from edgecomp.config.job import load_job, on_this_machine
+    from edgecomp.pipeline import execution
     from edgecomp.pipeline import steps as pipeline
     from edgecomp.pipeline.loaders import Run, fingerprinted
     from edgecomp.progress import silent
@@ -33,7 +34,7 @@ def data(recipe: str) -> None:
     folder = RunFolder(Path("run"))
     steps = [step for step in pipeline.steps(Run(job, folder.path, silent)) if step.name == "data"]
     with folder.locked():
-        pipeline.execute(job, folder, steps, lambda step, why: None)
+        execution.execute(job, folder, steps, lambda step, why: None)
 
 
 def child(asked: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ def test_a_forged_verdict_is_invalid_wherever_it_would_be_shown(
         assert "ship" not in done.err
         assert "does not follow from the samples beside it" in done.json["error"]
     assert not store.exists()
-    honest = cli("gate", str(folder), "--json")
+    honest = cli("run", str(folder), "--only", "gate", "--json")
     assert honest.json["verdict"] in ("FAIL", "INCONCLUSIVE")
     assert cli("run", "digits", *TINY, "--out", str(folder)).code == honest.code
 
@@ -111,12 +111,12 @@ def test_labels_that_are_not_the_test_splits_are_invalid(cli: Cli, folder: Path)
     with np.load(test) as held:
         arrays = {name: held[name] for name in held.files}
     np.savez(test, **(arrays | {"labels": (arrays["labels"] + 1) % 10}))
-    changed = cli("gate", str(folder), "--json")  # its digest does not fit
+    changed = cli("run", str(folder), "--only", "gate", "--json")  # its digest does not fit
     assert (changed.code, changed.json["reason"]) == (4, "altered")
     assert "data/test.npz is not what was written" in changed.json["error"]
     made_to_fit(folder, "data/test.npz")
     for arguments in (
-        ("gate", str(folder)),
+        ("run", str(folder), "--only", "gate"),
         ("report", str(folder)),
         ("run", "digits", *TINY, "--out", str(folder)),
     ):
@@ -128,6 +128,6 @@ def test_labels_that_are_not_the_test_splits_are_invalid(cli: Cli, folder: Path)
 def test_samples_that_were_changed_are_invalid_and_measured_again(cli: Cli, folder: Path) -> None:
     samples = folder / "bench" / "openvino-cpu" / "samples.npz"
     samples.write_bytes(samples.read_bytes()[:-1] + b"x")
-    done = cli("gate", str(folder), "--json")
+    done = cli("run", str(folder), "--only", "gate", "--json")
     assert (done.code, done.json["reason"]) == (4, "altered")
     assert "bench/openvino-cpu/samples.npz is not what was written" in done.json["error"]

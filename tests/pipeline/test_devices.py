@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli
 
-from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts.confinement import MemoryLimit
 from edgecomp.bench.hosts.process import py_spy
 from edgecomp.machine import gpus
 
@@ -30,9 +30,9 @@ def profile(folder: Path, **settings: object) -> str:
 def test_a_student_over_its_targets_memory_fails_and_the_other_target_is_measured(
     cli: Cli, folder: Path
 ) -> None:
-    with Fence(2**26) as fence:
-        if not fence.certain:
-            pytest.skip(f"no cgroup can be made here: {fence.why}")
+    with MemoryLimit(2**26) as limited:
+        if not limited.certain:
+            pytest.skip(f"no cgroup can be made here: {limited.why}")
     small = profile(folder, memory="16 MiB")
     done = cli("run", "digits", *TINY, f"targets=[{small},openvino-cpu]", "--out", str(folder), "--json")
     assert done.code == 1, done.err

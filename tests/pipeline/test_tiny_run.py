@@ -74,7 +74,7 @@ def test_what_another_machine_measured_can_be_judged_here(cli: Cli, folder: Path
         record["made_from"] |= {key: "another" for key in ("cpu", "numpy") if key in record["made_from"]}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     before = json.loads((folder / "gate" / "verdict.json").read_text(encoding="utf-8"))
-    judged = cli("gate", str(folder))
+    judged = cli("run", str(folder), "--only", "gate")
     assert judged.code == before["exit_code"], judged.err
     planned = cli("run", "digits", *TINY, "--out", str(folder), "--plan")
     assert "changed: " in planned.out
@@ -188,12 +188,12 @@ def test_a_corrupted_artifact_is_named_and_made_again_to_the_same_bytes(
 
 
 def test_stages_run_alone_and_refuse_stale_inputs(cli: Cli, folder: Path) -> None:
-    done = cli("gate", str(folder), "--json")
+    done = cli("run", str(folder), "--only", "gate", "--json")
     assert steps_run(done.err) == ["gate", "report"]
     assert done.code == done.json["exit_code"]
     assert cli("report", str(folder)).code == done.code
     (folder / "bench" / "openvino-cpu" / "samples.npz").unlink()
-    stale = cli("gate", str(folder))
+    stale = cli("run", str(folder), "--only", "gate")
     assert stale.code == 2
     assert "gate needs bench/openvino-cpu (bench/openvino-cpu/samples.npz is missing)" in stale.err
 
@@ -202,7 +202,7 @@ def test_a_verdict_that_is_given_again_is_the_reports_as_well(cli: Cli, folder: 
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     job["rows"]["openvino-cpu"] = {"size": {"metric": "parameter_bytes", "max": "1 B"}}
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    done = cli("gate", str(folder), "--json")
+    done = cli("run", str(folder), "--only", "gate", "--json")
     assert (done.json["verdict"], done.code) == ("FAIL", 1), done.err
     assert (folder / "report" / "report.md").read_text(encoding="utf-8").startswith("# FAIL: digits")
     assert "1 B" in (folder / "report" / "junit.xml").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import pytest
 
 from edgecomp import machine
 from edgecomp.config.job import load_job, on_this_machine
-from edgecomp.pipeline.steps import notes
+from edgecomp.pipeline.execution import notes
 
 
 @pytest.mark.parametrize(

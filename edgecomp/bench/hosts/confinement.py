@@ -18,7 +18,7 @@ ROOT = Path("/sys/fs/cgroup")
 NAMES = itertools.count()
 
 
-class Fence:
+class MemoryLimit:
     """Bounds what processes started through `wrap` may hold. how: `cgroup v2`, `cgroup v1`, `RLIMIT_DATA` or `measured only`.
 
     Kernels account a cgroup's file pages to it as well, and give them back under pressure: only what no file backs can

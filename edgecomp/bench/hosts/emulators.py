@@ -2,7 +2,7 @@
 
 qemu-user executes a program of the CPU's own machine. Where that is this machine, it is this Python. Elsewhere it
 is the Python of an environment: a folder that is the root of a Debian or Ubuntu of that machine, with a
-`usr/bin/python3` of 3.11 or newer that imports numpy and the runtime. `edgecomp prepare-emulator` makes one. It knows
+`usr/bin/python3` of 3.11 or newer that imports numpy and the runtime. `edgecomp prepare emulator` makes one. It knows
 neither AVX-512 nor VNNI.
 """
 
@@ -86,11 +86,11 @@ def emulated(isa: str, runtime: str | None = None) -> tuple[Interpreter | None, 
     python = python_of(root)
     if python is None:
         return None, (f"{isa} takes a Python of {wanted.machine}, and {_shown(root)} holds none: "
-                      f"`edgecomp prepare-emulator {wanted.machine}` makes one")  # fmt: skip
+                      f"`edgecomp prepare emulator {wanted.machine}` makes one")  # fmt: skip
     versions = runtimes_in(root)
     names = [TABLE[runtime].distribution] if runtime else list(versions)
     if missing := [name for name in names if name not in versions]:
-        return None, (f"{_shown(root)} holds no {missing[0]} for {wanted.machine}: `edgecomp prepare-emulator {wanted.machine}` "
+        return None, (f"{_shown(root)} holds no {missing[0]} for {wanted.machine}: `edgecomp prepare emulator {wanted.machine}` "
                       "says which runtimes it could bring, and why not the others")  # fmt: skip
     held = ", ".join([python.name, *(f"{name} {versions[name]}" for name in names)])
     return Interpreter([*emulator, *in_root(root, python)], [], slow=True), f"{how}, {held}"

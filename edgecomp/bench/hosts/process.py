@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import edgecomp
 from edgecomp import errors
-from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts.confinement import MemoryLimit
 from edgecomp.bench.hosts.emulators import own_packages
 from edgecomp.config.target import Target
 from edgecomp.errors import BudgetExceededError, EdgecompError, WorkerError
@@ -99,14 +99,14 @@ class Worker:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._pending = b""
         self.phase = "start"
-        self.fence = Fence(place.memory_bytes)
+        self.memory_limit = MemoryLimit(place.memory_bytes)
         command = [
             *(interpreter or [os.path.realpath(sys.executable)]),
             *("-s", "-P", "-m", "edgecomp.bench.worker.main", json.dumps(job)),
         ]
         started = time.perf_counter_ns()
         self._process = subprocess.Popen(
-            self.fence.wrap(command),
+            self.memory_limit.wrap(command),
             stdin=subprocess.PIPE,
             stdout=self._stderr,
             stderr=self._stderr,
@@ -152,7 +152,7 @@ class Worker:
         os.close(self._held)
         os.close(self._replies)
         self._stderr.close()
-        self.fence.__exit__(None, None, None)
+        self.memory_limit.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self
@@ -207,7 +207,11 @@ class Worker:
 
     def _told(self, kind: str, message: str) -> EdgecompError:
         """The worker's own error, as its class."""
-        if not self.fence.certain and self.fence.limit_bytes is not None and _is_of_memory(kind, message):
+        if (
+            not self.memory_limit.certain
+            and self.memory_limit.limit_bytes is not None
+            and _is_of_memory(kind, message)
+        ):
             return self._exceeded(message)
         found = getattr(errors, kind, WorkerError)
         prefix = "" if found is not WorkerError else f"{kind}: "
@@ -216,20 +220,22 @@ class Worker:
     def _death(self, how: str) -> EdgecompError:
         self._process.wait()
         words = self._last_words()
-        if self.fence.killed() or (
-            not self.fence.certain and self.fence.how == "RLIMIT_DATA" and _is_of_memory("", words)
+        if self.memory_limit.killed() or (
+            not self.memory_limit.certain
+            and self.memory_limit.how == "RLIMIT_DATA"
+            and _is_of_memory("", words)
         ):
             return self._exceeded(how)
         return self._in_phase(WorkerError(f"{self._what} {how} ({self.phase}){words}"))
 
     def _exceeded(self, how: str) -> BudgetExceededError:
-        assert self.fence.limit_bytes is not None
+        assert self.memory_limit.limit_bytes is not None
         return BudgetExceededError(
-            f"{self._what}: {how}: over the target's memory of {format_value(self.fence.limit_bytes, 'bytes')} "
-            f"({self.fence.how}) in the phase {self.phase}",
+            f"{self._what}: {how}: over the target's memory of {format_value(self.memory_limit.limit_bytes, 'bytes')} "
+            f"({self.memory_limit.how}) in the phase {self.phase}",
             model=self._model,
             phase=self.phase,
-            certain=self.fence.certain,
+            certain=self.memory_limit.certain,
         )
 
     def _kill(self) -> None:

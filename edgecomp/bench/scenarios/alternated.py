@@ -147,7 +147,7 @@ def _measured(
                 workers[name] = stack.enter_context(_started(models[name], place, inputs, effort.rows))
                 _warm_up(workers[name], taken[name], effort.warmup)
                 if models[name].confined:
-                    facts["confinement"] = workers[name].fence.facts()
+                    facts["confinement"] = workers[name].memory_limit.facts()
             facts |= {key: workers[order[-1]].ready[key] for key in ("versions", "signature", "cores")}
             if restart == 0 and effort.most_s is not None:
                 iterations = affordable(effort, [one.samples["warmup_wall_ns"] for one in taken.values()])
@@ -202,7 +202,7 @@ def _warm_up(worker: Worker, taken: Taken, count: int) -> None:
 def _weigh(worker: Worker, taken: Taken) -> None:
     """What one example at a time has made the process hold."""
     held = worker.ask("memory")["memory"]
-    cgroup = worker.fence.anonymous_bytes()
+    cgroup = worker.memory_limit.anonymous_bytes()
     held |= {} if cgroup is None else {"cgroup_anonymous_bytes": cgroup}
     taken.memory.append(worker.ready["memory"] | {"steady": held})
     taken.samples["peak_memory_bytes"].append(held["peak_bytes"])

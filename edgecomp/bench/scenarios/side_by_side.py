@@ -115,7 +115,7 @@ class SideBySide:
             if self._turns is None:
                 self._turns = Turns.of(latency_s)
                 self.facts |= {"rounds": self._turns.rounds, "calls": self._turns.calls}
-                self.facts |= {"confinement": workers[CANDIDATE].fence.facts()}
+                self.facts |= {"confinement": workers[CANDIDATE].memory_limit.facts()}
                 self.facts |= {
                     key: workers[CANDIDATE].ready[key] for key in ("versions", "signature", "cores")
                 }
@@ -167,7 +167,7 @@ class SideBySide:
         return float(np.median(again / np.maximum(fresh, 1)))
 
     def _one(self, arm: str, confined: bool = True) -> Worker:
-        """All arms within the same memory: a fence costs time as well."""
+        """All arms within the same memory: a limit costs time as well."""
         side = self.sides[arm]
         place = side.place if confined else replace(side.place, memory_bytes=None)
         try:

@@ -191,3 +191,23 @@ def choose_columns(
         else f", columns of numbers as a list (data.inputs=[{', '.join(numbers[:3])}, …])"
     )
     raise DataError(f"{where}: {problem}: name {missing}{hint}; its columns are {shown}")
+
+
+def numeric_columns(wanted: Wanted, folder: Path) -> list[str]:
+    """The columns of numbers of the train split's file, but the label's, in their order. Raises DataError."""
+    from edgecomp.data.sources import columns
+    from edgecomp.data.sources.table_files import read_table
+
+    names: list[str] = []
+
+    def note(schema: Any) -> list[str]:
+        label = wanted.label or "label"
+        names.extend(
+            name
+            for place, name in enumerate(schema.names)
+            if name != label and columns.is_number(schema.field(place).type)
+        )
+        return schema.names[:1] or []
+
+    read_table(files(wanted, folder)["train"][0], note)
+    return names

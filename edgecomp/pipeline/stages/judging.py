@@ -132,7 +132,7 @@ def check_labels(run: Run) -> None:
 
 
 def _altered(folder: Path, what: str) -> str:
-    return f"INVALID, altered: {what}; `edgecomp run` makes again what was changed, `edgecomp gate {folder}` judges it again"
+    return f"INVALID, altered: {what}; `edgecomp run` makes again what was changed, `edgecomp run {folder} --only gate` judges it again"
 
 
 def report(run: Run, out: Path, checkpoints: Path) -> None:

@@ -20,7 +20,7 @@ def test_a_time_that_does_not_end_is_told(seconds: float) -> None:
     with pytest.raises(UsageError, match=r"--max-time .*: write seconds, up to 2,592,000"):
         Asked(Path("a"), Path("b"), "t", max_time_s=seconds)
     with pytest.raises(UsageError, match="--max-time"):
-        bench.Asked(max_time_s=seconds)
+        bench.Options(max_time_s=seconds)
     check_duration(60.0, "--minutes", 60)
 
 

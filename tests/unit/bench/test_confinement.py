@@ -8,34 +8,34 @@ from pathlib import Path
 
 import pytest
 
-from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts.confinement import MemoryLimit
 from edgecomp.metrics.units import parse_quantity
 
 LIMIT = 64 * 2**20
 HOLD = "b = b'x' * ({} * 2**20); print('held', flush=True)"
 
 
-def run(fence: Fence, mebibytes: int) -> subprocess.CompletedProcess[str]:
+def run(limited: MemoryLimit, mebibytes: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", HOLD.format(mebibytes)]
-    return subprocess.run(fence.wrap(command), capture_output=True, text=True, check=False)
+    return subprocess.run(limited.wrap(command), capture_output=True, text=True, check=False)
 
 
 def test_no_limit_is_measured_only() -> None:
-    with Fence(None) as fence:
-        assert (fence.how, fence.wrap(["a"])) == ("measured only", ["a"])
-        assert not fence.killed()
-        assert fence.anonymous_bytes() is None
+    with MemoryLimit(None) as limited:
+        assert (limited.how, limited.wrap(["a"])) == ("measured only", ["a"])
+        assert not limited.killed()
+        assert limited.anonymous_bytes() is None
 
 
 @pytest.fixture
-def cgroup() -> Fence:
-    fence = Fence(LIMIT)
-    if not fence.certain:
-        pytest.skip(f"no cgroup can be made here: {fence.why}")
-    return fence
+def cgroup() -> MemoryLimit:
+    limited = MemoryLimit(LIMIT)
+    if not limited.certain:
+        pytest.skip(f"no cgroup can be made here: {limited.why}")
+    return limited
 
 
-def test_a_cgroup_kills_what_does_not_fit_and_leaves_what_does(cgroup: Fence) -> None:
+def test_a_cgroup_kills_what_does_not_fit_and_leaves_what_does(cgroup: MemoryLimit) -> None:
     with cgroup:
         assert run(cgroup, 16).stdout == "held\n"
         assert not cgroup.killed()
@@ -49,7 +49,7 @@ def test_a_cgroup_kills_what_does_not_fit_and_leaves_what_does(cgroup: Fence) ->
     assert not folder.exists()
 
 
-def test_a_cgroup_says_what_is_held_inside(cgroup: Fence) -> None:
+def test_a_cgroup_says_what_is_held_inside(cgroup: MemoryLimit) -> None:
     code = "b = b'x' * (32 * 2**20); print('held', flush=True); input()"
     with (
         cgroup,
@@ -69,11 +69,11 @@ def test_a_cgroup_says_what_is_held_inside(cgroup: Fence) -> None:
 
 
 def test_without_a_cgroup_the_data_segment_is_limited(tmp_path: Path) -> None:
-    with Fence(LIMIT, root=tmp_path) as fence:
-        assert (fence.how, fence.certain) == ("RLIMIT_DATA", False)
-        assert "cgroup v1: not mounted" in fence.why
-        assert run(fence, 16).stdout == "held\n"
-        done = run(fence, 256)
+    with MemoryLimit(LIMIT, root=tmp_path) as limited:
+        assert (limited.how, limited.certain) == ("RLIMIT_DATA", False)
+        assert "cgroup v1: not mounted" in limited.why
+        assert run(limited, 16).stdout == "held\n"
+        done = run(limited, 256)
         assert done.returncode == 1
         assert "MemoryError" in done.stderr
     assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
@@ -93,38 +93,38 @@ def unified(root: Path, controllers: str) -> Path:
 def test_with_cgroup_v2_a_group_is_made_beside_this_process(tmp_path: Path) -> None:
     """The kernel's part is not run here: where its files are is."""
     own = unified(tmp_path, "cpu memory")
-    fence = Fence(LIMIT, root=tmp_path, own=tmp_path / "own")
-    assert fence.how == "cgroup v2"
+    limited = MemoryLimit(LIMIT, root=tmp_path, own=tmp_path / "own")
+    assert limited.how == "cgroup v2"
     (folder,) = own.parent.glob("edgecomp-*")
     assert (folder / "memory.max").read_text() == str(LIMIT)
     assert (folder / "memory.swap.max").read_text() == "0"
-    assert str(folder / "cgroup.procs") in fence.wrap(["program"])
+    assert str(folder / "cgroup.procs") in limited.wrap(["program"])
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 0\n")
-    assert not fence.killed()
+    assert not limited.killed()
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
-    assert fence.killed()
+    assert limited.killed()
     (folder / "memory.stat").write_text("anon 12345\nfile 99\n")
-    assert fence.anonymous_bytes() == 12345
+    assert limited.anonymous_bytes() == 12345
     for file in folder.iterdir():
         file.unlink()
-    fence.__exit__(None, None, None)
+    limited.__exit__(None, None, None)
     assert not folder.exists()
 
 
 def test_a_controller_that_is_not_handed_down_is_said(tmp_path: Path) -> None:
     unified(tmp_path, "cpu")
-    with Fence(LIMIT, root=tmp_path, own=tmp_path / "own") as fence:
-        assert fence.how == "RLIMIT_DATA"
-        assert "cgroup v2: the memory controller is not handed down" in fence.why
+    with MemoryLimit(LIMIT, root=tmp_path, own=tmp_path / "own") as limited:
+        assert limited.how == "RLIMIT_DATA"
+        assert "cgroup v2: the memory controller is not handed down" in limited.why
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_tree_that_is_not_writable_is_said(tmp_path: Path) -> None:
     own = unified(tmp_path, "memory")
     own.parent.chmod(0o500)
-    with Fence(LIMIT, root=tmp_path, own=tmp_path / "own") as fence:
-        assert fence.how == "RLIMIT_DATA"
-        assert "Permission denied" in fence.why
+    with MemoryLimit(LIMIT, root=tmp_path, own=tmp_path / "own") as limited:
+        assert limited.how == "RLIMIT_DATA"
+        assert "Permission denied" in limited.why
 
 
 def test_sizes_are_read_as_the_kernel_counts() -> None:

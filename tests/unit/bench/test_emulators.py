@@ -100,7 +100,7 @@ def test_without_an_environment_the_answer_is_the_command_that_makes_one(pretend
     for isa in ("armv8-a", "armv8.2-dotprod"):
         interpreter, how = emulators.availability(isa, "onnxruntime-cpu")
         assert interpreter is None
-        assert "`edgecomp prepare-emulator aarch64` makes one" in how
+        assert "`edgecomp prepare emulator aarch64` makes one" in how
 
 
 def test_a_prepared_environment_is_found_and_answers_for_each_runtime(

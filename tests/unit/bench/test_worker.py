@@ -4,6 +4,7 @@ import ctypes
 import gc
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgecomp import inputs
-from edgecomp.bench.hosts import process
-from edgecomp.bench.hosts.confinement import Fence
+from edgecomp.bench.hosts import bundle, process
+from edgecomp.bench.hosts.confinement import MemoryLimit
 from edgecomp.bench.hosts.process import Place, Worker, clean_environment
 from edgecomp.bench.worker import answers, memory
 from edgecomp.bench.worker.main import Station
@@ -242,7 +243,7 @@ def test_a_model_over_the_memory_of_its_target_says_in_which_phase(tmp_path: Pat
 
 
 def test_a_death_under_the_data_limit_is_not_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "Fence", lambda limit: Fence(limit, root=tmp_path))
+    monkeypatch.setattr(process, "MemoryLimit", lambda limit: MemoryLimit(limit, root=tmp_path))
     model, asked = fake(tmp_path, load_bytes=2 * 2**30)
     with pytest.raises(BudgetExceededError, match="RLIMIT_DATA") as caught:
         Worker(Place("fake", {}, threads=1, memory_bytes=512 * 2**20), model=model, inputs=asked)
@@ -344,3 +345,26 @@ def test_a_request_that_fails_leaves_a_worker_that_answers(files: tuple[Path, Pa
             worker.ask("outputs", inputs=str(wrong), to=str(tmp_path / "out.npz"), batch=2)
         assert refused.value.phase == "outputs"
         assert worker.ask("single_stream", count=1)["wall_ns"]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime-cpu", "openvino-cpu"])
+def test_a_device_needs_no_more_of_edgecomp_than_its_workers_files(
+    files: tuple[Path, Path], tmp_path: Path, runtime: str
+) -> None:
+    """They are copied, and the copy alone can be imported: standard library, numpy and the runtime besides."""
+    taken = bundle.worker_files(runtime)
+    assert len(taken) < 20
+    for file in taken:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(bundle.ROOT.parent / file, tmp_path / file)
+    packages = [path for path in process.own_packages() if path != str(bundle.ROOT.parent)]
+    place = Place(runtime, {}, threads=1, timeout_s=30)
+    with Worker(place, model=files[0], inputs=files[1], path=[str(tmp_path), *packages]) as worker:
+        source = Path(f"/proc/{worker.pid}/environ").read_bytes()
+        assert str(tmp_path).encode() in source
+        assert worker.ask("single_stream", count=3)["wall_ns"]
+        assert worker.ask("profile", runs=2) is not None
+    assert not [
+        file for file in (tmp_path / "edgecomp").rglob("*.py") if file.relative_to(tmp_path) not in taken
+    ]
+    assert (tmp_path / "edgecomp" / "__pycache__").is_dir(), "the copy was not what ran"

@@ -1,18 +1,66 @@
 import json
 import os
+import re
 import subprocess
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+import typer
 from running import Cli, environment
 from running import command as command_of
 
+import edgecomp
 from edgecomp import __version__
 from edgecomp.cli import app as command_line
+from edgecomp.cli import runs
 from edgecomp.cli.exit import ended
 from edgecomp.config.job import load_job
 from edgecomp.config.schema import shipped
-from edgecomp.pipeline import steps
+from edgecomp.pipeline import execution
+
+# Sixteen at most, for ever: run, quantize, bench, compare, search, verify, pack, report, history, init, doctor, selftest and the
+# groups list, data, prepare and workflow.
+COMMANDS = ("run", "bench", "compare", "report", "history", "init", "doctor", "selftest", "list", "prepare")
+DEPRECATED = ("distill", "export", "gate", "targets", "prepare-emulator")
+
+
+def test_there_are_few_commands() -> None:
+    found = typer.main.get_group(command_line.app).commands
+    assert tuple(name for name, command in found.items() if not command.hidden) == COMMANDS
+    assert tuple(name for name, command in found.items() if command.hidden) == DEPRECATED
+    assert tuple(found["list"].commands) == ("targets", "recipes", "metrics", "networks")  # type: ignore[attr-defined]
+    assert tuple(found["prepare"].commands) == ("emulator",)  # type: ignore[attr-defined]
+
+
+REQUIRED = {
+    "datasets", "filelock", "h5py", "hydra-core", "jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "onnxscript", "openvino", "pillow",
+    "psutil", "pyarrow", "pydantic", "pyyaml", "rich", "safetensors", "scikit-learn", "scipy", "torch", "typer",
+}  # fmt: skip
+
+
+def test_nothing_more_is_required_to_install_it() -> None:
+    """All else is an extra; of what is to come only accelerate may join."""
+    required = {
+        re.split(r"[^a-z0-9-]", line)[0] for line in requires("edgecomp") or [] if "extra ==" not in line
+    }
+    assert required <= REQUIRED | {"accelerate"}
+
+
+def test_every_command_is_a_function_of_python() -> None:
+    for name in ("run", "bench", "compare", "load", "plan"):
+        assert callable(getattr(edgecomp, name)), name
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(["targets"], ["list", "targets"]), (["gate", "nowhere"], ["run", "nowhere", "--only", "gate"])],
+)
+def test_an_old_name_works_and_says_the_new_one(cli: Cli, old: list[str], new: list[str]) -> None:
+    before, now = cli(*old), cli(*new)
+    assert (before.code, before.out) == (now.code, now.out)
+    assert f"edgecomp {' '.join(new)}`; it is gone from 0.3.0 on" in " ".join(before.err.split())
+    assert "deprecated" not in now.err
 
 
 @pytest.mark.parametrize(("command", "kept"), [("run", True), ("compare", False), ("bench", False)])
@@ -34,17 +82,7 @@ def test_help_answers_at_once_and_names_every_command(cli: Cli) -> None:
             after.children_user + after.children_system - before.children_user - before.children_system
         )
     assert done.code == 0
-    for name in (
-        "run",
-        "distill",
-        "export",
-        "bench",
-        "gate",
-        "report",
-        "targets",
-        "doctor",
-        "prepare-emulator",
-    ):
+    for name in COMMANDS:
         assert name in done.out
     assert "130 interrupted, 143 terminated" in " ".join(done.out.split())
     assert min(times) < 0.4
@@ -55,11 +93,11 @@ def test_the_version_is_the_packages(cli: Cli) -> None:
 
 
 def test_targets_are_listed_with_their_budgets(cli: Cli) -> None:
-    done = cli("targets")
+    done = cli("list", "targets")
     assert done.code == 0
     for part in ("openvino-cpu", "onnxruntime-cpu", "pytorch-cpu", "≤ 50 ms", "≤ 200 MiB"):
         assert part in done.out
-    profiles = {profile["name"]: profile for profile in json.loads(cli("targets", "--json").out)}
+    profiles = {profile["name"]: profile for profile in json.loads(cli("list", "targets", "--json").out)}
     assert profiles["openvino-cpu"]["options"] == {"inference_precision": "f32"}
 
 
@@ -94,7 +132,7 @@ def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
     (tmp_path / "job.json").write_text(
         load_job("digits", ["ungated_targets=[]"]).model_dump_json(), encoding="utf-8"
     )
-    monkeypatch.setattr(steps, "execute_stage", lambda *_: None)
+    monkeypatch.setattr(execution, "execute_stage", lambda *_: None)
     command_line.app(["bench", str(tmp_path), "--json"], standalone_mode=False)
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     made = {f"bench/{name}": f"{tmp_path}/bench/{name}" for name in ("onnxruntime-cpu", "openvino-cpu")}
@@ -103,7 +141,7 @@ def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
 
 def test_the_help_names_every_shipped_recipe_and_shows_what_to_type(cli: Cli) -> None:
     names = sorted(file.stem for file in shipped("recipes").glob("*.yaml"))
-    assert command_line.RECIPES.split(", ") == names
+    assert runs.RECIPES.split(", ") == names
     for command in ("run", "bench", "compare", "history", "selftest"):
         assert f"edgecomp {command} " in cli(command, "--help").out.partition("Examples:")[2]
 
@@ -120,7 +158,7 @@ def test_the_help_says_what_an_option_is_where_it_is_not_given(cli: Cli) -> None
         assert f"[default: ({default})]" in words
 
 
-@pytest.mark.parametrize("arguments", [("targets",), ("targets", "--json"), ("--help",)])
+@pytest.mark.parametrize("arguments", [("list", "targets"), ("list", "targets", "--json"), ("--help",)])
 def test_what_cannot_be_said_is_an_error_and_no_verdict(arguments: tuple[str, ...]) -> None:
     """On a full disk, and where nobody reads: 1 would be FAIL, and 0 PASS."""
     with open("/dev/full", "w") as full:

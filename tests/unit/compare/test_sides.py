@@ -145,7 +145,9 @@ def test_a_damaged_contract_is_told(tmp_path: Path, content: bytes, words: str) 
     (tmp_path / "contract.json").write_bytes(content)
     with pytest.raises(RunFolderError, match=words) as refusal:
         given(tmp_path, load_target("onnxruntime-cpu"))
-    assert str(refusal.value).endswith("copy the folder again, or make it with `edgecomp export`")
+    assert str(refusal.value).endswith(
+        "copy the folder again, or make it with `edgecomp run DIR --only export`"
+    )
 
 
 def deployed(folder: Path, **more: str) -> None:

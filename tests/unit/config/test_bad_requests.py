@@ -298,7 +298,7 @@ def test_a_second_writer_is_refused_with_the_first_ones_process_and_start(cli: C
 
 
 def test_a_stage_alone_needs_a_run_folder(cli: Cli, tmp_path: Path) -> None:
-    done = cli("gate", str(tmp_path))
+    done = cli("run", str(tmp_path), "--only", "gate")
     assert done.code == 2
     assert "has no job.json: it is not a run folder" in done.err
 

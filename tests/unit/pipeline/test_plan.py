@@ -11,7 +11,7 @@ from running import TINY, Cli
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.job import load_job, on_this_machine
 from edgecomp.errors import CaptureError, DataError, EdgecompError, RuntimeOptionError, UsageError
-from edgecomp.pipeline import steps
+from edgecomp.pipeline import execution, steps
 from edgecomp.pipeline.loaders import Run
 from edgecomp.progress import silent
 
@@ -27,7 +27,7 @@ def tried(tmp_path: Path) -> Tried:
         heard: list[str] = []
         folder = RunFolder(tmp_path / "run")
         run = Run(job, folder.path, silent, heard.append)
-        steps.try_out(run, folder, steps.steps(run))
+        execution.try_out(run, folder, steps.steps(run))
         assert not folder.path.exists()
         return heard
 
@@ -95,14 +95,14 @@ def test_student_and_teacher_that_are_the_same_network_are_said_at_once(tried: T
 
 def test_a_gpu_target_without_a_gpu_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     job = on_this_machine(load_job("digits", ["targets=[tensorrt]", "ungated_targets=[torch-gpu]"]))
-    monkeypatch.setattr(steps, "gpus", lambda: ())
+    monkeypatch.setattr(execution, "gpus", lambda: ())
     heard: list[str] = []
-    steps.check_machine(job, heard.append)
+    execution.check_machine(job, heard.append)
     assert [note.split(":")[0] for note in heard] == ["target tensorrt", "target torch-gpu"]
     assert "no GPU here" in heard[0]
     assert "INCONCLUSIVE" in heard[0]
-    monkeypatch.setattr(steps, "gpus", lambda: ("nvidia0",))
-    steps.check_machine(job, heard.append)
+    monkeypatch.setattr(execution, "gpus", lambda: ("nvidia0",))
+    execution.check_machine(job, heard.append)
     assert len(heard) == 2
 
 

@@ -1,0 +1,81 @@
+"""The commands of a run: `run` and `report`."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names
+
+RECIPES = "cifar10, digits, sst2"
+
+
+def run(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help=f"A recipe file, a shipped recipe ({RECIPES}), or a run folder.", autocompletion=recipe_names
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/RECIPE")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say which steps would run, and why.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP", help="Make one step of a run folder again: distill, export, bench, gate …"
+        ),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Rehearse: fewer examples, epochs and restarts, in runs/RECIPE-quick."),
+    ] = False,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a recipe from data to verdict; steps that are up to date are not run again."""
+    from edgecomp import api
+    from edgecomp.cli.results import show_plan, show_run
+    from edgecomp.cli.terminal import Screen
+
+    screen = Screen(json=as_json)
+    if plan:
+        planned = api.plan(recipe, overrides or [], out=out, quick=quick, listener=screen)
+        show_plan(planned, screen, as_json)
+        return
+    result = api.run(recipe, overrides or [], out=out, quick=quick, only=only, history=store, listener=screen)
+    raise typer.Exit(show_run(result, screen, as_json))
+
+
+def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
+    """Write a run folder's report again; the exit code is the verdict's."""
+    again("report", folder, as_json)
+
+
+def again(step: str, folder: Path, as_json: bool) -> None:
+    """One step of a run folder, made again."""
+    from edgecomp import api
+    from edgecomp.cli.results import show_run
+    from edgecomp.cli.terminal import Screen
+
+    screen = Screen(json=as_json)
+    raise typer.Exit(show_run(api.run(folder, only=step, listener=screen), screen, as_json))
+
+
+def deprecated(step: str) -> Callable[[Path, bool, bool], None]:
+    """`edgecomp STEP DIR`, which is `edgecomp run DIR --only STEP` now."""
+
+    def command(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
+        from edgecomp.config.renamed import Deprecated
+
+        said = f"`edgecomp {step} {folder}` is deprecated: write `edgecomp run {folder} --only {step}`; it is gone from 0.3.0 on"
+        warnings.warn(said, Deprecated, stacklevel=2)
+        again(step, folder, as_json)
+
+    return command

@@ -1,0 +1,183 @@
+"""Lists for the terminal: targets, recipes, metrics, networks, what the doctor found, and the history."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+
+from edgecomp.api.doctor import Finding
+from edgecomp.artifacts.places import check_writable
+from edgecomp.cli.terminal import COLOURS, Screen, line, say
+from edgecomp.config.schema import names_in, shipped
+from edgecomp.config.target import load_target, target_names
+from edgecomp.errors import UsageError, nearest
+from edgecomp.history import store as history
+from edgecomp.history.store import Result, drift
+from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.units import UNITS, format_value
+from edgecomp.models import TABLE, arguments_of
+
+SHOWN = ("cpu_p50_ms", "accuracy_pct")  # of history, a line a result in 80 columns
+
+
+def show_targets(screen: Screen, as_json: bool) -> None:
+    """The device profiles and their budgets."""
+    profiles = [load_target(name) for name in target_names()]
+    if as_json:
+        say([profile.model_dump(mode="json") for profile in profiles])
+        return
+    for profile in profiles:
+        screen.out.print(line((profile.name, "bold"), "  ", (profile.description, "dim")))
+        place = f", {profile.cores} core(s)" if profile.cores else ""
+        place += f", {profile.memory} of memory" if profile.memory else ""
+        screen.out.print(
+            f"  runtime {profile.runtime}, {profile.threads} thread(s){place}, scheme {profile.scheme}"
+        )
+        for metric, row in profile.budget_rows().items():
+            screen.out.print(f"  {metric:<20} {row.text}")
+
+
+def show_findings(findings: Sequence[Finding], screen: Screen, as_json: bool) -> None:
+    """What this machine has."""
+    if as_json:
+        say({finding.what: finding._asdict() for finding in findings})
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        mark = {True: line(("yes", "green")), False: line(("no", "yellow")), None: line("")}[
+            finding.available
+        ]
+        table.add_row(finding.what, mark, finding.detail)
+    screen.out.print(table)
+
+
+def show_history(
+    store: Path,
+    target: str | None,
+    last: int | None,
+    metrics: list[str] | None,
+    plot: Path | None,
+    screen: Screen,
+    as_json: bool,
+) -> None:
+    """A line a result, oldest first. Raises UsageError for a metric that does not exist, or a plot that cannot be written."""
+    if plot is not None:
+        check_writable(plot, "--plot", history.files(store))
+    found = history.results(store, target, last, screen.note)
+    chosen = metrics or list(SHOWN)
+    for metric in chosen:
+        if metric not in METRICS:
+            known = nearest(metric, METRICS) or f"; there are {', '.join(METRICS)}"
+            raise UsageError(f"no such metric: {metric!r}{known}")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("when (UTC)", no_wrap=True)
+    table.add_column("what", min_width=10)
+    table.add_column("verdict", no_wrap=True)
+    for name in chosen:
+        table.add_column(name, no_wrap=True)
+    for of in dict.fromkeys(result.target for result in found):
+        table.add_row(line((of, "bold")))
+        for result in (one for one in found if one.target == of):
+            colour = COLOURS.get(result.verdict or "", "default")
+            what = line(f"{result.kind} {Path(result.model).name} ", (result.sha256[:8], "dim"))
+            what.no_wrap, what.overflow = True, "ellipsis"
+            table.add_row(
+                result.at[:16].replace("T", " "),
+                what,
+                line((result.verdict or "–", colour)),
+                *(_told(result, metric) for metric in chosen),
+            )
+    screen.out.print(table)
+    drifted = [
+        text
+        for place, result in enumerate(found)
+        if not any(later.target == result.target and later.kind == "compare" for later in found[place + 1 :])
+        for text in drift(result, found[:place])
+    ]
+    for text in drifted:
+        screen.note(f"{text}.")
+    if plot is not None:
+        from edgecomp.history.trend import write_trend
+
+        write_trend(found, chosen, plot)
+        screen.out.print(f"Plot: {plot}", soft_wrap=True)
+    if as_json:
+        say(
+            {
+                "exit_code": 0,
+                "results": [
+                    asdict(result) | {"figures": [f._asdict() for f in result.figures]} for result in found
+                ],
+                "drift": drifted,
+            }
+        )
+
+
+def _told(result: Result, metric: str) -> str:
+    """Its own figure, and what it is over its baseline's."""
+    of = [figure for figure in result.figures if figure.metric == metric]
+    own = [format_value(one.value, one.dimension) for one in of if one.dimension not in history.COMPARED]
+    ratio = [f"({format_value(one.value, one.dimension)})" for one in of if one.dimension == "log_ratio"]
+    return " ".join(own[:1] + ratio[:1]) or "–"
+
+
+def show_recipes(screen: Screen, as_json: bool) -> None:
+    """The shipped recipes, and what each is for."""
+    from edgecomp.files.yaml_files import read_yaml
+
+    folder = shipped("recipes")
+    found = {
+        name: str(read_yaml(folder / f"{name}.yaml").get("description", "")) for name in names_in(folder)
+    }
+    _list(found, screen, as_json)
+
+
+def show_metrics(screen: Screen, as_json: bool) -> None:
+    """Every metric: the units a threshold may have, which way is better, and what it is."""
+    units = {
+        name: [unit for unit, (dimension, _) in UNITS.items() if dimension == metric.dimension]
+        for name, metric in METRICS.items()
+    }
+    if as_json:
+        say(
+            {
+                name: {"units": units[name], "better": one.better, "title": one.title}
+                for name, one in METRICS.items()
+            }
+        )
+        return
+    table = _table("metric", "units", "better", "what it is")
+    for name, metric in METRICS.items():
+        table.add_row(line((name, "bold")), ", ".join(units[name]), metric.better, metric.title)
+    screen.out.print(table)
+
+
+def show_networks(screen: Screen, as_json: bool) -> None:
+    """The networks by name, with their arguments and defaults."""
+    found = {name: arguments_of(name) for name in TABLE}
+    if as_json:
+        say(found)
+        return
+    shown = {
+        name: ", ".join(f"{key}={value}" for key, value in given.items()) for name, given in found.items()
+    }
+    _list(shown, screen, False)
+
+
+def _list(found: dict[str, str], screen: Screen, as_json: bool) -> None:
+    if as_json:
+        say(found)
+        return
+    table = _table("name", "")
+    for name, text in found.items():
+        table.add_row(line((name, "bold")), text)
+    screen.out.print(table)
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
