@@ -63,6 +63,7 @@ def once(seed: int) -> float:
             post_training={},
             probes={"input": images.numpy()},
             interface=Interface(AXES, {"input": images[:2].numpy()}, {"input": images[:3].numpy()}),
+            fp32=None,
             folder=Path(folder),
             track=lambda items, *_: iter(items),
         )

@@ -14,7 +14,7 @@ class Arm:
 
     steps: those that make it, the first of which trains it and keeps its history; of one that a runtime's own tool makes of the
     fp32 student there are none. baseline: what `quantize.baselines` calls it, where it has to be asked for. tool: of a runtime.
-    per_target: made for each target. low_bits: its label with fewer than 8 bits, of which `{}` says how many.
+    per_scheme, per_target: made for each quantisation scheme, or each target. low_bits: its label with fewer than 8 bits, of which `{}` says how many.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Arm:
     steps: tuple[str, ...] = ()
     baseline: str = ""
     tool: str = ""
+    per_scheme: bool = False
     per_target: bool = False
     low_bits: str = ""
 
@@ -46,11 +47,16 @@ class Asked(Protocol):
 TEACHER = Arm("teacher", "teacher, fp32", "#767c85", ("teacher",))
 STUDENT_FP32 = Arm("student_fp32", "student, fp32", "#3b78b5", ("distill",))
 STUDENT_INT8 = Arm(
-    "student_int8", "student, int8", "#d9541e", ("quantize", "precision"), low_bits="student, {} (simulated)"
-)
+    "student_int8", "student, int8", "#d9541e", ("quantize", "precision"),
+    per_scheme=True, low_bits="student, {} (simulated)",
+)  # fmt: skip
 CONTROL = Arm("control", "student, fp32, as many more epochs", "#7fb0dc", ("control",), baseline="control")
-PTQ_ORT = Arm("ptq_ort", "student, ONNX Runtime's PTQ", "#2f8f6b", baseline="ptq-ort", tool="ptq-ort")
-PTQ_NNCF = Arm("ptq_nncf", "student, NNCF's PTQ", "#8a63b0", baseline="ptq-nncf", tool="ptq-nncf")
+PTQ_ORT = Arm(
+    "ptq_ort", "student, ONNX Runtime's PTQ", "#2f8f6b", baseline="ptq-ort", tool="ptq-ort", per_scheme=True
+)
+PTQ_NNCF = Arm(
+    "ptq_nncf", "student, NNCF's PTQ", "#8a63b0", baseline="ptq-nncf", tool="ptq-nncf", per_scheme=True
+)
 PTQ_BEST = Arm(
     "ptq_best", "student, best PTQ on validation", "#b08a2e", ("ptq",), baseline="ptq-best",
     per_target=True, low_bits="student, best PTQ on validation, {} (simulated)",

@@ -54,6 +54,11 @@ class Job(Schema):
     host: Host | None = None  # None: of a run that was made before this was kept
 
     @property
+    def schemes(self) -> list[str]:
+        """The quantisation schemes that the targets need, in their order; a student of its own is trained through each."""
+        return list(dict.fromkeys(target.scheme for target in self.targets))
+
+    @property
     def precision(self) -> str:
         """Of training: fp32 or bf16. Before it was decided once, a recipe named it."""
         return self.recipe.precision if self.host is None else self.host.precision
@@ -151,11 +156,6 @@ def _misplaced(targets: list[Target], ungated: list[Target]) -> list[str]:
             problems.append(
                 f"targets: {target.name!r} has no quantisation scheme: name it under `ungated_targets`, to be shown only"
             )
-    schemes = {target.scheme for target in targets} - {"none"}
-    if len(schemes) > 1:
-        problems.append(
-            f"targets: one student is of one scheme, these are of {', '.join(sorted(schemes))}: use two recipes"
-        )
     return problems
 
 

@@ -69,6 +69,7 @@ def export_all(
     post_training: Mapping[str, PostTraining],
     probes: Inputs,
     interface: Interface,
+    fp32: Path | None,
     folder: Path,
     track: Track,
 ) -> None:
@@ -77,7 +78,7 @@ def export_all(
     networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
     it has in float, for the time that costs. post_training: arm → what makes it of `student_fp32`. student: the arm that is judged; where it is a network, reference.npy is what it
     answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to the first of them;
-    none of these is of the test split.
+    none of these is of the test split. fp32: another such folder that holds `student_fp32`; None: it is among the networks.
     """
     (folder / "onnx").mkdir()
     stored: dict[str, int] = {}
@@ -100,16 +101,15 @@ def export_all(
             _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
             convert(name)
         np.savez(folder / "references.npz", **references)
-        fp32 = folder / "onnx" / f"{STUDENT_FP32.name}.onnx"
         for arm, tool in track(post_training.items(), "quantise after training, files", len(post_training)):
             file = folder / "onnx" / f"{arm}.onnx"
-            tool(fp32, file)
+            tool((fp32 or folder) / "onnx" / f"{STUDENT_FP32.name}.onnx", file)
             stored[arm] = initializer_bytes(file)
             convert(arm)
     for arm, tool in post_training.items():
         if tool.takes_ir:
-            model, made = (folder / "openvino" / name / "model.xml" for name in (STUDENT_FP32.name, arm))
-            tool(model, made)
+            given = (fp32 or folder) / "openvino" / STUDENT_FP32.name / "model.xml"
+            tool(given, folder / "openvino" / arm / "model.xml")
     write_json(folder / "parameters.json", stored)
 
 

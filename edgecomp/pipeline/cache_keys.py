@@ -20,7 +20,7 @@ class Keys:
         self.training = [self.seeded, {"precision": job.precision}]
         self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
         self.student = recipe.student.model_dump() | own_files(job, "student")
-        self.quantised = {"network": self.student, "scheme": loaders.scheme_of(job)}
+        self.quantised = {"network": self.student, "scheme": run.scheme}
         self.distill = recipe.distill.model_dump() | {
             "calibration_batches": recipe.quantize.calibration_batches
         }

@@ -4,7 +4,7 @@ import datetime
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,16 +33,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
+    """A job in its folder. scheme: the quantisation scheme whose student is meant, where the job's targets need several."""
+
     job: Job
     folder: Path
     track: Track
     note: Note = unheard
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
+    scheme: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.scheme:
+            object.__setattr__(self, "scheme", self.job.schemes[0])
 
-def scheme_of(job: Job) -> str:
-    """The quantisation scheme that all targets of a job share."""
-    return job.targets[0].scheme
+    def of(self, scheme: str) -> "Run":
+        return replace(self, scheme=scheme)
+
+    def named(self, step: str) -> str:
+        """The name of a step that is made for each scheme: its own for the first scheme, `SCHEME/STEP` for the others."""
+        return step if self.scheme == self.job.schemes[0] else f"{self.scheme}/{step}"
+
+    def made(self, step: str) -> Path:
+        """The folder of a step that is made for each scheme."""
+        return self.folder / self.named(step)
 
 
 def wanted(data: Data) -> "Wanted":
@@ -212,7 +225,6 @@ def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
 
 def model_files(run: Run, target: "Target") -> dict[str, Path]:
     """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
-    from edgecomp.export.stage import model_file
     from edgecomp.runtimes import TABLE
 
     quantize, name = run.job.recipe.quantize, TABLE[target.runtime].model_file
@@ -222,15 +234,29 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
             return run.folder / arm.steps[0] / target.name / name
         if arm is arms.judged(quantize) and gated:
             return run.folder / "deploy" / target.name / name
-        return run.folder / model_file(arm.name, target.runtime)
+        return exported(run, arm.name, target.runtime)
 
     gated = target in run.job.targets
+    run = run.of(target.scheme) if gated else run
     return {arm.name: file_of(arm) for arm in arms.measured(quantize, gated=gated)}
 
 
+def exported(run: Run, name: str, runtime: str) -> Path:
+    """The exported file, for a runtime, of an arm or of what else an export writes; of the run's scheme where it is made for each."""
+    from edgecomp.export.stage import model_file
+
+    arm = arms.ARMS.get(name)
+    shared = arm is not None and not arm.per_scheme
+    step, *place = model_file(name, runtime).parts
+    return (run.folder / step if shared else run.made(step)).joinpath(*place)
+
+
 def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
-    """By arm."""
-    found: dict[str, int] = read_mapping(run.folder / "export" / "parameters.json")
+    """By arm, of the target's scheme."""
+    found: dict[str, int] = {}
+    for place in dict.fromkeys((run.folder / "export", run.of(target.scheme).made("export"))):
+        if (file := place / "parameters.json").is_file():
+            found |= read_mapping(file)
     best = run.folder / arms.PTQ_BEST.steps[0] / target.name / "ptq.json"
     if best.is_file():
         found[arms.PTQ_BEST.name] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
@@ -266,15 +292,15 @@ def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
     from edgecomp.quantize.placement import place, restore
     from edgecomp.training.loop import load_weights
 
-    student = place(captured_student(run), scheme_of(run.job), in_float, *run.job.recipe.quantize.bits)
-    restore(student, load_weights(run.folder / "precision" / "student_int8.safetensors"))
+    student = place(captured_student(run), run.scheme, in_float, *run.job.recipe.quantize.bits)
+    restore(student, load_weights(run.made("precision") / "student_int8.safetensors"))
     return student.eval()
 
 
 def named_float_layers(run: Run) -> dict[str, str]:
     """Layers left in float before any training → why: those the recipe names, and those that are faster so."""
     named = run.job.recipe.quantize.float_layers
-    path = run.folder / "speed" / "speed.json"
+    path = run.made("speed") / "speed.json"
     if run.job.recipe.quantize.precision_by != "speed":
         return named
     faster: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
@@ -283,7 +309,7 @@ def named_float_layers(run: Run) -> dict[str, str]:
 
 def float_layers(run: Run) -> dict[str, str]:
     """Layers left in float → why: those the recipe names, those that are faster so, and those the accuracy needed."""
-    path = run.folder / "precision" / "precision.json"
+    path = run.made("precision") / "precision.json"
     if not run.job.recipe.quantize.trains:
         return run.job.recipe.quantize.float_layers
     found: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
@@ -335,7 +361,7 @@ def qad(run: Run) -> "Qad":
     recipe, settings = run.job.recipe, run.job.recipe.quantize
     return Qad(
         loss=loss(run),
-        scheme=scheme_of(run.job),
+        scheme=run.scheme,
         weight_bits=settings.weight_bits,
         activation_bits=settings.activation_bits,
         first_epoch=recipe.distill.epochs,

@@ -28,26 +28,23 @@ Make = Callable[[loaders.Run, Path, Path], None]
 
 
 def steps(run: loaders.Run) -> list[Step]:
-    """Every step of a job, in order."""
+    """Every step of a job, in order. What depends on a quantisation scheme is made for each that the targets need."""
     keys = Keys(run)
-    return [*_training(run, keys), *_exporting(run, keys), *_measuring(run), *_judging(run, keys)]
+    editions = [(one, Keys(one)) for one in map(run.of, run.job.schemes)]
+    return [
+        *_training(run, keys),
+        *(step for of_scheme in editions for step in _quantising(*of_scheme)),
+        *_control(run, keys),
+        *(step for of_scheme in editions for step in _exporting(*of_scheme)),
+        *_for_each_target(run),
+        *_measuring(run),
+        *_judging(run, keys),
+    ]
 
 
 def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
-    """From data to the student that is quantised while it learns, and the one that learns as long without."""
-    quantize = run.job.recipe.quantize
-    trains: dict[str, Any] = {
-        "libraries": keys.training_libraries,
-        "executes": True,
-        "threads": loaders.training_threads(run),
-    }
+    """From data to the fp32 student."""
     taught = [keys.training, keys.teacher]
-    learnt = [keys.training, keys.student, keys.distill]
-    quantised = [keys.training, keys.quantised, keys.distill, keys.quantize]
-
-    def training(name: str, stage: str, make: Make, settings: object, *inputs: str) -> Step:
-        return Step(name, stage, partial(make, run), settings, inputs, **trains)
-
     yield Step(
         "data",
         "data",
@@ -55,74 +52,112 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         [keys.seeded, run.job.data_files, own_files(run.job, "tokenizer")],
         libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *keys.tokenizer_libraries),
     )
-    yield training("teacher", "teacher", stages.teacher, taught, "data")
-    soft_labels = training("soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
+    yield _trains(run, keys, "teacher", "teacher", stages.teacher, taught, "data")
+    soft_labels = _trains(run, keys, "soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
-    yield training("distill", "distill", stages.distill, learnt, *DISTILLATION_DATA)
-    if quantize.trains:
-        by_speed = _by_speed(run.job)
-        if by_speed:
-            where = [*quantised, *(profile(run.job, target) for target in run.job.targets)]
-            timed = training("speed", "distill", stages.speed, where, *DISTILLATION_DATA, "distill")
-            yield replace(timed, libraries=keys.export_libraries)
-        yield training(
-            "quantize", "distill", stages.quantize, quantised, *DISTILLATION_DATA, "distill", *by_speed
-        )
-        chosen = [*quantised, quantize.max_drop]
-        yield training(
-            "precision",
-            "distill",
-            stages.precision,
-            chosen,
-            *DISTILLATION_DATA,
-            "distill",
-            *by_speed,
-            "quantize",
-        )
-    if arms.CONTROL in arms.trained(quantize):
-        as_long = [*learnt, keys.quantize]
-        yield training("control", "distill", stages.control, as_long, *DISTILLATION_DATA, "distill")
+    learnt = [keys.training, keys.student, keys.distill]
+    yield _trains(run, keys, "distill", "distill", stages.distill, learnt, *DISTILLATION_DATA)
+
+
+def _quantising(run: loaders.Run, keys: Keys) -> Iterator[Step]:
+    """The student that is quantised while it learns, through one scheme."""
+    quantize = run.job.recipe.quantize
+    if not quantize.trains:
+        return
+    quantised = [keys.training, keys.quantised, keys.distill, keys.quantize]
+    chosen = [*quantised, quantize.max_drop]
+    learns_from = (*DISTILLATION_DATA, "distill")
+    by_speed = (run.named("speed"),) if quantize.precision_by == "speed" else ()
+    if by_speed:
+        where = [
+            *quantised,
+            *(profile(run.job, target) for target in run.job.targets if target.scheme == run.scheme),
+        ]
+        timed = _trains(run, keys, *by_speed, "distill", stages.speed, where, *learns_from)
+        yield replace(timed, libraries=keys.export_libraries)
+    name = run.named("quantize")
+    yield _trains(run, keys, name, "distill", stages.quantize, quantised, *learns_from, *by_speed)
+    yield _trains(
+        run, keys, run.named("precision"), "distill", stages.precision, chosen, *learns_from, *by_speed, name
+    )
+
+
+def _control(run: loaders.Run, keys: Keys) -> Iterator[Step]:
+    """The fp32 student that learns as long without quantisation."""
+    if arms.CONTROL in arms.trained(run.job.recipe.quantize):
+        as_long = [keys.training, keys.student, keys.distill, keys.quantize]
+        yield _trains(run, keys, "control", "distill", stages.control, as_long, *DISTILLATION_DATA, "distill")
+
+
+def _trains(
+    run: loaders.Run, keys: Keys, name: str, stage: str, make: Make, settings: object, *inputs: str
+) -> Step:
+    return Step(
+        name,
+        stage,
+        partial(make, run),
+        settings,
+        inputs,
+        libraries=keys.training_libraries,
+        executes=True,
+        threads=loaders.training_threads(run),
+    )
 
 
 def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
-    """From networks to the files that a device is sent, held against what they are made of."""
-    job, recipe = run.job, run.job.recipe
+    """From networks to files: those in float and those of the first scheme, then those of each other scheme."""
+    job = run.job
     computes: dict[str, Any] = {
         "libraries": keys.export_libraries,
         "executes": True,
         "threads": loaders.training_threads(run),
     }
-    of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, recipe.quantize.baselines]
-    trained = (*DISTILLATION_DATA, *_students(job))
-    yield Step("export", "export", partial(stages.export, run), of_all, trained, **computes)
-    if any(map(_pytorch, (*job.targets, *job.ungated_targets))):
+    first = run.scheme == job.schemes[0]
+    of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, job.recipe.quantize.baselines]
+    trained = (*DISTILLATION_DATA, *(_students(run) if first else ("distill", *_quantised(run), "export")))
+    yield Step(run.named("export"), "export", partial(stages.export, run), of_all, trained, **computes)
+    if first and any(map(_pytorch, (*job.targets, *job.ungated_targets))):
         yield Step("pytorch", "export", partial(stages.pytorch, run), of_all, trained, **computes)
     for target in job.targets if _chooses_ptq(job) else ():
-        yield Step(
-            f"ptq/{target.name}",
-            "export",
-            partial(stages.best_ptq, run, target=target),
-            [keys.seeded, keys.quantised, recipe.distill.batch_size, keys.quantize, profile(job, target)],
-            ("data", "soft_labels", "distill"),
-            **computes,
-        )
+        if target.scheme == run.scheme:
+            yield Step(
+                f"ptq/{target.name}",
+                "export",
+                partial(stages.best_ptq, run, target=target),
+                [
+                    keys.seeded,
+                    keys.quantised,
+                    job.recipe.distill.batch_size,
+                    keys.quantize,
+                    profile(job, target),
+                ],
+                ("data", "soft_labels", "distill"),
+                **computes,
+            )
+
+
+def _for_each_target(run: loaders.Run) -> Iterator[Step]:
+    """Files held against what they are made of, and what a device is sent."""
+    job = run.job
     for target in job.targets:
+        own = run.of(target.scheme)
         yield Step(
             f"parity/{target.name}",
             "export",
-            partial(stages.parity, run, target=target),
-            [profile(job, target), recipe.quantize.baselines],
-            ("data", "export", *_pytorch(target), *_quantised(job), *_best_ptq(job, target)),
+            partial(stages.parity, own, target=target),
+            [profile(job, target), job.recipe.quantize.baselines],
+            ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
             executes=True,
         )
     for target in job.targets:
+        own = run.of(target.scheme)
         yield Step(
             f"deploy/{target.name}",
             "export",
-            partial(stages.deploy, run, target=target),
+            partial(stages.deploy, own, target=target),
             profile(job, target),
-            ("data", "export", *_pytorch(target)),
+            ("data", *_files(own, target)),
             libraries=(TABLE[target.runtime].distribution,),
         )
 
@@ -132,33 +167,36 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
     job, bench = run.job, run.job.recipe.bench
     for target in (*job.targets, *job.ungated_targets):
         gated = (f"parity/{target.name}", f"deploy/{target.name}") if target in job.targets else ()
+        own = run.of(target.scheme) if gated else run
         yield Step(
             f"bench/{target.name}",
             "bench",
-            partial(stages.bench, run, target=target),
+            partial(stages.bench, own, target=target),
             [bench.model_dump(exclude=ELSEWHERE), profile(job, target)],
-            ("data", "export", *_pytorch(target), *_quantised(job), *_best_ptq(job, target), *gated),
+            ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
         )
     for target in _for_cpus(job):
+        own = run.of(target.scheme)
         yield Step(
             f"portable/{target.name}",
             "bench",
-            partial(stages.portable, run, target=target),
+            partial(stages.portable, own, target=target),
             [bench.portable_examples, profile(job, target)],
-            ("data", "export", *_pytorch(target), f"deploy/{target.name}"),
+            ("data", *_files(own, target), f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
             means=stages.executed_as(target),
         )
     for target in _emulated(job):
+        own = run.of(target.scheme)
         yield Step(
             f"emulation/{target.name}",
             "bench",
-            partial(stages.emulation, run, target=target),
+            partial(stages.emulation, own, target=target),
             [bench.emulated_examples, profile(job, target)],
-            ("data", "export", *_pytorch(target), f"deploy/{target.name}"),
+            ("data", *_files(own, target), f"deploy/{target.name}"),
             libraries=(TABLE[target.runtime].distribution,),
             means=stages.executed_as(target),
         )
@@ -190,8 +228,8 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         [job.recipe.model_dump(), keys.rows, job.data_files],
         (
             "teacher",
-            *_students(job),
-            "export",
+            *_students(run),
+            *(run.of(scheme).named("export") for scheme in job.schemes),
             *deploys,
             *benches,
             *others,
@@ -201,18 +239,21 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     )
 
 
-def _by_speed(job: Job) -> tuple[str, ...]:
-    return ("speed",) if job.recipe.quantize.precision_by == "speed" else ()
+def _quantised(run: loaders.Run) -> tuple[str, ...]:
+    """The steps that train the student of the run's scheme through its integers."""
+    return tuple(map(run.named, arms.STUDENT_INT8.steps)) if run.job.recipe.quantize.trains else ()
 
 
-def _quantised(job: Job) -> tuple[str, ...]:
-    return arms.STUDENT_INT8.steps if job.recipe.quantize.trains else ()
+def _students(run: loaders.Run) -> tuple[str, ...]:
+    """The steps that train a student, of whatever scheme."""
+    trained = [arm for arm in arms.trained(run.job.recipe.quantize) if arm is not arms.TEACHER]
+    shared = [step for arm in trained if not arm.per_scheme for step in arm.steps]
+    return (*shared, *(step for scheme in run.job.schemes for step in _quantised(run.of(scheme))))
 
 
-def _students(job: Job) -> tuple[str, ...]:
-    """The steps that train a student."""
-    trained = (arm for arm in arms.trained(job.recipe.quantize) if arm is not arms.TEACHER)
-    return tuple(step for arm in trained for step in arm.steps)
+def _files(run: loaders.Run, target: Target) -> tuple[str, ...]:
+    """The steps that export what is executed under a target."""
+    return (*dict.fromkeys(("export", run.named("export"))), *_pytorch(target))
 
 
 def _chooses_ptq(job: Job) -> bool:

@@ -27,7 +27,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
     settings = run.job.recipe.quantize
     networks = _networks(run)
     # A rival's file has to be right on the same CPUs: the tools have half the range of weights for that.
-    scheme = loaders.scheme_of(run.job)
+    scheme = run.scheme
     as_asked: dict[str, Any] = {
         "calibration": settings.calibration,
         "percentile": settings.percentile,
@@ -54,6 +54,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         post_training={arm: Quantiser(setting, calibration) for arm, setting in tools.items()},
         probes=loaders.probes(run),
         interface=loaders.interface(run),
+        fp32=None if arms.STUDENT_FP32.name in networks else run.folder / "export",
         folder=out,
         track=run.track,
     )
@@ -67,8 +68,10 @@ def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def _networks(run: Run) -> "dict[str, nn.Module]":
-    """By arm, what was trained."""
-    return {arm.name: loaders.NETWORKS[arm](run) for arm in arms.trained(run.job.recipe.quantize)}
+    """By arm, what was trained: with the first scheme what is in float as well."""
+    first = run.scheme == run.job.schemes[0]
+    trained = arms.trained(run.job.recipe.quantize)
+    return {arm.name: loaders.NETWORKS[arm](run) for arm in trained if first or arm.per_scheme}
 
 
 def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
@@ -97,14 +100,13 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
 
     from edgecomp.export.parity import compare_all, compare_references
-    from edgecomp.export.stage import model_file
 
-    exported, student = run.folder / "export", arms.judged(run.job.recipe.quantize).name
+    exported, student = run.made("export"), arms.judged(run.job.recipe.quantize).name
     reference = exported / "reference.npy"
     tools = {arm.name: tool for arm, tool in arms.of_tools(run.job.recipe.quantize).items()}
-    models = {arm: run.folder / model_file(arm, target.runtime) for arm in {student: None, **tools}}
+    models = {arm: loaders.exported(run, arm, target.runtime) for arm in {student: None, **tools}}
     definitions = {
-        arm: run.folder / model_file(arm, "onnxruntime-cpu")
+        arm: loaders.exported(run, arm, "onnxruntime-cpu")
         for arm, tool in tools.items()
         if tool == arms.PTQ_ORT.tool or target.runtime == "onnxruntime-cpu"
     }
@@ -122,7 +124,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             inputs=loaders.probes(run),
             reference=read_npy(reference) if reference.is_file() else None,
             definitions=definitions,
-            blocks_model=run.folder / model_file("blocks", target.runtime),
+            blocks_model=loaders.exported(run, "blocks", target.runtime),
             blocks_file=exported / "blocks.npz",
             float_layers=loaders.float_layers(run),
             folder=out,
@@ -132,7 +134,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             runtime_name=target.runtime,
             options=target.options,
             inputs=loaders.probes(run),
-            references=exported / "references.npz",
+            references=run.folder / "export" / "references.npz",
             folder=out,
         )
     except RuntimeUnavailableError as error:  # the bench says so as well, and the gate that it is not run
@@ -143,11 +145,10 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """What goes to one device."""
     from edgecomp.data.splits import Split
-    from edgecomp.export.stage import model_file
     from edgecomp.package.deploy import write_deploy_folder
 
     write_deploy_folder(
-        model=run.folder / model_file(arms.judged(run.job.recipe.quantize).name, target.runtime),
+        model=loaders.exported(run, arms.judged(run.job.recipe.quantize).name, target.runtime),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

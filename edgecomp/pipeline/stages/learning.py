@@ -129,7 +129,7 @@ def precision(run: Run, out: Path, checkpoints: Path) -> None:
     with loaders.distillation_data(run) as data:
         choose_precision(
             loaders.captured_student(run),
-            load_weights(run.folder / "quantize" / "student_int8.safetensors"),
+            load_weights(run.made("quantize") / "student_int8.safetensors"),
             data,
             loaders.qad(run),
             named=loaders.named_float_layers(run),

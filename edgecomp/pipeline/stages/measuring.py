@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp import arms
-from edgecomp.config.job import Job
 from edgecomp.config.target import Target
 from edgecomp.inputs import some
 from edgecomp.pipeline import loaders
@@ -22,12 +21,11 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.bench.stage import bench_target
     from edgecomp.data.splits import Split
     from edgecomp.export.parity import REFERENCES
-    from edgecomp.export.stage import model_file
 
     recipe = run.job.recipe
     gated = target in run.job.targets
     costs = {
-        layer: run.folder / model_file(f"int8_but_{index}", target.runtime)
+        layer: loaders.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
         if gated and recipe.quantize.trains
     }
@@ -39,9 +37,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         student=arms.judged(recipe.quantize).name,
         without_float_layer=costs,
         parameters=loaders.parameter_bytes(run, target),
-        precision_file=run.folder / "precision" / "precision.json"
-        if gated and recipe.quantize.trains
-        else None,
+        precision_file=run.made("precision") / "precision.json" if gated and recipe.quantize.trains else None,
         parity_file=parity / "parity.json" if gated else None,
         references_file=parity / REFERENCES if gated else None,
         test=Split.load(run.folder / "data", "test"),
@@ -100,7 +96,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
         networks = {FP32: duplicate(captured), INT8: calibrated(captured, data, qad, named)}
         export_for_timing(networks, interface, folder)
         losers: list[tuple[Target, dict[str, str]]] = []
-        for target in executed_in_integers(run.job):
+        for target in executed_in_integers(run):
             files, place = settled(target)
             timed[target.name] = over_fp32(files, place, folder / "inputs")
             if timed[target.name][INT8] > 1.0:
@@ -123,14 +119,14 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
     write_json(out / "speed.json", {"over_fp32": timed, "float_layers": chosen})
 
 
-def executed_in_integers(job: Job) -> list[Target]:
-    """The gated targets whose runtime executes integers on this machine's CPU."""
+def executed_in_integers(run: Run) -> list[Target]:
+    """The gated targets of a run's scheme whose runtime executes integers on this machine's CPU."""
     from edgecomp.runtimes import TABLE
 
     return [
         target
-        for target in job.targets
-        if TABLE[target.runtime].weight_bits and not TABLE[target.runtime].gpu
+        for target in run.job.targets
+        if target.scheme == run.scheme and TABLE[target.runtime].weight_bits and not TABLE[target.runtime].gpu
     ]
 
 
@@ -167,14 +163,13 @@ def executed_as(target: Target) -> dict[str, str]:
 def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Whether the deployed file gives the same answers on other CPUs: its weights, and a sample of the probes."""
     from edgecomp.bench.portable import ask_other_cpus
-    from edgecomp.export.stage import model_file
     from edgecomp.runtimes import TABLE
 
     job, settings = run.job, run.job.recipe.bench
     assert job.host is not None
     # NNCF quantises the IR by itself: the ONNX file beside it is another one.
     defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.tool != arms.PTQ_NNCF.tool
-    definition = run.folder / model_file(arms.judged(job.recipe.quantize).name, "onnxruntime-cpu")
+    definition = loaders.exported(run, arms.judged(job.recipe.quantize).name, "onnxruntime-cpu")
     ask_other_cpus(
         isa=target.isa,
         host=job.host.isa,

@@ -1,0 +1,56 @@
+"""Targets of several quantisation schemes in one run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from running import TINY, Cli
+
+pytestmark = pytest.mark.slow
+NARROW, WIDE, GPU = "onnxruntime-cpu", "onnxruntime-armv8.2", "tensorrt"
+BASELINES = "quantize.baselines=[ptq-ort]"
+
+
+def weights(folder: Path, scheme: str = "") -> bytes:
+    return (folder / scheme / "quantize" / "student_int8.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def two(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("schemes") / "run"
+    done = cli("run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(folder), "--json")
+    assert done.code in (1, 3), done.err
+    return folder
+
+
+def test_each_scheme_gives_the_very_student_of_a_run_of_its_own(two: Path, cli: Cli, tmp_path: Path) -> None:
+    alone = Path(shutil.copytree(two, tmp_path / "alone"))
+    done = cli("run", "digits", *TINY, f"targets=[{WIDE}]", BASELINES, "--out", str(alone), "--json")
+    assert done.code in (0, 1, 3), done.err
+    assert "distill (" not in done.err  # the fp32 student is shared
+    assert weights(alone) == weights(two, "cpu-u8") != weights(two)
+    assert weights(two, "gpu-s8") not in (weights(two), weights(two, "cpu-u8"))
+    for name in ("student_int8.onnx", "ptq_ort.onnx"):
+        own, together = (alone / "export" / "onnx" / name), (two / "cpu-u8" / "export" / "onnx" / name)
+        assert own.read_bytes() == together.read_bytes()
+    assert not (two / "cpu-u8" / "export" / "onnx" / "teacher.onnx").exists()
+
+
+def test_every_target_is_sent_and_held_against_the_student_of_its_scheme(two: Path) -> None:
+    for target, scheme in ((NARROW, ""), (WIDE, "cpu-u8"), (GPU, "gpu-s8")):
+        exported = two / scheme / "export" / "onnx" / "student_int8.onnx"
+        assert (two / "deploy" / target / "model.onnx").read_bytes() == exported.read_bytes()
+    for target in (NARROW, WIDE):
+        parity = json.loads((two / "parity" / target / "parity.json").read_text(encoding="utf-8"))
+        assert parity["student_int8"]["agreeing"] >= 0.97 * parity["student_int8"]["examples"]
+        assert parity["ptq_ort"]["examples"] == parity["student_int8"]["examples"]
+
+
+def test_a_report_says_each_schemes_student(two: Path, cli: Cli) -> None:
+    page = (two / "report" / "report.html").read_text(encoding="utf-8")
+    for scheme in ("cpu-u8-narrow", "cpu-u8", "gpu-s8"):
+        assert scheme in page
+    again = cli("run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(two), "--plan")
+    assert "parity/tensorrt" in again.out  # which is not run without a GPU, and tried again
+    assert "quantize" not in again.out
