@@ -360,12 +360,7 @@ def command_line() -> str:
         if getattr(command, "hidden", False):
             continue
         arguments = [one for one in command.params if not one.opts[0].startswith("-")]
-        shown = " ".join(
-            (one.metavar or one.name.upper())
-            if one.required
-            else f"[{(one.metavar or one.name.upper()).strip('[]')}]"
-            for one in arguments
-        )
+        shown = " ".join(map(name_of, arguments))
         found += [
             f"## edgecomp {name}",
             (command.help or "").strip(),
@@ -398,9 +393,20 @@ def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 def option(parameter: Any) -> str:
     if not parameter.opts[0].startswith("-"):
-        return f"`{(parameter.metavar or parameter.name.upper()).strip('[]')}`"
+        return code(name_of(parameter))
     value = "" if getattr(parameter, "is_flag", False) else f" {parameter.metavar or kind(parameter)}"
-    return ", ".join(f"`{name}{value if name.startswith('--') else ''}`" for name in parameter.opts)
+    return ", ".join(code(f"{name}{value if name.startswith('--') else ''}") for name in parameter.opts)
+
+
+def name_of(argument: Any) -> str:
+    """As the command line's help shows it: in brackets where it may be left out."""
+    name = argument.metavar or argument.name.upper()
+    return str(name if argument.required or name.startswith("[") else f"[{name}]")
+
+
+def code(text: str) -> str:
+    """Code in a table's cell: a vertical bar in backticks would end it."""
+    return f"`{text}`" if "|" not in text else f"<code>{text.replace('|', '&#124;')}</code>"
 
 
 def kind(parameter: Any) -> str:
