@@ -41,7 +41,7 @@ CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
     "ptq-nncf": ("min-max", "percentile", "histogram"),
     "ours": ("min-max", "percentile", "mse"),
 }
-# NNCF's `fast` one, its default, took 6 points from a ResNet-8 on digits, where means depend on the position.
+# NNCF's `fast` one, its default, is wrong where means depend on the position (docs/decisions/004).
 BIASES: dict[Tool, tuple[Bias, ...]] = {
     "ptq-ort": ("none", "ours"),
     "ptq-nncf": ("none", "fast", "full"),

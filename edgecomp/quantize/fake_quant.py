@@ -88,7 +88,7 @@ class FakeQuant(nn.Module):
     """Rounds a tensor to an integer grid and back.
 
     One scale for the tensor, or one of `shape` that broadcasts against it and varies along `axis`. `log_scale` is
-    learned: the raw scale at usual learning rates lost 1.4 points. The zero point is set by calibration.
+    learned, and not the scale (docs/decisions/002). The zero point is set by calibration.
     `ceiling` is where the values end by construction (ReLU6): the grid never reaches beyond, so that the
     activation is the rounding itself. `packed`: a weight that its operator takes in integers, without Q and DQ. States: `observe` notes the range and passes on, `count` the distribution
     within it; `quantise` rounds.

@@ -35,8 +35,7 @@ class Scheme:
 INT8 = Grid(-127, 127, symmetric=True)
 
 SCHEMES = {
-    # ONNX Runtime and OpenVINO on CPU: u8×s8 kernels. With signed symmetric activations ONNX Runtime left
-    # 12 of 21 convolutions of a ResNet-20 in float.
+    # ONNX Runtime and OpenVINO on CPU: u8×s8 kernels. With signed symmetric activations convolutions stay in float (docs/decisions/001).
     "cpu-u8": Scheme(activation=Grid(0, 255, symmetric=False), weight=INT8),
     # The same function on every CPU. On x86 without VNNI a kernel adds two u8×s8 products in 16 bits: 2·255·63 fits,
     # 2·255·127 saturates. The narrower weights cannot; a table's values are added to nothing.

@@ -1,11 +1,11 @@
-"""The README's recipes of eight lines are whole recipes; that they run is tests/pipeline/test_minimal_recipes.py's."""
+"""The manual's recipes of eight lines are whole recipes; that they run is tests/pipeline/test_minimal_recipes.py's."""
 
 import inspect
 import re
 from pathlib import Path
 
 import pytest
-from readme import MINIMAL, TEXT
+from manual import MINIMAL, read
 
 from edgecomp.config.job import load_job
 from edgecomp.models import DATA_GIVE, TABLE, load_factory
@@ -28,7 +28,7 @@ def test_it_has_eight_lines_and_names_all_it_needs(name: str, tmp_path: Path) ->
 def test_the_arguments_of_our_networks_are_named(tmp_path: Path) -> None:
     rows = [
         row
-        for row in re.findall(r"^\| (`.*?) \| (.*) \|$", TEXT, re.MULTILINE)
+        for row in re.findall(r"^\| (`.*?) \| (.*) \|$", read("docs/how-to/own-model.md"), re.MULTILINE)
         if "`resnet`" in row[0] or "`mlp`" in row[0]
     ]
     networks, named = (set(re.findall(r"`(\w+)`", " ".join(cells))) for cells in zip(*rows, strict=True))
