@@ -10,6 +10,7 @@ import io
 import tokenize
 import types
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -26,6 +27,7 @@ def pages() -> dict[str, str]:
         "reference/target.md": target(),
         "reference/policy.md": policy(),
         "reference/metrics.md": metrics(),
+        "reference/verdict.md": verdict(),
         "reference/exit-codes.md": exit_codes(),
         "reference/cli.md": command_line(),
         "reference/shipped.md": shipped_files(),
@@ -34,10 +36,13 @@ def pages() -> dict[str, str]:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """MkDocs's event: adds the pages to those that lie in docs/."""
+    """MkDocs's event: adds the pages, and the JSON Schema of verdicts, to what lies in docs/."""
     from mkdocs.structure.files import File
 
-    for path, text in pages().items():
+    from edgecomp.gate.document import SCHEMA_FILE
+
+    schema = {f"reference/{SCHEMA_FILE.name}": SCHEMA_FILE.read_text(encoding="utf-8")}
+    for path, text in (pages() | schema).items():
         files.append(File.generated(config, path, content=text))
     return files
 
@@ -177,23 +182,30 @@ def policy() -> str:
     )
 
 
-def sections(model: type[BaseModel], name: str, seen: set[type] | None = None) -> Iterator[str]:
-    """A heading, the docstring and a table of keys, for a model and each model within it, once."""
+def sections(
+    model: type[BaseModel], name: str, seen: set[type] | None = None, *, described: bool = True
+) -> Iterator[str]:
+    """A heading, the docstring and a table of keys, for a model and each model within it, once.
+
+    described: whether each key has a comment; else the docstring says what they mean, and keys are as they are written.
+    """
     seen = seen if seen is not None else set()
     seen.add(model)
     yield f"## `{name}`"
     if model.__doc__:
         yield inspect.cleandoc(model.__doc__)
-    comments = comments_of(model)
+    comments = comments_of(model) if described else {}
     rows, nested = [], []
     for key, field in model.model_fields.items():
+        shown = key if described else field.serialization_alias or key
         inner = [one for one in models_in(field.annotation) if one not in seen]
-        nested += [(f"{name}.{key}" if name != "recipe" else key, one) for one in inner]
-        rows.append((f"`{key}`", typed(field), default(field), comments.get(key, "")))
-    yield table(("key", "type", "default", "meaning"), rows)
+        nested += [(f"{name}.{shown}" if name != "recipe" else shown, one) for one in inner]
+        meaning = [comments.get(key, "")] if described else []
+        rows.append((f"`{shown}`", typed(field), default(field), *meaning))
+    yield table(("key", "type", "default", *(["meaning"] if described else [])), rows)
     for path, inner in nested:
         if inner not in seen:
-            yield from sections(inner, path, seen)
+            yield from sections(inner, path, seen, described=described)
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -214,7 +226,8 @@ def typed(field: Any) -> str:
         for kind, sign in signs.items()
         if hasattr(bound, kind)
     ]
-    return " ".join([words(field.annotation), *bounds[:1], *(f"and {bound}" for bound in bounds[1:])])
+    null = ["or null"] if field.is_required() and type(None) in get_args(field.annotation) else []
+    return " ".join([words(field.annotation), *bounds[:1], *(f"and {bound}" for bound in bounds[1:]), *null])
 
 
 def words(annotation: Any) -> str:
@@ -225,10 +238,14 @@ def words(annotation: Any) -> str:
         return " · ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join(words(one) for one in arguments if one is not type(None))
-    if origin is list:
+    if origin in (list, tuple):
         return f"list of {words(arguments[0])}"
     if origin is dict:
         return f"map of {words(arguments[0])} to {words(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "keys, below"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " · ".join(f"`{member.value}`" for member in annotation)
     plain = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
     return plain.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 
@@ -296,6 +313,21 @@ def metrics() -> str:
                 "a metric by it. A limit is written with its unit: `20 ms`, `200 MiB`, `98.5 %`, `3 pt` (percentage points), `3 x`."
             ),
             table(("id", "what it is", "unit", "better"), rows),
+        ]
+    )
+
+
+def verdict() -> str:
+    from edgecomp.gate.document import SCHEMA_FILE, VerdictDocument
+
+    return "\n\n".join(
+        [
+            "# Verdict document",
+            (
+                "`edgecomp run` writes `gate/verdict.json`, `edgecomp compare` writes `verdict.json`, both in this form; its version is "
+                f"`format`. [JSON Schema]({SCHEMA_FILE.name}), which the package holds as well (`edgecomp/gate/{SCHEMA_FILE.name}`)."
+            ),
+            *sections(VerdictDocument, "verdict.json", described=False),
         ]
     )
 
