@@ -75,10 +75,10 @@ def text_of(separator: str) -> str:
         ("x.csv", b"\xfe\xff" + text_of(",").encode("utf-16-be")),
         ("x.csv", text_of(";").encode("utf-32")),
         ("x.csv.gz", gzip.compress(text_of(",").encode())),
-        ("x.Tsv.GZ", gzip.compress(text_of("\t").encode("utf-16"))),
+        ("x.Tsv.GZ", gzip.compress(text_of("\t", mtime=0).encode("utf-16"))),
         ("x.ndjson", LINES.encode()),
         ("x.JSONL", LINES.encode("utf-16")),
-        ("x.jsonl.gz", gzip.compress(LINES.encode())),
+        ("x.jsonl.gz", gzip.compress(LINES.encode()), mtime=0),
     ],
 )
 def test_a_table_is_read_however_it_is_written(name: str, content: bytes, tmp_path: Path) -> None:
