@@ -7,8 +7,6 @@
 Nothing is imported before it is asked for: a benchmark worker imports this package and must stay as small as its runtime.
 """
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,17 +32,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*globals(), *__all__]
-
-
-class _Package(ModuleType):
-    """`bench` and `compare` are rooms as well: Python would put a room here once it is imported, in the place of the function."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _API or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def release() -> tuple[int, int]:

@@ -12,10 +12,10 @@ from edgecomp.distill.data import DistillationData
 from edgecomp.distill.student import Qad, calibrated, train_int8
 from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
-from edgecomp.quantize.calibration import reestimate_batchnorm
-from edgecomp.quantize.capture import duplicate
-from edgecomp.quantize.layers import layer_names
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import reestimate_batchnorm
+from edgecomp.quantization.capture import duplicate
+from edgecomp.quantization.layers import layer_names
+from edgecomp.quantization.placement import place
 from edgecomp.training.loop import logits_of
 
 State = Mapping[str, torch.Tensor]

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from edgecomp.errors import EdgecompError
-from edgecomp.quantize.capture import duplicate
+from edgecomp.quantization.capture import duplicate
 
 # Operators with sizes among their arguments, which a trace takes for constants, and the methods where it does not.
 AS_METHODS = {

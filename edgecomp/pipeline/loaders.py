@@ -219,7 +219,7 @@ def _example(run: Run) -> "dict[str, torch.Tensor]":
 
 
 def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
-    from edgecomp.quantize.capture import capture
+    from edgecomp.quantization.capture import capture
 
     return capture(network, list(_example(run).values()), preprocessing(run).dynamic_axes)
 
@@ -290,7 +290,7 @@ def student_control(run: Run) -> "nn.Module":
 
 def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
     """The fake-quant student as it was trained, with those layers in float."""
-    from edgecomp.quantize.placement import place, restore
+    from edgecomp.quantization.placement import place, restore
     from edgecomp.training.loop import load_weights
 
     student = place(captured_student(run), run.scheme, in_float, *run.job.recipe.quantize.bits)

@@ -24,8 +24,8 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs
 from edgecomp.ptq import tools as ptq
 from edgecomp.ptq.ours import corrected_fp32, post_training
-from edgecomp.quantize.capture import DynamicAxes
-from edgecomp.quantize.folding import fold
+from edgecomp.quantization.capture import DynamicAxes
+from edgecomp.quantization.folding import fold
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import Labels, Task
 from edgecomp.training.loop import network_inputs

@@ -20,11 +20,11 @@ from edgecomp import runtimes
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.stage import Interface, deployed
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.layers import norm_after
-from edgecomp.quantize.placement import place, weighted
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.layers import norm_after
+from edgecomp.quantization.placement import place, weighted
 from edgecomp.runtimes import Inspect
 from edgecomp.stats.intervals import proportion_bounds
 

@@ -13,11 +13,11 @@ from edgecomp import runtimes
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import executed_precision
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.layers import unruled_layers
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.layers import unruled_layers
+from edgecomp.quantization.placement import place
 from edgecomp.runtimes import Inspect
 from edgecomp.runtimes.files import onnx_macs
 

@@ -16,11 +16,11 @@ from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import executed_precision
 from edgecomp.export.stage import parameter_bytes
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.layers import layer_names, unruled_layers
-from edgecomp.quantize.placement import left_in_float, place, quantised_parameters, rounded_weights
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.layers import layer_names, unruled_layers
+from edgecomp.quantization.placement import left_in_float, place, quantised_parameters, rounded_weights
 from edgecomp.runtimes import Inspect
 from edgecomp.runtimes.files import integer_weights
 

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from edgecomp.export.onnx.graphs import RECURRENT
-from edgecomp.quantize.layers import name_of
+from edgecomp.quantization.layers import name_of
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 HANDS_ON = ("QuantizeLinear", "DequantizeLinear", "Transpose", "Identity", "Reshape")

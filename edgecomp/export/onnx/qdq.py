@@ -19,8 +19,8 @@ from edgecomp.export.onnx.graphs import store_weights
 from edgecomp.export.onnx.names import name_layers
 from edgecomp.export.onnx.passes import PASSES
 from edgecomp.export.onnx.recurrent import pack_recurrent
-from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes, recurrent_layers_whole
-from edgecomp.quantize.fake_quant import frozen
+from edgecomp.quantization.capture import DynamicAxes, dynamic_shapes, recurrent_layers_whole
+from edgecomp.quantization.fake_quant import frozen
 
 OPSET = 18
 

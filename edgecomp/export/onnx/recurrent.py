@@ -9,9 +9,9 @@ from onnx import helper, numpy_helper, parser
 from torch import fx, nn
 
 from edgecomp.export.onnx.names import any_order
-from edgecomp.quantize.constants import value_of
-from edgecomp.quantize.layers import rule_of
-from edgecomp.quantize.placement import rounded_weights
+from edgecomp.quantization.constants import value_of
+from edgecomp.quantization.layers import rule_of
+from edgecomp.quantization.placement import rounded_weights
 
 DOMAIN, OPERATOR = "com.microsoft", "DynamicQuantizeLSTM"
 
