@@ -121,7 +121,9 @@ class Measurements:
         }
         outputs: dict[str, Any] = {arm: data.logits for arm, data in self.arms.items()}
         np.savez(folder / "samples.npz", **samples)
-        beside: dict[str, Any] = {"labels": self.labels} | ({} if self.slices is None else {"slices": self.slices})
+        beside: dict[str, Any] = {"labels": self.labels} | (
+            {} if self.slices is None else {"slices": self.slices}
+        )
         np.savez(folder / "outputs.npz", **beside, **outputs)
         write_json(
             folder / "measurements.json",

@@ -132,17 +132,24 @@ def _rmse(sums: Values) -> Values:
 
 
 def _furthest(parts: Values) -> Values:
-    """An example of an average label, with the largest error that there is."""
+    """An example of an average label, with twice the mean error."""
     squared, absolute, labels, squares, one = _quarters(parts)
     return np.concatenate(
-        [squared.max(axis=0), absolute.max(axis=0), labels.mean(axis=0), squares.mean(axis=0), one[0]]
+        [
+            2 * squared.mean(axis=0),
+            2 * absolute.mean(axis=0),
+            labels.mean(axis=0),
+            squares.mean(axis=0),
+            one[0],
+        ]
     )
 
 
 def _nearest(parts: Values) -> Values:
+    """An example of an average label, without an error."""
     squared, absolute, labels, squares, one = _quarters(parts)
     return np.concatenate(
-        [squared.min(axis=0), absolute.min(axis=0), labels.mean(axis=0), squares.mean(axis=0), one[0]]
+        [0 * squared[0], 0 * absolute[0], labels.mean(axis=0), squares.mean(axis=0), one[0]]
     )
 
 
