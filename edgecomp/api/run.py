@@ -69,7 +69,10 @@ def plan(
     quick: bool = False,
     listener: Listener | None = None,
 ) -> Planned:
-    """What `run` would do with the same arguments, and why; the data are read and the networks built, and nothing is written."""
+    """What `run` would do, and why; the data are read and the networks built, and nothing is written.
+
+    recipe, overrides, out, quick, listener: as `run` takes them.
+    """
     listener = listener or Silent()
     job, folder, every = _prepared(recipe, overrides, out, quick, listener)
     execution.try_out(Run(job, folder.path, listener.track, listener.note), folder, every)

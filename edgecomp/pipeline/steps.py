@@ -19,7 +19,8 @@ from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders, stages
 from edgecomp.pipeline.cache_keys import Keys, own_files, profile
-from edgecomp.runtimes import PYTORCH_FILES, TABLE
+from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.formats import format_of
 
 ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
 DISTILLATION_DATA = ("data", "teacher", "soft_labels")
@@ -265,7 +266,7 @@ def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
 
 
 def _pytorch(target: Target) -> tuple[str, ...]:
-    return ("pytorch",) if Path(TABLE[target.runtime].model_file).suffix in PYTORCH_FILES else ()
+    return ("pytorch",) if format_of(target.runtime).step == "pytorch" else ()
 
 
 def _emulated(job: Job) -> list[Target]:

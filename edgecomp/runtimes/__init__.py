@@ -37,8 +37,6 @@ class Row(NamedTuple):
     idle: tuple[tuple[str, bool], ...] = ()
 
 
-PYTORCH_FILES = (".pt2", ".ts")
-
 TABLE = {
     "onnxruntime-cpu": Row(
         "onnxruntime_cpu:RUNTIME", "model.onnx", "onnxruntime", INTEGERS, (8,), idle=(("spinning", False),)
