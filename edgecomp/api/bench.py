@@ -161,10 +161,10 @@ def _profile_training(run_folder: Path, folder: Path, listener: Listener) -> Non
     """training.json, and a trace, beside the result."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's chatter, read when torch is imported
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from edgecomp.pipeline import stages
     from edgecomp.pipeline.loaders import Run
+    from edgecomp.pipeline.stages import measuring
 
-    found = stages.profile_training(Run(read_job(run_folder), run_folder, listener.track), folder)
+    found = measuring.profile_training(Run(read_job(run_folder), run_folder, listener.track), folder)
     write_json(folder / "training.json", found)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgecomp.data.sources import Wanted
     from edgecomp.data.views import Views
     from edgecomp.distill.data import DistillationData
-    from edgecomp.distill.losses import Loss
+    from edgecomp.distill.losses.terms import Loss
     from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
@@ -174,7 +174,9 @@ def student_fp32(run: Run) -> "nn.Module":
     from edgecomp.training.loop import load_weights
 
     network = fresh_network(run, run.job.recipe.student)
-    network.load_state_dict(load_weights(run.folder / "distill" / "student_fp32.safetensors"))
+    network.load_state_dict(
+        load_weights(run.folder / arms.STUDENT_FP32.steps[-1] / "student_fp32.safetensors")
+    )
     return network.eval()
 
 
@@ -351,7 +353,7 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
 
 def loss(run: Run, *, trained: bool = True) -> "Loss":
     """The loss that the fp32 and the fake-quant student share. trained: of the trained teacher, where a term looks inside it."""
-    from edgecomp.distill.losses import build
+    from edgecomp.distill.losses.terms import build
 
     teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
     return build(run.job.recipe.distill.model_dump(), TASKS[run.job.recipe.task], lambda: teacher(run))
