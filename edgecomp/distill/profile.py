@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from edgecomp.distill.losses.terms import Loss
+from edgecomp.distill.losses import Loss
 from edgecomp.training.convolutions import sound_gradients
 from edgecomp.training.loop import Batch, adamw, parameter_groups
 

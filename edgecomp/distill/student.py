@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8
 from edgecomp.distill.data import DistillationData
-from edgecomp.distill.losses.terms import Loss
+from edgecomp.distill.losses import Loss
 from edgecomp.errors import CaptureError, nearest
 from edgecomp.files.writing import write_json
 from edgecomp.progress import Track

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgecomp.data.sources import Wanted
     from edgecomp.data.views import Views
     from edgecomp.distill.data import DistillationData
-    from edgecomp.distill.losses.terms import Loss
+    from edgecomp.distill.losses import Loss
     from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
@@ -353,7 +353,7 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
 
 def loss(run: Run, *, trained: bool = True) -> "Loss":
     """The loss that the fp32 and the fake-quant student share. trained: of the trained teacher, where a term looks inside it."""
-    from edgecomp.distill.losses.terms import build
+    from edgecomp.distill.losses import build
 
     teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
     return build(run.job.recipe.distill.model_dump(), TASKS[run.job.recipe.task], lambda: teacher(run))

@@ -1,10 +1,11 @@
-"""The main job, stage by stage. Read this first.
+"""The main job, step by step. Read this first.
 
     recipe → data → teacher → soft labels → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
-           → bench, emulation → gate → report
+           → bench, portable, emulation → gate → report
 
 Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
-libraries change what they make, `cache_keys.py` spells out.
+libraries several of them share in their keys, `cache_keys.py` spells out. A step that trains a student is named in its arm
+(`edgecomp/arms.py`), so that exports and reports depend on it; its work is a function of `stages/`.
 """
 
 from collections.abc import Callable, Iterator

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from edgecomp.distill.losses import Learner, Loss
 from edgecomp.distill.losses.hidden_states import HiddenStates, Hint, tap
-from edgecomp.distill.losses.terms import Learner, Loss
 from edgecomp.errors import CaptureError
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate
