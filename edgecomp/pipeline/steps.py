@@ -18,13 +18,12 @@ from edgecomp import arms
 from edgecomp.artifacts.run_folder import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import cache_keys, loaders
 from edgecomp.pipeline.cache_keys import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import format_of
 
-ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
 DISTILLATION_DATA = ("data", "teacher", "soft_labels")
 
 Make = Callable[[loaders.Run, Path, Path], None]
@@ -187,7 +186,7 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
             f"bench/{target.name}",
             "bench",
             partial(measuring.bench, own, target=target),
-            [bench.model_dump(exclude=ELSEWHERE), profile(job, target)],
+            [cache_keys.bench(job), profile(job, target)],
             ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
