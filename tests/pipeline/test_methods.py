@@ -114,7 +114,7 @@ def test_a_teacher_that_is_taken_as_it_is_has_no_loss_to_draw_and_a_report_all_t
     verdict = run(cli, tmp_path / "run", ONE_TARGET, "teacher.epochs=0")
     assert "report" in verdict["ran"]
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text(encoding="utf-8"))
-    assert [set(epoch) for epoch in report["history"]["teacher"]] == [{"validation_accuracy_pct"}]
+    assert [set(epoch) for epoch in report["history"]["teacher"]] == [{"validation_score_pct"}]
 
 
 @pytest.mark.skipif(not any(map(shutil.which, fused.COMPILERS)), reason="needs a C++ compiler")
