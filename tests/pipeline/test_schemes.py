@@ -19,7 +19,9 @@ def weights(folder: Path, scheme: str = "") -> bytes:
 @pytest.fixture(scope="module")
 def two(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("schemes") / "run"
-    done = cli("run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(folder), "--json")
+    done = cli(
+        "run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(folder), "--json"
+    )
     assert done.code in (1, 3), done.err
     return folder
 
@@ -51,6 +53,8 @@ def test_a_report_says_each_schemes_student(two: Path, cli: Cli) -> None:
     page = (two / "report" / "report.html").read_text(encoding="utf-8")
     for scheme in ("cpu-u8-narrow", "cpu-u8", "gpu-s8"):
         assert scheme in page
-    again = cli("run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(two), "--plan")
+    again = cli(
+        "run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(two), "--plan"
+    )
     assert "parity/tensorrt" in again.out  # which is not run without a GPU, and tried again
     assert "quantize" not in again.out
