@@ -16,9 +16,9 @@ from torch import nn
 from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
 from edgecomp.export.stage import Interface, export_all
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.placement import place
 
 AXES = ({0: "batch"},)
 

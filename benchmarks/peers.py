@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from edgecomp import inputs
-from edgecomp.bench.hosts.process import Place, Worker
-from edgecomp.bench.inputs import generated
-from edgecomp.bench.inputs.signatures import signature_of
+from edgecomp.benchmark.hosts.process import Place, Worker
+from edgecomp.benchmark.inputs import generated
+from edgecomp.benchmark.inputs.signatures import signature_of
 from edgecomp.config.target import Shapes
 from edgecomp.runtimes import Port
 

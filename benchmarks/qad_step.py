@@ -14,10 +14,10 @@ import torch
 
 from edgecomp.distill.losses.logits import distillation_loss
 from edgecomp.models.resnet import ResNet
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.fake_quant import use_kernel
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.fake_quant import use_kernel
+from edgecomp.quantization.placement import place
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from running import TINY, Cli, Outcome, command, environment
 ALONE = (
     "pipeline/test_digits.py",
     "pipeline/test_gate_trials.py",
-    "unit/bench/test_layer_speed.py",
-    "unit/bench/test_side_by_side.py",
-    "unit/bench/test_standalone.py",
-    "unit/bench/test_worker.py",
-    "unit/compare/",
-    "unit/bench/test_examples.py",
+    "unit/benchmark/test_layer_speed.py",
+    "unit/benchmark/test_side_by_side.py",
+    "unit/benchmark/test_standalone.py",
+    "unit/benchmark/test_worker.py",
+    "unit/comparison/",
+    "unit/benchmark/test_examples.py",
 )
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -4,14 +4,14 @@
     python benchmarks/avx2_only python -m pytest -m "not slow"
     python benchmarks/avx2_only --as x86-64-avx-vnni edgecomp doctor
 
-`--if-possible` as the first word does nothing, and says so, where this machine cannot. The CPU is x86-64-avx2 (AVX2 and nothing newer), or one that `--as` names. How, and what it takes: edgecomp/bench/hosts/masked.py.
+`--if-possible` as the first word does nothing, and says so, where this machine cannot. The CPU is x86-64-avx2 (AVX2 and nothing newer), or one that `--as` names. How, and what it takes: edgecomp/benchmark/hosts/masked.py.
 Exit code 70 where this machine cannot do it.
 """
 
 import subprocess
 import sys
 
-from edgecomp.bench.hosts import masked
+from edgecomp.benchmark.hosts import masked
 
 
 def available() -> str | None:

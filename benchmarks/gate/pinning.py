@@ -10,10 +10,10 @@ import numpy as np
 from trials import target_of
 
 from edgecomp import inputs
-from edgecomp.bench.scenarios import side_by_side
-from edgecomp.bench.scenarios.side_by_side import Side, SideBySide
-from edgecomp.compare.selftest import reference_model
-from edgecomp.compare.trial import place_of, signature, timed_inputs
+from edgecomp.benchmark.scenarios import side_by_side
+from edgecomp.benchmark.scenarios.side_by_side import Side, SideBySide
+from edgecomp.comparison.selftest import reference_model
+from edgecomp.comparison.trial import place_of, signature, timed_inputs
 from edgecomp.gate.paired import log_ratios
 from edgecomp.metrics.comparison import Comparison
 

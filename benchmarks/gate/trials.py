@@ -18,9 +18,9 @@ import naive
 from neighbour import NEIGHBOURS, felt
 
 from edgecomp import machine
-from edgecomp.bench.scenarios.side_by_side import Side
-from edgecomp.compare.selftest import reference_model
-from edgecomp.compare.trial import Outcome, compare, place_of
+from edgecomp.benchmark.scenarios.side_by_side import Side
+from edgecomp.comparison.selftest import reference_model
+from edgecomp.comparison.trial import Outcome, compare, place_of
 from edgecomp.config.policy import load_policy
 from edgecomp.config.target import Target, load_target
 from edgecomp.gate.paired import log_ratios

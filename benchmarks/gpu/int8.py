@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgecomp.quantize.capture import duplicate
-from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.layers import layer_name, layers, module_of, rule_of
-from edgecomp.quantize.placement import fake_quants, weighted
+from edgecomp.quantization.capture import duplicate
+from edgecomp.quantization.fake_quant import FakeQuant
+from edgecomp.quantization.layers import layer_name, layers, module_of, rule_of
+from edgecomp.quantization.placement import fake_quants, weighted
 
 FEWEST_ROWS = 17  # torch._int_mm on CUDA takes more than 16 rows,
 MULTIPLE = 8  # and other sizes that are multiples of 8

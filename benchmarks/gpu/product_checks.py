@@ -14,10 +14,10 @@ from rows import Row, at_least, expected, not_run
 from subjects import Sitting, Task, answers, arrays
 from torch import nn
 
-from edgecomp.bench.scenarios.side_by_side import Side
-from edgecomp.bench.standalone import Options, bench_model
-from edgecomp.compare.trial import Outcome, place_of
-from edgecomp.compare.trial import compare as compare_sides
+from edgecomp.benchmark.scenarios.side_by_side import Side
+from edgecomp.benchmark.standalone import Options, bench_model
+from edgecomp.comparison.trial import Outcome, place_of
+from edgecomp.comparison.trial import compare as compare_sides
 from edgecomp.config.policy import load_policy
 from edgecomp.config.target import Target, load_target
 from edgecomp.export import parity
@@ -26,7 +26,7 @@ from edgecomp.gate.paired import log_ratios
 from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.metrics.comparison import CANDIDATE
 from edgecomp.progress import silent
-from edgecomp.quantize.capture import duplicate, dynamic_shapes
+from edgecomp.quantization.capture import duplicate, dynamic_shapes
 
 BENCHED = {
     "latency_p50_ms": "ms",

@@ -14,10 +14,10 @@ from edgecomp.inputs import MASK, Inputs
 from edgecomp.models.airbench import Airbench
 from edgecomp.models.resnet import ResNet
 from edgecomp.models.transformer import Transformer
-from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
-from edgecomp.quantize.capture import DynamicAxes, capture, duplicate
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm
+from edgecomp.quantization.capture import DynamicAxes, capture, duplicate
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.placement import place
 from edgecomp.training.loop import adamw, parameter_groups
 
 SCHEME = "gpu-s8"

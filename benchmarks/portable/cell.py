@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgecomp.artifacts.run_folder import RunFolder
-from edgecomp.bench.emulation import answers_as
-from edgecomp.bench.hosts.emulators import Interpreter, availability, emulated
+from edgecomp.benchmark.emulation import answers_as
+from edgecomp.benchmark.hosts.emulators import Interpreter, availability, emulated
 from edgecomp.config.job import Job, load_job, on_this_machine
 from edgecomp.config.target import Target
 from edgecomp.data.splits import Split
@@ -21,7 +21,7 @@ from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import cpu_model, host_isa
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.pipeline import execution, loaders, steps
-from edgecomp.quantize.schemes import INT8, SCHEMES, Grid, Scheme
+from edgecomp.quantization.schemes import INT8, SCHEMES, Grid, Scheme
 from edgecomp.runtimes import TABLE
 
 # No target may have it: a QDQ file cannot say 0..127 (QuantizeLinear clamps at 255), so that a Clip stands before each quantisation.

@@ -21,20 +21,20 @@ import torch
 from networks import NETWORKS, Made
 
 from edgecomp import inputs
-from edgecomp.bench.hosts.process import Place
-from edgecomp.bench.layer_speed import CHOSEN, FP32, INT8, slower_in_integers
-from edgecomp.bench.scenarios.side_by_side import Side, SideBySide
+from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.layer_speed import CHOSEN, FP32, INT8, slower_in_integers
+from edgecomp.benchmark.scenarios.side_by_side import Side, SideBySide
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import name_of_kernel
 from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import write_json
 from edgecomp.machine import cpu_model, host_isa
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.layers import layer_names
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.layers import layer_names
+from edgecomp.quantization.placement import place
 
 RUNTIMES = {"onnxruntime-cpu": "model.onnx", "openvino-cpu": "model.xml"}
 BATCHES = (1, 32)

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgecomp.models.mobilenet import MobileNet
 from edgecomp.models.resnet import ResNet
-from edgecomp.quantize.capture import DynamicAxes
+from edgecomp.quantization.capture import DynamicAxes
 
 IMAGE: DynamicAxes = ({0: "batch"},)
 TEXT: DynamicAxes = ({0: "batch", 1: "sequence"},) * 2

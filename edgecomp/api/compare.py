@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgecomp.api.module import Example, file_for
 from edgecomp.api.results import ComparisonResult
-from edgecomp.compare.command import Asked, compare_and_record
+from edgecomp.comparison.command import Asked, compare_and_record
 from edgecomp.config.target import load_target
 from edgecomp.history.store import STORE
 from edgecomp.progress import Listener, Silent

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecomp import machine
-from edgecomp.bench.hosts.emulators import Interpreter, availability
-from edgecomp.bench.hosts.process import py_spy
-from edgecomp.bench.worker.noise import RAPL
+from edgecomp.benchmark.hosts.emulators import Interpreter, availability
+from edgecomp.benchmark.hosts.process import py_spy
+from edgecomp.benchmark.worker.noise import RAPL
 from edgecomp.metrics.units import format_value
 from edgecomp.runtimes import TABLE, Row
 

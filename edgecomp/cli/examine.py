@@ -50,7 +50,7 @@ def selftest(
     """Find out what this machine can gate: the same model, and really slowed ones, compared over and over."""
     from edgecomp.cli.results import show_selftest
     from edgecomp.cli.terminal import Screen
-    from edgecomp.compare.selftest import selftest
+    from edgecomp.comparison.selftest import selftest
 
     screen = Screen(json=as_json)
     record, file = selftest(target, model=model, minutes=minutes, seed=seed, out=out, listener=screen)
@@ -60,8 +60,8 @@ def selftest(
 @prepare.command()
 def emulator(machine: Machine, to: To = None, apt_sources: AptSources = None, debug: Debug = False) -> None:
     """Fetch the Python and the runtimes of another machine, so that targets with its CPU are executed here."""
-    from edgecomp.bench.hosts.emulators import environment, variable
-    from edgecomp.bench.hosts.userland import prepare
+    from edgecomp.benchmark.hosts.emulators import environment, variable
+    from edgecomp.benchmark.hosts.userland import prepare
 
     folder = (to or environment(machine)).absolute()
     prepare(machine, folder, apt_sources=apt_sources, say=typer.echo)

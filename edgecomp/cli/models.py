@@ -63,7 +63,7 @@ def bench(
         return
     from edgecomp.api import bench as api
     from edgecomp.api.results import Benched
-    from edgecomp.bench.standalone import Options
+    from edgecomp.benchmark.standalone import Options
     from edgecomp.cli.results import show_bench, show_benched
     from edgecomp.cli.terminal import Screen
 

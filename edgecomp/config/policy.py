@@ -30,14 +30,14 @@ class Threshold(Schema):
     no PASS: it is looked into (`5 pt`, or `10 x` as good).
     """
 
-    metric: str
-    against: Reference | None = None
-    max: str | None = None
-    min: str | None = None
-    margin: str | None = None
-    confidence: float = Field(0.95, ge=0.5, le=0.999)
-    severity: Literal["block", "warn"] = "block"
-    implausible: str | None = None
+    metric: str  # its id; without one, the name of the check
+    against: Reference | None = None  # what it is compared with
+    max: str | None = None  # at most, with its unit
+    min: str | None = None  # at least, with its unit
+    margin: str | None = None  # at most so much worse than what it is compared with
+    confidence: float = Field(0.95, ge=0.5, le=0.999)  # of each bound; 0.99 against a baseline
+    severity: Literal["block", "warn"] = "block"  # warn: judged and shown, and does not decide
+    implausible: str | None = None  # a gain beyond which it is no PASS: `5 pt`, or `10 x`
 
     @model_validator(mode="before")
     @classmethod
@@ -144,12 +144,13 @@ class Waiver(Schema):
 
     model_config = ConfigDict(**Schema.model_config, populate_by_name=True, serialize_by_alias=True)
 
+    # the name of the check
     check: str = Field(validation_alias=AliasChoices("check", "row"), serialization_alias="row")
-    target: str | None = None
-    owner: str
-    reason: str
-    expires: datetime.date
-    limit: str | None = None
+    target: str | None = None  # of one target only
+    owner: str  # who answers for it
+    reason: str  # why
+    expires: datetime.date  # the last day it holds
+    limit: str | None = None  # up to which it holds, in the check's unit
 
     @field_validator("owner", "reason")
     @classmethod
@@ -200,13 +201,14 @@ class Policy(Schema):
     """`wall: auto` lets wall time decide on a host that others use only what CPU time says as well, and in a comparison of one thread
     only advise; `required` lets it decide there too."""
 
+    # of the file; 1 is the only one
     format: Literal[1] = FORMAT  # type: ignore[assignment]
-    name: str
-    description: str = ""
-    on_inconclusive: Literal["block", "warn"] = "block"
-    wall: Literal["auto", "required"] = "auto"
-    rows: dict[str, Threshold]
-    waivers: list[Waiver] = []
+    name: str  # shown in reports
+    description: str = ""  # a line for lists and reports
+    on_inconclusive: Literal["block", "warn"] = "block"  # warn: an INCONCLUSIVE ends with 0
+    wall: Literal["auto", "required"] = "auto"  # whether wall time decides on a contended host
+    rows: dict[str, Threshold]  # by name: the checks
+    waivers: list[Waiver] = []  # checks that may fail for a while
 
     @model_validator(mode="before")
     @classmethod

@@ -42,25 +42,33 @@ class Data(Part):
     mirrored copies of every training image share one set of soft labels. Texts need the tokenizer that the teacher has.
     """
 
-    source: Literal["digits", "iris", "wine", "breast_cancer", "huggingface", "images", "numpy"]
+    # where examples come from, a row of edgecomp.data.sources.TABLE
+    source: Literal["digits", "iris", "wine", "breast_cancer", "diabetes", "huggingface", "images", "numpy"]
+    # a file, a folder, or a data set's name on the hub; beside the recipe, in $EDGECOMP_DATA or here
     path: str | None = None
-    files: dict[str, str] = {}
+    files: dict[str, str] = {}  # split → file name, where the names do not say which split they are
     inputs: str | list[str] | None = None  # a list: columns of numbers
-    label: str | None = None
+    label: str | list[str] | None = (
+        None  # the column, or the array, of labels; columns of a task with several labels an example
+    )
     slice: str | None = (
         None  # a column that says which part of the data an example is of: judged apart, and never learnt from
     )
+    # pixels; images are resized to it, bilinear; without it they must all be of one size
     image_size: int | None = Field(None, ge=8, le=1024)
-    mode: Literal["L", "RGB"] | None = None
+    mode: Literal["L", "RGB"] | None = None  # L: grey, RGB: colour; without it as they are, and all alike
+    # of texts: `package:PACKAGE/FOLDER`, a folder, or a name on the hub; the teacher's own
     tokenizer: str | None = None
-    max_length: int = Field(128, ge=4, le=8192)
+    max_length: int = Field(128, ge=4, le=8192)  # of texts, in tokens; what is longer is cut
+    # of the training examples, where the source has no test split
     test_fraction: float = Field(0.25, gt=0, lt=1)
-    validation_fraction: float = Field(0.15, gt=0, lt=1)
+    validation_fraction: float = Field(0.15, gt=0, lt=1)  # likewise; everything is chosen on this split
+    # of the training examples; nothing is trained on them
     calibration_fraction: float = Field(0.05, gt=0, lt=1)
     limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
-    shift: int = Field(0, ge=0, le=16)
-    flip: bool = False
-    views: int = Field(8, ge=1, le=256)
+    shift: int = Field(0, ge=0, le=16)  # pixels that a training image is shifted by, at most
+    flip: bool = False  # whether training images are mirrored as well
+    views: int = Field(8, ge=1, le=256)  # copies of each training image that share one set of soft labels
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -80,17 +88,17 @@ class Data(Part):
 class Network(Part):
     """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
 
-    network: str
-    arguments: dict[str, Any] = {}
+    network: str  # a name, `hf:MODEL`, or a factory `package.module:function`
+    arguments: dict[str, Any] = {}  # what it is built with, by name
 
 
 class Teacher(Network):
     """Trained on hard labels; with no epochs it is taken as its factory, or its folder, gives it."""
 
-    epochs: int = Field(ge=0, le=10_000)
-    batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(3e-3, gt=0, le=10)
-    weight_decay: float = Field(5e-4, ge=0, le=1)
+    epochs: int = Field(ge=0, le=10_000)  # 0: it is trained already
+    batch_size: int = Field(64, ge=2)  # examples
+    learning_rate: float = Field(3e-3, gt=0, le=10)  # at its highest
+    weight_decay: float = Field(5e-4, ge=0, le=1)  # of AdamW
 
 
 class Student(Network):
@@ -99,15 +107,16 @@ class Student(Network):
     `seed` is of its weights and the order of its examples, where it should differ from the recipe's.
     """
 
+    # of its weights and the order of its data, where it should differ from the recipe's
     seed: int | None = Field(None, ge=0, lt=2**32)
 
 
 class Hint(Schema):
     """A hidden state of the student that is drawn to one of the teacher's: module paths, as in named_modules()."""
 
-    student: str
-    teacher: str
-    weight: float = Field(1.0, gt=0, le=1e6)
+    student: str  # a module path of the student
+    teacher: str  # a module path of the teacher
+    weight: float = Field(1.0, gt=0, le=1e6)  # of this term of the loss
 
 
 class Distill(Part):
@@ -116,13 +125,13 @@ class Distill(Part):
     `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step.
     """
 
-    epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(4e-3, gt=0, le=10)
-    weight_decay: float = Field(5e-4, ge=0, le=1)
-    temperature: float = Field(4.0, gt=0, le=100)
-    hard_label_weight: float = Field(0.1, ge=0, le=1)
-    hidden: list[Hint] = []
+    epochs: int = Field(ge=1, le=10_000)  # in fp32
+    batch_size: int = Field(64, ge=2)  # examples; of all later training as well
+    learning_rate: float = Field(4e-3, gt=0, le=10)  # at its highest
+    weight_decay: float = Field(5e-4, ge=0, le=1)  # of AdamW
+    temperature: float = Field(4.0, gt=0, le=100)  # that both networks' logits are divided by
+    hard_label_weight: float = Field(0.1, ge=0, le=1)  # of cross-entropy; the rest is of the soft labels
+    hidden: list[Hint] = []  # hidden states drawn to the teacher's
 
 
 class Quantize(Part):
@@ -133,17 +142,19 @@ class Quantize(Part):
     beside whatever is judged. Scales start from `calibration`, learn, and freeze; batch statistics freeze too.
     """
 
+    # how: trained through its integers (qad), by a runtime's own tool, or not at all
     method: Literal["qad", "ptq-ort", "ptq-nncf", "none"] = "qad"
+    # other ways to quantise the same student, measured beside it
     baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-best"]] = []
-    epochs: int = Field(4, ge=1, le=10_000)
-    learning_rate: float = Field(4e-4, gt=0, le=10)
-    scale_learning_rate: float = Field(1e-3, gt=0, le=10)
+    epochs: int = Field(4, ge=1, le=10_000)  # of training through fake-quant
+    learning_rate: float = Field(4e-4, gt=0, le=10)  # of weights, at its highest
+    scale_learning_rate: float = Field(1e-3, gt=0, le=10)  # of the logarithms of scales
     calibration: Literal["min-max", "percentile", "mse"] = "min-max"  # with fewer than 8 bits, mse
-    percentile: float = Field(99.99, gt=50, le=100)
-    calibration_batches: int = Field(8, ge=1)
+    percentile: float = Field(99.99, gt=50, le=100)  # of calibration: percentile
+    calibration_batches: int = Field(8, ge=1)  # of distill.batch_size, of the calibration split
     kernel: Literal["torch", "fused"] = "torch"  # of fake-quant in training: fused needs a C++ compiler
-    freeze_scales_epochs: int = Field(1, ge=0)
-    freeze_batchnorm_epochs: int = Field(1, ge=0)
+    freeze_scales_epochs: int = Field(1, ge=0)  # the last so many with scales that no longer learn
+    freeze_batchnorm_epochs: int = Field(1, ge=0)  # likewise, with batch statistics as they are
     weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary); first and last layers keep 8
     activation_bits: Literal[8, 4] = 8  # what a layer reads, likewise
     simulate: bool = False  # fewer bits than the runtimes execute, stored and executed as 8
@@ -227,38 +238,42 @@ class Bench(Part):
     Of a target that is not gated the teacher alone is measured, with `ungated_restarts`.
     """
 
-    restarts: int = Field(5, ge=1, le=1000)
-    ungated_restarts: int = Field(2, ge=1, le=1000)
-    warmup: int = Field(20, ge=1)
-    iterations: int = Field(480, ge=8)
-    offline_batch: int = Field(32, ge=1)
-    offline_batches: int = Field(16, ge=1)
-    timeout_s: float = Field(120.0, gt=0)
+    restarts: int = Field(5, ge=1, le=1000)  # processes, one after another
+    ungated_restarts: int = Field(2, ge=1, le=1000)  # of ungated targets
+    warmup: int = Field(20, ge=1)  # inferences that are not counted
+    iterations: int = Field(480, ge=8)  # inferences of one example, each timed
+    offline_batch: int = Field(32, ge=1)  # examples at once
+    offline_batches: int = Field(16, ge=1)  # so many are timed
+    timeout_s: float = Field(120.0, gt=0)  # after which a worker that says nothing is ended
     emulated_examples: int = Field(5000, ge=1)  # or the whole split, where it is smaller
     portable_examples: int = Field(
         250, ge=1
     )  # of the training split, asked as other CPUs where qemu-user plays them
-    emulation_timeout_s: float = Field(1800.0, gt=0)
+    emulation_timeout_s: float = Field(1800.0, gt=0)  # likewise, of an emulated CPU
 
 
 class Recipe(Part):
+    # of the file; 1 is the only one
     format: Literal[1] = FORMAT  # type: ignore[assignment]
+    # of the run folder; letters, digits, `.`, `_`, `-`
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    description: str = ""
-    seed: int = Field(0, ge=0, lt=2**32)
+    description: str = ""  # a line for the report
+    # what labels and outputs mean, a row of edgecomp.tasks.TASKS
+    task: Literal["classification", "binary", "multilabel", "regression"] = "classification"
+    seed: int = Field(0, ge=0, lt=2**32)  # of weights, splits and order
     threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
     # Of training: bf16 is autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
-    data: Data
-    teacher: Teacher
-    student: Student
-    distill: Distill
-    quantize: Quantize = Quantize()
-    targets: list[str] = Field(min_length=1)
+    data: Data  # where examples come from
+    teacher: Teacher  # the network to learn from
+    student: Student  # the network that is made
+    distill: Distill  # how the student learns in fp32
+    quantize: Quantize = Quantize()  # how it comes to integers
+    targets: list[str] = Field(min_length=1)  # device profiles, by name or path; each is gated
     ungated_targets: list[str] = []  # measured and shown; no check is of them
-    bench: Bench = Bench()
-    policy: str = "industrial"
+    bench: Bench = Bench()  # how much is measured
+    policy: str = "industrial"  # by name or path
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
 
     @model_validator(mode="before")

@@ -28,11 +28,11 @@ class Shapes(Schema):
     once. `axes` are lengths by the name that a file has for an axis (or INPUT.PLACE of one without), `ranges` are LOW:HIGH of an
     input's values by its name; both go before the rest."""
 
-    batch: int = Field(1, ge=1, le=MOST_AT_ONCE)
-    sequence_length: int = Field(128, ge=1)
-    image_size: int = Field(224, ge=1)
-    axes: dict[str, Annotated[int, Field(ge=1)]] = {}
-    ranges: dict[str, str] = {}
+    batch: int = Field(1, ge=1, le=MOST_AT_ONCE)  # examples at once
+    sequence_length: int = Field(128, ge=1)  # of an axis of tokens or steps, where the file leaves it free
+    image_size: int = Field(224, ge=1)  # of height and width, likewise
+    axes: dict[str, Annotated[int, Field(ge=1)]] = {}  # a length by the axis's name, or INPUT.PLACE
+    ranges: dict[str, str] = {}  # LOW:HIGH by the input's name
 
     @field_validator("ranges")
     @classmethod
@@ -64,18 +64,20 @@ class Target(Schema):
     machine's kernel can. `budget` maps a metric to its limit: `latency_p99_ms: 50 ms`.
     """
 
+    # of the file; 1 is the only one
     format: Literal[1] = FORMAT  # type: ignore[assignment]
     name: str = Field(pattern=f"^{NAME.pattern}$")  # of folders, too
-    description: str = ""
-    runtime: str
-    options: dict[str, str | int | float | bool] = {}
-    isa: str = "host"
-    cores: int | None = Field(None, ge=1, le=1024)
-    threads: int = Field(1, ge=1, le=256)
-    memory: str | None = None
-    shapes: Shapes | None = None
+    description: str = ""  # a line for lists and reports
+    runtime: str  # a row of edgecomp.runtimes.TABLE
+    options: dict[str, str | int | float | bool] = {}  # the runtime's own, checked by its adapter
+    isa: str = "host"  # the device's kind of CPU; host: any
+    cores: int | None = Field(None, ge=1, le=1024)  # that it may use, kept by affinity
+    threads: int = Field(1, ge=1, le=256)  # of the runtime
+    memory: str | None = None  # what it may hold, such as `512 MiB`; enforced where the kernel can
+    shapes: Shapes | None = None  # lengths and ranges, where inputs are made up
+    # which integers weights and activations take on
     scheme: Literal["cpu-u8", "cpu-u8-narrow", "gpu-s8", "none"] = "cpu-u8-narrow"
-    budget: dict[str, str] = {}
+    budget: dict[str, str] = {}  # metric → limit; each is a check
 
     @field_validator("budget")
     @classmethod

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
+from edgecomp.tasks import DEFAULT, TASKS, Labels
 
 Array = npt.NDArray[Any]
 FILE = "preprocessing.json"
@@ -21,6 +22,27 @@ AT_ONCE = 1024  # examples, in float64
 CONSTANT = 1e-7  # deviation over the largest value, that float32 cannot tell from none
 
 
+@dataclass(frozen=True)
+class Head:
+    """What a network answers: the task, the names of its classes, labels or targets, and of numbers that are learnt in units of their
+    deviation (`(y - mean) / std`), mean and std by target."""
+
+    task: str
+    names: tuple[str, ...]
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+    def standardised(self, labels: Labels) -> Labels:
+        if not self.target_std:
+            return labels
+        return np.asarray((labels - np.asarray(self.target_mean)) / np.asarray(self.target_std), np.float32)
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """As fields of a preprocessing."""
+        return {"task": self.task, "target_mean": self.target_mean, "target_std": self.target_std}
+
+
 class Preprocessing(Protocol):
     """`dynamic_axes`: by input, axis → name. `given`: what a network's factory is told of the data."""
 
@@ -28,7 +50,23 @@ class Preprocessing(Protocol):
     def kind(self) -> str: ...
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """The names of classes, labels or targets."""
+        ...
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def target_mean(self) -> tuple[float, ...]: ...
+
+    @property
+    def target_std(self) -> tuple[float, ...]: ...
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network answers for an example."""
+        ...
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Stored arrays of some examples → the network's inputs, in its order."""
@@ -61,6 +99,13 @@ class Numbers:
     std: tuple[float, ...]
     classes: tuple[str, ...]
     columns: tuple[str, ...] = ()
+    task: str = DEFAULT
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return TASKS[self.task].width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         over = (-1, *(1 for _ in self.shape[1:]))
@@ -82,12 +127,11 @@ class Numbers:
     @property
     def given(self) -> dict[str, Any]:
         what = "channels" if self.kind == "image" else "features"
-        return {what: self.shape[0], "classes": len(self.classes)}
+        return {what: self.shape[0], "classes": self.width}
 
     def save(self, folder: Path) -> None:
         dtype, scale = ("uint8", "1/255") if self.kind == "image" else ("float32", "1")
-        own = {name: value for name, value in asdict(self).items() if name != "columns" or value}
-        write_json(folder / FILE, {"dtype": dtype, "scale": scale} | own)
+        write_json(folder / FILE, {"dtype": dtype, "scale": scale} | _told(asdict(self)))
 
 
 @dataclass(frozen=True)
@@ -98,6 +142,13 @@ class Tokens:
     max_length: int
     classes: tuple[str, ...]
     kind: Literal["text"] = "text"
+    task: str = DEFAULT
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return TASKS[self.task].width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         return trimmed({name: arrays[name].astype(np.int64) for name in ("input_ids", MASK)})
@@ -120,11 +171,17 @@ class Tokens:
         return {
             "vocabulary": self.vocabulary,
             "max_length": self.max_length,
-            "classes": len(self.classes),
+            "classes": self.width,
         }
 
     def save(self, folder: Path) -> None:
-        write_json(folder / FILE, {"tokenizer": TOKENIZER} | asdict(self))
+        write_json(folder / FILE, {"tokenizer": TOKENIZER} | _told(asdict(self)))
+
+
+def _told(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what says nothing: a classifier of rows without names has neither columns nor targets."""
+    silent = {"columns": (), "task": DEFAULT, "target_mean": (), "target_std": ()}
+    return {name: value for name, value in fields.items() if name not in silent or value != silent[name]}
 
 
 KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens}
@@ -142,7 +199,7 @@ def load(folder: Path) -> Preprocessing:
     return loaded
 
 
-def fitted(values: Array, classes: tuple[str, ...], columns: tuple[str, ...] = ()) -> Numbers:
+def fitted(values: Array, head: Head, columns: tuple[str, ...] = ()) -> Numbers:
     """The preprocessing of a training split, [N, channels or features, ...]; what is constant there is only centred."""
     kind: Literal["image", "array"] = "image" if values.dtype == np.uint8 else "array"
     axes = tuple(axis for axis in range(values.ndim) if axis != 1)
@@ -160,6 +217,7 @@ def fitted(values: Array, classes: tuple[str, ...], columns: tuple[str, ...] = (
         shape=values.shape[1:],
         mean=tuple(float(f"{value:.9g}") for value in mean),
         std=tuple(float(f"{value:.9g}") for value in std),
-        classes=classes,
+        classes=head.names,
         columns=columns,
+        **head.more,
     )

@@ -17,6 +17,7 @@ from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import some
+from edgecomp.tasks import DEFAULT, TASKS, Labels
 
 SPLITS = ("train", "calibration", "validation", "test")
 FILE = "splits.json"
@@ -25,11 +26,11 @@ FEWEST = 10  # examples of a class, where a split is to be carved
 
 @dataclass(frozen=True)
 class Split:
-    """arrays: images or numbers as `values` [N, ...], or texts as `input_ids` and `attention_mask` [N, L]; labels: int64 [N];
+    """arrays: images or numbers as `values` [N, ...], or texts as `input_ids` and `attention_mask` [N, L]; labels: as edgecomp.tasks has them;
     slices: of the test split, texts [N], where the recipe names them."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     slices: npt.NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
@@ -61,6 +62,8 @@ def check_varied(source: Source, *, shift: int, flip: bool) -> None:
 def write_splits(
     source: Source,
     *,
+    task: str = DEFAULT,
+    standardise: bool = True,
     test_fraction: float,
     validation_fraction: float,
     calibration_fraction: float,
@@ -75,15 +78,18 @@ def write_splits(
     is carved out of its training split: fractions are of the whole of it, and examples that are the same go to one split.
     limit: of training examples, half as many of the others. A split's examples are in a seeded random order, whatever the source's (a folder is read class by class), so that its
     first ones stand for all of them. Returns what a user should know of them, a sentence each. Raises DataError where a class
-    would be missing from a split.
+    would be missing from a split. task: what labels are; standardise: numbers are learnt in units of their deviation from the mean, in
+    the training split.
     """
     rest = np.arange(len(source.splits["train"].labels))
-    labels = source.splits["train"].labels
-    _check_classes(labels, source.classes, "train")
+    labels, classes = _strata(source.splits["train"].labels, source.classes, task)
+    of_classes = classes == source.classes
+    _check_classes(labels, classes, "train", of_classes)
     same = duplicates.identities(source.splits)
-    _check_rare(
-        labels, same["train"], source.classes, len(SPLITS) - len(source.splits)
-    )  # a calibration split may lack a class
+    if of_classes:
+        _check_rare(
+            labels, same["train"], classes, len(SPLITS) - len(source.splits)
+        )  # a calibration split may lack a class
     carved: dict[str, npt.NDArray[np.int64]] = {}
     left = 1.0
     for name, fraction in (
@@ -94,30 +100,34 @@ def write_splits(
         if name not in source.splits:
             share = fraction / left
             if len(np.unique(same["train"])) == len(labels):
-                rest, carved[name] = _stratified(rest, labels, share, source.classes, seed, name)
+                rest, carved[name] = _stratified(rest, labels, share, classes, seed, name)
             else:
                 random = np.random.default_rng((seed, SPLITS.index(name)))
                 rest, carved[name] = duplicates.drawn_together(rest, labels, same["train"], share, random)
             left -= fraction
     carved["train"] = rest
     kept, kept_labels = {}, {}
+    head = _head(source.splits["train"].labels[rest], source.classes, task, standardise)
     for name in SPLITS:
         examples = source.splits["train"] if name in carved else source.splits[name]
         index = carved[name] if name in carved else np.arange(len(examples.labels))
+        strata, _ = _strata(examples.labels, source.classes, task)
         most = limit if limit is None or name == "train" else max(1, limit // 2)
         if most is not None and most < len(index):
-            if np.bincount(examples.labels[index])[np.unique(examples.labels[index])].min() < 2:
+            if np.bincount(strata[index])[np.unique(strata[index])].min() < 2:
                 raise DataError(f"the {name} split has a class with one example: it cannot be limited; leave out "
                                 "data.limit")  # fmt: skip
-            _, index = _stratified(index, examples.labels, most, source.classes, seed, name)
+            _, index = _stratified(index, strata, most, classes, seed, name)
         index = np.random.default_rng((seed, SPLITS.index(name))).permutation(np.sort(index))
-        _check_classes(examples.labels[index], source.classes, name)
+        _check_classes(strata[index], classes, name, of_classes)
         kept[name] = same["train" if name in carved else name][index]
-        kept_labels[name] = examples.labels[index]
-        arrays, made = _arrays(examples, index, source.classes, tokenizer)
+        kept_labels[name] = np.unique(examples.labels[index], axis=0, return_inverse=True)[1].ravel()
+        if of_classes:
+            kept_labels[name] = strata[index]
+        arrays, made = _arrays(examples, index, head, tokenizer)
         if name == "train":
-            (made or preprocessing.fitted(arrays["values"], source.classes, source.columns)).save(folder)
-        beside: dict[str, npt.NDArray[Any]] = {"labels": examples.labels[index]}
+            (made or preprocessing.fitted(arrays["values"], head, source.columns)).save(folder)
+        beside: dict[str, npt.NDArray[Any]] = {"labels": head.standardised(examples.labels[index])}
         if name == "test" and examples.slices is not None:
             beside["slices"] = examples.slices[index]
         np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
@@ -129,6 +139,24 @@ def write_splits(
     notes = [*source.notes, *duplicates.told(counted, sizes, len(labels), judged)]
     write_json(folder / FILE, {"examples": sizes, "duplicates": counted, "notes": notes})
     return notes
+
+
+def _strata(
+    labels: Labels, names: tuple[str, ...], task: str
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Groups, [N], that every split has in proportion, and their names: the classes, or all examples as one."""
+    found = TASKS[task].strata(labels)
+    return (np.zeros(len(labels), np.int64), ("any",)) if found is None else (found, names)
+
+
+def _head(labels: Labels, names: tuple[str, ...], task: str, standardise: bool) -> preprocessing.Head:
+    """What the network answers. labels: of the training split."""
+    if not (standardise and TASKS[task].are_numbers):
+        return preprocessing.Head(task, names)
+    mean, std = labels.mean(axis=0, dtype=np.float64), labels.std(axis=0, dtype=np.float64)
+    return preprocessing.Head(
+        task, names, tuple(map(float, mean)), tuple(map(float, np.where(std > 0, std, 1.0)))
+    )
 
 
 def _check_rare(
@@ -164,11 +192,15 @@ def _stratified(
     return without, chosen
 
 
-def _check_classes(labels: npt.NDArray[np.int64], classes: tuple[str, ...], name: str) -> None:
+def _check_classes(
+    labels: npt.NDArray[np.int64], classes: tuple[str, ...], name: str, of_classes: bool
+) -> None:
     if len(labels) == 0:
         raise DataError(
             f"the {name} split is empty: there is nothing to {'train' if name == 'train' else 'judge'} on"
         )
+    if not of_classes:
+        return
     if len(classes) < 2:
         raise DataError(f"the data set has one class, {classes[0]!r}: a classifier needs two")
     present = np.unique(labels)
@@ -179,7 +211,7 @@ def _check_classes(labels: npt.NDArray[np.int64], classes: tuple[str, ...], name
 
 
 def _arrays(
-    examples: Examples, index: npt.NDArray[np.int64], classes: tuple[str, ...], tokenizer: Tokenizer | None
+    examples: Examples, index: npt.NDArray[np.int64], head: preprocessing.Head, tokenizer: Tokenizer | None
 ) -> tuple[dict[str, npt.NDArray[Any]], preprocessing.Preprocessing | None]:
     if not isinstance(examples.values, list):
         if tokenizer is not None:
@@ -191,5 +223,5 @@ def _arrays(
             "these are texts: name the tokenizer that the teacher was trained with, data.tokenizer=FOLDER"
         )
     ids, mask = tokenizer([examples.values[position] for position in index])
-    made = preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, classes)
+    made = preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, head.names, **head.more)
     return {"input_ids": ids, "attention_mask": mask}, made

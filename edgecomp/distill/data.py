@@ -8,16 +8,18 @@ from edgecomp.data.soft_labels import SoftLabels
 from edgecomp.data.splits import Split
 from edgecomp.data.views import Views, examples_of
 from edgecomp.inputs import Inputs, some
-from edgecomp.training.loop import Examples, accuracy_pct
+from edgecomp.tasks import Task
+from edgecomp.training.loop import Examples, logits_of
 
 
 @dataclass(frozen=True)
 class DistillationData:
-    """`seed` is that of the order of the examples; the views have their own, which is the teacher's."""
+    """`seed` is that of the order of the examples; the views have their own, which is the teacher's. task: what labels and outputs mean."""
 
     views: Views
     calibration_split: Split
     soft_labels: SoftLabels
+    task: Task
     seed: int
 
     def epoch(self, epoch: int) -> Examples:
@@ -36,9 +38,10 @@ class DistillationData:
         """Up to `count` batches of the calibration split, which is not trained on: for ranges."""
         return _batches(examples_of(self.calibration_split, self.views.preprocessing), size, count)
 
-    def accuracy(self, network: nn.Module) -> float:
-        """On the validation split, in per cent."""
-        return accuracy_pct(network, self.held_out())
+    def score(self, network: nn.Module) -> float:
+        """On the validation split, in per cent, the higher the better."""
+        examples = self.held_out()
+        return self.task.validation_score(logits_of(network, examples), examples.labels)
 
 
 def _batches(examples: Examples, size: int, most: int) -> list[Inputs]:

@@ -9,21 +9,21 @@ from safetensors.torch import save_file
 from torch import fx, nn
 
 from edgecomp.distill.data import DistillationData
-from edgecomp.distill.losses.logits import soft_label_loss
 from edgecomp.distill.student import Qad, calibrated, train_int8
 from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
-from edgecomp.quantize.calibration import reestimate_batchnorm
-from edgecomp.quantize.capture import duplicate
-from edgecomp.quantize.layers import layer_names
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import reestimate_batchnorm
+from edgecomp.quantization.capture import duplicate
+from edgecomp.quantization.layers import layer_names
+from edgecomp.quantization.placement import place
 from edgecomp.training.loop import logits_of
 
 State = Mapping[str, torch.Tensor]
 
 
 class Score(NamedTuple):
-    """A network on the validation split: accuracy, and mean KL(teacher ‖ student) in nats."""
+    """A network on the validation split: the task's score (a classifier's accuracy), and its divergence from the teacher (mean
+    KL(teacher ‖ student) in nats)."""
 
     accuracy_pct: float
     divergence: float
@@ -107,8 +107,8 @@ def scorer(data: DistillationData) -> Callable[[nn.Module], Score]:
 
     def score(network: nn.Module) -> Score:
         logits = logits_of(network, held_out)
-        divergence = soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
-        return Score(float((logits.argmax(1) == held_out.labels).mean() * 100), float(divergence))
+        divergence = data.task.soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
+        return Score(data.task.validation_score(logits, held_out.labels), float(divergence))
 
     return score
 

@@ -13,11 +13,11 @@ from edgecomp.distill.losses import Loss
 from edgecomp.errors import CaptureError, nearest
 from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
-from edgecomp.quantize.calibration import Method, calibrate, reestimate_batchnorm
-from edgecomp.quantize.capture import duplicate
-from edgecomp.quantize.fake_quant import Kernel, use_kernel
-from edgecomp.quantize.layers import layer_names, unruled_layers
-from edgecomp.quantize.placement import fake_quants, left_in_float, place
+from edgecomp.quantization.calibration import Method, calibrate, reestimate_batchnorm
+from edgecomp.quantization.capture import duplicate
+from edgecomp.quantization.fake_quant import Kernel, use_kernel
+from edgecomp.quantization.layers import layer_names, unruled_layers
+from edgecomp.quantization.placement import fake_quants, left_in_float, place
 from edgecomp.training.loop import (
     History,
     adamw,
@@ -53,7 +53,7 @@ def distill_fp32(
         examples=data.epoch,
         loss=learner.loss,
         schedule=one_cycle(),
-        evaluate=data.accuracy,
+        evaluate=data.score,
         epochs=epochs,
         batch_size=batch_size,
         seed=data.seed,
@@ -186,7 +186,7 @@ def _train_further(
         examples=lambda epoch: data.epoch(qad.first_epoch + epoch),
         loss=learner.loss,
         schedule=cosine,
-        evaluate=data.accuracy,
+        evaluate=data.score,
         epochs=qad.epochs,
         batch_size=qad.batch_size,
         seed=data.seed + 1,

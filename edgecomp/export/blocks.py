@@ -2,9 +2,9 @@
 
 from torch import fx
 
-from edgecomp.quantize.capture import duplicate
-from edgecomp.quantize.fake_quant import FakeQuant
-from edgecomp.quantize.placement import ACTIVATION
+from edgecomp.quantization.capture import duplicate
+from edgecomp.quantization.fake_quant import FakeQuant
+from edgecomp.quantization.placement import ACTIVATION
 
 BLOCK_PROBES = 16
 

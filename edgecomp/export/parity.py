@@ -16,6 +16,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some, trimmed
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
+from edgecomp.tasks import Task
 
 Array = npt.NDArray[Any]
 # Operators that move, convert or describe values, in either runtime's words.
@@ -56,6 +57,7 @@ def compare_all(
     blocks_model: Path,
     blocks_file: Path,
     float_layers: Mapping[str, str],
+    task: Task,
     folder: Path,
 ) -> None:
     """Writes parity.json, every arm's comparison, and reference.npy, the logits that the student was held against.
@@ -77,6 +79,7 @@ def compare_all(
             probes={"as trained": inputs},
             references=None if wanted is None else {"as trained": wanted},
             float_layers=float_layers if arm == student else {},
+            task=task,
         )
         found[arm] = result
         if arm == student:
@@ -120,6 +123,7 @@ def compare(
     probes: Mapping[str, Inputs],
     references: Mapping[str, Array] | None,
     float_layers: Mapping[str, str],
+    task: Task,
 ) -> tuple[dict[str, Any], Array]:
     """Runs `model` and holds its logits [N, classes] against the `references`, the same network's own answers.
 
@@ -128,7 +132,7 @@ def compare(
     Agreement is counted over the main set; error and SQNR are the worst over batch sizes and sets. With the
     optimisations off a faithful export agrees almost everywhere: that tells a wrong export from integer rounding.
     The maximum difference is not asked for: scaling a network's input by 1 + 1e-4 alone moved a logit by 0.09.
-    float_layers: layer → why it is meant to run in float. Returns the comparison, and the main set's reference.
+    float_layers: layer → why it is meant to run in float; task: when two answers are the same. Returns the comparison, and the main set's reference.
     """
     runtime = runtimes.adapter(runtime_name)
     main = next(iter(probes))
@@ -150,8 +154,8 @@ def compare(
             executed = answers(runtime, model, options, some(probes[name], slice(asked)), batch)
             if not np.isfinite(executed).all():
                 raise EdgecompError(f"{model.name} gives logits that are not finite in {runtime_name}")
-            found[f"{name}, batch {batch}"] = difference(executed, wanted[:asked])
-    shares = np.bincount(reference.argmax(1), minlength=reference.shape[1]) / len(reference)
+            found[f"{name}, batch {batch}"] = difference(executed, wanted[:asked], task)
+    spread = task.spread(reference)
     result: dict[str, Any] = {
         "examples": len(reference),
         "agreeing": found[f"{main}, batch {BATCHES[0]}"]["agreeing"],
@@ -159,13 +163,13 @@ def compare(
         "sqnr_db": min(one["sqnr_db"] for one in found.values()),
         "by_shape": found,
         "logit_deviation": float(reference.std()),
-        "classes": reference.shape[1],
-        "classes_predicted": int((shares > 0).sum()),
-        "prevailing": float(shares.max()),
+        "classes": spread.possible,
+        "classes_predicted": spread.kinds,
+        "prevailing": spread.prevailing,
         "versions": runtime.versions(),
     }
     if plain is not None:
-        result["agreeing_unoptimised"] = difference(plain, reference)["agreeing"]
+        result["agreeing_unoptimised"] = difference(plain, reference, task)["agreeing"]
     if isinstance(runtime, Inspect):
         result |= executed_precision(runtime.executed_layers(model, options=options), float_layers)
     return result, reference
@@ -240,9 +244,9 @@ def answers(
     return np.concatenate(parts)
 
 
-def difference(executed: Array, reference: Array) -> dict[str, Any]:
+def difference(executed: Array, reference: Array, task: Task) -> dict[str, Any]:
     return {
-        "agreeing": int((executed.argmax(1) == reference.argmax(1)).sum()),
+        "agreeing": int(task.agreeing(executed, reference).sum()),
         "mean_absolute_error": float(np.abs(executed.astype(np.float64) - reference).mean()),
         "sqnr_db": sqnr_db(executed, reference),
     }

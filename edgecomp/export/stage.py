@@ -23,11 +23,11 @@ from edgecomp.export.openvino import ir
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.progress import Track
-from edgecomp.quantize import saturation
-from edgecomp.quantize.capture import DynamicAxes, capture, dynamic_shapes
-from edgecomp.quantize.fake_quant import frozen
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import quantised_parameters
+from edgecomp.quantization import saturation
+from edgecomp.quantization.capture import DynamicAxes, capture, dynamic_shapes, recurrent_layers_whole
+from edgecomp.quantization.fake_quant import frozen
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.placement import quantised_parameters
 from edgecomp.runtimes import PYTORCH_FILES, TABLE
 from edgecomp.training.loop import Examples, logits_of, network_inputs
 
@@ -200,7 +200,7 @@ def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
     example = tuple(tensor.contiguous() for tensor in interface.tensors)
     with frozen(network, "plain"):
         shapes = dynamic_shapes(network, interface.axes)
-        with unswept():
+        with unswept(), recurrent_layers_whole():
             program = torch.export.export(network, example, dynamic_shapes=shapes, strict=False)
         for node in program.graph.nodes:  # notes of this process: the same network gives the same bytes
             for note in ("from_node", "stack_trace"):

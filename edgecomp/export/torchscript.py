@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from edgecomp.errors import EdgecompError
-from edgecomp.quantize.capture import duplicate
+from edgecomp.quantization.capture import duplicate
 
 # Operators with sizes among their arguments, which a trace takes for constants, and the methods where it does not.
 AS_METHODS = {
@@ -19,6 +19,13 @@ AS_METHODS = {
     torch.ops.aten.repeat.default: "repeat",
     torch.ops.aten.reshape.default: "reshape",
     torch.ops.aten.view.default: "view",
+}
+
+# The same of what makes tensors: a recurrent layer's first states. With states for another batch torch's LSTM writes beyond its memory.
+AS_FUNCTIONS = {
+    torch.ops.aten.zeros.default: torch.zeros,
+    torch.ops.aten.ones.default: torch.ones,
+    torch.ops.aten.full.default: torch.full,
 }
 
 NOTES = (".debug_pkl", "serialization_id")  # stack traces with this machine's paths, and a digest of them
@@ -70,5 +77,7 @@ def _with_traced_sizes(module: fx.GraphModule) -> fx.GraphModule:
     for node in copied.graph.nodes:
         if node.target in AS_METHODS:
             node.op, node.target = "call_method", AS_METHODS[node.target]
+        elif node.target in AS_FUNCTIONS:
+            node.target = AS_FUNCTIONS[node.target]
     copied.recompile()
     return copied

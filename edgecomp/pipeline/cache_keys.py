@@ -16,7 +16,13 @@ class Keys:
 
     def __init__(self, run: loaders.Run) -> None:
         job, recipe = run.job, run.job.recipe
-        self.seeded = {"seed": recipe.seed, "threads": recipe.threads, "data": recipe.data.model_dump()}
+        self.seeded = {
+            "seed": recipe.seed,
+            "threads": recipe.threads,
+            "data": recipe.data.model_dump(),
+            "task": recipe.task,
+            "ready": recipe.teacher.epochs == 0,
+        }
         self.training = [self.seeded, {"precision": job.precision}]
         self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
         self.student = recipe.student.model_dump() | own_files(job, "student")

@@ -27,7 +27,7 @@ def check_machine(job: Job, note: Note) -> None:
     """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled; notes what else the
     machine lacks."""
     if job.recipe.quantize.kernel == "fused":
-        from edgecomp.quantize import fused
+        from edgecomp.quantization import fused
 
         fused.load()
     for target in (*job.targets, *job.ungated_targets):

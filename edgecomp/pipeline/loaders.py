@@ -15,6 +15,7 @@ from edgecomp.config.recipe import Data, Network, Recipe
 from edgecomp.files.json_files import read_mapping
 from edgecomp.machine import usable_cores
 from edgecomp.progress import Note, Track, unheard
+from edgecomp.tasks import TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -58,11 +59,11 @@ class Run:
         return self.folder / self.named(step)
 
 
-def wanted(data: Data) -> "Wanted":
+def wanted(data: Data, task: str) -> "Wanted":
     """A recipe's data, in the source's own terms."""
     from edgecomp.data.sources import Wanted
 
-    return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)))
+    return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)), task=task)
 
 
 def fingerprinted(job: Job) -> Job:
@@ -73,7 +74,7 @@ def fingerprinted(job: Job) -> Job:
     from edgecomp.data.sources import source_files
 
     folder = Path(job.folder)
-    data_files = digests_by_path(source_files(wanted(job.recipe.data), folder))
+    data_files = digests_by_path(source_files(wanted(job.recipe.data, job.recipe.task), folder))
     return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
 
 
@@ -134,7 +135,7 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
         network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
     else:
         network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given)
-    check_output(wanted.network, network, _example(run), len(data.classes))
+    check_output(wanted.network, network, _example(run), data.width)
     return network
 
 
@@ -218,7 +219,7 @@ def _example(run: Run) -> "dict[str, torch.Tensor]":
 
 
 def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
-    from edgecomp.quantize.capture import capture
+    from edgecomp.quantization.capture import capture
 
     return capture(network, list(_example(run).values()), preprocessing(run).dynamic_axes)
 
@@ -289,7 +290,7 @@ def student_control(run: Run) -> "nn.Module":
 
 def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
     """The fake-quant student as it was trained, with those layers in float."""
-    from edgecomp.quantize.placement import place, restore
+    from edgecomp.quantization.placement import place, restore
     from edgecomp.training.loop import load_weights
 
     student = place(captured_student(run), run.scheme, in_float, *run.job.recipe.quantize.bits)
@@ -343,6 +344,7 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
             views=views(run),
             calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,
+            task=TASKS[recipe.task],
             seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
         )
 
@@ -352,7 +354,7 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
     from edgecomp.distill.losses import build
 
     teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
-    return build(run.job.recipe.distill.model_dump(), lambda: teacher(run))
+    return build(run.job.recipe.distill.model_dump(), TASKS[run.job.recipe.task], lambda: teacher(run))
 
 
 def qad(run: Run) -> "Qad":

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from edgecomp.quantize.calibration import Batches
-from edgecomp.quantize.constants import constant_nodes, value_of
-from edgecomp.quantize.layers import Norm, layers, norm_after, rule_of
+from edgecomp.quantization.calibration import Batches
+from edgecomp.quantization.constants import constant_nodes, value_of
+from edgecomp.quantization.layers import Norm, layers, norm_after, rule_of
 from edgecomp.training.loop import network_inputs
 
 

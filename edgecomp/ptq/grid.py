@@ -11,8 +11,6 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import fx, nn
 
@@ -26,9 +24,10 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs
 from edgecomp.ptq import tools as ptq
 from edgecomp.ptq.ours import corrected_fp32, post_training
-from edgecomp.quantize.capture import DynamicAxes
-from edgecomp.quantize.folding import fold
+from edgecomp.quantization.capture import DynamicAxes
+from edgecomp.quantization.folding import fold
 from edgecomp.runtimes.base import Options
+from edgecomp.tasks import Labels, Task
 from edgecomp.training.loop import network_inputs
 
 Tool = Literal["ptq-ort", "ptq-nncf", "ours"]
@@ -42,7 +41,7 @@ CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
     "ptq-nncf": ("min-max", "percentile", "histogram"),
     "ours": ("min-max", "percentile", "mse"),
 }
-# NNCF's `fast` one, its default, took 6 points from a ResNet-8 on digits, where means depend on the position.
+# NNCF's `fast` one, its default, is wrong where means depend on the position (docs/decisions/004).
 BIASES: dict[Tool, tuple[Bias, ...]] = {
     "ptq-ort": ("none", "ours"),
     "ptq-nncf": ("none", "fast", "full"),
@@ -246,7 +245,7 @@ def choose(
     captured: fx.GraphModule,
     batches: Sequence[Inputs],
     validation: Inputs,
-    labels: npt.NDArray[np.int64],
+    labels: Labels,
     *,
     scheme: str,
     runtime_name: str,
@@ -254,6 +253,7 @@ def choose(
     dynamic_axes: DynamicAxes,
     float_layers: Collection[str],
     bits: tuple[int, int],
+    task: Task,
     folder: Path,
     candidates_folder: Path,
 ) -> None:
@@ -265,7 +265,7 @@ def choose(
 
     def accuracy(file: Path) -> float:
         logits = answers(runtime, file, options, validation, EVALUATED_AT_ONCE)
-        return float((logits.argmax(1) == labels).mean() * 100)
+        return task.validation_score(logits, labels)
 
     kinds = {type(part) for part in captured.modules()}
     has_softmax = any(node.target is torch.ops.aten.softmax.int for node in captured.graph.nodes)
@@ -304,7 +304,7 @@ def choose(
             "examples": len(labels),
             "parameter_bytes": stored,
             "scores": [
-                {"name": score.name, "validation_accuracy_pct": score.accuracy, "reason": score.reason}
+                {"name": score.name, "validation_score_pct": score.accuracy, "reason": score.reason}
                 for score in scores
             ],
         },

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from torch import fx
 
 from edgecomp.ptq.correction import correct_biases
-from edgecomp.quantize.calibration import Batches, Method, calibrate, reestimate_batchnorm
-from edgecomp.quantize.capture import duplicate
-from edgecomp.quantize.placement import place, remove_fake_quant
+from edgecomp.quantization.calibration import Batches, Method, calibrate, reestimate_batchnorm
+from edgecomp.quantization.capture import duplicate
+from edgecomp.quantization.placement import place, remove_fake_quant
 
 
 def post_training(

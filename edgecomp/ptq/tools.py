@@ -36,7 +36,7 @@ CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
 }
 
 # Of a transformer, what runs well in integers; with or without its tables, which the tool rounds by one scale each.
-# ONNX Runtime's own choice, everything, lost 4 points on SST-2.
+# ONNX Runtime's own choice is everything (docs/decisions/004).
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 WEIGHTED_AND_TABLES = ("Gather", *WEIGHTED)
 

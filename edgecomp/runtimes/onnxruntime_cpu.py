@@ -147,11 +147,16 @@ class OnnxRuntimeCpu:
         from onnx import inliner
 
         loaded = onnx.load(model)
-        exported = inliner.inline_local_functions(loaded)
+        own = {
+            ("com.microsoft", name) for name in INTEGER_OPERATORS
+        }  # what it has a kernel for, it does not look into
+        known = [one for one in ((one.domain, one.name) for one in loaded.functions) if one in own]
+        exported = inliner.inline_selected_functions(loaded, known, exclude=True)
         with tempfile.TemporaryDirectory() as folder:
             settings = _settings(1, options)
             settings.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-            open_session(_named(model, exported, Path(folder), bool(loaded.functions)), settings)
+            inlined = len(loaded.functions) > len(known)
+            open_session(_named(model, exported, Path(folder), inlined), settings)
             optimised = onnx.load(settings.optimized_model_filepath).graph
         integer = {
             node.name.split("_token_")[0]: node.op_type

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from edgecomp.arms import TEACHER
@@ -11,10 +10,9 @@ from edgecomp.data import soft_labels
 from edgecomp.data.views import Views
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.progress import Track
+from edgecomp.tasks import Task
 from edgecomp.training.loop import (
-    Batch,
     History,
-    accuracy_pct,
     adamw,
     logits_of,
     one_cycle,
@@ -27,6 +25,7 @@ from edgecomp.training.loop import (
 def train_teacher(
     network: nn.Module,
     views: Views,
+    task: Task,
     *,
     epochs: int,
     batch_size: int,
@@ -38,22 +37,26 @@ def train_teacher(
     checkpoints: Path,
     track: Track,
 ) -> None:
-    """Trains `network` on hard labels; writes teacher.safetensors and history.json into `folder`.
+    """Trains `network` on hard labels, as the task says; writes teacher.safetensors and history.json into `folder`.
 
     With no epochs, `network` is a teacher already: its weights are kept as they are.
     """
     held_out = views.held_out()
+
+    def score(network: nn.Module) -> float:
+        return task.validation_score(logits_of(network, held_out), held_out.labels)
+
     if epochs == 0:
-        history: History = [{"validation_accuracy_pct": accuracy_pct(network, held_out)}]
+        history: History = [{"validation_score_pct": score(network)}]
     else:
         groups = parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)
         history = train(
             network,
             adamw(groups),
             examples=views.view,
-            loss=hard_label_loss,
+            loss=lambda outputs, batch: task.hard_label_loss(outputs, batch.labels),
             schedule=one_cycle(),
-            evaluate=lambda network: accuracy_pct(network, held_out),
+            evaluate=score,
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
@@ -64,10 +67,6 @@ def train_teacher(
         )
     save_weights(network, folder / "teacher.safetensors")
     write_json(folder / "history.json", {TEACHER.name: history})
-
-
-def hard_label_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    return F.cross_entropy(logits, batch.labels)
 
 
 def store_soft_labels(

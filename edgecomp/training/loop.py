@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,8 @@ from edgecomp.training.convolutions import sound_gradients
 
 @dataclass(frozen=True)
 class Batch:
-    """inputs: tensors [N, ...] in the network's order; labels: int64 [N]; soft_labels: float32 logits [N, classes]."""
+    """inputs: tensors [N, ...] in the network's order; labels: [N] or [N, width], as edgecomp.tasks has them; soft_labels: float32 logits
+    [N, width]."""
 
     inputs: tuple[torch.Tensor, ...]
     labels: torch.Tensor
@@ -38,7 +40,7 @@ class Examples:
     """arrays: [N, ...] by name, as they are stored; `prepare` makes network inputs of some of them, a batch at a time."""
 
     arrays: Inputs
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
     prepare: Callable[[Inputs], Inputs]
     soft_labels: npt.NDArray[np.float32] | None = None
 
@@ -75,7 +77,7 @@ def train(
     what: str,
     before_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> History:
-    """Trains in place and returns, by epoch, the mean loss and the validation accuracy in per cent.
+    """Trains in place and returns, by epoch, the mean loss and what `evaluate` makes of the network, in per cent.
 
     `examples` gives those of an epoch. `schedule` maps the share of training that is done, in [0, 1), to a factor on each group's learning rate.
     `before_epoch` may freeze parts of the network. bf16: forward passes under autocast; weights, logits, losses and
@@ -113,7 +115,7 @@ def train(
                                    else "training has diverged; lower the learning rate"))  # fmt: skip
         if position == steps - 1:
             network.eval()
-            history.append({"loss": float(np.mean(losses)), "validation_accuracy_pct": evaluate(network)})
+            history.append({"loss": float(np.mean(losses)), "validation_score_pct": evaluate(network)})
             _save(network, optimizer, history, checkpoint)
     network.eval()
     return history
@@ -179,10 +181,6 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise FileError(f"{path}: is no safetensors file, or cut short: make it again ({error})") from error
-
-
-def accuracy_pct(network: nn.Module, examples: Examples) -> float:
-    return float((logits_of(network, examples).argmax(1) == examples.labels).mean() * 100)
 
 
 def shuffled(examples: Examples, batch_size: int, random: np.random.Generator) -> Iterator[Batch]:

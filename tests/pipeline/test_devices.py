@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli
 
-from edgecomp.bench.hosts.confinement import MemoryLimit
-from edgecomp.bench.hosts.process import py_spy
+from edgecomp.benchmark.hosts.confinement import MemoryLimit
+from edgecomp.benchmark.hosts.process import py_spy
 from edgecomp.machine import gpus
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from running import TINY, Cli
 
-from edgecomp.bench.hosts import emulators
+from edgecomp.benchmark.hosts import emulators
 from edgecomp.config.policy import Threshold
 from edgecomp.gate.judge import judge_check
 from edgecomp.gate.verdict import Reason, Verdict

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgecomp.bench.scenarios.side_by_side import Side
-from edgecomp.compare.selftest import reference_model
-from edgecomp.compare.trial import compare, place_of
+from edgecomp.benchmark.scenarios.side_by_side import Side
+from edgecomp.comparison.selftest import reference_model
+from edgecomp.comparison.trial import compare, place_of
 from edgecomp.config.policy import load_policy
 from edgecomp.config.target import load_target
 from edgecomp.gate.verdict import Verdict, combine

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from running import TINY, Cli
 
-from edgecomp.bench import layer_speed
-from edgecomp.bench.hosts.process import Place
-from edgecomp.bench.layer_speed import Times
+from edgecomp.benchmark import layer_speed
+from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.layer_speed import Times
 from edgecomp.config.job import load_job, on_this_machine
 from edgecomp.pipeline import stages
 from edgecomp.pipeline.loaders import Run, fingerprinted
 from edgecomp.pipeline.stages.measuring import executed_in_integers
-from edgecomp.quantize import fused
+from edgecomp.quantization import fused
 
 pytestmark = pytest.mark.slow
 ONE_TARGET = "targets=[openvino-cpu]"

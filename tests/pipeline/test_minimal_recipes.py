@@ -1,4 +1,4 @@
-"""The README's recipes of eight lines, each run from data to verdict as they stand, but for shorter training."""
+"""The manual's recipes of eight lines, each run from data to verdict as they stand, but for shorter training."""
 
 import csv
 import json
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from manual import MINIMAL
 from PIL import Image
-from readme import MINIMAL
 from running import SHORT, Cli
 
 pytestmark = pytest.mark.slow

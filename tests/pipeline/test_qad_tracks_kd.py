@@ -10,9 +10,9 @@ import torch
 from edgecomp.data.sources import Wanted, read
 from edgecomp.distill.losses.logits import distillation_loss
 from edgecomp.models.resnet import ResNet
-from edgecomp.quantize.calibration import calibrate, reestimate_batchnorm
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.placement import place
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""A data set and a model that the reader brings, distilled by changing only the recipe, as the README shows."""
+"""A data set and a model that the reader brings, distilled by changing only the recipe, as the manual shows."""
 
 import csv
 import json

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import binom
 
-from edgecomp.bench.result import figure
+from edgecomp.benchmark.result import figure
 from edgecomp.runtimes.fake import Behaviour, latencies
 from edgecomp.stats.trend import leak, slope
 

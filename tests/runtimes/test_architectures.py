@@ -20,11 +20,11 @@ from edgecomp import runtimes
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.stage import Interface, deployed
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.layers import norm_after
-from edgecomp.quantize.placement import place, weighted
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.layers import norm_after
+from edgecomp.quantization.placement import place, weighted
 from edgecomp.runtimes import Inspect
 from edgecomp.stats.intervals import proportion_bounds
 
@@ -108,6 +108,17 @@ NETWORKS: dict[str, Callable[[], Logits]] = {
     "ELECTRA": lambda: text("Electra", IDS, embedding_size=32),
     "MPNet": lambda: text("MPNet"),
     "Llama": lambda: text("Llama", pad_token_id=0, num_key_value_heads=2),  # rotary positions, grouped queries
+    "Swin V2": lambda: images(  # attention by the cosine, over windows
+        "Swinv2", image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[2, 4], window_size=4
+    ),
+    "DINOv2": lambda: images(  # a scale of channels behind each block
+        "Dinov2", image_size=32, patch_size=8, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, mlp_ratio=2
+    ),
+    "BEiT": lambda: images(
+        "Beit", hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=32,
+        patch_size=8,
+    ),
+    "ConvBERT": lambda: text("ConvBert", IDS, embedding_size=64),  # kernels that are computed from the words
     "OPT": lambda: text("OPT", pad_token_id=0, ffn_dim=128, word_embed_proj_dim=64),
 }  # fmt: skip
 

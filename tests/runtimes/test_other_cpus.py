@@ -11,9 +11,9 @@ import onnx
 import pytest
 from test_integer_weights import quantised
 
-from edgecomp.bench.emulation import answers_as
-from edgecomp.bench.hosts import emulators, masked
-from edgecomp.bench.hosts.emulators import Interpreter, this_cpu
+from edgecomp.benchmark.emulation import answers_as
+from edgecomp.benchmark.hosts import emulators, masked
+from edgecomp.benchmark.hosts.emulators import Interpreter, this_cpu
 from edgecomp.export.openvino import ir
 from edgecomp.machine import ISAS, host_isa, saturates
 

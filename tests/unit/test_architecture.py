@@ -15,6 +15,7 @@ ROOMS = {
     # What everything stands on.
     "files": GROUND,
     "stats": GROUND,
+    "tasks": GROUND,
     "metrics": GROUND | {"files", "stats"},
     "runtimes": GROUND | {"files"},
     "models": GROUND | {"files"},
@@ -22,19 +23,19 @@ ROOMS = {
     "config": GROUND | {"files", "metrics", "models", "runtimes"},
     "artifacts": GROUND | {"files", "config"},
     # What the steps of a run do. None knows another that is not below it.
-    "data": GROUND | {"files", "training"},
-    "teachers": GROUND | {"files", "data", "training"},
-    "quantize": GROUND | {"files", "training"},
-    "distill": GROUND | {"files", "data", "quantize", "training"},
-    "export": GROUND | {"files", "quantize", "runtimes", "training"},
-    "ptq": GROUND | {"files", "export", "quantize", "runtimes", "training"},
+    "data": GROUND | {"files", "tasks", "training"},
+    "teachers": GROUND | {"files", "tasks", "data", "training"},
+    "quantization": GROUND | {"files", "training"},
+    "distill": GROUND | {"files", "tasks", "data", "quantization", "training"},
+    "export": GROUND | {"files", "tasks", "quantization", "runtimes", "training"},
+    "ptq": GROUND | {"files", "tasks", "export", "quantization", "runtimes", "training"},
     "package": GROUND | {"files", "data", "runtimes"},
-    "bench": GROUND | {"files", "stats", "metrics", "config", "artifacts", "data", "runtimes"},
+    "benchmark": GROUND | {"files", "stats", "tasks", "metrics", "config", "artifacts", "data", "runtimes"},
     "gate": GROUND | {"files", "stats", "metrics", "config"},
     "report": GROUND | {"files", "stats", "metrics", "config", "artifacts", "gate"},
     "history": GROUND | {"files", "stats", "metrics", "artifacts", "gate", "report"},
     # What puts several of them together.
-    "compare": GROUND
+    "comparison": GROUND
     | {
         "files",
         "stats",
@@ -45,7 +46,7 @@ ROOMS = {
         "models",
         "data",
         "export",
-        "bench",
+        "benchmark",
         "gate",
         "report",
         "history",
@@ -54,7 +55,7 @@ ROOMS = {
     "api": set(),
     "cli": set(),
 }
-ROOMS["pipeline"] = GROUND | set(ROOMS) - {"compare", "history", "pipeline", "api", "cli"}
+ROOMS["pipeline"] = GROUND | set(ROOMS) - {"comparison", "history", "pipeline", "api", "cli"}
 ROOMS["api"] = GROUND | set(ROOMS) - {"api", "cli"}
 ROOMS["cli"] = GROUND | set(ROOMS) - {"cli"}
 
@@ -130,7 +131,7 @@ def test_a_worker_takes_its_own_runtime_and_numpy_along() -> None:
         ("pytorch", "torch"),
         ("torchscript", "torch"),
     ):
-        loaded = loaded_by(f"import edgecomp.bench.worker.main, edgecomp.runtimes.{runtime}")
+        loaded = loaded_by(f"import edgecomp.benchmark.worker.main, edgecomp.runtimes.{runtime}")
         foreign = HEAVY - {own} if own != "torch" else {"onnxruntime", "openvino", "sklearn", "pydantic"}
         assert own in loaded
         assert not loaded & foreign, runtime

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgecomp.data.sources.examples import Examples, Source, Wanted, refuse_unused
 from edgecomp.data.sources.images import fitted
+from edgecomp.tasks import TASKS
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
@@ -23,7 +24,7 @@ def digits(wanted: Wanted, folder: Path) -> Source:
     refuse_unused(wanted, "path", "files", "inputs", "label", "slice")
     bundle = load_digits()
     grey = np.rint(bundle.images * (255 / 16)).astype(np.uint8)
-    return _source(bundle, fitted(grey[:, None], wanted.image_size, wanted.mode, "digits"))
+    return _source(wanted, bundle, fitted(grey[:, None], wanted.image_size, wanted.mode, "digits"))
 
 
 def iris(wanted: Wanted, folder: Path) -> Source:
@@ -47,15 +48,24 @@ def breast_cancer(wanted: Wanted, folder: Path) -> Source:
     return _features(wanted, load_breast_cancer)
 
 
+def diabetes(wanted: Wanted, folder: Path) -> Source:
+    """442 patients, ten measures, and how far their diabetes had come a year later, a number (Efron et al. 2004)."""
+    from sklearn.datasets import load_diabetes
+
+    return _features(wanted, load_diabetes)
+
+
 def _features(wanted: Wanted, load: Callable[[], Any]) -> Source:
     refuse_unused(wanted, "path", "files", "inputs", "label", "slice")
     bundle = load()
-    return _source(bundle, bundle.data.astype(np.float32), bundle.feature_names)
+    return _source(wanted, bundle, bundle.data.astype(np.float32), bundle.feature_names)
 
 
-def _source(bundle: Any, values: Any, columns: Sequence[str] = ()) -> Source:
+def _source(wanted: Wanted, bundle: Any, values: Any, columns: Sequence[str] = ()) -> Source:
+    names = tuple(str(name) for name in bundle.get("target_names", ())) or None
+    labels, classes = TASKS[wanted.task].encode({"train": bundle.target.tolist()}, names, wanted.source)
     return Source(
-        splits={"train": Examples(values, bundle.target.astype(np.int64))},
-        classes=tuple(str(name) for name in bundle.target_names),
+        splits={"train": Examples(values, labels["train"])},
+        classes=classes,
         columns=tuple(str(name) for name in columns),
     )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError, nearest
+from edgecomp.tasks import DEFAULT, TASKS, Labels
 
 SPLITS = ("train", "validation", "test")
 
@@ -19,17 +20,17 @@ class Examples:
     """One split of a source, as it comes.
 
     values: uint8 images [N, channels, height, width], float32 arrays [N, ...], or a list of N texts;
-    labels: int64 [N], indices into the source's classes; slices: texts [N], the part of the data that each is of, where asked for.
+    labels: as edgecomp.tasks has them, int64 [N] of classes for instance; slices: texts [N], the part of the data that each is of, where asked for.
     """
 
     values: Values
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     slices: npt.NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """splits: "train" always; "validation" and "test" where the source has its own.
+    """splits: "train" always; "validation" and "test" where the source has its own. classes: the names of classes, labels or targets.
 
     columns: what a row's numbers are, in order, where the source names them; notes: what its user should know of it.
     """
@@ -46,17 +47,23 @@ class Wanted:
 
     `inputs`, `label`, `slice`: a column, or an array's name; `inputs` may list columns of numbers. `image_size`: images are resized
     to it, bilinear; None: they must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of
-    one mode.
+    one mode. `task`: what the labels are, a row of edgecomp.tasks.TASKS.
     """
 
     source: str
     path: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     inputs: str | list[str] | None = None
-    label: str | None = None
+    label: str | list[str] | None = None
     slice: str | None = None
     image_size: int | None = None
     mode: str | None = None
+    task: str = DEFAULT
+
+    @property
+    def labels(self) -> list[str]:
+        """The columns or arrays of labels that are named."""
+        return [] if self.label is None else [self.label] if isinstance(self.label, str) else self.label
 
 
 def refuse_unused(wanted: Wanted, *unused: str) -> None:
@@ -81,6 +88,7 @@ def check_files(wanted: Wanted) -> None:
 def check_source(source: Source, wanted: Wanted) -> None:
     """Raises DataError where a split is empty, of one class, or unlike the train split."""
     train = source.splits["train"]
+    of_classes = TASKS[wanted.task].strata(train.labels) is not None
     known = set(np.unique(train.labels).tolist())
     for name, split in source.splits.items():
         where = f"{_title(wanted)}: the {name} split"
@@ -88,12 +96,12 @@ def check_source(source: Source, wanted: Wanted) -> None:
             raise DataError(
                 f"{where} is empty: there is nothing to {'learn from' if name == 'train' else 'judge on'}"
             )
-        present = np.unique(split.labels).tolist()
+        present = np.unique(split.labels).tolist() if of_classes else []
         unseen = [source.classes[index] for index in present if index not in known]
         if unseen:
             raise DataError(f"{where} has class{'es' if len(unseen) > 1 else ''} {_listed(unseen)}, and the train split "
                             "has no example of it: no student can learn it; add examples, or take it out")  # fmt: skip
-        if len(present) < 2:
+        if of_classes and len(present) < 2:
             raise DataError(f"{where} has one class, {source.classes[present[0]]!r}, in its {len(split.labels)} "
                             "examples: a classifier needs two (is the file sorted by label, and cut?)")  # fmt: skip
         _check_alike(split.values, train.values, where)

@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgecomp.data.labels import as_slices, as_written, encode
+from edgecomp.data.labels import as_slices, as_written
 from edgecomp.data.sources import hub
 from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.paths import find, found, has_suffix, looked, split_files
 from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.json_files import parse_json
+from edgecomp.tasks import TASKS
 
 WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz")  # texts alone: what a number is, the reader says
 SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", *WRITTEN)
@@ -30,14 +31,19 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     from edgecomp.data.sources import columns
 
     where = str(wanted.path)
-    tables, inputs = _tables(wanted, folder)
+    tables, inputs, label = _tables(wanted, folder)
     for split, table in tables.items():
         if table.num_rows == 0:
             raise DataError(f"{where}: the {split} split is empty: it has columns and no examples")
-    labels = {split: columns.plain(table.columns[-1]) for split, table in tables.items()}
     in_texts = [split for split, paths in files(wanted, folder).items() if has_suffix(paths[0], WRITTEN)]
-    labels |= as_written({split: labels[split] for split in in_texts})
-    encoded, classes = encode(labels, _common_names(tables, where), where)
+    found = [_labels(tables, name, in_texts) for name in label]
+    several = len(label) > 1
+    labels = {
+        split: list(zip(*(one[split] for one in found), strict=True)) if several else found[0][split]
+        for split in tables
+    }
+    names = tuple(label) if several else _common_names(tables, where)
+    encoded, classes = TASKS[wanted.task].encode(labels, names, where)
     told: list[str] = []
     values = {
         split: columns.values(
@@ -55,6 +61,14 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     }
     splits = {split: Examples(values[split], encoded[split], slices[split]) for split in tables}
     return Source(splits, classes, () if isinstance(inputs, str) else tuple(inputs), tuple(told))
+
+
+def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[str, list[object]]:
+    """By split, a column of labels; those of files of texts as numbers where all are written so."""
+    from edgecomp.data.sources import columns
+
+    labels = {split: columns.plain(table.column(column)) for split, table in tables.items()}
+    return labels | as_written({split: labels[split] for split in in_texts})
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
@@ -94,28 +108,37 @@ def _common_names(tables: dict[str, Any], where: str) -> tuple[str, ...] | None:
     return next(iter(distinct), None)
 
 
-def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[str]]:
-    """Split → its pyarrow.Table, the label's column last, and the columns of the inputs: the same in every split."""
+def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[str], list[str]]:
+    """Split → its pyarrow.Table, the labels' columns last, and the columns of the inputs and of the labels: the same in every split."""
     import pyarrow as pa
 
     from edgecomp.data.sources.table_files import read_table
 
     pair = wanted
     where = ""
+    more = wanted.labels[1:]
+    if more and not TASKS[wanted.task].several_labels:
+        raise DataError(
+            f"data.label names {len(more) + 1} columns, and task {wanted.task} has one label an example"
+        )
 
     def choose(schema: Any) -> list[str]:
         nonlocal pair
-        inputs, label = choose_columns(schema, pair.inputs, pair.label, where, pair.slice)
-        pair = replace(pair, inputs=inputs, label=label)
+        first = pair.labels[0] if pair.labels else None
+        inputs, label = choose_columns(schema, pair.inputs, first, where, pair.slice)
+        for name in more:
+            if schema.names.count(name) != 1:
+                raise DataError(f"{where}: has no column {name!r} (data.label){nearest(name, schema.names)}")
+        pair = replace(pair, inputs=inputs, label=[label, *more])
         beside = [pair.slice] if pair.slice else []
-        return [*([inputs] if isinstance(inputs, str) else inputs), *beside, label]
+        return [*([inputs] if isinstance(inputs, str) else inputs), *beside, label, *more]
 
     tables = {}
     for split, paths in files(wanted, folder).items():
         parts = []
         for path in paths:
             where = str(path)
-            parts.append(read_table(path, choose, codes=2 if wanted.slice else 1))
+            parts.append(read_table(path, choose, codes=1 + len(more) + bool(wanted.slice)))
         try:
             tables[split] = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException as error:
@@ -123,11 +146,11 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
                 f"{wanted.path}: the files of the {split} split differ in their columns: {error}"
             ) from error
     if tables:
-        return tables, pair.inputs or []
+        return tables, pair.inputs or [], pair.labels
     for split, dataset in hub.hub_splits(str(wanted.path), wanted, looked(wanted, folder)).items():
         where = f"{wanted.path}, {split} split"
         tables[split] = hub.arrow_table(dataset, choose(dataset.features.arrow_schema))
-    return tables, pair.inputs or []
+    return tables, pair.inputs or [], pair.labels
 
 
 def choose_columns(
@@ -201,11 +224,11 @@ def numeric_columns(wanted: Wanted, folder: Path) -> list[str]:
     names: list[str] = []
 
     def note(schema: Any) -> list[str]:
-        label = wanted.label or "label"
+        labels = wanted.labels or ["label"]
         names.extend(
             name
             for place, name in enumerate(schema.names)
-            if name != label and columns.is_number(schema.field(place).type)
+            if name not in labels and columns.is_number(schema.field(place).type)
         )
         return schema.names[:1] or []
 

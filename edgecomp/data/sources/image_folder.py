@@ -9,6 +9,7 @@ from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, ref
 from edgecomp.data.sources.images import stacked
 from edgecomp.data.sources.paths import found, split_of_folder, visible
 from edgecomp.errors import DataError, nearest
+from edgecomp.tasks import TASKS
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -24,6 +25,10 @@ def read(wanted: Wanted, folder: Path) -> Source:
     for split, pairs in by_split.items():
         images = _images([path for path, _ in pairs], wanted)
         splits[split] = Examples(images, np.asarray([index[name] for _, name in pairs], np.int64))
+    if TASKS[wanted.task].several_labels:
+        raise DataError(f"{wanted.path}: folders are classes, and task {wanted.task} has other labels: write them into a table "
+                        "(source huggingface) or an .npz file (numpy)")  # fmt: skip
+    TASKS[wanted.task].encode({"train": classes}, None, str(wanted.path))
     return Source(splits, tuple(classes))
 
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.data.labels import as_slices, encode
+from edgecomp.data.labels import as_slices
 from edgecomp.data.sources.arrays import finite
 from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.images import fitted
 from edgecomp.data.sources.paths import found, split_files
 from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.array_files import names_in, read_npz
+from edgecomp.tasks import TASKS
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
@@ -27,9 +28,14 @@ def read(wanted: Wanted, folder: Path) -> Source:
         names = [
             wanted.inputs or "inputs",
             *([wanted.slice] if wanted.slice else []),
-            wanted.label or "label",
+            *(wanted.labels or ["label"])[:1],
         ]
+        if len(wanted.labels) > 1:
+            raise DataError(
+                f"data.label={wanted.label} lists columns of a table: of an .npz name the one array that holds the labels"
+            )
         inputs, *beside, label = _arrays(path, *names)
+        _check_labels(label, names[-1], path, several=TASKS[wanted.task].several_labels)
         if len(inputs) != len(label):
             raise DataError(
                 f"{path}: has {len(inputs)} inputs and {len(label)} labels: each input needs its own"
@@ -43,7 +49,7 @@ def read(wanted: Wanted, folder: Path) -> Source:
             slices[split] = as_slices(beside[0].tolist(), str(path), wanted.slice or "")
         values[split] = _values(inputs, wanted, str(path), told)
         found_labels[split] = label.tolist()
-    labels, classes = encode(found_labels, None, str(wanted.path))
+    labels, classes = TASKS[wanted.task].encode(found_labels, None, str(wanted.path))
     splits = {split: Examples(values[split], labels[split], slices[split]) for split in values}
     return Source(splits, classes, notes=tuple(told))
 
@@ -73,13 +79,15 @@ def _arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
     for name, array in zip(names, arrays, strict=True):
         if array.ndim == 0:
             raise DataError(f"{path}: {name!r} is a single value, not an array of examples")
-    if arrays[-1].ndim != 1:
-        raise DataError(
-            f"{path}: {names[-1]!r} is of shape {arrays[-1].shape}; labels are [N], one class each"
-        )
-    if arrays[-1].dtype.kind not in "biufU":
-        raise DataError(f"{path}: {names[-1]!r} holds {arrays[-1].dtype}; labels are integers or strings")
     return arrays
+
+
+def _check_labels(labels: npt.NDArray[Any], name: str, path: Path, *, several: bool) -> None:
+    if labels.ndim != 1 and not (several and labels.ndim == 2):
+        may = "[N], or [N, labels]" if several else "[N], one class each"
+        raise DataError(f"{path}: {name!r} is of shape {labels.shape}; labels are {may}")
+    if labels.dtype.kind not in "biufU":
+        raise DataError(f"{path}: {name!r} holds {labels.dtype}; labels are integers or strings")
 
 
 def _values(

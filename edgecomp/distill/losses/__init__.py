@@ -14,6 +14,7 @@ from torch import nn
 
 from edgecomp.distill.losses.hidden import hidden_states
 from edgecomp.distill.losses.logits import soft_and_hard_labels
+from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
 
 Teacher = Callable[[], nn.Module]
@@ -28,7 +29,7 @@ class Term(Protocol):
         ...
 
 
-TERMS: dict[str, Callable[[Mapping[str, Any], Teacher], Sequence[Term]]] = {
+TERMS: dict[str, Callable[[Mapping[str, Any], Task, Teacher], Sequence[Term]]] = {
     "soft and hard labels": soft_and_hard_labels,
     "hidden states": hidden_states,
 }
@@ -46,9 +47,9 @@ class Loss:
         return Learner(student, [term.bind(student, example) for term in self.terms])
 
 
-def build(settings: Mapping[str, Any], teacher: Teacher) -> Loss:
-    """The loss that a recipe's `distill` describes. teacher: called where a term needs the network itself."""
-    return Loss(tuple(term for family in TERMS.values() for term in family(settings, teacher)))
+def build(settings: Mapping[str, Any], task: Task, teacher: Teacher) -> Loss:
+    """The loss that a recipe's `distill` describes. task: what labels and outputs mean; teacher: called where a term needs the network itself."""
+    return Loss(tuple(term for family in TERMS.values() for term in family(settings, task, teacher)))
 
 
 class Learner(nn.Module):

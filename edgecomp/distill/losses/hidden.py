@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgecomp.errors import CaptureError
+from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
 
 
@@ -95,7 +96,9 @@ class Bound(nn.Module):
         return torch.stack(terms).sum()
 
 
-def hidden_states(settings: Mapping[str, Any], teacher: Callable[[], nn.Module]) -> list[HiddenStates]:
+def hidden_states(
+    settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
+) -> list[HiddenStates]:
     """The term of `distill.hidden`: [{student, teacher, weight}]; none where that is empty."""
     hints = [Hint(hint["student"], hint["teacher"], hint["weight"]) for hint in settings["hidden"]]
     return [HiddenStates(hints, teacher())] if hints else []

@@ -1,28 +1,19 @@
-"""Soft and hard labels: pure functions of logits, and the term made of them."""
+"""Soft and hard labels: the task says how each is learnt, and their weights are the recipe's."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from edgecomp.tasks import DEFAULT, TASKS, Task
 from edgecomp.training.loop import Batch
 
 
 def soft_label_loss(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """T²·KL(teacher ‖ student) at temperature T, mean over the batch (Hinton et al. 2015, arXiv:1503.02531).
-
-    student, teacher: logits [N, classes]. T² keeps the gradient's size independent of T.
-    """
-    divergence = F.kl_div(
-        F.log_softmax(student / temperature, dim=1),
-        F.log_softmax(teacher / temperature, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return divergence * temperature**2
+    """T²·KL(teacher ‖ student) of a classifier at temperature T. student, teacher: logits [N, classes]."""
+    return TASKS[DEFAULT].soft_label_loss(student, teacher, temperature)
 
 
 def distillation_loss(
@@ -32,18 +23,23 @@ def distillation_loss(
     *,
     temperature: float,
     hard_label_weight: float,
+    task: Task = TASKS[DEFAULT],
 ) -> torch.Tensor:
-    """hard_label_weight · cross-entropy + (1 - hard_label_weight) · soft-label loss. labels: int64 [N]."""
-    soft = soft_label_loss(student, teacher, temperature)
+    """hard_label_weight · hard-label loss + (1 - hard_label_weight) · soft-label loss, a scalar.
+
+    student, teacher: outputs [N, width]; labels: as the task has them.
+    """
+    soft = task.soft_label_loss(student, teacher, temperature)
     if hard_label_weight == 0:
         return soft
-    return hard_label_weight * F.cross_entropy(student, labels) + (1 - hard_label_weight) * soft
+    return hard_label_weight * task.hard_label_loss(student, labels) + (1 - hard_label_weight) * soft
 
 
 @dataclass(frozen=True)
 class SoftAndHardLabels:
-    """A term: `distillation_loss` of the student's logits, the teacher's stored ones and the labels."""
+    """A term: `distillation_loss` of the student's outputs, the teacher's stored ones and the labels."""
 
+    task: Task
     temperature: float
     hard_label_weight: float
 
@@ -64,11 +60,12 @@ class Bound(nn.Module):
             batch.labels,
             temperature=self._term.temperature,
             hard_label_weight=self._term.hard_label_weight,
+            task=self._term.task,
         )
 
 
 def soft_and_hard_labels(
-    settings: Mapping[str, Any], teacher: Callable[[], nn.Module]
+    settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
 ) -> list[SoftAndHardLabels]:
     """The term of `distill.temperature` and `distill.hard_label_weight`."""
-    return [SoftAndHardLabels(settings["temperature"], settings["hard_label_weight"])]
+    return [SoftAndHardLabels(task, settings["temperature"], settings["hard_label_weight"])]

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 Constants = dict[str, npt.NDArray[Any]]
 
+RECURRENT = ("LSTM", "GRU", "RNN")
 MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "MaxPool")
 
 
@@ -42,3 +44,39 @@ def constants_of(graph: onnx.GraphProto) -> Constants:
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
+
+
+def store_weights(model: onnx.ModelProto) -> None:
+    """Weights and biases as the operators take them, where the exporter has left the sorting of gates to every start of a file."""
+    graph = model.graph
+    constants = {one.name: one for one in graph.initializer}
+    made_by = {name: node for node in graph.node for name in node.output}
+    for node in [node for node in graph.node if node.op_type in RECURRENT]:
+        for place, name in enumerate(node.input[1:4], 1):
+            needed = _ancestors(name, made_by)
+            if not name or name in constants or not needed <= made_by.keys() | constants.keys():
+                continue
+            part = helper.make_graph(
+                [part for part in graph.node if part.output[0] in needed],
+                "weights",
+                [],
+                [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)],
+                [constants[one] for one in needed & constants.keys()],
+            )
+            (value,) = ReferenceEvaluator(helper.make_model(part, opset_imports=model.opset_import)).run(
+                None, {}
+            )
+            node.input[place] = f"{name}_stored"
+            graph.initializer.append(numpy_helper.from_array(value, node.input[place]))
+
+
+def _ancestors(name: str, made_by: dict[str, onnx.NodeProto]) -> set[str]:
+    """A tensor and all that it is computed from."""
+    found: set[str] = set()
+    wanted = [name]
+    while wanted:
+        one = wanted.pop()
+        if one and one not in found:
+            found.add(one)
+            wanted += made_by[one].input if one in made_by else []
+    return found

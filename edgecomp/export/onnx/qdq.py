@@ -15,10 +15,12 @@ from torch import nn
 
 from edgecomp.errors import CaptureError
 from edgecomp.export.onnx.float_layers import keep_in_float
+from edgecomp.export.onnx.graphs import store_weights
 from edgecomp.export.onnx.names import name_layers
 from edgecomp.export.onnx.passes import PASSES
-from edgecomp.quantize.capture import DynamicAxes, dynamic_shapes
-from edgecomp.quantize.fake_quant import frozen
+from edgecomp.export.onnx.recurrent import pack_recurrent
+from edgecomp.quantization.capture import DynamicAxes, dynamic_shapes, recurrent_layers_whole
+from edgecomp.quantization.fake_quant import frozen
 
 OPSET = 18
 
@@ -63,7 +65,7 @@ def _translated(
     dynamic_axes: DynamicAxes,
 ) -> onnx.ModelProto:
     try:
-        with _quiet_exporter(), unswept(), frozen(network, "onnx"):
+        with _quiet_exporter(), unswept(), recurrent_layers_whole(), frozen(network, "onnx"):
             program = torch.onnx.export(
                 network,
                 tuple(example),
@@ -84,7 +86,9 @@ def _translated(
 
 def _finish(model: onnx.ModelProto, network: nn.Module, dynamic_axes: DynamicAxes, path: Path) -> None:
     """The passes, and the file."""
+    store_weights(model)
     name_layers(model, network)
+    pack_recurrent(model, network)
     for change in (*PASSES, keep_in_float):
         change(model)
     _name_axes(model, dynamic_axes)

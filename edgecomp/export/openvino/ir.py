@@ -7,11 +7,12 @@ from pathlib import Path
 from shutil import copyfile
 
 from edgecomp.errors import EdgecompError
+from edgecomp.export.onnx.graphs import store_weights
 
 # Operators that the converter calls by numbers of its own.
 RENAMED = {
     "ConvTranspose": ("ConvolutionBackpropData", "GroupConvolutionBackpropData"),
-    "LSTM": ("LSTMSequence",),
+    "LSTM": ("LSTMSequence",),  # and ONNX Runtime's own, which stands for one
     "GRU": ("GRUSequence",),
     "RNN": ("RNNSequence",),
 }
@@ -35,13 +36,19 @@ def convert(onnx_file: Path, folder: Path) -> None:
 def _main() -> None:
     import onnx
     import openvino as ov
+    from onnx import inliner
 
+    written = onnx.load("model.onnx")
+    if written.functions:
+        plain = inliner.inline_local_functions(written)
+        store_weights(plain)
+        onnx.save(plain, "model.onnx")
     model = ov.convert_model("model.onnx")
-    nodes = onnx.load("model.onnx").graph.node
+    nodes = written.graph.node
     names = {name: node.name for node in nodes for name in node.output}
     for kind, kinds in RENAMED.items():
         theirs = [one for one in model.get_ordered_ops() if one.get_type_name() in kinds]
-        ours = [node for node in nodes if node.op_type == kind]
+        ours = [node for node in nodes if node.op_type.removeprefix("DynamicQuantize") == kind]
         if len(theirs) == len(ours):
             for operation, node in zip(theirs, ours, strict=True):
                 operation.set_friendly_name(f"{node.name}/product")

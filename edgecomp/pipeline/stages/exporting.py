@@ -12,6 +12,7 @@ from edgecomp.files.array_files import read_npy
 from edgecomp.files.writing import write_json
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.tasks import TASKS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,6 +92,7 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             dynamic_axes=data.views.preprocessing.dynamic_axes,
             float_layers=tuple(settings.float_layers),
             bits=settings.bits,
+            task=TASKS[run.job.recipe.task],
             folder=out,
             candidates_folder=checkpoints,
         )
@@ -127,6 +129,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             blocks_model=loaders.exported(run, "blocks", target.runtime),
             blocks_file=exported / "blocks.npz",
             float_layers=loaders.float_layers(run),
+            task=TASKS[run.job.recipe.task],
             folder=out,
         )
         compare_references(

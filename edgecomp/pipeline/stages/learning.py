@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.tasks import TASKS
 
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
@@ -13,10 +14,12 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
-    source = sources.read(loaders.wanted(settings), folder)
+    source = sources.read(loaders.wanted(settings, run.job.recipe.task), folder)
     splits.check_varied(source, shift=settings.shift, flip=settings.flip)
     notes = splits.write_splits(
         source,
+        task=run.job.recipe.task,
+        standardise=run.job.recipe.teacher.epochs > 0,  # one that is ready answers in the labels' own unit
         test_fraction=settings.test_fraction,
         validation_fraction=settings.validation_fraction,
         calibration_fraction=settings.calibration_fraction,
@@ -39,6 +42,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     train_teacher(
         loaders.tried(run),
         loaders.views(run),
+        TASKS[recipe.task],
         epochs=recipe.teacher.epochs,
         batch_size=recipe.teacher.batch_size,
         learning_rate=recipe.teacher.learning_rate,

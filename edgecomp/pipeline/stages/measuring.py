@@ -9,6 +9,7 @@ from edgecomp.config.target import Target
 from edgecomp.inputs import some
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.tasks import TASKS
 
 UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
 TIMED_INPUTS = 16
@@ -16,9 +17,9 @@ TIMED_INPUTS = 16
 
 def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Measurements of one target; the int8 student is the very file that is deployed."""
-    from edgecomp.bench.hosts.process import Place
-    from edgecomp.bench.scenarios.alternated import Effort
-    from edgecomp.bench.stage import bench_target
+    from edgecomp.benchmark.hosts.process import Place
+    from edgecomp.benchmark.scenarios.alternated import Effort
+    from edgecomp.benchmark.stage import bench_target
     from edgecomp.data.splits import Split
     from edgecomp.export.parity import REFERENCES
 
@@ -63,14 +64,14 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
     from tempfile import TemporaryDirectory
 
     from edgecomp import inputs
-    from edgecomp.bench.hosts.process import Place
-    from edgecomp.bench.layer_speed import CHOSEN, FP32, INT8, is_worth_it, over_fp32, slower_in_integers
+    from edgecomp.benchmark.hosts.process import Place
+    from edgecomp.benchmark.layer_speed import CHOSEN, FP32, INT8, is_worth_it, over_fp32, slower_in_integers
     from edgecomp.distill.student import calibrated
     from edgecomp.export.parity import name_of_kernel
     from edgecomp.export.stage import export_for_timing, timing_file
     from edgecomp.files.writing import write_json
-    from edgecomp.quantize.capture import duplicate
-    from edgecomp.quantize.layers import layer_names
+    from edgecomp.quantization.capture import duplicate
+    from edgecomp.quantization.layers import layer_names
 
     captured, qad, named = (
         loaders.captured_student(run),
@@ -154,7 +155,7 @@ def profile_training(run: Run, out: Path) -> dict[str, Any]:
 
 def executed_as(target: Target) -> dict[str, str]:
     """By CPU that a target's file is asked on, how that is done here, or why not: part of the key of what is made so."""
-    from edgecomp.bench.hosts.emulators import OTHER_CPUS, availability
+    from edgecomp.benchmark.hosts.emulators import OTHER_CPUS, availability
 
     cpus = OTHER_CPUS if target.isa == "host" else (target.isa,)
     return {f"as {isa}": availability(isa, target.runtime)[1] for isa in cpus}
@@ -162,7 +163,7 @@ def executed_as(target: Target) -> dict[str, str]:
 
 def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Whether the deployed file gives the same answers on other CPUs: its weights, and a sample of the probes."""
-    from edgecomp.bench.portable import ask_other_cpus
+    from edgecomp.benchmark.portable import ask_other_cpus
     from edgecomp.runtimes import TABLE
 
     job, settings = run.job, run.job.recipe.bench
@@ -180,13 +181,14 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         inputs=loaders.probes(run),
         slow_examples=settings.portable_examples,
         timeout_s=settings.emulation_timeout_s,
+        task=TASKS[job.recipe.task],
         folder=out,
     )
 
 
 def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The deployed file's answers as the device's CPU gives them, for a sample of the test split and of the probes."""
-    from edgecomp.bench.emulation import emulate
+    from edgecomp.benchmark.emulation import emulate
     from edgecomp.data.splits import Split
     from edgecomp.runtimes import TABLE
 

@@ -77,16 +77,17 @@ MOVES = {
     "Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze",
 }  # fmt: skip
 
-# Of ONNX operators on integers, where the weight is among the inputs.
+# Of ONNX operators on integers, where the weights are among the inputs.
 INTEGER_WEIGHT = {
-    "QLinearConv": 3,
-    "QLinearMatMul": 3,
-    "ConvInteger": 1,
-    "MatMulInteger": 1,
-    "QGemm": 3,
-    "MatMulIntegerToFloat": 1,
-    "DynamicQuantizeMatMul": 1,
-    "QAttention": 1,
+    "QLinearConv": (3,),
+    "QLinearMatMul": (3,),
+    "ConvInteger": (1,),
+    "MatMulInteger": (1,),
+    "QGemm": (3,),
+    "MatMulIntegerToFloat": (1,),
+    "DynamicQuantizeMatMul": (1,),
+    "DynamicQuantizeLSTM": (1, 2),
+    "QAttention": (1,),
 }
 
 
@@ -124,14 +125,19 @@ def _of_onnx(path: Path) -> Iterator[LayerWeights]:
         return name
 
     for node in graph.node:
-        weight = None
+        weights: list[Array | None] = []
         if node.op_type in INTEGER_WEIGHT:
-            weight = constant(node.input[INTEGER_WEIGHT[node.op_type]])
+            weights = [constant(node.input[place]) for place in INTEGER_WEIGHT[node.op_type]]
         elif node.op_type in ("Conv", "Gemm", "MatMul") and dequantised(moved(node.input[0])) is not None:
             source = dequantised(node.input[1])
-            weight = None if source is None else constant(source.input[0])
-        if weight is not None and weight.dtype == np.int8 and weight.ndim > 1:
-            yield LayerWeights(node.name or node.output[0], largest_pair(weight, _output_axis(node, weight)))
+            weights = [] if source is None else [constant(source.input[0])]
+        pairs = [
+            largest_pair(weight, _output_axis(node, weight))
+            for weight in weights
+            if weight is not None and weight.dtype == np.int8 and weight.ndim > 1
+        ]
+        if pairs:
+            yield LayerWeights(node.name or node.output[0], max(pairs))
 
 
 def _packed(node: Any, constant: Any) -> Array | None:

@@ -28,7 +28,7 @@ def of_graph(model: Any) -> list[Counted]:
     """
     import onnx
 
-    graph = onnx.shape_inference.infer_shapes(model).graph
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph  # through sizes that are computed
     constants, shapes = _constants(graph), _shapes(graph)
     found = []
     for node in graph.node:

@@ -8,8 +8,8 @@ import pytest
 
 from edgecomp.artifacts.places import check_duration, check_outputs, check_writable
 from edgecomp.artifacts.run_folder import RunFolder, Step
-from edgecomp.bench import standalone as bench
-from edgecomp.compare.command import Asked
+from edgecomp.benchmark import standalone as bench
+from edgecomp.comparison.command import Asked
 from edgecomp.errors import UsageError
 
 

@@ -1,18 +1,23 @@
 import numpy as np
 import pytest
 
-from edgecomp.data.labels import as_written, encode
+from edgecomp.data.labels import as_written
 from edgecomp.errors import DataError
+from edgecomp.tasks.labels import encode_classes
 
 
 def test_names_come_from_the_file_or_from_the_labels_of_all_splits() -> None:
-    labels, classes = encode({"train": [1, 0], "test": [1]}, ("no", "yes"), "x")
+    labels, classes = encode_classes({"train": [1, 0], "test": [1]}, ("no", "yes"), "x")
     assert classes == ("no", "yes")
     assert labels["train"].tolist() == [1, 0]
-    assert encode({"train": [10, 2], "test": [3]}, None, "x")[1] == ("2", "3", "10")  # as numbers are sorted
-    assert encode({"train": ["10", "2"], "test": ["3"]}, None, "x")[1] == ("10", "2", "3")
-    assert encode({"train": [True, False]}, None, "x")[1] == ("False", "True")
-    assert encode({"train": ["yes", "no"]}, ("no", "yes"), "x")[1] == ("no", "yes")
+    assert encode_classes({"train": [10, 2], "test": [3]}, None, "x")[1] == (
+        "2",
+        "3",
+        "10",
+    )  # as numbers are sorted
+    assert encode_classes({"train": ["10", "2"], "test": ["3"]}, None, "x")[1] == ("10", "2", "3")
+    assert encode_classes({"train": [True, False]}, None, "x")[1] == ("False", "True")
+    assert encode_classes({"train": ["yes", "no"]}, ("no", "yes"), "x")[1] == ("no", "yes")
 
 
 def test_what_is_written_as_a_number_everywhere_is_one() -> None:
@@ -29,7 +34,7 @@ def test_one_code_that_is_no_number_makes_codes_of_all(code: str) -> None:
 
 
 def test_whole_floats_are_integers() -> None:
-    labels, classes = encode({"train": [1.0, 0.0, 2]}, None, "x")
+    labels, classes = encode_classes({"train": [1.0, 0.0, 2]}, None, "x")
     assert classes == ("0", "1", "2")
     assert labels["train"].dtype == np.int64
 
@@ -59,20 +64,20 @@ def test_labels_that_cannot_serve_are_refused(
     labels: list[object], names: tuple[str, ...] | None, complaint: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        encode({"train": labels}, names, "here")
+        encode_classes({"train": labels}, names, "here")
     assert complaint in str(caught.value)
     assert str(caught.value).startswith("here, train split: ")
 
 
 def test_labels_of_minus_one_and_one_are_two_classes() -> None:
-    assert encode({"train": [-1, 1]}, None, "x")[1] == ("-1", "1")
+    assert encode_classes({"train": [-1, 1]}, None, "x")[1] == ("-1", "1")
 
 
 def test_an_unlabelled_test_split_says_how_to_leave_it_out() -> None:
     with pytest.raises(DataError, match=r"x, test split: 2 of 2 .* naming only the others in data\.files"):
-        encode({"train": [0, 1], "test": [-1, -1]}, None, "x")
+        encode_classes({"train": [0, 1], "test": [-1, -1]}, None, "x")
 
 
 def test_splits_must_write_labels_the_same_way() -> None:
     with pytest.raises(DataError, match="integers in one split and strings in another"):
-        encode({"train": [0, 1], "test": ["a"]}, None, "x")
+        encode_classes({"train": [0, 1], "test": ["a"]}, None, "x")

@@ -6,9 +6,9 @@ from edgecomp.distill.losses import Learner, Loss
 from edgecomp.distill.losses.hidden import HiddenStates, Hint, tap
 from edgecomp.errors import CaptureError
 from edgecomp.models.resnet import ResNet
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.placement import place
 from edgecomp.training.loop import Batch
 
 INPUTS = torch.randn(4, 1, 16, 16)

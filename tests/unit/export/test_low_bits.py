@@ -20,8 +20,8 @@ from edgecomp.export.parity import answers
 from edgecomp.machine import host_isa, saturates
 from edgecomp.models.resnet import ResNet
 from edgecomp.ptq.ours import post_training
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
 
 RUNTIMES = {"onnxruntime-cpu": "model.onnx", "openvino-cpu": "model.xml"}
 

@@ -10,10 +10,10 @@ from torch import nn
 from edgecomp import runtimes
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.placement import place
 
 FILES = (("onnxruntime-cpu", "model.onnx"), ("openvino-cpu", "model.onnx"), ("openvino-cpu", "model.xml"))
 

@@ -17,11 +17,11 @@ from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import compare, compare_blocks, executed_precision, own_name
 from edgecomp.models.resnet import ResNet
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.layers import layer_names
-from edgecomp.quantize.placement import place, restore
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.layers import layer_names
+from edgecomp.quantization.placement import place, restore
 from edgecomp.runtimes import Inspect, Layer
 
 INPUTS = torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -16,10 +16,10 @@ from edgecomp.export.onnx import passes
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import kernels
 from edgecomp.models.resnet import ResNet
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import fake_quants, place, weighted
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.placement import fake_quants, place, weighted
 
 
 @pytest.fixture(scope="module")

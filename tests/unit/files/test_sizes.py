@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from pyarrow import parquet
 from running import Opened
 
-from edgecomp.bench.inputs import examples
+from edgecomp.benchmark.inputs import examples
 from edgecomp.data.splits import Split
 from edgecomp.errors import DataError, FileError
 from edgecomp.files import archives, array_files

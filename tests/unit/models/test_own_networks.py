@@ -9,8 +9,8 @@ import torch
 
 from edgecomp.errors import UsageError, UserCodeError
 from edgecomp.models import TABLE, build, check_output
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.placement import left_in_float, place, quantised_parameters, weighted
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.placement import left_in_float, place, quantised_parameters, weighted
 
 IMAGES = {"channels": 3, "classes": 4}
 TEXTS = {"vocabulary": 50, "max_length": 12, "classes": 4}

@@ -14,9 +14,9 @@ from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.models import build
 from edgecomp.models.layers import keep_layers
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.placement import place, weighted
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.placement import place, weighted
 from edgecomp.runtimes import Inspect, Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]

@@ -88,7 +88,7 @@ def test_what_another_machine_has_to_execute_cpus_with_changes_what_is_made_and_
 
     here = portable()
     monkeypatch.setattr(
-        "edgecomp.bench.hosts.emulators.availability", lambda isa, runtime: (None, "not here")
+        "edgecomp.benchmark.hosts.emulators.availability", lambda isa, runtime: (None, "not here")
     )
     elsewhere = portable()
     assert here.settings == elsewhere.settings

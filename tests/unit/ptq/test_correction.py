@@ -11,10 +11,10 @@ from torch import fx, nn
 
 from edgecomp.models.resnet import ResNet
 from edgecomp.ptq.correction import _biases, _means, correct_biases
-from edgecomp.quantize.calibration import calibrate
-from edgecomp.quantize.capture import capture, duplicate
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import place
+from edgecomp.quantization.calibration import calibrate
+from edgecomp.quantization.capture import capture, duplicate
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.placement import place
 
 
 class Twice(nn.Module):

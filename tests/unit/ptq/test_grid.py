@@ -14,8 +14,8 @@ from edgecomp.errors import EdgecompError
 from edgecomp.export.parity import answers
 from edgecomp.models.resnet import ResNet
 from edgecomp.ptq.grid import Candidate, best, grid, make, suffix
-from edgecomp.quantize.calibration import reestimate_batchnorm
-from edgecomp.quantize.capture import capture
+from edgecomp.quantization.calibration import reestimate_batchnorm
+from edgecomp.quantization.capture import capture
 
 AXES = [{0: "batch"}]
 Digits = tuple[torch.fx.GraphModule, list[dict[str, np.ndarray]], dict[str, np.ndarray], np.ndarray]

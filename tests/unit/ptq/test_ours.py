@@ -9,10 +9,10 @@ from torch import fx
 
 from edgecomp.models.resnet import ResNet
 from edgecomp.ptq.ours import corrected_fp32, post_training
-from edgecomp.quantize.calibration import reestimate_batchnorm
-from edgecomp.quantize.capture import capture
-from edgecomp.quantize.folding import fold
-from edgecomp.quantize.placement import fake_quants, weighted
+from edgecomp.quantization.calibration import reestimate_batchnorm
+from edgecomp.quantization.capture import capture
+from edgecomp.quantization.folding import fold
+from edgecomp.quantization.placement import fake_quants, weighted
 
 Digits = tuple[fx.GraphModule, list[dict[str, np.ndarray]], torch.Tensor, torch.Tensor]
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgecomp.models.resnet import ResNet
-from edgecomp.quantize.capture import capture
+from edgecomp.quantization.capture import capture
 from edgecomp.training.convolutions import sound_gradients
 
 AVX2_ONLY = Path(__file__).parents[3] / "benchmarks" / "avx2_only"
@@ -122,7 +122,7 @@ GRADIENTS = """
 import sys, torch
 from torch import nn
 from edgecomp.training.convolutions import sound_gradients
-from edgecomp.quantize.capture import capture
+from edgecomp.quantization.capture import capture
 torch.manual_seed(0)
 torch.set_num_threads(int(sys.argv[1]))
 def layers():

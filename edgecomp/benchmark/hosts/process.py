@@ -1,0 +1,300 @@
+"""The parent's end of a worker: start it clean, speak to it, and never wait for ever."""
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import edgecomp
+from edgecomp import errors
+from edgecomp.benchmark.hosts.confinement import MemoryLimit
+from edgecomp.benchmark.hosts.emulators import own_packages
+from edgecomp.config.target import Target
+from edgecomp.errors import BudgetExceededError, EdgecompError, WorkerError
+from edgecomp.machine import usable_core_numbers
+from edgecomp.metrics.samples import LOAD
+from edgecomp.metrics.units import format_value
+from edgecomp.runtimes import TABLE
+from edgecomp.text import plain
+
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
+
+OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "out of memory", "Failed to allocate", "Cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model runs: `runtime` with its own `options`, `threads` of it, on `cores` of this machine (all, where None),
+    within `memory_bytes` that the kernel keeps (any, where None)."""
+
+    runtime: str
+    options: dict[str, Any]
+    threads: int
+    cores: int | None = None
+    memory_bytes: int | None = None
+    timeout_s: float = 120.0
+    slowdown: float = 0.0  # share of extra work in every inference, for a trial of the measuring itself
+    trusted: bool = False  # the model's file may run code: `--trust`
+
+    @classmethod
+    def of(cls, target: Target, timeout_s: float) -> Self:
+        return cls(
+            target.runtime,
+            dict(target.options),
+            threads=target.threads,
+            cores=target.cores,
+            memory_bytes=target.memory_bytes,
+            timeout_s=timeout_s,
+        )
+
+
+class Worker:
+    """A running worker whose model is loaded and has answered once; close it, or use it as a context.
+
+    `ready` is what it said of its start; `cold_start_ns` runs from the start of the process to the first
+    answer, without the time it took to read its memory. The file takes `rows` examples at once, mostly one. Without `inputs`
+    it loads the model, tells its signature in `ready`, and ends. An `interpreter` other than this one, under an emulator, finds its
+    packages in the folders of `path`. Raises what the worker raised, BudgetExceededError or WorkerError.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        model: Path,
+        inputs: Path | None,
+        rows: int = 1,
+        interpreter: Sequence[str] | None = None,
+        path: Sequence[str] | None = None,
+    ) -> None:
+        self._replies, replies = os.pipe()
+        parent, self._held = os.pipe()  # until the worker has ended, or this process, however that ends
+        job = {
+            "replies": replies,
+            "parent": parent,
+            "runtime": place.runtime,
+            "model": str(model.resolve()),
+            "inputs": str(inputs.resolve()) if inputs else None,
+            "rows": rows,
+            "threads": place.threads,
+            "cores": usable_core_numbers()[: place.cores] if place.cores else None,
+            "options": place.options,
+            "slowdown": place.slowdown,
+            "trusted": place.trusted,
+        }
+        self._model = str(model.resolve())
+        self._what = f"worker for {model.name} under {place.runtime}"
+        self._timeout_s = place.timeout_s
+        self._setting = "bench.timeout_s" if interpreter is None else "bench.emulation_timeout_s"
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._pending = b""
+        self.phase = "start"
+        self.memory_limit = MemoryLimit(place.memory_bytes)
+        command = [
+            *(interpreter or [os.path.realpath(sys.executable)]),
+            *("-s", "-P", "-m", "edgecomp.benchmark.worker.main", json.dumps(job)),
+        ]
+        started = time.perf_counter_ns()
+        self._process = subprocess.Popen(
+            self.memory_limit.wrap(command),
+            stdin=subprocess.PIPE,
+            stdout=self._stderr,
+            stderr=self._stderr,
+            env=clean_environment(place.threads)
+            | ({} if path is None else {"PYTHONPATH": os.pathsep.join(path)}),
+            pass_fds=[replies, parent],
+            start_new_session=True,
+        )
+        os.close(replies)
+        os.close(parent)
+        try:
+            self.ready = self._reply()
+        except BaseException:
+            self._kill()
+            self.close()
+            raise
+        imports_ns = self.ready["imported_at_ns"] - started
+        self.cold_start_ns = imports_ns + self.ready[LOAD] + self.ready.get("first_run_ns", 0)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, do: str, *, within_s: float | None = None, **details: Any) -> dict[str, Any]:
+        """The worker's reply to one command, which may take `within_s` seconds over the timeout."""
+        assert self._process.stdin is not None
+        self.phase = do
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **details}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death(f"died before {do!r}") from None
+        return self._reply(within_s or 0.0)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what it did not read any more does not matter
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._kill()
+        os.close(self._held)
+        os.close(self._replies)
+        self._stderr.close()
+        self.memory_limit.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._kill()
+        self.close()
+
+    def _reply(self, more_s: float = 0.0) -> dict[str, Any]:
+        while True:
+            line = self._read_line(self._timeout_s + more_s)
+            try:
+                reply: dict[str, Any] = json.loads(line)
+            except ValueError:
+                raise WorkerError(
+                    f"{self._what} answered {line[:80]!r}, which is no reply{self._last_words()}"
+                ) from None
+            self.phase = reply.get("phase", self.phase)
+            if "error" in reply:
+                raise self._in_phase(self._told(reply["kind"], reply["error"]))
+            if set(reply) != {"phase"}:
+                return reply
+
+    def _read_line(self, timeout_s: float) -> bytes:
+        deadline = time.monotonic() + timeout_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._replies, selectors.EVENT_READ)
+            while b"\n" not in self._pending:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    stack = stack_of(self._process.pid)
+                    self._kill()
+                    raise WorkerError(f"{self._what} did not answer in {timeout_s:g} s ({self.phase}) and was stopped: look for a "
+                                      f"deadlock, or, in a recipe, raise {self._setting}{self._last_words()}{stack}")  # fmt: skip
+                received = os.read(self._replies, 1 << 20)
+                if not received:
+                    code = self._process.wait()
+                    raise self._death(
+                        f"ended by signal {signal.Signals(-code).name}"
+                        if code < 0
+                        else f"ended with exit code {code}"
+                    )
+                self._pending += received
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+    def _in_phase(self, error: EdgecompError) -> EdgecompError:
+        error.phase = self.phase
+        return error
+
+    def _told(self, kind: str, message: str) -> EdgecompError:
+        """The worker's own error, as its class."""
+        if (
+            not self.memory_limit.certain
+            and self.memory_limit.limit_bytes is not None
+            and _is_of_memory(kind, message)
+        ):
+            return self._exceeded(message)
+        found = getattr(errors, kind, WorkerError)
+        prefix = "" if found is not WorkerError else f"{kind}: "
+        return found(f"{self._what}: {prefix}{message}")
+
+    def _death(self, how: str) -> EdgecompError:
+        self._process.wait()
+        words = self._last_words()
+        if self.memory_limit.killed() or (
+            not self.memory_limit.certain
+            and self.memory_limit.how == "RLIMIT_DATA"
+            and _is_of_memory("", words)
+        ):
+            return self._exceeded(how)
+        return self._in_phase(WorkerError(f"{self._what} {how} ({self.phase}){words}"))
+
+    def _exceeded(self, how: str) -> BudgetExceededError:
+        assert self.memory_limit.limit_bytes is not None
+        return BudgetExceededError(
+            f"{self._what}: {how}: over the target's memory of {format_value(self.memory_limit.limit_bytes, 'bytes')} "
+            f"({self.memory_limit.how}) in the phase {self.phase}",
+            model=self._model,
+            phase=self.phase,
+            certain=self.memory_limit.certain,
+        )
+
+    def _kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _last_words(self) -> str:
+        """What it wrote last, without colours and other control characters: they go into reports."""
+        self._stderr.seek(0)
+        lines = plain(self._stderr.read().decode(errors="replace")).strip().splitlines()
+        return f"; its last words: {' | '.join(lines[-3:])[-400:]}" if lines else ""
+
+
+def pin(workers: Mapping[str, Worker], place: Place, restart: int) -> None:
+    """Keeps every worker's threads on the same cores, from restart to restart on others; a GPU's host threads are left alone.
+
+    No two cores are alike. Left to itself a process keeps one, and what else that core does would be counted as its model's
+    (benchmarks/gate pinning). To be called when the threads have worked, for only those that do are told apart.
+    """
+    if TABLE[place.runtime].gpu:
+        return
+    cores = usable_core_numbers()[: place.cores]
+    first = restart % len(cores)
+    for worker in workers.values():
+        worker.ask("pin", cores=(cores[first:] + cores[:first])[: place.threads])
+
+
+def stack_of(process: int) -> str:
+    """Where a process hangs, as py-spy sees it; says how to have that where py-spy is not installed."""
+    tool = py_spy()
+    if tool is None:
+        return "; pip install py-spy to have its stack here"
+    try:
+        done = subprocess.run(
+            [tool, "dump", "--pid", str(process)], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"; py-spy could not read its stack ({error})"
+    if done.returncode != 0:
+        return f"; py-spy could not read its stack ({done.stderr.strip()[:200]})"
+    return f"; its stack:\n{done.stdout.strip()}"
+
+
+def py_spy() -> str | None:
+    """The program, on the PATH or beside this Python."""
+    return shutil.which("py-spy") or shutil.which("py-spy", path=os.path.dirname(sys.executable))
+
+
+def clean_environment(threads: int) -> dict[str, str]:
+    """What a worker inherits: where to find things, its thread count, and nothing that steers a library."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return kept | {
+        "PYTHONPATH": os.pathsep.join([str(Path(edgecomp.__file__).parent.parent), *own_packages()]),
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _is_of_memory(kind: str, message: str) -> bool:
+    return any(sign in f"{kind} {message}" for sign in OUT_OF_MEMORY)

@@ -1,0 +1,142 @@
+"""The bench stage for one target: the files a device would get, measured under its runtime, and recorded."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecomp import inputs, machine
+from edgecomp.artifacts.run_folder import NOT_RUN
+from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.quality import Quality, grade
+from edgecomp.benchmark.scenarios.alternated import Effort, Model, measure
+from edgecomp.config.target import Target
+from edgecomp.data.preprocessing import Preprocessing
+from edgecomp.data.splits import Split
+from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
+from edgecomp.files.json_files import read_json, read_mapping
+from edgecomp.files.writing import sha256
+from edgecomp.metrics.measurements import Arm, Death, Measurements
+from edgecomp.metrics.samples import SINGLE_STREAM_CPU
+from edgecomp.progress import Track
+from edgecomp.runtimes import TABLE
+
+
+def bench_target(
+    *,
+    target: str,
+    place: Place,
+    models: dict[str, Path],
+    student: str,
+    without_float_layer: dict[str, Path],
+    parameters: Mapping[str, int],
+    parity_file: Path | None,
+    references_file: Path | None,
+    precision_file: Path | None,
+    test: Split,
+    preprocessing: Preprocessing,
+    effort: Effort,
+    folder: Path,
+    track: Track,
+) -> None:
+    """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file; `student` is judged. parameters: bytes by arm.
+
+    without_float_layer: layer left in float → the file in which it is in integers, for the time it costs. A runtime that is
+    not here, or a worker that dies, is recorded as the reason why nothing was measured: other targets go on.
+    """
+    asked = folder / "inputs"
+    inputs.save(preprocessing.apply(test.arrays), asked)
+    settled = partial(measure, place=place, inputs=asked, scratch=folder, track=track)
+    models_described = {
+        arm: described(file, parameters[arm], confined=arm == student) for arm, file in models.items()
+    }
+    load_before, not_run = os.getloadavg()[0], ""
+    arms: dict[str, Arm] = {}
+    deaths: dict[str, Death] = {}
+    facts: dict[str, Any] = {}
+    try:
+        arms, facts, deaths = settled(models_described, effort=effort)
+        if without_float_layer and student in arms:
+            facts["float_layer_cost_ms"] = _float_layers(
+                settled, models[student], without_float_layer, effort
+            )
+    except (RuntimeUnavailableError, WorkerError, InferenceError) as error:
+        arms, not_run = {}, str(error)
+        (folder / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
+    if student in arms:
+        facts["quality"] = quality(arms[student], facts["noise"][student], place)._asdict()
+    if precision_file is not None:
+        precision = read_mapping(precision_file, "fp32_accuracy_pct", "accuracy_pct")
+        facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
+    parity = read_mapping(parity_file) if parity_file else {}
+    if references_file is not None and references_file.is_file():
+        facts["as_trained_sqnr_db"] = read_json(references_file)
+    inputs.delete(asked)
+    Measurements(
+        target=target,
+        runtime=place.runtime,
+        arms={arm: replace(measured, parity=parity.get(arm)) for arm, measured in arms.items()},
+        student=student,
+        labels=test.labels,
+        slices=test.slices,
+        offline_batch=facts.get("offline_batch", effort.offline_batch),
+        deaths=deaths,
+        not_run=not_run,
+        facts=facts
+        | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]}
+        | {"classes": list(preprocessing.classes), "task": preprocessing.task}
+        | ({"target_std": list(preprocessing.target_std)} if preprocessing.target_std else {}),
+    ).save(folder)
+
+
+def quality(arm: Arm, blocks: list[dict[str, float | None]], at: Place | Target) -> Quality:
+    """How far one model's figures of time can be trusted."""
+    return grade(arm.samples, blocks, threads=at.threads, waits=TABLE[at.runtime].gpu)
+
+
+def _float_layers(
+    settled: Callable[..., Any], student: Path, without: Mapping[str, Path], effort: Effort
+) -> dict[str, float]:
+    compared = {"student": student, **without}
+    costs, _, _ = settled(
+        {name: described(file, 0) for name, file in compared.items()},
+        effort=replace(effort, restarts=min(3, effort.restarts)),
+    )
+    return {layer: cost_ms(costs["student"], costs[layer]) for layer in without}
+
+
+def cost_ms(with_float: Arm, without: Arm) -> float:
+    """CPU time that a layer in float adds to one inference: the median over restarts of the medians' difference."""
+    medians = [np.median(arm.samples[SINGLE_STREAM_CPU], axis=1) for arm in (with_float, without)]
+    return float(np.median(medians[0] - medians[1]) / 1e6)
+
+
+def described(file: Path, parameter_bytes: int, confined: bool = False) -> Model:
+    return Model(
+        file=file,
+        files={part.name: (part.stat().st_size, sha256(part)) for part in parts_of(file)},
+        parameter_bytes=parameter_bytes,
+        confined=confined,
+    )
+
+
+def parts_of(file: Path) -> list[Path]:
+    """A model's file, and those beside it that hold its weights: an IR's .bin, and what an ONNX file calls external data."""
+    if file.suffix == ".xml":
+        return [file, file.with_suffix(".bin")]
+    if file.suffix != ".onnx":
+        return [file]
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        graph = onnx.load(file, load_external_data=False).graph
+    except DecodeError:
+        return [file]  # its runtime says what is wrong with it
+    names = {ExternalDataInfo(one).location for one in graph.initializer if uses_external_data(one)}
+    return [file, *(file.parent / name for name in sorted(names) if (file.parent / name).is_file())]

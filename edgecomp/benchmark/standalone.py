@@ -1,0 +1,383 @@
+"""Any model file on any target: nothing is known of it but its signature."""
+
+import datetime
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp import inputs as named
+from edgecomp import machine
+from edgecomp.artifacts.places import check_duration, check_writable
+from edgecomp.benchmark import result
+from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.inputs import generated
+from edgecomp.benchmark.inputs.examples import read
+from edgecomp.benchmark.inputs.signatures import rows_of, signature_of, unlike_first
+from edgecomp.benchmark.profiling import profiled
+from edgecomp.benchmark.scenarios import endurance
+from edgecomp.benchmark.scenarios import server as open_loop
+from edgecomp.benchmark.scenarios.alternated import Effort, measure
+from edgecomp.benchmark.stage import described, parts_of, quality
+from edgecomp.benchmark.worker import answers
+from edgecomp.config.target import Target, check_cores
+from edgecomp.errors import (
+    BudgetExceededError,
+    EdgecompError,
+    ModelFileError,
+    UsageError,
+    nearest,
+    nearest_there,
+)
+from edgecomp.files.writing import digest_of
+from edgecomp.metrics.samples import OFFLINE_WALL, WALL
+from edgecomp.progress import Track
+from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.files import integer_weights
+from edgecomp.stats.figure import Figure
+from edgecomp.stats.order_statistics import samples_needed
+
+EXAMPLES = 16
+STREAMS = 8  # examples in a query of MLPerf's multi stream
+MOST = 8  # requests answered at once by dynamic batching
+WARMUP = 20
+BATCH, BATCHES = 32, 8  # of offline
+MOST_SHOWN = 160  # characters of a reason in a table; bench.json has all of it
+ENOUGH = 2 * samples_needed(99)  # inferences a restart
+
+TAKES = {
+    ".onnx": (".onnx",),
+    ".xml": (".xml", ".onnx"),
+    ".pt2": (".pt2",),
+    ".ts": (".ts", ".pt"),
+    ".json": (".json",),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is wanted of a bench, besides single stream, offline and cold start."""
+
+    scenarios: Sequence[str] = ()
+    restarts: int = 7
+    max_time_s: float = 60.0
+    minutes: float = 10.0  # of each endurance scenario
+    clients: int = 4
+    profile: bool = False
+    timeout_s: float = 120.0
+    trust: Sequence[str] = ()  # files that may run code
+    shape: Sequence[str] = ()  # NAME=LENGTH of inputs that are made up
+    range: Sequence[str] = ()  # NAME=LOW:HIGH
+
+    def __post_init__(self) -> None:
+        check_duration(self.max_time_s, "--max-time")
+        check_duration(60 * self.minutes, "--minutes", 60)
+
+
+def bench_model(
+    model: Path, target: Target, options: Options, *, given: Path | None, folder: Path, track: Track
+) -> dict[str, Any]:
+    """Measures a model file and writes the result into a new folder. given: an .npz file of examples, or None.
+
+    Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises UsageError, ModelFileError,
+    DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
+    """
+    check(model, target, options, folder, given)
+    if given is not None and (options.shape or options.range):
+        raise UsageError(
+            "--shape and --range are of inputs that are made up, and --inputs gives real ones: leave out one or the other"
+        )
+    began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    place, load_before = Place.of(target, options.timeout_s), os.getloadavg()[0]
+    place = replace(place, trusted=is_trusted(model, options.trust))
+    inputs, outputs = signature_of(place, model)
+    fixed = rows_of(inputs)
+    shapes = generated.shapes_of(target.shapes, options.shape, options.range)
+    generated.check_names(inputs, options.shape, options.range)
+    rows = generated.at_once(inputs, shapes)
+    made = None if given else generated.generate(inputs, shapes, rows=rows, queries=EXAMPLES, seed=0)
+    read_in = read(given, inputs) if given else None
+    examples = read_in.inputs if read_in else made.inputs if made else {}
+    axes = {**(read_in.axes if read_in else unlike_first(inputs)), **unlike_first(outputs)}
+    if (there := named.count(examples)) < rows:
+        raise UsageError(f"{given} has {there} examples, and target {target.name} takes {rows} at once: give {rows} at least, or lower "
+                         "its shapes.batch")  # fmt: skip
+    batch = 1 if fixed else max(1, min(BATCH, generated.MOST_BYTES // max(1, query_bytes(examples, rows))))
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        named.save(examples, scratch / "inputs", axes)
+        try:
+            first = first_figures(model, place, scratch, options, rows, batch, track)
+        except EdgecompError as error:
+            raise generated.blamed(error, made, GIVE) from error
+        alone_ms, limit_ms = _median_ms(first.metrics), limit_of(target, first.metrics)
+        setting = Setting(
+            place,
+            model,
+            scratch / "inputs",
+            rows,
+            fixed is not None,
+            options,
+            alone_ms,
+            limit_ms,
+            scratch,
+            track,
+        )
+        scenarios, failed = {}, {}
+        for scenario in options.scenarios:
+            try:
+                scenarios[scenario], samples, more = RUN[scenario](setting)
+            except EdgecompError as error:
+                failed[scenario] = str(generated.blamed(error, made, GIVE))
+                continue
+            first.metrics.update(more)
+            first.samples.update({f"{scenario}.{name}": values for name, values in samples.items()})
+        content: dict[str, Any] = {
+            "model": str(model),
+            "target": target.model_dump(mode="json"),
+            "target_sha256": digest_of(target.model_dump(mode="json")),
+            "inputs": str(given) if given else "generated",
+            "made_up": made.words if made else {},
+            "input_shapes": {
+                port.name: [port.dtype or str(examples[port.name].dtype), *examples[port.name].shape[1:]]
+                for port in inputs
+            },
+            "rows": rows,
+            "asked": asdict(options),
+            "began": began,
+            "machine": machine.facts(),
+            "load_before": load_before,
+            "load_after": os.getloadavg()[0],
+            **first.facts,
+            "metrics": {name: result.as_json(one) for name, one in first.metrics.items()},
+            "saturation": ""
+            if TABLE[target.runtime].gpu
+            else integer_weights.warning(model, machine.host_isa()),
+            "not_supported": first.missing,
+            "scenarios": scenarios,
+            "failed": failed,
+        }
+        content |= {"doubts": result.doubts(content), "notes": result.notes(content)}
+        if options.profile:
+            content["profile"] = profiled(
+                place, model=model, inputs=scratch / "inputs", rows=rows, folder=scratch
+            )
+        result.save(folder, content, first.samples, pictures=sorted(scratch.glob("*.svg")))
+    return content
+
+
+@dataclass(frozen=True)
+class First:
+    """What is always measured: figures, why another is not there, facts and raw samples."""
+
+    metrics: dict[str, Figure]
+    missing: dict[str, str]
+    facts: dict[str, Any]
+    samples: dict[str, npt.NDArray[Any]]
+
+
+def first_figures(
+    model: Path, place: Place, scratch: Path, options: Options, rows: int, batch: int, track: Track
+) -> First:
+    """Single stream, offline and cold start, of the examples in scratch/inputs. Raises BudgetExceededError."""
+    arms, facts, deaths = measure(
+        {"model": described(model, 0, confined=True)},
+        place=place,
+        inputs=scratch / "inputs",
+        effort=Effort(options.restarts, WARMUP, ENOUGH, batch, BATCHES, most_s=options.max_time_s, rows=rows),
+        scratch=scratch,
+        track=track,
+    )
+    for death in deaths.values():
+        raise BudgetExceededError(death.message, model=str(model), phase=death.phase, certain=death.certain)
+    arm, noise = arms["model"], facts["noise"]["model"]
+    metrics, missing = result.figures(arm, facts["offline_batch"] * rows)
+    if "batch_failed" in facts:
+        missing["throughput_p50_per_s"] = f"not run: {shorten(facts['batch_failed'], MOST_SHOWN)}"
+    metrics["file_size_bytes"] = result.known(float(arm.file_size_bytes), "bytes")
+    energy = facts.pop("energy_per_inference_mj")["model"]
+    if energy is None:
+        missing["energy_per_inference_mj"] = "unavailable: no sensor here (RAPL)"
+    else:
+        metrics["energy_per_inference_mj"] = result.unbounded(energy, "energy", options.restarts)
+    facts |= {
+        "noise": noise,
+        "audit": facts["audit"]["model"],
+        "quality": quality(arm, noise, place)._asdict(),
+        "memory": arm.memory,
+        "file_sha256": arm.file_sha256,
+    }
+    outputs = {f"outputs.{name}": values for name, values in answers.packed(arm.outputs).items()}
+    return First(metrics, missing, facts, dict(arm.samples) | {"outputs": arm.logits} | outputs)
+
+
+def check(model: Path, target: Target, options: Options, folder: Path, given: Path | None = None) -> None:
+    """Refuses before anything is started. Raises UsageError, ModelFileError."""
+    check_file(model, target)
+    check_cores(target)
+    for scenario in options.scenarios:
+        if scenario not in RUN:
+            raise UsageError(
+                f"no such scenario: {scenario!r}{nearest(scenario, RUN)}; there are {', '.join(RUN)}"
+            )
+    if folder.exists():
+        raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
+    check_writable(folder, "--out", [*parts_of(model), *filter(None, [given])])
+
+
+def check_file(model: Path, target: Target) -> None:
+    """Raises ModelFileError where it is not there whole, or not of a kind that the target's runtime takes."""
+    if not model.is_file():
+        raise ModelFileError(f"no such model file: {model}{nearest_there(model)}")
+    takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
+    if model.suffix not in takes:
+        raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {model.suffix or 'a file without a suffix'}: "
+                             "name another target with --target")  # fmt: skip
+    if model.suffix == ".xml" and not model.with_suffix(".bin").is_file():
+        raise ModelFileError(f"{model}: its weights, {model.with_suffix('.bin').name}, are not beside it")
+
+
+RUNS_CODE = (".pt2", ".ts", ".pt")
+
+
+def check_trust(trust: Sequence[Path | str], models: Sequence[Path]) -> None:
+    """Raises UsageError where a file that is trusted is none of the models, or of a kind that cannot run code."""
+    for file in trust:
+        if not any(is_trusted(model, [file]) for model in models):
+            raise UsageError(f"--trust {file} is none of the models: {', '.join(map(str, models))}")
+        if Path(file).suffix not in RUNS_CODE:
+            raise UsageError(
+                f"--trust {file}: only {', '.join(RUNS_CODE)} files can run code, and this is none: leave it out"
+            )
+
+
+def is_trusted(model: Path, trust: Sequence[Path | str]) -> bool:
+    return any(Path(file).resolve() == model.resolve() for file in trust)
+
+
+def name_of(what: Path) -> str:
+    """What the results of a model file or of a folder are called: `model.onnx` alone would be any model."""
+    if what.is_dir():
+        return what.resolve().name
+    return what.stem if what.stem != "model" else what.resolve().parent.name
+
+
+def query_bytes(examples: named.Inputs, rows: int) -> int:
+    return sum(rows * values[:1].nbytes for values in examples.values())
+
+
+def limit_of(target: Target, metrics: Mapping[str, Figure]) -> float:
+    """What a served request may take at the 99th percentile, in ms: the target's budget, or ten times the median alone."""
+    rows = target.budget_rows()
+    if "latency_p99_ms" in rows:
+        return rows["latency_p99_ms"].limit.value
+    return 10 * _median_ms(metrics)
+
+
+def _median_ms(metrics: Mapping[str, Figure]) -> float:
+    found = metrics["latency_p50_ms"].estimate
+    assert found is not None
+    return found
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every further scenario needs."""
+
+    place: Place
+    model: Path
+    inputs: Path
+    rows: int
+    fixed: bool  # the file takes no other number at once
+    options: Options
+    alone_ms: float  # median latency of one
+    limit_ms: float
+    scratch: Path
+    track: Track
+
+    @property
+    def common(self) -> dict[str, Any]:
+        return {"model": self.model, "inputs": self.inputs, "rows": self.rows, "track": self.track}
+
+
+GIVE = "--inputs FILE.npz"
+FIXED = "the file takes batches of {} and no others"
+
+Found = tuple[dict[str, Any], dict[str, npt.NDArray[Any]], dict[str, Figure]]
+
+
+def multi_stream(at: Setting) -> Found:
+    """Queries of eight examples, one after another."""
+    if at.fixed:
+        return {"not_run": FIXED.format(at.rows)}, {}, {}
+    room = at.options.max_time_s / at.options.restarts / (STREAMS * at.alone_ms / 1e3)
+    queries = int(min(samples_needed(99), max(8, room)))
+    effort = Effort(
+        at.options.restarts, WARMUP, 8, STREAMS, queries, most_s=at.options.max_time_s, rows=at.rows
+    )
+    arms, told, _ = measure(
+        {"model": described(at.model, 0)},
+        place=at.place,
+        inputs=at.inputs,
+        effort=effort,
+        scratch=at.scratch,
+        track=at.track,
+    )
+    if "batch_failed" in told:
+        return {"not_run": told["batch_failed"]}, {}, {}
+    walls = arms["model"].samples[OFFLINE_WALL]
+    p50 = result.figure(np.median(walls, axis=1) / 1e6, "time", walls.shape[1])
+    facts: dict[str, Any] = {"streams": STREAMS, "queries": walls.shape[1], "p50_ms": result.as_json(p50)}
+    if walls.shape[1] < samples_needed(99):
+        return facts | {"p99": f"{walls.shape[1]} queries a restart cannot show it"}, {WALL: walls}, {}
+    p99 = result.figure(np.percentile(walls, 99, axis=1) / 1e6, "time", walls.shape[1])
+    return facts, {WALL: walls}, {"multi_stream_p99_ms": p99}
+
+
+def server(at: Setting) -> Found:
+    return _served(at, most=1, delay_ms=0.0, metric="server_per_s")
+
+
+def dynamic_batching(at: Setting) -> Found:
+    """What waits is answered together; a batch waits a tenth of the limit to fill."""
+    if at.fixed:
+        return {"not_run": FIXED.format(at.rows)}, {}, {}
+    return _served(at, most=MOST, delay_ms=at.limit_ms / 10, metric="batched_server_per_s")
+
+
+def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:
+    rates, facts = open_loop.highest_rate(
+        at.place,
+        **at.common,
+        restarts=at.options.restarts,
+        limit_ms=at.limit_ms,
+        most=most,
+        delay_ms=delay_ms,
+        scratch=at.scratch,
+    )
+    return facts, {"rate_per_s": rates}, {metric: result.figure(rates, "rate")}
+
+
+def sustained(at: Setting) -> Found:
+    return *endurance.sustained(at.place, **at.common, minutes=at.options.minutes), {}
+
+
+def stress(at: Setting) -> Found:
+    return *endurance.stress(
+        at.place, **at.common, clients=at.options.clients, minutes=at.options.minutes, scratch=at.scratch
+    ), {}
+
+
+RUN: dict[str, Callable[[Setting], Found]] = {
+    "multi-stream": multi_stream,
+    "server": server,
+    "dynamic-batching": dynamic_batching,
+    "sustained": sustained,
+    "stress": stress,
+}

@@ -1,0 +1,343 @@
+"""A benchmark process: one model, its runtime, numpy, and nothing else.
+
+Started as `python -m edgecomp.benchmark.worker.main JOB` with a JSON job: runtime, model, threads, cores, options, inputs, rows (examples at once), trusted (the model's file
+may run code), slowdown (a share of extra work, for a trial of the measuring itself), parent (a pipe whose other end closes with whoever asks). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
+its input ends:
+
+    single_stream  count                       → wall_ns and cpu_ns of each inference, one example at a time
+    offline        count, batch                → wall_ns and cpu_ns of each batch
+    serve          arrivals, most, delay_ns    → latency_ns of each request of an open loop (arrivals: a .npy file)
+    stress         clients, seconds, every_s   → many at once: latencies, errors, wrong answers, memory (to: an .npz file)
+    repeated       count                       → cpu_ns of each input asked again, and of fresh ones like it
+    harness                                    → ns that a call costs in these loops, of a model that does nothing
+    outputs        inputs, to, batch, judged   → every output of every example, in a file of edgecomp.benchmark.worker.answers
+    profile        runs                        → time by layer, by the runtime's own clock
+    pin            cores                       → threads that work on a core each, from now on
+    memory                                     → what the process holds now; the high-water mark begins anew
+
+Replies go to the file descriptor the job names, so that no library's chatter can garble them.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgecomp.benchmark.worker import answers, loops, memory, noise
+from edgecomp.errors import EdgecompError, InferenceError
+from edgecomp.inputs import Axes
+
+DISTINCT_INPUTS = 16
+MOST_BESIDE = 2**29  # bytes of the outputs that are not judged; of more examples they are left out
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    _end_with(job["parent"])
+    replies = os.fdopen(job["replies"], "w", buffering=1)
+
+    def say(content: dict[str, Any]) -> None:
+        replies.write(json.dumps(content) + "\n")
+
+    try:
+        _serve(job, say)
+    except EdgecompError as error:
+        say({"error": str(error), "kind": type(error).__name__})
+        sys.exit(1)
+    except MemoryError:
+        say({"error": "out of memory", "kind": "MemoryError"})
+        sys.exit(1)
+
+
+def _end_with(parent: int) -> None:
+    """Has the kernel kill this process, also where it hangs, when the pipe's other end closes (fcntl(2), F_SETSIG).
+
+    PR_SET_PDEATHSIG would follow the thread that has started it, and a thread may end before.
+    """
+    fcntl.fcntl(parent, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(parent, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(parent, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([parent], [], [], 0)[0]:  # it was closed before
+        sys.exit(1)
+
+
+def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
+    if job["cores"]:
+        os.sched_setaffinity(0, job["cores"])
+    say({"phase": "imports"})
+    import numpy as np
+
+    from edgecomp import inputs, runtimes
+
+    runtime = runtimes.adapter(job["runtime"])
+    imported = time.perf_counter_ns()
+    held = {"imports": memory.snapshot()}
+
+    say({"phase": "load"})
+    begin = time.perf_counter_ns()
+    session = _loaded(runtime, job)
+    load_ns = time.perf_counter_ns() - begin - getattr(session, "checked_ns", 0)
+    held["load"] = memory.snapshot()
+
+    signature = session.signature()
+    names = [port.name for port in signature.inputs]
+    told = {
+        "imported_at_ns": imported,
+        "load_ns": load_ns,
+        "memory": held,
+        "signature": [[port._asdict() for port in ports] for ports in signature],
+        "versions": runtime.versions(),
+        "cores": sorted(os.sched_getaffinity(0)),
+    }
+    if job["inputs"] is None:
+        say(told)
+        return
+    rows = job["rows"]
+    examples, axes = inputs.load(Path(job["inputs"])), inputs.load_axes(Path(job["inputs"]))
+    lengths_are_free = all(
+        port.shape is None or len(port.shape) < 2 or port.shape[1] is None for port in signature.inputs
+    )
+
+    def feed_of(examples: inputs.Inputs, chosen: Any, trimmed: bool = True) -> dict[str, Any]:
+        """Some examples, without the padding they share where the file takes any length, under the names that this file has for its
+        inputs, each as it takes it."""
+        fed = inputs.some(examples, chosen)
+        fed = inputs.trimmed(fed) if trimmed and lengths_are_free else fed
+        known = fed if set(fed) == set(names) else dict(zip(names, fed.values(), strict=True))
+        return {
+            name: np.asarray(along(values, axes.get(name, 0)), order="C") for name, values in known.items()
+        }
+
+    def along(values: Any, axis: int | None) -> Any:
+        return values[0] if axis is None else np.moveaxis(values, 0, axis) if axis else values
+
+    distinct = min(DISTINCT_INPUTS, inputs.count(examples) // rows)
+    feeds = [feed_of(examples, slice(rows * i, rows * (i + 1))) for i in range(distinct)]
+    say({"phase": "first_run"})
+    begin = time.perf_counter_ns()
+    session.run(feeds[0])
+    first_ns = time.perf_counter_ns() - begin
+    held["first_run"] = memory.snapshot()
+    if job["slowdown"]:
+        from edgecomp.benchmark.worker.injected import Slowed
+
+        session = Slowed(session, feeds[0], job["slowdown"])
+    say(told | {"first_run_ns": first_ns, "phase": "steady"})
+    station = Station(job, runtime, session, examples, feeds, feed_of, axes)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            say(station.obey(command))
+        except InferenceError as error:  # of what it was asked: it may be asked something else
+            say({"error": str(error), "kind": type(error).__name__})
+    session.close()
+
+
+def _loaded(runtime: Any, job: Mapping[str, Any]) -> Any:
+    """A session. Whether a file may run code is asked of those runtimes alone whose files can."""
+    trusted = {"trusted": True} if job["trusted"] else {}
+    return runtime.load(Path(job["model"]), threads=job["threads"], options=job["options"], **trusted)
+
+
+class Station:
+    """A loaded model and its inputs, ready for commands."""
+
+    def __init__(
+        self,
+        job: Mapping[str, Any],
+        runtime: Any,
+        session: Any,
+        examples: Mapping[str, Any],
+        feeds: list[dict[str, Any]],
+        feed_of: Callable[..., dict[str, Any]],
+        axes: Axes,
+    ) -> None:
+        self.job, self.runtime, self.session, self.axes = job, runtime, session, axes
+        self.examples, self.feeds, self.feed_of = examples, feeds, feed_of
+        self.asked = 0
+        self.pool: dict[str, Any] | None = None  # of `unseen`
+        self.idle = thread_times()
+
+    def obey(self, command: dict[str, Any]) -> dict[str, Any]:
+        before = noise.switches()
+        reply: dict[str, Any] = getattr(self, command.pop("do"))(**command)
+        after = noise.switches()
+        return reply | {"switches": {name: after[name] - before[name] for name in after}}
+
+    def batch(self, size: int) -> dict[str, Any]:
+        """The examples of `size` queries, again from the start where there are fewer."""
+        import numpy as np
+
+        count = len(next(iter(self.examples.values())))
+        return self.feed_of(self.examples, np.arange(size * self.job["rows"]) % count)
+
+    def single_stream(self, count: int) -> dict[str, Any]:
+        walls, cpus, outputs = loops.single_stream(self.session.run, self.feeds, count, first=self.asked)
+        place = (self.asked + count - 1) % len(self.feeds)
+        self.asked += count
+        answer = answers.told(answers.as_arrays(outputs, self.axes))
+        return {"wall_ns": walls, "cpu_ns": cpus, "asked": place, "answer": answer}
+
+    def offline(self, count: int, batch: int) -> dict[str, Any]:
+        walls, cpus = loops.queries(self.session.run, self.batch(batch), count)
+        return {"wall_ns": walls, "cpu_ns": cpus}
+
+    def serve(self, arrivals: str, most: int, delay_ns: int) -> dict[str, Any]:
+        import numpy as np
+
+        feeds = {size: self.batch(size) for size in range(1, most + 1)}
+        for feed in feeds.values():
+            self.session.run(feed)  # each shape's first run
+        due = np.load(arrivals, allow_pickle=False).tolist()
+        served = loops.serve(self.session.run, feeds.__getitem__, due, most=most, delay_ns=delay_ns)
+        return served._asdict()
+
+    def stress(self, clients: int, seconds: float, every_s: float, to: str) -> dict[str, Any]:
+        import numpy as np
+
+        sessions = [self.session] * clients
+        if not self.session.concurrent:
+            more = [_loaded(self.runtime, self.job) for _ in range(clients - 1)]
+            sessions = [self.session, *more]
+        right: list[dict[str, Any]] = []
+        for session in sessions:  # once alone, from this thread, before the first inferences come from many
+            right = [copied(answers.as_arrays(session.run(feed), self.axes)) for feed in self.feeds]
+
+        def same(place: int, outputs: Mapping[str, Any]) -> bool:
+            found = answers.as_arrays(outputs, self.axes)
+            return all(answers.are_close(found[name], values) for name, values in right[place].items())
+
+        statm = os.open("/proc/self/statm", os.O_RDONLY)
+        seen, held = loops.stress(
+            [session.run for session in sessions],
+            self.feeds,
+            same,
+            seconds,
+            lambda: memory.resident_bytes(statm),
+            every_s,
+        )
+        os.close(statm)
+        samples: dict[str, Any] = {"held": np.asarray(held, np.int64)}
+        for index, client in enumerate(seen):
+            samples[f"wall_ns.{index}"] = np.asarray(client.wall_ns, np.int64)
+            samples[f"begin_ns.{index}"] = np.asarray(client.begin_ns, np.int64)
+        np.savez(to, **samples)
+        return {
+            "wrong": sum(client.wrong for client in seen),
+            "errors": [error for client in seen for error in client.errors],
+        }
+
+    def repeated(self, count: int) -> dict[str, Any]:
+        """Each input asked again and again, and then others of its shape that were never seen, `count` times each.
+
+        What is asked again is so in copies: in the CPU's caches it lies no warmer than what was never seen.
+        """
+        import numpy as np
+
+        random = np.random.default_rng(0)
+        again: list[list[int]] = []
+        fresh: list[list[int]] = []
+        for feed in self.feeds:
+            never = [
+                {name: self.unseen(name, values, random) for name, values in feed.items()}
+                for _ in range(count + 1)
+            ]
+            same = [{name: values.copy() for name, values in feed.items()} for _ in range(count + 1)]
+            again.append(loops.single_stream(self.session.run, same, count, first=1)[1])
+            fresh.append(loops.single_stream(self.session.run, never, count, first=1)[1])
+        return {"repeated_cpu_ns": again, "fresh_cpu_ns": fresh}
+
+    def unseen(self, name: str, values: Any, random: Any) -> Any:
+        """Another input of that shape that the model takes: numbers beside these, and of all else what other examples have there."""
+        import numpy as np
+
+        axis = self.axes.get(name, 0)
+        if axis is None:
+            return values.copy()
+        if values.dtype.kind == "f":
+            return values + random.normal(0, 1e-3, values.shape).astype(values.dtype)
+        if self.pool is None:
+            self.pool = self.feed_of(self.examples, slice(len(self.feeds) * self.job["rows"]), trimmed=False)
+        there = list(np.indices(values.shape, sparse=True))
+        there[axis] = random.integers(self.pool[name].shape[axis], size=values.shape)
+        return self.pool[name][tuple(there)]
+
+    def outputs(self, inputs: str, to: str, batch: int, judged: str | None = None) -> dict[str, Any]:
+        """Each query of `batch` in turn; where their answers do not fit together, with the padding, and then one at a time."""
+        from edgecomp.inputs import MASK, count, load
+
+        asked = load(Path(inputs))
+
+        def put_together(size: int, trimmed: bool) -> dict[str, Any]:
+            places = [slice(i, min(i + size, count(asked))) for i in range(0, count(asked), size)]
+            queries, held = [], 0
+            for place in places:
+                found = answers.as_arrays(self.session.run(self.feed_of(asked, place, trimmed)), self.axes)
+                wanted = judged if judged in found else next(iter(found))
+                kept = found if held < MOST_BESIDE else {wanted: found[wanted]}
+                queries.append(copied(kept))
+                held += sum(values.nbytes for name, values in kept.items() if name != wanted)
+            return answers.put_together(queries, [place.stop - place.start for place in places])
+
+        rows = self.job["rows"]
+        ways = [(batch * rows, True), (batch * rows, False), (rows, True)]
+        for size, trimmed in ways if MASK in asked else ways[::2]:
+            parts = put_together(size, trimmed)
+            if all(not isinstance(part, list) for part in parts.values()):
+                break
+        answers.save(parts, Path(to))
+        return {}
+
+    def harness(self) -> dict[str, Any]:
+        return {"harness_ns": sorted(loops.harness_ns() for _ in range(5))[2]}
+
+    def profile(self, runs: int) -> dict[str, Any]:
+        from edgecomp.runtimes import Profile
+
+        if not isinstance(self.runtime, Profile):
+            return {"layers": None}
+        layers = self.runtime.layer_times(
+            Path(self.job["model"]),
+            self.feeds[0],
+            threads=self.job["threads"],
+            options=self.job["options"],
+            runs=runs,
+        )
+        return {"layers": [layer._asdict() for layer in layers]}
+
+    def pin(self, cores: list[int]) -> dict[str, Any]:
+        """The threads that have worked since it was loaded each on a core of its own, the busiest first; all others beside them."""
+        busy = {thread: ns - self.idle.get(thread, 0) for thread, ns in thread_times().items()}
+        for place, thread in enumerate(sorted(busy, key=lambda thread: -busy[thread])):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(thread, {cores[place]} if place < len(cores) else set(cores))
+        return {}
+
+    def memory(self) -> dict[str, Any]:
+        held = memory.snapshot()
+        memory.reset_peak()
+        return {"memory": held}
+
+
+def copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values.copy() for name, values in arrays.items()}
+
+
+def thread_times() -> dict[int, int]:
+    """CPU time of each thread of this process so far, in ns (Linux, Documentation/scheduler/sched-stats.rst)."""
+    times = {}
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            times[int(thread)] = int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0])
+    return times
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The layers of a captured graph: which there are, what they are called, and what stands around them."""
+
+import re
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from edgecomp.quantization.constants import constant_nodes
+from edgecomp.quantization.schemes import RULES, Rule
+
+# What folding adds to a parameter's name: for the value computed from it, and for the copy that one layer got.
+COMPUTED, OWN = "_computed_", "_own_"
+
+aten = torch.ops.aten
+TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
+UNRULED_RECURRENT = (aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+
+
+def rule_of(node: fx.Node) -> Rule | None:
+    """How an operator is quantised. None where it is not: it computes in float."""
+    if node.op != "call_function" or (node.target is torch.ops.aten.hardtanh.default and not is_relu6(node)):
+        return None
+    return RULES.get(node.target)
+
+
+def is_relu6(node: fx.Node) -> bool:
+    """Values begin at 0: with other bounds a clip stands between a convolution and its grid."""
+    return list(node.args[1:2]) == [0]
+
+
+def has_weight(node: fx.Node) -> bool:
+    """Whether it is a convolution or linear layer; its weight may be computed from an input."""
+    return rule_of(node) in ("convolution", "linear")
+
+
+def layers(module: fx.GraphModule) -> list[fx.Node]:
+    """The nodes of every convolution and linear layer with a constant weight, quantised or not, in order."""
+    constants = constant_nodes(module)
+    return [node for node in module.graph.nodes if has_weight(node) and node.args[1] in constants]
+
+
+def recurrent_layers(module: fx.GraphModule) -> list[fx.Node]:
+    """The nodes of every LSTM with constant weights, in order: one for all its layers and directions."""
+    constants = constant_nodes(module)
+    return [
+        node
+        for node in module.graph.nodes
+        if rule_of(node) == "recurrent" and all(weight in constants for weight in matrices(node))
+    ]
+
+
+def matrices(node: fx.Node) -> list[fx.Node]:
+    """The weights of a layer that a scheme rounds: one, and of an LSTM two for each of its layers and directions."""
+    if has_weight(node):
+        return [node.args[1]]  # type: ignore[list-item]
+    if rule_of(node) != "recurrent":
+        return []
+    parameters: Any = node.args[2]  # input and recurrent weights, and two biases or none
+    biases = 2 if node.args[3] else 0
+    return [weight for place, weight in enumerate(parameters) if place % (2 + biases) < 2]
+
+
+def layer_names(module: fx.GraphModule) -> list[str]:
+    """Every layer with constant weights that a scheme has a rule for, in the graph's order."""
+    found = {*layers(module), *recurrent_layers(module)}
+    return list(dict.fromkeys(str(layer_name(node)) for node in module.graph.nodes if node in found))
+
+
+def unruled_layers(module: fx.GraphModule) -> list[str]:
+    """Layers with constant weights that no scheme has a rule for, by the path of their first weight: transposed convolutions and
+    recurrent ones but LSTMs. They run in float."""
+    constants = constant_nodes(module)
+    found = []
+    for node in module.graph.nodes:
+        if node.target in TRANSPOSED or node.target in UNRULED_RECURRENT:
+            weight: Any = node.args[1] if node.target in TRANSPOSED else node.args[2][0]
+            if weight in constants:
+                found.append(name_of(first_parameter(weight)))
+    return list(dict.fromkeys(found))
+
+
+def layer_name(node: fx.Node) -> str | None:
+    """What a layer is called, quantised or not, folded or not: the module path of its weight, or
+    of the first parameter that its weight is computed from. None for an operator that has no rounded weights."""
+    weights = matrices(node)
+    return name_of(first_parameter(weights[0])) if weights else None
+
+
+def first_parameter(node: fx.Node) -> str:
+    """The path of the parameter or buffer that the node is, or that it is computed from first."""
+    while node.op != "get_attr" and node.all_input_nodes:
+        node = node.all_input_nodes[0]
+    return str(node.target) if node.op == "get_attr" else node.name
+
+
+def name_of(parameter: str) -> str:
+    """The layer that a weight of that path belongs to, before and after folding."""
+    for suffix in (COMPUTED, OWN, ".parametrizations"):
+        parameter = parameter.split(suffix)[0]
+    return re.sub(r"\.weight(_[gv]|_[ih]h_l\d+(_reverse)?)?$", "", parameter)
+
+
+def tables(module: fx.GraphModule) -> list[fx.Node]:
+    """The nodes of every look-up in a constant table."""
+    constants = constant_nodes(module)
+    return [
+        node
+        for node in module.graph.nodes
+        if rule_of(node) == "embedding" and node.args[0] in constants and node not in constants
+    ]
+
+
+def edge_layers(module: fx.GraphModule) -> set[fx.Node]:
+    """The first layers, which no other comes before, and the last ones, which none follows. A table is a layer."""
+    found = {*layers(module), *recurrent_layers(module), *tables(module)} - constant_nodes(module)
+    fed: set[fx.Node] = set()
+    for node in module.graph.nodes:
+        if any(source in found or source in fed for source in node.all_input_nodes):
+            fed.add(node)
+    read: set[fx.Node] = set()
+    for node in reversed(module.graph.nodes):
+        if any(user in found or user in read for user in node.users):
+            read.add(node)
+    return {node for node in found if node not in fed or node not in read}
+
+
+def norm_after(module: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, Norm] | None:
+    """The batch normalisation that alone follows a convolution or linear layer, to be folded into it.
+
+    A linear layer's outputs lie on the last axis, and what is normalised is axis 1.
+    """
+    if len(node.users) == 1 and (rule_of(node) != "linear" or node.meta["val"].ndim == 2):
+        (user,) = node.users
+        norm = module_of(module, user)
+        if isinstance(norm, Norm):
+            return user, norm
+    return None
+
+
+def module_of(module: fx.GraphModule, node: Any) -> nn.Module | None:
+    """The module that a node calls: a batch normalisation, a fake-quant."""
+    is_call = isinstance(node, fx.Node) and node.op == "call_module"
+    return module.get_submodule(str(node.target)) if is_call else None

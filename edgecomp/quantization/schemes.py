@@ -1,0 +1,115 @@
+"""Quantisation schemes: what a family of runtimes executes in integers. Read the tables, they are the rules."""
+
+import operator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Integers `low`..`high`; symmetric grids have zero point 0."""
+
+    low: int
+    high: int
+    symmetric: bool
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """`activation` is per tensor; `weight` is per output channel; `table`, an embedding's, per column. `recurrent`: whether an
+    LSTM's weights are rounded too.
+
+    The weights' grid is narrow: folding batch normalisation negates channels with γ < 0, and -(-128) is no int8.
+    """
+
+    activation: Grid
+    weight: Grid
+    table: Grid = Grid(-127, 127, symmetric=True)
+    recurrent: bool = True
+
+
+INT8 = Grid(-127, 127, symmetric=True)
+
+SCHEMES = {
+    # ONNX Runtime and OpenVINO on CPU: u8×s8 kernels. With signed symmetric activations convolutions stay in float (docs/decisions/001).
+    "cpu-u8": Scheme(activation=Grid(0, 255, symmetric=False), weight=INT8),
+    # The same function on every CPU. On x86 without VNNI a kernel adds two u8×s8 products in 16 bits: 2·255·63 fits,
+    # 2·255·127 saturates. The narrower weights cannot; a table's values are added to nothing.
+    "cpu-u8-narrow": Scheme(activation=Grid(0, 255, symmetric=False), weight=Grid(-63, 63, symmetric=True)),
+    # TensorRT, and ONNX Runtime on CUDA: s8×s8 kernels; a zero point other than 0 is refused.
+    "gpu-s8": Scheme(activation=Grid(-128, 127, symmetric=True), weight=INT8, recurrent=False),
+}
+
+
+def scheme(name: str, weight_bits: int = 8, activation_bits: int = 8) -> Scheme:
+    """The scheme of that name, with fewer bits where asked for: weights of 4 are -7..7, of 2 -1..1 (ternary);
+    activations of 4 are 0..15, or -8..7 where the scheme's are signed."""
+    found = SCHEMES[name]
+    most = 2 ** (weight_bits - 1) - 1
+    high, table = min(found.weight.high, most), min(found.table.high, most)
+    steps = 2**activation_bits
+    low = -steps // 2 if found.activation.low < 0 else 0
+    activation = replace(found.activation, low=low, high=min(found.activation.high, low + steps - 1))
+    weights = Grid(-high, high, symmetric=True), Grid(-table, table, symmetric=True)
+    return Scheme(activation, *weights, recurrent=found.recurrent)
+
+
+# What becomes of an operator:
+#   convolution  integers in and out: without Q on its output ONNX Runtime runs it in float
+#   linear       integers in, float out: what follows (layer norm, softmax, residual sum) wants float, and both
+#                runtimes have a kernel for it
+#   embedding    an int8 table; dequantised after the look-up
+#   recurrent    integer weights; ONNX Runtime's operator rounds its inputs itself, by their range at each step, and OpenVINO
+#                computes in float
+#   join, pool   between integer tensors: Q/DQ on every input and on the output, or the chain leaves integers.
+#                Between float tensors (a transformer's residual sum) it stays in float
+#   same         moves or selects values: its output shares its input's scale
+#   fused        runs inside the operator before it: the tensor between the two is never quantised
+# An operator that is not here runs in float, and placement lists it.
+Rule = Literal["convolution", "linear", "embedding", "recurrent", "join", "pool", "same", "fused"]
+
+RULES: dict[object, Rule] = {
+    aten.conv1d.default: "convolution",
+    aten.conv1d.padding: "convolution",
+    aten.conv2d.default: "convolution",
+    aten.conv2d.padding: "convolution",
+    aten.conv3d.default: "convolution",
+    aten.conv3d.padding: "convolution",
+    aten.linear.default: "linear",
+    aten.embedding.default: "embedding",
+    aten.lstm.input: "recurrent",
+    aten.add.Tensor: "join",
+    aten.cat.default: "join",
+    aten.adaptive_avg_pool2d.default: "pool",
+    aten.avg_pool2d.default: "pool",
+    aten.mean.dim: "pool",
+    aten.max_pool2d.default: "same",
+    aten.alias.default: "same",
+    aten.chunk.default: "same",
+    aten.clone.default: "same",
+    aten.contiguous.default: "same",
+    aten.detach.default: "same",
+    aten.expand.default: "same",
+    aten.flatten.using_ints: "same",
+    aten.permute.default: "same",
+    aten.reshape.default: "same",
+    aten.select.int: "same",
+    aten.slice.Tensor: "same",
+    aten.split.Tensor: "same",
+    aten.split_with_sizes.default: "same",
+    aten.squeeze.default: "same",
+    aten.squeeze.dim: "same",
+    aten.squeeze.dims: "same",
+    aten.transpose.int: "same",
+    aten.unbind.int: "same",
+    aten.unflatten.int: "same",
+    aten.unsqueeze.default: "same",
+    aten.view.default: "same",
+    operator.getitem: "same",  # one of the parts
+    aten.relu.default: "fused",
+    aten.hardtanh.default: "fused",  # ReLU6: the grid ends at 6
+}

@@ -1,0 +1,25 @@
+"""What a network's outputs mean: how labels are read and learnt, and how answers are held against each other. One file a task.
+
+    classification   one class of several for each example      logits [N, classes]
+    binary           one class of two, by one number            logit [N, 1], positive for the second class
+    multilabel       any of several labels                      logits [N, labels], positive where the label is given
+    regression       one or several numbers                     values [N, targets]
+
+To add one: a file here, and a row of TASKS; metrics that are its own are rows of edgecomp.metrics.registry.
+"""
+
+from edgecomp.tasks.base import Labels, Outputs, Task
+from edgecomp.tasks.classification import Binary, Classification
+from edgecomp.tasks.multilabel import Multilabel
+from edgecomp.tasks.regression import Regression
+
+__all__ = ["DEFAULT", "TASKS", "Labels", "Outputs", "Task", "task"]
+
+DEFAULT = "classification"
+
+TASKS: dict[str, Task] = {one.name: one for one in (Classification(), Binary(), Multilabel(), Regression())}
+
+
+def task(name: str | None) -> Task:
+    """The task of that name; classification where none is named, as in runs that were made before there were others."""
+    return TASKS[name or DEFAULT]

@@ -1,0 +1,105 @@
+"""One class of several for each example; and of two, by one number."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.errors import DataError
+from edgecomp.tasks.base import Labels, Outputs, Spread
+from edgecomp.tasks.labels import encode_classes
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Classification:
+    """Logits [N, classes]; labels int64 [N], indices of classes."""
+
+    name = "classification"
+    headline = "macro_f1_pct"
+    several_labels = False
+    are_numbers = False
+
+    def encode(
+        self, found: Mapping[str, Sequence[object]], names: tuple[str, ...] | None, where: str
+    ) -> tuple[dict[str, Labels], tuple[str, ...]]:
+        encoded, classes = encode_classes(found, names, where)
+        return dict(encoded), classes
+
+    def width(self, names: Sequence[str]) -> int:
+        return len(names)
+
+    def strata(self, labels: Labels) -> npt.NDArray[np.int64] | None:
+        return labels
+
+    def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
+        return np.asarray(outputs.argmax(axis=1), np.int64)
+
+    def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.answers(outputs) == self.answers(reference))
+
+    def spread(self, reference: Outputs) -> Spread:
+        given, possible = self.answers(reference), max(2, reference.shape[1])
+        shares = np.bincount(given, minlength=possible) / len(given)
+        return Spread(int((shares > 0).sum()), possible, float(shares.max()))
+
+    def validation_score(self, outputs: Outputs, labels: Labels) -> float:
+        """Accuracy."""
+        return float((self.answers(outputs) == labels).mean() * 100)
+
+    def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+        """Cross-entropy."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs, labels)
+
+    def soft_label_loss(
+        self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
+    ) -> "torch.Tensor":
+        """T²·KL(teacher ‖ student) at temperature T (Hinton et al. 2015, arXiv:1503.02531); T² keeps the gradient's size."""
+        from torch.nn.functional import kl_div, log_softmax
+
+        divergence = kl_div(
+            log_softmax(outputs / temperature, dim=1),
+            log_softmax(teacher / temperature, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return divergence * temperature**2
+
+
+class Binary(Classification):
+    """One logit [N, 1], positive for the second class; labels int64 [N], 0 or 1."""
+
+    name = "binary"
+
+    def encode(
+        self, found: Mapping[str, Sequence[object]], names: tuple[str, ...] | None, where: str
+    ) -> tuple[dict[str, Labels], tuple[str, ...]]:
+        encoded, classes = super().encode(found, names, where)
+        if len(classes) != 2:
+            raise DataError(f"{where}: task binary has two classes, and the labels have {len(classes)}: {', '.join(classes[:5])}; "
+                            "task: classification takes any number")  # fmt: skip
+        return encoded, classes
+
+    def width(self, names: Sequence[str]) -> int:
+        return 1
+
+    def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
+        return np.asarray(outputs[:, 0] > 0, np.int64)
+
+    def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+        """Binary cross-entropy."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        return binary_cross_entropy_with_logits(outputs[:, 0], labels.to(outputs.dtype))
+
+    def soft_label_loss(
+        self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
+    ) -> "torch.Tensor":
+        """T²·KL of Bernoulli distributions at temperature T."""
+        from edgecomp.tasks.bernoulli import divergence
+
+        return divergence(outputs, teacher, temperature)

@@ -1,0 +1,100 @@
+"""Which output is judged, what it says as classes, and what outputs differ by."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecomp.comparison.judged import judged, output_errors
+from edgecomp.errors import DataError
+from edgecomp.metrics.comparison import BASELINE, CANDIDATE
+
+LABELS = np.array([0, 1, 1, 0])
+WIDE = np.eye(4, 3, dtype=np.float32)
+COLUMN = np.array([[0.1], [0.9], [0.6], [0.4]], np.float32)
+
+
+def both(**outputs: Any) -> dict[str, dict[str, Any]]:
+    return {BASELINE: outputs, CANDIDATE: outputs}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name"),
+    [
+        ({"label": LABELS, "p": WIDE}, "p"),
+        ({"score": COLUMN, "p": WIDE}, "p"),
+        ({"features": np.ones((4, 8, 8)), "p": WIDE}, "p"),
+        ({"p": WIDE, "q": WIDE}, "p"),
+        ({"label": LABELS, "int8": WIDE.astype(np.int8)}, "int8"),
+        ({"score": COLUMN, "odd": LABELS.astype(bool)}, "odd"),
+        ({"label": LABELS, "score": COLUMN}, "score"),
+        ({"text": np.array(["a", "b", "c", "d"]), "label": LABELS}, "label"),
+    ],
+)
+def test_what_has_a_value_a_class_goes_first(outputs: dict[str, Any], name: str) -> None:
+    assert judged(both(**outputs), None, LABELS).name == name
+    last = list(outputs)[-1]
+    assert judged(both(**outputs), last, LABELS).name == last
+
+
+@pytest.mark.parametrize(
+    ("values", "how"),
+    [
+        (COLUMN, "one value an example, class 1 over 0.5"),
+        (COLUMN[:, 0], "one value an example, class 1 over 0.5"),
+        (20 * COLUMN - 10, "one value an example, class 1 over 0"),
+        (LABELS, "the class itself"),
+        (LABELS[:, None].astype(bool), "the class itself"),
+        (np.stack([1 - COLUMN[:, 0], COLUMN[:, 0]], axis=1), "the largest of 2 values"),
+    ],
+)
+def test_however_a_class_is_said_it_is_that_class(values: np.ndarray, how: str) -> None:
+    found = judged(both(y=values), None, LABELS)
+    assert found.how == how
+    for logits in found.logits.values():
+        np.testing.assert_array_equal(logits.argmax(axis=1), LABELS)
+
+
+def test_both_are_judged_as_what_is_in_use_is_called() -> None:
+    """Whoever calls the baseline takes over 0.5 for a 1: a candidate of logits is another function."""
+    found = judged({BASELINE: {"p": COLUMN}, CANDIDATE: {"p": 2 * COLUMN - 1}}, None, LABELS)
+    assert found.logits[BASELINE].argmax(axis=1).tolist() == LABELS.tolist()
+    assert found.logits[CANDIDATE].argmax(axis=1).tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.ones((4, 8, 8), np.float32), r"y is of float32 \[8, 8\] an example, which is no class for each"),
+        (np.array(list("abcd")), "y is of text .* which is no class"),
+        ([np.ones((2, 4)), np.ones((0, 4))], "y is of another number of values from example to example"),
+        (np.array([0, 1, -1, 0]), "from -1 to 1: classes are 0 to 999 at most"),
+        (np.array([0, 1, 2**40, 0]), "from 0 to 1099511627776: classes are"),
+        (WIDE[:3], "too much of the memory to be kept beside other outputs: name it with --output y"),
+    ],
+)
+def test_what_is_no_class_is_told(values: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        judged(both(y=values), None, LABELS)
+
+
+def test_labels_that_one_value_cannot_say_are_told() -> None:
+    with pytest.raises(DataError, match="a label is 3, and output y has one value an example"):
+        judged(both(y=COLUMN), None, LABELS + 2)
+
+
+def test_outputs_differ_by_their_deviation_and_names_by_how_many() -> None:
+    values = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    theirs: dict[str, Any] = {
+        "y": values, "text": np.array(["cat", "dog"] * 100), "boxes": [np.ones((2, 4)), np.ones((3, 4))], "nan": values,
+    }  # fmt: skip
+    ours: dict[str, Any] = {
+        "y": values + values.std() / 4,
+        "text": np.array(["cat", "cow"] * 100),
+        "boxes": [np.ones((2, 4)), np.ones((1, 4))],
+        "nan": values * np.nan,
+    }
+    found = output_errors({BASELINE: theirs, CANDIDATE: ours})
+    assert found == {"y": pytest.approx(25), "text": 50, "boxes": 50, "nan": None}
+    assert set(output_errors({BASELINE: theirs, CANDIDATE: theirs}).values()) == {0}
+    assert output_errors({BASELINE: theirs, CANDIDATE: {}})["y"] is None

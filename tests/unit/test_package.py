@@ -1,0 +1,22 @@
+"""What `import edgecomp` gives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgecomp
+
+
+@pytest.mark.parametrize("name", edgecomp.__all__)
+def test_a_function_of_the_api_is_there_and_no_room_has_its_name(name: str) -> None:
+    script = f"import edgecomp\nassert callable(edgecomp.{name})\nfrom edgecomp.api import *\nassert callable(edgecomp.{name})"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert not (Path(edgecomp.__file__).parent / name).exists()
+
+
+def test_importing_it_costs_nothing() -> None:
+    script = "import sys, edgecomp\nprint(*(name for name in sys.modules if name.partition('.')[0] in ('torch', 'numpy', 'pydantic')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
