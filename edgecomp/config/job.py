@@ -28,8 +28,10 @@ from edgecomp.files import limits
 from edgecomp.files.json_files import MOST_BYTES
 from edgecomp.files.yaml_files import placed
 from edgecomp.machine import has_bf16, host_isa
+from edgecomp.metrics.registry import METRICS
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
 from edgecomp.runtimes import TABLE
+from edgecomp.tasks import TASKS
 
 
 class Host(Schema):
@@ -95,7 +97,9 @@ def load_job(name: str, overrides: list[str]) -> Job:
         if recipe is not None:
             portable = {target.name for target in targets if target.must_be_portable}
             rows = {
-                target: _applicable(named, recipe.quantize, portable=target in portable)
+                target: _applicable(
+                    for_task(named, recipe.task), recipe.quantize, portable=target in portable
+                )
                 for target, named in rows.items()
             }
         problems += waiving_nothing(policies[0], targets, changes or ())
@@ -246,6 +250,21 @@ def _not_bounded(waiver: Waiver, rows: Sequence[Mapping[str, Threshold]]) -> Ite
                 waiver.widened(named[waiver.check])
         except ValueError as error:
             yield f"{waiver.check}: {error}"
+
+
+def for_task(rows: dict[str, Threshold], task: str) -> dict[str, Threshold]:
+    """The checks that a task's answers can be judged by. Where one of a classifier's score is left out, the task's own score is held
+    to the same limit: R² of a regression to the margin of macro F1."""
+    headline, found = TASKS[task].headline, {}
+    for name, row in rows.items():
+        metric = METRICS[row.metric]
+        if not metric.tasks or task in metric.tasks:
+            found[name] = row
+        elif (
+            metric.source == "answers" and metric.relative and metric.dimension == METRICS[headline].dimension
+        ):
+            found.setdefault(headline, row.model_copy(update={"metric": headline}))
+    return found
 
 
 def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: bool) -> dict[str, Threshold]:

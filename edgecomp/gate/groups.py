@@ -23,6 +23,8 @@ def differences(measured: Measurements, arm: str, reference: str) -> Changes | N
     bounds of its own at CONFIDENCE (not corrected for there being several groups, as the worst class and the worst slice are).
     `answers`: the confusion matrix of changes by its cells, the commonest first. `changes`: the examples, those that are lost first.
     """
+    if measured.task.strata(measured.labels) is None:
+        return None  # it has no classes
     try:
         given, wanted = scores.answers(measured, arm), scores.answers(measured, reference)
     except NotMeasured:

@@ -33,6 +33,7 @@ def function(name: str) -> Any:
 def estimate(measured: Measurements, arm_name: str, metric_id: str, confidence: float) -> Figure:
     """A metric of one arm, in the metric's own dimension. Raises NotMeasured."""
     metric = METRICS[metric_id]
+    _is_of_task(measured, metric)
     if metric.source == "restarts":
         return over_restarts(by_restart(measured, arm_name, metric), metric.dimension, confidence)
     if metric.source == "file":
@@ -53,6 +54,7 @@ def against(
     """
     _is_as_trained(measured, reference)
     metric = METRICS[metric_id]
+    _is_of_task(measured, metric)
     if not metric.relative:
         raise NotMeasured(f"{metric.id} is not compared with a reference")
     if metric.source == "restarts":
@@ -69,6 +71,14 @@ def against(
         return exact(ratio, "multiple", confidence)
     found: Figure = function(metric.comparator)(measured, arm_name, reference, kind, confidence)
     return found
+
+
+def _is_of_task(measured: Measurements, metric: Metric) -> None:
+    """Raises NotMeasured where answers of this task have no such score."""
+    if metric.tasks and measured.task.name not in metric.tasks:
+        raise NotMeasured(
+            f"{metric.id} is of {' and '.join(metric.tasks)}, and the task is {measured.task.name}"
+        )
 
 
 def by_restart(measured: Measurements, arm_name: str, metric: Metric) -> stats.Values:

@@ -17,6 +17,7 @@ from edgecomp.errors import FileError, RunFolderError, UsageError
 from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
+from edgecomp.tasks import Labels, Task, task
 
 FORMAT_VERSION = 3
 
@@ -99,7 +100,7 @@ class Measurements:
     target: str
     runtime: str
     arms: dict[str, Arm]
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     offline_batch: int
     facts: dict[str, Any]
     student: str = STUDENT_INT8.name  # the arm that is judged
@@ -109,13 +110,20 @@ class Measurements:
     portable: "Portable | None" = None
     slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of
 
+    @property
+    def task(self) -> Task:
+        """What outputs and labels mean."""
+        return task(self.facts.get("task"))
+
     def save(self, folder: Path) -> None:
         samples: dict[str, Any] = {
             f"{arm}.{name}": array for arm, data in self.arms.items() for name, array in data.samples.items()
         }
         outputs: dict[str, Any] = {arm: data.logits for arm, data in self.arms.items()}
         np.savez(folder / "samples.npz", **samples)
-        beside = {"labels": self.labels} | ({} if self.slices is None else {"slices": self.slices})
+        beside: dict[str, Any] = {"labels": self.labels} | (
+            {} if self.slices is None else {"slices": self.slices}
+        )
         np.savez(folder / "outputs.npz", **beside, **outputs)
         write_json(
             folder / "measurements.json",

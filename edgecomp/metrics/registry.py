@@ -44,10 +44,11 @@ class Metric:
     held against another model's at all.
     compared: what a comparison makes of it: measured of `both` models, of the `pair` alone, or not at all.
     less: raw samples that are taken off; only then may a restart's value be 0.
+    tasks: of edgecomp.tasks, those that have it; all where none is named.
     """
 
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy"]
+    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy", "label"]
     better: Literal["lower", "higher"]
     title: str
     source: Source
@@ -58,6 +59,7 @@ class Metric:
     comparator: str = ""
     compared: Literal["both", "pair"] | None = None
     less: str = ""
+    tasks: tuple[str, ...] = ()
 
     @property
     def relative(self) -> bool:
@@ -75,6 +77,9 @@ class Metric:
         return self.source in ("file", "outputs")
 
 
+CLASSES = ("classification", "binary")
+
+
 def _time(
     name: str,
     title: str,
@@ -88,9 +93,25 @@ def _time(
     )
 
 
-def _score(name: str, title: str, estimator: str, comparator: str) -> Metric:
+def _score(
+    name: str, title: str, estimator: str, comparator: str, tasks: tuple[str, ...] = CLASSES
+) -> Metric:
     return Metric(
-        name, "percent", "higher", title, "answers", estimator, comparator=comparator, compared="both"
+        name,
+        "percent",
+        "higher",
+        title,
+        "answers",
+        estimator,
+        comparator=comparator,
+        compared="both",
+        tasks=tasks,
+    )
+
+
+def _error(name: str, title: str, estimator: str, comparator: str) -> Metric:
+    return Metric(
+        name, "label", "lower", title, "answers", estimator, comparator=comparator, tasks=("regression",)
     )
 
 
@@ -117,16 +138,22 @@ METRICS: dict[str, Metric] = {
         _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
         _score("worst_slice_pct", "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
+        _score("micro_f1_pct", "micro F1 of labels", "numbers:micro_f1", "numbers:micro_f1_against", ("multilabel",)),
+        _score("label_macro_f1_pct", "macro F1 of labels", "numbers:macro_f1", "numbers:macro_f1_against", ("multilabel",)),
+        _score("exact_match_pct", "every label right", "scores:exact_match", "scores:exact_match_against", ("multilabel",)),
+        _score("r2_pct", "R², the share of the labels' variance that is explained", "numbers:r2", "numbers:r2_against", ("regression",)),
+        _error("mae_units", "mean absolute error", "numbers:mae", "numbers:mae_against"),
+        _error("rmse_units", "root mean squared error", "numbers:rmse", "numbers:rmse_against"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher", "answers", "scores:teacher_agreement"),
         Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline", "answers", "scores:baseline_agreement", compared="pair"),
         Metric("output_error_pct", "percent", "lower", "the output that differs most from the baseline's: mean error over its deviation", "outputs", "outputs:largest_error", compared="pair"),
-        Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate", "answers", "scores:negative_flips", compared="pair"),
+        Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate", "answers", "scores:negative_flips", compared="pair", tasks=CLASSES),
         Metric("export_agreement_pct", "percent", "higher", "exported file: same answer as the fake-quant student", "export", "export:agreement"),
         Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation", "export", "export:error"),
         Metric("export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits", "export", "export:sqnr"),
         Metric("export_block_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of its worst block", "export", "export:worst_block"),
         Metric("emulated_agreement_pct", "percent", "higher", "on the device's CPU: same answer as the fake-quant student", "emulation", "portability:emulated_agreement"),
-        Metric("emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's", "emulation", "portability:emulated_loss"),
+        Metric("emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's", "emulation", "portability:emulated_loss", tasks=CLASSES),
         Metric("portable_agreement_pct", "percent", "higher", "on other CPUs: same answer as here", "other CPUs", "portability:least_agreement"),
         Metric("validation_drop_pt", "points", "lower", "accuracy under the fp32 student, on the validation split", "validation", "scores:validation_drop"),
         Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8", "export", "export:int8_share"),

@@ -26,6 +26,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "dB": ("decibel", 1.0),
     "mJ": ("energy", 1.0),
     "J": ("energy", 1e3),
+    "units": ("label", 1.0),
 }
 
 
@@ -109,5 +110,7 @@ def format_value(value: float | None, dimension: str) -> str:
         return f"{100 * (value - 1):+.2f} %"
     if dimension == "log_ratio":
         return f"{100 * math.expm1(value):+.2f} %" if abs(value) < 0.7 else f"{math.exp(value):.3g} x"
-    suffix = {"percent": " %", "points": " pt", "decibel": " dB", "energy": " mJ"}[dimension]
+    suffix = {"percent": " %", "points": " pt", "decibel": " dB", "energy": " mJ", "label": " units"}[
+        dimension
+    ]
     return f"{value:.2f}{suffix}"

@@ -78,7 +78,8 @@ def write_deploy_folder(
                 preprocessing.example().items(), preprocessing.dynamic_axes, strict=True
             )
         ],
-        "outputs": [{"name": "logits", "shape": [None, len(preprocessing.classes)], "dtype": "float32"}],
+        "outputs": [{"name": "logits", "shape": [None, preprocessing.width], "dtype": "float32"}],
+        "task": preprocessing.task,
         "files": {name: sha256(folder / name) for name in names},
     }
     write_json(folder / "contract.json", contract)
@@ -114,6 +115,8 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         providers=_providers(runtime, options),
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
+        task=preprocessing.task,
+        standardised=bool(preprocessing.target_std),
         shape=shape,
         by_channel=(*shape[:1], *(1 for _ in shape[1:])),
         threads=threads,

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -12,8 +13,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgecomp.arms import ARMS, CONTROL, STUDENT_FP32, STUDENT_INT8, TEACHER
+from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.samples import SINGLE_STREAM_WALL
 from edgecomp.report.evidence import Evidence
+from edgecomp.tasks import task
 from edgecomp.text import inline, plain
 
 COLOURS = {name: arm.colour for name, arm in ARMS.items()}
@@ -95,10 +98,10 @@ def latency_distributions(evidence: Evidence) -> str:
 def accuracy_against_latency(evidence: Evidence) -> str:
     """Up and to the left is better; bars are bounds, of the confidence that the axis says."""
     figure, (axis,) = subplots(1, width=7.2, height=3.6)
-    said = "none"
+    said, score = "none", task(evidence.job.recipe.task).score
     for marker, (target, arms) in zip(MARKERS, evidence.figures.items(), strict=False):
         for arm, figures in arms.items():
-            latency, accuracy = figures.get("latency_p50_ms"), figures.get("accuracy_pct")
+            latency, accuracy = figures.get("latency_p50_ms"), figures.get(score)
             if latency is None or accuracy is None:
                 continue
             x, y = latency.estimate, accuracy.estimate
@@ -111,10 +114,22 @@ def accuracy_against_latency(evidence: Evidence) -> str:
             )
     _log_milliseconds(axis)
     axis.set(
-        xlabel="median latency, one example (ms, log scale)", ylabel=f"accuracy, test split (%)\nbars: {said}"
+        xlabel="median latency, one example (ms, log scale)",
+        ylabel=f"{_short(score)}, test split (%)\nbars: {said}",
     )
-    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return svg(figure)
+
+
+def _short(metric: str) -> str:
+    """A score's title without what it is explained by."""
+    return METRICS[metric].title.partition(",")[0]
+
+
+def _score_key(history: Sequence[Mapping[str, float]]) -> str:
+    """What an epoch's score on the validation split is called; of runs made before there were other tasks it is the accuracy."""
+    return next(key for key in ("validation_score_pct", "validation_accuracy_pct") if key in history[0])
 
 
 def memory_by_phase(evidence: Evidence) -> str:
@@ -165,11 +180,11 @@ def training_curves(evidence: Evidence) -> str:
             continue  # made without training
         history = evidence.history[arm]
         if "loss" not in history[0]:
-            level = history[0]["validation_accuracy_pct"]
+            level = history[0][_score_key(history)]
             left.axhline(level, color=COLOURS[arm], linewidth=1.4, label=evidence.names[arm])
             continue
         epochs = [offset + index + 1 for index in range(len(history))]
-        for axis, key in ((left, "validation_accuracy_pct"), (right, "loss")):
+        for axis, key in ((left, _score_key(history)), (right, "loss")):
             values = [epoch[key] for epoch in history]
             axis.plot(
                 epochs,
@@ -183,7 +198,7 @@ def training_curves(evidence: Evidence) -> str:
     for axis in (left, right):
         axis.axvline(start + 0.5, color="#8b929c", linestyle=":", linewidth=1.2)
         axis.set_xlabel("epoch (dotted: quantisation sets in)")
-    left.set(title="validation accuracy (%)")
+    left.set(title=f"validation, {_short(task(evidence.job.recipe.task).score)} (%)")
     right.set(title="training loss (log scale)", yscale="log")
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     right.yaxis.set_minor_formatter(NullFormatter())

@@ -162,7 +162,7 @@ def _all(counts: Labels) -> Values:
 
 def _draws(counts: Labels, confidence: float, seed: int) -> Iterator[Values]:
     """How often each cell is in each bootstrap sample, [draws, cells], so much at once that memory does not grow with the confidence."""
-    random, left = np.random.default_rng(seed), _count(confidence)
+    random, left = np.random.default_rng(seed), draws_needed(confidence)
     at_once = max(1, CELLS_AT_ONCE // len(counts))
     while left:
         some = min(left, at_once)
@@ -170,6 +170,6 @@ def _draws(counts: Labels, confidence: float, seed: int) -> Iterator[Values]:
         left -= some
 
 
-def _count(confidence: float) -> int:
+def draws_needed(confidence: float) -> int:
     """Forty draws lie beyond each bound."""
     return max(BOOTSTRAP_DRAWS, round(40 / (1 - confidence)))

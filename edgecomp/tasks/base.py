@@ -39,6 +39,11 @@ class Task(Protocol):
         ...
 
     @property
+    def score(self) -> str:
+        """The metric that training is watched by (`validation_score`), and pictures show."""
+        ...
+
+    @property
     def several_labels(self) -> bool:
         """Whether an example's label may be several columns of a table, or an array of them."""
         ...
@@ -68,6 +73,10 @@ class Task(Protocol):
 
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
         """What each example is answered, as labels are written. outputs: [N, width]."""
+        ...
+
+    def misfit(self, outputs: Outputs, labels: Labels) -> str:
+        """Why these cannot be outputs for these labels, in words; empty where they can."""
         ...
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:

@@ -19,6 +19,7 @@ class Classification:
 
     name = "classification"
     headline = "macro_f1_pct"
+    score = "accuracy_pct"
     several_labels = False
     are_numbers = False
 
@@ -36,6 +37,14 @@ class Classification:
 
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
         return np.asarray(outputs.argmax(axis=1), np.int64)
+
+    def misfit(self, outputs: Outputs, labels: Labels) -> str:
+        classes = max(2, outputs.shape[1]) if self.width(("", "")) == 1 else outputs.shape[1]
+        if classes < 2 or (self.width(("", "")) == 1 and outputs.shape[1] != 1):
+            return f"logits of shape [{outputs.shape[1]}] an example are no answers to one question"
+        if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
+            return f"the labels are not one class of {classes} for each example"
+        return ""
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
         return np.asarray(self.answers(outputs) == self.answers(reference))

@@ -18,6 +18,7 @@ class Multilabel:
 
     name = "multilabel"
     headline = "micro_f1_pct"
+    score = "micro_f1_pct"
     several_labels = True
     are_numbers = False
 
@@ -61,6 +62,11 @@ class Multilabel:
 
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
         return np.asarray(outputs > 0, np.int64)
+
+    def misfit(self, outputs: Outputs, labels: Labels) -> str:
+        if labels.ndim != 2 or labels.shape[1] != outputs.shape[1]:
+            return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of {outputs.shape[1]} numbers"
+        return ""
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
         """Every label alike."""

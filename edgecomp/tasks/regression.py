@@ -22,6 +22,7 @@ class Regression:
 
     name = "regression"
     headline = "r2_pct"
+    score = "r2_pct"
     several_labels = True
     are_numbers = True
 
@@ -56,6 +57,11 @@ class Regression:
 
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
         return outputs
+
+    def misfit(self, outputs: Outputs, labels: Labels) -> str:
+        if labels.ndim != 2 or labels.shape[1] != outputs.shape[1]:
+            return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of {outputs.shape[1]} numbers"
+        return ""
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
         """Every number within a twentieth of the reference's standard deviation."""

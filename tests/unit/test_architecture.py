@@ -16,11 +16,11 @@ ROOMS = {
     "files": GROUND,
     "stats": GROUND,
     "tasks": GROUND,
-    "metrics": GROUND | {"files", "stats"},
+    "metrics": GROUND | {"files", "stats", "tasks"},
     "runtimes": GROUND | {"files"},
     "models": GROUND | {"files"},
     "training": GROUND | {"files"},
-    "config": GROUND | {"files", "metrics", "models", "runtimes"},
+    "config": GROUND | {"files", "tasks", "metrics", "models", "runtimes"},
     "artifacts": GROUND | {"files", "config"},
     # What the steps of a run do. None knows another that is not below it.
     "data": GROUND | {"files", "tasks", "training"},
@@ -31,9 +31,9 @@ ROOMS = {
     "ptq": GROUND | {"files", "tasks", "export", "quantization", "runtimes", "training"},
     "package": GROUND | {"files", "data", "runtimes"},
     "benchmark": GROUND | {"files", "stats", "tasks", "metrics", "config", "artifacts", "data", "runtimes"},
-    "gate": GROUND | {"files", "stats", "metrics", "config"},
-    "report": GROUND | {"files", "stats", "metrics", "config", "artifacts", "gate"},
-    "history": GROUND | {"files", "stats", "metrics", "artifacts", "gate", "report"},
+    "gate": GROUND | {"files", "stats", "tasks", "metrics", "config"},
+    "report": GROUND | {"files", "tasks", "stats", "metrics", "config", "artifacts", "gate"},
+    "history": GROUND | {"files", "tasks", "stats", "metrics", "artifacts", "gate", "report"},
     # What puts several of them together.
     "comparison": GROUND
     | {

@@ -20,7 +20,7 @@ def emulated_agreement(measured: Measurements, arm_name: str, confidence: float)
     parity = measured.arms[arm_name].parity
     if parity and not is_telling(parity):
         raise Untelling("the probes get too few answers to tell a difference")
-    same = probes.argmax(axis=1) == reference[: len(probes)].argmax(axis=1)
+    same = measured.task.agreeing(probes, reference[: len(probes)])
     return proportion(int(same.sum()), len(same), confidence)
 
 
@@ -28,14 +28,14 @@ def emulated_loss(measured: Measurements, arm_name: str, confidence: float) -> F
     """Accuracy lost against this machine's execution, in points."""
     test, _, _ = _executed(measured, arm_name)
     count = len(test)
-    here, there = answers(measured, arm_name)[:count], np.asarray(test.argmax(axis=1), np.int64)
+    here, there = answers(measured, arm_name)[:count], measured.task.answers(test)
     bounds = stats.paired_bounds(
         stats.accuracy,
         np.subtract,
         measured.labels[:count],
         here,
         there,
-        test.shape[1],
+        max(2, test.shape[1]),
         confidence=confidence,
         seed=SEED,
     )

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgecomp import arms
+from edgecomp.metrics import comparison
 from edgecomp.metrics.estimators.common import arm_of, check_finite, finite, of_bounds, proportion
-from edgecomp.metrics.measurements import Measurements
+from edgecomp.metrics.measurements import Logits, Measurements
 from edgecomp.metrics.missing import Impossible, NotFinite, NotMeasured
 from edgecomp.stats import intervals as stats
 from edgecomp.stats.figure import Figure, exact
 
 SEED = 0  # of the bootstrap: the same measurements give the same verdict
 
-TEACHER, BASELINE = "teacher", "baseline"
+TEACHER, BASELINE = arms.TEACHER.name, comparison.BASELINE
 
 Estimator = Callable[[Measurements, str, float], Figure]
 Comparator = Callable[[Measurements, str, str, str, float], Figure]
@@ -38,7 +40,7 @@ Groups = Callable[[Measurements], list[Group]]
 def _of_score(score: stats.Score) -> Estimator:
     def estimated(measured: Measurements, arm_name: str, confidence: float) -> Figure:
         given = answers(measured, arm_name)
-        classes = measured.arms[arm_name].logits.shape[1]
+        classes = len_of_classes(measured, arm_name)
         bounds = stats.score_bounds(score, measured.labels, given, classes, confidence=confidence, seed=SEED)
         return of_bounds(bounds, 100, "percent", len(given), confidence)
 
@@ -65,7 +67,8 @@ def _of_worst(groups: Groups) -> Estimator:
 
 def _of_agreement(other: str) -> Estimator:
     def estimated(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-        same = answers(measured, arm_name) == answers(measured, other)
+        given, wanted = (outputs(measured, name) for name in (arm_name, other))
+        same = measured.task.agreeing(given, wanted)
         return proportion(int(same.sum()), len(same), confidence)
 
     return estimated
@@ -91,7 +94,7 @@ class _Pair:
 
     def __init__(self, measured: Measurements, arm_name: str, reference: str, kind: str) -> None:
         self.given, self.wanted = answers(measured, arm_name), answers(measured, reference)
-        self.labels, self.classes = measured.labels, measured.arms[arm_name].logits.shape[1]
+        self.labels, self.classes = measured.labels, len_of_classes(measured, arm_name)
         self.compare: Any = np.subtract if kind == "points" else np.divide
         self.factor = 100 if kind == "points" else 1
 
@@ -190,22 +193,54 @@ def class_name(measured: Measurements, index: int) -> str:
     return str(named[index]) if index < len(named) else str(index)
 
 
-def answers(measured: Measurements, arm_name: str) -> stats.Labels:
-    """The class each example was given, int64 [examples]. Raises NotMeasured, Impossible, NotFinite."""
+def len_of_classes(measured: Measurements, arm_name: str) -> int:
+    return max(2, int(measured.arms[arm_name].logits.shape[1]))
+
+
+def answers(measured: Measurements, arm_name: str) -> npt.NDArray[Any]:
+    """What each example was answered, as labels are written: int64 [examples] of classes. Raises NotMeasured, Impossible, NotFinite."""
+    return measured.task.answers(outputs(measured, arm_name))
+
+
+def outputs(measured: Measurements, arm_name: str) -> Logits:
+    """Every test example's outputs, [examples, width], that fit the labels. Raises NotMeasured, Impossible, NotFinite."""
     check_finite(measured.facts)
-    logits, labels = arm_of(measured, arm_name).logits, measured.labels
+    found, labels = arm_of(measured, arm_name).logits, measured.labels
     if len(labels) == 0:
         raise NotMeasured("the evaluation set is empty: there are no labelled examples")
     widths = {arm.logits.shape[1:] for arm in measured.arms.values()}
-    if logits.ndim != 2 or logits.shape[1] < 2 or len(widths) > 1:
+    if found.ndim != 2 or len(widths) > 1:
         raise Impossible(f"logits of shape {sorted(widths)} an example are no answers to one question")
-    if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise Impossible(f"the labels are not one class of {logits.shape[1]} for each example")
-    if logits.shape[0] != len(labels):
-        raise NotMeasured(f"{arm_name} answered {logits.shape[0]} of {len(labels)} examples")
-    if not np.isfinite(logits).all():
+    if why := measured.task.misfit(found, labels):
+        raise Impossible(why)
+    if found.shape[0] != len(labels):
+        raise NotMeasured(f"{arm_name} answered {found.shape[0]} of {len(labels)} examples")
+    if not np.isfinite(found).all():
         raise NotFinite(f"{arm_name} gave logits that are not finite")
-    return np.asarray(logits.argmax(axis=1), np.int64)
+    return found
+
+
+def exact_match(measured: Measurements, arm_name: str, confidence: float) -> Figure:
+    """The share of examples whose every label is right, in per cent."""
+    right = _exact(measured, arm_name)
+    return proportion(int(right.sum()), len(right), confidence)
+
+
+def exact_match_against(
+    measured: Measurements, arm_name: str, reference: str, kind: str, confidence: float
+) -> Figure:
+    """In points only. Raises NotMeasured."""
+    if kind != "points":
+        raise NotMeasured("it is compared in points")
+    right, expected = _exact(measured, arm_name), _exact(measured, reference)
+    wins, losses = int((right & ~expected).sum()), int((~right & expected).sum())
+    return of_bounds(
+        stats.difference_bounds(wins, losses, len(right), confidence), 100, kind, len(right), confidence
+    )
+
+
+def _exact(measured: Measurements, arm_name: str) -> npt.NDArray[np.bool_]:
+    return np.asarray((answers(measured, arm_name) == measured.labels).all(axis=1))
 
 
 accuracy, accuracy_against = _of_score(stats.accuracy), _scores_against(stats.accuracy)

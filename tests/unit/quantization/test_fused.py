@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from unit.quantize.test_fake_quant import reference_lsq
+from unit.quantization.test_fake_quant import reference_lsq
 
 from edgecomp.errors import UsageError
 from edgecomp.quantization import fused

@@ -74,11 +74,11 @@ def text_of(separator: str) -> str:
         ("x.csv", text_of(",").encode("utf-16")),
         ("x.csv", b"\xfe\xff" + text_of(",").encode("utf-16-be")),
         ("x.csv", text_of(";").encode("utf-32")),
-        ("x.csv.gz", gzip.compress(text_of(",").encode())),
-        ("x.Tsv.GZ", gzip.compress(text_of("\t").encode("utf-16"))),
+        ("x.csv.gz", gzip.compress(text_of(",").encode(), mtime=0)),
+        ("x.Tsv.GZ", gzip.compress(text_of("\t").encode("utf-16"), mtime=0)),
         ("x.ndjson", LINES.encode()),
         ("x.JSONL", LINES.encode("utf-16")),
-        ("x.jsonl.gz", gzip.compress(LINES.encode())),
+        ("x.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)),
     ],
 )
 def test_a_table_is_read_however_it_is_written(name: str, content: bytes, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_what_unpacks_to_more_than_can_be_read_is_refused(
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("x.csv.gz", gzip.compress(text_of(",").encode())[:-9], "cannot be read, it may be damaged"),
+        ("x.csv.gz", gzip.compress(text_of(",").encode(), mtime=0)[:-9], "cannot be read, it may be damaged"),
         ("x.csv.gz", text_of(",").encode(), "cannot be read, it may be damaged: Not a gzipped file"),
         ("x.csv", text_of(",").encode("utf-16")[:-1], "is not UTF-16-LE text, at byte"),
         ("x.csv", text_of(",").encode("utf-16-le"), "UTF-16 without its byte order mark: save it as UTF-8"),

@@ -1,0 +1,72 @@
+"""Bootstrap bounds of a score that is a function of sums over examples: F1 of labels, R², mean errors."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from edgecomp.stats.intervals import CELLS_AT_ONCE, Bounds, Values, draws_needed
+
+Score = Callable[[Values], Values]
+"""Sums over examples [draws, parts] → the score of each draw [draws]."""
+
+
+def bounds(
+    parts: Values, score: Score, worst: Values, best: Values, *, confidence: float, seed: int
+) -> Bounds:
+    """Estimate and one-sided bounds of a score of one model's answers, by a bootstrap over examples.
+
+    parts: [examples, parts], what each example adds to the sums. worst, best: [parts], those of an example that is answered as badly and
+    as well as any: one more of it is in each bound, that a model without a fault may not be known to have none (Agresti & Coull 1998).
+    """
+    point = float(score(parts.sum(axis=0, keepdims=True))[0])
+    lower = np.quantile(_scores(np.vstack([parts, worst]), score, confidence, seed), 1 - confidence)
+    upper = np.quantile(_scores(np.vstack([parts, best]), score, confidence, seed), confidence)
+    ends = sorted([float(lower), float(upper)])
+    return point, min(point, ends[0]), max(point, ends[1])
+
+
+def paired_bounds(
+    ours: Values,
+    theirs: Values,
+    score: Score,
+    compare: Callable[[Values, Values], Values],
+    worst: Values,
+    best: Values,
+    *,
+    confidence: float,
+    seed: int,
+) -> Bounds:
+    """Estimate and one-sided bounds of `compare(our score, their score)` on the same examples, by a paired bootstrap.
+
+    ours, theirs: [examples, parts]. Each bound has one more pair against it, as those of edgecomp.stats.intervals.paired_bounds have.
+    """
+
+    def compared(sums: tuple[Values, Values]) -> Values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return compare(score(sums[0]), score(sums[1]))
+
+    def bound(our_more: Values, their_more: Values, quantile: float) -> float:
+        first, second = np.vstack([ours, our_more]), np.vstack([theirs, their_more])
+        draws = [compared((drawn @ first, drawn @ second)) for drawn in _draws(len(first), confidence, seed)]
+        found = np.concatenate(draws)
+        return float(np.quantile(found, quantile)) if np.isfinite(found).all() else np.nan
+
+    point = float(compared((ours.sum(axis=0, keepdims=True), theirs.sum(axis=0, keepdims=True)))[0])
+    one, other = bound(worst, best, 1 - confidence), bound(best, worst, confidence)
+    if one > other:  # of a score where less is better
+        one, other = bound(best, worst, 1 - confidence), bound(worst, best, confidence)
+    return point, float(np.minimum(point, one)), float(np.maximum(point, other))
+
+
+def _scores(parts: Values, score: Score, confidence: float, seed: int) -> Values:
+    return np.concatenate([score(drawn @ parts) for drawn in _draws(len(parts), confidence, seed)])
+
+
+def _draws(examples: int, confidence: float, seed: int) -> Iterator[Values]:
+    """How often each example is in each bootstrap sample, [draws, examples], a part at a time."""
+    random, left = np.random.default_rng(seed), draws_needed(confidence)
+    at_once = max(1, CELLS_AT_ONCE // examples)
+    while left:
+        some = min(left, at_once)
+        yield random.multinomial(examples, np.full(examples, 1 / examples), size=some).astype(np.float64)
+        left -= some
