@@ -12,7 +12,7 @@ import time
 import numpy as np
 import torch
 
-from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate
 from edgecomp.quantization.capture import capture

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from edgecomp.config.job import read_job
-from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
 from edgecomp.pipeline import loaders
 from edgecomp.progress import silent
 from edgecomp.training.loop import adamw, shuffled

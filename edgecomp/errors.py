@@ -25,14 +25,16 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from edgecomp import exit_codes
+
 
 class EdgecompError(Exception):
-    exit_code = 70
+    exit_code = exit_codes.INTERNAL
     phase = ""  # what a benchmark process was doing, where the error is from one
 
 
 class UsageError(EdgecompError):
-    exit_code = 2
+    exit_code = exit_codes.USAGE
 
 
 class RecipeError(UsageError):
@@ -68,16 +70,16 @@ class FileError(UsageError):
 class AlteredError(EdgecompError):
     """INVALID, before anything is judged. Raised where a verdict would be shown, and in its place."""
 
-    exit_code = 4
+    exit_code = exit_codes.INVALID
     reason = "altered"
 
 
 class DataError(EdgecompError):
-    exit_code = 2
+    exit_code = exit_codes.USAGE
 
 
 class CaptureError(EdgecompError):
-    exit_code = 2
+    exit_code = exit_codes.USAGE
 
 
 class RuntimeUnavailableError(EdgecompError):
@@ -85,7 +87,7 @@ class RuntimeUnavailableError(EdgecompError):
 
 
 class RuntimeOptionError(EdgecompError):
-    exit_code = 2
+    exit_code = exit_codes.USAGE
 
 
 class InferenceError(EdgecompError):
@@ -107,12 +109,14 @@ class WorkerError(EdgecompError):
 class BudgetExceededError(EdgecompError):
     """`model` is its file, `phase` what it was doing, and `certain` whether the limit is one of what is really held."""
 
-    exit_code = 1
+    exit_code = exit_codes.FAIL
 
     def __init__(self, message: str, *, model: str = "", phase: str = "", certain: bool = True) -> None:
         super().__init__(message)
         self.model, self.phase, self.certain = model, phase, certain
-        self.exit_code = 1 if certain else 3  # INCONCLUSIVE: what it died of counts more than it held
+        self.exit_code = (
+            exit_codes.FAIL if certain else 3
+        )  # INCONCLUSIVE: what it died of counts more than it held
 
 
 class Terminated(BaseException):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
 from edgecomp.inputs import MASK, Inputs
 from edgecomp.models.airbench import Airbench
 from edgecomp.models.resnet import ResNet

@@ -19,17 +19,10 @@ from edgecomp.history.store import STORE
 from edgecomp.progress import Listener, Silent
 from edgecomp.report.bench_page import metrics_of, write_page
 from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.formats import target_for
 
 if TYPE_CHECKING:
     from torch import nn
-
-DEFAULT_TARGETS = {
-    ".onnx": "onnxruntime-cpu",
-    ".xml": "openvino-cpu",
-    ".pt2": "pytorch-cpu",
-    ".ts": "torchscript-cpu",
-    ".pt": "torchscript-cpu",
-}
 
 
 def bench(
@@ -59,7 +52,8 @@ def bench(
     `dynamic-batching`, `sustained` or `stress`, besides single stream, offline and cold start. restarts: processes, one after another;
     six and more bound a figure at 95 %. max_time_s: for single stream and offline, together. minutes: of each of `sustained` and
     `stress`; clients: of `stress`, at most. profile: time by layer and by stack, in a run apart. trust: .pt2 and .ts files that may run
-    code. out: a new folder, of one target. history: the file that results are appended to, None for none.
+    code. out: a new folder, of one target. history: the file that results are appended to, None for none. listener: told of
+    progress.
 
     What one target cannot do is among the result's `errors`, and the others go on. Raises UsageError before anything is measured.
     """
@@ -147,7 +141,7 @@ def jobs_of(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
             raise UsageError(f"{what} has nothing deployed: name a model file, or `edgecomp run` first")
         targets = [known[name] if name in known else load_target(name) for name in names or deployed]
         return [(_deployed(what, target, deployed), target) for target in targets]
-    chosen = list(names) or [name for name in (DEFAULT_TARGETS.get(what.suffix),) if name]
+    chosen = list(names) or list(filter(None, [target_for(what)]))
     if not chosen:
         raise UsageError(f"{what}: name a target for it with --target")
     return [(what, load_target(name)) for name in chosen]
@@ -167,10 +161,10 @@ def _profile_training(run_folder: Path, folder: Path, listener: Listener) -> Non
     """training.json, and a trace, beside the result."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's chatter, read when torch is imported
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from edgecomp.pipeline import stages
     from edgecomp.pipeline.loaders import Run
+    from edgecomp.pipeline.stages import measuring
 
-    found = stages.profile_training(Run(read_job(run_folder), run_folder, listener.track), folder)
+    found = measuring.profile_training(Run(read_job(run_folder), run_folder, listener.track), folder)
     write_json(folder / "training.json", found)
 
 

@@ -42,9 +42,9 @@ def compare(
     base, candidate: model files, run folders, deployed folders, or networks, with an `example` of their inputs. target: a device
     profile, by name or file. policy: a policy file or a shipped one; `release` with labelled examples, `no-slower` without, where none
     is given. data: examples (.npz, .parquet): the inputs by name, `label`, `slice`. output: the output that is judged. shape, range:
-    `AXIS=N` and `INPUT=LOW:HIGH` of inputs that are made up. max_time_s: it ends sooner where the answer is clear. trust: .pt2 and .ts files that may run
+    `AXIS=N` and `INPUT=LOW:HIGH` of inputs that are made up. max_time_s: it ends sooner where the answer is clear. seed: of the order in which the two take turns. trust: .pt2 and .ts files that may run
     code. certificate: a record of `edgecomp selftest`. junit, metrics: files to write as well. out: a new folder. history: the file that
-    results are appended to, None for none.
+    results are appended to, None for none. listener: told of progress.
 
     Raises UsageError, DataError, ModelFileError before anything is measured.
     """

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecomp.data import sources
-from edgecomp.data.sources import Source, Wanted, hugging_face, image_folder
+from edgecomp.data.sources import Source, Wanted, image_folder
+from edgecomp.data.sources.tables import hugging_face
 from edgecomp.errors import DataError, UsageError, nearest_there
 from edgecomp.files.scratch import replacing
 

@@ -14,7 +14,8 @@ def load(
 ) -> RunResult | ComparisonResult | BenchResult:
     """The result that a folder of `edgecomp run`, `compare` or `bench` holds. Nothing in it is executed.
 
-    Of a run the verdict is derived again from its raw samples. Raises RunFolderError where it is no such folder, AlteredError where a
+    folder: what `run`, `compare` or `bench` has written; listener: told of what is damaged. Of a run the verdict is derived again from its
+    raw samples. Raises RunFolderError where it is no such folder, AlteredError where a
     verdict does not follow from what lies beside it.
     """
     place = Path(folder)

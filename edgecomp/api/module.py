@@ -23,7 +23,8 @@ def file_for(network: "nn.Module", example: Any, target: Target, folder: Path) -
     """
     from torch import nn
 
-    from edgecomp.export.stage import Interface, export_network
+    from edgecomp.export.formats import export_network
+    from edgecomp.export.stage import Interface
 
     if not isinstance(network, nn.Module):
         raise UsageError(f"a model is a file, a folder or a torch.nn.Module, not {type(network).__name__}")

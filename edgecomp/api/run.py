@@ -10,8 +10,9 @@ from edgecomp.config.job import Job, load_job, on_this_machine, read_job
 from edgecomp.errors import UsageError, nearest
 from edgecomp.history.record import of_run, remember
 from edgecomp.history.store import STORE
-from edgecomp.pipeline import execution, stages, steps
+from edgecomp.pipeline import execution, steps
 from edgecomp.pipeline.loaders import Run, fingerprinted
+from edgecomp.pipeline.stages import judging
 from edgecomp.progress import Listener, Silent
 
 JUDGED_TOGETHER = ("gate", "report")  # a report says a verdict: it is written again with it
@@ -69,7 +70,10 @@ def plan(
     quick: bool = False,
     listener: Listener | None = None,
 ) -> Planned:
-    """What `run` would do with the same arguments, and why; the data are read and the networks built, and nothing is written."""
+    """What `run` would do, and why; the data are read and the networks built, and nothing is written.
+
+    recipe, overrides, out, quick, listener: as `run` takes them.
+    """
     listener = listener or Silent()
     job, folder, every = _prepared(recipe, overrides, out, quick, listener)
     execution.try_out(Run(job, folder.path, listener.track, listener.note), folder, every)
@@ -89,8 +93,8 @@ def judged(job: Job, folder: RunFolder, listener: Listener) -> RunResult:
     from edgecomp.report.evidence import of_data
 
     asked = Run(job, folder.path, listener.track)
-    stages.check_labels(asked)
-    verdict, note = stages.checked(asked)
+    judging.check_labels(asked)
+    verdict, note = judging.checked(asked)
     damages = [f"damaged, and made again: {damage}" for damage in folder.notes]
     splits = of_data(folder.path)
     data = [f"data: {said}" for said in splits.notes] if splits else []

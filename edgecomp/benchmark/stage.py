@@ -23,7 +23,7 @@ from edgecomp.files.writing import sha256
 from edgecomp.metrics.measurements import Arm, Death, Measurements
 from edgecomp.metrics.samples import SINGLE_STREAM_CPU
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, formats
 
 
 def bench_target(
@@ -126,8 +126,8 @@ def described(file: Path, parameter_bytes: int, confined: bool = False) -> Model
 
 def parts_of(file: Path) -> list[Path]:
     """A model's file, and those beside it that hold its weights: an IR's .bin, and what an ONNX file calls external data."""
-    if file.suffix == ".xml":
-        return [file, file.with_suffix(".bin")]
+    if beside := formats.parts_of(file):
+        return [file, *beside]
     if file.suffix != ".onnx":
         return [file]
     import onnx

@@ -38,8 +38,9 @@ from edgecomp.errors import (
 from edgecomp.files.writing import digest_of
 from edgecomp.metrics.samples import OFFLINE_WALL, WALL
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, formats
 from edgecomp.runtimes.files import integer_weights
+from edgecomp.runtimes.formats import RUNS_CODE, format_of
 from edgecomp.stats.figure import Figure
 from edgecomp.stats.order_statistics import samples_needed
 
@@ -50,14 +51,6 @@ WARMUP = 20
 BATCH, BATCHES = 32, 8  # of offline
 MOST_SHOWN = 160  # characters of a reason in a table; bench.json has all of it
 ENOUGH = 2 * samples_needed(99)  # inferences a restart
-
-TAKES = {
-    ".onnx": (".onnx",),
-    ".xml": (".xml", ".onnx"),
-    ".pt2": (".pt2",),
-    ".ts": (".ts", ".pt"),
-    ".json": (".json",),
-}
 
 
 @dataclass(frozen=True)
@@ -235,15 +228,12 @@ def check_file(model: Path, target: Target) -> None:
     """Raises ModelFileError where it is not there whole, or not of a kind that the target's runtime takes."""
     if not model.is_file():
         raise ModelFileError(f"no such model file: {model}{nearest_there(model)}")
-    takes = TAKES[Path(TABLE[target.runtime].model_file).suffix]
+    takes = format_of(target.runtime).reads
     if model.suffix not in takes:
         raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {model.suffix or 'a file without a suffix'}: "
                              "name another target with --target")  # fmt: skip
-    if model.suffix == ".xml" and not model.with_suffix(".bin").is_file():
-        raise ModelFileError(f"{model}: its weights, {model.with_suffix('.bin').name}, are not beside it")
-
-
-RUNS_CODE = (".pt2", ".ts", ".pt")
+    for part in (part for part in formats.parts_of(model) if not part.is_file()):
+        raise ModelFileError(f"{model}: its weights, {part.name}, are not beside it")
 
 
 def check_trust(trust: Sequence[Path | str], models: Sequence[Path]) -> None:

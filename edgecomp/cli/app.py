@@ -10,9 +10,10 @@ import typer
 
 from edgecomp import __version__
 from edgecomp.cli import examine, models, runs, shelf
-from edgecomp.cli.exit import TERMINATED, end, end_when_terminated, ended, leave, why
+from edgecomp.cli.exit import end, end_when_terminated, ended, leave, why
 from edgecomp.cli.options import examples
 from edgecomp.errors import Terminated
+from edgecomp.exit_codes import INTERRUPTED, TERMINATED, USAGE
 from edgecomp.files.scratch import take_a_folder
 from edgecomp.machine import is_idle
 from edgecomp.text import lines
@@ -94,19 +95,19 @@ def main() -> None:
     except Terminated:
         leave(ended("terminated"), TERMINATED)
     except (typer.Abort, KeyboardInterrupt):
-        code = 130
+        code = INTERRUPTED
     except typer.TyperException as error:
         from typer.rich_utils import rich_format_error
 
         error.message = lines(error.message)
         rich_format_error(error)  # type: ignore[arg-type]  # its own copy of click
-        leave("", 2)
+        leave("", USAGE)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is said in one sentence
         if debug:
             traceback.print_exc()
         leave(*why(error))
-    if code == 130:
-        leave(ended("interrupted"), 130)
+    if code == INTERRUPTED:
+        leave(ended("interrupted"), INTERRUPTED)
     end(code if isinstance(code, int) else 0)
 
 

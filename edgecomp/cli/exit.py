@@ -18,13 +18,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
 from edgecomp.errors import AlteredError, EdgecompError, Terminated
+from edgecomp.exit_codes import INTERNAL, INTERRUPTED, TERMINATED, USAGE
 from edgecomp.files.scratch import leave_the_folder
 from edgecomp.text import json_line, lines
 
 KEPT = "what was finished is kept: run the same command again to go on"
 GRACE_S = 5.0  # for what a termination unwinds; CI services kill after ten
 HUNG_S = GRACE_S + 0.5  # when nothing of ours runs any more
-TERMINATED = 143  # what a shell says of a process that SIGTERM ended
 
 # Of a path that was given: it is not there, may not be read or written, or cannot be a path.
 OF_THE_REQUEST = {
@@ -48,19 +48,23 @@ def why(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     line, said = users_line(error), f"{type(error).__name__}: {error}"
     if line:
-        return ended(f"your own code, {line}, raised {said}: mend it, and run the same command again"), 70
+        return ended(
+            f"your own code, {line}, raised {said}: mend it, and run the same command again"
+        ), INTERNAL
     if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # as click leaves
-        return "nobody reads any more what is said", 70
+        return "nobody reads any more what is said", INTERNAL
     if isinstance(error, SystemExit):
-        return ended(f"something that was called wanted to exit with {error.code!r}, and gave no result"), 70
+        return ended(
+            f"something that was called wanted to exit with {error.code!r}, and gave no result"
+        ), INTERNAL
     if isinstance(error, OSError) and error.errno in OF_THE_REQUEST:
-        return f"{str(error.filename)[:200]}: {error.strerror}: name another file or folder", 2
+        return f"{str(error.filename)[:200]}: {error.strerror}: name another file or folder", USAGE
     if isinstance(error, OSError):  # of no step and no file that knows what it is for
         which = error.filename or "a file, or standard output"
-        return ended(f"{which}: {error.strerror or error} (--debug shows where)"), 70
+        return ended(f"{which}: {error.strerror or error} (--debug shows where)"), INTERNAL
     if isinstance(error, MemoryError):
-        return ended(f"there is not enough memory: {error or 'no more could be had'}"), 70
-    return ended(f"internal error: {said} (--debug shows where)"), 70
+        return ended(f"there is not enough memory: {error or 'no more could be had'}"), INTERNAL
+    return ended(f"internal error: {said} (--debug shows where)"), INTERNAL
 
 
 def end_when_terminated() -> None:
@@ -82,7 +86,7 @@ def terminate(*_: object) -> NoReturn:
 def leave(message: str, code: int) -> NoReturn:
     """Says why on standard error, in JSON too where that was asked for, and ends."""
     _say(message, code)
-    if code in (70, 130, TERMINATED):
+    if code in (INTERNAL, INTERRUPTED, TERMINATED):
         leave_the_folder()
         # torch's threads would keep a plain exit waiting, and what it had half written aborts; the lock goes with the process
         os._exit(code)
@@ -94,7 +98,9 @@ def end(code: int) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError as error:
-        leave(f"standard output cannot be written: {error.strerror}; it would have ended with {code}", 70)
+        leave(
+            f"standard output cannot be written: {error.strerror}; it would have ended with {code}", INTERNAL
+        )
     sys.exit(code)
 
 

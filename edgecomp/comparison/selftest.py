@@ -28,6 +28,7 @@ from edgecomp.machine import installed
 from edgecomp.metrics.comparison import CANDIDATE
 from edgecomp.progress import Listener
 from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.formats import format_of
 from edgecomp.stats.power import CAUGHT, Rate, smallest_caught
 
 FORMAT_VERSION = 1
@@ -196,22 +197,17 @@ def reference_model(target: Target, folder: Path) -> Path:
     something to share out: what a gate can tell apart depends little on what else is computed."""
     import torch
 
-    from edgecomp.export import torchscript
-    from edgecomp.export.onnx.qdq import export_onnx
+    from edgecomp.export.formats import MAKERS, export_network
+    from edgecomp.export.stage import Interface
     from edgecomp.models.resnet import ResNet
 
     torch.manual_seed(0)
     network = ResNet(3, 10, blocks=1) if target.threads == 1 else ResNet(3, 10, blocks=3, width=32)
-    network, example = network.eval(), torch.zeros(2, 3, 32, 32)
-    suffix = Path(TABLE[target.runtime].model_file).suffix
-    file = folder / f"reference{'.onnx' if suffix == '.xml' else suffix}"
-    if file.suffix == ".onnx":
-        export_onnx(network, [example], file)
-    elif file.suffix == ".pt2":
-        program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-        torch.export.save(program, file)
-    elif file.suffix == ".ts":
-        torchscript.save(network, [example], [torch.zeros(3, 3, 32, 32)], file)
-    else:
+    suffix = format_of(target.runtime).suffix
+    if suffix not in MAKERS:
         raise UsageError(f"no reference model can be made for {target.runtime}: name a model file")
+    example, other = ({"input": torch.zeros(count, 3, 32, 32).numpy()} for count in (2, 3))
+    file = export_network(
+        network.eval(), Interface(({0: "batch"},), example, other), folder / f"reference{suffix}"
+    )
     return file

@@ -25,7 +25,7 @@ from edgecomp.errors import (
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import sha256
-from edgecomp.runtimes import TABLE, Port
+from edgecomp.runtimes import TABLE, Port, formats
 
 CONTRACT = "contract.json"
 COPY_AGAIN = "copy the folder again, or make it with `edgecomp run DIR --only export`"
@@ -128,7 +128,7 @@ def _deployed(folder: Path, run: Path | None, target: Target) -> Given:
         raise UsageError(f"{folder} is for {contract['runtime']}, and target {target.name} runs {target.runtime}: name another with "
                          "--target")  # fmt: skip
     model = folder / TABLE[target.runtime].model_file
-    wanted = [model.name, *([model.with_suffix(".bin").name] if model.suffix == ".xml" else [])]
+    wanted = [model.name, *(part.name for part in formats.parts_of(model))]
     wanted += [TOKENIZER] if (folder / TOKENIZER).is_file() else []
     if missing := [name for name in wanted if name not in contract["files"]]:
         raise RunFolderError(f"{folder / CONTRACT}: files does not list {', '.join(missing)}, so nothing says what it should be: "

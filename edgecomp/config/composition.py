@@ -23,13 +23,19 @@ def compose(path: Path, overrides: list[str]) -> dict[str, Any]:
     overrides = [renamed.override(one) for one in overrides]
     content = _checked(path, overrides)
     from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     OmegaConf.clear_resolver("oc.env")
     shelf = f"hydra.searchpath=[file://{shipped('recipes')}]"  # so that `defaults: [digits]` is found from anywhere
-    forced = [override if override[:1] in "+~" else f"++{override}" for override in overrides]
+    whole = [override for override in overrides if _names_a_folder(override, path.parent)]
+    forced = [
+        override if override[:1] in "+~" else f"++{override}"
+        for override in overrides
+        if override not in whole
+    ]
     wrong = (
         ValueError,
         TypeError,
@@ -42,7 +48,11 @@ def compose(path: Path, overrides: list[str]) -> dict[str, Any]:
     )
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
-            composed = OmegaConf.to_container(compose(path.stem, overrides=[*forced, shelf]), resolve=True)
+            recipe = compose(path.stem, overrides=[*forced, shelf])
+            OmegaConf.set_struct(recipe, False)
+            for one in OverridesParser.create().parse_overrides(whole):
+                recipe[one.key_or_group] = one.value()
+            composed = OmegaConf.to_container(recipe, resolve=True)
     except (HydraException, OmegaConfBaseException, *wrong) as error:
         reason = " ".join(str(error).split())[:500]
         raise RecipeError(str(path), [f"cannot be composed: {reason}"]) from error
@@ -52,6 +62,13 @@ def compose(path: Path, overrides: list[str]) -> dict[str, Any]:
     inherited = {"description"} - content.keys() - given  # which is of the recipe that this one starts from
     named = {str(key): value for key, value in composed.items() if key not in inherited}
     return renamed.keys(named, content, warn=True)
+
+
+def _names_a_folder(override: str, folder: Path) -> bool:
+    """Whether a whole key is overridden that is called as a folder beside the recipe is, such as `targets`: Hydra would take it for a
+    choice among that folder's files, which it may be as well."""
+    key, _, value = override.lstrip("+").partition("=")
+    return key.isidentifier() and (folder / key).is_dir() and not (folder / key / f"{value}.yaml").is_file()
 
 
 def _checked(path: Path, overrides: list[str]) -> dict[str, Any]:

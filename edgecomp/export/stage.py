@@ -28,7 +28,7 @@ from edgecomp.quantization.capture import DynamicAxes, capture, dynamic_shapes, 
 from edgecomp.quantization.fake_quant import frozen
 from edgecomp.quantization.folding import fold
 from edgecomp.quantization.placement import quantised_parameters
-from edgecomp.runtimes import PYTORCH_FILES, TABLE
+from edgecomp.runtimes.formats import format_of
 from edgecomp.training.loop import Examples, logits_of, network_inputs
 
 CONVERSIONS = 2  # at once
@@ -95,10 +95,10 @@ def export_all(
                 _look_inside(graph, interface, some(probes, slice(BLOCK_PROBES)), folder, arm)
                 convert(BLOCKS)
             else:
-                _export_onnx(graph, interface, folder / "onnx" / f"{arm}.onnx")
+                write_onnx(graph, interface, folder / "onnx" / f"{arm}.onnx")
             convert(arm)
         for name, variant in variants.items():
-            _export_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
+            write_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
             convert(name)
         np.savez(folder / "references.npz", **references)
         for arm, tool in track(post_training.items(), "quantise after training, files", len(post_training)):
@@ -118,35 +118,20 @@ def export_pytorch(
 ) -> None:
     """Writes ARM.pt2 and, where a trace holds for any batch size, ARM.ts: the same networks, for those who deploy PyTorch itself."""
     for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
-        _export_pytorch(deployed(network, interface), interface, folder / arm)
-
-
-def export_network(network: nn.Module, interface: Interface, to: Path) -> Path:
-    """One network as the file `to`: .onnx, .xml, .pt2 or .ts, by its suffix. Raises CaptureError; EdgecompError where it has no such file."""
-    graph = deployed(network, interface)
-    if to.suffix in PYTORCH_FILES:
-        _export_pytorch(graph, interface, to.with_suffix(""))
-        if not to.is_file():
-            raise EdgecompError(to.with_suffix(".ts.not-written").read_text(encoding="utf-8").strip())
-        return to
-    _export_onnx(graph, interface, to.with_suffix(".onnx"))
-    if to.suffix == ".xml":
-        ir.convert(to.with_suffix(".onnx"), to.parent)
-    return to
+        export_pytorch_file(deployed(network, interface), interface, folder / arm)
 
 
 def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:
     """Captured networks as ONNX and IR, where `timing_file` says; they are folded."""
     for arm, network in networks.items():
         (folder / arm).mkdir()
-        _export_onnx(fold(network), interface, folder / arm / "model.onnx")
+        write_onnx(fold(network), interface, folder / arm / "model.onnx")
         ir.convert(folder / arm / "model.onnx", folder / arm)
 
 
 def timing_file(arm: str, runtime: str) -> Path:
     """Where, in that folder, the file of an arm for a CPU runtime is."""
-    suffix = Path(TABLE[runtime].model_file).suffix
-    return Path(arm) / f"model{suffix}"
+    return Path(arm) / f"model{format_of(runtime).suffix}"
 
 
 def deployed(network: nn.Module, interface: Interface) -> fx.GraphModule:
@@ -176,7 +161,7 @@ def _conversions(folder: Path, track: Track) -> Iterator[Callable[[str], None]]:
             conversion.result()
 
 
-def _export_onnx(
+def write_onnx(
     network: nn.Module,
     interface: Interface,
     path: Path,
@@ -194,7 +179,7 @@ def _export_onnx(
     )
 
 
-def _export_pytorch(network: nn.Module, interface: Interface, to: Path) -> None:
+def export_pytorch_file(network: nn.Module, interface: Interface, to: Path) -> None:
     """Fake-quant in plain operators, as .pt2 and as TorchScript."""
     network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = tuple(tensor.contiguous() for tensor in interface.tensors)
@@ -223,7 +208,7 @@ def _look_inside(
     tapped, names = tap_blocks(student)
     outputs = ["logits", *map(output_name, names)]
     files = folder / "onnx"
-    _export_onnx(tapped, interface, files / f"{BLOCKS}.onnx", outputs, first_output=files / f"{arm}.onnx")
+    write_onnx(tapped, interface, files / f"{BLOCKS}.onnx", outputs, first_output=files / f"{arm}.onnx")
     with torch.no_grad():
         _, *values = tapped(*tensors)
     np.savez(
@@ -233,10 +218,8 @@ def _look_inside(
 
 def model_file(arm: str, runtime: str) -> Path:
     """Where, in the run folder, the file of an arm for a runtime is."""
-    suffix = Path(TABLE[runtime].model_file).suffix
-    if suffix == ".xml":
-        return Path("export") / "openvino" / arm / "model.xml"
-    return (Path("pytorch") if suffix in PYTORCH_FILES else Path("export") / "onnx") / f"{arm}{suffix}"
+    own = format_of(runtime)
+    return Path(own.step, own.place.format(arm))
 
 
 def parameter_bytes(network: nn.Module) -> int:

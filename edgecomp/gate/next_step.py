@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from edgecomp.arms import STUDENT_FP32
 from edgecomp.gate.document import Check
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, headline
@@ -177,7 +178,7 @@ IN_COMPARISON = {
 def _wrong_in_float(measured: Measurements, verdict: Verdict) -> str:
     """That a file without any integers is not the network that was trained: the student's own, or what is no bar; else nothing."""
     arms = {
-        Verdict.FAIL: ("student_fp32",),
+        Verdict.FAIL: (STUDENT_FP32.name,),
         Verdict.INVALID: tuple(measured.facts.get("as_trained_sqnr_db", {})),
     }
     found = (not_as_trained(measured, arm) for arm in arms.get(verdict, ()))

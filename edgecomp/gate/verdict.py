@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
+from edgecomp import exit_codes
 from edgecomp.metrics import missing
 
 
@@ -36,7 +37,12 @@ class Reason(StrEnum):
     NOT_ITSELF = "not_itself"  # INVALID: timed, it did not do what it does otherwise; or a reference's file is not what was trained
 
 
-EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.INVALID: 4}
+EXIT_CODES = {
+    Verdict.PASS: exit_codes.PASS,
+    Verdict.FAIL: exit_codes.FAIL,
+    Verdict.INCONCLUSIVE: exit_codes.INCONCLUSIVE,
+    Verdict.INVALID: exit_codes.INVALID,
+}
 
 WORST_FIRST = (Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE, Verdict.PASS)
 

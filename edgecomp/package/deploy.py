@@ -14,7 +14,7 @@ from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.inputs import MASK
 from edgecomp.machine import installed
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, formats
 
 TAKES = {
     "image": "uint8 images [N, {}] in a .npy file",
@@ -42,13 +42,13 @@ def write_deploy_folder(
     The script runs the model with the options and threads it is measured with. Raises UsageError for a runtime without a script.
     """
     if runtime not in SCRIPTED:
-        raise UsageError(f"nothing is deployed for {runtime}, which has no script: name its target under `beside`; targets run "
+        raise UsageError(f"nothing is deployed for {runtime}, which has no script: name its target under `ungated_targets`; targets run "
                          f"{', '.join(SCRIPTED)}")  # fmt: skip
     names = [TABLE[runtime].model_file]
     copyfile(model, folder / names[0])
-    if model.suffix == ".xml":
-        names.append("model.bin")
-        copyfile(model.with_suffix(".bin"), folder / "model.bin")
+    for part in formats.parts_of(model):
+        names.append(f"model{part.suffix}")
+        copyfile(part, folder / names[-1])
     preprocessing.save(folder)
     sample = validation.first(SAMPLES).arrays
     if preprocessing.kind == "text":

@@ -6,8 +6,10 @@ from edgecomp import arms
 from edgecomp.config.job import Job
 from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders
+from edgecomp.tasks import DEFAULT
 
 PYTORCH = ("torch", "numpy")
+ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
 FORMATS = ("onnx", "onnxscript", "openvino", "onnxruntime")
 
 
@@ -20,9 +22,11 @@ class Keys:
             "seed": recipe.seed,
             "threads": recipe.threads,
             "data": recipe.data.model_dump(),
-            "task": recipe.task,
-            "ready": recipe.teacher.epochs == 0,
         }
+        if (
+            recipe.task != DEFAULT
+        ):  # the settings of a run that was made before there were others stay what they were
+            self.seeded |= {"task": recipe.task, "ready": recipe.teacher.epochs == 0}
         self.training = [self.seeded, {"precision": job.precision}]
         self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
         self.student = recipe.student.model_dump() | own_files(job, "student")
@@ -49,6 +53,12 @@ class Keys:
         quantizes = recipe.quantize.tool == arms.PTQ_NNCF.tool or asked & {arms.PTQ_NNCF, arms.PTQ_BEST}
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
         self.export_libraries = (*PYTORCH, *FORMATS, *nncf)
+
+
+def bench(job: Job) -> dict[str, object]:
+    """What is measured here, by the names that these settings had in the first version: the digest of a run made then is the same."""
+    told = job.recipe.bench.model_dump(exclude=ELSEWHERE)
+    return {"beside_restarts" if name == "ungated_restarts" else name: value for name, value in told.items()}
 
 
 def own_files(job: Job, name: str) -> dict[str, str]:

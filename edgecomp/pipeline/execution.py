@@ -11,7 +11,8 @@ from edgecomp.config.target import check_cores
 from edgecomp.errors import RunFolderError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
-from edgecomp.pipeline import loaders, stages
+from edgecomp.pipeline import loaders
+from edgecomp.pipeline.stages import judging, learning
 from edgecomp.progress import Note
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.base import NO_GPU
@@ -53,13 +54,13 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
 
     Nothing is done where nothing would be trained.
     """
-    learning = [step for step in all_steps if step.stage in ("data", "teacher", "distill")]
-    outdated = [step.name for step in learning if folder.reason_to_run(step) is not None]
+    training = [step for step in all_steps if step.stage in ("data", "teacher", "distill")]
+    outdated = [step.name for step in training if folder.reason_to_run(step) is not None]
     with TemporaryDirectory(prefix="edgecomp-plan-") as scratch:
         if "data" in outdated:
             run = replace(run, folder=Path(scratch))
             (run.folder / "data").mkdir()
-            stages.data(run, run.folder / "data", run.folder)
+            learning.data(run, run.folder / "data", run.folder)
         if outdated:
             loaders.tried(run)
 
@@ -109,7 +110,7 @@ def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], only: str,
     own = {step.name for step in chosen}
     needed = {name for step in chosen for name in step.inputs} - own
     if only in ("gate", "report"):
-        stages.check_evidence(folder, sorted(needed))
+        judging.check_evidence(folder, sorted(needed))
     for step in all_steps:
         if step.name in needed and (reason := folder.reason_to_run(step, here=False)) is not None:
             raise RunFolderError(f"{folder.path}: {only} needs {step.name} ({reason}): "

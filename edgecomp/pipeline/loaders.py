@@ -174,7 +174,9 @@ def student_fp32(run: Run) -> "nn.Module":
     from edgecomp.training.loop import load_weights
 
     network = fresh_network(run, run.job.recipe.student)
-    network.load_state_dict(load_weights(run.folder / "distill" / "student_fp32.safetensors"))
+    network.load_state_dict(
+        load_weights(run.folder / arms.STUDENT_FP32.steps[-1] / "student_fp32.safetensors")
+    )
     return network.eval()
 
 

@@ -1,10 +1,11 @@
-"""The main job, stage by stage. Read this first.
+"""The main job, step by step. Read this first.
 
     recipe → data → teacher → soft labels → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
-           → bench, emulation → gate → report
+           → bench, portable, emulation → gate → report
 
 Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
-libraries change what they make, `step_keys.py` spells out.
+libraries several of them share in their keys, `cache_keys.py` spells out. A step that trains a student is named in its arm
+(`edgecomp/arms.py`), so that exports and reports depend on it; its work is a function of `stages/`.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ from edgecomp import arms
 from edgecomp.artifacts.run_folder import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
-from edgecomp.pipeline import loaders, stages
+from edgecomp.pipeline import cache_keys, loaders
 from edgecomp.pipeline.cache_keys import Keys, own_files, profile
-from edgecomp.runtimes import PYTORCH_FILES, TABLE
+from edgecomp.pipeline.stages import exporting, judging, learning, measuring
+from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.formats import format_of
 
-ELSEWHERE = {"emulated_examples", "portable_examples", "emulation_timeout_s"}  # what is asked of other CPUs
 DISTILLATION_DATA = ("data", "teacher", "soft_labels")
 
 Make = Callable[[loaders.Run, Path, Path], None]
@@ -48,15 +50,17 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     yield Step(
         "data",
         "data",
-        partial(stages.data, run),
+        partial(learning.data, run),
         [keys.seeded, run.job.data_files, own_files(run.job, "tokenizer")],
         libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *keys.tokenizer_libraries),
     )
-    yield _trains(run, keys, "teacher", "teacher", stages.teacher, taught, "data")
-    soft_labels = _trains(run, keys, "soft_labels", "teacher", stages.soft_labels, taught, "data", "teacher")
+    yield _trains(run, keys, "teacher", "teacher", learning.teacher, taught, "data")
+    soft_labels = _trains(
+        run, keys, "soft_labels", "teacher", learning.soft_labels, taught, "data", "teacher"
+    )
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
     learnt = [keys.training, keys.student, keys.distill]
-    yield _trains(run, keys, "distill", "distill", stages.distill, learnt, *DISTILLATION_DATA)
+    yield _trains(run, keys, "distill", "distill", learning.distill, learnt, *DISTILLATION_DATA)
 
 
 def _quantising(run: loaders.Run, keys: Keys) -> Iterator[Step]:
@@ -73,12 +77,20 @@ def _quantising(run: loaders.Run, keys: Keys) -> Iterator[Step]:
             *quantised,
             *(profile(run.job, target) for target in run.job.targets if target.scheme == run.scheme),
         ]
-        timed = _trains(run, keys, *by_speed, "distill", stages.speed, where, *learns_from)
+        timed = _trains(run, keys, *by_speed, "distill", measuring.speed, where, *learns_from)
         yield replace(timed, libraries=keys.export_libraries)
     name = run.named("quantize")
-    yield _trains(run, keys, name, "distill", stages.quantize, quantised, *learns_from, *by_speed)
+    yield _trains(run, keys, name, "distill", learning.quantize, quantised, *learns_from, *by_speed)
     yield _trains(
-        run, keys, run.named("precision"), "distill", stages.precision, chosen, *learns_from, *by_speed, name
+        run,
+        keys,
+        run.named("precision"),
+        "distill",
+        learning.precision,
+        chosen,
+        *learns_from,
+        *by_speed,
+        name,
     )
 
 
@@ -86,7 +98,9 @@ def _control(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     """The fp32 student that learns as long without quantisation."""
     if arms.CONTROL in arms.trained(run.job.recipe.quantize):
         as_long = [keys.training, keys.student, keys.distill, keys.quantize]
-        yield _trains(run, keys, "control", "distill", stages.control, as_long, *DISTILLATION_DATA, "distill")
+        yield _trains(
+            run, keys, "control", "distill", learning.control, as_long, *DISTILLATION_DATA, "distill"
+        )
 
 
 def _trains(
@@ -115,15 +129,15 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     first = run.scheme == job.schemes[0]
     of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, job.recipe.quantize.baselines]
     trained = (*DISTILLATION_DATA, *(_students(run) if first else ("distill", *_quantised(run), "export")))
-    yield Step(run.named("export"), "export", partial(stages.export, run), of_all, trained, **computes)
+    yield Step(run.named("export"), "export", partial(exporting.export, run), of_all, trained, **computes)
     if first and any(map(_pytorch, (*job.targets, *job.ungated_targets))):
-        yield Step("pytorch", "export", partial(stages.pytorch, run), of_all, trained, **computes)
+        yield Step("pytorch", "export", partial(exporting.pytorch, run), of_all, trained, **computes)
     for target in job.targets if _chooses_ptq(job) else ():
         if target.scheme == run.scheme:
             yield Step(
                 f"ptq/{target.name}",
                 "export",
-                partial(stages.best_ptq, run, target=target),
+                partial(exporting.best_ptq, run, target=target),
                 [
                     keys.seeded,
                     keys.quantised,
@@ -144,7 +158,7 @@ def _for_each_target(run: loaders.Run) -> Iterator[Step]:
         yield Step(
             f"parity/{target.name}",
             "export",
-            partial(stages.parity, own, target=target),
+            partial(exporting.parity, own, target=target),
             [profile(job, target), job.recipe.quantize.baselines],
             ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
@@ -155,7 +169,7 @@ def _for_each_target(run: loaders.Run) -> Iterator[Step]:
         yield Step(
             f"deploy/{target.name}",
             "export",
-            partial(stages.deploy, own, target=target),
+            partial(exporting.deploy, own, target=target),
             profile(job, target),
             ("data", *_files(own, target)),
             libraries=(TABLE[target.runtime].distribution,),
@@ -171,8 +185,8 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
         yield Step(
             f"bench/{target.name}",
             "bench",
-            partial(stages.bench, own, target=target),
-            [bench.model_dump(exclude=ELSEWHERE), profile(job, target)],
+            partial(measuring.bench, own, target=target),
+            [cache_keys.bench(job), profile(job, target)],
             ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
@@ -182,23 +196,23 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
         yield Step(
             f"portable/{target.name}",
             "bench",
-            partial(stages.portable, own, target=target),
+            partial(measuring.portable, own, target=target),
             [bench.portable_examples, profile(job, target)],
             ("data", *_files(own, target), f"deploy/{target.name}"),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
-            means=stages.executed_as(target),
+            means=measuring.executed_as(target),
         )
     for target in _emulated(job):
         own = run.of(target.scheme)
         yield Step(
             f"emulation/{target.name}",
             "bench",
-            partial(stages.emulation, own, target=target),
+            partial(measuring.emulation, own, target=target),
             [bench.emulated_examples, profile(job, target)],
             ("data", *_files(own, target), f"deploy/{target.name}"),
             libraries=(TABLE[target.runtime].distribution,),
-            means=stages.executed_as(target),
+            means=measuring.executed_as(target),
         )
 
 
@@ -210,7 +224,7 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     yield Step(
         "gate",
         "gate",
-        partial(stages.gate, run),
+        partial(judging.gate, run),
         [keys.rows, job.policy.model_dump(mode="json"), keys.expired_waivers],
         (
             *benches,
@@ -224,7 +238,7 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     yield Step(
         "report",
         "report",
-        partial(stages.report, run),
+        partial(judging.report, run),
         [job.recipe.model_dump(), keys.rows, job.data_files],
         (
             "teacher",
@@ -265,7 +279,7 @@ def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
 
 
 def _pytorch(target: Target) -> tuple[str, ...]:
-    return ("pytorch",) if Path(TABLE[target.runtime].model_file).suffix in PYTORCH_FILES else ()
+    return ("pytorch",) if format_of(target.runtime).step == "pytorch" else ()
 
 
 def _emulated(job: Job) -> list[Target]:

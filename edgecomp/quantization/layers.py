@@ -1,13 +1,13 @@
-"""The layers of a captured graph: which there are, what they are called, and what stands around them."""
+"""The layers of a captured graph: what becomes of each operator (RULES), which layers there are, and what they are called."""
 
+import operator
 import re
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import fx, nn
 
 from edgecomp.quantization.constants import constant_nodes
-from edgecomp.quantization.schemes import RULES, Rule
 
 # What folding adds to a parameter's name: for the value computed from it, and for the copy that one layer got.
 COMPUTED, OWN = "_computed_", "_own_"
@@ -15,6 +15,62 @@ COMPUTED, OWN = "_computed_", "_own_"
 aten = torch.ops.aten
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
 UNRULED_RECURRENT = (aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
+
+# What becomes of an operator:
+#   convolution  integers in and out: without Q on its output ONNX Runtime runs it in float
+#   linear       integers in, float out: what follows (layer norm, softmax, residual sum) wants float, and both
+#                runtimes have a kernel for it
+#   embedding    an int8 table; dequantised after the look-up
+#   recurrent    integer weights; ONNX Runtime's operator rounds its inputs itself, by their range at each step, and OpenVINO
+#                computes in float
+#   join, pool   between integer tensors: Q/DQ on every input and on the output, or the chain leaves integers.
+#                Between float tensors (a transformer's residual sum) it stays in float
+#   same         moves or selects values: its output shares its input's scale
+#   fused        runs inside the operator before it: the tensor between the two is never quantised
+# An operator that is not here runs in float, and placement lists it.
+Rule = Literal["convolution", "linear", "embedding", "recurrent", "join", "pool", "same", "fused"]
+
+RULES: dict[object, Rule] = {
+    aten.conv1d.default: "convolution",
+    aten.conv1d.padding: "convolution",
+    aten.conv2d.default: "convolution",
+    aten.conv2d.padding: "convolution",
+    aten.conv3d.default: "convolution",
+    aten.conv3d.padding: "convolution",
+    aten.linear.default: "linear",
+    aten.embedding.default: "embedding",
+    aten.lstm.input: "recurrent",
+    aten.add.Tensor: "join",
+    aten.cat.default: "join",
+    aten.adaptive_avg_pool2d.default: "pool",
+    aten.avg_pool2d.default: "pool",
+    aten.mean.dim: "pool",
+    aten.max_pool2d.default: "same",
+    aten.alias.default: "same",
+    aten.chunk.default: "same",
+    aten.clone.default: "same",
+    aten.contiguous.default: "same",
+    aten.detach.default: "same",
+    aten.expand.default: "same",
+    aten.flatten.using_ints: "same",
+    aten.permute.default: "same",
+    aten.reshape.default: "same",
+    aten.select.int: "same",
+    aten.slice.Tensor: "same",
+    aten.split.Tensor: "same",
+    aten.split_with_sizes.default: "same",
+    aten.squeeze.default: "same",
+    aten.squeeze.dim: "same",
+    aten.squeeze.dims: "same",
+    aten.transpose.int: "same",
+    aten.unbind.int: "same",
+    aten.unflatten.int: "same",
+    aten.unsqueeze.default: "same",
+    aten.view.default: "same",
+    operator.getitem: "same",  # one of the parts
+    aten.relu.default: "fused",
+    aten.hardtanh.default: "fused",  # ReLU6: the grid ends at 6
+}
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 

@@ -27,6 +27,9 @@ class Evidence:
     precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
     portable: dict[str, dict[str, Any]]  # target → its file's weights, and its answers on other CPUs
     saturation: list[dict[str, Any]]  # by layer, on x86 without VNNI
+    other_schemes: dict[
+        str, dict[str, Any]
+    ]  # of targets that need another than the first: scheme → what each layer's integers cost
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
     manifest: dict[str, Any]
 
@@ -46,6 +49,11 @@ class Evidence:
                 for target in job.targets
                 if is_for_cpus(job, target)
             },
+            other_schemes={
+                scheme: _json(folder / scheme / "precision" / "precision.json")
+                for scheme in job.schemes[1:]
+                if quantize.trains
+            },
             saturation=_json(folder / "export" / "saturation.json")["layers"] if quantize.trains else [],
             precision=_json(folder / "precision" / "precision.json") if quantize.trains else None,
             best_ptq={
@@ -53,7 +61,7 @@ class Evidence:
                 for target in job.targets
                 if arms.PTQ_BEST in arms.baselines(quantize)
             },
-            manifest=_current(_json(folder / "manifest.json"), names),
+            manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
 
     @property
@@ -190,11 +198,12 @@ def _each(things: Sequence[dict[str, Any]], said: Callable[[dict[str, Any]], str
     return "; ".join(dict.fromkeys(map(said, things)))
 
 
-def _current(manifest: dict[str, Any], targets: list[str]) -> dict[str, Any]:
+def _current(manifest: dict[str, Any], targets: list[str], schemes: list[str]) -> dict[str, Any]:
     """The manifest without an older report's record, and without what targets no longer asked for have left."""
 
     def belongs(name: str) -> bool:
-        return name.split("/")[1] in targets if "/" in name else name != "report"
+        first, _, last = name.partition("/")
+        return last in targets or first in schemes if last else name != "report"
 
     return manifest | {"steps": {name: record for name, record in manifest["steps"].items() if belongs(name)}}
 

@@ -206,13 +206,12 @@ def training_curves(evidence: Evidence) -> str:
     return svg(figure)
 
 
-def sensitivity(evidence: Evidence) -> str:
-    """What each layer's integers cost, the costliest on top; those left in float are drawn hollow."""
-    assert evidence.precision is not None
-    layers = evidence.precision["sensitivities"][:SHOWN_LAYERS][::-1]
+def sensitivity(precision: Mapping[str, Any]) -> str:
+    """What each layer's integers cost, the costliest on top; those left in float are drawn hollow. precision: of precision.json."""
+    layers = precision["sensitivities"][:SHOWN_LAYERS][::-1]
     figure, (axis,) = subplots(1, width=7.2, height=1.0 + 0.24 * len(layers))
     for place, layer in enumerate(layers):
-        in_float = layer["layer"] in evidence.precision["float_layers"]
+        in_float = layer["layer"] in precision["float_layers"]
         axis.barh(
             place,
             layer["cost"] * 1e3,
@@ -232,7 +231,7 @@ def sensitivity(evidence: Evidence) -> str:
 def pictures(evidence: Evidence) -> dict[str, str]:
     """Every picture of the report by name."""
     with mpl.rc_context(STYLE):
-        shown = {"sensitivity": sensitivity(evidence)} if evidence.precision else {}
+        shown = {"sensitivity": sensitivity(evidence.precision)} if evidence.precision else {}
         return shown | {
             "latency": latency_distributions(evidence),
             "accuracy": accuracy_against_latency(evidence),

@@ -67,6 +67,7 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
             "figures": told["figures"],
             "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
             "precision": evidence.precision,
+            "other_schemes": evidence.other_schemes,
             "float_layers": evidence.float_layers,
             "portable": evidence.portable,
             "saturation": evidence.saturation,

@@ -1,4 +1,5 @@
-"""Runtimes by name. A new one is one file, one row here, one targets/*.yaml, and the contract suite.
+"""Runtimes by name. A new one is one file, one row here, one targets/*.yaml, and the contract suite; with a file format of its own a row of
+formats.py and one of edgecomp.export.formats as well.
 
 Importing this package imports no runtime: a worker takes only its own.
 """
@@ -36,8 +37,6 @@ class Row(NamedTuple):
     gpu: bool = False
     idle: tuple[tuple[str, bool], ...] = ()
 
-
-PYTORCH_FILES = (".pt2", ".ts")
 
 TABLE = {
     "onnxruntime-cpu": Row(

@@ -64,6 +64,17 @@ def test_a_link_leads_somewhere(file: Path, link: str) -> None:
     assert not anchor or anchor in anchors(text)
 
 
+PLACES = ("edgecomp", "tests", "benchmarks", "reports", "targets", "examples", "docs")
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_files_that_are_named_are_there(file: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(rf"`((?:{'|'.join(PLACES)})/[\w./-]+)`", text)
+    own = {"docs/decisions/NNN-name.md"}
+    assert [one for one in named if one not in own and not (ROOT / one).exists()] == []
+
+
 def test_every_page_is_in_the_navigation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
     listed = set(re.findall(r"[\w/.-]+\.md", nav))

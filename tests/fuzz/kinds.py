@@ -223,7 +223,19 @@ def histories(random: Random, base: Base, folder: Path) -> Case:
                 "runs/x",
                 "0.1.0",
             ]
-            figure: list[Any] = ["cpu_p50_ms", "time", 1.0, 0.9, 1.1, None, "PASS"]
+            figure: list[Any] = [
+                "cpu_p50_ms",
+                "time",
+                1.0,
+                0.9,
+                1.1,
+                None,
+                "PASS",
+                0.95,
+                "one",
+                7,
+                "restarts",
+            ]
             for cells in (row, figure):
                 if random.random() < 0.5:
                     cells[random.randrange(len(cells))] = random.choice(
@@ -233,7 +245,7 @@ def histories(random: Random, base: Base, folder: Path) -> Case:
                 connection.execute(
                     "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [number, *row]
                 )
-                connection.execute("INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [number, *figure])
+                connection.execute(f"INSERT INTO figures VALUES ({', '.join('?' * 12)})", [number, *figure])
             except sqlite3.IntegrityError:
                 continue
     connection.close()

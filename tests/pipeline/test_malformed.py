@@ -88,12 +88,13 @@ def test_an_arm_that_is_missing_is_not_measured_and_the_rest_is_judged_and_repor
     edited(lambda content: content["arms"].pop(arm))(folder)
     run = Run(read_job(folder), folder, silent)
     verdict = derived(run)
-    rows = {row["name"]: row for row in verdict["gates"] if row["target"] == BENCH.name}
+    told = verdict.as_json()
+    rows = {row["name"]: row for row in told["gates"] if row["target"] == BENCH.name}
     missing = {"student_int8": "latency_p50_ms", "student_fp32": "int8_over_fp32", "teacher": "macro_f1_pct"}
     assert (rows[missing[arm]]["verdict"], rows[missing[arm]]["reason"]) == ("INCONCLUSIVE", "not_run")
-    assert verdict["exit_code"] != 0
+    assert verdict.exit_code != 0
     write_report(run_folder=folder, job=run.job, verdict=verdict, folder=tmp_path)
-    assert f"# {verdict['verdict']}: digits" in (tmp_path / "report.md").read_text()
+    assert f"# {told['verdict']}: digits" in (tmp_path / "report.md").read_text()
 
 
 def test_a_malformed_bench_is_one_sentence_on_the_command_line(cli: Cli, folder: Path) -> None:

@@ -12,9 +12,10 @@ from edgecomp.benchmark import layer_speed
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.layer_speed import Times
 from edgecomp.config.job import load_job, on_this_machine
-from edgecomp.pipeline import stages
 from edgecomp.pipeline.loaders import Run, fingerprinted
+from edgecomp.pipeline.stages import measuring
 from edgecomp.pipeline.stages.measuring import executed_in_integers
+from edgecomp.progress import silent
 from edgecomp.quantization import fused
 
 pytestmark = pytest.mark.slow
@@ -113,7 +114,7 @@ def test_a_teacher_that_is_taken_as_it_is_has_no_loss_to_draw_and_a_report_all_t
     verdict = run(cli, tmp_path / "run", ONE_TARGET, "teacher.epochs=0")
     assert "report" in verdict["ran"]
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text(encoding="utf-8"))
-    assert [set(epoch) for epoch in report["history"]["teacher"]] == [{"validation_accuracy_pct"}]
+    assert [set(epoch) for epoch in report["history"]["teacher"]] == [{"validation_score_pct"}]
 
 
 @pytest.mark.skipif(not any(map(shutil.which, fused.COMPILERS)), reason="needs a C++ compiler")
@@ -200,7 +201,7 @@ def test_only_what_is_worth_it_on_a_target_that_loses_is_left_in_float(
         lambda files, place, *_: dict.fromkeys(slow[place.runtime], Times(3.0, 2.0)),
     )
     (tmp_path / "out").mkdir()
-    stages.speed(made_run, tmp_path / "out", tmp_path)
+    measuring.speed(made_run, tmp_path / "out", tmp_path)
     found = json.loads((tmp_path / "out" / "speed.json").read_text(encoding="utf-8"))
     assert set(found["float_layers"]) == left
     assert set(found["over_fp32"]) == {"onnxruntime-cpu", "openvino-cpu"}
@@ -208,4 +209,4 @@ def test_only_what_is_worth_it_on_a_target_that_loses_is_left_in_float(
 
 def test_a_gpu_s_target_is_not_timed_on_the_cpu() -> None:
     job = load_job("digits", [*TINY, "targets=[tensorrt]", "quantize.precision_by=speed"])
-    assert executed_in_integers(job) == []
+    assert executed_in_integers(Run(job, Path(), silent)) == []

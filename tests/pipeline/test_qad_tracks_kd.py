@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgecomp.data.sources import Wanted, read
-from edgecomp.distill.losses.logits import distillation_loss
+from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantization.capture import capture

@@ -244,7 +244,7 @@ def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) 
     )
     assert "src=" not in html
     for heading in (
-        "Gates", "Latency", "Accuracy against latency", "Memory", "Training", "Precision, layer by layer", "All figures",
+        "Checks", "Latency", "Accuracy against latency", "Memory", "Training", "Precision, layer by layer", "All figures",
         "What each runtime executes", "On other CPUs", "Provenance",
     ):  # fmt: skip
         assert f"<h2>{heading}</h2>" in html

@@ -1,16 +1,19 @@
 """The house rules that a machine can check: who may import whom, and what a worker takes along."""
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import edgecomp
+from edgecomp.arms import ARMS
 
 PACKAGE = Path(edgecomp.__file__).parent
 
 # Every room, and what of the others it may import: floor by floor, and never upwards.
-GROUND = {"arms", "errors", "inputs", "machine", "progress", "text"}
+GROUND = {"arms", "errors", "exit_codes", "inputs", "machine", "progress", "text"}
 ROOMS = {
     # What everything stands on.
     "files": GROUND,
@@ -136,3 +139,35 @@ def test_a_worker_takes_its_own_runtime_and_numpy_along() -> None:
         assert own in loaded
         assert not loaded & foreign, runtime
         assert not loaded & {"typer", "rich", "yaml", "psutil"}
+
+
+def literals(file: Path) -> set[str]:
+    """The texts in a file's code, without docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    told = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told
+    }
+
+
+def test_arms_are_spelled_in_their_table_only() -> None:
+    """What a recipe and a policy may write is a literal there, for it is part of their schema."""
+    names = {name for name in ARMS if "_" in name} | {arm.tool for arm in ARMS.values() if arm.tool}
+    allowed = {"arms.py", "config/recipe.py", "config/policy.py", "ptq/tools.py", "ptq/grid.py"}
+    for file in PACKAGE.rglob("*.py"):
+        if file.relative_to(PACKAGE).as_posix() not in allowed:
+            assert not literals(file) & names, file
+
+
+def test_the_api_names_its_arguments() -> None:
+    """Every function that `import edgecomp` gives, and every pure function of statistics, says in its docstring what it takes."""
+    for name in edgecomp.__all__:
+        function = getattr(edgecomp, name)
+        for argument in inspect.signature(function).parameters:
+            assert re.search(rf"\b{argument}\b", inspect.getdoc(function) or ""), (name, argument)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edgecomp.data.sources import bundled, hugging_face, image_folder, numpy_files
+from edgecomp.data.sources import bundled, image_folder, numpy_files
 from edgecomp.data.sources.examples import Examples, Source, Wanted, check_files, check_source
+from edgecomp.data.sources.tables import hugging_face
 from edgecomp.errors import DataError, nearest
 
 __all__ = ["TABLE", "Examples", "Source", "Wanted", "read", "source_files"]

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from edgecomp.distill.losses.hidden import hidden_states
-from edgecomp.distill.losses.logits import soft_and_hard_labels
+from edgecomp.distill.losses.hidden_states import hidden_states
+from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
 from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
 

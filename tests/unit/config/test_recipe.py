@@ -112,3 +112,14 @@ def test_null_clears_no_more_than_that(child: Callable[..., Recipe]) -> None:
         child("teacher: { epochs: null }")
     with pytest.raises(RecipeError, match=r"distill\.temprature: unknown key"):
         child("distill: { temprature: null }")
+
+
+def test_a_key_may_be_called_as_a_folder_beside_the_recipe_is(tmp_path: Path) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "mine.yaml").write_text("defaults: [digits, _self_]\nname: mine\n", encoding="utf-8")
+    job = load_job(
+        str(tmp_path / "mine.yaml"), ["targets=[openvino-cpu]", "data.limit=50", "ungated_targets=[]"]
+    )
+    assert [target.name for target in job.targets] == ["openvino-cpu"]
+    assert job.recipe.data.limit == 50

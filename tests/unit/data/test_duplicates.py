@@ -11,8 +11,8 @@ from edgecomp.config.job import load_job
 from edgecomp.data import duplicates, preprocessing
 from edgecomp.data.sources import Examples, Source
 from edgecomp.data.splits import SPLITS, Split, write_splits
-from edgecomp.pipeline import stages
 from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.stages import learning
 from edgecomp.progress import silent
 
 WHOLE = {
@@ -132,7 +132,7 @@ def test_what_is_found_is_said_when_the_data_are_read(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     heard: list[str] = []
-    stages.data(
+    learning.data(
         Run(load_job(str(tmp_path / "mine.yaml"), []), tmp_path, silent, heard.append), tmp_path, tmp_path
     )
     assert len(heard) == 2

@@ -8,6 +8,7 @@ import pytest
 
 from edgecomp.artifacts.run_folder import Step
 from edgecomp.config.job import Host, Job, load_job, on_this_machine
+from edgecomp.files.writing import digest_of
 from edgecomp.pipeline.loaders import Run, digests_by_path, fingerprinted
 from edgecomp.pipeline.steps import steps
 from edgecomp.progress import silent
@@ -180,3 +181,22 @@ def test_what_is_trained_with_fewer_threads_is_trained_again(monkeypatch: pytest
     assert threads()["data"] is None
     monkeypatch.setattr("edgecomp.pipeline.loaders.usable_cores", lambda: 1)
     assert threads()["teacher"] == 1
+
+
+# Of edgecomp 0.1.0, for its recipe digits on a CPU without VNNI: settings whose digest is another one would make `run FOLDER --only gate`
+# refuse every folder that was made then.
+FIRST = {
+    "data": "bba13c9dc786d77a", "teacher": "d3f31f4eb6d44472", "soft_labels": "d3f31f4eb6d44472", "distill": "4afdfffeee132f95",
+    "quantize": "1cceb39adab06e64", "precision": "5ac0bd52fc184a2d", "control": "4d77e3f8e50f1198", "export": "73f5a3db7f10ab1a",
+    "parity/onnxruntime-cpu": "c0ac5aa115460853", "parity/openvino-cpu": "8d0d9a3bd7568428",
+    "deploy/onnxruntime-cpu": "f0c348e7ed55bee6", "deploy/openvino-cpu": "4e160a1c056322e5",
+    "bench/onnxruntime-cpu": "17e4bc0bdd39048d", "bench/openvino-cpu": "9ad08882fceba7c8",
+    "portable/onnxruntime-cpu": "071fc23ac63a7c10", "portable/openvino-cpu": "8f65d7ae38d39036",
+}  # fmt: skip
+
+
+def test_a_run_of_the_first_version_is_still_what_was_asked_for() -> None:
+    job = load_job("digits", ["quantize.baselines=[control,ptq-ort]"])
+    job = job.model_copy(update={"host": Host(isa="x86-64-avx2", precision="fp32")})
+    found = {step.name: digest_of(step.settings)[:16] for step in steps(Run(job, Path("x"), silent))}
+    assert {name: found[name] for name in FIRST} == FIRST

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from running import Opened
 from torch import nn
 
-from edgecomp.distill.losses.logits import distillation_loss, soft_label_loss
+from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss, soft_label_loss
 from edgecomp.errors import EdgecompError, FileError
 from edgecomp.progress import silent
 from edgecomp.training.loop import Batch, Examples, cosine, load_weights, one_cycle, parameter_groups, train

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from edgecomp.data.sources.table_files import read_table
+from edgecomp.data.sources.tables.table_files import read_table
 from edgecomp.errors import DataError
 
 LINES = '{"text": "très bon, très", "label": "pos"}\n{"text": "un | deux", "label": "neg"}\n'
@@ -102,7 +102,7 @@ def test_a_decimal_comma_is_read_where_semicolons_separate(tmp_path: Path) -> No
 def test_what_unpacks_to_more_than_can_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecomp.data.sources.table_files._LARGEST_BLOCK", 1000)
+    monkeypatch.setattr("edgecomp.data.sources.tables.table_files._LARGEST_BLOCK", 1000)
     packed = gzip.compress(b"text,label\n" + b"a,0\n" * 1000)
     assert "unpacks to more than 1,000 bytes: unpack it" in refused(tmp_path / "x.csv.gz", packed)
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from edgecomp.distill.losses import Learner, Loss
-from edgecomp.distill.losses.hidden import HiddenStates, Hint, tap
+from edgecomp.distill.losses.hidden_states import HiddenStates, Hint, tap
 from edgecomp.errors import CaptureError
 from edgecomp.models.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate

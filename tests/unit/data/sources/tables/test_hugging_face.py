@@ -15,7 +15,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from edgecomp.data.sources import Source, Wanted, read, source_files
-from edgecomp.data.sources.hugging_face import choose_columns
+from edgecomp.data.sources.tables.hugging_face import choose_columns
 from edgecomp.errors import DataError
 
 Reading = Callable[..., Source]

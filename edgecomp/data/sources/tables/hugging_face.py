@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.data.labels import as_slices, as_written
-from edgecomp.data.sources import hub
 from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.paths import find, found, has_suffix, looked, split_files
+from edgecomp.data.sources.tables import hub
 from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.json_files import parse_json
 from edgecomp.tasks import TASKS
@@ -28,7 +28,7 @@ def read(wanted: Wanted, folder: Path) -> Source:
 
 
 def _read(wanted: Wanted, folder: Path) -> Source:
-    from edgecomp.data.sources import columns
+    from edgecomp.data.sources.tables import columns
 
     where = str(wanted.path)
     tables, inputs, label = _tables(wanted, folder)
@@ -65,7 +65,7 @@ def _read(wanted: Wanted, folder: Path) -> Source:
 
 def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[str, list[object]]:
     """By split, a column of labels; those of files of texts as numbers where all are written so."""
-    from edgecomp.data.sources import columns
+    from edgecomp.data.sources.tables import columns
 
     labels = {split: columns.plain(table.column(column)) for split, table in tables.items()}
     return labels | as_written({split: labels[split] for split in in_texts})
@@ -112,7 +112,7 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
     """Split → its pyarrow.Table, the labels' columns last, and the columns of the inputs and of the labels: the same in every split."""
     import pyarrow as pa
 
-    from edgecomp.data.sources.table_files import read_table
+    from edgecomp.data.sources.tables.table_files import read_table
 
     pair = wanted
     where = ""
@@ -161,7 +161,7 @@ def choose_columns(
     Where several could hold labels, one with class names is meant, or else one that is called `label`. Columns of
     numbers are inputs only where they are listed: one may be a number of the row, or tell the label.
     """
-    from edgecomp.data.sources import columns
+    from edgecomp.data.sources.tables import columns
 
     names: list[str] = schema.names
     shown = ", ".join(
@@ -218,8 +218,8 @@ def choose_columns(
 
 def numeric_columns(wanted: Wanted, folder: Path) -> list[str]:
     """The columns of numbers of the train split's file, but the label's, in their order. Raises DataError."""
-    from edgecomp.data.sources import columns
-    from edgecomp.data.sources.table_files import read_table
+    from edgecomp.data.sources.tables import columns
+    from edgecomp.data.sources.tables.table_files import read_table
 
     names: list[str] = []
 

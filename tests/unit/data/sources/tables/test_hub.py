@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecomp.data.sources import columns
 from edgecomp.data.sources.examples import Wanted
-from edgecomp.data.sources.hub import arrow_table, chosen, is_name
-from edgecomp.data.sources.hugging_face import class_names
+from edgecomp.data.sources.tables import columns
+from edgecomp.data.sources.tables.hub import arrow_table, chosen, is_name
+from edgecomp.data.sources.tables.hugging_face import class_names
 from edgecomp.errors import DataError
 
 LABEL = datasets.ClassLabel(names=["no", "yes"])

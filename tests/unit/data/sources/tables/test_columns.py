@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from edgecomp.data.sources.columns import can_be_inputs, can_be_label, kind, plain, values
+from edgecomp.data.sources.tables.columns import can_be_inputs, can_be_label, kind, plain, values
 from edgecomp.errors import DataError
 
 
