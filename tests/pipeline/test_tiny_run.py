@@ -12,6 +12,7 @@ from running import TINY, Cli
 
 from edgecomp import machine
 from edgecomp.config.job import read_job
+from edgecomp.gate.document import read
 from edgecomp.report.evidence import Splits
 from edgecomp.report.stage import write_report
 
@@ -275,7 +276,7 @@ def test_the_report_says_what_the_splits_hold(
         "train 987, calibration 90, validation 270, test 450 examples. No example is in two of them." in html
     )
     noted = Splits.model_validate(content | {"notes": ["3 of 9 <test> examples are duplicates"]})
-    verdict = json.loads((folder / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    verdict = read(folder / "gate" / "verdict.json")
     for said in (None, noted):  # None: of a run that was made before they were counted
         monkeypatch.setattr("edgecomp.report.evidence.of_data", lambda _, said=said: said)
         write_report(run_folder=folder, job=read_job(folder), verdict=verdict, folder=tmp_path)
