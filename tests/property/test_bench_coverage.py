@@ -55,10 +55,9 @@ def test_percentiles_cover_what_was_planted(between: float, noise: str, rho: flo
     runs = [np.stack([series(told, [1, run, restart]) for restart in range(RESTARTS)]) for run in range(RUNS)]
     for percentile in (50, 99):
         planted = truth(told, percentile)
-        bounds = [figure(np.percentile(run, percentile, axis=1)) for run in runs]
+        bounds = [figure(np.percentile(run, percentile, axis=1), "time") for run in runs]
         covered = sum(
-            one.lower is not None and one.upper is not None and one.lower <= planted <= one.upper
-            for one in bounds
+            one.low is not None and one.high is not None and one.low <= planted <= one.high for one in bounds
         )
         assert covered >= LEAST, f"p{percentile}"
 
@@ -70,8 +69,8 @@ def test_half_as_many_requests_do_not_cover_a_p99_in_bursts() -> None:
     planted, covered = truth(told, 99), 0
     for run in range(RUNS):
         half = [series(told, [1, run, restart], REQUESTS // 2) for restart in range(RESTARTS)]
-        one = figure(np.percentile(half, 99, axis=1))
-        covered += one.lower is not None and one.upper is not None and one.lower <= planted <= one.upper
+        one = figure(np.percentile(half, 99, axis=1), "time")
+        covered += one.low is not None and one.high is not None and one.low <= planted <= one.high
     assert covered < LEAST
 
 
@@ -116,10 +115,10 @@ def test_leaks_and_memory_cover_what_was_planted(rho: float) -> None:
         covered += fitted.lower <= 2000 <= fitted.upper
         found += leak(requests, leaking).leaks is True
         false += leak(requests, steady).leaks is True
-        peak = figure(2e8 + 1e6 * np.random.default_rng([4, run]).standard_normal(RESTARTS))
-        assert peak.lower is not None
-        assert peak.upper is not None
-        peaks += peak.lower <= 2e8 <= peak.upper
+        peak = figure(2e8 + 1e6 * np.random.default_rng([4, run]).standard_normal(RESTARTS), "bytes")
+        assert peak.low is not None
+        assert peak.high is not None
+        peaks += peak.low <= 2e8 <= peak.high
     assert covered >= LEAST
     assert peaks >= LEAST
     assert false <= 20  # 1 % with a margin: two intervals at 99 %, one-sided above 256 B
