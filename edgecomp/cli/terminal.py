@@ -120,6 +120,11 @@ def write(stream: TextIO, text: str) -> None:
         raise EdgecompError(UNREAD) from error
 
 
+def _head(what: str, bounds: str) -> Text:
+    """Of a column of figures, on two lines: what they are, and of which confidence."""
+    return Text("\n").join([line(what), line(f"[{bounds}]")])
+
+
 def verdict_table(verdict: "VerdictDocument") -> Table:
     """Target × metric × limit × verdict."""
     from edgecomp.report.figures import column
@@ -127,7 +132,7 @@ def verdict_table(verdict: "VerdictDocument") -> Table:
     shown = column(check.estimate for check in verdict.checks)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("metric", no_wrap=True)
-    table.add_column(f"measured [{shown.bounds}]", no_wrap=True)
+    table.add_column(_head("measured", shown.bounds), no_wrap=True)
     table.add_column("limit", overflow="fold")
     table.add_column("verdict", min_width=len("INCONCLUSIVE"))
     last = None
@@ -162,7 +167,7 @@ def bench_table(content: dict[str, Any]) -> Table:
         caption_justify="left",
     )
     table.add_column("metric", no_wrap=True)
-    table.add_column(f"median of restarts [{bounds_of(content)}]", no_wrap=True)
+    table.add_column(_head("median of restarts", bounds_of(content)), no_wrap=True)
     table.add_column("from", overflow="fold")
     table.add_column("budget", no_wrap=True)
     for row in rows_of(content):

@@ -20,6 +20,7 @@ SCALES = {
     "points": (1.0, "pt"),
     "decibel": (1.0, "dB"),
     "energy": (1.0, "mJ"),
+    "label": (1.0, "units"),
 }
 
 

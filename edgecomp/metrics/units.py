@@ -39,7 +39,7 @@ EXAMPLES = {
     "multiple": "'3 x'",
     "decibel": "'20 dB'",
     "energy": "'5 mJ'",
-    "label": "'3.5 units'",
+    "label": "'0.5 units'",
 }
 """By dimension, a limit as it is written."""
 

@@ -83,7 +83,7 @@ def test_a_foreign_model_under_two_runtimes(tmp_path: Path) -> None:
         assert "it takes 6" in one["not_supported"]["bounds"]
         folder = tmp_path / one["folder"]
         content = json.loads((folder / "bench.json").read_text())
-        assert content["format"] == 1
+        assert content["format"] == 2
         assert content["inputs"] == "generated"
         assert content["audit"]["timed_error"] < 1e-6
         with np.load(folder / "samples.npz") as samples:

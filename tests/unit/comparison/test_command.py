@@ -351,7 +351,7 @@ def test_a_full_disk_costs_what_it_must_and_the_verdict_is_told(
     monkeypatch.setattr(f"edgecomp.comparison.command.{fails}", full)
     if fails == "write_page":
         verdict, folder = compare_and_record(asked, Screen(json=True))
-        assert verdict["verdict"] == json.loads((folder / "verdict.json").read_text())["verdict"] == "FAIL"
+        assert verdict.verdict == json.loads((folder / "verdict.json").read_text())["verdict"] == "FAIL"
         assert "was not written: No space left on device" in " ".join(capsys.readouterr().err.split())
         return
     with pytest.raises(

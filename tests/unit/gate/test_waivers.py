@@ -198,7 +198,7 @@ def policy(folder: Path, **waived: object) -> str:
 @pytest.mark.parametrize(
     ("waived", "words"),
     [
-        ({"row": "acuracy_pct"}, "no row 'acuracy_pct'; did you mean 'accuracy_pct'?"),
+        ({"row": "acuracy_pct"}, "no check 'acuracy_pct'; did you mean 'accuracy_pct'?"),
         ({"row": "accuracy_pct", "target": "onnxruntime-cp"}, "no target 'onnxruntime-cp'; did you mean 'onnxruntime-cpu'?"),
         ({"row": "accuracy_pct", "owner": ""}, "owner: is blank"),
         ({"row": "accuracy_pct", "reason": " \t"}, "reason: is blank"),
@@ -209,8 +209,8 @@ def policy(folder: Path, **waived: object) -> str:
         ({"row": "accuracy_pct", "expires": "2026-12-31T10:00"}, "expires: is not a day"),
         ({"row": "accuracy_pct", "expires": "2026-02-30"}, "expires"),
         ({"row": "accuracy_pct", "limit": 5}, "limit: 5 has no unit"),
-        ({"row": "accuracy_pct", "limit": "5 ms"}, "limit '5 ms' is a time, and the row's own, '10 %', a percent"),
-        ({"row": "accuracy_pct", "limit": "20 %"}, "limit '20 %' is no wider than the row's own, '10 %': it waives nothing"),
+        ({"row": "accuracy_pct", "limit": "5 ms"}, "limit '5 ms' is a time, and the check's own, '10 %', a percent"),
+        ({"row": "accuracy_pct", "limit": "20 %"}, "limit '20 %' is no wider than the check's own, '10 %': it waives nothing"),
     ],
 )  # fmt: skip
 def test_a_waiver_of_nothing_is_refused(waived: dict[str, object], words: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecomp.history.trend import SCALES
 from edgecomp.metrics import samples
 from edgecomp.metrics.estimates import function
 from edgecomp.metrics.registry import METRICS
@@ -73,6 +74,7 @@ def test_a_metric_is_named_after_its_unit() -> None:
         "decibel": "_db",
         "points": "_pt",
         "energy": "_mj",
+        "label": "_units",
     }
     for metric in METRICS.values():
         assert metric.id.endswith(suffixes[metric.dimension])
@@ -104,6 +106,12 @@ def test_every_row_names_what_estimates_it() -> None:
         assert bool(metric.samples) is (metric.source == "restarts"), metric.id
         if metric.clock is not None:
             assert metric.source == "restarts", metric.id
+
+
+def test_every_dimension_can_be_drawn_and_printed() -> None:
+    for metric in METRICS.values():
+        assert metric.dimension in SCALES
+        assert format_value(1.0, metric.dimension) != "–"
 
 
 def test_the_registry_is_light() -> None:
