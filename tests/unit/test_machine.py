@@ -58,7 +58,7 @@ def test_bf16_is_taken_by_the_flags(monkeypatch: pytest.MonkeyPatch, flags: str,
 def test_bf16_by_name_is_done_and_said_what_it_costs(
     monkeypatch: pytest.MonkeyPatch, asked: str, has: bool, trained: str, said: int
 ) -> None:
-    for room in ("edgecomp.config.job", "edgecomp.pipeline.steps"):
+    for room in ("edgecomp.config.job", "edgecomp.pipeline.execution"):
         monkeypatch.setattr(f"{room}.has_bf16", lambda: has)
     job = on_this_machine(load_job("digits", [f"precision={asked}"]))
     assert job.precision == trained

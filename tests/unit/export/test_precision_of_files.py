@@ -23,6 +23,7 @@ from edgecomp.quantization.folding import fold
 from edgecomp.quantization.layers import layer_names
 from edgecomp.quantization.placement import place, restore
 from edgecomp.runtimes import Inspect, Layer
+from edgecomp.tasks import task
 
 INPUTS = torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 FLOAT = ("layers.1.conv2", "head")
@@ -156,7 +157,13 @@ def test_several_sets_of_probes_are_compared_and_the_worst_counts(runtime_name: 
     def compared(few: np.ndarray | None) -> dict[str, object]:
         references = None if few is None else {"all": reference, "few": few}
         return compare(
-            model, runtime_name, options={}, probes=probes, references=references, float_layers={}
+            model,
+            runtime_name,
+            options={},
+            probes=probes,
+            references=references,
+            float_layers={},
+            task=task(None),
         )[0]
 
     right, wrong, itself = compared(reference[:8]), compared(-reference[:8]), compared(None)
