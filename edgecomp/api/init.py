@@ -85,7 +85,7 @@ def _asked(place: Path) -> Wanted:
         return Wanted("images", str(place))
     if ".npz" in suffixes:
         return Wanted("numpy", str(place))
-    if any(f"{suffix}" in "".join(hugging_face.SUFFIXES) for suffix in suffixes if suffix):
+    if suffixes & {part for suffix in hugging_face.SUFFIXES for part in (suffix, Path(suffix).suffix)}:
         return Wanted("huggingface", str(place))
     there = ", ".join(sorted(suffixes - {""})) or "nothing with a suffix"
     raise DataError(f"{place}: no images ({', '.join(image_folder.SUFFIXES)}), .npz or table ({', '.join(hugging_face.SUFFIXES)}), "
@@ -118,7 +118,7 @@ def _kind(source: Source) -> tuple[str, str]:
     if values.dtype == "uint8":
         channels, height, width = values.shape[1:]
         return "images", f" of {height}×{width}, {'grey' if channels == 1 else f'{channels} channels'}"
-    return "rows of numbers", f" of {' × '.join(map(str, values.shape[1:]))}"
+    return "rows of numbers", f", {' × '.join(map(str, values.shape[1:]))} each"
 
 
 def _found(source: Source, kind: str, shape: str) -> str:

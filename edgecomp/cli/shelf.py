@@ -70,7 +70,8 @@ def init(
     recipe, found = api.init(data, inputs=inputs, label=label, out=out)
     screen = Screen(json=as_json)
     screen.out.print(f"{data}: {found}.")
-    screen.out.print(recipe.read_text(encoding="utf-8").rstrip())
+    for line in recipe.read_text(encoding="utf-8").splitlines():
+        screen.out.print(line, soft_wrap=True)
     screen.out.print(f"Written to {recipe}. Next: edgecomp run {recipe} --quick", soft_wrap=True)
     if as_json:
         say({"exit_code": 0, "recipe": str(recipe), "found": found})

@@ -111,7 +111,7 @@ def recurrent_layers(module: fx.GraphModule) -> list[fx.Node]:
 def matrices(node: fx.Node) -> list[fx.Node]:
     """The weights of a layer that a scheme rounds: one, and of an LSTM two for each of its layers and directions."""
     if has_weight(node):
-        return [node.args[1]]  # type: ignore[list-item]
+        return [node.args[1]]  # type: ignore[list-item]  # an argument of fx may be anything
     if rule_of(node) != "recurrent":
         return []
     parameters: Any = node.args[2]  # input and recurrent weights, and two biases or none

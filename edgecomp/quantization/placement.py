@@ -121,7 +121,7 @@ def rounded_weights(module: fx.GraphModule) -> Rounded:
         for weight in matrices(node):
             quant = module_of(module, weight)
             if isinstance(quant, FakeQuant):
-                yield node, weight.args[0], quant  # type: ignore[misc]
+                yield node, weight.args[0], quant  # type: ignore[misc]  # an argument of fx may be anything
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:

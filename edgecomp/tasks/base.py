@@ -15,9 +15,6 @@ Outputs: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[Any]
 """int64 [N] of classes, int64 [N, labels] of 0 and 1, or float32 [N, targets]."""
 
-LEAST_KINDS = 3  # different answers, at least, that an agreement must be about; two of two
-MOST_PREVAILING = 0.97  # share of the commonest answer
-
 
 class Spread(NamedTuple):
     """How varied answers are: how many different ones there are of how many there may be, and the share of the commonest."""
@@ -25,6 +22,13 @@ class Spread(NamedTuple):
     kinds: int
     possible: int
     prevailing: float
+
+
+def misfit_of_columns(outputs: Outputs, labels: Labels) -> str:
+    """`Task.misfit` where each number that a network gives has a label of its own."""
+    if labels.ndim == 2 and labels.shape[1] == outputs.shape[1]:
+        return ""
+    return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of {outputs.shape[1]} numbers"
 
 
 class Task(Protocol):

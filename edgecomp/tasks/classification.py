@@ -39,12 +39,7 @@ class Classification:
         return np.asarray(outputs.argmax(axis=1), np.int64)
 
     def misfit(self, outputs: Outputs, labels: Labels) -> str:
-        classes = max(2, outputs.shape[1]) if self.width(("", "")) == 1 else outputs.shape[1]
-        if classes < 2 or (self.width(("", "")) == 1 and outputs.shape[1] != 1):
-            return f"logits of shape [{outputs.shape[1]}] an example are no answers to one question"
-        if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
-            return f"the labels are not one class of {classes} for each example"
-        return ""
+        return _misfit(outputs, labels, outputs.shape[1])
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
         return np.asarray(self.answers(outputs) == self.answers(reference))
@@ -99,6 +94,9 @@ class Binary(Classification):
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
         return np.asarray(outputs[:, 0] > 0, np.int64)
 
+    def misfit(self, outputs: Outputs, labels: Labels) -> str:
+        return _misfit(outputs, labels, 2 if outputs.shape[1] == 1 else 0)
+
     def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
         """Binary cross-entropy."""
         from torch.nn.functional import binary_cross_entropy_with_logits
@@ -112,3 +110,12 @@ class Binary(Classification):
         from edgecomp.tasks.bernoulli import divergence
 
         return divergence(outputs, teacher, temperature)
+
+
+def _misfit(outputs: Outputs, labels: Labels, classes: int) -> str:
+    """Why outputs for so many classes do not fit the labels; empty where they do."""
+    if classes < 2:
+        return f"logits of shape [{outputs.shape[1]}] an example are no answers to one question"
+    if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
+        return f"the labels are not one class of {classes} for each example"
+    return ""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError
-from edgecomp.tasks.base import Labels, Outputs, Spread
+from edgecomp.tasks.base import Labels, Outputs, Spread, misfit_of_columns
 
 if TYPE_CHECKING:
     import torch
@@ -64,9 +64,7 @@ class Multilabel:
         return np.asarray(outputs > 0, np.int64)
 
     def misfit(self, outputs: Outputs, labels: Labels) -> str:
-        if labels.ndim != 2 or labels.shape[1] != outputs.shape[1]:
-            return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of {outputs.shape[1]} numbers"
-        return ""
+        return misfit_of_columns(outputs, labels)
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
         """Every label alike."""

@@ -65,7 +65,7 @@ def pack_recurrent(model: onnx.ModelProto, network: nn.Module) -> None:
         kept = [one for one in node.attribute if one.name == "direction"]
         del node.attribute[:]
         node.output.extend([""] * (3 - len(node.output)))
-        hidden = helper.make_attribute("hidden_size", steps[0].shape[1] // 4)  # type: ignore[union-attr]
+        hidden = helper.make_attribute("hidden_size", steps[0].shape[1] // 4)  # type: ignore[union-attr]  # none is None: the loop has gone on where one is
         node.attribute.extend([hidden, *(kept or [helper.make_attribute("direction", "forward")])])
     if found:
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))

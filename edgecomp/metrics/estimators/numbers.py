@@ -81,12 +81,12 @@ def _halves(sums: Values) -> tuple[Values, Values]:
 
 def _micro(sums: Values) -> Values:
     right, total = (one.sum(axis=-1) for one in _halves(sums))
-    return np.divide(right, total, out=np.zeros_like(right), where=total > 0)  # type: ignore[no-any-return]
+    return np.divide(right, total, out=np.zeros_like(right), where=total > 0)  # type: ignore[no-any-return]  # numpy's stubs
 
 
 def _macro(sums: Values) -> Values:
     right, total = _halves(sums)
-    return np.divide(right, total, out=np.zeros_like(right), where=total > 0).mean(axis=-1)  # type: ignore[no-any-return]
+    return np.divide(right, total, out=np.zeros_like(right), where=total > 0).mean(axis=-1)  # type: ignore[no-any-return]  # numpy's stubs
 
 
 def _all_wrong(parts: Values) -> Values:
@@ -118,17 +118,17 @@ def _quarters(sums: Values) -> tuple[Values, Values, Values, Values, Values]:
 def _r2(sums: Values) -> Values:
     squared, _, labels, squares, count = _quarters(sums)
     variance = squares / count - (labels / count) ** 2
-    return (1 - squared / count / np.maximum(variance, np.finfo(np.float64).tiny)).mean(axis=-1)  # type: ignore[no-any-return]
+    return (1 - squared / count / np.maximum(variance, np.finfo(np.float64).tiny)).mean(axis=-1)  # type: ignore[no-any-return]  # numpy's stubs
 
 
 def _mae(sums: Values) -> Values:
     _, absolute, _, _, count = _quarters(sums)
-    return (absolute / count).mean(axis=-1)  # type: ignore[no-any-return]
+    return (absolute / count).mean(axis=-1)  # type: ignore[no-any-return]  # numpy's stubs
 
 
 def _rmse(sums: Values) -> Values:
     squared, _, _, _, count = _quarters(sums)
-    return np.sqrt(squared / count).mean(axis=-1)  # type: ignore[no-any-return]
+    return np.sqrt(squared / count).mean(axis=-1)  # type: ignore[no-any-return]  # numpy's stubs
 
 
 def _furthest(parts: Values) -> Values:
