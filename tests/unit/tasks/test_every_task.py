@@ -149,3 +149,12 @@ def test_numbers_agree_within_a_twentieth_of_their_deviation() -> None:
     reference = np.asarray([[0.0], [1.0], [2.0], [3.0]], np.float32)
     off = reference + 0.05 * reference.std() * np.asarray([[0.9], [1.1], [-0.9], [0.0]], np.float32)
     assert TASKS["regression"].agreeing(off, reference).tolist() == [True, False, True, True]
+
+
+def test_a_positive_logit_is_the_second_class_and_a_label_that_is_given() -> None:
+    logits = np.asarray([[2.0], [-1.0], [0.0]], np.float32)
+    assert TASKS["binary"].answers(logits).tolist() == [1, 0, 0]
+    assert TASKS["multilabel"].answers(logits).tolist() == [[1], [0], [0]]
+    assert TASKS["classification"].answers(np.hstack([-logits, logits])).tolist() == [1, 0, 0]
+    loss = TASKS["binary"].hard_label_loss(torch.tensor([[9.0], [-9.0]]), torch.tensor([1, 0]))
+    assert float(loss) < 0.001  # what is learnt is what is answered
