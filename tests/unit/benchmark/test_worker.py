@@ -357,9 +357,10 @@ def test_a_device_needs_no_more_of_edgecomp_than_its_workers_files(
     for file in taken:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(bundle.ROOT.parent / file, tmp_path / file)
-    packages = [path for path in process.own_packages() if path != str(bundle.ROOT.parent)]
     place = Place(runtime, {}, threads=1, timeout_s=30)
-    with Worker(place, model=files[0], inputs=files[1], path=[str(tmp_path), *packages]) as worker:
+    # What is installed comes behind: a package is read from the first folder that has it, and from no other.
+    path = [str(tmp_path), *process.own_packages()]
+    with Worker(place, model=files[0], inputs=files[1], path=path) as worker:
         source = Path(f"/proc/{worker.pid}/environ").read_bytes()
         assert str(tmp_path).encode() in source
         assert worker.ask("single_stream", count=3)["wall_ns"]
