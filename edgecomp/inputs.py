@@ -4,7 +4,7 @@ Texts are token ids [N, length] beside an `attention_mask` of the same shape, pa
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,35 @@ def trimmed(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
     return {
         name: values[:, :longest] if values.shape == mask.shape else values for name, values in inputs.items()
     }
+
+
+def by_token(outputs: npt.NDArray[Any], mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Outputs [N, L, ...] that have an axis of tokens, as long as the mask [N, length] and 0 for padding; others as they are.
+
+    What a network says of padding depends on the texts that were beside it. L: the mask's length, or that of its longest text.
+    """
+    longest = trimmed({MASK: mask})[MASK].shape[1]
+    if outputs.ndim < 3 or len(outputs) != len(mask) or outputs.shape[1] not in (longest, mask.shape[1]):
+        return outputs
+    found = np.zeros((*mask.shape, *outputs.shape[2:]), outputs.dtype)
+    found[:, : outputs.shape[1]] = outputs
+    found[mask == 0] = 0
+    return found
+
+
+def joined(
+    parts: Sequence[npt.NDArray[Any]], inputs: Inputs, batch: int, chosen: Any = slice(None)
+) -> npt.NDArray[Any]:
+    """Answers to `batch` examples at a time as those of all, [N, ...]; those by token as `by_token` has them.
+
+    chosen: of the inputs, those that were asked, in their order. Raises ValueError where parts do not fit together.
+    """
+    if MASK not in inputs:
+        return np.concatenate(parts)
+    asked = inputs[MASK][chosen]
+    return np.concatenate(
+        [by_token(part, asked[place * batch : (place + 1) * batch]) for place, part in enumerate(parts)]
+    )
 
 
 def _pads_on_the_right(mask: npt.NDArray[Any]) -> bool:

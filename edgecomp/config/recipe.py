@@ -259,7 +259,17 @@ class Recipe(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""  # a line for the report
     # what labels and outputs mean, a row of edgecomp.tasks.TASKS
-    task: Literal["classification", "binary", "multilabel", "regression"] = "classification"
+    task: Literal[
+        "classification",
+        "binary",
+        "multilabel",
+        "regression",
+        "token-classification",
+        "segmentation",
+        "embedding",
+        "ranking",
+        "outputs",
+    ] = "classification"
     seed: int = Field(0, ge=0, lt=2**32)  # of weights, splits and order
     threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
     # Of training: bf16 is autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.

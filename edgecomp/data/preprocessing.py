@@ -64,8 +64,8 @@ class Preprocessing(Protocol):
     def target_std(self) -> tuple[float, ...]: ...
 
     @property
-    def width(self) -> int:
-        """How many numbers the network answers for an example."""
+    def width(self) -> int | None:
+        """How many numbers the network answers for an example, token or pixel; None where that is its own affair."""
         ...
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -104,7 +104,7 @@ class Numbers:
     target_std: tuple[float, ...] = ()
 
     @property
-    def width(self) -> int:
+    def width(self) -> int | None:
         return TASKS[self.task].width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -127,7 +127,7 @@ class Numbers:
     @property
     def given(self) -> dict[str, Any]:
         what = "channels" if self.kind == "image" else "features"
-        return {what: self.shape[0], "classes": self.width}
+        return {what: self.shape[0]} | ({} if self.width is None else {"classes": self.width})
 
     def save(self, folder: Path) -> None:
         dtype, scale = ("uint8", "1/255") if self.kind == "image" else ("float32", "1")
@@ -147,7 +147,7 @@ class Tokens:
     target_std: tuple[float, ...] = ()
 
     @property
-    def width(self) -> int:
+    def width(self) -> int | None:
         return TASKS[self.task].width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -168,11 +168,8 @@ class Tokens:
 
     @property
     def given(self) -> dict[str, Any]:
-        return {
-            "vocabulary": self.vocabulary,
-            "max_length": self.max_length,
-            "classes": self.width,
-        }
+        given = {"vocabulary": self.vocabulary, "max_length": self.max_length}
+        return given | ({} if self.width is None else {"classes": self.width})
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, {"tokenizer": TOKENIZER} | _told(asdict(self)))
@@ -197,6 +194,17 @@ def load(folder: Path) -> Preprocessing:
             **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
         )
     return loaded
+
+
+def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...] | None:
+    """The shape of what a network answers to such inputs; None where that is its own affair, but for one answer an example."""
+    if data.width is None:
+        return None
+    first = next(iter(inputs.values())).shape
+    of_each = TASKS[data.task].of_each
+    if of_each == "token":
+        return (*first[:2], data.width)
+    return (first[0], data.width, *(first[2:] if of_each == "pixel" else ()))
 
 
 def fitted(values: Array, head: Head, columns: tuple[str, ...] = ()) -> Numbers:

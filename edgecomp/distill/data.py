@@ -8,7 +8,7 @@ from edgecomp.data.soft_labels import SoftLabels
 from edgecomp.data.splits import Split
 from edgecomp.data.views import Views, examples_of
 from edgecomp.inputs import Inputs, some
-from edgecomp.tasks import Task
+from edgecomp.tasks import Labels, Task
 from edgecomp.training.loop import Examples, logits_of
 
 
@@ -38,10 +38,13 @@ class DistillationData:
         """Up to `count` batches of the calibration split, which is not trained on: for ranges."""
         return _batches(examples_of(self.calibration_split, self.views.preprocessing), size, count)
 
+    def wanted(self) -> Labels:
+        """What answers to the validation split are held against: its labels, or where nothing is labelled the teacher's outputs."""
+        return self.views.validation.labels if self.task.label_axes else self.soft_labels.validation()
+
     def score(self, network: nn.Module) -> float:
         """On the validation split, in per cent, the higher the better."""
-        examples = self.held_out()
-        return self.task.validation_score(logits_of(network, examples), examples.labels)
+        return self.task.validation_score(logits_of(network, self.held_out()), self.wanted())
 
 
 def _batches(examples: Examples, size: int, most: int) -> list[Inputs]:

@@ -108,7 +108,7 @@ def scorer(data: DistillationData) -> Callable[[nn.Module], Score]:
     def score(network: nn.Module) -> Score:
         logits = logits_of(network, held_out)
         divergence = data.task.soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
-        return Score(data.task.validation_score(logits, held_out.labels), float(divergence))
+        return Score(data.task.validation_score(logits, data.wanted()), float(divergence))
 
     return score
 

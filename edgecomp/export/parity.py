@@ -13,7 +13,7 @@ from edgecomp.errors import EdgecompError
 from edgecomp.export.blocks import output_name
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.writing import write_json
-from edgecomp.inputs import Inputs, count, some, trimmed
+from edgecomp.inputs import Inputs, count, joined, some, trimmed
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import Task
@@ -241,7 +241,7 @@ def answers(
         ]
     finally:
         session.close()
-    return np.concatenate(parts)
+    return joined(parts, inputs, batch)
 
 
 def difference(executed: Array, reference: Array, task: Task) -> dict[str, Any]:

@@ -66,6 +66,7 @@ RULES: dict[object, Rule] = {
     aten.unbind.int: "same",
     aten.unflatten.int: "same",
     aten.unsqueeze.default: "same",
+    aten.upsample_nearest2d.vec: "same",
     aten.view.default: "same",
     operator.getitem: "same",  # one of the parts
     aten.relu.default: "fused",

@@ -44,7 +44,8 @@ def train_teacher(
     held_out = views.held_out()
 
     def score(network: nn.Module) -> float:
-        return task.validation_score(logits_of(network, held_out), held_out.labels)
+        answers = logits_of(network, held_out)
+        return task.validation_score(answers, held_out.labels if task.label_axes else answers)
 
     if epochs == 0:
         history: History = [{"validation_score_pct": score(network)}]

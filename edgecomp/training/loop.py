@@ -20,7 +20,7 @@ from torch import nn
 from edgecomp.errors import EdgecompError, FileError
 from edgecomp.files.json_files import parse_json
 from edgecomp.files.scratch import replacing
-from edgecomp.inputs import MASK, Inputs, some
+from edgecomp.inputs import MASK, Inputs, joined, some
 from edgecomp.progress import Track
 from edgecomp.training.convolutions import sound_gradients
 
@@ -156,15 +156,16 @@ def parameter_groups(
 
 @torch.no_grad()
 def logits_of(network: nn.Module, examples: Examples, batch_size: int = 64) -> npt.NDArray[np.float32]:
-    """Logits [N, classes], in evaluation mode, batch by batch; texts beside texts of like length, which halves the padding."""
+    """Outputs [N, ...], in evaluation mode, batch by batch; texts beside texts of like length, which halves the padding."""
     network.eval()
     starts = range(0, len(examples), batch_size)
     if MASK not in examples.arrays:
         parts = [network(*examples.inputs(slice(start, start + batch_size))) for start in starts]
-        return torch.cat(parts).float().numpy()
+        found: npt.NDArray[np.float32] = torch.cat(parts).float().numpy()
+        return found
     order = np.argsort(examples.arrays[MASK].sum(axis=1), kind="stable")
-    parts = [network(*examples.inputs(order[start : start + batch_size])) for start in starts]
-    logits = torch.cat(parts).float().numpy()
+    asked = [network(*examples.inputs(order[start : start + batch_size])).float().numpy() for start in starts]
+    logits = joined(asked, examples.arrays, batch_size, order)
     found = np.empty_like(logits)
     found[order] = logits
     return found

@@ -271,7 +271,9 @@ class Station:
 
     def outputs(self, inputs: str, to: str, batch: int, judged: str | None = None) -> dict[str, Any]:
         """Each query of `batch` in turn; where their answers do not fit together, with the padding, and then one at a time."""
-        from edgecomp.inputs import MASK, count, load
+        import numpy as np
+
+        from edgecomp.inputs import MASK, by_token, count, load
 
         asked = load(Path(inputs))
 
@@ -292,6 +294,12 @@ class Station:
             parts = put_together(size, trimmed)
             if all(not isinstance(part, list) for part in parts.values()):
                 break
+        if MASK in asked:
+            mask = np.asarray(asked[MASK])
+            parts = {
+                name: by_token(part, mask) if isinstance(part, np.ndarray) else part
+                for name, part in parts.items()
+            }
         answers.save(parts, Path(to))
         return {}
 

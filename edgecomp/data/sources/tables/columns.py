@@ -52,6 +52,8 @@ def values(
     column = column.cast(_plain_type(column.type))
     if _is_image(column.type):
         return _images(column, name, where, image_size, mode)
+    if _is_list(column.type) and _is_text(column.type.value_type):
+        return _words(column, name, where)
     if _is_list(column.type):
         return _numbers(column, name, where, told)
     if types.is_null(column.type) or (_is_text(column.type) and column.null_count):
@@ -124,6 +126,17 @@ def _numbers(column: pa.ChunkedArray, name: str, where: str, told: list[str] | N
     if not (types.is_floating(array.type) or types.is_integer(array.type)):
         raise DataError(f"{where}: column {name!r} holds lists of {array.type}, not of numbers")
     return finite(array.to_numpy(zero_copy_only=False).reshape(shape), where, told)
+
+
+def _words(column: pa.ChunkedArray, name: str, where: str) -> list[str]:
+    """Lists of words, as texts with blanks between them. Raises DataError."""
+    texts = []
+    for place, words in enumerate(column.to_pylist()):
+        if not words or any(not word or word.split() != [word] for word in words):
+            raise DataError(f"{where}: example {place} (from 0) of column {name!r} is {str(words)[:60]}: a list of words has one at least, and "
+                            "none is missing, empty or has a blank in it")  # fmt: skip
+        texts.append(" ".join(words))
+    return texts
 
 
 def _first_missing(column: Any) -> int:

@@ -37,12 +37,13 @@ def _read(wanted: Wanted, folder: Path) -> Source:
             raise DataError(f"{where}: the {split} split is empty: it has columns and no examples")
     in_texts = [split for split, paths in files(wanted, folder).items() if has_suffix(paths[0], WRITTEN)]
     found = [_labels(tables, name, in_texts) for name in label]
-    several = len(label) > 1
-    labels = {
-        split: list(zip(*(one[split] for one in found), strict=True)) if several else found[0][split]
+    labels: dict[str, list[object]] = {
+        split: list(zip(*(one[split] for one in found), strict=True)) if len(label) != 1 else found[0][split]
         for split in tables
     }
-    names = tuple(label) if several else _common_names(tables, where)
+    if not label:
+        labels = {split: [None] * table.num_rows for split, table in tables.items()}
+    names = _common_names(tables, where) if len(label) == 1 else tuple(label)
     encoded, classes = TASKS[wanted.task].encode(labels, names, where)
     told: list[str] = []
     values = {
@@ -117,20 +118,24 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
     pair = wanted
     where = ""
     more = wanted.labels[1:]
-    if more and not TASKS[wanted.task].several_labels:
+    if more and 1 not in TASKS[wanted.task].label_axes:
         raise DataError(
             f"data.label names {len(more) + 1} columns, and task {wanted.task} has one label an example"
         )
 
     def choose(schema: Any) -> list[str]:
         nonlocal pair
+        beside = [pair.slice] if pair.slice else []
+        if not TASKS[wanted.task].label_axes:
+            inputs = choose_inputs(schema, pair.inputs, where, pair.slice)
+            pair = replace(pair, inputs=inputs, label=[])
+            return [*([inputs] if isinstance(inputs, str) else inputs), *beside]
         first = pair.labels[0] if pair.labels else None
         inputs, label = choose_columns(schema, pair.inputs, first, where, pair.slice)
         for name in more:
             if schema.names.count(name) != 1:
                 raise DataError(f"{where}: has no column {name!r} (data.label){nearest(name, schema.names)}")
         pair = replace(pair, inputs=inputs, label=[label, *more])
-        beside = [pair.slice] if pair.slice else []
         return [*([inputs] if isinstance(inputs, str) else inputs), *beside, label, *more]
 
     tables = {}
@@ -138,7 +143,7 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
         parts = []
         for path in paths:
             where = str(path)
-            parts.append(read_table(path, choose, codes=1 + len(more) + bool(wanted.slice)))
+            parts.append(read_table(path, choose, codes=len(_codes(wanted))))
         try:
             tables[split] = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException as error:
@@ -151,6 +156,34 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
         where = f"{wanted.path}, {split} split"
         tables[split] = hub.arrow_table(dataset, choose(dataset.features.arrow_schema))
     return tables, pair.inputs or [], pair.labels
+
+
+def _codes(wanted: Wanted) -> list[str]:
+    """The columns that are not inputs: of labels, one where none is named, and of slices."""
+    labels = (wanted.labels or ["label"]) if TASKS[wanted.task].label_axes else []
+    return [*labels, *([wanted.slice] if wanted.slice else [])]
+
+
+def choose_inputs(
+    schema: Any, inputs: str | list[str] | None, where: str, slice_: str | None = None
+) -> str | list[str]:
+    """The columns of the inputs alone, where nothing is labelled: as named, or the only one that can be meant. Raises DataError."""
+    from edgecomp.data.sources.tables import columns
+
+    names: list[str] = schema.names
+    named = [] if inputs is None else [inputs] if isinstance(inputs, str) else inputs
+    for name in [*named, *([slice_] if slice_ else [])]:
+        if names.count(name) != 1:
+            raise DataError(
+                f"{where}: has no column {name!r}{nearest(name, names)}; its columns are {', '.join(names)}"
+            )
+    possible = [name for name in names if name != slice_ and columns.can_be_inputs(schema.field(name).type)]
+    if inputs or len(possible) == 1:
+        return inputs or possible[0]
+    which = f"{', '.join(possible)} could be meant" if possible else "none is of images, texts or lists"
+    raise DataError(
+        f"{where}: name the inputs, data.inputs=COLUMN, or of numbers data.inputs=[COLUMN, …]: {which}"
+    )
 
 
 def choose_columns(
