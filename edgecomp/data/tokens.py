@@ -47,4 +47,5 @@ class Tokenizer:
         return ids, mask
 
     def save(self, path: Path) -> None:
+        """Writes tokenizer.json, as `tokenizers` reads it, to `path`."""
         self._backend.save(str(path))

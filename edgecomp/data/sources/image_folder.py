@@ -17,7 +17,8 @@ _LITTER = {"Thumbs.db", "desktop.ini"}  # a file manager's
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Images of all splits; classes are the names of the class folders of all splits, sorted."""
+    """Images of all splits; classes are the names of the class folders of all splits, sorted. wanted: what
+    was asked for; folder: the recipe's, for a relative path. Raises DataError."""
     by_split = {split: _labelled(root) for split, root in _roots(wanted, folder).items()}
     classes = sorted({name for pairs in by_split.values() for _, name in pairs})
     index = {name: place for place, name in enumerate(classes)}
@@ -33,7 +34,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """Split → its images, sorted. Raises DataError."""
+    """Split → its images, sorted. wanted: what was asked for; folder: the recipe's, for a relative path.
+    Raises DataError."""
     return {split: [path for path, _ in _labelled(root)] for split, root in _roots(wanted, folder).items()}
 
 
