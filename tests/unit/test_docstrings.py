@@ -16,8 +16,14 @@ import edgecomp
 PACKAGE = Path(edgecomp.__file__).parent
 ROOMS_DONE = {
     "arms",
+    "artifacts",
+    "benchmark",
+    "cli",
+    "config",
+    "data",
     "errors",
     "files",
+    "history",
     "inputs",
     "machine",
     "progress",
