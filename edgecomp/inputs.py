@@ -23,16 +23,18 @@ NAMES = "names.json"  # beside the arrays: an input may be called what no file c
 
 
 def some(inputs: Inputs, chosen: Any) -> dict[str, npt.NDArray[Any]]:
-    """The chosen examples: a slice or an array of indices."""
+    """The chosen examples of `inputs`. chosen: a slice or an array of indices."""
     return {name: values[chosen] for name, values in inputs.items()}
 
 
 def count(inputs: Inputs) -> int:
+    """How many examples the first of the `inputs` has."""
     return len(next(iter(inputs.values())))
 
 
 def trimmed(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
-    """Without the padding that all of these examples share, where it is proven to be that; else as it was given."""
+    """The `inputs` without the padding that all of these examples share, where it is proven to be that; else
+    as they were given."""
     mask = inputs.get(MASK)
     if mask is None or not _pads_on_the_right(mask):
         return dict(inputs)
@@ -84,8 +86,8 @@ def _pads_on_the_right(mask: npt.NDArray[Any]) -> bool:
 
 
 def save(inputs: Inputs, folder: Path, axes: Axes | None = None) -> None:
-    """One .npy file an input, numbered, and their names in order, in a new folder; and where a model's axis of examples is not the
-    first."""
+    """The `inputs` in a new folder: one .npy file each, numbered, and their names in order. axes: which of a
+    model's axes is the one of examples, where it is not the first; None where it always is."""
     folder.mkdir()
     (folder / NAMES).write_text(json.dumps([list(inputs), axes or {}]), encoding="utf-8")
     for index, values in enumerate(inputs.values()):
@@ -93,7 +95,7 @@ def save(inputs: Inputs, folder: Path, axes: Axes | None = None) -> None:
 
 
 def load(folder: Path) -> dict[str, npt.NDArray[Any]]:
-    """What `save` wrote, mapped, not read."""
+    """What `save` wrote into `folder`, mapped, not read."""
     names, _ = _told(folder)
     return {
         name: np.load(_file(folder, index), mmap_mode="r", allow_pickle=False)
@@ -102,6 +104,7 @@ def load(folder: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def load_axes(folder: Path) -> Axes:
+    """The axes that `save` wrote into `folder`: empty where each input's first is the one of examples."""
     _, axes = _told(folder)
     return axes
 
@@ -112,6 +115,7 @@ def _told(folder: Path) -> tuple[list[str], dict[str, int | None]]:
 
 
 def delete(folder: Path) -> None:
+    """Removes `folder` and what `save` wrote into it. Raises OSError where there is anything else in it."""
     for file in (*folder.glob("*.npy"), folder / NAMES):
         file.unlink()
     folder.rmdir()

@@ -33,6 +33,8 @@ class Head:
     target_std: tuple[float, ...] = ()
 
     def standardised(self, labels: Labels) -> Labels:
+        """`labels` in units of their deviation, float32 of the same shape, where they are numbers that are
+        learnt so; else as they are."""
         if not self.target_std:
             return labels
         return np.asarray((labels - np.asarray(self.target_mean)) / np.asarray(self.target_std), np.float32)
@@ -73,7 +75,8 @@ class Preprocessing(Protocol):
         ...
 
     def example(self, size: int = 2, longer: int = 0) -> dict[str, Array]:
-        """Inputs of a legal shape, for tracing; `longer` by that many tokens, where there are tokens."""
+        """Inputs of a legal shape for `size` ≥ 2 examples, for tracing; `longer` by that many tokens, where
+        there are tokens."""
         ...
 
     @property
@@ -82,7 +85,9 @@ class Preprocessing(Protocol):
     @property
     def given(self) -> dict[str, Any]: ...
 
-    def save(self, folder: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Writes preprocessing.json into `folder`; `load` reads it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens}
 
 
 def load(folder: Path) -> Preprocessing:
-    """Raises FileError where it is not what `save` writes."""
+    """The preprocessing in `folder`. Raises FileError where it is not what `save` writes."""
     content = read_mapping(folder / FILE, "kind")
     with shaped(folder / FILE, "edgecomp"):
         made = KINDS[content["kind"]]
@@ -208,7 +213,11 @@ def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...
 
 
 def fitted(values: Array, head: Head, columns: tuple[str, ...] = ()) -> Numbers:
-    """The preprocessing of a training split, [N, channels or features, ...]; what is constant there is only centred."""
+    """The preprocessing of a training split; what is constant there is only centred.
+
+    values: uint8 images or float32 arrays, [N, channels or features, ...]; head: what its network answers;
+    columns: what the features are, in order, where that is known.
+    """
     kind: Literal["image", "array"] = "image" if values.dtype == np.uint8 else "array"
     axes = tuple(axis for axis in range(values.ndim) if axis != 1)
     size = 255.0 if kind == "image" else 1.0

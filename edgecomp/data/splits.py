@@ -37,19 +37,22 @@ class Split:
         return len(self.labels)
 
     def first(self, count: int) -> "Split":
+        """Its first `count` examples, or all where there are fewer."""
         slices = None if self.slices is None else self.slices[:count]
         return Split(some(self.arrays, slice(count)), self.labels[:count], slices)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Split":
-        """Raises FileError where it is not what was written."""
+        """The split `name` that `write_splits` wrote into `folder`. Raises FileError where it is not what was
+        written."""
         arrays = read_npz(folder / f"{name}.npz")
         with shaped(folder / f"{name}.npz", "edgecomp"):
             return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None))
 
 
 def check_varied(source: Source, *, task: str = DEFAULT, shift: int, flip: bool) -> None:
-    """Raises DataError where examples that are no images [N, C, H, W], or have masks, are to be shifted or mirrored."""
+    """Raises DataError where examples of `source` that are no images [N, C, H, W], or have masks, are to be shifted or
+    mirrored. shift: by how many pixels, 0 for none; flip: whether."""
     values, of_pixels = source.splits["train"].values, TASKS[task].of_each == "pixel"
     if not isinstance(values, list) and values.ndim == 4 and not of_pixels:
         return
@@ -74,14 +77,17 @@ def write_splits(
     seed: int,
     folder: Path,
 ) -> list[str]:
-    """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of texts, tokenizer.json.
+    """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of
+    texts, tokenizer.json, into `folder`.
 
-    The test split is a file of its own, so that what must not read it does not have it open. What the source does not have
-    is carved out of its training split: fractions are of the whole of it, and examples that are the same go to one split.
-    limit: of training examples, half as many of the others. A split's examples are in a seeded random order, whatever the source's (a folder is read class by class), so that its
-    first ones stand for all of them. Returns what a user should know of them, a sentence each. Raises DataError where a class
-    would be missing from a split. task: what labels are; standardise: numbers are learnt in units of their deviation from the mean, in
-    the training split.
+    The test split is a file of its own, so that what must not read it does not have it open. What the source
+    does not have is carved out of its training split: test_fraction, validation_fraction,
+    calibration_fraction are of the whole of it, and examples that are the same go to one split. limit: of
+    training examples, half as many of the others; None: all. A split's examples are in an order that `seed`
+    draws, whatever the source's (a folder is read class by class), so that its first ones stand for all of
+    them. Returns what a user should know of them, a sentence each. Raises DataError where a class would be
+    missing from a split. task: what labels are, a row of TASKS; standardise: numbers are learnt in units of
+    their deviation from the mean, in the training split; tokenizer: of texts, else None.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels, classes = _strata(source.splits["train"].labels, source.classes, task)

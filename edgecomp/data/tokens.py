@@ -71,4 +71,5 @@ class Tokenizer:
         return ids, np.array([one.attention_mask for one in encoded], np.int8), found
 
     def save(self, path: Path) -> None:
+        """Writes tokenizer.json, as `tokenizers` reads it, to `path`."""
         self._backend.save(str(path))

@@ -34,7 +34,8 @@ FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Every split of the source. `folder`: the recipe's, for a relative path. Raises DataError."""
+    """Every split of the source that is `wanted`. folder: the recipe's, for a relative path. Raises
+    DataError."""
     _check(wanted)
     source = TABLE[wanted.source](wanted, folder)
     check_source(source, wanted)
@@ -42,7 +43,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
 
 
 def source_files(wanted: Wanted, folder: Path) -> list[Path]:
-    """The local files that `read` would read, sorted; none for bundled sets and hub names. Raises DataError."""
+    """The local files that `read` would read for the same `wanted` and `folder`, sorted; none for bundled
+    sets and hub names. Raises DataError."""
     _check(wanted)
     return sorted(path for paths in FILES[wanted.source](wanted, folder).values() for path in paths)
 

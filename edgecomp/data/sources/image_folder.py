@@ -17,7 +17,8 @@ _LITTER = {"Thumbs.db", "desktop.ini"}  # a file manager's
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Images of all splits; classes are the names of the class folders of all splits, sorted."""
+    """Images of all splits; classes are the names of the class folders of all splits, sorted. wanted: what
+    was asked for; folder: the recipe's, for a relative path. Raises DataError."""
     task = TASKS[wanted.task]
     if task.label_axes not in ((0,), ()):
         raise DataError(f"{wanted.path}: folders are classes, and task {wanted.task} has other labels: write them into a table "
@@ -37,7 +38,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """Split → its images, sorted. Raises DataError."""
+    """Split → its images, sorted. wanted: what was asked for; folder: the recipe's, for a relative path.
+    Raises DataError."""
     return {
         split: [path for path, _ in _found(root, wanted)] for split, root in _roots(wanted, folder).items()
     }

@@ -17,7 +17,8 @@ from edgecomp.tasks import TASKS
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Arrays `inputs` and `label` of every split: uint8 [N, C, H, W] are images, floating [N, ...] are arrays."""
+    """Arrays `inputs` and `label` of every split: uint8 [N, C, H, W] are images, floating [N, ...] are
+    arrays. wanted: what was asked for; folder: the recipe's, for a relative path. Raises DataError."""
     if isinstance(wanted.inputs, list):
         raise DataError(
             f"data.inputs={wanted.inputs} lists columns of a table: of an .npz name the one array that holds the inputs"
@@ -62,7 +63,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """Split → its file. Raises DataError."""
+    """Split → its file. wanted: what was asked for; folder: the recipe's, for a relative path. Raises
+    DataError."""
     by_split = split_files(found(wanted, folder), wanted, (".npz",))
     for split, paths in by_split.items():
         if len(paths) > 1:

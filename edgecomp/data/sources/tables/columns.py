@@ -16,25 +16,28 @@ types = pa.types
 
 
 def kind(type_: pa.DataType) -> str:
-    """What a column holds, for people: `image`, `int64`, `list<float>`."""
+    """What a column of `type_` holds, for people: `image`, `int64`, `list<float>`."""
     return "image" if _is_image(type_) else "text" if _is_text(type_) else str(type_)
 
 
 def can_be_inputs(type_: pa.DataType) -> bool:
+    """Whether a column of `type_` holds images, texts or lists."""
     return _is_image(type_) or _is_text(type_) or _is_list(_storage(type_))
 
 
 def can_be_label(type_: pa.DataType) -> bool:
+    """Whether a column of `type_` holds texts, numbers, or true and false."""
     type_ = _plain_type(type_)
     return _is_text(type_) or types.is_integer(type_) or types.is_boolean(type_) or types.is_floating(type_)
 
 
 def is_number(type_: pa.DataType) -> bool:
+    """Whether a column of `type_` holds a number a row."""
     return bool(types.is_integer(type_) or types.is_floating(type_))
 
 
 def plain(column: pa.ChunkedArray) -> list[object]:
-    """Python values, None where missing."""
+    """The Python values of `column`, None where missing."""
     return column.cast(_plain_type(column.type)).to_pylist()  # type: ignore[no-any-return]
 
 
@@ -46,7 +49,11 @@ def values(
     mode: str | None,
     told: list[str] | None = None,
 ) -> Values:
-    """Images uint8 [N, C, H, W] of encoded bytes, texts of strings, or float32 [N, ...] of lists. Raises DataError."""
+    """Images uint8 [N, C, H, W] of encoded bytes, texts of strings, or float32 [N, ...] of lists: what
+    `column` holds. Raises DataError, which names it by `where` and `name`.
+
+    image_size, mode: what images are made, as `images.stacked` has it; told: is added to as `finite` does.
+    """
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=_storage(column.type))
     column = column.cast(_plain_type(column.type))
@@ -67,7 +74,8 @@ def values(
 
 
 def rows(table: pa.Table, where: str, told: list[str] | None = None) -> Values:
-    """Columns of numbers side by side: float32 [N, columns]. Raises DataError."""
+    """The columns of `table`, numbers all, side by side: float32 [N, columns]. Raises DataError, which begins
+    with `where`. told: is added to as `finite` does."""
     single = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not is_number(column.type):

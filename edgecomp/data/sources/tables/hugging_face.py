@@ -17,7 +17,8 @@ SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", "
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Images, texts or arrays of numbers, by the type of the inputs' column. Raises DataError."""
+    """Images, texts or arrays of numbers, by the type of the inputs' column. wanted: what was asked for;
+    folder: the recipe's, for a relative path. Raises DataError."""
     try:
         return _read(wanted, folder)
     except ModuleNotFoundError as error:
@@ -73,7 +74,8 @@ def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[st
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """Split → its files; none where `path` can only be a name of the hub. Raises DataError."""
+    """Split → its files; none where `path` can only be a name of the hub. wanted: what was asked for; folder:
+    the recipe's, for a relative path. Raises DataError."""
     if find(wanted, folder) is None and _may_be_of_the_hub(wanted):
         return {}
     return split_files(found(wanted, folder), wanted, SUFFIXES)
@@ -189,10 +191,12 @@ def choose_inputs(
 def choose_columns(
     schema: Any, inputs: str | list[str] | None, label: str | None, where: str, slice_: str | None = None
 ) -> tuple[str | list[str], str]:
-    """The columns of the inputs and of the labels: as named, or the only ones that can be meant, and no slice. Raises DataError.
+    """The columns of the inputs and of the labels: as named, or the only ones that can be meant, and no
+    slice. Raises DataError, which begins with `where`.
 
-    Where several could hold labels, one with class names is meant, or else one that is called `label`. Columns of
-    numbers are inputs only where they are listed: one may be a number of the row, or tell the label.
+    schema: pyarrow's; inputs, label, slice_: the names that were given, if any. Where several could hold
+    labels, one with class names is meant, or else one that is called `label`. Columns of numbers are inputs
+    only where they are listed: one may be a number of the row, or tell the label.
     """
     from edgecomp.data.sources.tables import columns
 
@@ -250,7 +254,8 @@ def choose_columns(
 
 
 def numeric_columns(wanted: Wanted, folder: Path) -> list[str]:
-    """The columns of numbers of the train split's file, but the label's, in their order. Raises DataError."""
+    """The columns of numbers of the train split's file, but the label's, in their order. wanted: what was
+    asked for; folder: the recipe's, for a relative path. Raises DataError."""
     from edgecomp.data.sources.tables import columns
     from edgecomp.data.sources.tables.table_files import read_table
 

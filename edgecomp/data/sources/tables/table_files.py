@@ -33,7 +33,8 @@ _HEADER = 2**16  # bytes: what a header is looked for in
 
 
 def read_table(path: Path, choose: Choose, codes: int = 1) -> pa.Table:
-    """The chosen columns of a file, of which so many are codes. Raises DataError where it is cut short, damaged or not what its suffix says."""
+    """The columns of the file at `path` that `choose` picks, of which the last `codes` are codes. Raises
+    DataError where it is cut short, damaged or not what its suffix says."""
     read = next(read for suffix, read in READERS.items() if has_suffix(path, (suffix, suffix + PACKED)))
     try:
         table = read(path, choose, codes)
