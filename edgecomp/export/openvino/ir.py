@@ -19,7 +19,8 @@ RENAMED = {
 
 
 def convert(onnx_file: Path, folder: Path) -> None:
-    """Writes model.xml and model.bin into `folder`. Raises EdgecompError with the converter's own words."""
+    """Writes `onnx_file` as model.xml and model.bin into `folder`. Raises EdgecompError in the converter's
+    words."""
     with tempfile.TemporaryDirectory() as scratch:
         copyfile(onnx_file, Path(scratch) / "model.onnx")
         command = [sys.executable, "-m", "edgecomp.export.openvino.ir"]
