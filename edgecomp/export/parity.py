@@ -283,7 +283,7 @@ def sqnr_db(executed: Array, reference: Array) -> float:
 
 
 def int8_share_pct(layers: list[Layer]) -> float | None:
-    """Per cent of multiply-accumulates of weighted `layers` that run in int8; None where there are none."""
+    """Per cent of the multiply-accumulates of `layers` that run in int8; None where there are none."""
     total = sum(layer.macs or 0 for layer in layers)
     return (
         100 * sum(layer.macs or 0 for layer in layers if layer.precision == "int8") / total if total else None

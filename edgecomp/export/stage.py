@@ -246,8 +246,7 @@ def model_file(arm: str, runtime: str) -> Path:
 
 
 def parameter_bytes(network: nn.Module) -> int:
-    """Bytes of a network's weights and biases as stored: one a quantised weight, four a scale or any float
-    value."""
+    """Bytes of a network's weights and biases as stored: one a quantised weight, four any float value."""
     one_byte = quantised_parameters(network) if isinstance(network, fx.GraphModule) else set()
     return sum(
         parameter.numel() * (1 if name in one_byte else 4) for name, parameter in network.named_parameters()

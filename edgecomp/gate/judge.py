@@ -156,7 +156,10 @@ def _needed(found: Figure, limit: float) -> str:
 
 
 def limit_of(threshold: Threshold) -> float:
-    """A threshold's limit in its figure's dimension: 3 pt of margin for F1 become -3, 5 % for latency 1.05."""
+    """The limit of `threshold` in its figure's dimension.
+
+    A margin of 3 pt for F1 becomes -3, of 5 % for latency 1.05.
+    """
     limit = threshold.limit
     if threshold.kind != "margin":
         return limit.value

@@ -192,6 +192,5 @@ def _draws(counts: Labels, confidence: float, seed: int) -> Iterator[Values]:
 
 
 def draws_needed(confidence: float) -> int:
-    """The bootstrap draws that a bound at `confidence` takes: 40 beyond it, and BOOTSTRAP_DRAWS at least in
-    all."""
+    """The bootstrap draws that a bound at `confidence` takes: 40 beyond it, and BOOTSTRAP_DRAWS at least."""
     return max(BOOTSTRAP_DRAWS, round(40 / (1 - confidence)))
