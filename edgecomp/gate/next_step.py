@@ -26,7 +26,10 @@ class Remedies(Protocol):
 
 
 def next_step(verdict: Verdict, checks: Sequence[Check], remedies: Remedies) -> str:
-    """One sentence: what was found, and what to do now. verdict: of the checks that decide."""
+    """One sentence: what was found, and what to do now.
+
+    verdict: of the checks that decide; checks: all of them; remedies: of the command that was run.
+    """
     if said := headline(checks):
         return said
     decide = deciding(checks)

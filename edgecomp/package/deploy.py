@@ -49,11 +49,13 @@ def write_deploy_folder(
     data: Path,
     folder: Path,
 ) -> None:
-    """Writes one device's folder, with some validation examples to try the script on. data: the data stage's folder.
+    """Writes one device's folder, with some validation examples to try the script on.
 
-    answers: the shape of what the network says of an example, where the data do not tell it and somebody else does.
-
-    The script runs the model with the options and threads it is measured with. Raises UsageError for a runtime without a script.
+    model: the file that `runtime` takes, its parts beside it; options, threads: with which it is measured,
+    and the script runs it; preprocessing: of its inputs, and what its outputs are called; validation: the
+    split of the examples; answers: the shape of what the network says of an example, where the data do not
+    tell it; data: the data stage's folder; folder: is there, and is written into. Raises
+    UsageError for a runtime without a script.
     """
     if runtime not in SCRIPTED:
         raise UsageError(f"nothing is deployed for {runtime}, which has no script: name its target under `ungated_targets`; targets run "
