@@ -75,7 +75,7 @@ def make(data: str, variant: str, seed: int, slow: int, run_folder: Path) -> dic
     folder.admit(job.recipe.name)
     needed = [step for step in steps.steps(run) if step.stage not in ("gate", "report")]
     with folder.locked():
-        execution.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
+        execution.execute(job, folder, needed, lambda step, why: print(f"  {step} ({why})", flush=True))
     return {
         "data": data,
         "variant": variant,
