@@ -43,7 +43,18 @@ class Data(Part):
     """
 
     # where examples come from, a row of edgecomp.data.sources.TABLE
-    source: Literal["digits", "iris", "wine", "breast_cancer", "diabetes", "huggingface", "images", "numpy"]
+    source: Literal[
+        "digits",
+        "iris",
+        "wine",
+        "breast_cancer",
+        "diabetes",
+        "canvases",
+        "catalogue",
+        "huggingface",
+        "images",
+        "numpy",
+    ]
     # a file, a folder, or a data set's name on the hub; beside the recipe, in $EDGECOMP_DATA or here
     path: str | None = None
     files: dict[str, str] = {}  # split → file name, where the names do not say which split they are

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edgecomp.data.sources import bundled, image_folder, numpy_files
+from edgecomp.data.sources import bundled, generated, image_folder, numpy_files
 from edgecomp.data.sources.examples import Examples, Source, Wanted, check_files, check_source
 from edgecomp.data.sources.tables import hugging_face
 from edgecomp.errors import DataError, nearest
@@ -16,6 +16,8 @@ TABLE: dict[str, Callable[[Wanted, Path], Source]] = {
     "wine": bundled.wine,
     "breast_cancer": bundled.breast_cancer,
     "diabetes": bundled.diabetes,
+    "canvases": generated.canvases,
+    "catalogue": generated.catalogue,
     "huggingface": hugging_face.read,
     "images": image_folder.read,
     "numpy": numpy_files.read,
@@ -27,6 +29,8 @@ FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
     "wine": bundled.files,
     "breast_cancer": bundled.files,
     "diabetes": bundled.files,
+    "canvases": bundled.files,
+    "catalogue": bundled.files,
     "huggingface": hugging_face.files,
     "images": image_folder.files,
     "numpy": numpy_files.files,

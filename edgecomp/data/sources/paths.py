@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgecomp.data.sources.examples import SPLITS, Wanted
 from edgecomp.errors import DataError, nearest
+from edgecomp.files.packages import PACKAGE, inside
 
 VARIABLE = "EDGECOMP_DATA"
 """The environment variable that names a folder of data sets."""
@@ -22,10 +23,15 @@ _SHARD = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]+)?(\.\w+)+$")
 
 
 def places(wanted: Wanted, folder: Path) -> list[Path]:
-    """Where the `path` that is `wanted` may lie: as it is, or in the recipe's `folder`, $EDGECOMP_DATA, the
-    current folder, in this order. Raises DataError where there is no path."""
+    """Where the `path` that is `wanted` may lie: in an installed package (`package:NAME/PATH`), as it is, or in the
+    recipe's `folder`, $EDGECOMP_DATA, the current folder, in this order. Raises DataError where there is no path."""
     if not wanted.path:
         raise DataError(f"source {wanted.source!r} needs data.path: a file or a folder")
+    if wanted.path.startswith(PACKAGE):
+        try:
+            return [inside(wanted.path.removeprefix(PACKAGE))[1]]
+        except ValueError as error:
+            raise DataError(f"data.path: {wanted.path}: {error}") from error
     path = Path(wanted.path).expanduser()
     if path.is_absolute():
         return [path]

@@ -1,9 +1,11 @@
 """Columns of an Arrow table as images, texts, arrays of numbers, and plain labels."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,6 +15,8 @@ from edgecomp.data.sources.images import stacked
 from edgecomp.errors import DataError
 
 types = pa.types
+
+MOST_CATEGORIES = 64  # of a column
 
 
 def kind(type_: pa.DataType) -> str:
@@ -73,15 +77,45 @@ def values(
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-def rows(table: pa.Table, where: str, told: list[str] | None = None) -> Values:
+def categories(table: pa.Table, where: str) -> dict[str, list[str]]:
+    """By the name of a column of texts among the inputs, the texts that are in it, sorted. table: of the training split.
+
+    Raises DataError where they are too many to be categories, or one is missing.
+    """
+    found = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not _is_text(column.type):
+            continue
+        if column.null_count:
+            raise DataError(f"{where}: {column.null_count} of {len(column)} categories of column {name!r} are missing, the first in example "
+                            f"{_first_missing(column)} (from 0): write them as one of their own, `unknown` for instance")  # fmt: skip
+        found[name] = sorted({str(value) for value in plain(column)})
+        if len(found[name]) > MOST_CATEGORIES:
+            raise DataError(f"{where}: column {name!r} has {len(found[name]):,} different texts, and categories are {MOST_CATEGORIES} at most: take "
+                            "it out of data.inputs, or group them")  # fmt: skip
+    return found
+
+
+def spread_out(name: str, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a column called `name` becomes: one of numbers itself, and of the `known` categories a column of 0 and 1 each."""
+    return [f"{name}={value}" for value in known[name]] if name in known else [name]
+
+
+def rows(
+    table: pa.Table, known: Mapping[str, Sequence[str]], where: str, told: list[str] | None = None
+) -> Values:
     """The columns of `table`, numbers all, side by side: float32 [N, columns]. Raises DataError, which begins
     with `where`. told: is added to as `finite` does."""
     single = []
     for name, column in zip(table.column_names, table.columns, strict=True):
+        if name in known:
+            single += _of_categories(column, name, known[name], where, told)
+            continue
+        if types.is_boolean(column.type):
+            column = column.cast(pa.int8())
         if not is_number(column.type):
             raise DataError(
-                f"{where}: column {name!r} holds {kind(column.type)}, not numbers: take it out of data.inputs, or where it is one of "
-                "a few categories write it as a column of 0 and 1 for each (pandas.get_dummies)"
+                f"{where}: column {name!r} holds {kind(column.type)}, neither numbers nor categories: take it out of data.inputs"
             )
         if column.null_count:
             raise DataError(f"{where}: {column.null_count} of {len(column)} numbers of column {name!r} are missing, the first "
@@ -134,6 +168,18 @@ def _numbers(column: pa.ChunkedArray, name: str, where: str, told: list[str] | N
     if not (types.is_floating(array.type) or types.is_integer(array.type)):
         raise DataError(f"{where}: column {name!r} holds lists of {array.type}, not of numbers")
     return finite(array.to_numpy(zero_copy_only=False).reshape(shape), where, told)
+
+
+def _of_categories(
+    column: pa.ChunkedArray, name: str, known: Sequence[str], where: str, told: list[str] | None
+) -> list[npt.NDArray[np.float32]]:
+    """A column of 0 and 1 for each; what the training split does not have is 0 in all of them."""
+    given = np.asarray([value if isinstance(value, str) else "" for value in plain(column)])
+    unseen = ~np.isin(given, list(known))
+    if unseen.any() and told is not None:
+        told.append(f"{where}: {int(unseen.sum())} of {len(given)} examples have a {name!r} that no training example has, {given[unseen][0]!r} for "
+                    "instance: they are of no category there")  # fmt: skip
+    return [(given == value).astype(np.float32) for value in known]
 
 
 def _words(column: pa.ChunkedArray, name: str, where: str) -> list[str]:

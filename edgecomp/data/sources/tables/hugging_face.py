@@ -1,6 +1,7 @@
 """Tables with a column of inputs, or several of numbers, and one of labels: parquet, CSV or JSON files, or a data set of the hub."""
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.json_files import parse_json
 from edgecomp.tasks import TASKS
 
-WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz")  # texts alone: what a number is, the reader says
-SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", *WRITTEN)
+# Texts alone: what a number is, the reader says.
+WRITTEN = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zip"))
+LINES = tuple(kind + packed for kind in (".json", ".jsonl", ".ndjson") for packed in ("", ".gz", ".zip"))
+SUFFIXES = (".parquet", *LINES, *WRITTEN)
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
@@ -47,14 +50,20 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     names = _common_names(tables, where) if len(label) == 1 else tuple(label)
     encoded, classes = TASKS[wanted.task].encode(labels, names, where)
     told: list[str] = []
+    categories = {} if isinstance(inputs, str) else columns.categories(tables["train"].select(inputs), where)
     values = {
         split: columns.values(
             table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode, told
         )
         if isinstance(inputs, str)
-        else columns.rows(table.select(inputs), f"{where}, {split} split", told)
+        else columns.rows(table.select(inputs), categories, f"{where}, {split} split", told)
         for split, table in tables.items()
     }
+    names_of_inputs = (
+        ()
+        if isinstance(inputs, str)
+        else tuple(one for name in inputs for one in columns.spread_out(name, categories))
+    )
     slices = {
         split: as_slices(columns.plain(table.column(wanted.slice)), f"{where}, {split} split", wanted.slice)
         if wanted.slice
@@ -62,7 +71,7 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         for split, table in tables.items()
     }
     splits = {split: Examples(values[split], encoded[split], slices[split]) for split in tables}
-    return Source(splits, classes, () if isinstance(inputs, str) else tuple(inputs), tuple(told))
+    return Source(splits, classes, names_of_inputs, tuple(told))
 
 
 def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[str, list[object]]:
@@ -128,6 +137,9 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
     def choose(schema: Any) -> list[str]:
         nonlocal pair
         beside = [pair.slice] if pair.slice else []
+        pair = replace(
+            pair, inputs=every(pair.inputs, schema.names, [*pair.labels, *more, *beside], "inputs", where)
+        )
         if not TASKS[wanted.task].label_axes:
             inputs = choose_inputs(schema, pair.inputs, where, pair.slice)
             pair = replace(pair, inputs=inputs, label=[])
@@ -158,6 +170,26 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
         where = f"{wanted.path}, {split} split"
         tables[split] = hub.arrow_table(dataset, choose(dataset.features.arrow_schema))
     return tables, pair.inputs or [], pair.labels
+
+
+def every(
+    listed: str | list[str] | None, names: list[str], apart: list[str], setting: str, where: str
+) -> str | list[str] | None:
+    """The columns that are `listed`, where patterns such as `Att*` stand for all that they match of `names` but what is `apart`.
+
+    setting: of `data`, for messages. Raises DataError where a pattern matches none.
+    """
+    if not isinstance(listed, list):
+        return listed
+    found: list[str] = []
+    for one in listed:
+        matching = [name for name in names if name not in apart and fnmatchcase(name, one)]
+        if one not in names and any(sign in one for sign in "*?[") and not matching:
+            raise DataError(
+                f"{where}: no column matches {one!r} (data.{setting}); its columns are {', '.join(names[:20])}"
+            )
+        found += [one] if one in names or not matching else matching
+    return list(dict.fromkeys(found)) if len(set(listed)) == len(listed) else found
 
 
 def _codes(wanted: Wanted) -> list[str]:
