@@ -173,7 +173,7 @@ class VerdictDocument(Part):
     the exit code; gates: the checks; figures: target → arm → metric; answers: by target; compared: of a comparison alone.
     """
 
-    format: Literal[2] = FORMAT_VERSION  # type: ignore[assignment]
+    format: Literal[2] = FORMAT_VERSION  # type: ignore[assignment]  # a Literal takes no name
     made_with: dict[str, str] = {}
     verdict: Verdict
     unwaived: Verdict

@@ -88,7 +88,7 @@ class RunRemedies:
         self.measured = measured
 
     def passed(self, all_decide: bool) -> str:
-        which = "All gates" if all_decide else "All gates that decide"
+        which = "All checks" if all_decide else "All checks that decide"
         return f"{which} passed: ship deploy/, or tighten a threshold (thresholds.NAME.max=…) to see what gives first."
 
     def of(self, check: Check) -> tuple[str, str]:
