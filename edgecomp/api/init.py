@@ -115,6 +115,7 @@ def _kind(source: Source) -> tuple[str, str]:
     values = source.splits["train"].values
     if isinstance(values, list):
         return "texts", ""
+    assert not isinstance(values, dict)  # nobody listed a network's inputs
     if values.dtype == "uint8":
         channels, height, width = values.shape[1:]
         return "images", f" of {height}×{width}, {'grey' if channels == 1 else f'{channels} channels'}"

@@ -27,8 +27,12 @@ def _keys(values: Values) -> Iterator[str | bytes]:
     if isinstance(values, list):
         yield from values
         return
-    for row in np.ascontiguousarray(values):
-        yield hashlib.blake2b(row.data, digest_size=16).digest()
+    arrays = list(values.values()) if isinstance(values, dict) else [values]
+    for rows in zip(*map(np.ascontiguousarray, arrays), strict=True):
+        digest = hashlib.blake2b(digest_size=16)
+        for row in rows:
+            digest.update(np.ascontiguousarray(row).data)
+        yield digest.digest()
 
 
 def drawn_together(

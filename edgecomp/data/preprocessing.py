@@ -180,13 +180,63 @@ class Tokens:
         write_json(folder / FILE, {"tokenizer": TOKENIZER} | _told(asdict(self)))
 
 
+@dataclass(frozen=True)
+class AsTheyAre:
+    """A network's inputs by name, in its order, of these types and shapes; texts among them are trimmed with their mask."""
+
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    classes: tuple[str, ...]
+    kind: Literal["tensors"] = "tensors"
+    task: str = DEFAULT
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int | None:
+        return TASKS[self.task].width(self.classes)
+
+    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        given = {
+            name: arrays[name].astype(dtype) for name, dtype in zip(self.names, self.dtypes, strict=True)
+        }
+        return trimmed(given)
+
+    def example(self, size: int = 2, longer: int = 0) -> dict[str, Array]:
+        """Zeros, and of a mask ones, its second row half as long; of texts `longer` by so many tokens."""
+        found = {}
+        for name, dtype, shape, axes in zip(
+            self.names, self.dtypes, self.shapes, self.dynamic_axes, strict=True
+        ):
+            own = (min(8, shape[0]) + longer, *shape[1:]) if 1 in axes else shape
+            found[name] = np.zeros((size, *own), dtype)
+            if name == MASK:
+                found[name][:] = 1
+                found[name][1:, own[0] // 2 :] = 0
+        return found
+
+    @property
+    def dynamic_axes(self) -> tuple[dict[int, str], ...]:
+        text = dict(zip(self.names, self.shapes, strict=True)).get(MASK)
+        length = text if text is not None and len(text) == 1 else None
+        return tuple({0: "batch", 1: "length"} if shape == length else {0: "batch"} for shape in self.shapes)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return {} if self.width is None else {"classes": self.width}
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE, _told(asdict(self)))
+
+
 def _told(fields: dict[str, Any]) -> dict[str, Any]:
     """Without what says nothing: a classifier of rows without names has neither columns nor targets."""
     silent = {"columns": (), "task": DEFAULT, "target_mean": (), "target_std": ()}
     return {name: value for name, value in fields.items() if name not in silent or value != silent[name]}
 
 
-KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens}
+KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens, "tensors": AsTheyAre}
 
 
 def load(folder: Path) -> Preprocessing:
@@ -195,10 +245,19 @@ def load(folder: Path) -> Preprocessing:
     with shaped(folder / FILE, "edgecomp"):
         made = KINDS[content["kind"]]
         fields = {name: content[name] for name in made.__dataclass_fields__ if name in content}
-        loaded: Preprocessing = made(
-            **{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-        )
+        loaded: Preprocessing = made(**{name: _as_tuple(value) for name, value in fields.items()})
     return loaded
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def as_they_are(values: Mapping[str, Array], head: Head) -> AsTheyAre:
+    """The preprocessing of inputs that need none, `values` by name, [N, ...] each; head: what the network answers."""
+    names = tuple(values)
+    dtypes, shapes = zip(*((one.dtype.name, one.shape[1:]) for one in values.values()), strict=True)
+    return AsTheyAre(names, dtypes, shapes, head.names, **head.more)
 
 
 def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...] | None:

@@ -54,9 +54,14 @@ def check_varied(source: Source, *, task: str = DEFAULT, shift: int, flip: bool)
     """Raises DataError where examples of `source` that are no images [N, C, H, W], or have masks, are to be shifted or
     mirrored. shift: by how many pixels, 0 for none; flip: whether."""
     values, of_pixels = source.splits["train"].values, TASKS[task].of_each == "pixel"
-    if not isinstance(values, list) and values.ndim == 4 and not of_pixels:
+    if isinstance(values, np.ndarray) and values.ndim == 4 and not of_pixels:
         return
-    have = "texts" if isinstance(values, list) else f"arrays of shape {values.shape[1:]}"
+    have = (
+        f"arrays of shape {values.shape[1:]}"
+        if isinstance(values, np.ndarray)
+        else "a network's inputs as they are"
+    )
+    have = "texts" if isinstance(values, list) else have
     if of_pixels:
         have = "images with masks, which are not varied with them"
     for name, value, off in (("shift", shift, "0"), ("flip", flip, "false")):
@@ -223,16 +228,19 @@ def _arrays(
 ) -> tuple[dict[str, npt.NDArray[Any]], Labels, preprocessing.Preprocessing | None]:
     """What is kept of the examples at `index`, their labels, and of texts what their preprocessing is. Raises DataError."""
     labels = head.standardised(examples.labels[index])
-    if not isinstance(examples.values, list):
-        if tokenizer is not None:
-            raise DataError("data.tokenizer is for texts; these are "
-                            f"{'images' if examples.values.dtype == np.uint8 else 'arrays'}")  # fmt: skip
-        return {"values": examples.values[index]}, labels, None
+    values = examples.values
+    if not isinstance(values, list) and tokenizer is not None:
+        images = isinstance(values, np.ndarray) and values.dtype == np.uint8
+        raise DataError(f"data.tokenizer is for texts; these are {'images' if images else 'arrays'}")
+    if isinstance(values, dict):
+        return some(values, index), labels, preprocessing.as_they_are(values, head)
+    if not isinstance(values, list):
+        return {"values": values[index]}, labels, None
     if tokenizer is None:
         raise DataError(
             "these are texts: name the tokenizer that the teacher was trained with, data.tokenizer=FOLDER"
         )
-    texts = [examples.values[position] for position in index]
+    texts = [values[position] for position in index]
     made = preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, head.names, **head.more)
     if TASKS[head.task].of_each == "token":
         ids, mask, labels = tokenizer.with_tags(texts, labels)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgecomp.data.preprocessing import TOKENIZER, Numbers, Preprocessing, answered
+from edgecomp.data.preprocessing import TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered
 from edgecomp.data.splits import Split
 from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
@@ -21,8 +21,9 @@ TAKES = {
     "image": "uint8 images [N, {}] in a .npy file",
     "array": "numbers [N, {}] in a .npy file",
     "text": "A file of texts, one a line",
+    "tensors": "The model's inputs by name in an .npz file",
 }
-NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers"}
+NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "tensors": "numpy"}
 SCRIPTED = ("onnxruntime-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino-cpu")
 SAMPLES = 8
 SAYS = {
@@ -71,6 +72,8 @@ def write_deploy_folder(
         copyfile(data / TOKENIZER, folder / TOKENIZER)
         names.append(TOKENIZER)
         _write_texts(sample, data / TOKENIZER, folder / "sample.txt")
+    elif preprocessing.kind == "tensors":
+        np.savez(folder / "sample.npz", **sample)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
     else:
         np.save(folder / "sample.npy", sample["values"])
     (folder / "labels.txt").write_text("\n".join(preprocessing.classes) + "\n", encoding="utf-8")
@@ -143,6 +146,9 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         says=SAYS.get(preprocessing.task, "one label a line"),
         answers=_mask_shape(preprocessing),
         standardised=bool(preprocessing.target_std),
+        given=dict(zip(preprocessing.names, preprocessing.dtypes, strict=True))
+        if isinstance(preprocessing, AsTheyAre)
+        else {},
         shape=shape,
         by_channel=(*shape[:1], *(1 for _ in shape[1:])),
         threads=threads,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,16 @@ from edgecomp.tasks import DEFAULT, TASKS, Labels
 
 SPLITS = ("train", "validation", "test")
 
-Values: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | list[str]
+Tensors: TypeAlias = dict[str, npt.NDArray[Any]]
+Values: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | list[str] | Tensors
 
 
 @dataclass(frozen=True)
 class Examples:
     """One split of a source, as it comes.
 
-    values: uint8 images [N, channels, height, width], float32 arrays [N, ...], or a list of N texts;
+    values: uint8 images [N, channels, height, width], float32 arrays [N, ...], a list of N texts, or a network's inputs by name, as they
+    are, [N, ...] each;
     labels: as edgecomp.tasks has them, int64 [N] of classes for instance; slices: texts [N], the part of the data that each is of, where asked for.
     """
 
@@ -45,7 +47,8 @@ class Source:
 class Wanted:
     """Which data. `files`: split → file name (images: folder name; a hub data set: the hub's split name).
 
-    `inputs`, `label`, `slice`: a column, or an array's name; `inputs` may list columns of numbers. `image_size`: images are resized
+    `inputs`, `label`, `slice`: a column, or an array's name; `inputs` may list columns of numbers, or the arrays that a network takes as they
+    are, in its order. `image_size`: images are resized
     to it, bilinear; None: they must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of
     one mode. `task`: what the labels are, a row of edgecomp.tasks.TASKS.
     """
@@ -107,11 +110,11 @@ def check_source(source: Source, wanted: Wanted) -> None:
             raise DataError(f"{where} has one class, {source.classes[present[0]]!r}, in its {len(split.labels)} "
                             "examples: a classifier needs two (is the file sorted by label, and cut?)")  # fmt: skip
         _check_alike(split.values, train.values, where)
-    images = not isinstance(train.values, list) and train.values.dtype == np.uint8
+    images = isinstance(train.values, np.ndarray) and train.values.dtype == np.uint8
     if not images:
         for setting in ("image_size", "mode"):
             if getattr(wanted, setting) is not None:
-                kind = "texts" if isinstance(train.values, list) else "arrays of numbers"
+                kind = "texts" if isinstance(train.values, list) else "numbers"
                 raise DataError(f"data.{setting} is for images, and {_title(wanted)} has {kind}: take it out")
 
 
@@ -119,6 +122,12 @@ def _check_alike(values: Values, train: Values, where: str) -> None:
     if isinstance(values, list) or isinstance(train, list):
         if type(values) is not type(train):
             raise DataError(f"{where} and the train split differ: one has texts, the other numbers")
+        return
+    if isinstance(values, dict) or isinstance(train, dict):
+        assert isinstance(values, dict)
+        assert isinstance(train, dict)
+        for name, one in values.items():
+            _check_alike(one, train[name], f"{where}: {name}")
         return
     if values.dtype != train.dtype:
         raise DataError(

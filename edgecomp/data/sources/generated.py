@@ -1,6 +1,7 @@
 """Examples from a stated generator: the same for everybody, for tasks that no package brings data of."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,8 @@ def canvases(wanted: Wanted, folder: Path) -> Source:
             image[place] = np.maximum(image[place], np.rint(ink * (255 / 16)))
             mask[place][ink > 4] = bundle.target[one] + 1
     names = ("background", *(str(digit) for digit in range(FIRST)))
-    labels, classes = TASKS[wanted.task].encode({"train": masks}, names, wanted.source)
+    found: dict[str, Any] = {"train": masks}
+    labels, classes = TASKS[wanted.task].encode(found, names, wanted.source)
     return Source({"train": Examples(images.astype(np.uint8)[:, None], labels["train"])}, classes)
 
 

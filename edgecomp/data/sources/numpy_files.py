@@ -15,22 +15,21 @@ from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.array_files import names_in, read_npz
 from edgecomp.tasks import TASKS
 
+RESERVED = ("labels", "slices")  # what a split's file calls what is no input
+
 
 def read(wanted: Wanted, folder: Path) -> Source:
     """Arrays `inputs` and `label` of every split: uint8 [N, C, H, W] are images, floating [N, ...] are
     arrays. wanted: what was asked for; folder: the recipe's, for a relative path. Raises DataError."""
-    if isinstance(wanted.inputs, list):
-        raise DataError(
-            f"data.inputs={wanted.inputs} lists columns of a table: of an .npz name the one array that holds the inputs"
-        )
     values: dict[str, Any] = {}
     found_labels: dict[str, Any] = {}
     told: list[str] = []
     slices: dict[str, npt.NDArray[np.str_] | None] = {}
     axes = TASKS[wanted.task].label_axes
     for split, (path,) in files(wanted, folder).items():
+        listed = wanted.inputs if isinstance(wanted.inputs, list) else [wanted.inputs or "inputs"]
         names = [
-            wanted.inputs or "inputs",
+            *listed,
             *([wanted.slice] if wanted.slice else []),
             *((wanted.labels or ["label"])[:1] if axes else []),
         ]
@@ -38,7 +37,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
             raise DataError(
                 f"data.label={wanted.label} lists columns of a table: of an .npz name the one array that holds the labels"
             )
-        inputs, *beside = _arrays(path, *names)
+        held = _arrays(path, *names)
+        inputs, beside = held[0], held[len(listed) :]
         label = beside.pop() if axes else np.zeros(len(inputs))
         if axes:
             _check_labels(label, names[-1], path, axes)
@@ -53,7 +53,11 @@ def read(wanted: Wanted, folder: Path) -> Source:
                     f"{path}: {wanted.slice!r} is of shape {beside[0].shape}; slices are [{len(label)}], one name or number an example"
                 )
             slices[split] = as_slices(beside[0].tolist(), str(path), wanted.slice or "")
-        values[split] = _values(inputs, wanted, str(path), told)
+        values[split] = (
+            _tensors(dict(zip(listed, held, strict=False)), str(path))
+            if isinstance(wanted.inputs, list)
+            else _values(inputs, wanted, str(path), told)
+        )
         _check_masks(inputs, label, wanted, path)
         # Masks stay an array: as lists they would take a hundred times the memory.
         found_labels[split] = label if label.ndim > 2 else label.tolist()
@@ -105,6 +109,26 @@ def _check_labels(labels: npt.NDArray[Any], name: str, path: Path, axes: tuple[i
         raise DataError(f"{path}: {name!r} is of shape {labels.shape}; labels are {_LABELS[axes]}")
     if labels.dtype.kind not in "biufU":
         raise DataError(f"{path}: {name!r} holds {labels.dtype}; labels are integers or strings")
+
+
+def _tensors(arrays: dict[str, npt.NDArray[Any]], where: str) -> dict[str, npt.NDArray[Any]]:
+    """A network's inputs, as they are. Raises DataError where they are not of as many examples, or hold what is no finite number."""
+    counts = {name: len(values) for name, values in arrays.items()}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise DataError(
+            f"{where}: the inputs are of different numbers of examples ({shown}): each example needs all of them"
+        )
+    for name, values in arrays.items():
+        if name in RESERVED:
+            raise DataError(f"{where}: an input cannot be called {name!r}: save it under another name")
+        if values.dtype.kind not in "biuf":
+            raise DataError(f"{where}: {name!r} holds {values.dtype}; inputs are numbers")
+        _check_not_flat(values, where)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError(f"{where}: {int((~np.isfinite(values)).sum())} values of {name!r} are NaN or infinite: fill them in, or take those "
+                            "examples out")  # fmt: skip
+    return arrays
 
 
 def _check_masks(inputs: npt.NDArray[Any], labels: npt.NDArray[Any], wanted: Wanted, path: Path) -> None:
