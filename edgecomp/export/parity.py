@@ -59,12 +59,14 @@ def compare_all(
     float_layers: Mapping[str, str],
     task: Task,
     folder: Path,
+    stand_in: str = "",
 ) -> None:
     """Writes parity.json, every arm's comparison, and reference.npy, the logits that the student was held against.
 
     reference: the student's own answers; None for a student that no training has made. That, and all other arms, are held
     against the ONNX file they are, or were converted from, as it is written: definitions, arm → that file; what has none,
-    against its own. blocks_file: the student's integer tensors, where it has any.
+    against its own. blocks_file: the student's integer tensors, where it has any. stand_in: what executes them in place of the
+    target's own runtime, in words: it does not tell which layers that one would have in integers.
     """
     found: dict[str, Any] = {}
     for arm, model in models.items():
@@ -80,8 +82,9 @@ def compare_all(
             references=None if wanted is None else {"as trained": wanted},
             float_layers=float_layers if arm == student else {},
             task=task,
+            asks_kernels=not stand_in,
         )
-        found[arm] = result
+        found[arm] = result | ({"stand_in": stand_in} if stand_in else {})
         if arm == student:
             np.save(folder / "reference.npy", held_against)
     if blocks_file.is_file():
@@ -124,6 +127,7 @@ def compare(
     references: Mapping[str, Array] | None,
     float_layers: Mapping[str, str],
     task: Task,
+    asks_kernels: bool = True,
 ) -> tuple[dict[str, Any], Array]:
     """Runs `model` and holds its logits [N, classes] against the `references`, the same network's own answers.
 
@@ -132,7 +136,8 @@ def compare(
     Agreement is counted over the main set; error and SQNR are the worst over batch sizes and sets. With the
     optimisations off a faithful export agrees almost everywhere: that tells a wrong export from integer rounding.
     The maximum difference is not asked for: scaling a network's input by 1 + 1e-4 alone moved a logit by 0.09.
-    float_layers: layer → why it is meant to run in float; task: when two answers are the same. Returns the comparison, and the main set's reference.
+    float_layers: layer → why it is meant to run in float; task: when two answers are the same; asks_kernels: whether the runtime is
+    asked what it executes in integers. Returns the comparison, and the main set's reference.
     """
     runtime = runtimes.adapter(runtime_name)
     main = next(iter(probes))
@@ -170,7 +175,7 @@ def compare(
     }
     if plain is not None:
         result["agreeing_unoptimised"] = difference(plain, reference, task)["agreeing"]
-    if isinstance(runtime, Inspect):
+    if asks_kernels and isinstance(runtime, Inspect):
         result |= executed_precision(runtime.executed_layers(model, options=options), float_layers)
     return result, reference
 

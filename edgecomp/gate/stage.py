@@ -9,7 +9,7 @@ from edgecomp.config.policy import Policy, Threshold, with_budget
 from edgecomp.files.writing import digest_of
 from edgecomp.gate.document import Changes, VerdictDocument, document, whole
 from edgecomp.gate.groups import differences
-from edgecomp.gate.judge import judge
+from edgecomp.gate.judge import judge, never_ran
 from edgecomp.gate.next_step import RunRemedies, next_step
 from edgecomp.gate.waivers import deciding, unbounded, with_waivers
 from edgecomp.metrics.estimates import estimate
@@ -44,7 +44,10 @@ def judged(
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
     for target, path in portable.items():
         measured[target] = replace(measured[target], portable=Portable.load(path))
-    found = with_waivers(judge(rows, measured, policy.wall), policy.waivers, rows, today)
+    checks = judge(rows, measured, policy.wall)
+    for target, one in measured.items():
+        checks += never_ran(target, one, [check for check in checks if check.target == target])
+    found = with_waivers(checks, policy.waivers, rows, today)
     shown = measured | {target: Measurements.load(path) for target, path in beside.items()}
     return document(
         found,
@@ -55,6 +58,11 @@ def judged(
         sha256=digest_of({t: {n: row.model_dump() for n, row in named.items()} for t, named in rows.items()}),
         figures={target: figures(one) for target, one in shown.items()},
         answers=answers(measured),
+        stand_ins={
+            target: f"{one.not_run}; its answers were {one.stand_in}"
+            for target, one in measured.items()
+            if one.stand_in
+        },
     )
 
 

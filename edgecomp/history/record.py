@@ -73,7 +73,7 @@ def of_run(verdict: VerdictDocument, run: Path, name: str) -> list[Result]:
     found = []
     for target in dict.fromkeys(check.target for check in verdict.checks):
         measured = Measurements.load(run / "bench" / target)
-        if measured.student not in measured.arms:
+        if measured.student not in measured.arms or measured.stand_in:
             continue
         files = measured.arms[measured.student].file_sha256
         own = _entries(verdict.figures[target].get(measured.student, {}))

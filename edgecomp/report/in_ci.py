@@ -47,6 +47,11 @@ def step_summary(verdict: VerdictDocument, name: str, report: str) -> str:
         "",
         markdown(verdict.next_step),
         "",
+        *(
+            line
+            for target, said in verdict.stand_ins.items()
+            for line in (markdown(f"{target}: {said}."), "")
+        ),
         f"| verdict | target | check | measured [{shown.bounds}] | limit |",
         "| --- | --- | --- | --- | --- |",
     ]

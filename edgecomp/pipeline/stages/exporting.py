@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from edgecomp import arms
 from edgecomp.artifacts.run_folder import NOT_RUN
@@ -12,6 +12,7 @@ from edgecomp.files.array_files import read_npy
 from edgecomp.files.writing import write_json
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.runtimes.base import Options
 from edgecomp.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The best that post-training quantisation makes of the fp32 student, as this target's runtime executes it."""
     from edgecomp.ptq.grid import choose
 
-    settings = run.job.recipe.quantize
+    settings, executed = run.job.recipe.quantize, _executed(run, target)
+    if executed.why:
+        (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     with loaders.distillation_data(run) as data:
         choose(
             loaders.captured_student(run),
@@ -87,8 +90,8 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             data.views.preprocessing.apply(data.views.validation.arrays),
             data.views.validation.labels,
             scheme=target.scheme,
-            runtime_name=target.runtime,
-            options=target.options,
+            runtime_name=executed.runtime,
+            options=executed.options,
             dynamic_axes=data.views.preprocessing.dynamic_axes,
             float_layers=tuple(settings.float_layers),
             bits=settings.bits,
@@ -98,11 +101,38 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         )
 
 
+class Executed(NamedTuple):
+    """What executes a target's files: its runtime, or, where that is not here, another that gives the same answers, and `why`."""
+
+    runtime: str
+    options: Options
+    said: str = ""
+    why: str = ""
+
+
+def _executed(run: Run, target: Target) -> Executed:
+    """Asked of the smallest file there is."""
+    from edgecomp import runtimes
+
+    own, stand_in = Executed(target.runtime, target.options), runtimes.TABLE[target.runtime].stand_in
+    if stand_in is None:
+        return own
+    file = loaders.exported(run, arms.STUDENT_FP32.name, target.runtime)
+    try:
+        runtimes.adapter(target.runtime).load(file, threads=1, options=target.options).close()
+    except RuntimeUnavailableError as error:
+        return Executed(stand_in.runtime, dict(stand_in.options), stand_in.said, str(error))
+    return own
+
+
 def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
 
     from edgecomp.export.parity import compare_all, compare_references
 
+    executed = _executed(run, target)
+    if executed.why:
+        (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     exported, student = run.made("export"), arms.judged(run.job.recipe.quantize).name
     reference = exported / "reference.npy"
     tools = {arm.name: tool for arm, tool in arms.of_tools(run.job.recipe.quantize).items()}
@@ -110,7 +140,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     definitions = {
         arm: loaders.exported(run, arm, "onnxruntime-cpu")
         for arm, tool in tools.items()
-        if tool == arms.PTQ_ORT.tool or target.runtime == "onnxruntime-cpu"
+        if tool == arms.PTQ_ORT.tool or executed.runtime == "onnxruntime-cpu"
     }
     measured = loaders.model_files(run, target)
     for best in (arm.name for arm in arms.baselines(run.job.recipe.quantize) if arm.per_target):
@@ -121,8 +151,9 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         compare_all(
             models,
             student=student,
-            runtime_name=target.runtime,
-            options=target.options,
+            runtime_name=executed.runtime,
+            options=executed.options,
+            stand_in=executed.said,
             inputs=loaders.probes(run),
             reference=read_npy(reference) if reference.is_file() else None,
             definitions=definitions,
@@ -134,8 +165,8 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         )
         compare_references(
             measured,
-            runtime_name=target.runtime,
-            options=target.options,
+            runtime_name=executed.runtime,
+            options=executed.options,
             inputs=loaders.probes(run),
             references=run.folder / "export" / "references.npz",
             folder=out,

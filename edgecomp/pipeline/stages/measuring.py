@@ -45,6 +45,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         preprocessing=loaders.preprocessing(run),
         folder=out,
         track=run.track,
+        gated=gated,
         effort=Effort(
             restarts=settings.restarts if gated else settings.ungated_restarts,
             warmup=settings.warmup,
