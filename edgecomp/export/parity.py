@@ -55,7 +55,7 @@ def compare_all(
     reference: Array | None,
     definitions: Mapping[str, Path],
     blocks_model: Path,
-    blocks_file: Path,
+    blocks_file: Path | None,
     float_layers: Mapping[str, str],
     task: Task,
     folder: Path,
@@ -87,7 +87,7 @@ def compare_all(
         found[arm] = result | ({"stand_in": stand_in} if stand_in else {})
         if arm == student:
             np.save(folder / "reference.npy", held_against)
-    if blocks_file.is_file():
+    if blocks_file is not None and blocks_file.is_file():
         blocks = read_npz(blocks_file)
         examined = len(next(iter(blocks.values())))
         found[student]["blocks"] = compare_blocks(

@@ -59,7 +59,7 @@ class Evidence:
             best_ptq={
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
-                if arms.PTQ_BEST in arms.baselines(quantize)
+                if arms.PTQ_BEST in arms.baselines(quantize.of(target.scheme))
             },
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )

@@ -4,6 +4,8 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions,
 https://docs.gitlab.com/ci/testing/metrics_reports, https://prometheus.io/docs/specs/om/open_metrics_spec
 """
 
+from collections.abc import Mapping
+
 from edgecomp.config.policy import Waiver
 from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.gate.verdict import WORST_FIRST
@@ -96,14 +98,14 @@ def changed_answers(verdict: VerdictDocument) -> list[str]:
     return lines
 
 
-def openmetrics(verdict: VerdictDocument, student: str) -> str:
-    """The judged model's figures and each check's verdict, as gauges."""
+def openmetrics(verdict: VerdictDocument, judged: Mapping[str, str]) -> str:
+    """The judged model's figures and each check's verdict, as gauges. judged: target → arm."""
     lines = []
     for metric in METRICS.values():
         samples = [
             (target, found.estimate)
             for target, arms in verdict.figures.items()
-            if (found := arms.get(student, {}).get(metric.id)) is not None
+            if (found := arms.get(judged.get(target, ""), {}).get(metric.id)) is not None
         ]
         if samples:
             lines += [f"# HELP edgecomp_{metric.id} {metric.title}", f"# TYPE edgecomp_{metric.id} gauge"]

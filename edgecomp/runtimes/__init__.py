@@ -42,6 +42,7 @@ class Row(NamedTuple):
     """Where an adapter is, which file it takes, and the distribution whose version is the runtime's.
 
     `schemes` are the quantisation schemes it executes in integers, `weight_bits` those of a weight beside 8-bit activations.
+    `scripted`: it can be deployed, for edgecomp/package has a script for it.
     `idle` are the options with which a thread that waits does not spin: CPU time is compared with them.
     `stand_in` gives a file's answers where there is no GPU; nothing that is about time, memory or kernels is taken of it.
     Either CPU runtime takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
@@ -52,6 +53,7 @@ class Row(NamedTuple):
     distribution: str
     schemes: tuple[str, ...] = ("none",)
     weight_bits: tuple[int, ...] = ()
+    scripted: bool = False
     gpu: bool = False
     idle: tuple[tuple[str, bool], ...] = ()
     stand_in: StandIn | None = None
@@ -59,13 +61,24 @@ class Row(NamedTuple):
 
 TABLE = {
     "onnxruntime-cpu": Row(
-        "onnxruntime_cpu:RUNTIME", "model.onnx", "onnxruntime", INTEGERS, (8,), idle=(("spinning", False),)
+        "onnxruntime_cpu:RUNTIME",
+        "model.onnx",
+        "onnxruntime",
+        INTEGERS,
+        (8,),
+        scripted=True,
+        idle=(("spinning", False),),
     ),
-    "openvino-cpu": Row("openvino_cpu:RUNTIME", "model.xml", "openvino", INTEGERS, (8,)),
-    "pytorch-cpu": Row("pytorch:CPU", "model.pt2", "torch"),
+    "openvino-cpu": Row("openvino_cpu:RUNTIME", "model.xml", "openvino", INTEGERS, (8,), scripted=True),
+    "pytorch-cpu": Row("pytorch:CPU", "model.pt2", "torch", scripted=True),
     "torchscript-cpu": Row("torchscript:CPU", "model.ts", "torch"),
     "onnxruntime-cuda": Row(
-        "onnxruntime_gpu:CUDA", "model.onnx", "onnxruntime-gpu", gpu=True, stand_in=AS_WRITTEN
+        "onnxruntime_gpu:CUDA",
+        "model.onnx",
+        "onnxruntime-gpu",
+        scripted=True,
+        gpu=True,
+        stand_in=AS_WRITTEN,
     ),
     "onnxruntime-tensorrt": Row(
         "onnxruntime_gpu:TENSORRT",
@@ -73,10 +86,11 @@ TABLE = {
         "onnxruntime-gpu",
         ("gpu-s8",),
         (8,),
+        scripted=True,
         gpu=True,
         stand_in=AS_WRITTEN,
     ),
-    "pytorch-gpu": Row("pytorch:GPU", "model.pt2", "torch", gpu=True, stand_in=EAGER),
+    "pytorch-gpu": Row("pytorch:GPU", "model.pt2", "torch", scripted=True, gpu=True, stand_in=EAGER),
     "fake": Row("fake:RUNTIME", "model.json", "edgecomp"),
 }
 
