@@ -176,8 +176,7 @@ def _nothing_to_quantise(settings: Quantize, targets: list[Target]) -> list[str]
     if (settings.in_float and not asked) or not targets or any(target.scheme != "none" for target in targets):
         return []
     return [
-        "targets: none of them has a quantisation scheme, and the student would be quantised for nothing: add one that has, or take "
-        "quantize.method=none without baselines"
+        "targets: none of them has a quantisation scheme: add one that has, or take quantize.method=none without baselines"
     ]
 
 
