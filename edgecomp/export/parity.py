@@ -237,8 +237,12 @@ def name_of_kernel(name: str) -> str:
 def answers(
     runtime: Runtime, model: Path, options: Options, inputs: Inputs, batch: int
 ) -> npt.NDArray[np.float32]:
-    """Logits [N, classes], computed `batch` examples at a time; each batch of texts is as long as its longest."""
+    """Logits [N, classes], computed `batch` examples at a time; each batch of texts is as long as its longest. A file with other names
+    for its inputs gets them in order."""
     session = runtime.load(model, threads=1, options=options)
+    names = [port.name for port in session.signature().inputs]
+    if set(names) != set(inputs):
+        inputs = dict(zip(names, inputs.values(), strict=True))
     try:
         parts = [
             next(iter(session.run(trimmed(some(inputs, slice(start, start + batch)))).values())).copy()

@@ -75,20 +75,23 @@ def answers(measured: Mapping[str, Measurements]) -> dict[str, Changes]:
 def changes(
     policy: Policy, budgets: dict[str, dict[str, Threshold]], rows: dict[str, dict[str, Threshold]]
 ) -> list[str]:
-    """What the recipe or the command line made of the policy's checks and the targets' budgets, in words."""
-    found: dict[str, None] = {}
+    """What the recipe or the command line made of the policy's checks and the targets' budgets, in words; of which targets, where not of
+    all."""
+    found: dict[str, list[str]] = {}
     for target, judged in rows.items():
         given = with_budget(policy.rows, budgets[target])
         for name, row in given.items():
             if name not in judged:
-                found[f"{name} taken out ({row.text})"] = None
+                found.setdefault(f"{name} taken out ({row.text})", []).append(target)
             elif judged[name] != row:
-                found[f"{name} {judged[name].text} at {judged[name].confidence:g} "
-                      f"instead of {row.text} at {row.confidence:g}"] = None  # fmt: skip
+                now = f"{judged[name].text} at {judged[name].confidence:g}"
+                found.setdefault(f"{name} {now} instead of {row.text} at {row.confidence:g}", []).append(
+                    target
+                )
         for name in judged:
             if name not in given:
-                found[f"{name} {judged[name].text} added"] = None
-    return list(found)
+                found.setdefault(f"{name} {judged[name].text} added", []).append(target)
+    return [said if len(of) == len(rows) else f"{said} of {', '.join(of)}" for said, of in found.items()]
 
 
 def figures(measured: Measurements) -> dict[str, dict[str, Figure]]:

@@ -46,9 +46,9 @@ def notes(job: Job) -> list[str]:
     for target in (*job.targets, *job.ungated_targets):
         if TABLE[target.runtime].gpu and not gpus():
             stand_in = TABLE[target.runtime].stand_in if target in job.targets else None
-            answers = f"; answers are {stand_in.said}" if stand_in else ""
+            answers = f"; its answers are executed on this CPU by {stand_in.called}" if stand_in else ""
             found.append(
-                f"target {target.name}: {NO_GPU}{answers}; a verdict that asks for them is INCONCLUSIVE"
+                f"target {target.name}: {NO_GPU}; a verdict that asks for them is INCONCLUSIVE{answers}"
             )
     return found
 

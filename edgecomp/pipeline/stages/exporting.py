@@ -147,7 +147,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         for arm, tool in tools.items()
         if tool == arms.PTQ_ORT.tool or executed.runtime == "onnxruntime-cpu"
     }
-    measured = loaders.model_files(run, target)
+    measured = loaders.model_files(run, target) | {student: models[student]}  # it is deployed after this
     for best in (arm.name for arm in arms.baselines(settings) if arm.per_target):
         models[best] = measured[best]
         if (definition := measured[best].with_name("model.onnx")).is_file():
