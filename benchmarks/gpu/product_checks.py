@@ -27,6 +27,7 @@ from edgecomp.gate.verdict import Verdict, combine
 from edgecomp.metrics.comparison import CANDIDATE
 from edgecomp.progress import silent
 from edgecomp.quantization.capture import duplicate, dynamic_shapes
+from edgecomp.tasks import TASKS
 
 BENCHED = {
     "latency_p50_ms": "ms",
@@ -129,6 +130,7 @@ def onnxruntime(sitting: Sitting) -> Iterator[Row]:
         probes={"as trained": arrays(task, probes)},
         references=references,
         float_layers={},
+        task=TASKS["classification"],
     )
     name = f"{task.name}, gpu-s8 file in ONNX Runtime on the CPU"
     yield at_least(

@@ -115,8 +115,11 @@ class Judged:
             f"<th>{escape(name)}</th>"
             for name in ("target", "check", f"measured [{shown.bounds}]", "threshold", "verdict")
         )
+        told = "".join(
+            f"<p>{escape(target)}: {escape(said)}.</p>" for target, said in self.document.stand_ins.items()
+        )
         return (
-            f"<p>{_badge(self.verdict)} {escape(self.next_step)}</p>"
+            f"<p>{_badge(self.verdict)} {escape(self.next_step)}</p>{told}"
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(str(self.folder))}</p>"
         )
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from edgecomp import inputs, machine
 from edgecomp.artifacts.run_folder import NOT_RUN
+from edgecomp.benchmark.emulation import answers_as
+from edgecomp.benchmark.hosts.emulators import this_cpu
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.quality import Quality, grade
 from edgecomp.benchmark.scenarios.alternated import Effort, Model, measure
@@ -23,7 +25,7 @@ from edgecomp.files.writing import sha256
 from edgecomp.metrics.measurements import Arm, Death, Measurements
 from edgecomp.metrics.samples import SINGLE_STREAM_CPU
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, formats
+from edgecomp.runtimes import TABLE, StandIn, formats
 
 
 def bench_target(
@@ -42,6 +44,7 @@ def bench_target(
     effort: Effort,
     folder: Path,
     track: Track,
+    gated: bool = True,
 ) -> None:
     """Writes measurements.json, samples.npz and outputs.npz into `folder`. target: its name; place: where its
     models run; models: arm → model file; `student` is judged. parameters: bytes by arm.
@@ -50,7 +53,8 @@ def bench_target(
     parity_file, references_file, precision_file: what other steps found of the exported files, of the student
     as trained and of its precision; None where they did not run. test: the split that is asked, by way of
     `preprocessing`; effort: how much is measured; track: is told how far it is. A runtime that is not here,
-    or a worker that dies, is recorded as the reason why nothing was measured: other targets go on.
+    or a worker that dies, is recorded as the reason why nothing was measured: other targets go on. Of a
+    gated target the runtime's stand-in gives the answers then, and nothing else.
     """
     asked = folder / "inputs"
     inputs.save(preprocessing.apply(test.arrays), asked)
@@ -71,7 +75,13 @@ def bench_target(
     except (RuntimeUnavailableError, WorkerError, InferenceError) as error:
         arms, not_run = {}, str(error)
         (folder / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
-    if student in arms:
+        stand_in = (
+            TABLE[place.runtime].stand_in if gated and isinstance(error, RuntimeUnavailableError) else None
+        )
+        if stand_in is not None:
+            arms = _answered_by(stand_in, models_described, inputs.load(asked), place.timeout_s, folder)
+            facts["stand_in"] = stand_in.said
+    if student in arms and not not_run:
         facts["quality"] = quality(arms[student], facts["noise"][student], place)._asdict()
     if precision_file is not None:
         precision = read_mapping(precision_file, "fp32_accuracy_pct", "accuracy_pct")
@@ -95,6 +105,31 @@ def bench_target(
         | {"classes": list(preprocessing.classes), "task": preprocessing.task}
         | ({"target_std": list(preprocessing.target_std)} if preprocessing.target_std else {}),
     ).save(folder)
+
+
+def _answered_by(
+    stand_in: StandIn, models: Mapping[str, Model], asked: inputs.Inputs, timeout_s: float, scratch: Path
+) -> dict[str, Arm]:
+    """What each model answers, with no sample of time and no memory. Raises what a worker raises."""
+
+    def logits(file: Path) -> Any:
+        options = dict(stand_in.options)
+        found, _ = answers_as(
+            this_cpu(), stand_in.runtime, options, file, {"asked": asked}, timeout_s, scratch
+        )
+        return found["asked"]
+
+    return {
+        name: Arm(
+            samples={},
+            logits=logits(model.file),
+            memory={},
+            file_size_bytes=sum(size for size, _ in model.files.values()),
+            file_sha256={file: digest for file, (_, digest) in model.files.items()},
+            parameter_bytes=model.parameter_bytes,
+        )
+        for name, model in models.items()
+    }
 
 
 def quality(arm: Arm, blocks: list[dict[str, float | None]], at: Place | Target) -> Quality:

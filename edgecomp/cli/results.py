@@ -181,6 +181,7 @@ def summary(verdict: VerdictDocument) -> dict[str, Any]:
             for check, told in zip(verdict.checks, content["gates"], strict=True)
         ],
         "policy": content["policy"],
+        "stand_ins": content["stand_ins"],
     }
 
 
@@ -189,6 +190,8 @@ def _show(verdict: VerdictDocument, screen: Screen, name: str, report: Path, wha
     screen.out.print(verdict_table(verdict))
     screen.out.print()
     screen.out.print(line((verdict.verdict, f"bold {COLOURS[verdict.verdict]}"), f" {what_now}"))
+    for target, said in verdict.stand_ins.items():
+        screen.note(f"{target}: {said}.")
     show_answers(verdict, screen)
     for check in verdict.checks:
         if (waiver := check.waiver) and check.verdict != "PASS":

@@ -177,7 +177,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
             write_json(folder / "verdict.json", verdict.as_json())
         write_page(folder, verdict)
     _write_beside(asked.junit, junit(verdict, name_of(asked.candidate)), screen)
-    _write_beside(asked.metrics, openmetrics(verdict, CANDIDATE), screen)
+    _write_beside(asked.metrics, openmetrics(verdict, dict.fromkeys(verdict.figures, CANDIDATE)), screen)
     return verdict, folder
 
 

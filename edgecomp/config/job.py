@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field, ValidationError
 
 from edgecomp import release
-from edgecomp.arms import STUDENT_FP32
+from edgecomp.arms import CONTROL, STUDENT_FP32
 from edgecomp.config.composition import compose, files_of
 from edgecomp.config.policy import (
     BOUNDED_FROM,
@@ -58,8 +58,10 @@ class Job(Schema):
 
     @property
     def schemes(self) -> list[str]:
-        """The quantisation schemes that the targets need, in their order; a student of its own is trained through each."""
-        return list(dict.fromkeys(target.scheme for target in self.targets))
+        """The quantisation schemes that the targets need, in their order; a student of its own is trained through each. `none`, where
+        the student stays in float for all of them."""
+        found = dict.fromkeys(target.scheme for target in self.targets)
+        return [scheme for scheme in found if scheme != "none"] or list(found)
 
     @property
     def precision(self) -> str:
@@ -96,17 +98,21 @@ def load_job(name: str, overrides: list[str]) -> Job:
         changes = content.get("thresholds") or {}
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
         if recipe is not None:
-            portable = {target.name for target in targets if target.must_be_portable}
+            known = {target.name: target for target in targets}
             rows = {
-                target: _applicable(
-                    for_task(named, recipe.task), recipe.quantize, portable=target in portable
+                name: _applicable(
+                    for_task(named, recipe.task),
+                    recipe.quantize.of(known[name].scheme),
+                    portable=known[name].must_be_portable,
                 )
-                for target, named in rows.items()
+                for name, named in rows.items()
+                if name in known
             }
         problems += waiving_nothing(policies[0], targets, changes or ())
     problems += _misplaced(targets, ungated)
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
+        problems += _nothing_to_quantise(recipe.quantize, targets)
     for part in ("teacher", "student"):
         asked = content.get(part)
         asked = asked if isinstance(asked, dict) else {}
@@ -157,12 +163,22 @@ def _misplaced(targets: list[Target], ungated: list[Target]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     problems = [f"targets: {name!r} is named twice" for name in twice]
     problems += [f"targets: {target.name}: {why}" for target in targets if (why := saturating(target))]
-    for target in targets:
-        if target.scheme == "none":
-            problems.append(
-                f"targets: {target.name!r} has no quantisation scheme: name it under `ungated_targets`, to be shown only"
-            )
+    problems += [
+        f"targets: {target.name!r} runs {target.runtime}, which nothing is deployed for: name it under `ungated_targets`, to be shown only"
+        for target in targets
+        if not TABLE[target.runtime].scripted
+    ]
     return problems
+
+
+def _nothing_to_quantise(settings: Quantize, targets: list[Target]) -> list[str]:
+    """That a student is to be quantised, and no target says to which integers."""
+    asked = [name for name in settings.baselines if name != CONTROL.baseline]
+    if (settings.in_float and not asked) or not targets or any(target.scheme != "none" for target in targets):
+        return []
+    return [
+        "targets: none of them has a quantisation scheme: add one that has, or take quantize.method=none without baselines"
+    ]
 
 
 def _bits_not_executed(settings: Quantize, targets: list[Target]) -> list[str]:

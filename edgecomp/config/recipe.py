@@ -219,6 +219,13 @@ class Quantize(Part):
             raise ValueError(f"baselines: {self.method} is the method itself")
         return self
 
+    def of(self, scheme: str) -> "Quantize":
+        """What of it holds for a target of that scheme: one that has none is sent the student in float, beside others in float."""
+        if scheme != "none":
+            return self
+        in_float = [name for name in self.baselines if name == arms.CONTROL.baseline]
+        return Quantize(method="none").model_copy(update={"baselines": in_float})
+
     @property
     def trains(self) -> bool:
         """Whether the student is trained through its integers (quantisation-aware distillation)."""

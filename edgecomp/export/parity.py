@@ -55,10 +55,11 @@ def compare_all(
     reference: Array | None,
     definitions: Mapping[str, Path],
     blocks_model: Path,
-    blocks_file: Path,
+    blocks_file: Path | None,
     float_layers: Mapping[str, str],
     task: Task,
     folder: Path,
+    stand_in: str = "",
 ) -> None:
     """Writes parity.json, every arm's comparison, and reference.npy, the logits that the student was held against.
 
@@ -69,7 +70,8 @@ def compare_all(
 
     reference: the student's own answers; None for a student that no training has made. That, and all other
     arms, are held against the ONNX file they are, or were converted from, as it is written: definitions, arm
-    → that file; what has none, against its own.
+    → that file; what has none, against its own. stand_in: what executes them in
+    place of the target's own runtime, in words: it does not tell which layers that one would have in integers.
     """
     found: dict[str, Any] = {}
     for arm, model in models.items():
@@ -85,11 +87,12 @@ def compare_all(
             references=None if wanted is None else {"as trained": wanted},
             float_layers=float_layers if arm == student else {},
             task=task,
+            asks_kernels=not stand_in,
         )
-        found[arm] = result
+        found[arm] = result | ({"stand_in": stand_in} if stand_in else {})
         if arm == student:
             np.save(folder / "reference.npy", held_against)
-    if blocks_file.is_file():
+    if blocks_file is not None and blocks_file.is_file():
         blocks = read_npz(blocks_file)
         examined = len(next(iter(blocks.values())))
         found[student]["blocks"] = compare_blocks(
@@ -130,6 +133,7 @@ def compare(
     references: Mapping[str, Array] | None,
     float_layers: Mapping[str, str],
     task: Task,
+    asks_kernels: bool = True,
 ) -> tuple[dict[str, Any], Array]:
     """Runs `model` and holds its logits [N, classes] against the `references`, the same network's own answers.
 
@@ -139,7 +143,8 @@ def compare(
     sets. With the optimisations off a faithful export agrees almost everywhere: that tells a wrong export
     from integer rounding. The maximum difference is not asked for: scaling a network's input by 1 + 1e-4
     alone moved a logit by 0.09. runtime_name, options: what executes it; float_layers: layer → why it is
-    meant to run in float; task: when two answers are the same. Returns the comparison, and the main set's
+    meant to run in float; task: when two answers are the same; asks_kernels: whether the runtime is
+    asked what it executes in integers. Returns the comparison, and the main set's
     reference. Raises EdgecompError where logits are not finite, or there is nothing to compare with.
     """
     runtime = runtimes.adapter(runtime_name)
@@ -178,7 +183,7 @@ def compare(
     }
     if plain is not None:
         result["agreeing_unoptimised"] = difference(plain, reference, task)["agreeing"]
-    if isinstance(runtime, Inspect):
+    if asks_kernels and isinstance(runtime, Inspect):
         result |= executed_precision(runtime.executed_layers(model, options=options), float_layers)
     return result, reference
 
@@ -245,11 +250,15 @@ def answers(
     runtime: Runtime, model: Path, options: Options, inputs: Inputs, batch: int
 ) -> npt.NDArray[np.float32]:
     """Logits [N, classes], computed `batch` examples at a time; each batch of texts is as long as its longest.
+    A file with other names for its inputs gets them in order.
 
     runtime, options: what executes `model`, with one thread; inputs: [N, ...] by name. Raises what its `load`
     and `run` raise.
     """
     session = runtime.load(model, threads=1, options=options)
+    names = [port.name for port in session.signature().inputs]
+    if set(names) != set(inputs):
+        inputs = dict(zip(names, inputs.values(), strict=True))
     try:
         parts = [
             next(iter(session.run(trimmed(some(inputs, slice(start, start + batch)))).values())).copy()

@@ -170,7 +170,8 @@ class VerdictDocument(Part):
     """The verdict on all checks, and all that it rests on.
 
     made_with: versions of what may change it; verdict: of the checks that block; unwaived: without those that are waived, which gives
-    the exit code; gates: the checks; figures: target → arm → metric; answers: by target; compared: of a comparison alone.
+    the exit code; gates: the checks; figures: target → arm → metric; answers: by target; stand_ins: by target whose own runtime was not
+    there, what gave its answers, in words; compared: of a comparison alone.
     """
 
     format: Literal[2] = FORMAT_VERSION  # type: ignore[assignment]  # a Literal takes no name
@@ -183,6 +184,7 @@ class VerdictDocument(Part):
     gates: tuple[Check, ...]
     figures: dict[str, dict[str, dict[str, Figure]]]
     answers: dict[str, Changes] = {}
+    stand_ins: dict[str, str] = {}
     compared: Compared | None = None
 
     @property
@@ -208,6 +210,7 @@ def document(
     sha256: str,
     figures: Mapping[str, Mapping[str, Mapping[str, Figure]]],
     answers: Mapping[str, Changes],
+    stand_ins: Mapping[str, str] | None = None,
     compared: Compared | None = None,
 ) -> VerdictDocument:
     """The document of checks that are judged, waivers laid over them.
@@ -232,6 +235,7 @@ def document(
         gates=tuple(checks),
         figures={target: {arm: dict(of) for arm, of in arms.items()} for target, arms in figures.items()},
         answers=dict(answers),
+        stand_ins=dict(stand_ins or {}),
         compared=compared,
     )
 
@@ -259,9 +263,18 @@ def from_json(content: object, where: str) -> VerdictDocument:
 
 def upgraded(content: object) -> object:
     """The content of an older format as this one has it; what is none is given back as it is."""
-    if not isinstance(content, dict) or content.get("format") != 1:
+    if not isinstance(content, dict):
         return content
-    return {"made_with": {}, "answers": {}, "compared": None, **_sided(content), "format": FORMAT_VERSION}
+    if content.get("format") != 1:
+        return {"stand_ins": {}, **content}
+    return {
+        "made_with": {},
+        "answers": {},
+        "stand_ins": {},
+        "compared": None,
+        **_sided(content),
+        "format": FORMAT_VERSION,
+    }
 
 
 def _sided(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """One check of a policy and the measurements of one target → a verdict with its reason."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from edgecomp.config.policy import Threshold
@@ -11,12 +11,13 @@ from edgecomp.gate.verdict import UNMEASURED, Reason, Verdict
 from edgecomp.metrics.estimates import against, estimate
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.missing import NotMeasured
-from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.registry import METRICS, Metric
 from edgecomp.metrics.units import format_value, parse_quantity
 from edgecomp.stats.figure import Figure
 
 MOST_EXAMPLES = 1e7
 UNDECIDED = "the threshold {} lies inside the confidence interval"
+DEVICE = "device"  # the check that a target's own runtime has run
 GAIN_POINTS = 5.0  # over a reference, that nobody believes
 
 
@@ -38,7 +39,7 @@ def judge_check(
     passes: Literal["below", "above"] = "below" if metric.better == "lower" else "above"
     limit = limit_of(threshold)
     found, verdict, reason, why = None, Verdict.INCONCLUSIVE, Reason.NOT_RUN, "it was not measured"
-    if measured is not None and measured.not_run:
+    if measured is not None and measured.not_run and (metric.is_of_the_device or not measured.arms):
         why = measured.not_run
     elif measured is not None and measured.student in measured.deaths:
         death = measured.deaths[measured.student]
@@ -70,7 +71,7 @@ def judge_check(
         estimate=found,
         verdict=verdict,
         reason=reason,
-        sentence=f"{target}: {metric.title}: {why}{_noted(found)}.",
+        sentence=f"{target}: {metric.title}: {why}{_noted(found)}{_stood_in(metric, found, measured)}.",
         severity=threshold.severity,
     )
 
@@ -78,6 +79,39 @@ def judge_check(
 def _noted(found: Figure | None) -> str:
     """What a figure says of itself; where it has no bounds the reason says it."""
     return f" ({found.note})" if found is not None and found.note and found.low is not None else ""
+
+
+def _stood_in(metric: Metric, found: Figure | None, measured: Measurements | None) -> str:
+    """Of a figure of answers that the target's own runtime did not give: what gave them."""
+    if measured is None or found is None or metric.source not in ("answers", "export"):
+        return ""
+    of_export = (measured.arms[measured.student].parity or {}).get("stand_in", "")
+    said = of_export if metric.source == "export" else measured.stand_in
+    return f" ({said})" if said else ""
+
+
+def never_ran(target: str, measured: Measurements, checks: Iterable[Check]) -> list[Check]:
+    """A check that cannot pass, of a target whose device did not run, where no other of its checks says so: answers that another runtime
+    gave are no release. checks: the target's."""
+    if not measured.stand_in or any(
+        one.reason is Reason.NOT_RUN and one.severity == "block" for one in checks
+    ):
+        return []
+    return [
+        Check(
+            target=target,
+            name=DEVICE,
+            metric=DEVICE,
+            title="executed on its device",
+            limit="it is",
+            limit_value=0.0,
+            passes="above",
+            estimate=None,
+            verdict=Verdict.INCONCLUSIVE,
+            reason=Reason.NOT_RUN,
+            sentence=f"{target}: executed on its device: {measured.not_run}; every other check is of answers, {measured.stand_in}.",
+        )
+    ]
 
 
 def decide(

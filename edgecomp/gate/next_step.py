@@ -5,6 +5,7 @@ from typing import Protocol
 
 from edgecomp.arms import STUDENT_FP32
 from edgecomp.gate.document import Check
+from edgecomp.gate.judge import DEVICE
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, headline
 from edgecomp.machine import saturates
@@ -39,7 +40,9 @@ def next_step(verdict: Verdict, checks: Sequence[Check], remedies: Remedies) -> 
     if verdict is Verdict.PASS:
         return remedies.passed(len(decide) == len(checks))
     # Sums that are cut off explain the rest, and then a wrong export.
-    worst.sort(key=lambda check: (check.reason is not Reason.SATURATES, _source(check) != "export"))
+    worst.sort(
+        key=lambda check: (check.reason is not Reason.SATURATES, _source(check) not in ("export", "kernels"))
+    )
     more = f" ({len(worst) - 1} more such)" if len(worst) > 1 else ""
     said, remedy = remedies.of(worst[0])
     return f"{said}{more}: {remedy}."
@@ -121,6 +124,8 @@ class RunRemedies:
         return BY_DIMENSION.get(METRICS[check.metric].dimension, "see the report")
 
     def _of_inconclusive(self, check: Check) -> str:
+        if check.name == DEVICE:
+            return "run it there, or name the target under `ungated_targets`"
         if check.reason is Reason.NOT_RUN:
             return f"make it run, or take the check out (thresholds.{check.name}=null)"
         if check.reason is Reason.UNTELLING:

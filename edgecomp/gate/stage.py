@@ -9,7 +9,7 @@ from edgecomp.config.policy import Policy, Threshold, with_budget
 from edgecomp.files.writing import digest_of
 from edgecomp.gate.document import Changes, VerdictDocument, document, whole
 from edgecomp.gate.groups import differences
-from edgecomp.gate.judge import judge
+from edgecomp.gate.judge import judge, never_ran
 from edgecomp.gate.next_step import RunRemedies, next_step
 from edgecomp.gate.waivers import deciding, unbounded, with_waivers
 from edgecomp.metrics.estimates import estimate
@@ -46,7 +46,10 @@ def judged(
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
     for target, path in portable.items():
         measured[target] = replace(measured[target], portable=Portable.load(path))
-    found = with_waivers(judge(rows, measured, policy.wall), policy.waivers, rows, today)
+    checks = judge(rows, measured, policy.wall)
+    for target, one in measured.items():
+        checks += never_ran(target, one, [check for check in checks if check.target == target])
+    found = with_waivers(checks, policy.waivers, rows, today)
     shown = measured | {target: Measurements.load(path) for target, path in beside.items()}
     return document(
         found,
@@ -57,6 +60,11 @@ def judged(
         sha256=digest_of({t: {n: row.model_dump() for n, row in named.items()} for t, named in rows.items()}),
         figures={target: figures(one) for target, one in shown.items()},
         answers=answers(measured),
+        stand_ins={
+            target: f"{one.not_run}; its answers were {one.stand_in}"
+            for target, one in measured.items()
+            if one.stand_in
+        },
     )
 
 
@@ -72,23 +80,26 @@ def answers(measured: Mapping[str, Measurements]) -> dict[str, Changes]:
 def changes(
     policy: Policy, budgets: dict[str, dict[str, Threshold]], rows: dict[str, dict[str, Threshold]]
 ) -> list[str]:
-    """What the recipe or the command line made of the policy's checks and the targets' budgets, in words.
+    """What the recipe or the command line made of the policy's checks and the targets' budgets, in words; of
+    which targets, where not of all.
 
     budgets, rows: target → check → threshold; rows: as they are judged.
     """
-    found: dict[str, None] = {}
+    found: dict[str, list[str]] = {}
     for target, judged in rows.items():
         given = with_budget(policy.rows, budgets[target])
         for name, row in given.items():
             if name not in judged:
-                found[f"{name} taken out ({row.text})"] = None
+                found.setdefault(f"{name} taken out ({row.text})", []).append(target)
             elif judged[name] != row:
-                found[f"{name} {judged[name].text} at {judged[name].confidence:g} "
-                      f"instead of {row.text} at {row.confidence:g}"] = None  # fmt: skip
+                now = f"{judged[name].text} at {judged[name].confidence:g}"
+                found.setdefault(f"{name} {now} instead of {row.text} at {row.confidence:g}", []).append(
+                    target
+                )
         for name in judged:
             if name not in given:
-                found[f"{name} {judged[name].text} added"] = None
-    return list(found)
+                found.setdefault(f"{name} {judged[name].text} added", []).append(target)
+    return [said if len(of) == len(rows) else f"{said} of {', '.join(of)}" for said, of in found.items()]
 
 
 def figures(measured: Measurements) -> dict[str, dict[str, Figure]]:

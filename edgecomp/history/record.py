@@ -69,14 +69,14 @@ def of_bench(content: Mapping[str, Any], metrics: Mapping[str, Figure], folder: 
 
 
 def of_run(verdict: VerdictDocument, run: Path, name: str) -> list[Result]:
-    """Of each target that was measured, with the verdict of its own checks that decide; None where none does.
+    """Of each target that was measured, by its own runtime, with the verdict of its own checks that decide; None where none does.
 
     run: the run folder; name: the recipe's.
     """
     found = []
     for target in dict.fromkeys(check.target for check in verdict.checks):
         measured = Measurements.load(run / "bench" / target)
-        if measured.student not in measured.arms:
+        if measured.student not in measured.arms or target in verdict.stand_ins:
             continue
         files = measured.arms[measured.student].file_sha256
         own = _entries(verdict.figures[target].get(measured.student, {}))

@@ -105,7 +105,9 @@ class Measurements:
     facts: dict[str, Any]
     student: str = STUDENT_INT8.name  # the arm that is judged
     deaths: dict[str, Death] = field(default_factory=dict)  # arms that did not fit into the target's memory
-    not_run: str = ""  # why nothing was measured
+    not_run: str = (
+        ""  # why nothing was measured; of answers alone, where another runtime gave them (`stand_in`)
+    )
     emulated: "Emulated | None" = None
     portable: "Portable | None" = None
     slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of
@@ -114,6 +116,11 @@ class Measurements:
     def task(self) -> Task:
         """What outputs and labels mean."""
         return task(self.facts.get("task"))
+
+    @property
+    def stand_in(self) -> str:
+        """What gave the answers where the target's own runtime is not here, in words; empty where that gave them."""
+        return str(self.facts.get("stand_in", ""))
 
     def save(self, folder: Path) -> None:
         samples: dict[str, Any] = {

@@ -23,6 +23,7 @@ Source = Literal[
     "answers",  # answers to the test examples
     "outputs",  # all outputs of both models of a comparison
     "export",  # the exported file beside the fake-quant student
+    "kernels",  # which of its layers the runtime executes in integers
     "emulation",  # the student as the target's CPU executes it
     "other CPUs",  # … and as CPUs execute it that it may meet
     "validation",  # the validation split
@@ -65,6 +66,11 @@ class Metric:
     def relative(self) -> bool:
         """Whether it may be held against another model's figure."""
         return self.source in ("restarts", "file") or bool(self.comparator)
+
+    @property
+    def is_of_the_device(self) -> bool:
+        """Whether it takes the device itself: what another one answers is known, and not how fast, from what memory, by which kernels."""
+        return self.source in ("restarts", "sensor", "scenario", "kernels")
 
     @property
     def times_calls(self) -> bool:
@@ -166,6 +172,6 @@ METRICS: dict[str, Metric] = {
         Metric("emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's", "emulation", "portability:emulated_loss", tasks=CLASSES),
         Metric("portable_agreement_pct", "percent", "higher", "on other CPUs: same answer as here", "other CPUs", "portability:least_agreement"),
         Metric("validation_drop_pt", "points", "lower", "accuracy under the fp32 student, on the validation split", "validation", "scores:validation_drop"),
-        Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8", "export", "export:int8_share"),
+        Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8", "kernels", "export:int8_share"),
     )
 }  # fmt: skip

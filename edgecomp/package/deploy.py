@@ -24,7 +24,6 @@ TAKES = {
     "tensors": "The model's inputs by name in an .npz file",
 }
 NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "tensors": "numpy"}
-SCRIPTED = ("onnxruntime-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino-cpu")
 SAMPLES = 8
 SAYS = {
     "regression": "a line of numbers each",
@@ -46,7 +45,7 @@ def write_deploy_folder(
     threads: int,
     preprocessing: Preprocessing,
     validation: Split,
-    answers: tuple[int, ...] | None,
+    answers: tuple[int, ...] | None = None,
     data: Path,
     folder: Path,
 ) -> None:
@@ -58,9 +57,9 @@ def write_deploy_folder(
     tell it; data: the data stage's folder; folder: is there, and is written into. Raises
     UsageError for a runtime without a script.
     """
-    if runtime not in SCRIPTED:
+    if not TABLE[runtime].scripted:
         raise UsageError(f"nothing is deployed for {runtime}, which has no script: name its target under `ungated_targets`; targets run "
-                         f"{', '.join(SCRIPTED)}")  # fmt: skip
+                         f"{', '.join(name for name, row in TABLE.items() if row.scripted)}")  # fmt: skip
     names = [TABLE[runtime].model_file]
     copyfile(model, folder / names[0])
     for part in formats.parts_of(model):
@@ -140,6 +139,8 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         runtime=runtime,
         options=options,
         providers=_providers(runtime, options),
+        suffix=Path(TABLE[runtime].model_file).suffix,
+        gpu=TABLE[runtime].gpu,
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
         task=preprocessing.task,
@@ -166,7 +167,7 @@ def _providers(runtime: str, options: dict[str, Any]) -> list[Any]:
     from edgecomp.runtimes.onnxruntime_gpu import cuda_settings, tensorrt_settings
 
     if runtime == "onnxruntime-cuda":
-        return cuda_settings(options)
+        return cuda_settings(options, Path())
     if runtime == "onnxruntime-tensorrt":
-        return tensorrt_settings(options)
+        return tensorrt_settings(options, Path())
     return ["CPUExecutionProvider"] if runtime == "onnxruntime-cpu" else []

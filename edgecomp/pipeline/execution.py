@@ -45,7 +45,11 @@ def notes(job: Job) -> list[str]:
         found.append(f"precision: bf16: {costs}; precision=auto takes fp32 here")
     for target in (*job.targets, *job.ungated_targets):
         if TABLE[target.runtime].gpu and not gpus():
-            found.append(f"target {target.name}: {NO_GPU}; a verdict that asks for them is INCONCLUSIVE")
+            stand_in = TABLE[target.runtime].stand_in if target in job.targets else None
+            answers = f"; its answers are executed on this CPU by {stand_in.called}" if stand_in else ""
+            found.append(
+                f"target {target.name}: {NO_GPU}; a verdict that asks for them is INCONCLUSIVE{answers}"
+            )
     return found
 
 

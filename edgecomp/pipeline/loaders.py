@@ -48,7 +48,8 @@ class Run:
             object.__setattr__(self, "scheme", self.job.schemes[0])
 
     def of(self, scheme: str) -> "Run":
-        return replace(self, scheme=scheme)
+        """scheme: a target's; with `none` the first one's, beside whose files those in float lie."""
+        return replace(self, scheme=scheme if scheme in self.job.schemes else self.job.schemes[0])
 
     def named(self, step: str) -> str:
         """The name of a step that is made for each scheme: its own for the first scheme, `SCHEME/STEP` for the others."""
@@ -232,7 +233,8 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
     """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
     from edgecomp.runtimes import TABLE
 
-    quantize, name = run.job.recipe.quantize, TABLE[target.runtime].model_file
+    gated, name = target in run.job.targets, TABLE[target.runtime].model_file
+    quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
 
     def file_of(arm: Arm) -> Path:
         if arm.per_target:
@@ -241,7 +243,6 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
             return run.folder / "deploy" / target.name / name
         return exported(run, arm.name, target.runtime)
 
-    gated = target in run.job.targets
     run = run.of(target.scheme) if gated else run
     return {arm.name: file_of(arm) for arm in arms.measured(quantize, gated=gated)}
 

@@ -132,7 +132,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     yield Step(run.named("export"), "export", partial(exporting.export, run), of_all, trained, **computes)
     if first and any(map(_pytorch, (*job.targets, *job.ungated_targets))):
         yield Step("pytorch", "export", partial(exporting.pytorch, run), of_all, trained, **computes)
-    for target in job.targets if _chooses_ptq(job) else ():
+    for target in _chooses_ptq(job):
         if target.scheme == run.scheme:
             yield Step(
                 f"ptq/{target.name}",
@@ -160,7 +160,7 @@ def _for_each_target(run: loaders.Run) -> Iterator[Step]:
             "export",
             partial(exporting.parity, own, target=target),
             [profile(job, target), job.recipe.quantize.baselines],
-            ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target)),
+            ("data", *_files(own, target), *_quantised(own, target), *_best_ptq(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
             executes=True,
         )
@@ -187,7 +187,7 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
             "bench",
             partial(measuring.bench, own, target=target),
             [cache_keys.bench(job), profile(job, target)],
-            ("data", *_files(own, target), *_quantised(own), *_best_ptq(job, target), *gated),
+            ("data", *_files(own, target), *_quantised(own, target), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
         )
@@ -253,9 +253,11 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     )
 
 
-def _quantised(run: loaders.Run) -> tuple[str, ...]:
-    """The steps that train the student of the run's scheme through its integers."""
-    return tuple(map(run.named, arms.STUDENT_INT8.steps)) if run.job.recipe.quantize.trains else ()
+def _quantised(run: loaders.Run, target: Target | None = None) -> tuple[str, ...]:
+    """The steps that train the student of the run's scheme through its integers; none for a target that is sent the one in float."""
+    in_float = target in run.job.targets and target is not None and target.scheme == "none"
+    trains = run.job.recipe.quantize.trains and not in_float
+    return tuple(map(run.named, arms.STUDENT_INT8.steps)) if trains else ()
 
 
 def _students(run: loaders.Run) -> tuple[str, ...]:
@@ -270,12 +272,16 @@ def _files(run: loaders.Run, target: Target) -> tuple[str, ...]:
     return (*dict.fromkeys(("export", run.named("export"))), *_pytorch(target))
 
 
-def _chooses_ptq(job: Job) -> bool:
-    return arms.PTQ_BEST in arms.baselines(job.recipe.quantize)
+def _chooses_ptq(job: Job) -> list[Target]:
+    return [
+        target
+        for target in job.targets
+        if arms.PTQ_BEST in arms.baselines(job.recipe.quantize.of(target.scheme))
+    ]
 
 
 def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
-    return (f"ptq/{target.name}",) if _chooses_ptq(job) and target in job.targets else ()
+    return (f"ptq/{target.name}",) if target in _chooses_ptq(job) else ()
 
 
 def _pytorch(target: Target) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Evidence:
             best_ptq={
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
-                if arms.PTQ_BEST in arms.baselines(quantize)
+                if arms.PTQ_BEST in arms.baselines(quantize.of(target.scheme))
             },
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
@@ -168,7 +168,8 @@ class Evidence:
         """When a target was measured, how much, and how busy the machine was."""
         measured, facts = self.measured[name], self.measured[name].facts
         if measured.not_run:
-            return f"not run: {measured.not_run}"
+            answers = f"; its answers were {measured.stand_in}" if measured.stand_in else ""
+            return f"not run: {measured.not_run}{answers}"
         if not measured.arms:
             return "; ".join(death.message for death in measured.deaths.values())
         arm = next(iter(measured.arms.values())).samples

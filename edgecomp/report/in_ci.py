@@ -4,6 +4,8 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions,
 https://docs.gitlab.com/ci/testing/metrics_reports, https://prometheus.io/docs/specs/om/open_metrics_spec
 """
 
+from collections.abc import Mapping
+
 from edgecomp.config.policy import Waiver
 from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.gate.verdict import WORST_FIRST
@@ -54,6 +56,11 @@ def step_summary(verdict: VerdictDocument, name: str, report: str) -> str:
         "",
         markdown(verdict.next_step),
         "",
+        *(
+            line
+            for target, said in verdict.stand_ins.items()
+            for line in (markdown(f"{target}: {said}."), "")
+        ),
         f"| verdict | target | check | measured [{shown.bounds}] | limit |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -101,14 +108,14 @@ def changed_answers(verdict: VerdictDocument) -> list[str]:
     return lines
 
 
-def openmetrics(verdict: VerdictDocument, student: str) -> str:
-    """The judged model's figures and each check's verdict, as gauges. student: the arm that is judged."""
+def openmetrics(verdict: VerdictDocument, judged: Mapping[str, str]) -> str:
+    """The judged model's figures and each check's verdict, as gauges of `verdict`. judged: target → arm."""
     lines = []
     for metric in METRICS.values():
         samples = [
             (target, found.estimate)
             for target, arms in verdict.figures.items()
-            if (found := arms.get(student, {}).get(metric.id)) is not None
+            if (found := arms.get(judged.get(target, ""), {}).get(metric.id)) is not None
         ]
         if samples:
             lines += [f"# HELP edgecomp_{metric.id} {metric.title}", f"# TYPE edgecomp_{metric.id} gauge"]

@@ -54,7 +54,7 @@ def latency_distributions(evidence: Evidence) -> str:
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
         measured = evidence.measured[name]
         for arm, data in measured.arms.items():
-            for restart, samples in enumerate(data.samples[SINGLE_STREAM_WALL]):
+            for restart, samples in enumerate(data.samples.get(SINGLE_STREAM_WALL, ())):
                 ordered = np.sort(samples) / 1e6
                 share = np.arange(1, len(ordered) + 1) / len(ordered) * 100
                 label = evidence.names[arm] if restart == 0 else None
@@ -82,7 +82,7 @@ def latency_distributions(evidence: Evidence) -> str:
             ylabel="share of inferences (%)",
             ylim=(0, 101),
         )
-    handles, labels = axes[0].get_legend_handles_labels()
+    handles, labels = _legend(axes)
     figure.legend(
         handles,
         labels,
@@ -93,6 +93,12 @@ def latency_distributions(evidence: Evidence) -> str:
         title_fontsize=8,
     )
     return svg(figure)
+
+
+def _legend(axes: Sequence[Axes]) -> tuple[Sequence[Any], Sequence[str]]:
+    """Handles and labels of the first picture that shows anything: of a device that did not run there is nothing."""
+    found = [axis.get_legend_handles_labels() for axis in axes]
+    return next((one for one in found if one[0]), found[0])
 
 
 def accuracy_against_latency(evidence: Evidence) -> str:
@@ -140,7 +146,7 @@ def memory_by_phase(evidence: Evidence) -> str:
     targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
     figure, axes = subplots(len(targets), width=4.6, height=3.4)
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
-        arms = evidence.measured[name].arms
+        arms = {arm: data for arm, data in evidence.measured[name].arms.items() if data.memory}
         for place, (arm, data) in enumerate(arms.items()):
             for shift, (phase, colour) in enumerate(zip(PHASES, PHASE_COLOURS, strict=True)):
                 held = data.memory[phase]["uss_bytes"] / 2**20
@@ -163,7 +169,7 @@ def memory_by_phase(evidence: Evidence) -> str:
         axis.set(title=name, ylabel="MiB")
         axis.grid(axis="x", visible=False)
         axis.margins(y=0.12)
-    handles, labels = axes[0].get_legend_handles_labels()
+    handles, labels = _legend(axes)
     figure.legend(
         handles, labels, loc="outside lower center", ncols=4, fontsize=8, title="USS after", title_fontsize=8
     )

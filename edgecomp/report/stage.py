@@ -11,7 +11,6 @@ from jinja2.exceptions import UndefinedError
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
-from edgecomp.arms import STUDENT_INT8
 from edgecomp.config.job import Job
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
@@ -58,8 +57,8 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
     markdown = templates.get_template("report.md.j2").render(**facts)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     (folder / "junit.xml").write_text(junit(evidence.verdict, job.recipe.name), encoding="utf-8")
-    student = next(iter(evidence.measured.values())).student if evidence.measured else STUDENT_INT8.name
-    (folder / "metrics.txt").write_text(openmetrics(evidence.verdict, student), encoding="utf-8")
+    judged = {target: measured.student for target, measured in evidence.measured.items()}
+    (folder / "metrics.txt").write_text(openmetrics(evidence.verdict, judged), encoding="utf-8")
     told = evidence.verdict.as_json()
     write_json(
         folder / "report.json",

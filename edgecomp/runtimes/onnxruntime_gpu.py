@@ -25,11 +25,16 @@ TENSORRT_OPTIONS: dict[str, Values] = {
     "fp16": (False, True),
     "int8": (True, False),  # where the file holds QuantizeLinear and DequantizeLinear
     "builder_optimisation": (3, 0, 1, 2, 4, 5),
+    "engine_cache": (
+        False,
+        True,
+    ),  # of built engines, beside the model: a start of minutes is one of seconds from then on
 }
+ENGINES = "engines"
 
 
-def cuda_settings(options: Options) -> list[Any]:
-    """The provider and what it is told. options: of CUDA_OPTIONS."""
+def cuda_settings(options: Options, folder: Path) -> list[Any]:
+    """The provider and what it is told. options: of CUDA_OPTIONS; folder: the model's."""
     search = str(options.get("convolution_search", "exhaustive")).upper()
     return [
         (
@@ -39,11 +44,12 @@ def cuda_settings(options: Options) -> list[Any]:
     ]
 
 
-def tensorrt_settings(options: Options) -> list[Any]:
+def tensorrt_settings(options: Options, folder: Path) -> list[Any]:
     """The provider and what it is told; what TensorRT does not take falls to CUDA.
 
-    options: of TENSORRT_OPTIONS.
+    options: of TENSORRT_OPTIONS; folder: the model's.
     """
+    cache = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(folder / ENGINES)}
     return [
         (
             "TensorrtExecutionProvider",
@@ -51,9 +57,10 @@ def tensorrt_settings(options: Options) -> list[Any]:
                 "trt_fp16_enable": str(bool(options.get("fp16", False))),
                 "trt_int8_enable": str(bool(options.get("int8", True))),
                 "trt_builder_optimization_level": str(options.get("builder_optimisation", 3)),
+                **(cache if options.get("engine_cache", False) else {}),
             },
         ),
-        *cuda_settings({}),
+        *cuda_settings({}, folder),
     ]
 
 
@@ -65,7 +72,7 @@ class OnnxRuntimeGpu:
         self, model: Path, *, threads: int, device: str = "cuda", options: Options
     ) -> OnnxRuntimeSession:
         check_options(self.name, options, self._known)
-        providers = self._providers(options)
+        providers = self._providers(options, model.parent)
         if not gpus():
             raise RuntimeUnavailableError(f"{self.name}: {NO_GPU}")
         wanted = providers[0][0]

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli
 
+from edgecomp.machine import gpus
+from edgecomp.metrics.registry import METRICS
+
 pytestmark = pytest.mark.slow
-NARROW, WIDE, GPU = "onnxruntime-cpu", "onnxruntime-armv8.2", "tensorrt"
+NARROW, WIDE, GPU, IN_FLOAT = "onnxruntime-cpu", "onnxruntime-armv8.2", "tensorrt", "torch-gpu"
+TARGETS = f"targets=[{NARROW},{WIDE},{GPU},{IN_FLOAT}]"
 BASELINES = "quantize.baselines=[ptq-ort]"
 
 
@@ -19,10 +23,9 @@ def weights(folder: Path, scheme: str = "") -> bytes:
 @pytest.fixture(scope="module")
 def two(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("schemes") / "run"
-    done = cli(
-        "run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(folder), "--json"
-    )
+    done = cli("run", "digits", *TINY, TARGETS, BASELINES, "--out", str(folder), "--json")
     assert done.code in (1, 3), done.err
+    (folder / "told.txt").write_text(done.out + done.err, encoding="utf-8")
     return folder
 
 
@@ -43,7 +46,9 @@ def test_every_target_is_sent_and_held_against_the_student_of_its_scheme(two: Pa
     for target, scheme in ((NARROW, ""), (WIDE, "cpu-u8"), (GPU, "gpu-s8")):
         exported = two / scheme / "export" / "onnx" / "student_int8.onnx"
         assert (two / "deploy" / target / "model.onnx").read_bytes() == exported.read_bytes()
-    for target in (NARROW, WIDE):
+    in_float = two / "pytorch" / "student_fp32.pt2"
+    assert (two / "deploy" / IN_FLOAT / "model.pt2").read_bytes() == in_float.read_bytes()
+    for target in (NARROW, WIDE, GPU):
         parity = json.loads((two / "parity" / target / "parity.json").read_text(encoding="utf-8"))
         assert parity["student_int8"]["agreeing"] >= 0.97 * parity["student_int8"]["examples"]
         assert parity["ptq_ort"]["examples"] == parity["student_int8"]["examples"]
@@ -53,8 +58,35 @@ def test_a_report_says_each_schemes_student(two: Path, cli: Cli) -> None:
     page = (two / "report" / "report.html").read_text(encoding="utf-8")
     for scheme in ("cpu-u8-narrow", "cpu-u8", "gpu-s8"):
         assert scheme in page
-    again = cli(
-        "run", "digits", *TINY, f"targets=[{NARROW},{WIDE},{GPU}]", BASELINES, "--out", str(two), "--plan"
-    )
+    again = cli("run", "digits", *TINY, TARGETS, BASELINES, "--out", str(two), "--plan")
     assert "parity/tensorrt" in again.out  # which is not run without a GPU, and tried again
     assert "quantize" not in again.out
+
+
+@pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
+@pytest.mark.parametrize(
+    ("target", "by"),
+    [(GPU, "ONNX Runtime with its optimisations off"), (IN_FLOAT, "PyTorch, eager")],
+)
+def test_of_a_gpu_target_without_a_gpu_answers_are_judged_and_nothing_else_is(
+    two: Path, target: str, by: str
+) -> None:
+    verdict = json.loads((two / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    checks = {check["name"]: check for check in verdict["gates"] if check["target"] == target}
+    said = f"executed on this CPU by {by}; the GPU did not run"
+    for check in checks.values():
+        if METRICS[check["metric"]].is_of_the_device:
+            assert (check["verdict"], check["reason"]) == ("INCONCLUSIVE", "not_run")
+            assert "no GPU here" in check["sentence"]
+        else:
+            assert check["reason"] != "not_run", check["sentence"]
+            assert METRICS[check["metric"]].source == "file" or said in check["sentence"]
+    for name in ("export_agreement_pct", "export_error_pct"):  # nothing is rounded otherwise than in training
+        assert checks[name]["verdict"] == "PASS", checks[name]["sentence"]
+    assert ("int8_share_pct" in checks) == (target == GPU)
+    assert "macro_f1_pct" in verdict["figures"][target]["teacher"]
+    assert "latency_p50_ms" not in verdict["figures"][target]["teacher"]
+    for place in ("report/report.html", "report/report.md", "told.txt"):
+        assert said in " ".join((two / place).read_text(encoding="utf-8").split()), place
+    assert (two / "parity" / target / "not-run.txt").is_file()
+    assert (two / "bench" / target / "not-run.txt").is_file()

@@ -172,13 +172,13 @@ def test_a_gpus_runtime_checks_its_options_and_says_that_there_is_none(name: str
         runtime.load(model, threads=1, options={})
 
 
-def test_what_a_gpus_providers_are_told() -> None:
+def test_what_a_gpus_providers_are_told(tmp_path: Path) -> None:
     """In the providers' own words: https://onnxruntime.ai/docs/execution-providers"""
-    assert cuda_settings({"tf32": True, "convolution_search": "heuristic"}) == [
+    assert cuda_settings({"tf32": True, "convolution_search": "heuristic"}, tmp_path) == [
         ("CUDAExecutionProvider", {"use_tf32": "1", "cudnn_conv_algo_search": "HEURISTIC"})
     ]
     (wanted, told), (fallback, _) = tensorrt_settings(
-        {"fp16": True, "int8": False, "builder_optimisation": 5}
+        {"fp16": True, "int8": False, "builder_optimisation": 5}, tmp_path
     )
     assert (wanted, fallback) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
     assert told == {
@@ -186,6 +186,17 @@ def test_what_a_gpus_providers_are_told() -> None:
         "trt_int8_enable": "False",
         "trt_builder_optimization_level": "5",
     }
+    (_, kept), _ = tensorrt_settings({"engine_cache": True}, tmp_path)
+    assert kept["trt_engine_cache_enable"] == "True"
+    assert kept["trt_engine_cache_path"] == str(tmp_path / "engines")
+
+
+def test_what_stands_in_for_a_gpu_takes_the_same_file_and_runs_on_a_cpu() -> None:
+    for name, row in runtimes.TABLE.items():
+        assert (row.stand_in is not None) == row.gpu, name
+        if row.stand_in is not None:
+            other = runtimes.TABLE[row.stand_in.runtime]
+            assert (other.model_file, other.gpu) == (row.model_file, False)
 
 
 def test_the_fake_runtime_does_what_its_file_says(tmp_path: Path) -> None:

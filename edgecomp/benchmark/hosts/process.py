@@ -218,6 +218,8 @@ class Worker:
         ):
             return self._exceeded(message)
         found = getattr(errors, kind, WorkerError)
+        if found is errors.RuntimeUnavailableError:  # of the machine, whatever the model
+            return found(message)
         prefix = "" if found is not WorkerError else f"{kind}: "
         return found(f"{self._what}: {prefix}{message}")
 

@@ -20,7 +20,8 @@ def emulated_agreement(measured: Measurements, arm_name: str, confidence: float)
     parity = measured.arms[arm_name].parity
     if parity and not is_telling(parity):
         raise Untelling("the probes get too few answers to tell a difference")
-    same = measured.task.agreeing(probes, reference[: len(probes)])
+    count = min(len(probes), len(reference))  # of a student in float fewer answers are known
+    same = measured.task.agreeing(probes[:count], reference[:count])
     return proportion(int(same.sum()), len(same), confidence)
 
 

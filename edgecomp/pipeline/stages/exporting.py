@@ -2,21 +2,26 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from edgecomp import arms
 from edgecomp.artifacts.run_folder import NOT_RUN
+from edgecomp.config.recipe import Quantize
 from edgecomp.config.target import Target
 from edgecomp.errors import RuntimeUnavailableError
-from edgecomp.files.array_files import read_npy
+from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.writing import write_json
+from edgecomp.inputs import some
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.runtimes.base import Options
 from edgecomp.tasks import TASKS
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import nn
 
+    from edgecomp.inputs import Inputs
     from edgecomp.ptq.tools import Tool
 
 
@@ -79,7 +84,9 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The best that post-training quantisation makes of the fp32 student, as this target's runtime executes it."""
     from edgecomp.ptq.grid import choose
 
-    settings = run.job.recipe.quantize
+    settings, executed = run.job.recipe.quantize, _executed(run, target)
+    if executed.why:
+        (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     with loaders.distillation_data(run) as data:
         choose(
             loaders.captured_student(run),
@@ -87,8 +94,8 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             data.views.preprocessing.apply(data.views.validation.arrays),
             data.views.validation.labels,
             scheme=target.scheme,
-            runtime_name=target.runtime,
-            options=target.options,
+            runtime_name=executed.runtime,
+            options=executed.options,
             dynamic_axes=data.views.preprocessing.dynamic_axes,
             float_layers=tuple(settings.float_layers),
             bits=settings.bits,
@@ -98,22 +105,50 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         )
 
 
+class Executed(NamedTuple):
+    """What executes a target's files: its runtime, or, where that is not here, another that gives the same answers, and `why`."""
+
+    runtime: str
+    options: Options
+    said: str = ""
+    why: str = ""
+
+
+def _executed(run: Run, target: Target) -> Executed:
+    """Asked of the smallest file there is."""
+    from edgecomp import runtimes
+
+    own, stand_in = Executed(target.runtime, target.options), runtimes.TABLE[target.runtime].stand_in
+    if stand_in is None:
+        return own
+    file = loaders.exported(run, arms.STUDENT_FP32.name, target.runtime)
+    try:
+        runtimes.adapter(target.runtime).load(file, threads=1, options=target.options).close()
+    except RuntimeUnavailableError as error:
+        return Executed(stand_in.runtime, dict(stand_in.options), stand_in.said, str(error))
+    return own
+
+
 def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
 
     from edgecomp.export.parity import compare_all, compare_references
 
-    exported, student = run.made("export"), arms.judged(run.job.recipe.quantize).name
-    reference = exported / "reference.npy"
-    tools = {arm.name: tool for arm, tool in arms.of_tools(run.job.recipe.quantize).items()}
+    executed = _executed(run, target)
+    if executed.why:
+        (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
+    settings = run.job.recipe.quantize.of(target.scheme)
+    exported, student = run.made("export"), arms.judged(settings).name
+    inputs, reference = _answered(run, settings)
+    tools = {arm.name: tool for arm, tool in arms.of_tools(settings).items()}
     models = {arm: loaders.exported(run, arm, target.runtime) for arm in {student: None, **tools}}
     definitions = {
         arm: loaders.exported(run, arm, "onnxruntime-cpu")
         for arm, tool in tools.items()
-        if tool == arms.PTQ_ORT.tool or target.runtime == "onnxruntime-cpu"
+        if tool == arms.PTQ_ORT.tool or executed.runtime == "onnxruntime-cpu"
     }
-    measured = loaders.model_files(run, target)
-    for best in (arm.name for arm in arms.baselines(run.job.recipe.quantize) if arm.per_target):
+    measured = loaders.model_files(run, target) | {student: models[student]}  # it is deployed after this
+    for best in (arm.name for arm in arms.baselines(settings) if arm.per_target):
         models[best] = measured[best]
         if (definition := measured[best].with_name("model.onnx")).is_file():
             definitions[best] = definition
@@ -121,22 +156,23 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         compare_all(
             models,
             student=student,
-            runtime_name=target.runtime,
-            options=target.options,
-            inputs=loaders.probes(run),
-            reference=read_npy(reference) if reference.is_file() else None,
+            runtime_name=executed.runtime,
+            options=executed.options,
+            stand_in=executed.said,
+            inputs=inputs,
+            reference=reference,
             definitions=definitions,
             blocks_model=loaders.exported(run, "blocks", target.runtime),
-            blocks_file=exported / "blocks.npz",
-            float_layers=loaders.float_layers(run),
+            blocks_file=exported / "blocks.npz" if settings.trains else None,
+            float_layers={} if settings.in_float else loaders.float_layers(run),
             task=TASKS[run.job.recipe.task],
             folder=out,
         )
         compare_references(
             measured,
-            runtime_name=target.runtime,
-            options=target.options,
-            inputs=loaders.probes(run),
+            runtime_name=executed.runtime,
+            options=executed.options,
+            inputs=inputs,
             references=run.folder / "export" / "references.npz",
             folder=out,
         )
@@ -145,13 +181,28 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         (out / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
 
 
+def _answered(run: Run, settings: Quantize) -> "tuple[Inputs, npt.NDArray[Any] | None]":
+    """The probes, and what the student that a target is sent answers to them in PyTorch; None of one that no training has made.
+
+    Of a student in float beside one in integers, the answers to the first probes are known.
+    """
+    inputs, file = loaders.probes(run), run.made("export") / "reference.npy"
+    if settings.in_float and not run.job.recipe.quantize.in_float:
+        student = arms.STUDENT_FP32.name
+        known = read_npz(run.folder / "export" / "references.npz", [student])[student]
+        return some(inputs, slice(len(known))), known
+    return inputs, read_npy(file) if file.is_file() else None
+
+
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """What goes to one device."""
     from edgecomp.data.splits import Split
     from edgecomp.package.deploy import write_deploy_folder
 
     write_deploy_folder(
-        model=loaders.exported(run, arms.judged(run.job.recipe.quantize).name, target.runtime),
+        model=loaders.exported(
+            run, arms.judged(run.job.recipe.quantize.of(target.scheme)).name, target.runtime
+        ),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

@@ -23,28 +23,29 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.data.splits import Split
     from edgecomp.export.parity import REFERENCES
 
-    recipe = run.job.recipe
     gated = target in run.job.targets
+    quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
     costs = {
         layer: loaders.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
-        if gated and recipe.quantize.trains
+        if gated and quantize.trains
     }
-    settings, parity = recipe.bench, run.folder / "parity" / target.name
+    settings, parity = run.job.recipe.bench, run.folder / "parity" / target.name
     bench_target(
         target=target.name,
         place=Place.of(target, settings.timeout_s),
         models=loaders.model_files(run, target),
-        student=arms.judged(recipe.quantize).name,
+        student=arms.judged(quantize).name,
         without_float_layer=costs,
         parameters=loaders.parameter_bytes(run, target),
-        precision_file=run.made("precision") / "precision.json" if gated and recipe.quantize.trains else None,
+        precision_file=run.made("precision") / "precision.json" if gated and quantize.trains else None,
         parity_file=parity / "parity.json" if gated else None,
         references_file=parity / REFERENCES if gated else None,
         test=Split.load(run.folder / "data", "test"),
         preprocessing=loaders.preprocessing(run),
         folder=out,
         track=run.track,
+        gated=gated,
         effort=Effort(
             restarts=settings.restarts if gated else settings.ungated_restarts,
             warmup=settings.warmup,

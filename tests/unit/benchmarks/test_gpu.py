@@ -31,7 +31,7 @@ def report(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.mark.slow
 def test_a_cpu_goes_up_to_the_gpu_parts(tmp_path: Path) -> None:
-    only = "training steps,int8,compare,other runtimes"
+    only = "training steps,int8,compare,ONNX Runtime,other runtimes"
     command = [sys.executable, str(GPU), "--quick", "--to", str(tmp_path), "--only", only]
     done = subprocess.run(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=False)
     assert done.returncode == 0
@@ -44,6 +44,7 @@ def test_a_cpu_goes_up_to_the_gpu_parts(tmp_path: Path) -> None:
     assert [(row["value"], row["verdict"]) for row in shares] == [(100.0, "PASS")] * 2
     answers = [row for name, row in by_name.items() if name.endswith("the fake-quant student's")]
     assert [row["verdict"] for row in answers] == ["PASS"] * 2
+    assert [row["verdict"] for row in found["ONNX Runtime"]] == ["PASS", "PASS", "measured"]
     page = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     assert all(row["name"] in page for rows in found.values() for row in rows)
 

@@ -271,9 +271,10 @@ def test_each_target_is_remembered_with_the_verdict_of_its_own_rows(
         ("a", "FAIL", warns),
         ("b", "INCONCLUSIVE", {}),
         ("c", "FAIL", waived),
+        ("d", "INCONCLUSIVE", {}),  # a CPU stood in for it: its answers are not the device's
     ]
     gates = [judging.check(target=target, verdict=verdict, **more) for target, verdict, more in rows]
-    verdict = judging.verdict(*gates, figures={key: {} for key in "abc"})
+    verdict = judging.verdict(*gates, figures={key: {} for key in "abcd"}, stand_ins={"d": "no GPU"})
     arm = SimpleNamespace(file_sha256={"model.onnx": "1"})
     measured = SimpleNamespace(student="student_int8", arms={"student_int8": arm})
     monkeypatch.setattr("edgecomp.history.record.Measurements.load", lambda _: measured)

@@ -13,22 +13,24 @@ import onnx
 import onnxruntime as ort
 import openvino as ov
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from edgecomp import runtimes
 from edgecomp.data.preprocessing import Numbers, load
 from edgecomp.data.splits import Split
 from edgecomp.errors import UsageError
-from edgecomp.package.deploy import SCRIPTED, write_deploy_folder
+from edgecomp.package.deploy import write_deploy_folder
 from edgecomp.runtimes import TABLE
 
 ROWS = Numbers("array", (3,), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), classes=("a", "b", "c"))
+SCRIPTED = {runtime for runtime, row in TABLE.items() if row.scripted}
 VALUES = np.eye(3, dtype=np.float32)[[2, 0, 1]]
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """Logits that are the input, as an ONNX file, and as an IR beside it."""
+    """Logits that are the input, as an ONNX file, and as an IR and PyTorch's file beside it."""
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("input", "logits")]
     graph = helper.make_graph(
         [helper.make_node("Identity", ["input"], ["logits"])], "g", ports[:1], ports[1:]
@@ -36,6 +38,9 @@ def model(tmp_path: Path) -> Path:
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(made, tmp_path / "given.onnx")
     ov.save_model(ov.convert_model(tmp_path / "given.onnx"), tmp_path / "given.xml", compress_to_fp16=False)
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(torch.nn.Identity(), (torch.zeros(2, 3),), dynamic_shapes=({0: rows},))
+    torch.export.save(program, tmp_path / "given.pt2")
     return tmp_path / "given"
 
 
@@ -60,7 +65,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runpy.run_path(str(folder / "infer.py"), run_name="__main__")
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime-cpu", "openvino-cpu"])
+@pytest.mark.parametrize("runtime", ["onnxruntime-cpu", "openvino-cpu", "pytorch-cpu"])
 def test_the_script_runs_what_lies_beside_it(
     model: Path, runtime: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +174,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ("onnxruntime-cuda", {"tf32": True, "convolution_search": "heuristic"}),
         ("onnxruntime-tensorrt", {"int8": True}),
         ("onnxruntime-tensorrt", {"fp16": True, "optimisation": "off"}),
+        ("onnxruntime-tensorrt", {"engine_cache": True}),
     ],
 )
 def test_onnx_runtime_is_told_what_it_was_told_when_it_was_measured(
@@ -196,6 +202,31 @@ def test_a_script_for_a_gpu_does_not_run_on_the_cpu_instead(
     monkeypatch.setattr(ort, "InferenceSession", lambda *_, **__: cpu)
     with pytest.raises(SystemExit, match="TensorrtExecutionProvider could not start"):
         run(deployed(model, "onnxruntime-tensorrt", int8=True), monkeypatch)
+
+
+def test_a_script_of_pytorchs_for_a_gpu_compiles_on_it_and_does_not_run_without_one(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    folder = deployed(model, "pytorch-gpu", mode="compile")
+    with pytest.raises(SystemExit, match="no GPU that this PyTorch can use"):
+        run(folder, monkeypatch)
+    told = []
+
+    def moved(program: Any, device: str) -> Any:
+        told.append(device)
+        return program
+
+    def compiled(module: Any, dynamic: bool) -> Any:
+        told.append(dynamic)
+        raise Recorded
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("torch.export.passes.move_to_device_pass", moved)
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.raises(Recorded):
+        run(folder, monkeypatch)
+    assert told == ["cuda", False]
 
 
 @pytest.mark.parametrize("options", [{}, {"inference_precision": "bf16"}, {"low_precision": False}])
@@ -226,7 +257,7 @@ def test_openvino_is_told_what_it_was_told_when_it_was_measured(
 
 
 def test_every_runtime_that_can_be_a_target_has_a_script() -> None:
-    assert {runtime for runtime, row in TABLE.items() if row.schemes != ("none",)} <= set(SCRIPTED)
+    assert {runtime for runtime, row in TABLE.items() if row.schemes != ("none",)} <= SCRIPTED
 
 
 @pytest.mark.parametrize("runtime", [runtime for runtime in TABLE if runtime not in SCRIPTED])

@@ -195,7 +195,7 @@ def test_junit_and_openmetrics_are_well_formed(name: str) -> None:
     assert {element.tag for element in root.iter()} <= {
         "testsuites", "properties", "property", "testsuite", "testcase", "failure", "error", "skipped", "system-out",
     }  # fmt: skip
-    metrics = openmetrics(verdict(name, name), "candidate")
+    metrics = openmetrics(verdict(name, name), {name: "candidate"})
     assert obeyed(metrics) == set()
     for one in metrics.splitlines():
         assert one.startswith(("edgecomp_", "# "))

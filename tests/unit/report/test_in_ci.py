@@ -75,7 +75,7 @@ def test_the_summary_has_failures_first_and_keeps_to_its_limit() -> None:
 
 
 def test_openmetrics_says_what_it_is_and_ends() -> None:
-    text = openmetrics(verdict(row("PASS"), row("FAIL", name='odd"name')), "student_int8")
+    text = openmetrics(verdict(row("PASS"), row("FAIL", name='odd"name')), {"board": "student_int8"})
     lines = text.splitlines()
     assert 'edgecomp_latency_p50_ms{target="board"} 1.25' in lines
     assert 'edgecomp_gate_passed{target="board",row="latency_p99_ms"} 1' in lines
