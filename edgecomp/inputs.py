@@ -48,7 +48,7 @@ def trimmed(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
 
 
 def by_token(outputs: npt.NDArray[Any], mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Outputs [N, L, ...] that have an axis of tokens, as long as the mask [N, length] and 0 for padding; others as they are.
+    """`outputs`, [N, L, ...], that have an axis of tokens, as long as the mask [N, length] and 0 for padding; others as they are.
 
     What a network says of padding depends on the texts that were beside it. L: the mask's length, or that of its longest text.
     """

@@ -261,7 +261,8 @@ def as_they_are(values: Mapping[str, Array], head: Head) -> AsTheyAre:
 
 
 def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...] | None:
-    """The shape of what a network answers to such inputs; None where that is its own affair, but for one answer an example."""
+    """The shape of what a network for such `data` answers to `inputs`, by name, [N, ...]; None where that is its own
+    affair, but for one answer an example."""
     if data.width is None:
         return None
     first = next(iter(inputs.values())).shape

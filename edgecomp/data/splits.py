@@ -52,7 +52,7 @@ class Split:
 
 def check_varied(source: Source, *, task: str = DEFAULT, shift: int, flip: bool) -> None:
     """Raises DataError where examples of `source` that are no images [N, C, H, W], or have masks, are to be shifted or
-    mirrored. shift: by how many pixels, 0 for none; flip: whether."""
+    mirrored. task: what labels are; shift: by how many pixels, 0 for none; flip: whether."""
     values, of_pixels = source.splits["train"].values, TASKS[task].of_each == "pixel"
     if isinstance(values, np.ndarray) and values.ndim == 4 and not of_pixels:
         return

@@ -114,7 +114,7 @@ def check_source(source: Source, wanted: Wanted) -> None:
     if not images:
         for setting in ("image_size", "mode"):
             if getattr(wanted, setting) is not None:
-                kind = "texts" if isinstance(train.values, list) else "numbers"
+                kind = "texts" if isinstance(train.values, list) else "arrays of numbers"
                 raise DataError(f"data.{setting} is for images, and {_title(wanted)} has {kind}: take it out")
 
 

@@ -105,7 +105,7 @@ def rows(
     table: pa.Table, known: Mapping[str, Sequence[str]], where: str, told: list[str] | None = None
 ) -> Values:
     """The columns of `table`, numbers all, side by side: float32 [N, columns]. Raises DataError, which begins
-    with `where`. told: is added to as `finite` does."""
+    with `where`. known: what `categories` found; told: is added to as `finite` does."""
     single = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in known:
@@ -177,7 +177,7 @@ def _of_categories(
     given = np.asarray([value if isinstance(value, str) else "" for value in plain(column)])
     unseen = ~np.isin(given, list(known))
     if unseen.any() and told is not None:
-        told.append(f"{where}: {int(unseen.sum())} of {len(given)} examples have a {name!r} that no training example has, {given[unseen][0]!r} for "
+        told.append(f"{where}: {int(unseen.sum())} of {len(given)} examples have a {name!r} that no training example has, {str(given[unseen][0])!r} for "
                     "instance: they are of no category there")  # fmt: skip
     return [(given == value).astype(np.float32) for value in known]
 

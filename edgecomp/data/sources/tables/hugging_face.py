@@ -201,7 +201,8 @@ def _codes(wanted: Wanted) -> list[str]:
 def choose_inputs(
     schema: Any, inputs: str | list[str] | None, where: str, slice_: str | None = None
 ) -> str | list[str]:
-    """The columns of the inputs alone, where nothing is labelled: as named, or the only one that can be meant. Raises DataError."""
+    """The columns of the inputs alone, where nothing is labelled: as named in `inputs`, or the only one of the `schema` that can be meant
+    and is not that of the slices, `slice_`. Raises DataError, which begins with `where`."""
     from edgecomp.data.sources.tables import columns
 
     names: list[str] = schema.names

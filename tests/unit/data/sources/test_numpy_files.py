@@ -116,5 +116,27 @@ def test_what_is_no_npz_is_refused(refusal: Refusal, tmp_path: Path) -> None:
     assert "has no .npz file" in refusal("numpy", early=True, path="empty")
 
 
-def test_an_npz_has_no_columns_to_list(refusal: Refusal) -> None:
-    assert "lists columns of a table" in refusal("numpy", path="a.npz", inputs=["f0", "f1"])
+def test_listed_arrays_are_the_networks_inputs_as_they_are(
+    reading: Reading, refusal: Refusal, tmp_path: Path
+) -> None:
+    pixels, size = np.full((20, 3, 4), 200, np.uint8), np.arange(20)
+    np.savez(
+        tmp_path / "a.npz",
+        pixels=pixels,
+        size=size,
+        label=size % 2,
+        short=size[:9],
+        labels=size,
+        odd=np.full((20, 2), np.nan),
+    )
+    source = reading("numpy", path="a.npz", inputs=["size", "pixels"])
+    values = source.splits["train"].values
+    assert isinstance(values, dict)
+    assert list(values) == ["size", "pixels"]
+    assert values["pixels"].dtype == np.uint8
+    np.testing.assert_array_equal(values["size"], size)
+    assert "different numbers of examples (size 20, short 9)" in refusal(
+        "numpy", path="a.npz", inputs=["size", "short"]
+    )
+    assert "cannot be called 'labels'" in refusal("numpy", path="a.npz", inputs=["labels"])
+    assert "40 values of 'odd' are NaN" in refusal("numpy", path="a.npz", inputs=["size", "odd"])
