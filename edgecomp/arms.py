@@ -41,6 +41,9 @@ class Asked(Protocol):
     def tool(self) -> str: ...
 
     @property
+    def chosen(self) -> bool: ...
+
+    @property
     def baselines(self) -> Collection[str]: ...
 
 
@@ -70,7 +73,7 @@ TOOLS = tuple(arm.tool for arm in ARMS.values() if arm.tool)
 
 def judged(asked: Asked) -> Arm:
     """The arm that is deployed and judged. asked: a recipe's `quantize`."""
-    return STUDENT_FP32 if asked.in_float else STUDENT_INT8
+    return STUDENT_FP32 if asked.in_float else PTQ_BEST if asked.chosen else STUDENT_INT8
 
 
 def baselines(asked: Asked) -> list[Arm]:

@@ -9,7 +9,7 @@ import typer
 
 from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names
 
-RECIPES = "cifar10, digits, sst2"
+RECIPES = "digits, cifar10, sst2, diabetes, lines, tabular, multilabel, segmentation, recommend"
 
 
 def run(

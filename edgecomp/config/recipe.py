@@ -113,7 +113,7 @@ class Teacher(Network):
 
 
 class Student(Network):
-    """A network of its own, or `network: teacher` with some of the teacher's layers, `arguments: {layers: [0, 2, 5]}`.
+    """A network of its own, or `network: teacher`: the teacher as it is, or some of its layers, `arguments: {layers: [0, 2, 5]}`.
 
     `seed` is of its weights and the order of its examples, where it should differ from the recipe's.
     """
@@ -133,10 +133,12 @@ class Hint(Schema):
 class Distill(Part):
     """fp32 distillation from the stored soft labels, before quantisation sets in.
 
+    With no epochs the student stays as it is: the teacher itself, or some of its layers, or what its factory gives.
+
     `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step.
     """
 
-    epochs: int = Field(ge=1, le=10_000)  # in fp32
+    epochs: int = Field(ge=0, le=10_000)  # in fp32; 0: the student is trained already
     batch_size: int = Field(64, ge=2)  # examples; of all later training as well
     learning_rate: float = Field(4e-3, gt=0, le=10)  # at its highest
     weight_decay: float = Field(5e-4, ge=0, le=1)  # of AdamW
@@ -149,12 +151,13 @@ class Quantize(Part):
     """How the student comes to int8.
 
     `qad`: the same loss, through fake-quant, for `epochs` more epochs. `ptq-ort`, `ptq-nncf`: a runtime's own
-    post-training quantisation of the fp32 student. `none`: it stays in fp32. `baselines` are measured and shown
+    post-training quantisation of the fp32 student. `ptq-best`: for each target the best of all ways to do that, chosen on the validation
+    split. `none`: it stays in fp32. `baselines` are measured and shown
     beside whatever is judged. Scales start from `calibration`, learn, and freeze; batch statistics freeze too.
     """
 
     # how: trained through its integers (qad), by a runtime's own tool, or not at all
-    method: Literal["qad", "ptq-ort", "ptq-nncf", "none"] = "qad"
+    method: Literal["qad", "ptq-ort", "ptq-nncf", "ptq-best", "none"] = "qad"
     # other ways to quantise the same student, measured beside it
     baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-best"]] = []
     epochs: int = Field(4, ge=1, le=10_000)  # of training through fake-quant
@@ -204,7 +207,7 @@ class Quantize(Part):
                 f"precision_by: speed chooses layers of a student that is trained with qad, not {self.method}"
             )
         for name, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
-            if bits != 8 and not self.trains:
+            if bits != 8 and not (self.trains or self.chosen):
                 raise ValueError(f"{name}: {self.method} quantises to 8 bits, not {bits}")
         tools = [tool for tool in self.baselines if tool in arms.TOOLS]
         if tools and self.bits != (8, 8):
@@ -239,6 +242,11 @@ class Quantize(Part):
     def tool(self) -> str:
         """The runtime's own tool that makes the student; empty where no tool does."""
         return self.method if self.method in arms.TOOLS else ""
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the student is the best of all post-training quantisations."""
+        return self.method == "ptq-best"
 
     @property
     def bits(self) -> tuple[int, int]:

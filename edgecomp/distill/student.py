@@ -52,6 +52,11 @@ def distill_fp32(
     give the batch statistics; bf16: forward passes under autocast; folder: of both files; checkpoints: the
     folder of what training goes on from; track: shows progress. Raises CaptureError, EdgecompError.
     """
+    if epochs == 0:
+        save_weights(network, folder / "student_fp32.safetensors")
+        untrained: History = [{"validation_score_pct": data.score(network)}]
+        write_json(folder / "history.json", {STUDENT_FP32.name: untrained})
+        return
     learner = loss.bind(network, example_of(data))
     history = train(
         learner,

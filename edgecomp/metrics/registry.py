@@ -158,6 +158,8 @@ METRICS: dict[str, Metric] = {
         _score("recall_at_10_pct", "relevant items among the first ten", "structured:recall_at_10", "structured:recall_at_10_against", ("ranking",)),
         _score("auc_pct", "pairs of a relevant and another item in order (AUC)", "structured:auc_of_users", "structured:auc_of_users_against", ("ranking",)),
         _score("fidelity_pct", "share of the variance of the teacher's outputs that is explained", "structured:fidelity", "structured:fidelity_against", ("outputs",)),
+        Metric("teacher_error_pct", "percent", "lower", "mean error of the teacher's outputs, over their deviation", "answers", "structured:teacher_error", tasks=("outputs",)),
+        Metric("top_agreement_pct", "percent", "higher", "the largest output is the teacher's", "answers", "structured:top_agreement", tasks=("outputs",)),
         _error("mae_units", "mean absolute error", "numbers:mae", "numbers:mae_against"),
         _error("rmse_units", "root mean squared error", "numbers:rmse", "numbers:rmse_against"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher", "answers", "scores:teacher_agreement"),

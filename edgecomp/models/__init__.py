@@ -85,9 +85,9 @@ def check_arguments(name: str, arguments: Mapping[str, Any], folder: Path) -> No
 
     A student of the teacher's layers is named `teacher`. Of an `hf:` model the config knows, which is read when it is built.
     """
-    if name == OF_TEACHER and set(arguments) != {"layers"}:
+    if name == OF_TEACHER and set(arguments) - {"layers"}:
         raise UsageError("of the teacher's layers is said which to keep, and nothing else: "
-                         f"arguments: {{layers: [0, 2, 5]}}, not {dict(arguments)}")  # fmt: skip
+                         f"arguments: {{layers: [0, 2, 5]}}, or none for all of them, not {dict(arguments)}")  # fmt: skip
     known = known_arguments(name, folder)
     if known is None:
         return

@@ -1,5 +1,6 @@
 """What earlier stages of a run have made, loaded for the next one."""
 
+import copy
 import datetime
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -146,6 +147,8 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
     """A student of some of the teacher's layers, with its weights. Raises UsageError."""
     from edgecomp.models.layers import keep_layers
 
+    if "layers" not in wanted.arguments:
+        return copy.deepcopy(teacher)
     return keep_layers(teacher, wanted.arguments["layers"])
 
 
@@ -237,14 +240,22 @@ def model_files(run: Run, target: "Target") -> dict[str, Path]:
     quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
 
     def file_of(arm: Arm) -> Path:
-        if arm.per_target:
-            return run.folder / arm.steps[0] / target.name / name
         if arm is arms.judged(quantize) and gated:
             return run.folder / "deploy" / target.name / name
-        return exported(run, arm.name, target.runtime)
+        return made_file(run, arm, target)
 
     run = run.of(target.scheme) if gated else run
     return {arm.name: file_of(arm) for arm in arms.measured(quantize, gated=gated)}
+
+
+def made_file(run: Run, arm: Arm, target: "Target", runtime: str = "") -> Path:
+    """The file of an arm for a target, where it was made. runtime: that it is for, where that is not the target's."""
+    from edgecomp.runtimes import TABLE
+
+    runtime = runtime or target.runtime
+    if arm.per_target:
+        return run.folder / arm.steps[0] / target.name / TABLE[runtime].model_file
+    return exported(run.of(target.scheme), arm.name, runtime)
 
 
 def exported(run: Run, name: str, runtime: str) -> Path:

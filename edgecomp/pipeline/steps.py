@@ -171,7 +171,7 @@ def _for_each_target(run: loaders.Run) -> Iterator[Step]:
             "export",
             partial(exporting.deploy, own, target=target),
             profile(job, target),
-            ("data", *_files(own, target)),
+            ("data", *_files(own, target), *_best_ptq(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
         )
 
@@ -276,7 +276,7 @@ def _chooses_ptq(job: Job) -> list[Target]:
     return [
         target
         for target in job.targets
-        if arms.PTQ_BEST in arms.baselines(job.recipe.quantize.of(target.scheme))
+        if arms.PTQ_BEST in arms.measured(job.recipe.quantize.of(target.scheme), gated=True)
     ]
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from edgecomp.metrics.estimators.common import proportion
 from edgecomp.metrics.estimators.numbers import Score, all_right, all_wrong, halves, micro, of_answers
 from edgecomp.metrics.estimators.scores import TEACHER, answers, class_name, outputs
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.missing import NotMeasured
+from edgecomp.stats.figure import Figure
 from edgecomp.stats.intervals import Values
 from edgecomp.tasks.base import IGNORED
 from edgecomp.tasks.embedding import found_among_nearest
@@ -77,6 +79,49 @@ def _fidelity_parts(measured: Measurements, arm_name: str) -> Values:
     return np.stack(errors_and_variances(ours, theirs), axis=1)
 
 
+def _error_parts(measured: Measurements, arm_name: str) -> Values:
+    """Of each example the mean absolute error and the mean squared deviation of the teacher's outputs, and 1: [examples, 3]."""
+    ours, theirs = (
+        outputs(measured, name).astype(np.float64).reshape(len(measured.labels), -1)
+        for name in (arm_name, TEACHER)
+    )
+    if ours.shape != theirs.shape:
+        raise NotMeasured(
+            f"outputs of {ours.shape[1]} numbers are not held against the teacher's {theirs.shape[1]}"
+        )
+    deviations = ((theirs - theirs.mean(axis=0)) ** 2).mean(axis=1)
+    return np.stack([np.abs(ours - theirs).mean(axis=1), deviations, np.ones(len(ours))], axis=1)
+
+
+def _relative_error(sums: Values) -> Values:
+    deviation = np.sqrt(sums[..., 1] / sums[..., 2])
+    return np.asarray(sums[..., 0] / sums[..., 2] / np.maximum(deviation, np.finfo(np.float64).tiny))
+
+
+def _twice_as_far(parts: Values) -> Values:
+    errors, deviations, one = parts.mean(axis=0)
+    return np.asarray([2 * errors, deviations, one])
+
+
+def _not_at_all(parts: Values) -> Values:
+    _, deviations, one = parts.mean(axis=0)
+    return np.asarray([0.0, deviations, one])
+
+
+def top_agreement(measured: Measurements, arm_name: str, confidence: float) -> Figure:
+    """The share of examples whose largest output is at the same place as the teacher's, with exact bounds; of outputs [N, 2 or more].
+
+    arm_name: of `measured`; confidence: one-sided. Raises NotMeasured where outputs are not a row of numbers.
+    """
+    ours, theirs = (outputs(measured, name) for name in (arm_name, TEACHER))
+    if ours.ndim != 2 or ours.shape != theirs.shape or ours.shape[1] < 2:
+        raise NotMeasured(
+            f"outputs of shape {list(ours.shape[1:])} an example have no largest that is an answer"
+        )
+    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    return proportion(int(same.sum()), len(same), confidence)
+
+
 def _share(sums: Values) -> Values:
     return sums[..., 0] / np.maximum(sums[..., 1], np.finfo(np.float64).tiny)
 
@@ -125,6 +170,7 @@ _RECALL_1, _RECALL_5 = (
 )
 _NDCG, _RECALL = (Score(_each(partial(score, most=SHOWN)), _share, _none, _all) for score in (ndcg, recall))
 _AUC = Score(_each(auc), _share, _none, _all)
+_ERROR = Score(_error_parts, _relative_error, _twice_as_far, _not_at_all)
 _FIDELITY = Score(_fidelity_parts, _explained, _as_far_as_the_mean, _no_error)
 
 entity_f1, entity_f1_against = _ENTITY_F1.estimator, _ENTITY_F1.comparator
@@ -136,4 +182,5 @@ recall_at_5, recall_at_5_against = _RECALL_5.estimator, _RECALL_5.comparator
 ndcg_at_10, ndcg_at_10_against = _NDCG.estimator, _NDCG.comparator
 recall_at_10, recall_at_10_against = _RECALL.estimator, _RECALL.comparator
 auc_of_users, auc_of_users_against = _AUC.estimator, _AUC.comparator
+teacher_error = _ERROR.estimator
 fidelity, fidelity_against = _FIDELITY.estimator, _FIDELITY.comparator

@@ -92,7 +92,7 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             loaders.captured_student(run),
             data.calibration(run.job.recipe.distill.batch_size, settings.calibration_batches),
             data.views.preprocessing.apply(data.views.validation.arrays),
-            data.views.validation.labels,
+            data.wanted(),
             scheme=target.scheme,
             runtime_name=executed.runtime,
             options=executed.options,
@@ -138,17 +138,19 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     if executed.why:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     settings = run.job.recipe.quantize.of(target.scheme)
-    exported, student = run.made("export"), arms.judged(settings).name
+    exported, judged = run.made("export"), arms.judged(settings)
+    student = judged.name
     inputs, reference = _answered(run, settings)
     tools = {arm.name: tool for arm, tool in arms.of_tools(settings).items()}
-    models = {arm: loaders.exported(run, arm, target.runtime) for arm in {student: None, **tools}}
+    models = {arm: loaders.exported(run, arm, target.runtime) for arm in tools}
+    models = {student: loaders.made_file(run, judged, target), **models}
     definitions = {
         arm: loaders.exported(run, arm, "onnxruntime-cpu")
         for arm, tool in tools.items()
         if tool == arms.PTQ_ORT.tool or executed.runtime == "onnxruntime-cpu"
     }
     measured = loaders.model_files(run, target) | {student: models[student]}  # it is deployed after this
-    for best in (arm.name for arm in arms.baselines(settings) if arm.per_target):
+    for best in (arm.name for arm in (judged, *arms.baselines(settings)) if arm.per_target):
         models[best] = measured[best]
         if (definition := measured[best].with_name("model.onnx")).is_file():
             definitions[best] = definition
@@ -200,9 +202,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.package.deploy import write_deploy_folder
 
     write_deploy_folder(
-        model=loaders.exported(
-            run, arms.judged(run.job.recipe.quantize.of(target.scheme)).name, target.runtime
-        ),
+        model=loaders.made_file(run, arms.judged(run.job.recipe.quantize.of(target.scheme)), target),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

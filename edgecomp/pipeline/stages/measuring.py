@@ -169,16 +169,16 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
     job, settings = run.job, run.job.recipe.bench
     assert job.host is not None
-    # NNCF quantises the IR by itself: the ONNX file beside it is another one.
+    # NNCF quantises the IR by itself: the ONNX file beside it is another one, or there is none.
     defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.tool != arms.PTQ_NNCF.tool
-    definition = loaders.exported(run, arms.judged(job.recipe.quantize).name, "onnxruntime-cpu")
+    definition = loaders.made_file(run, arms.judged(job.recipe.quantize), target, "onnxruntime-cpu")
     ask_other_cpus(
         isa=target.isa,
         host=job.host.isa,
         runtime=target.runtime,
         options=target.options,
         model=run.folder / "deploy" / target.name / TABLE[target.runtime].model_file,
-        definition=definition if defined else None,
+        definition=definition if defined and definition.is_file() else None,
         inputs=loaders.probes(run),
         slow_examples=settings.portable_examples,
         timeout_s=settings.emulation_timeout_s,
