@@ -203,9 +203,10 @@ class Builder:
         states = inputs[5:7] if node.op_type == "LSTM" else inputs[5:6]
         hidden, directions = weights[1].shape[2], weights[1].shape[0]
         common = (hidden, directions, weights[2] is not None, attributes.get("layout", 0))
+        backwards = attributes.get("direction") == "reverse"
         function = RECURRENT[node.op_type]
         x = self._value(inputs[0], "tensor")
-        return self._graph.call_function(function, (x, nodes, *(self._value(one, "tensor") for one in states), *common))
+        return self._graph.call_function(function, (x, nodes, *(self._value(one, "tensor") for one in states), *common, backwards))
 
 
 SEVERAL = {"Split", "TopK", "LSTM", "GRU"}

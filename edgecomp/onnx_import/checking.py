@@ -104,7 +104,8 @@ class _Reference:
         try:
             found = recorder.answers(inputs)
         except Exception as error:  # whatever torch raises over shapes that do not fit
-            raise ModelFileError(f"{self.file}: as a PyTorch network it cannot take inputs of {_shapes(inputs)}: {_said(error)}") from error
+            raise ModelFileError(f"{self.file}: as a PyTorch network it cannot take inputs of {_shapes(inputs)}, at {recorder.at}: "
+                                 f"{_said(error)}") from error  # fmt: skip
         names = self.interface.outputs
         errors = [
             distance(_array(one), answers[name], 1.0 if name in self._before else None)
@@ -136,6 +137,7 @@ class _Recorder(fx.Interpreter):
         super().__init__(module)
         self.values: dict[str, tuple[str, str, Any]] = {}
         self._wanted = wanted
+        self.at = "its inputs"
 
     @torch.no_grad()
     def answers(self, inputs: Arrays) -> tuple[Any, ...]:
@@ -143,6 +145,8 @@ class _Recorder(fx.Interpreter):
         return found if isinstance(found, tuple) else (found,)
 
     def run_node(self, n: fx.Node) -> Any:
+        if "onnx" in n.meta:
+            self.at = f"{n.meta['onnx'][0]} (node {n.meta['onnx'][1] or '?'})"
         found = super().run_node(n)
         if "onnx" in n.meta:
             kind, node, outputs = n.meta["onnx"]

@@ -21,6 +21,7 @@ CONTROL = {"If", "Loop", "Scan", "SequenceMap"}
 GROWING = {"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"}
 ALIASES = "aliases"
 """Of a model that is read: pairs of names of one value, which has kept either."""
+MOST_PASSES = 4
 MOST_FOLDED = 2**20
 """Values of a constant that is computed once, and not again each time: of operators that make much of little."""
 
@@ -38,10 +39,13 @@ def read(file: Path, fixed: Mapping[str, int]) -> ir.Model:
         model = ir.from_proto(loaded)
         optimizer.inline(model)
         wanted = _recurrent_weights(model)
-        optimizer.fold_constants(
-            model, onnx_shape_inference=True, should_fold=lambda node: node in wanted or _should_fold(node)
-        )
-        optimizer.remove_unused_nodes(model)
+        for _ in range(MOST_PASSES):  # a branch that is chosen lets more be known
+            folded = optimizer.fold_constants(
+                model, onnx_shape_inference=True, should_fold=lambda node: node in wanted or _should_fold(node)
+            )
+            optimizer.remove_unused_nodes(model)
+            if not folded.modified:
+                break
     except Exception as error:  # whatever onnx's own tools raise over a graph that is none
         raise ModelFileError(f"{file}: its graph cannot be read: {_said(error)}") from error
     check_operators(file, model)
@@ -183,7 +187,7 @@ def _should_fold(node: ir.Node) -> bool | None:
     count = 1
     for size in shape:
         count *= int(size)
-    return None if count <= MOST_FOLDED else False
+    return count <= MOST_FOLDED
 
 
 def _fix(model: onnx.ModelProto, fixed: Mapping[str, int], file: Path) -> None:

@@ -46,10 +46,10 @@ def conv_transpose(
             (size - 1) * step + extra + (k - 1) * gap + 1
             for size, step, extra, k, gap in zip(x.shape[2:], steps, more, kernel, gaps, strict=True)
         ]
-        cut = [larger(have - want, 0) for have, want in zip(full, wanted, strict=True)]
+        cut = [have - want for have, want in zip(full, wanted, strict=True)]
         less = [one // 2 for one in cut]
         rest = [one - half for one, half in zip(cut, less, strict=True)]
-        before, after = (less, rest) if auto_pad != "SAME_LOWER" else (rest, less)
+        before, after = (less, rest) if auto_pad == "SAME_UPPER" else (rest, less)
     if before == after and all(extra < max(step, gap) for extra, step, gap in zip(more, steps, gaps, strict=True)):
         return TRANSPOSED[axes](x, weight, bias, steps, before, more, group, gaps)
     whole = TRANSPOSED[axes](x, weight, bias, steps, 0, 0, group, gaps)

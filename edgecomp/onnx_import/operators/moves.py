@@ -185,7 +185,7 @@ def resize(
     )
     changed = [axis for axis in wanted if factors.get(axis, 0) != 1 and not _same(x.shape[axis], wanted[axis])]
     if mode == "cubic":
-        return _cubic(x, changed, wanted, way, cubic_coeff_a)
+        return _cubic(x, changed, wanted, factors, way, cubic_coeff_a)
     if fast := _by_torch(x, changed, wanted, factors, mode, way, nearest_mode):
         target, how, corners = fast
         return F.interpolate(x, target, mode=how, align_corners=corners)
@@ -222,7 +222,7 @@ def _by_torch(
         return (target, "nearest", None) if grows and (way, rounding) in exact else None
     how = {3: "linear", 4: "bilinear"}[x.ndim]
     if way == "align_corners":
-        return target, how, True
+        return (target, how, True) if grows or not factors else None
     return (target, how, False) if way in ("half_pixel", "pytorch_half_pixel") and grows else None
 
 
@@ -238,7 +238,7 @@ def _coordinates(x: torch.Tensor, axis: int, count: Any, factor: Any, way: str) 
     if way == "asymmetric":
         return at / factor
     if way == "align_corners":
-        return at * ((size - 1) / (count - 1)) if count != 1 else at * 0
+        return at * ((size - 1) / (factor * size - 1)) if factor * size != 1 else at * 0
     if way == "pytorch_half_pixel" and isinstance(count, int) and count == 1:
         return at * 0
     found = (at + 0.5) / factor - 0.5
@@ -266,11 +266,16 @@ def _linear(x: torch.Tensor, axis: int, at: torch.Tensor) -> torch.Tensor:
     return below + (above - below) * share
 
 
-def _cubic(x: torch.Tensor, changed: list[int], wanted: dict[int, Any], way: str, a: float) -> torch.Tensor:
-    if x.ndim != 4 or (changed and min(changed) < 2) or a != -0.75 or way not in ("half_pixel", "align_corners"):
+def _cubic(
+    x: torch.Tensor, changed: list[int], wanted: dict[int, Any], factors: dict[int, float], way: str, a: float
+) -> torch.Tensor:
+    aligned = way == "align_corners"
+    broken = aligned and any(not float(factor).is_integer() for factor in factors.values())
+    if broken or x.ndim != 4 or (changed and min(changed) < 2) or a != -0.75 or way not in ("half_pixel", "align_corners"):
         raise NotImplementedError(f"a cubic Resize with {way}, cubic_coeff_a={a}, of {x.ndim} axes")
-    target = [wanted.get(axis, x.shape[axis]) for axis in (2, 3)]
-    return F.interpolate(x, target, mode="bicubic", align_corners=way == "align_corners")
+    if factors and not aligned:
+        return F.interpolate(x, scale_factor=[factors.get(axis, 1.0) for axis in (2, 3)], mode="bicubic", align_corners=False)
+    return F.interpolate(x, [wanted.get(axis, x.shape[axis]) for axis in (2, 3)], mode="bicubic", align_corners=aligned)
 
 
 GRIDS = {"linear": "bilinear", "cubic": "bicubic"}

@@ -43,8 +43,6 @@ def _sorted(kind: str, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def refusal(kind: str, attributes: dict[str, Any], inputs: int) -> str:
     """Why a layer is none that torch has an operator for, or nothing. inputs: how many are given, of those it may have."""
     ways = 2 if attributes.get("direction") == "bidirectional" else 1
-    if attributes.get("direction") == "reverse":
-        return "direction=reverse"
     functions = attributes.get("activations")
     if functions and [str(one).lower() for one in functions] != [one.lower() for one in ORDINARY[kind] * ways]:
         return f"activations={functions}"
@@ -57,21 +55,26 @@ def refusal(kind: str, attributes: dict[str, Any], inputs: int) -> str:
 
 def lstm(
     x: torch.Tensor, weights: Sequence[torch.Tensor], h: torch.Tensor | None, c: torch.Tensor | None,
-    hidden: int, directions: int, biases: bool, layout: int,
+    hidden: int, directions: int, biases: bool, layout: int, backwards: bool,
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """hidden: the size of a state; layout: 1 where examples are first; backwards: from the last step to the first."""
     h, c = (_state(x, one, hidden, directions, layout) for one in (h, c))
     x = x.transpose(0, 1) if layout else x
+    x = x.flip(0) if backwards else x
     outputs, *last = torch.lstm(x, (h, c), list(weights), biases, 1, 0.0, False, directions == 2, False)
+    outputs = outputs.flip(0) if backwards else outputs
     return _as_onnx(outputs, last, hidden, directions, layout)
 
 
 def gru(
     x: torch.Tensor, weights: Sequence[torch.Tensor], h: torch.Tensor | None, hidden: int, directions: int,
-    biases: bool, layout: int,
+    biases: bool, layout: int, backwards: bool,
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
     h = _state(x, h, hidden, directions, layout)
     x = x.transpose(0, 1) if layout else x
+    x = x.flip(0) if backwards else x
     outputs, last = torch.gru(x, h, list(weights), biases, 1, 0.0, False, directions == 2, False)
+    outputs = outputs.flip(0) if backwards else outputs
     return _as_onnx(outputs, [last], hidden, directions, layout)
 
 

@@ -119,7 +119,7 @@ def top_k(
 
 
 def lp_normalization(x: torch.Tensor, axis: int = -1, p: int = 2) -> torch.Tensor:
-    return x / torch.linalg.vector_norm(x, p, axis, keepdim=True)
+    return torch.nn.functional.normalize(x, p, axis)
 
 
 def global_average(x: torch.Tensor) -> torch.Tensor:

@@ -34,7 +34,7 @@ def _sizes(data: Value, shape: Numbers, allowzero: int) -> list[Any]:
 
 
 def flatten(x: torch.Tensor, axis: int = 1) -> torch.Tensor:
-    axis %= x.ndim + 1 if axis < 0 else x.ndim + 2
+    axis = axis + x.ndim if axis < 0 else axis
     if axis == 0:
         return x.reshape(1, -1)
     rows = x if axis == 1 else x.flatten(0, axis - 1)
