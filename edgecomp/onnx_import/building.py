@@ -45,7 +45,9 @@ class Builder:
     def build(self, outputs: Sequence[str]) -> fx.GraphModule:
         """A module that gives the values of these names, outputs or any between; one as a tensor, several as a tuple."""
         for value in self._model.graph.inputs:
-            if str(value.name) not in self._model.graph.initializers:  # files of old list their weights as inputs
+            if (
+                str(value.name) not in self._model.graph.initializers
+            ):  # files of old list their weights as inputs
                 self._input(value)
         for node in self._model.graph:
             if node.op_type == "Constant":
@@ -53,7 +55,9 @@ class Builder:
             try:
                 self._node(node)
             except NotImplementedError as error:
-                raise ModelFileError(f"{self._file}: {_named(node)} has no conversion to PyTorch: {error}") from error
+                raise ModelFileError(
+                    f"{self._file}: {_named(node)} has no conversion to PyTorch: {error}"
+                ) from error
         found = [self._output(name) for name in outputs]
         self._graph.output(found[0] if len(found) == 1 else tuple(found))
         whole = fx.GraphModule(self._root, self._graph)  # by whose modules it is seen what has an effect
@@ -65,8 +69,12 @@ class Builder:
         return module.eval()
 
     def _input(self, value: ir.Value) -> None:
-        plain = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in str(value.name))
-        placed = self._graph.placeholder(f"input_{plain}"[:80] if plain[:1].isdigit() or not plain.isidentifier() else plain[:80])
+        plain = "".join(
+            letter if letter.isascii() and letter.isalnum() else "_" for letter in str(value.name)
+        )
+        placed = self._graph.placeholder(
+            f"input_{plain}"[:80] if plain[:1].isdigit() or not plain.isidentifier() else plain[:80]
+        )
         assert value.dtype is not None
         self._made[str(value.name)] = self._graph.call_function(as_declared, (placed, int(value.dtype)))
 
@@ -100,7 +108,11 @@ class Builder:
 
     def _keep(self, node: ir.Node, made: fx.Node) -> None:
         made.meta["onnx"] = (node.op_type, str(node.name or ""), [str(value.name) for value in node.outputs])
-        wanted = [place for place, value in enumerate(node.outputs) if value.name and (value.uses() or value.is_graph_output())]
+        wanted = [
+            place
+            for place, value in enumerate(node.outputs)
+            if value.name and (value.uses() or value.is_graph_output())
+        ]
         several = node.op_type in SEVERAL
         if not several and any(place > 0 for place in wanted):
             raise NotImplementedError(f"its output {node.outputs[max(wanted)].name!r:.100} is used")
@@ -121,7 +133,9 @@ class Builder:
         if unknown:
             raise NotImplementedError(f"its attribute {unknown[0]}={attributes[unknown[0]]}")
         kinds = [_kind(one) for one in parameters.values()]
-        kinds += [kinds[-1] if kinds and _takes_any(parameters) else "tensor" if not kinds else ""] * len(node.inputs)
+        kinds += [kinds[-1] if kinds and _takes_any(parameters) else "tensor" if not kinds else ""] * len(
+            node.inputs
+        )
         inputs = [self._value(value, kind) for value, kind in zip(node.inputs, kinds, strict=False)]
         while inputs and inputs[-1] is None:
             inputs.pop()
@@ -154,7 +168,9 @@ class Builder:
         on_rows = "axis" not in node.attributes or node.attributes["axis"].as_int() == 0
         return table is not None and table.ndim == 2 and table.dtype.kind == "f" and ids is None and on_rows
 
-    def _product_before(self, node: ir.Node) -> tuple[ir.Value | None, ir.Value | None, ir.Value | None] | None:
+    def _product_before(
+        self, node: ir.Node
+    ) -> tuple[ir.Value | None, ir.Value | None, ir.Value | None] | None:
         """Input, weight and bias where an Add gives a MatMul that nothing else reads its bias."""
         if node.op_type != "Add":
             return None
@@ -173,7 +189,9 @@ class Builder:
     def _norm(self, node: ir.Node) -> fx.Node | None:
         """Batch normalisation as a module of its own, which can be trained; None where its weights are computed."""
         values = [_constant(value) for value in node.inputs[1:5]]
-        if any(value is None for value in values) or node.attributes.get("training_mode") and node.attributes["training_mode"].as_int():
+        if any(value is None for value in values) or (
+            node.attributes.get("training_mode") and node.attributes["training_mode"].as_int()
+        ):
             return None
         scale, bias, mean, variance = (torch.from_numpy(np.array(value)) for value in values)
         epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
@@ -206,13 +224,15 @@ class Builder:
         backwards = attributes.get("direction") == "reverse"
         function = RECURRENT[node.op_type]
         x = self._value(inputs[0], "tensor")
-        return self._graph.call_function(function, (x, nodes, *(self._value(one, "tensor") for one in states), *common, backwards))
+        return self._graph.call_function(
+            function, (x, nodes, *(self._value(one, "tensor") for one in states), *common, backwards)
+        )
 
 
 SEVERAL = {"Split", "TopK", "LSTM", "GRU"}
 """Operators of several outputs."""
 
-RECURRENT = {"LSTM": recurrent.lstm, "GRU": recurrent.gru}
+RECURRENT: dict[str, Any] = {"LSTM": recurrent.lstm, "GRU": recurrent.gru}
 
 
 def _part(values: tuple[Any, ...], place: int) -> Any:

@@ -14,6 +14,7 @@ from torch import fx
 
 from edgecomp.errors import EdgecompError, InferenceError, ModelFileError, UsageError
 from edgecomp.onnx_import.made_inputs import made
+from edgecomp.onnx_import.network import PROBABILITIES, before_probabilities, interface_of
 from edgecomp.onnx_import.reading import load
 from edgecomp.runtimes import onnxruntime_cpu
 
@@ -49,7 +50,9 @@ def check(file: Path | str, module: fx.GraphModule, inputs: Sequence[Arrays] | N
             at = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
             raise ModelFileError(f"{file}: as a PyTorch network it is another function: its outputs differ by {worst:.2g} of their "
                                  f"deviation, and the most is {TOLERANCE}{reference.first_difference(sets[at])}")  # fmt: skip
-    return Agreement(worst, tuple({name: one.shape for name, one in given.items()} for given in sets), one_by_one)
+    return Agreement(
+        worst, tuple({name: one.shape for name, one in given.items()} for given in sets), one_by_one
+    )
 
 
 class _Reference:
@@ -57,10 +60,11 @@ class _Reference:
 
     def __init__(self, file: Path, module: fx.GraphModule, folder: Path) -> None:
         self.file, self.module, self._folder = file, module, folder
-        self.interface = module.meta["onnx"]
+        self.interface = interface_of(module)
         self.model = load(file)
         known = {name for node in self.model.graph.node for name in node.output}
-        self._before = {name: one for name, one in _before_probabilities(module).items() if one in known}
+        # Where all probabilities are near 0, their deviation is less than what ONNX Runtime's own sigmoid rounds by.
+        self._before = {name: one for name, (_, one) in before_probabilities(module).items() if one in known}
         self._session = self._open([*self.interface.outputs, *self._before.values()])
 
     def _open(self, outputs: Sequence[str]) -> onnxruntime_cpu.OnnxRuntimeSession:
@@ -141,7 +145,9 @@ class _Recorder(fx.Interpreter):
 
     @torch.no_grad()
     def answers(self, inputs: Arrays) -> tuple[Any, ...]:
-        found = self.run(*(torch.from_numpy(np.array(inputs[name])) for name in self.module.meta["onnx"].inputs))
+        found = self.run(
+            *(torch.from_numpy(np.array(inputs[name])) for name in interface_of(self.module).inputs)
+        )
         return found if isinstance(found, tuple) else (found,)
 
     def run_node(self, n: fx.Node) -> Any:
@@ -157,28 +163,6 @@ class _Recorder(fx.Interpreter):
         return found
 
 
-PROBABILITIES = ("Sigmoid", "Softmax")
-MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-
-
-def _before_probabilities(module: fx.GraphModule) -> dict[str, str]:
-    """By output that is a sigmoid or a softmax, what that is computed from.
-
-    Where all probabilities are near 0, their deviation is less than what ONNX Runtime's own sigmoid rounds by.
-    """
-    (given,) = next(node for node in module.graph.nodes if node.op == "output").args
-    outputs = given if isinstance(given, tuple) else (given,)
-    found = {}
-    for name, node in zip(module.meta["onnx"].outputs, outputs, strict=True):
-        while isinstance(node, fx.Node) and node.meta.get("onnx", ("",))[0] in MOVES:
-            node = node.args[0]
-        if isinstance(node, fx.Node) and node.meta.get("onnx", ("",))[0] in PROBABILITIES:
-            before: Any = node.args[0]
-            if "onnx" in before.meta:
-                found[name] = before.meta["onnx"][2][0]
-    return found
-
-
 def _answered(reference: _Reference, inputs: Sequence[Arrays] | None) -> tuple[tuple[Any, Any], bool]:
     """Inputs and the answers to them, and whether each example was asked alone. Raises ModelFileError where no inputs fit."""
     if inputs is not None:
@@ -187,7 +171,9 @@ def _answered(reference: _Reference, inputs: Sequence[Arrays] | None) -> tuple[t
     one_by_one = _fixed_to_one(reference.model, reference.interface)
     for sets in made(reference.model, reference.interface, one_by_one):
         try:
-            return _twice(reference, sets, reference.run_one_by_one if one_by_one else reference.run), one_by_one
+            return _twice(
+                reference, sets, reference.run_one_by_one if one_by_one else reference.run
+            ), one_by_one
         except InferenceError as error:
             said = said or str(error)
     raise ModelFileError(f"{reference.file}: none of the inputs that are made up fits it, so it cannot be checked: {said}. Fix the lengths "
@@ -197,7 +183,9 @@ def _answered(reference: _Reference, inputs: Sequence[Arrays] | None) -> tuple[t
 def _twice(reference: _Reference, sets: Sequence[Arrays], run: Any) -> tuple[Any, Any]:
     missing = [name for given in sets for name in reference.interface.inputs if name not in given]
     if missing:
-        raise UsageError(f"{reference.file}: its input {missing[0]!r} is not given; it has {', '.join(reference.interface.inputs)}")
+        raise UsageError(
+            f"{reference.file}: its input {missing[0]!r} is not given; it has {', '.join(reference.interface.inputs)}"
+        )
     answers = [run(given) for given in sets]
     again = run(sets[0])
     for name in reference.interface.outputs:

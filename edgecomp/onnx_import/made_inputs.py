@@ -51,7 +51,9 @@ def made(model: onnx.ModelProto, interface: Any, batches: bool) -> Iterator[tupl
 
 def _shape(value: Any) -> list[int | str]:
     """A length where it is fixed, else a name, which may be empty."""
-    return [axis.dim_value if axis.dim_value > 0 else axis.dim_param for axis in value.type.tensor_type.shape.dim]
+    return [
+        axis.dim_value if axis.dim_value > 0 else axis.dim_param for axis in value.type.tensor_type.shape.dim
+    ]
 
 
 def _sizes(

@@ -18,7 +18,9 @@ class Names:
 
     def path(self, name: str) -> str:
         """`name` as a path of identifiers that nothing else has."""
-        cleaned = [self._part(part) for part in re.split(r"\.+", name[-LONGEST:].strip("./")) if part] or ["constant"]
+        cleaned = [self._part(part) for part in re.split(r"\.+", name[-LONGEST:].strip("./")) if part] or [
+            "constant"
+        ]
         wanted = ".".join(cleaned)
         path, count = wanted, 1
         while not self._is_free(path):

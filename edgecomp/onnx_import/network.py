@@ -21,7 +21,6 @@ class Interface(NamedTuple):
     free_axes: tuple[dict[int, str], ...]
     outputs: tuple[str, ...]
     fixed: dict[str, int]
-    last_operator: str
 
 
 def from_onnx(
@@ -48,22 +47,57 @@ def interface_of(module: nn.Module) -> Interface:
     return found["onnx"]
 
 
+PROBABILITIES = ("Sigmoid", "Softmax")
+MOVES = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def before_probabilities(module: fx.GraphModule) -> dict[str, tuple[str, str]]:
+    """By output of the imported `module` that is a sigmoid or a softmax: which it is, and the name of what it is computed from."""
+    (given,) = next(node for node in module.graph.nodes if node.op == "output").args
+    outputs: Any = given if isinstance(given, tuple) else (given,)
+    found = {}
+    for name, node in zip(interface_of(module).outputs, outputs, strict=True):
+        while _operator(node) in MOVES:
+            node = node.args[0]
+        if _operator(node) in PROBABILITIES and "onnx" in node.args[0].meta:
+            found[name] = _operator(node), str(node.args[0].meta["onnx"][2][0])
+    return found
+
+
+def _operator(node: Any) -> str:
+    return str(node.meta["onnx"][0]) if isinstance(node, fx.Node) and "onnx" in node.meta else ""
+
+
+def before_softmax(module: fx.GraphModule) -> str:
+    """The name of the logits where the first output of the imported `module` is a softmax, else nothing."""
+    kind, before = before_probabilities(module).get(interface_of(module).outputs[0], ("", ""))
+    return before if kind == "Softmax" else ""
+
+
 def _interface(file: Path, model: ir.Model, outputs: tuple[str, ...], fixed: dict[str, int]) -> Interface:
     inputs = [value for value in model.graph.inputs if str(value.name) not in model.graph.initializers]
     for value in inputs:
         if value.dtype is None or int(value.dtype) not in DTYPES:
-            raise ModelFileError(f"{file}: input {value.name!r} is of a kind that PyTorch has no numbers for: {value.dtype}")
-    first = next((node for node in model.graph if any(one.name == outputs[0] for one in node.outputs)), None)
+            raise ModelFileError(
+                f"{file}: input {value.name!r} is of a kind that PyTorch has no numbers for: {value.dtype}"
+            )
     return Interface(
         tuple(str(value.name) for value in inputs),
-        tuple(str(DTYPES[int(value.dtype)]).removeprefix("torch.") for value in inputs if value.dtype is not None),
+        tuple(
+            str(DTYPES[int(value.dtype)]).removeprefix("torch.")
+            for value in inputs
+            if value.dtype is not None
+        ),
         tuple(_free(value) for value in inputs),
         outputs,
         fixed,
-        first.op_type if first is not None else "",
     )
 
 
 def _free(value: ir.Value) -> dict[int, str]:
     axes = enumerate(value.shape or ())
-    return {place: str(getattr(size, "value", None) or "") for place, size in axes if not isinstance(size, int) or size < 1}
+    return {
+        place: str(getattr(size, "value", None) or "")
+        for place, size in axes
+        if not isinstance(size, int) or size < 1
+    }

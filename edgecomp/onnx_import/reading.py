@@ -1,5 +1,6 @@
 """An ONNX file, read: what it is made of, checked, with its constants folded."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ from edgecomp.onnx_import.operators.recurrent import GATES
 
 KNOWN = {*TABLE, *GATES, "Constant"}
 STANDARD = ("", "ai.onnx")
-RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+RANDOM = {
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+}
 CONTROL = {"If", "Loop", "Scan", "SequenceMap"}
 GROWING = {"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"}
 ALIASES = "aliases"
@@ -36,12 +44,14 @@ def read(file: Path, fixed: Mapping[str, int]) -> ir.Model:
     check_kind(file, loaded)
     _fix(loaded, fixed, file)
     try:
-        model = ir.from_proto(loaded)
+        model: ir.Model = ir.from_proto(loaded)
         optimizer.inline(model)
         wanted = _recurrent_weights(model)
         for _ in range(MOST_PASSES):  # a branch that is chosen lets more be known
             folded = optimizer.fold_constants(
-                model, onnx_shape_inference=True, should_fold=lambda node: node in wanted or _should_fold(node)
+                model,
+                onnx_shape_inference=True,
+                should_fold=lambda node: node in wanted or _should_fold(node),
             )
             optimizer.remove_unused_nodes(model)
             if not folded.modified:
@@ -49,7 +59,9 @@ def read(file: Path, fixed: Mapping[str, int]) -> ir.Model:
     except Exception as error:  # whatever onnx's own tools raise over a graph that is none
         raise ModelFileError(f"{file}: its graph cannot be read: {_said(error)}") from error
     check_operators(file, model)
-    model.meta[ALIASES] = [(node.input[0], node.output[0]) for node in loaded.graph.node if node.op_type == "Identity"]
+    model.meta[ALIASES] = [
+        (node.input[0], node.output[0]) for node in loaded.graph.node if node.op_type == "Identity"
+    ]
     return model
 
 
@@ -91,9 +103,13 @@ def _check_places(file: Path, model: onnx.ModelProto) -> None:
     for place in _places(model):
         path = file.parent / place
         if not path.resolve().is_relative_to(folder) or path.is_symlink():
-            raise ModelFileError(f"{file}: its weights lie in {place!r:.200}, which leads out of its folder: put them beside it")
+            raise ModelFileError(
+                f"{file}: its weights lie in {place!r:.200}, which leads out of its folder: put them beside it"
+            )
         if not path.is_file():
-            raise ModelFileError(f"{file}: its weights lie in {place!r:.200}, and there is no such file beside it")
+            raise ModelFileError(
+                f"{file}: its weights lie in {place!r:.200}, and there is no such file beside it"
+            )
 
 
 def check_kind(file: Path, model: onnx.ModelProto) -> None:
@@ -107,12 +123,21 @@ def check_kind(file: Path, model: onnx.ModelProto) -> None:
     halves = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.BFLOAT16: "bfloat16"}
     for tensor in model.graph.initializer:
         if tensor.data_type in halves:
-            raise ModelFileError(f"{file} computes in {halves[tensor.data_type]} ({tensor.name!r:.100}): export it in float32")
+            raise ModelFileError(
+                f"{file} computes in {halves[tensor.data_type]} ({tensor.name!r:.100}): export it in float32"
+            )
     for value in model.graph.input:
         if value.type.tensor_type.elem_type in halves:
-            raise ModelFileError(f"{file}: input {value.name!r:.100} is {halves[value.type.tensor_type.elem_type]}: export it in float32")
-        if not value.type.HasField("tensor_type") or value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
-            raise ModelFileError(f"{file}: input {value.name!r:.100} is no tensor of numbers: a network takes nothing else")
+            raise ModelFileError(
+                f"{file}: input {value.name!r:.100} is {halves[value.type.tensor_type.elem_type]}: export it in float32"
+            )
+        if (
+            not value.type.HasField("tensor_type")
+            or value.type.tensor_type.elem_type == onnx.TensorProto.STRING
+        ):
+            raise ModelFileError(
+                f"{file}: input {value.name!r:.100} is no tensor of numbers: a network takes nothing else"
+            )
 
 
 def check_operators(file: Path, model: ir.Model) -> None:
@@ -128,9 +153,13 @@ def check_operators(file: Path, model: ir.Model) -> None:
     missing: dict[str, ir.Node] = {}
     for node in model.graph:
         if node.domain not in STANDARD or node.op_type not in KNOWN:
-            missing.setdefault(f"{node.domain}.{node.op_type}" if node.domain not in STANDARD else node.op_type, node)
+            missing.setdefault(
+                f"{node.domain}.{node.op_type}" if node.domain not in STANDARD else node.op_type, node
+            )
     if missing:
-        told = ", ".join(f"{kind} (node {node.name or '?'!s:.100})" for kind, node in list(missing.items())[:8])
+        told = ", ".join(
+            f"{kind} (node {node.name or '?'!s:.100})" for kind, node in list(missing.items())[:8]
+        )
         what = "operator has" if len(missing) == 1 else f"{len(missing)} operators have"
         raise ModelFileError(f"{file}: {what} no conversion to PyTorch: {told}")
 
@@ -151,9 +180,14 @@ def _refuse_random(file: Path, nodes: Sequence[Any]) -> None:
 
 
 def _is_quantised(kind: str) -> bool:
-    return kind in ("DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "MatMulNBits", "QAttention", "QGemm") or (
-        kind.startswith("QLinear") or kind.endswith("Integer")
-    )
+    return kind in (
+        "DynamicQuantizeLinear",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "MatMulNBits",
+        "QAttention",
+        "QGemm",
+    ) or (kind.startswith("QLinear") or kind.endswith("Integer"))
 
 
 def _drops(node: ir.Node) -> bool:
@@ -182,12 +216,9 @@ def _should_fold(node: ir.Node) -> bool | None:
     if node.op_type not in GROWING:
         return None
     shape = node.outputs[0].shape
-    if shape is None or not all(isinstance(size, int) for size in shape):
+    if shape is None or not shape.is_static():
         return False
-    count = 1
-    for size in shape:
-        count *= int(size)
-    return count <= MOST_FOLDED
+    return math.prod(shape.numpy()) <= MOST_FOLDED
 
 
 def _fix(model: onnx.ModelProto, fixed: Mapping[str, int], file: Path) -> None:
@@ -195,7 +226,9 @@ def _fix(model: onnx.ModelProto, fixed: Mapping[str, int], file: Path) -> None:
     left = dict(fixed)
     for value in list(model.graph.input):
         if value.name in left:
-            number = onnx.helper.make_tensor(value.name, value.type.tensor_type.elem_type, [], [left.pop(value.name)])
+            number = onnx.helper.make_tensor(
+                value.name, value.type.tensor_type.elem_type, [], [left.pop(value.name)]
+            )
             model.graph.input.remove(value)
             model.graph.initializer.append(number)
             continue
@@ -205,7 +238,12 @@ def _fix(model: onnx.ModelProto, fixed: Mapping[str, int], file: Path) -> None:
                 axis.dim_value = fixed[axis.dim_param]
     if left:
         (name, *_) = left
-        axes = [axis.dim_param for value in model.graph.input for axis in value.type.tensor_type.shape.dim if axis.dim_param]
+        axes = [
+            axis.dim_param
+            for value in model.graph.input
+            for axis in value.type.tensor_type.shape.dim
+            if axis.dim_param
+        ]
         known = list(dict.fromkeys([*(value.name for value in model.graph.input), *axes]))
         raise UsageError(f"{file}: fixed names {name!r}, which is neither an input nor a free axis{nearest(name, known)}; it has "
                          f"{', '.join(known)}")  # fmt: skip

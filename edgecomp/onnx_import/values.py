@@ -18,6 +18,11 @@ Numbers: TypeAlias = npt.NDArray[Any]
 Value: TypeAlias = torch.Tensor | Numbers
 Operator = Callable[..., Any]
 
+# Of numbers of Python's and of torch.export's alike; torch does not say what they take.
+sym_float: Operator = torch.sym_float
+sym_int: Operator = torch.sym_int
+sym_max: Operator = torch.sym_max
+
 SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 
 DTYPES: Mapping[int, torch.dtype] = {
@@ -154,4 +159,6 @@ def product(sizes: Sequence[Any]) -> Any:
 
 def larger(one: Any, other: Any) -> Any:
     """The larger of two sizes, of which either may be free."""
-    return torch.sym_max(one, other) if isinstance(one, SYMBOLIC) or isinstance(other, SYMBOLIC) else max(one, other)
+    return (
+        sym_max(one, other) if isinstance(one, SYMBOLIC) or isinstance(other, SYMBOLIC) else max(one, other)
+    )

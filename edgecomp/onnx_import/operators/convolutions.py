@@ -41,7 +41,9 @@ def conv_transpose(
     steps, gaps, more = _each(strides, axes), _each(dilations, axes), list(output_padding or [0] * axes)
     before, after = list((pads or [0] * 2 * axes)[:axes]), list((pads or [0] * 2 * axes)[axes:])
     if output_shape or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = list(output_shape or [])[-axes:] or [size * step for size, step in zip(x.shape[2:], steps, strict=True)]
+        wanted = list(output_shape or [])[-axes:] or [
+            size * step for size, step in zip(x.shape[2:], steps, strict=True)
+        ]
         full = [
             (size - 1) * step + extra + (k - 1) * gap + 1
             for size, step, extra, k, gap in zip(x.shape[2:], steps, more, kernel, gaps, strict=True)
@@ -50,10 +52,14 @@ def conv_transpose(
         less = [one // 2 for one in cut]
         rest = [one - half for one, half in zip(cut, less, strict=True)]
         before, after = (less, rest) if auto_pad == "SAME_UPPER" else (rest, less)
-    if before == after and all(extra < max(step, gap) for extra, step, gap in zip(more, steps, gaps, strict=True)):
+    if before == after and all(
+        extra < max(step, gap) for extra, step, gap in zip(more, steps, gaps, strict=True)
+    ):
         return TRANSPOSED[axes](x, weight, bias, steps, before, more, group, gaps)
     whole = TRANSPOSED[axes](x, weight, bias, steps, 0, 0, group, gaps)
-    return F.pad(whole, _pairs([-one for one in before], [extra - one for extra, one in zip(more, after, strict=True)]))
+    return F.pad(
+        whole, _pairs([-one for one in before], [extra - one for extra, one in zip(more, after, strict=True)])
+    )
 
 
 def max_pool(

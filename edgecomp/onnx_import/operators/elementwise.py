@@ -10,7 +10,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from edgecomp.onnx_import.values import DTYPES, SYMBOLIC, Numbers, Operator, Value, numbers, operand, tensor
+from edgecomp.onnx_import.values import (
+    DTYPES,
+    SYMBOLIC,
+    Numbers,
+    Operator,
+    Value,
+    numbers,
+    operand,
+    sym_float,
+    sym_int,
+    tensor,
+)
 
 
 def binary(function: Callable[[Any, Any], Any]) -> Operator:
@@ -60,11 +71,11 @@ def divided(a: Any, b: Any) -> Any:
 
 
 def rounded_down(value: Any) -> Any:
-    return torch.sym_float(math.floor(value)) if isinstance(value, SYMBOLIC) else float(math.floor(value))
+    return sym_float(math.floor(value))
 
 
 def rounded_up(value: Any) -> Any:
-    return torch.sym_float(math.ceil(value)) if isinstance(value, SYMBOLIC) else float(math.ceil(value))
+    return sym_float(math.ceil(value))
 
 
 def power(a: torch.Tensor, b: Value) -> torch.Tensor:
@@ -76,12 +87,12 @@ def mod(a: Value, b: Value, fmod: int = 0) -> torch.Tensor:
     return binary(torch.fmod if fmod else torch.remainder)(a, b)  # type: ignore[no-any-return]
 
 
-def greatest(*values: Value) -> torch.Tensor:
-    return functools.reduce(binary(_bounded(torch.maximum, "min")), values)  # type: ignore[arg-type]
+def greatest(*values: Value) -> Value:
+    return functools.reduce(binary(_bounded(torch.maximum, "min")), values)
 
 
-def least(*values: Value) -> torch.Tensor:
-    return functools.reduce(binary(_bounded(torch.minimum, "max")), values)  # type: ignore[arg-type]
+def least(*values: Value) -> Value:
+    return functools.reduce(binary(_bounded(torch.minimum, "max")), values)
 
 
 def _bounded(function: Callable[..., torch.Tensor], bound: str) -> Callable[[Any, Any], Any]:
@@ -94,21 +105,31 @@ def _bounded(function: Callable[..., torch.Tensor], bound: str) -> Callable[[Any
     return applied
 
 
-def total(*values: Value) -> torch.Tensor:
-    return functools.reduce(binary(operator.add), values)  # type: ignore[arg-type]
+def total(*values: Value) -> Value:
+    return functools.reduce(binary(operator.add), values)
 
 
-def average(*values: Value) -> torch.Tensor:
+def average(*values: Value) -> Value:
     return total(*values) / len(values)
 
 
-def clip(x: torch.Tensor, min: Value | None = None, max: Value | None = None) -> torch.Tensor:  # noqa: A002 - ONNX's name
-    low, high = (None if one is None else operand(one, x) for one in (numbers_or_tensor(min), numbers_or_tensor(max)))
+def clip(x: torch.Tensor, min: Value | None = None, max: Value | None = None) -> torch.Tensor:
+    low, high = (
+        None if one is None else operand(one, x) for one in (numbers_or_tensor(min), numbers_or_tensor(max))
+    )
     if low is None and high is None:
         return x
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
-        x = x if low is None else torch.maximum(x, low if isinstance(low, torch.Tensor) else x.new_tensor(low))
-        return x if high is None else torch.minimum(x, high if isinstance(high, torch.Tensor) else x.new_tensor(high))
+        x = (
+            x
+            if low is None
+            else torch.maximum(x, low if isinstance(low, torch.Tensor) else x.new_tensor(low))
+        )
+        return (
+            x
+            if high is None
+            else torch.minimum(x, high if isinstance(high, torch.Tensor) else x.new_tensor(high))
+        )
     if low == 0 and high is not None and x.is_floating_point():
         return F.hardtanh(x, 0.0, float(high))
     return torch.clamp(x, low, high)
@@ -135,10 +156,10 @@ def cast(x: torch.Tensor, to: int, saturate: int = 1, round_mode: str = "up") ->
 def cast_numbers(x: Numbers, to: int, saturate: int = 1, round_mode: str = "up") -> Numbers:
     kind = DTYPES[to]
     if kind.is_floating_point:
-        return on_each(lambda one: torch.sym_float(one) if isinstance(one, SYMBOLIC) else float(one))(x)  # type: ignore[no-any-return]
+        return on_each(sym_float)(x)  # type: ignore[no-any-return]
     if kind is torch.bool:
         return on_each(lambda one: one != 0)(x)  # type: ignore[no-any-return]
-    return on_each(lambda one: torch.sym_int(one) if isinstance(one, SYMBOLIC) else int(one))(x)  # type: ignore[no-any-return]
+    return on_each(sym_int)(x)  # type: ignore[no-any-return]
 
 
 def cast_like(x: torch.Tensor, like: torch.Tensor, saturate: int = 1, round_mode: str = "up") -> torch.Tensor:
@@ -150,7 +171,11 @@ def identity(x: Value) -> Value:
 
 
 def dropout(
-    data: Value, ratio: Value | None = None, training_mode: Value | None = None, seed: int = 0, is_test: int = 1
+    data: Value,
+    ratio: Value | None = None,
+    training_mode: Value | None = None,
+    seed: int = 0,
+    is_test: int = 1,
 ) -> Value:
     """At inference, which is all that a file is read for."""
     return data
@@ -172,7 +197,9 @@ def celu(x: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
     return F.celu(x, alpha)
 
 
-def selu(x: torch.Tensor, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> torch.Tensor:
+def selu(
+    x: torch.Tensor, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+) -> torch.Tensor:
     return gamma * (x.clamp(min=0) + (alpha * (x.clamp(max=0).exp() - 1)))
 
 
@@ -208,4 +235,3 @@ def is_inf(x: torch.Tensor, detect_negative: int = 1, detect_positive: int = 1) 
     found = torch.zeros_like(x, dtype=torch.bool)
     found = found | (x == math.inf) if detect_positive else found
     return found | (x == -math.inf) if detect_negative else found
-

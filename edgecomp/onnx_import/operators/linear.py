@@ -3,24 +3,21 @@
 import torch
 import torch.nn.functional as F
 
-from edgecomp.onnx_import.values import Value, operand
-
 
 def gemm(
-    a: torch.Tensor, b: torch.Tensor, c: Value | None = None, alpha: float = 1.0, beta: float = 1.0,
+    a: torch.Tensor, b: torch.Tensor, c: torch.Tensor | None = None, alpha: float = 1.0, beta: float = 1.0,
     transA: int = 0, transB: int = 0, broadcast: int = 1,  # noqa: N803 - ONNX's names
 ) -> torch.Tensor:  # fmt: skip
     x = a.transpose(0, 1) if transA else a
     weight = b if transB else b.transpose(0, 1)
-    bias = c if isinstance(c, torch.Tensor) and c.numel() == c.shape[-1:].numel() == weight.shape[0] else None
+    bias = c if c is not None and c.numel() == c.shape[-1:].numel() == weight.shape[0] else None
     if alpha == 1 and (c is None or (bias is not None and beta == 1)):
         return F.linear(x, weight, None if bias is None else bias.reshape(-1))
     found = F.linear(x, weight)
     found = found if alpha == 1 else found * alpha
     if c is None or beta == 0:
         return found
-    added = operand(c, found)
-    return found + (added if beta == 1 else added * beta)
+    return found + (c if beta == 1 else c * beta)
 
 
 def product_and_bias(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -44,7 +41,7 @@ def batch_normalization(
 class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
     """Of any number of axes."""
 
-    def _check_input_dim(self, input: torch.Tensor) -> None:  # noqa: A002 - torch's name
+    def _check_input_dim(self, input: torch.Tensor) -> None:
         pass
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from edgecomp.onnx_import.operators.elementwise import settled
-from edgecomp.onnx_import.values import Numbers, Value, numbers, single, tensor, whole
+from edgecomp.onnx_import.values import Numbers, Value, numbers, single, sym_int, tensor, whole
 
 FAR = 2**31 - 1
 
@@ -40,11 +40,17 @@ def split_numbers(
 
 
 def slice_(
-    data: torch.Tensor, starts: Numbers, ends: Numbers, axes: Numbers | None = None, steps: Numbers | None = None
+    data: torch.Tensor,
+    starts: Numbers,
+    ends: Numbers,
+    axes: Numbers | None = None,
+    steps: Numbers | None = None,
 ) -> torch.Tensor:
     for axis, start, end, step in _parts(data.ndim, starts, ends, axes, steps):
         if step > 0:
-            data = data[(slice(None),) * axis + (slice(start, min(end, FAR) if isinstance(end, int) else end, step),)]
+            data = data[
+                (slice(None),) * axis + (slice(start, min(end, FAR) if isinstance(end, int) else end, step),)
+            ]
         else:
             places = range(data.shape[axis])[slice(start, None if end <= -FAR else end, step)]
             data = data.index_select(axis, torch.tensor(list(places), device=data.device))
@@ -65,7 +71,13 @@ def _parts(
     count = starts.size
     places = [axis % rank for axis in whole(axes)] if axes is not None else list(range(count))
     return list(
-        zip(places, whole(starts), whole(ends), whole(steps) if steps is not None else [1] * count, strict=True)
+        zip(
+            places,
+            whole(starts),
+            whole(ends),
+            whole(steps) if steps is not None else [1] * count,
+            strict=True,
+        )
     )
 
 
@@ -111,7 +123,9 @@ def scatter_elements(
 REDUCED = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
-def scatter_nd(data: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, reduction: str = "none") -> torch.Tensor:
+def scatter_nd(
+    data: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, reduction: str = "none"
+) -> torch.Tensor:
     if reduction not in ("none", "add"):
         raise NotImplementedError(f"reduction={reduction}")
     return data.index_put(tuple(indices.long().unbind(-1)), updates, accumulate=reduction == "add")
@@ -175,15 +189,21 @@ def resize(
 ) -> torch.Tensor:  # fmt: skip
     way = coordinate_transformation_mode
     if antialias or exclude_outside or keep_aspect_ratio_policy != "stretch" or way == "tf_crop_and_resize":
-        raise NotImplementedError("Resize with antialias, exclude_outside, a region of interest or a kept aspect ratio")
+        raise NotImplementedError(
+            "Resize with antialias, exclude_outside, a region of interest or a kept aspect ratio"
+        )
     axes = list(range(x.ndim)) if axes is None else [axis % x.ndim for axis in axes]
-    factors = dict(zip(axes, np.ravel(scales).tolist(), strict=True)) if scales is not None and scales.size else {}
+    factors = (
+        dict(zip(axes, np.ravel(scales).tolist(), strict=True)) if scales is not None and scales.size else {}
+    )
     wanted = (
         {axis: _scaled(x.shape[axis], factor) for axis, factor in factors.items()}
         if factors
         else dict(zip(axes, whole(sizes if sizes is not None else np.zeros(0)), strict=True))
     )
-    changed = [axis for axis in wanted if factors.get(axis, 0) != 1 and not _same(x.shape[axis], wanted[axis])]
+    changed = [
+        axis for axis in wanted if factors.get(axis, 0) != 1 and not _same(x.shape[axis], wanted[axis])
+    ]
     if mode == "cubic":
         return _cubic(x, changed, wanted, factors, way, cubic_coeff_a)
     if fast := _by_torch(x, changed, wanted, factors, mode, way, nearest_mode):
@@ -197,7 +217,9 @@ def resize(
 
 
 def upsample(x: torch.Tensor, scales: Numbers, mode: str = "nearest") -> torch.Tensor:
-    return resize(x, None, scales, mode=mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    return resize(
+        x, None, scales, mode=mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    )
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -205,11 +227,17 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _scaled(size: Any, factor: float) -> Any:
-    return size * int(factor) if float(factor).is_integer() else torch.sym_int(size * factor + 1e-6)
+    return size * int(factor) if float(factor).is_integer() else sym_int(size * factor + 1e-6)
 
 
 def _by_torch(
-    x: torch.Tensor, changed: list[int], wanted: dict[int, Any], factors: dict[int, float], mode: str, way: str, rounding: str
+    x: torch.Tensor,
+    changed: list[int],
+    wanted: dict[int, Any],
+    factors: dict[int, float],
+    mode: str,
+    way: str,
+    rounding: str,
 ) -> tuple[list[Any], str, bool | None] | None:
     """Size, mode and whether corners are aligned, where torch has an operator for it."""
     if not changed or not 3 <= x.ndim <= 4 or min(changed) < 2 or (mode == "linear" and x.ndim > 4):
@@ -217,7 +245,11 @@ def _by_torch(
     target = [wanted.get(axis, x.shape[axis]) for axis in range(2, x.ndim)]
     times = [factors.get(axis) or _times(wanted[axis], x.shape[axis]) for axis in changed]
     grows = all(one is not None and float(one).is_integer() and one >= 1 for one in times)
-    exact = {("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("pytorch_half_pixel", "round_prefer_floor")}
+    exact = {
+        ("asymmetric", "floor"),
+        ("half_pixel", "round_prefer_floor"),
+        ("pytorch_half_pixel", "round_prefer_floor"),
+    }
     if mode == "nearest":
         return (target, "nearest", None) if grows and (way, rounding) in exact else None
     how = {3: "linear", 4: "bilinear"}[x.ndim]
@@ -235,13 +267,12 @@ def _coordinates(x: torch.Tensor, axis: int, count: Any, factor: Any, way: str) 
     """Where each new value lies among the old ones."""
     size = x.shape[axis]
     at = torch.arange(count, dtype=torch.float32, device=x.device)
-    if way == "asymmetric":
-        return at / factor
     if way == "align_corners":
-        return at * ((size - 1) / (factor * size - 1)) if factor * size != 1 else at * 0
+        between: torch.Tensor = at * ((size - 1) / (factor * size - 1)) if factor * size != 1 else at * 0
+        return between
     if way == "pytorch_half_pixel" and isinstance(count, int) and count == 1:
         return at * 0
-    found = (at + 0.5) / factor - 0.5
+    found: torch.Tensor = at / factor if way == "asymmetric" else (at + 0.5) / factor - 0.5
     if way == "half_pixel_symmetric":
         found = found + size / 2 * (1 - count / (factor * size))
     return found
@@ -271,17 +302,31 @@ def _cubic(
 ) -> torch.Tensor:
     aligned = way == "align_corners"
     broken = aligned and any(not float(factor).is_integer() for factor in factors.values())
-    if broken or x.ndim != 4 or (changed and min(changed) < 2) or a != -0.75 or way not in ("half_pixel", "align_corners"):
+    if (
+        broken
+        or x.ndim != 4
+        or (changed and min(changed) < 2)
+        or a != -0.75
+        or way not in ("half_pixel", "align_corners")
+    ):
         raise NotImplementedError(f"a cubic Resize with {way}, cubic_coeff_a={a}, of {x.ndim} axes")
     if factors and not aligned:
-        return F.interpolate(x, scale_factor=[factors.get(axis, 1.0) for axis in (2, 3)], mode="bicubic", align_corners=False)
-    return F.interpolate(x, [wanted.get(axis, x.shape[axis]) for axis in (2, 3)], mode="bicubic", align_corners=aligned)
+        return F.interpolate(
+            x, scale_factor=[factors.get(axis, 1.0) for axis in (2, 3)], mode="bicubic", align_corners=False
+        )
+    return F.interpolate(
+        x, [wanted.get(axis, x.shape[axis]) for axis in (2, 3)], mode="bicubic", align_corners=aligned
+    )
 
 
 GRIDS = {"linear": "bilinear", "cubic": "bicubic"}
 
 
 def grid_sample(
-    x: torch.Tensor, grid: torch.Tensor, mode: str = "linear", padding_mode: str = "zeros", align_corners: int = 0
+    x: torch.Tensor,
+    grid: torch.Tensor,
+    mode: str = "linear",
+    padding_mode: str = "zeros",
+    align_corners: int = 0,
 ) -> torch.Tensor:
     return F.grid_sample(x, grid, GRIDS.get(mode, mode), padding_mode, bool(align_corners))

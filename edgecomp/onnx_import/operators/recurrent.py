@@ -31,7 +31,10 @@ def parameters(
         found[f"weight_hh_l0{suffix}"] = _sorted(kind, recurrent[place])
         if bias is not None:
             ours, theirs = np.split(bias[place], 2)
-            found[f"bias_ih_l0{suffix}"], found[f"bias_hh_l0{suffix}"] = _sorted(kind, ours), _sorted(kind, theirs)
+            found[f"bias_ih_l0{suffix}"], found[f"bias_hh_l0{suffix}"] = (
+                _sorted(kind, ours),
+                _sorted(kind, theirs),
+            )
     return found
 
 
@@ -44,7 +47,9 @@ def refusal(kind: str, attributes: dict[str, Any], inputs: int) -> str:
     """Why a layer is none that torch has an operator for, or nothing. inputs: how many are given, of those it may have."""
     ways = 2 if attributes.get("direction") == "bidirectional" else 1
     functions = attributes.get("activations")
-    if functions and [str(one).lower() for one in functions] != [one.lower() for one in ORDINARY[kind] * ways]:
+    if functions and [str(one).lower() for one in functions] != [
+        one.lower() for one in ORDINARY[kind] * ways
+    ]:
         return f"activations={functions}"
     if attributes.get("clip") is not None or attributes.get("input_forget"):
         return "clip or input_forget"
@@ -78,7 +83,9 @@ def gru(
     return _as_onnx(outputs, [last], hidden, directions, layout)
 
 
-def _state(x: torch.Tensor, state: torch.Tensor | None, hidden: int, directions: int, layout: int) -> torch.Tensor:
+def _state(
+    x: torch.Tensor, state: torch.Tensor | None, hidden: int, directions: int, layout: int
+) -> torch.Tensor:
     if state is None:
         return x.new_zeros(directions, x.shape[0 if layout else 1], hidden)
     return state.transpose(0, 1) if layout else state
@@ -91,7 +98,7 @@ def _as_onnx(
     if directions == 1:
         steps = outputs.unsqueeze(1)
     else:
-        steps = outputs.unflatten(-1, [directions, hidden]).transpose(1, 2)
+        steps = outputs.reshape(*outputs.shape[:2], directions, hidden).transpose(1, 2)
     if layout:
         return steps.permute(2, 0, 1, 3), *(one.transpose(0, 1) for one in last)
     return steps, *last

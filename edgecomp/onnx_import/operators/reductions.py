@@ -1,6 +1,6 @@
 """Operators that make one value of many: sums, means, the largest, soft maxima, running sums, sorting."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,14 @@ def reduction(function: Reduced) -> Operator:
 def of_numbers(function: Callable[..., Any]) -> Operator:
     """The same of numbers. function: numpy's own."""
 
-    def applied(
-        x: Numbers, axes: Any = None, keepdims: int = 1, noop_with_empty_axes: int = 0
-    ) -> Numbers:
+    def applied(x: Numbers, axes: Any = None, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Numbers:
         named = tuple(whole(np.asarray(axes))) if axes is not None else None
-        return settled(np.asarray(function(np.asarray(x, dtype=object), axis=named or None, keepdims=bool(keepdims)), dtype=object))
+        return settled(
+            np.asarray(
+                function(np.asarray(x, dtype=object), axis=named or None, keepdims=bool(keepdims)),
+                dtype=object,
+            )
+        )
 
     return applied
 
@@ -95,7 +98,9 @@ def soft_maximum(function: Callable[..., torch.Tensor]) -> Operator:
 def arg_maximum(function: Callable[..., torch.Tensor]) -> Operator:
     """ArgMax or ArgMin."""
 
-    def applied(x: torch.Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> torch.Tensor:
+    def applied(
+        x: torch.Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
+    ) -> torch.Tensor:
         if not select_last_index:
             return function(x, axis, bool(keepdims))
         return x.shape[axis] - 1 - function(x.flip(axis), axis, bool(keepdims))
@@ -112,7 +117,11 @@ def cum_sum(x: torch.Tensor, axis: Numbers, exclusive: int = 0, reverse: int = 0
 
 
 def top_k(
-    x: torch.Tensor, k: Numbers, axis: int = -1, largest: int = 1, sorted: int = 1  # noqa: A002 - ONNX's name
+    x: torch.Tensor,
+    k: Numbers,
+    axis: int = -1,
+    largest: int = 1,
+    sorted: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     found = torch.topk(x, single(k), axis, bool(largest), bool(sorted))
     return found.values, found.indices
@@ -132,5 +141,5 @@ def global_largest(x: torch.Tensor) -> torch.Tensor:
     return x.amax(_places(x), keepdim=True)
 
 
-def _places(x: torch.Tensor) -> Sequence[int]:
+def _places(x: torch.Tensor) -> list[int]:
     return list(range(2, x.ndim))

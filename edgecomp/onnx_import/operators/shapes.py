@@ -30,7 +30,10 @@ def reshape_numbers(data: Numbers, shape: Any, allowzero: int = 0) -> Numbers:
 
 def _sizes(data: Value, shape: Numbers, allowzero: int) -> list[Any]:
     kept = [not allowzero and isinstance(one, int) and one == 0 for one in whole(shape)]
-    return [data.shape[place] if same else one for place, (one, same) in enumerate(zip(whole(shape), kept, strict=True))]
+    return [
+        data.shape[place] if same else one
+        for place, (one, same) in enumerate(zip(whole(shape), kept, strict=True))
+    ]
 
 
 def flatten(x: torch.Tensor, axis: int = 1) -> torch.Tensor:
