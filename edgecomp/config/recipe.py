@@ -99,7 +99,7 @@ class Data(Part):
 class Network(Part):
     """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
 
-    network: str  # a name, `hf:MODEL`, or a factory `package.module:function`
+    network: str  # a name, `hf:MODEL`, `onnx:FILE`, or a factory `package.module:function`
     arguments: dict[str, Any] = {}  # what it is built with, by name
 
 

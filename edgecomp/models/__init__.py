@@ -1,5 +1,5 @@
-"""Networks by name: a literal table, `hf:` models of Hugging Face, and factories `package.module:function` of the user's
-own."""
+"""Networks by name: a literal table, `hf:` models of Hugging Face, `onnx:` files, and factories `package.module:function` of the
+user's own."""
 
 import importlib
 import inspect
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecomp.errors import UsageError, UserCodeError, nearest
+from edgecomp.models import onnx_files
 from edgecomp.models.checks import declared, said_by
+from edgecomp.models.onnx_files import ONNX
 from edgecomp.models.own_code import check_factory, check_function, files_of_module, users_code, users_line
 from edgecomp.models.references import PREFIX, check_reference, files_of
 
@@ -36,9 +38,9 @@ DATA_GIVE = {"channels", "features", "vocabulary", "max_length", "classes"}
 
 
 def find_factory(name: str, folder: Path) -> str:
-    """`name` as `module:function`, proved importable, or as it is where it begins with `hf:`. Raises UsageError.
+    """`name` as `module:function`, proved importable, or as it is where it begins with `hf:` or `onnx:`. Raises UsageError.
 
-    Our own networks are taken at their word, and of `hf:` ones the files are looked for: a recipe is checked without
+    Our own networks are taken at their word, and of `hf:` and `onnx:` ones the files are looked for: a recipe is checked without
     importing torch or transformers.
     """
     if name in TABLE:
@@ -46,10 +48,13 @@ def find_factory(name: str, folder: Path) -> str:
     if name.startswith(PREFIX):
         check_reference(name.removeprefix(PREFIX), folder)
         return name
+    if name.startswith(ONNX):
+        onnx_files.resolve(name.removeprefix(ONNX), folder)
+        return name
     if ":" not in name:
         raise UsageError(
             f"no such network: {name!r}{nearest(name, TABLE)} Known: {', '.join(TABLE)}, a Hugging Face model "
-            f"'{PREFIX}FOLDER or NAME', or a factory 'package.module:function'"
+            f"'{PREFIX}FOLDER or NAME', an ONNX file '{ONNX}FILE', or a factory 'package.module:function'"
         )
     load_factory(name, folder)
     return name
@@ -101,6 +106,8 @@ def known_arguments(name: str, folder: Path) -> dict[str, bool] | None:
     """What a network may be called with, and whether it needs that; None where it takes anything, or does not say."""
     if name == OF_TEACHER or name.startswith(PREFIX):
         return None
+    if name.startswith(ONNX):
+        return onnx_files.ARGUMENTS
     if name in TABLE:
         return declared(*TABLE[name].split(":"))
     return _parameters(load_factory(name, folder))
@@ -129,11 +136,13 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 def own_files(name: str, folder: Path) -> list[Path]:
-    """What a network that is not edgecomp's own is made of: an `hf:` model's folder, or a factory's code. Raises UsageError."""
+    """What a network that is not edgecomp's own is made of: an `hf:` model's folder, an `onnx:` file, or a factory's code. Raises UsageError."""
     if name in TABLE:
         return []
     if name.startswith(PREFIX):
         return files_of(name.removeprefix(PREFIX), folder)
+    if name.startswith(ONNX):
+        return onnx_files.files_of(name.removeprefix(ONNX), folder)
     load_factory(name, folder)
     module = name.partition(":")[0]  # not where the factory is defined: a partial is functools'
     source = sys.modules[module].__file__
@@ -155,6 +164,8 @@ def build(
         from edgecomp.models.huggingface import build_huggingface
 
         return build_huggingface(name.removeprefix(PREFIX), given, arguments, folder, of_each)
+    if name.startswith(ONNX):
+        return onnx_files.build_onnx(name.removeprefix(ONNX), given, arguments, folder)
     factory = load_factory(name, folder)
     _check_arguments(name, factory, arguments, given)
     called = ", ".join(f"{key}={value!r}" for key, value in given.items())

@@ -47,8 +47,13 @@ class Keys:
         ready_made = any(
             network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)
         )
+        imported = any(
+            network.startswith("onnx:") for network in (recipe.teacher.network, recipe.student.network)
+        )
         self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
-        self.training_libraries = (*PYTORCH, "transformers") if ready_made else PYTORCH
+        self.training_libraries = (
+            *PYTORCH, *(("transformers",) if ready_made else ()), *(("onnx", "onnxscript") if imported else ())
+        )  # fmt: skip
         asked = {*arms.baselines(recipe.quantize), *arms.of_tools(recipe.quantize)}
         quantizes = recipe.quantize.tool == arms.PTQ_NNCF.tool or asked & {arms.PTQ_NNCF, arms.PTQ_BEST}
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()

@@ -1,0 +1,81 @@
+"""`onnx:FILE` as a network of a recipe: its own weights to start from, or to teach with."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecomp.errors import UsageError, nearest_there
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ONNX = "onnx:"
+ARGUMENTS = {"output": False, "fixed": False}
+"""What may be said of a file, and whether it must be."""
+
+
+def resolve(reference: str, folder: Path) -> Path:
+    """The file that is meant: an absolute path, or one from `folder`, or from the current one. Raises UsageError."""
+    path = Path(reference).expanduser()
+    looked_in = list(dict.fromkeys([folder.absolute(), Path.cwd()]))
+    for parent in looked_in:
+        if reference and (parent / path).is_file():
+            return (parent / path).resolve()
+    places = "" if path.is_absolute() else f" in {' or in '.join(str(place) for place in looked_in)}"
+    raise UsageError(f"{ONNX}{reference}: no file {reference!r}{places}{nearest_there(looked_in[0] / path)}")
+
+
+def files_of(reference: str, folder: Path) -> list[Path]:
+    """The file that `reference` names from `folder`, and those beside it that hold its weights. Raises UsageError."""
+    from edgecomp.onnx_import.reading import files_of
+
+    return files_of(resolve(reference, folder))
+
+
+def build_onnx(
+    reference: str, given: Mapping[str, Any], arguments: Mapping[str, Any], folder: Path
+) -> "nn.Module":
+    """The network in the file, whose outputs were compared with ONNX Runtime's. Raises UsageError.
+
+    reference, folder: as in `resolve`; given: what the data say; arguments: `output`, the value that is the network's, else the file's
+    first output; `fixed`, by name of an axis or of an input of one number, what it always is.
+    """
+    output, fixed = arguments.get("output"), arguments.get("fixed") or {}
+    if output is not None and not isinstance(output, str):
+        raise UsageError(f"{ONNX}{reference}: output is {output!r}; write the name of a value of the file")
+    numbers = fixed.values() if isinstance(fixed, Mapping) else [None]
+    if any(isinstance(one, bool) or not isinstance(one, int) for one in numbers):
+        raise UsageError(
+            f"{ONNX}{reference}: fixed is {fixed!r}; write names and whole numbers, fixed: {{length: 128}}"
+        )
+    file = resolve(reference, folder)
+    named = tuple(sorted((str(name), number) for name, number in fixed.items()))
+    stamp = tuple(
+        (part, part.stat().st_mtime_ns, part.stat().st_size) for part in files_of(reference, folder)
+    )
+    return _checked(file, output, named, "classes" in given, stamp)
+
+
+def _checked(
+    file: Path, output: str | None, fixed: tuple[tuple[str, int], ...], logits: bool, stamp: Any
+) -> "nn.Module":
+    from edgecomp.onnx_import import before_softmax, from_onnx, interface_of
+    from edgecomp.onnx_import.reading import load
+
+    first = output or str(load(file).graph.output[0].name)
+    network = from_onnx(file, [first], dict(fixed))
+    before = before_softmax(network)
+    if before and logits and output is None:
+        raise UsageError(f"{file}: its output {interface_of(network).outputs[0]!r} is probabilities, by a softmax, and a network is taught and "
+                         f"compared by its logits: name what the softmax is of, arguments: {{output: {before!r}}}")  # fmt: skip
+    _compare(file, first, fixed, stamp)
+    return network
+
+
+@functools.cache
+def _compare(file: Path, output: str, fixed: tuple[tuple[str, int], ...], stamp: Any) -> None:
+    """Once for a file as it is now, for a run builds its networks again at each step."""
+    from edgecomp.onnx_import import check, from_onnx
+
+    check(file, from_onnx(file, [output], dict(fixed)))
