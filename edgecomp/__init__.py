@@ -13,12 +13,20 @@ if TYPE_CHECKING:
     from edgecomp.api.bench import bench
     from edgecomp.api.compare import compare
     from edgecomp.api.load import load
+    from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
 
 __version__ = "0.2.0"
-__all__ = ["bench", "compare", "load", "plan", "run"]
+__all__ = ["bench", "compare", "load", "plan", "quantize", "run"]
 
-_API = {"bench": "bench", "compare": "compare", "load": "load", "plan": "run", "run": "run"}
+_API = {
+    "bench": "bench",
+    "compare": "compare",
+    "load": "load",
+    "plan": "run",
+    "quantize": "quantize",
+    "run": "run",
+}
 
 
 def __getattr__(name: str) -> Any:

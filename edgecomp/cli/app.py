@@ -38,6 +38,12 @@ app.command(
 )(runs.run)
 app.command(
     epilog=examples(
+        "edgecomp quantize model.onnx --data inputs.npz",
+        "edgecomp quantize model.onnx -d inputs.npz -t openvino-cpu --label y --max-drop '0.5 pt'",
+    )
+)(runs.quantize)
+app.command(
+    epilog=examples(
         "edgecomp bench model.onnx -t onnxruntime-cpu",
         "edgecomp bench model.onnx -t onnxruntime-cpu --inputs examples.npz -s server --json",
         "edgecomp bench runs/digits",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names
+from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names, target_names
 
 RECIPES = "digits, cifar10, sst2, diabetes, lines, tabular, multilabel, segmentation, recommend"
 
@@ -50,6 +50,57 @@ def run(
         show_plan(planned, screen, as_json)
         return
     result = api.run(recipe, overrides or [], out=out, quick=quick, only=only, history=store, listener=screen)
+    raise typer.Exit(show_run(result, screen, as_json))
+
+
+def quantize(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file, in float.")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", "-d", metavar="FILE", help="Its inputs by name, .npz; labels are not needed."),
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            help="A device profile; may be given again.",
+            autocompletion=target_names,
+            show_default="onnxruntime-cpu and openvino-cpu",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The array of labels, for --max-drop.")
+    ] = None,
+    max_drop: Annotated[str | None, typer.Option(help="Of accuracy, such as '0.5 pt'.")] = None,
+    min_agreement: Annotated[
+        str | None, typer.Option(help="Of answers with the model's own.", show_default="99.5 %")
+    ] = None,
+    max_error: Annotated[
+        str | None, typer.Option(help="Of outputs that are no classes.", show_default="1 %")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--time", metavar="MINUTES", min=0, help="After which nothing else is tried."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder.", show_default="runs/quantize/MODEL")
+    ] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Quantise a model without labels or training code, and judge whether it is still the same function."""
+    from edgecomp.api.quantize import TARGETS
+    from edgecomp.api.quantize import quantize as of_api
+    from edgecomp.cli.results import show_run
+    from edgecomp.cli.terminal import Screen
+
+    screen = Screen(json=as_json)
+    result = of_api(
+        model, data, targets=target or TARGETS, label=label, max_drop=max_drop, min_agreement=min_agreement, max_error=max_error,
+        minutes=minutes, out=out, history=store, listener=screen,
+    )  # fmt: skip
     raise typer.Exit(show_run(result, screen, as_json))
 
 

@@ -1,0 +1,130 @@
+"""`edgecomp quantize`: from an ONNX file and inputs to a verdict, without labels; and what it refuses before anything is trained."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from running import Cli
+
+from edgecomp.api.quantize import AGREEMENT, Attempt, _decides, _ways
+from edgecomp.errors import UsageError
+
+SHORT = ["-t", "onnxruntime-cpu"]
+
+
+def a_model(folder: Path) -> Path:
+    """A perceptron of two hidden layers, whose largest output depends on its inputs."""
+    random = np.random.default_rng(0)
+    sizes, nodes, weights, last = (6, 48, 48, 5), [], [], "numbers"
+    for place, (reads, gives) in enumerate(pairwise(sizes)):
+        weights += [
+            numpy_helper.from_array(
+                random.normal(0, reads**-0.5, (gives, reads)).astype(np.float32), f"w{place}"
+            ),
+            numpy_helper.from_array(random.normal(0, 0.1, gives).astype(np.float32), f"b{place}"),
+        ]
+        nodes.append(helper.make_node("Gemm", [last, f"w{place}", f"b{place}"], [f"h{place}"], transB=1))
+        last = f"h{place}"
+        if place < 2:
+            nodes.append(helper.make_node("Relu", [last], [f"r{place}"]))
+            last = f"r{place}"
+    graph = helper.make_graph(
+        nodes,
+        "perceptron",
+        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["batch", 6])],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, ["batch", 5])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def inputs(folder: Path, count: int = 1600, **others: np.ndarray) -> Path:  # type: ignore[type-arg]
+    numbers = np.random.default_rng(0).normal(size=(count, 6)).astype(np.float32)
+    np.savez(folder / "inputs.npz", numbers=numbers, **others)  # type: ignore[arg-type]
+    return folder / "inputs.npz"
+
+
+@pytest.mark.slow
+def test_a_file_and_its_inputs_come_to_a_verdict_and_no_label_is_read(cli: Cli, tmp_path: Path) -> None:
+    a_model(tmp_path)
+    inputs(tmp_path, label=np.full(1600, "wrong"))
+    done = cli(
+        "quantize", "model.onnx", "--data", "inputs.npz", *SHORT, "--out", "run", "--json", cwd=tmp_path
+    )
+    assert done.code in (0, 1, 3), done.err
+    run = tmp_path / "run"
+    verdict = json.loads((run / "gate" / "verdict.json").read_text(encoding="utf-8"))
+    checks = {check["name"]: check for check in verdict["gates"]}
+    assert "teacher_error_pct" not in checks
+    agreement = checks[AGREEMENT]
+    assert agreement["estimate"]["n"] == 700
+    assert agreement["verdict"] in ("PASS", "INCONCLUSIVE", "FAIL")
+    assert checks["int8_share_pct"]["verdict"] == "PASS"
+    record = json.loads((run / "quantize.json").read_text(encoding="utf-8"))
+    assert record["check"] == AGREEMENT
+    assert "onnxruntime-cpu" in record["tried"][0]["found"]
+    passed = record["tried"][-1]["found"]["onnxruntime-cpu"].endswith("PASS")
+    assert passed or len(record["tried"]) == 3  # every way was tried
+    assert (tmp_path / "run.yaml").is_file()
+    contract = json.loads((run / "deploy" / "onnxruntime-cpu" / "contract.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in contract["inputs"]] == ["numbers"]
+    assert contract["task"] == "outputs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["model.onnx", "--data", "none.npz"], "the inputs are an .npz file"),
+        (["modle.onnx", "--data", "inputs.npz"], "did you mean 'model.onnx'?"),
+        (["inputs.npz", "--data", "inputs.npz"], "what is quantised is an ONNX file"),
+        (["model.onnx", "--data", "few.npz"], "has 40 inputs, and it takes 100"),
+        (["model.onnx", "--data", "other.npz"], "has no array 'numbers'"),
+        (["model.onnx", "--data", "inputs.npz", "--max-drop", "0.5 pt"], "which takes labels"),
+        (
+            ["model.onnx", "--data", "inputs.npz", "--max-error", "1 %", "--min-agreement", "99 %"],
+            "one margin decides",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_trained(
+    cli: Cli, tmp_path: Path, arguments: list[str], error: str
+) -> None:
+    a_model(tmp_path)
+    inputs(tmp_path)
+    np.savez(tmp_path / "few.npz", numbers=np.zeros((40, 6), np.float32))
+    np.savez(tmp_path / "other.npz", pixels=np.zeros((400, 6), np.float32))
+    done = cli("quantize", *arguments, cwd=tmp_path)
+    assert done.code == 2
+    assert error in " ".join(done.err.split())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_decides_is_what_the_outputs_are() -> None:
+    assert _decides((5,), None, None, None, None) == (AGREEMENT, {"min": "99.5 %"})
+    assert _decides((5,), None, None, None, "2 %") == ("teacher_error_pct", {"max": "2 %"})
+    assert _decides((1,), None, None, None, None) == ("teacher_error_pct", {"max": "1 %"})
+    assert _decides((3, 8, 8), None, None, None, None) == ("teacher_error_pct", {"max": "1 %"})
+    assert _decides((5,), "y", "0.5 pt", None, None) == (
+        "accuracy_pct",
+        {"against": "teacher", "margin": "0.5 pt"},
+    )
+    with pytest.raises(UsageError, match="give --max-error"):
+        _decides((1,), None, None, "99 %", None)
+
+
+def test_the_cheapest_way_is_first_and_layers_in_float_the_last() -> None:
+    ways = _ways({"task": "outputs"})
+    assert [overrides[0] for _, overrides in ways] == [
+        "quantize.method=ptq-best",
+        *["quantize.baselines=[ptq-best]"] * 2,
+    ]
+    assert "max_drop" in ways[-1][1][1]
+    assert not Attempt(
+        "a", (), 1.0, {"x": "it is 99 % PASS", "y": "it is 90 % INCONCLUSIVE"}, "FAIL"
+    ).is_the_same
