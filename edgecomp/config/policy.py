@@ -14,6 +14,7 @@ from edgecomp.metrics.registry import METRICS, Metric
 from edgecomp.metrics.units import EXAMPLES, Quantity, parse_quantity, units_of
 
 LIMITS = ("max", "min", "margin")
+DIFFERENCES = ("points", "score")  # dimensions of margins that are differences; the others are relative
 Reference = Literal["teacher", "student_fp32", "baseline"]
 
 
@@ -22,8 +23,8 @@ class Threshold(Schema):
 
     - `max: 20 ms` / `min: 85 %`: the metric itself, in its own unit (lower is better: max; higher: min);
     - `against: teacher`, `max: 0.2 x` / `min: 3 x`: as a multiple of the reference's value in the same runtime;
-    - `against: teacher`, `margin: 3 pt` / `margin: 5 %`: at most that much worse than the reference, in
-      percentage points or relative to it.
+    - `against: teacher`, `margin: 3 pt` / `margin: 5 %` / `margin: 0.01 score`: at most that much worse than the reference, in
+      percentage points, relative to it, or in the unit of a score of your own.
 
     `baseline` is what `edgecomp compare` holds a candidate against; such a check has a confidence of 0.99 unless it names another. A
     check of severity `warn` is judged and shown, and does not decide. A gain of more than `implausible` over the reference is
@@ -67,7 +68,10 @@ class Threshold(Schema):
         if kind == "margin":
             if self.against is None:
                 raise ValueError("a margin is against something: add `against: teacher` (or student_fp32)")
-            if limit.dimension not in ("points", "percent"):
+            if metric.dimension == "score" and (limit.dimension != "score" or limit.value < 0):
+                raise ValueError(f"margin {limit.text!r}: scores are held against each other by their difference, in a unit of their own; "
+                                 "write for example '0.01 score'")  # fmt: skip
+            if metric.dimension != "score" and limit.dimension not in ("points", "percent"):
                 raise ValueError(f"margin {limit.text!r}: write points ('3 pt') or a relative '5 %'")
             if limit.dimension == "points" and metric.dimension != "percent":
                 raise ValueError(
@@ -76,6 +80,9 @@ class Threshold(Schema):
             if limit.value >= 100 and metric.better == "higher":
                 raise ValueError(f"margin {limit.text!r} allows anything: write less than 100")
             return self
+        if self.against is not None and metric.dimension == "score":
+            raise ValueError(f"nothing is a multiple of a score, whose zero is anywhere: write margin: '0.01 score' instead of "
+                             f"{limit.text!r}")  # fmt: skip
         if self.against is not None and limit.value == 0:
             raise ValueError(f"{limit.text!r}: nothing is 0 times its reference")
         expected = "max" if metric.better == "lower" else "min"
@@ -95,7 +102,8 @@ class Threshold(Schema):
         if self.implausible is None:
             return
         gain = parse_quantity(self.implausible)
-        wanted = "points" if self.margin and parse_quantity(self.margin).dimension == "points" else "multiple"
+        own = parse_quantity(self.margin).dimension if self.margin else ""
+        wanted = own if own in DIFFERENCES else "multiple"
         if self.against is None or gain.dimension != wanted or (wanted == "multiple" and gain.value <= 1):
             raise ValueError(f"implausible {gain.text!r}: write how much better than its reference a check cannot be, in points "
                              "('5 pt') where its margin is in points, else as a multiple over 1 ('10 x')")  # fmt: skip
@@ -123,8 +131,9 @@ class Threshold(Schema):
         reference = f" {self.against}" if self.against else ""
         if self.kind == "margin":
             sign, worse = ("≥", -1) if self.what.better == "higher" else ("≤", 1)
-            if self.limit.dimension == "points":
-                return f"{sign} {worse * self.limit.value:g} pt vs{reference}"
+            if self.limit.dimension in DIFFERENCES:
+                unit = units_of(self.limit.dimension)[0]
+                return f"{sign} {worse * self.limit.value:g} {unit} vs{reference}"
             if self.against == "baseline":
                 return f"{sign} {worse * self.limit.value:+g} % vs{reference}"
             return f"{sign} {1 + worse * self.limit.value / 100:g} x{reference}"

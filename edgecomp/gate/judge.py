@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from edgecomp.config.policy import Threshold
+from edgecomp.config.policy import DIFFERENCES, Threshold
 from edgecomp.gate.contention import doubt
 from edgecomp.gate.document import Check
 from edgecomp.gate.verdict import UNMEASURED, Reason, Verdict
 from edgecomp.metrics.estimates import against, estimate
+from edgecomp.metrics.estimators import own_score
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.missing import NotMeasured
 from edgecomp.metrics.registry import METRICS
@@ -159,24 +160,26 @@ def limit_of(threshold: Threshold) -> float:
     if threshold.kind != "margin":
         return limit.value
     worse = 1 if METRICS[threshold.metric].better == "lower" else -1
-    return worse * limit.value if limit.dimension == "points" else 1 + worse * limit.value / 100
+    return worse * limit.value if limit.dimension in DIFFERENCES else 1 + worse * limit.value / 100
 
 
 def implausible_of(threshold: Threshold) -> float | None:
     """What a check's figure cannot be better than, in its dimension: 5 points over a reference's score, unless the check says."""
     if threshold.against is None:
         return None
-    points = threshold.kind == "margin" and threshold.limit.dimension == "points"
+    differs = threshold.kind == "margin" and threshold.limit.dimension in DIFFERENCES
     if threshold.implausible is None:
-        return GAIN_POINTS if points else None
+        return GAIN_POINTS if differs and threshold.limit.dimension == "points" else None
     gain = parse_quantity(threshold.implausible).value
-    return gain if points or METRICS[threshold.metric].better == "higher" else 1 / gain
+    return gain if differs or METRICS[threshold.metric].better == "higher" else 1 / gain
 
 
 def _estimate(threshold: Threshold, measured: Measurements, confidence: float) -> Figure:
     if threshold.against is None:
         return estimate(measured, measured.student, threshold.metric, confidence)
-    kind = "points" if threshold.limit.dimension == "points" else "multiple"
+    kind = "points" if threshold.limit.dimension in DIFFERENCES else "multiple"
+    if threshold.limit.dimension == "score":
+        own_score.check_margin(measured, (measured.student, threshold.against), threshold.limit.value)
     found = against(measured, measured.student, threshold.against, threshold.metric, kind, confidence)
     return (
         found.model_copy(update={"dimension": "ratio"}) if threshold.limit.dimension == "percent" else found

@@ -48,7 +48,7 @@ class Metric:
     """
 
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy", "label"]
+    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy", "label", "score"]
     better: Literal["lower", "higher"]
     title: str
     source: Source
@@ -144,6 +144,7 @@ METRICS: dict[str, Metric] = {
         _score("r2_pct", "R², the share of the labels' variance that is explained", "numbers:r2", "numbers:r2_against", ("regression",)),
         _error("mae_units", "mean absolute error", "numbers:mae", "numbers:mae_against"),
         _error("rmse_units", "root mean squared error", "numbers:rmse", "numbers:rmse_against"),
+        Metric("score", "score", "higher", "score of your own, mean over examples", "answers", "own_score:mean", comparator="own_score:mean_against", compared="both"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher", "answers", "scores:teacher_agreement"),
         Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline", "answers", "scores:baseline_agreement", compared="pair"),
         Metric("output_error_pct", "percent", "lower", "the output that differs most from the baseline's: mean error over its deviation", "outputs", "outputs:largest_error", compared="pair"),
