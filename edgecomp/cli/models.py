@@ -112,7 +112,7 @@ def compare(
         typer.Option(
             help="A policy file, or a shipped one.",
             autocompletion=policy_names,
-            show_default="release with labelled examples, no-slower without",
+            show_default="release with labelled examples, same-outputs with others, no-slower without",
         ),
     ] = None,
     data: Annotated[
@@ -130,6 +130,21 @@ def compare(
             metavar="NAME",
             help="The output that is judged.",
             show_default="the first with a value a class for each example",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What labels and outputs mean: regression, multilabel, ….",
+            show_default="as the run says, else classification",
+        ),
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Your own `(outputs, labels) -> [N]`, of a module or FILE.py, the higher the better.",
         ),
     ] = None,
     shape: Shapes = None,
@@ -160,7 +175,7 @@ def compare(
     screen = Screen(json=as_json)
     result = compare(
         baseline, candidate, target,
-        policy=policy, data=data, output=output, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
+        policy=policy, data=data, output=output, task=task, score=score, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
         trust=trust or (), certificate=certificate, junit=junit, metrics=metrics, out=out, history=store, listener=screen,
     )  # fmt: skip
     raise typer.Exit(show_comparison(result, screen, as_json))

@@ -5,11 +5,20 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from edgecomp.config.schema import FORMAT, Schema, find, parse, shipped
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.files.yaml_files import read_yaml
+from edgecomp.metrics.comparison import BY_OUTPUT
 from edgecomp.metrics.registry import METRICS, Metric
 from edgecomp.metrics.units import EXAMPLES, Quantity, parse_quantity, units_of
 
@@ -38,7 +47,14 @@ class Threshold(Schema):
     margin: str | None = None  # at most so much worse than what it is compared with
     confidence: float = Field(0.95, ge=0.5, le=0.999)  # of each bound; 0.99 against a baseline
     severity: Literal["block", "warn"] = "block"  # warn: judged and shown, and does not decide
+    output: str | None = None  # of a comparison's outputs this one; of each of the others a check is made
     implausible: str | None = None  # a gain beyond which it is no PASS: `5 pt`, or `10 x`
+
+    @model_serializer(mode="wrap")
+    def _as_before_outputs_had_names(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `output` where there is none, so that digests of policies stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return found if self.output is not None else {k: v for k, v in found.items() if k != "output"}
 
     @model_validator(mode="before")
     @classmethod
@@ -60,6 +76,8 @@ class Threshold(Schema):
         if metric is None:
             hint = nearest(self.metric, METRICS) or f"; metrics are {', '.join(METRICS)}"
             raise ValueError(f"no such metric: {self.metric!r}{hint}")
+        if self.output is not None and metric.source != "outputs":
+            raise ValueError(f"output: {metric.id} is not of an output; {', '.join(BY_OUTPUT)} are")
         self._check_implausible()
         given = [name for name in LIMITS if getattr(self, name) is not None]
         if len(given) != 1:
@@ -184,8 +202,9 @@ class Waiver(Schema):
         return value
 
     def covers(self, target: str, check: str) -> bool:
-        """Whether it is of that check on that target."""
-        return self.check == check and self.target in (None, target)
+        """Whether it is of that check on that target; one of all outputs is of each, `CHECK[OUTPUT]`."""
+        named = check == self.check or check.startswith(f"{self.check}[")
+        return named and self.target in (None, target)
 
     def has_expired(self, today: datetime.date) -> bool:
         return today > self.expires
@@ -244,7 +263,7 @@ def check_rows(rows: Mapping[str, Threshold]) -> None:
 
 def _way(row: Threshold) -> tuple[object, ...]:
     """What is limited, and how: two checks that are alike in this differ in their limit and their confidence alone."""
-    return row.metric, row.against, row.kind, row.limit.dimension, row.severity
+    return row.metric, row.against, row.kind, row.limit.dimension, row.severity, row.output
 
 
 def with_budget(rows: Mapping[str, Threshold], budget: Mapping[str, Threshold]) -> dict[str, Threshold]:

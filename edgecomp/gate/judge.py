@@ -34,7 +34,12 @@ def judge_check(
     target, name: as the check is shown; measured: None where the target was not measured; fail_confidence: of the bound that a FAIL
     takes, where it is not the check's own confidence; wall: as in Policy.
     """
-    metric = METRICS[threshold.metric]
+    metric, title = METRICS[threshold.metric], METRICS[threshold.metric].title
+    if threshold.output is not None:
+        measured, title = (
+            measured and measured.of_output(threshold.output),
+            f"output {threshold.output}: {title}",
+        )
     passes: Literal["below", "above"] = "below" if metric.better == "lower" else "above"
     limit = limit_of(threshold)
     found, verdict, reason, why = None, Verdict.INCONCLUSIVE, Reason.NOT_RUN, "it was not measured"
@@ -63,14 +68,14 @@ def judge_check(
         target=target,
         name=name,
         metric=metric.id,
-        title=metric.title,
+        title=title,
         limit=threshold.text,
         limit_value=limit,
         passes=passes,
         estimate=found,
         verdict=verdict,
         reason=reason,
-        sentence=f"{target}: {metric.title}: {why}{_noted(found)}.",
+        sentence=f"{target}: {title}: {why}{_noted(found)}.",
         severity=threshold.severity,
     )
 
@@ -145,6 +150,11 @@ def _needed(found: Figure, limit: float) -> str:
     """How many examples would tell, where the figure is right: an interval shrinks with the root of their number."""
     if found.unit != "examples" or found.estimate is None or found.low is None or found.high is None:
         return ""
+    if found.dimension == "percent" and found.estimate == 100 and found.confidence and 0 < limit < 100:
+        perfect = math.ceil(
+            math.log(1 - found.confidence) / math.log(limit / 100)
+        )  # without one that differs
+        return f"; {perfect:,} examples would tell, there are {found.n:,}"
     distance = abs(found.estimate - limit)
     half = (found.high - found.low) / 2
     most = found.n * (half / distance) ** 2 if distance else math.inf

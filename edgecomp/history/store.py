@@ -29,7 +29,13 @@ STORE = Path("runs") / "history.sqlite"
 WAIT_S = 30.0  # for another writer
 APPLICATION = int.from_bytes(b"edgc")  # of PRAGMA application_id; the first histories have none
 
-COMPARED = ("log_ratio", "multiple", "ratio", "points", DIFFERENCE)  # dimensions of a figure over another model's
+COMPARED = (
+    "log_ratio",
+    "multiple",
+    "ratio",
+    "points",
+    DIFFERENCE,
+)  # dimensions of a figure over another model's
 Note = Callable[[str], None]
 
 SCHEMA = """

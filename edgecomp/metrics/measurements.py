@@ -5,7 +5,7 @@ outputs.npz (`ARM`: logits [examples, classes]; `labels`; `ARM.score` [examples]
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from edgecomp.errors import FileError, RunFolderError, UsageError
 from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
+from edgecomp.metrics.comparison import BY_OUTPUT
 from edgecomp.metrics.samples import SCORE
 from edgecomp.tasks import Labels, Task, task
 
@@ -116,6 +117,12 @@ class Measurements:
     def task(self) -> Task:
         """What outputs and labels mean."""
         return task(self.facts.get("task"))
+
+    def of_output(self, name: str) -> "Measurements":
+        """With what is known of that output alone, where all outputs of a comparison were held against each other."""
+        known = {key: self.facts.get(key, {}) for key in BY_OUTPUT.values()}
+        only = {key: {name: of[name]} if name in of else {} for key, of in known.items()}
+        return replace(self, facts=self.facts | only)
 
     def save(self, folder: Path) -> None:
         samples: dict[str, Any] = {

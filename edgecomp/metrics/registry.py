@@ -44,6 +44,7 @@ class Metric:
     held against another model's at all.
     compared: what a comparison makes of it: measured of `both` models, of the `pair` alone, or not at all.
     less: raw samples that are taken off; only then may a restart's value be 0.
+    sampled: of outputs, whether it is bounded, as a share of the examples is.
     tasks: of edgecomp.tasks, those that have it; all where none is named.
     """
 
@@ -60,6 +61,7 @@ class Metric:
     compared: Literal["both", "pair"] | None = None
     less: str = ""
     tasks: tuple[str, ...] = ()
+    sampled: bool = False
 
     @property
     def relative(self) -> bool:
@@ -74,7 +76,7 @@ class Metric:
     @property
     def is_exact(self) -> bool:
         """Whether chance has no part in it."""
-        return self.source in ("file", "outputs")
+        return self.source in ("file", "outputs") and not self.sampled
 
 
 CLASSES = ("classification", "binary")
@@ -147,7 +149,9 @@ METRICS: dict[str, Metric] = {
         Metric("score", "score", "higher", "score of your own, mean over examples", "answers", "own_score:mean", comparator="own_score:mean_against", compared="both"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher", "answers", "scores:teacher_agreement"),
         Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline", "answers", "scores:baseline_agreement", compared="pair"),
-        Metric("output_error_pct", "percent", "lower", "the output that differs most from the baseline's: mean error over its deviation", "outputs", "outputs:largest_error", compared="pair"),
+        Metric("output_error_pct", "percent", "lower", "mean error beside the baseline's, over its deviation", "outputs", "outputs:largest_error", compared="pair"),
+        Metric("output_cosine_pct", "percent", "higher", "cosine of an example's values with the baseline's, mean", "outputs", "outputs:least_cosine", compared="pair"),
+        Metric("output_agreement_pct", "percent", "higher", "the same value is the largest as in the baseline's", "outputs", "outputs:least_agreement", compared="pair", sampled=True),
         Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate", "answers", "scores:negative_flips", compared="pair", tasks=CLASSES),
         Metric("export_agreement_pct", "percent", "higher", "exported file: same answer as the fake-quant student", "export", "export:agreement"),
         Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation", "export", "export:error"),

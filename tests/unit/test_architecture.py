@@ -42,6 +42,7 @@ ROOMS = {
     | {
         "files",
         "stats",
+        "tasks",
         "metrics",
         "config",
         "artifacts",

@@ -5,13 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp.comparison.judged import judged, output_errors
+from edgecomp.comparison import numbers
+from edgecomp.comparison.judged import judged
 from edgecomp.errors import DataError
 from edgecomp.metrics.comparison import BASELINE, CANDIDATE
 
 LABELS = np.array([0, 1, 1, 0])
 WIDE = np.eye(4, 3, dtype=np.float32)
 COLUMN = np.array([[0.1], [0.9], [0.6], [0.4]], np.float32)
+
+
+def output_errors(outputs: Any) -> Any:
+    return numbers.told(numbers.by_output(outputs))["outputs"]
 
 
 def both(**outputs: Any) -> dict[str, dict[str, Any]]:

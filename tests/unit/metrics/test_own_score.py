@@ -41,7 +41,9 @@ def test_an_accuracy_written_as_a_score_has_the_paired_test_of_ours(
     on = measured(labels, scores, baseline=base, candidate=new)
     own = against(on, CANDIDATE, BASELINE, "score", "points", confidence)
     ours = against(on, CANDIDATE, BASELINE, "accuracy_pct", "points", confidence)
-    assert [100 * end for end in (own.estimate, own.low, own.high)] == pytest.approx([ours.estimate, ours.low, ours.high])  # type: ignore[operator]
+    assert [100 * end for end in (own.estimate, own.low, own.high)] == pytest.approx(
+        [ours.estimate, ours.low, ours.high]
+    )  # type: ignore[operator]
     assert own.n == ours.n
 
 
@@ -61,7 +63,10 @@ def test_a_score_of_any_unit_is_held_to_a_margin_in_it() -> None:
 @pytest.mark.parametrize("size", [1e-4, 0.0])
 def test_a_margin_that_no_answers_could_break_proves_nothing(size: float) -> None:
     base = 0.5 + size * np.random.default_rng(0).random(400)
-    assert verdict({BASELINE: base, CANDIDATE: base}, "0.01 score") == (Verdict.INCONCLUSIVE, Reason.UNTELLING)
+    assert verdict({BASELINE: base, CANDIDATE: base}, "0.01 score") == (
+        Verdict.INCONCLUSIVE,
+        Reason.UNTELLING,
+    )
 
 
 def test_two_models_without_a_fault_are_not_known_to_be_equal() -> None:

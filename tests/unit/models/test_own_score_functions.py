@@ -8,7 +8,7 @@ import pytest
 from edgecomp.errors import UsageError, UserCodeError
 from edgecomp.models.own_code import load_score
 
-CODE = '''
+CODE = """
 import numpy as np
 
 
@@ -53,7 +53,7 @@ def lazy(outputs, labels):
     import beside_it
 
     return beside_it.ones(len(outputs))
-'''
+"""
 
 OUTPUTS = np.eye(4, dtype=np.float32)
 LABELS = np.array([0, 1, 2, 0])
@@ -63,7 +63,9 @@ LABELS = np.array([0, 1, 2, 0])
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "scores.py").write_text(CODE)
-    (tmp_path / "own" / "beside_it.py").write_text("import numpy\n\n\ndef ones(n):\n    return numpy.ones(n)\n")
+    (tmp_path / "own" / "beside_it.py").write_text(
+        "import numpy\n\n\ndef ones(n):\n    return numpy.ones(n)\n"
+    )
     return tmp_path
 
 
@@ -92,7 +94,10 @@ def test_what_it_writes_to_changes_nothing(folder: Path) -> None:
     [
         ("own/scores.py:rihgt", "own/scores.py has no function 'rihgt'; did you mean 'right'"),
         ("own/score.py:right", r"no such file: .*own/score\.py; did you mean 'scores\.py'"),
-        ("nowhere.at_all:right", "score 'nowhere.at_all:right' cannot be imported: .*looked in the installed"),
+        (
+            "nowhere.at_all:right",
+            "score 'nowhere.at_all:right' cannot be imported: .*looked in the installed",
+        ),
         ("os:system", "score 'os:system': os is Python's own, which makes no scores"),
         ("right", "is no score: write package.module:function, or path/to/file.py:function"),
     ],
@@ -105,14 +110,19 @@ def test_what_is_not_there_is_told(folder: Path, name: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        ("mean", r"returns numbers of shape \[\] for 4 examples, and must return one number for each, shape \[4\]"),
+        (
+            "mean",
+            r"returns numbers of shape \[\] for 4 examples, and must return one number for each, shape \[4\]",
+        ),
         ("short", r"returns numbers of shape \[3\] for 4 examples"),
         ("words", "returns list for 4 examples"),
         ("ragged", "returns list for 4 examples"),
         ("holes", r"returns nan for example 1 \(from 0\), and 1 of 4 are not finite"),
     ],
 )
-def test_what_is_no_number_for_each_example_is_told_with_its_line(folder: Path, function: str, words: str) -> None:
+def test_what_is_no_number_for_each_example_is_told_with_its_line(
+    folder: Path, function: str, words: str
+) -> None:
     line = 1 + CODE.splitlines().index(f"def {function}(outputs, labels):")
     with pytest.raises(UsageError, match=words) as told:
         load_score(f"own/scores.py:{function}", folder)(OUTPUTS, LABELS, 4)
@@ -129,5 +139,5 @@ def test_what_it_raises_is_its_own_fault(folder: Path, function: str, words: str
 
 def test_what_its_file_raises_is_its_own_fault(folder: Path) -> None:
     (folder / "broken.py").write_text("import numpy\nx = 1 / 0\n")
-    with pytest.raises(UserCodeError, match="cannot be imported: ZeroDivisionError.*broken.py, line 2"):
+    with pytest.raises(UserCodeError, match=r"cannot be imported: ZeroDivisionError.*broken\.py, line 2"):
         load_score("broken.py:right", folder)
