@@ -73,9 +73,11 @@ def judged_as(task: Task, outputs: Outputs, asked: str | None, labels: Labels) -
         wide = {
             arm: (one[:, None] if one.ndim == 1 else one).astype(np.float32) for arm, one in columns.items()
         }
+        why = ""
         for told in _as_labels(labels):
-            if not (why := task.misfit(wide[BASELINE], told)):
+            if not (misfit := task.misfit(wide[BASELINE], told)):
                 return Judged(name, f"task {task.name}", wide, told)
+            why = why or misfit
         whys.append(f"output {name}: {why}")
     raise DataError(f"no output is one of task {task.name} for these labels: {'; '.join(whys)}: name another task (--task) or output "
                     "(--output), or leave out `label`, and all outputs are compared as numbers")  # fmt: skip
