@@ -24,6 +24,8 @@ from edgecomp.metrics.measurements import Arm, Death, Measurements
 from edgecomp.metrics.samples import SINGLE_STREAM_CPU
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, formats
+from edgecomp.stats.intervals import Values
+from edgecomp.tasks import Labels
 
 
 def bench_target(
@@ -42,8 +44,10 @@ def bench_target(
     effort: Effort,
     folder: Path,
     track: Track,
+    score: Callable[[Mapping[str, Any], Labels], Values] | None = None,
 ) -> None:
     """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file; `student` is judged. parameters: bytes by arm.
+    score: (outputs by name, labels) → [examples], by the user's own function.
 
     without_float_layer: layer left in float → the file in which it is in integers, for the time it costs. A runtime that is
     not here, or a worker that dies, is recorded as the reason why nothing was measured: other targets go on.
@@ -79,7 +83,14 @@ def bench_target(
     Measurements(
         target=target,
         runtime=place.runtime,
-        arms={arm: replace(measured, parity=parity.get(arm)) for arm, measured in arms.items()},
+        arms={
+            arm: replace(
+                measured,
+                parity=parity.get(arm),
+                scores=None if score is None else score(measured.outputs, test.labels),
+            )
+            for arm, measured in arms.items()
+        },
         student=student,
         labels=test.labels,
         slices=test.slices,

@@ -26,6 +26,7 @@ from edgecomp.comparison.measured import as_measured, audit
 from edgecomp.comparison.sides import contract_differences
 from edgecomp.config.policy import Policy
 from edgecomp.config.target import Shapes, Target
+from edgecomp.data.preprocessing import in_own_unit
 from edgecomp.errors import DataError, EdgecompError, UsageError
 from edgecomp.files.writing import sha256
 from edgecomp.gate.document import Check
@@ -229,12 +230,12 @@ def _score(of: Comparison, pair: SideBySide, evaluation: Evaluation, score: OwnS
     of.facts["score"] = {"function": score.name, "files": {file.name: sha256(file) for file in score.files}}
     if any(map(answers.broken_in, pair.outputs.values())):
         return
-    labels = None if evaluation.labels is None else evaluation.in_own_unit(evaluation.labels)
+    labels = None if evaluation.labels is None else in_own_unit(evaluation.labels, evaluation)
     for arm, outputs in pair.outputs.items():
         if short := [name for name, answer in outputs.items() if len(answer) < count]:
             raise DataError(f"output {short[0]} has {len(outputs[short[0]])} values for {count} examples: it is not one for each, or too much of the "
                             "memory: give fewer examples (--data)")  # fmt: skip
-        one = evaluation.in_own_unit(next(iter(outputs.values()))) if len(outputs) == 1 else outputs
+        one = in_own_unit(next(iter(outputs.values())), evaluation) if len(outputs) == 1 else outputs
         of.scores[arm] = score(one, labels, count)
 
 

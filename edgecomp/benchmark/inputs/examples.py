@@ -38,12 +38,6 @@ class Evaluation:
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 
-    def in_own_unit(self, values: Any) -> Any:
-        """Numbers that a model answers, or is held against, in the unit of the data."""
-        if not self.target_std:
-            return values
-        return np.asarray(values * np.asarray(self.target_std) + np.asarray(self.target_mean), np.float32)
-
     def standardised(self) -> "Evaluation":
         """Labels in the data's unit as the model answers them."""
         if self.labels is None or not self.target_std:
