@@ -59,6 +59,11 @@ def bench(
             raise UsageError(f"--{', --'.join(given).replace('_', '-')}: without -t, --inputs, -s or --profile the bench of {what} is made "
                              "again as its recipe says: leave that out, change the recipe's `bench`, or name a --target to measure "
                              "what was deployed, apart")  # fmt: skip
+        from edgecomp.config.job import read_job
+
+        if (score := read_job(what).recipe.score) is not None:
+            raise UsageError(f"{what}: its recipe names a score function, {score}, and `bench` imports nothing that a folder names: "
+                             f"`edgecomp run {what} --only bench` measures again with it")  # fmt: skip
         again("bench", what, as_json)
         return
     from edgecomp.api import bench as api

@@ -95,7 +95,7 @@ class Threshold(Schema):
                 raise ValueError(
                     f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not"
                 )
-            if limit.value >= 100 and metric.better == "higher":
+            if limit.dimension != "score" and limit.value >= 100 and metric.better == "higher":
                 raise ValueError(f"margin {limit.text!r} allows anything: write less than 100")
             return self
         if self.against is not None and metric.dimension == "score":

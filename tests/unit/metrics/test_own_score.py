@@ -56,6 +56,7 @@ def verdict(scores: dict[str, npt.NDArray[np.float64]], margin: str) -> tuple[Ve
 def test_a_score_of_any_unit_is_held_to_a_margin_in_it() -> None:
     base = np.random.default_rng(0).normal(-250, 40, 2000)
     assert verdict({BASELINE: base, CANDIDATE: base}, "5 score") == (Verdict.PASS, Reason.WITHIN_LIMIT)
+    assert verdict({BASELINE: 100 * base, CANDIDATE: 100 * base}, "500 score")[0] is Verdict.PASS
     assert verdict({BASELINE: base, CANDIDATE: base - 10}, "5 score") == (Verdict.FAIL, Reason.OVER_LIMIT)
     assert verdict({BASELINE: base, CANDIDATE: base - 4.9}, "5 score")[0] is Verdict.INCONCLUSIVE
 
