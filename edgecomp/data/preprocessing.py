@@ -54,7 +54,7 @@ class OfNumbers(Protocol):
 
 
 def in_own_unit(values: Any, of: OfNumbers) -> Any:
-    """Numbers that a network answers, or is held against, in the data's unit."""
+    """Numbers that a network answers, or is held against, in the data's unit. values: [N, targets]; of: whose they are."""
     if not of.target_std:
         return values
     return np.asarray(values * np.asarray(of.target_std) + np.asarray(of.target_mean), np.float32)
