@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.fake_quant import use_kernel

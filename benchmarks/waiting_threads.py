@@ -24,7 +24,7 @@ WAYS = {
 STEPS = """
 import statistics, time, torch
 import torch.nn.functional as F
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 torch.set_num_threads(2)
 images = torch.randn(64, 1, 32, 32).contiguous(memory_format=torch.channels_last)
 network = ResNet(1, 10).to(memory_format=torch.channels_last)

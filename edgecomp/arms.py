@@ -69,23 +69,25 @@ TOOLS = tuple(arm.tool for arm in ARMS.values() if arm.tool)
 
 
 def judged(asked: Asked) -> Arm:
-    """The arm that is deployed and judged."""
+    """The arm that is deployed and judged. asked: a recipe's `quantize`."""
     return STUDENT_FP32 if asked.in_float else STUDENT_INT8
 
 
 def baselines(asked: Asked) -> list[Arm]:
-    """Arms that are measured beside the judged one because the recipe asks for them, in its order."""
+    """Arms that are measured beside the judged one because `asked`, a recipe's `quantize`, names them, in its
+    order."""
     by_name = {arm.baseline: arm for arm in ARMS.values() if arm.baseline}
     return [by_name[name] for name in asked.baselines]
 
 
 def measured(asked: Asked, *, gated: bool) -> list[Arm]:
-    """Every arm that is measured under a target; under one that is not gated the teacher alone."""
+    """Every arm that is measured under a target; under one that is not `gated` the teacher alone. asked: a
+    recipe's `quantize`."""
     return [*dict.fromkeys((TEACHER, STUDENT_FP32, *baselines(asked), judged(asked)))] if gated else [TEACHER]
 
 
 def trained(asked: Asked) -> list[Arm]:
-    """Every arm that a run trains, in the order of its steps."""
+    """Every arm that a run trains, in the order of its steps. asked: a recipe's `quantize`."""
     own = [STUDENT_INT8] if asked.trains else []
     return [
         TEACHER,
@@ -96,6 +98,7 @@ def trained(asked: Asked) -> list[Arm]:
 
 
 def of_tools(asked: Asked) -> dict[Arm, str]:
-    """Every arm that is one file by a runtime's own tool, made of the fp32 student → the tool."""
+    """Every arm that is one file by a runtime's own tool, made of the fp32 student → the tool. asked: a
+    recipe's `quantize`."""
     own = {STUDENT_INT8: asked.tool} if asked.tool else {}
     return {arm: arm.tool for arm in baselines(asked) if arm.tool} | own

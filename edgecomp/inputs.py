@@ -4,7 +4,7 @@ Texts are token ids [N, length] beside an `attention_mask` of the same shape, pa
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,18 @@ NAMES = "names.json"  # beside the arrays: an input may be called what no file c
 
 
 def some(inputs: Inputs, chosen: Any) -> dict[str, npt.NDArray[Any]]:
-    """The chosen examples: a slice or an array of indices."""
+    """The chosen examples of `inputs`. chosen: a slice or an array of indices."""
     return {name: values[chosen] for name, values in inputs.items()}
 
 
 def count(inputs: Inputs) -> int:
+    """How many examples the first of the `inputs` has."""
     return len(next(iter(inputs.values())))
 
 
 def trimmed(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
-    """Without the padding that all of these examples share, where it is proven to be that; else as it was given."""
+    """The `inputs` without the padding that all of these examples share, where it is proven to be that; else
+    as they were given."""
     mask = inputs.get(MASK)
     if mask is None or not _pads_on_the_right(mask):
         return dict(inputs)
@@ -45,6 +47,35 @@ def trimmed(inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
     }
 
 
+def by_token(outputs: npt.NDArray[Any], mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Outputs [N, L, ...] that have an axis of tokens, as long as the mask [N, length] and 0 for padding; others as they are.
+
+    What a network says of padding depends on the texts that were beside it. L: the mask's length, or that of its longest text.
+    """
+    longest = trimmed({MASK: mask})[MASK].shape[1]
+    if outputs.ndim < 3 or len(outputs) != len(mask) or outputs.shape[1] not in (longest, mask.shape[1]):
+        return outputs
+    found = np.zeros((*mask.shape, *outputs.shape[2:]), outputs.dtype)
+    found[:, : outputs.shape[1]] = outputs
+    found[mask == 0] = 0
+    return found
+
+
+def joined(
+    parts: Sequence[npt.NDArray[Any]], inputs: Inputs, batch: int, chosen: Any = slice(None)
+) -> npt.NDArray[Any]:
+    """Answers to `batch` examples at a time as those of all, [N, ...]; those by token as `by_token` has them.
+
+    chosen: of the inputs, those that were asked, in their order. Raises ValueError where parts do not fit together.
+    """
+    if MASK not in inputs:
+        return np.concatenate(parts)
+    asked = inputs[MASK][chosen]
+    return np.concatenate(
+        [by_token(part, asked[place * batch : (place + 1) * batch]) for place, part in enumerate(parts)]
+    )
+
+
 def _pads_on_the_right(mask: npt.NDArray[Any]) -> bool:
     """Whether every row is ones and then zeros, of whichever type: padding on the left, holes and weights are inputs."""
     return (
@@ -55,8 +86,8 @@ def _pads_on_the_right(mask: npt.NDArray[Any]) -> bool:
 
 
 def save(inputs: Inputs, folder: Path, axes: Axes | None = None) -> None:
-    """One .npy file an input, numbered, and their names in order, in a new folder; and where a model's axis of examples is not the
-    first."""
+    """The `inputs` in a new folder: one .npy file each, numbered, and their names in order. axes: which of a
+    model's axes is the one of examples, where it is not the first; None where it always is."""
     folder.mkdir()
     (folder / NAMES).write_text(json.dumps([list(inputs), axes or {}]), encoding="utf-8")
     for index, values in enumerate(inputs.values()):
@@ -64,7 +95,7 @@ def save(inputs: Inputs, folder: Path, axes: Axes | None = None) -> None:
 
 
 def load(folder: Path) -> dict[str, npt.NDArray[Any]]:
-    """What `save` wrote, mapped, not read."""
+    """What `save` wrote into `folder`, mapped, not read."""
     names, _ = _told(folder)
     return {
         name: np.load(_file(folder, index), mmap_mode="r", allow_pickle=False)
@@ -73,6 +104,7 @@ def load(folder: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def load_axes(folder: Path) -> Axes:
+    """The axes that `save` wrote into `folder`: empty where each input's first is the one of examples."""
     _, axes = _told(folder)
     return axes
 
@@ -83,6 +115,7 @@ def _told(folder: Path) -> tuple[list[str], dict[str, int | None]]:
 
 
 def delete(folder: Path) -> None:
+    """Removes `folder` and what `save` wrote into it. Raises OSError where there is anything else in it."""
     for file in (*folder.glob("*.npy"), folder / NAMES):
         file.unlink()
     folder.rmdir()

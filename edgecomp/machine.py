@@ -64,7 +64,8 @@ def host_isa() -> str:
 
 
 def saturates(isa: str) -> bool:
-    """Whether a kernel of that CPU may add two int8 products in 16 bits."""
+    """Whether a kernel of the CPU `isa`, a row of ISAS, may add two int8 products in 16 bits; of one that is
+    not named there, it may."""
     return isa not in ISAS or not ISAS[isa].wide
 
 
@@ -99,7 +100,8 @@ def cpu_model() -> str:
 
 
 def is_idle(looks: int = 5, every_s: float = 0.005) -> bool:
-    """Whether nothing else wants to run here just now: the median over a few looks at how many threads do (proc_loadavg(5))."""
+    """Whether nothing else wants to run here just now: the median over a few `looks`, `every_s` seconds one,
+    at how many threads do (proc_loadavg(5)). No where the system does not say."""
     wanting = []
     for _ in range(looks):
         fields = (_lines("/proc/loadavg") or [""])[0].split()
@@ -159,7 +161,7 @@ def _lines(path: str) -> list[str]:
 
 
 def installed(library: str) -> str:
-    """Its version, or that there is none: a GPU's runtime is not installed where there is no GPU."""
+    """The version of `library`, or that it is not installed: a GPU's runtime is not where there is no GPU."""
     try:
         return version(library)
     except PackageNotFoundError:

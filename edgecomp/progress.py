@@ -17,10 +17,11 @@ Note = Callable[[str], None]
 
 
 def unheard(sentence: str) -> None:
-    pass
+    """A Note that nobody takes: `sentence` is dropped."""
 
 
 def silent(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """A Track that shows nothing: the `items`, whatever `what` and `total` say of them."""
     return iter(items)
 
 
@@ -31,16 +32,17 @@ class Listener(Protocol):
     def track(self) -> Track: ...
 
     def started(self, what: str, reason: str) -> None:
-        """A step, a target or a trial begins."""
+        """A step, a target or a trial begins: `what` it is, and the `reason` it has to."""
 
     def note(self, text: str) -> None:
-        """A sentence that a user should read now."""
+        """A sentence, `text`, that a user should read now."""
 
     def say(self, text: str) -> None:
-        """Something by the way."""
+        """Something by the way, `text`."""
 
     def failed(self, what: str, how: str, why: str) -> None:
-        """A part could not be done; the others go on. why: of one line or several."""
+        """A part, `what`, could not be done; the others go on. how: in a word or two, such as `not run`; why:
+        of one line or several."""
 
 
 class Silent:

@@ -18,17 +18,18 @@ LINE_ENDS = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def plain(text: str) -> str:
-    """For XML, HTML before it is escaped, and pictures: lines and tabs stay."""
+    """`text` for XML, HTML before it is escaped, and pictures: lines and tabs stay."""
     return UNSAFE.sub("", LINE_ENDS.sub("\n", text))
 
 
 def inline(text: str) -> str:
-    """On one line."""
+    """`text` on one line."""
     return UNSAFE.sub("", LINE_ENDS.sub(" ", text))
 
 
 def terminal(text: str) -> str:
-    """One line of a terminal, or of a log, in which GitHub Actions looks for commands: at the start of a line, which may be broken anywhere.
+    """`text` as one line of a terminal, or of a log, in which GitHub Actions looks for commands: at the start
+    of a line, which may be broken anywhere.
 
     https://docs.github.com/actions/reference/workflow-commands-for-github-actions
     """
@@ -39,36 +40,39 @@ def terminal(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    """Several lines of a terminal."""
+    """`text` as several lines of a terminal."""
     return "\n".join(map(terminal, plain(text).split("\n")))
 
 
 def markdown(text: str) -> str:
-    """Within a paragraph, a heading or a table's cell of Markdown, as itself: no end of a cell, no tag, entity, code, emphasis or link."""
+    """`text` within a paragraph, a heading or a table's cell of Markdown, as itself: no end of a cell, no
+    tag, entity, code, emphasis or link."""
     shown = re.sub(r"[\\|`*]", r"\\\g<0>", " ".join(inline(text).split()))
     return shown.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
 
 
 def markdown_code(text: str) -> str:
-    """Within a line of Markdown, in type of one width."""
+    """`text` within a line of Markdown, in type of one width."""
     shown = inline(text).replace("`", "'") or " "
     return f"`{shown}`"
 
 
 def workflow_message(text: str) -> str:
-    """The message of a command of GitHub Actions."""
+    """`text` as the message of a command of GitHub Actions."""
     return plain(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def workflow_property(text: str) -> str:
-    """A property of a command of GitHub Actions, such as its title."""
+    """`text` as a property of a command of GitHub Actions, such as its title."""
     return workflow_message(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def openmetrics_label(text: str) -> str:
+    """`text` as the value of a label in OpenMetrics, without its quotes."""
     return plain(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def json_line(text: str) -> str:
-    """A line of JSON on standard output: the brackets of a workflow command, which only stand in strings, as JSON may write them."""
+    """`text`, a line of JSON, for standard output: the brackets of a workflow command, which only stand in
+    strings, as JSON may write them."""
     return text.replace("##[", "##\\u005b")

@@ -29,7 +29,7 @@ while os.getppid() == parent: np.copyto(b, a)
 """
 TRAINING = """
 import os, torch
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 parent = os.getppid()
 torch.set_num_threads(len(os.sched_getaffinity(0)))
 network = ResNet(1, 10).to(memory_format=torch.channels_last)

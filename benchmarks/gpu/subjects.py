@@ -11,9 +11,9 @@ from torch import fx, nn
 
 from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
 from edgecomp.inputs import MASK, Inputs
-from edgecomp.models.airbench import Airbench
-from edgecomp.models.resnet import ResNet
-from edgecomp.models.transformer import Transformer
+from edgecomp.models.networks.airbench import Airbench
+from edgecomp.models.networks.resnet import ResNet
+from edgecomp.models.networks.transformer import Transformer
 from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantization.capture import DynamicAxes, capture, duplicate
 from edgecomp.quantization.folding import fold

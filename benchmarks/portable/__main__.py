@@ -3,6 +3,7 @@
     python benchmarks/portable digits                      # every cell that is not there yet, of this kind of CPU
     python benchmarks/avx2_only python benchmarks/portable digits      # the same as a CPU without VNNI
     python benchmarks/portable cifar10 --seeds 0 --variants wide narrow
+    python benchmarks/portable sst2 --quick         # of the recipe's rehearsal: minutes a cell, and accuracy that says little
     python benchmarks/portable --show                      # only writes the table of what is there
 
 A cell is a data set, a variant, a seed of the student, and the kind of CPU that ran it: the shipped recipe with another scheme, from
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cell import VARIANTS, name_of
+from cell import QUICK, VARIANTS, name_of
 from table import write
 
 from edgecomp.machine import host_isa
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--qemu-seeds", nargs="*", type=int, default=[0], help="seeds that are asked under qemu-user"
     )
+    parser.add_argument("--quick", action="store_true", help="of the recipe's rehearsal")
     parser.add_argument("--show", action="store_true", help="run nothing")
     parser.add_argument("--runs", type=Path, default=Path("runs/portable"), help="where the runs lie")
     parser.add_argument("--to", type=Path, default=Path("reports/portable"))
@@ -44,7 +46,7 @@ def main() -> None:
     for data in () if asked.show else asked.data:
         for seed in asked.seeds:
             for variant in asked.variants:
-                cell(data, variant, seed, asked)
+                cell(f"{data}{QUICK}" if asked.quick else data, variant, seed, asked)
     write(asked.to)
 
 

@@ -44,6 +44,10 @@ VARIANTS = {
 OTHERS = ("x86-64-avx2", "armv8.2-dotprod")
 
 
+QUICK = " --quick"
+"""Behind the name of a data set: of the recipe's rehearsal."""
+
+
 def name_of(data: str, variant: str, seed: int, isa: str) -> str:
     return f"{data}, {variant}, seed {seed}, {isa}"
 
@@ -59,7 +63,9 @@ def job_of(data: str, variant: str, seed: int) -> Job:
     ]
     if settings.options:
         overrides.append("targets=[onnxruntime-cpu]")
-    job = on_this_machine(load_job(data, overrides))
+    if data.endswith(QUICK):
+        overrides.append("quick=true")
+    job = on_this_machine(load_job(data.removesuffix(QUICK), overrides))
     targets = [
         target.model_copy(update={"scheme": settings.scheme, "options": target.options | settings.options})
         for target in job.targets
@@ -75,7 +81,7 @@ def make(data: str, variant: str, seed: int, slow: int, run_folder: Path) -> dic
     folder.admit(job.recipe.name)
     needed = [step for step in steps.steps(run) if step.stage not in ("gate", "report")]
     with folder.locked():
-        execution.execute(job, folder, needed, lambda step, why: print(f"  {step.name} ({why})", flush=True))
+        execution.execute(job, folder, needed, lambda step, why: print(f"  {step} ({why})", flush=True))
     return {
         "data": data,
         "variant": variant,

@@ -31,7 +31,7 @@ def write(to: Path) -> None:
     """portable.md, of the cells in to/cells."""
     cells = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((to / "cells").glob("*.json"))]
     parts = [HEAD]
-    for data in ("digits", "cifar10", "sst2"):
+    for data in ("digits", "cifar10", "cifar10 --quick", "sst2", "sst2 --quick"):
         of_data = [cell for cell in cells if cell["data"] == data]
         for isa in sorted({cell["isa"] for cell in of_data}):
             parts.append(_table(data, isa, [cell for cell in of_data if cell["isa"] == isa]))

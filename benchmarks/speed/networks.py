@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgecomp.models.mobilenet import MobileNet
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.mobilenet import MobileNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.capture import DynamicAxes
 
 IMAGE: DynamicAxes = ({0: "batch"},)

@@ -12,14 +12,16 @@ MOST_S = 30 * 86400.0  # that anything is measured for
 
 
 def check_duration(seconds: float, option: str, unit_s: float = 1.0) -> None:
-    """Raises UsageError where a time is not one that ends. unit_s: what the option counts in."""
+    """Raises UsageError where `seconds` is not a time that ends within 30 days. option: what gave it, such as
+    `--minutes`; unit_s: what the option counts in."""
     if not 0 < seconds <= MOST_S:
         unit = "seconds" if unit_s == 1 else "minutes"
         raise UsageError(f"{option} {seconds / unit_s:g}: write {unit}, up to {MOST_S / unit_s:,.0f}")
 
 
 def check_writable(output: Path, option: str, inputs: Iterable[Path] = ()) -> None:
-    """Raises UsageError where no file or folder can be made at `output`, or as `check_apart` does; nothing is left there."""
+    """Raises UsageError where no file or folder can be made at `output`, which `option` names, or as
+    `check_apart` does with the `inputs`; nothing is left there."""
     check_apart(output, option, inputs)
     near = next(folder for folder in output.resolve().parents if folder.exists())
     why = "" if near.is_dir() else f"{near} is a file"
@@ -39,7 +41,8 @@ def check_writable(output: Path, option: str, inputs: Iterable[Path] = ()) -> No
 
 
 def check_apart(output: Path, option: str, inputs: Iterable[Path] = ()) -> None:
-    """Raises UsageError where an output is one of the inputs, by whatever name, or of the files in one, or lies in a run folder."""
+    """Raises UsageError where `output` is one of the `inputs`, by whatever name, or of the files in one, or
+    lies in a run folder. option: what names the output."""
     place = output.resolve()
     for given in inputs:
         if place == given.resolve() or _is_same(output, given) or (place.exists() and _lies_in(place, given)):
@@ -53,7 +56,11 @@ def check_apart(output: Path, option: str, inputs: Iterable[Path] = ()) -> None:
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
-    """`check_writable` for several options, each of which names a place of its own. Raises UsageError."""
+    """`check_writable` for several options, each of which names a place of its own. Raises UsageError.
+
+    outputs: by option, the place that it names, None where it was not given; inputs: what is read, and must
+    stay.
+    """
     taken: dict[str, Path] = {}
     for option, output in outputs.items():
         if output is None:

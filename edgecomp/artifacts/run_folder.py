@@ -235,7 +235,7 @@ class RunFolder:
         return list(self._verified[name].values())
 
     def altered(self, name: str) -> list[str]:
-        """A step's files that are there, and are not what was written."""
+        """The files of the step `name` that are there, and are not what was written."""
         manifest = self.manifest()
         record = manifest.steps.get(name) if manifest else None
         if record is None:
@@ -270,7 +270,8 @@ class RunFolder:
     # -- making --------------------------------------------------------------------------------------
 
     def run(self, step: Step, recipe: str) -> None:
-        """Makes `step`'s artifacts and records them. Raises RunFolderError where its folder is a link."""
+        """Makes the artifacts of `step` and records them, in a new manifest as of `recipe`, by its name.
+        Raises RunFolderError where its folder is a link, EdgecompError where a file cannot be written."""
         step_files.check_no_link(self.path, step.name)
         made_from = self.made_from(step)
         key = digest_of(made_from)
@@ -315,7 +316,8 @@ class RunFolder:
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
     def not_its_own(self, name: str) -> list[str]:
-        """Files in a step's folder that the manifest does not list: they are kept when the step is made again."""
+        """Files in the folder of the step `name` that the manifest does not list: they are kept when the step
+        is made again."""
         return step_files.unlisted(self.path, name, self._listed(name))
 
     def _listed(self, name: str) -> set[str]:

@@ -53,7 +53,8 @@ def locked(folder: Path, written: Sequence[str]) -> Iterator[None]:
 
 
 def forget(folder: Path, job: str, new: Sequence[Path]) -> None:
-    """Takes away what the lock's holder has left in a folder, and the folders that are `new`, innermost first, where nothing else is."""
+    """Takes away what the lock's holder has left in `folder`, its file `job` with it, and the folders that
+    are `new`, innermost first, where nothing else is."""
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     with suppress(OSError):  # what somebody else has put there stays, with the folders around it
         for name in (job, OWNER, LOCK):

@@ -17,7 +17,8 @@ def is_within(path: str, folder: str = "") -> bool:
 
 
 def check_no_link(root: Path, name: str) -> None:
-    """Raises RunFolderError where a step's folder, or one that leads to it, is a link or no folder: what is there is somebody's."""
+    """Raises RunFolderError where the folder of the step `name` in the run folder `root`, or one that leads
+    to it, is a link or no folder: what is there is somebody's."""
     place = root
     for part in name.split("/"):
         place = place / part
@@ -30,7 +31,8 @@ def check_no_link(root: Path, name: str) -> None:
 
 
 def unlisted(root: Path, name: str, listed: Collection[str]) -> list[str]:
-    """Files in a step's folder, and below it, that are not `listed`; links are not followed."""
+    """Files in the folder of the step `name`, and below it, that are not `listed`, as paths from the run
+    folder `root`; links are not followed."""
     return [path for path in _below(root, name) if path not in listed]
 
 
@@ -41,7 +43,8 @@ def _below(root: Path, name: str) -> Iterator[str]:
 
 
 def clear_the_way(root: Path, name: str, own: Collection[str], now: Collection[str]) -> None:
-    """Makes room in a step's folder for the files `now`: of its `own` those go that are not made any more.
+    """Makes room in the folder of the step `name` for the files `now`: of its `own` those go that are not
+    made any more. Both are paths from the run folder `root`.
 
     What is in the way, and not its own, is kept beside as NAME.kept. Raises RunFolderError for a link.
     """

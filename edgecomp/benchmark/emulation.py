@@ -32,7 +32,12 @@ def emulate(
     timeout_s: float,
     folder: Path,
 ) -> None:
-    """Writes emulation.json and, where the CPU can be had, test.npy and probes.npy: the logits it gives."""
+    """Writes emulation.json into `folder` and, where the CPU `isa` can be had, test.npy and probes.npy: the
+    logits it gives to `test` and `probes`.
+
+    model: its file, for `runtime` with `options`; timeout_s: for a reply, seconds. Raises what the worker
+    raises.
+    """
     interpreter, how = availability(isa, runtime)
     facts: dict[str, Any] = {"isa": isa, "run": interpreter is not None, "how": how}
     if interpreter is not None:
@@ -52,9 +57,11 @@ def answers_as(
     timeout_s: float,
     scratch: Path,
 ) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, str]]:
-    """The logits [N, classes] that a CPU gives to each of the `asked`, by name, and the versions of what gave them.
+    """The logits [N, classes] that a CPU gives to each of the `asked`, by name, and the versions of what gave
+    them.
 
-    scratch: a folder for what passes between. Raises what the worker raises.
+    interpreter: Python as that CPU; model: its file, for `runtime` with `options`; timeout_s: for a reply,
+    seconds; scratch: a folder for what passes between. Raises what the worker raises.
     """
     found = {}
     for name, inputs in asked.items():

@@ -35,9 +35,10 @@ def slower_in_integers(
     own_name: Callable[[str], str],
     layers: list[str],
 ) -> dict[str, Times]:
-    """Of the layers, those whose kernel takes longer in integers. files: INT8 and FP32; own_name: of a kernel's name, the layer's.
+    """Of the `layers`, those whose kernel takes longer in integers; none for a runtime that has no profile.
 
-    None for a runtime that has no profile.
+    files: INT8 and FP32; place: of which runtime, threads and options are taken; feed: one batch; own_name:
+    of a kernel's name, the layer's.
     """
     runtime = runtimes.adapter(place.runtime)
     if not isinstance(runtime, Profile):
@@ -65,7 +66,8 @@ def slower_in_integers(
 
 
 def is_worth_it(int8: float, chosen: float) -> bool:
-    """Whether layers in float bring a file halfway to float's own speed. Times over fp32's: int8 of the file all in integers.
+    """Whether layers in float bring a file halfway to float's own speed. int8, chosen: the times over fp32's
+    of the file all in integers, and of the one with the chosen layers in float.
 
     Less is not worth the bytes: then int8 buys only size and memory.
     """
@@ -73,7 +75,8 @@ def is_worth_it(int8: float, chosen: float) -> bool:
 
 
 def over_fp32(files: Mapping[str, Path], place: Place, inputs: Path) -> dict[str, float]:
-    """By name, a file's CPU time over that of the file FP32, batch 1: by turns in processes of their own, the median over restarts."""
+    """By name, a file's CPU time over that of the file FP32, batch 1: by turns in processes of their own, the
+    median over restarts. files: by name; place: where they run; inputs: a folder of examples."""
     ratios: dict[str, list[float]] = {name: [] for name in files if name != FP32}
     for _ in range(RESTARTS):
         with ExitStack() as stack:

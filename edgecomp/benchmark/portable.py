@@ -41,11 +41,13 @@ def ask_other_cpus(
     task: Task,
     folder: Path,
 ) -> None:
-    """Writes portable.json: the file's layers, and by CPU how many answers are the host's.
+    """Writes portable.json into `folder`: the file's layers, and by CPU how many answers are the host's.
 
-    isa: the target's; one that is named is asked elsewhere (edgecomp.benchmark.emulation), and of its file the layers alone are read.
-    host: this machine's row of ISAS. definition: the ONNX file that the model is, or was made of; None where no exact sums are known.
-    slow_examples: how many of the inputs are asked under qemu-user. What cannot be executed says why.
+    isa: the target's; one that is named is asked elsewhere (edgecomp.benchmark.emulation), and of its file
+    the layers alone are read. host: this machine's row of ISAS. model: its file, for `runtime` with
+    `options`. definition: the ONNX file that the model is, or was made of; None where no exact sums are
+    known. inputs: what is asked, and slow_examples how many of it under qemu-user. timeout_s: for a reply,
+    seconds. task: says which answers agree. What cannot be executed says why.
     """
     layers = integer_weights.read(model)
     here = {

@@ -19,7 +19,10 @@ RATE = 200  # stacks a second
 
 
 def profiled(place: Place, *, model: Path, inputs: Path, rows: int, folder: Path) -> dict[str, Any]:
-    """Time by layer, and flame.svg in the folder where py-spy can be had; what cannot, with its reason."""
+    """Time by layer, and flame.svg in `folder` where py-spy can be had; what cannot, with its reason.
+
+    place: where it runs; model: its file; inputs: a folder of examples, of which it takes `rows` at once.
+    """
     found: dict[str, Any] = {"runs": RUNS}
     with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
         found["layers"] = worker.ask("profile", runs=RUNS)["layers"]

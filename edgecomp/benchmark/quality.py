@@ -29,10 +29,12 @@ def grade(
     threads: int,
     waits: bool = False,
 ) -> Quality:
-    """How far the figures of one model can be trusted. samples: an arm's, ns [restarts, ...]; blocks: what `noise.during` gave.
+    """How far the figures of one model can be trusted. samples: an arm's, ns [restarts, ...]; blocks: what
+    `noise.during` gave; threads: of the runtime; waits: whether it waits for a device.
 
-    With one thread wall over CPU time is contention; with more, or where the model waits for a device, it is not, and the kernel's own
-    accounts stand in. That restarts differ takes no figure away: intervals over restarts are as wide as that.
+    With one thread wall over CPU time is contention; with more, or where the model waits for a device, it is
+    not, and the kernel's own accounts stand in. That restarts differ takes no figure away: intervals over
+    restarts are as wide as that.
     """
     ratio, spread = wall_over_cpu(samples), _spread(samples)
     facts: dict[str, float | None] = {"wall_over_cpu": ratio, "cpu_spread": spread}
@@ -57,8 +59,9 @@ def grade(
 
 
 def wall_over_cpu(samples: Mapping[str, npt.NDArray[np.int64]]) -> float:
-    """Of single stream and offline together, the median over restarts: with one thread, over 1 by what others took. A median of
-    inferences would hide it, for most are over before the scheduler looks; and one stall is not a contended host."""
+    """Of single stream and offline together, the median over restarts: with one thread, over 1 by what others
+    took. samples: an arm's, ns [restarts, ...]. A median of inferences would hide it, for most are over
+    before the scheduler looks; and one stall is not a contended host."""
     wall, cpu = (
         sum(samples[name].reshape(len(samples[name]), -1).sum(axis=1) for name in of_clock if name in samples)
         for of_clock in ((SINGLE_STREAM_WALL, OFFLINE_WALL), (SINGLE_STREAM_CPU, OFFLINE_CPU))

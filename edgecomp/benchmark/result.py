@@ -50,22 +50,23 @@ def figure(values: npt.NDArray[Any], dimension: str, samples: int | None = None)
 
 
 def known(value: float, dimension: str) -> Figure:
-    """A figure that is exact."""
+    """A figure that is exact. value: in the base unit of `dimension`."""
     return exact(value, dimension, CONFIDENCE).model_copy(update={"sided": "two"})
 
 
 def unbounded(value: float, dimension: str, restarts: int) -> Figure:
-    """A figure of so many restarts that nothing bounds."""
+    """A figure of so many `restarts` that nothing bounds. value: in the base unit of `dimension`."""
     return figure(np.asarray([value]), dimension).model_copy(update={"n": restarts})
 
 
 def as_json(found: Figure) -> dict[str, Any]:
-    """As bench.json holds it; `restarts` is what format 1 called n."""
+    """What was `found`, as bench.json holds it; `restarts` is what format 1 called n."""
     return {**found.model_dump(), "restarts": found.n}
 
 
 def figures(arm: Arm, offline_batch: int) -> tuple[dict[str, Figure], dict[str, str]]:
-    """Every metric of restarts that the samples support, and by metric why another is not there. offline_batch: examples in a batch."""
+    """Every metric of restarts that the samples of `arm` support, and by metric why another is not there.
+    offline_batch: examples in a batch."""
     samples = arm.samples
     measured = Measurements("", "", {}, np.empty(0, np.int64), offline_batch, {})
     found, missing = {}, {}
@@ -117,7 +118,7 @@ def doubts(content: Mapping[str, Any]) -> list[str]:
 
 
 def notes(content: Mapping[str, Any]) -> list[str]:
-    """What else is to be said of a result that can be believed."""
+    """What else is to be said of a result that can be believed. content: bench.json's."""
     return [
         f"output {name} depends on what else is in its batch: {content['offline_batch'] * content['rows']} at once get other answers than "
         f"one at a time, by {one['timed_error']:.2f} of its deviation"
@@ -139,7 +140,9 @@ def save(
     samples: Mapping[str, npt.NDArray[Any]],
     pictures: Sequence[Path] = (),
 ) -> None:
-    """Writes a new folder, whole or not at all. Raises UsageError where it is there already, EdgecompError where it cannot be written."""
+    """Writes a new `folder`, whole or not at all: `content` as bench.json, `samples` by name as samples.npz,
+    and copies of the `pictures`. Raises UsageError where it is there already, EdgecompError where it
+    cannot be written."""
     if folder.exists():
         raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
     with new_folder(

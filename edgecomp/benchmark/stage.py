@@ -46,11 +46,15 @@ def bench_target(
     track: Track,
     score: Callable[[Mapping[str, Any], Labels], Values] | None = None,
 ) -> None:
-    """Writes measurements.json, samples.npz and outputs.npz. models: arm → model file; `student` is judged. parameters: bytes by arm.
+    """Writes measurements.json, samples.npz and outputs.npz into `folder`. target: its name; place: where its
+    models run; models: arm → model file; `student` is judged. parameters: bytes by arm.
     score: (outputs by name, labels) → [examples], by the user's own function.
 
-    without_float_layer: layer left in float → the file in which it is in integers, for the time it costs. A runtime that is
-    not here, or a worker that dies, is recorded as the reason why nothing was measured: other targets go on.
+    without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
+    parity_file, references_file, precision_file: what other steps found of the exported files, of the student
+    as trained and of its precision; None where they did not run. test: the split that is asked, by way of
+    `preprocessing`; effort: how much is measured; track: is told how far it is. A runtime that is not here,
+    or a worker that dies, is recorded as the reason why nothing was measured: other targets go on.
     """
     asked = folder / "inputs"
     inputs.save(preprocessing.apply(test.arrays), asked)
@@ -105,7 +109,8 @@ def bench_target(
 
 
 def quality(arm: Arm, blocks: list[dict[str, float | None]], at: Place | Target) -> Quality:
-    """How far one model's figures of time can be trusted."""
+    """How far the figures of time of one model, `arm`, can be trusted. blocks: of noise, as `noise.during`
+    gives them; at: of what the threads and the runtime are."""
     return grade(arm.samples, blocks, threads=at.threads, waits=TABLE[at.runtime].gpu)
 
 
@@ -121,12 +126,15 @@ def _float_layers(
 
 
 def cost_ms(with_float: Arm, without: Arm) -> float:
-    """CPU time that a layer in float adds to one inference: the median over restarts of the medians' difference."""
+    """CPU time that a layer in float adds to one inference: the median over restarts of the medians'
+    difference. with_float, without: the model with that layer in float, and in integers."""
     medians = [np.median(arm.samples[SINGLE_STREAM_CPU], axis=1) for arm in (with_float, without)]
     return float(np.median(medians[0] - medians[1]) / 1e6)
 
 
 def described(file: Path, parameter_bytes: int, confined: bool = False) -> Model:
+    """The model in `file`, with the size and sha256 of all its parts. parameter_bytes: of its weights;
+    confined: whether it must fit into the target's memory."""
     return Model(
         file=file,
         files={part.name: (part.stat().st_size, sha256(part)) for part in parts_of(file)},

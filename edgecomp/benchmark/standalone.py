@@ -76,10 +76,12 @@ class Options:
 def bench_model(
     model: Path, target: Target, options: Options, *, given: Path | None, folder: Path, track: Track
 ) -> dict[str, Any]:
-    """Measures a model file and writes the result into a new folder. given: an .npz file of examples, or None.
+    """Measures a `model` file on `target` as the `options` say, and writes the result into `folder`, a new
+    one. given: an .npz or .parquet file of examples, or None: they are made up. track: is told how far it
+    is.
 
-    Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises UsageError, ModelFileError,
-    DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
+    Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises
+    UsageError, ModelFileError, DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
     """
     check(model, target, options, folder, given)
     if given is not None and (options.shape or options.range):
@@ -178,7 +180,9 @@ class First:
 def first_figures(
     model: Path, place: Place, scratch: Path, options: Options, rows: int, batch: int, track: Track
 ) -> First:
-    """Single stream, offline and cold start, of the examples in scratch/inputs. Raises BudgetExceededError."""
+    """Single stream, offline and cold start of `model` at `place`, of the examples in `scratch`/inputs. rows:
+    examples at once; batch: queries of an offline one; options, track: as in `bench_model`. Raises
+    BudgetExceededError."""
     arms, facts, deaths = measure(
         {"model": described(model, 0, confined=True)},
         place=place,
@@ -211,7 +215,8 @@ def first_figures(
 
 
 def check(model: Path, target: Target, options: Options, folder: Path, given: Path | None = None) -> None:
-    """Refuses before anything is started. Raises UsageError, ModelFileError."""
+    """Refuses before anything is started, as `bench_model` with the same `model`, `target`, `options`,
+    `folder` and `given` would. Raises UsageError, ModelFileError."""
     check_file(model, target)
     check_cores(target)
     for scenario in options.scenarios:
@@ -225,7 +230,8 @@ def check(model: Path, target: Target, options: Options, folder: Path, given: Pa
 
 
 def check_file(model: Path, target: Target) -> None:
-    """Raises ModelFileError where it is not there whole, or not of a kind that the target's runtime takes."""
+    """Raises ModelFileError where `model` is not there whole, or not of a kind that the runtime of `target`
+    takes."""
     if not model.is_file():
         raise ModelFileError(f"no such model file: {model}{nearest_there(model)}")
     takes = format_of(target.runtime).reads
@@ -237,7 +243,7 @@ def check_file(model: Path, target: Target) -> None:
 
 
 def check_trust(trust: Sequence[Path | str], models: Sequence[Path]) -> None:
-    """Raises UsageError where a file that is trusted is none of the models, or of a kind that cannot run code."""
+    """Raises UsageError where a file of `trust` is none of the `models`, or of a kind that cannot run code."""
     for file in trust:
         if not any(is_trusted(model, [file]) for model in models):
             raise UsageError(f"--trust {file} is none of the models: {', '.join(map(str, models))}")
@@ -248,22 +254,26 @@ def check_trust(trust: Sequence[Path | str], models: Sequence[Path]) -> None:
 
 
 def is_trusted(model: Path, trust: Sequence[Path | str]) -> bool:
+    """Whether `model` is one of the files of `trust`, which may run code."""
     return any(Path(file).resolve() == model.resolve() for file in trust)
 
 
 def name_of(what: Path) -> str:
-    """What the results of a model file or of a folder are called: `model.onnx` alone would be any model."""
+    """What the results of `what`, a model file or a folder, are called: `model.onnx` alone would be any
+    model."""
     if what.is_dir():
         return what.resolve().name
     return what.stem if what.stem != "model" else what.resolve().parent.name
 
 
 def query_bytes(examples: named.Inputs, rows: int) -> int:
+    """What one query of `rows` of the `examples` takes."""
     return sum(rows * values[:1].nbytes for values in examples.values())
 
 
 def limit_of(target: Target, metrics: Mapping[str, Figure]) -> float:
-    """What a served request may take at the 99th percentile, in ms: the target's budget, or ten times the median alone."""
+    """What a served request may take at the 99th percentile, in ms: the budget of `target`, or ten times the
+    median alone, of its `metrics`."""
     rows = target.budget_rows()
     if "latency_p99_ms" in rows:
         return rows["latency_p99_ms"].limit.value
@@ -303,7 +313,7 @@ Found = tuple[dict[str, Any], dict[str, npt.NDArray[Any]], dict[str, Figure]]
 
 
 def multi_stream(at: Setting) -> Found:
-    """Queries of eight examples, one after another."""
+    """Queries of eight examples, one after another, of the model in `at`."""
     if at.fixed:
         return {"not_run": FIXED.format(at.rows)}, {}, {}
     room = at.options.max_time_s / at.options.restarts / (STREAMS * at.alone_ms / 1e3)
@@ -331,11 +341,12 @@ def multi_stream(at: Setting) -> Found:
 
 
 def server(at: Setting) -> Found:
+    """Requests to the model in `at` that come when they come, each answered alone."""
     return _served(at, most=1, delay_ms=0.0, metric="server_per_s")
 
 
 def dynamic_batching(at: Setting) -> Found:
-    """What waits is answered together; a batch waits a tenth of the limit to fill."""
+    """As `server`, but what waits is answered together; a batch waits a tenth of the limit in `at` to fill."""
     if at.fixed:
         return {"not_run": FIXED.format(at.rows)}, {}, {}
     return _served(at, most=MOST, delay_ms=at.limit_ms / 10, metric="batched_server_per_s")
@@ -355,10 +366,12 @@ def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:
 
 
 def sustained(at: Setting) -> Found:
+    """Single stream for the minutes that `at` has."""
     return *endurance.sustained(at.place, **at.common, minutes=at.options.minutes), {}
 
 
 def stress(at: Setting) -> Found:
+    """More and more clients at once, up to as many as `at` has."""
     return *endurance.stress(
         at.place, **at.common, clients=at.options.clients, minutes=at.options.minutes, scratch=at.scratch
     ), {}

@@ -36,7 +36,7 @@ SIGEV_THREAD = 2  # sigevent(3type)
 
 
 def ended(how: str) -> str:
-    """How the command ended, and of `run`, which alone goes on from there, what is kept."""
+    """How the command ended, `how`, and of `run`, which alone goes on from there, what is kept."""
     return f"{how}; {KEPT}" if sys.argv[1:2] == ["run"] else how
 
 
@@ -84,7 +84,8 @@ def terminate(*_: object) -> NoReturn:
 
 
 def leave(message: str, code: int) -> NoReturn:
-    """Says why on standard error, in JSON too where that was asked for, and ends."""
+    """Says why, `message`, on standard error, in JSON too where that was asked for, and ends with the exit
+    code `code`."""
     _say(message, code)
     if code in (INTERNAL, INTERRUPTED, TERMINATED):
         leave_the_folder()
@@ -94,7 +95,7 @@ def leave(message: str, code: int) -> NoReturn:
 
 
 def end(code: int) -> NoReturn:
-    """Ends with what a command came to, once that has been said."""
+    """Ends with what a command came to, the exit code `code`, once that has been said."""
     try:
         sys.stdout.flush()
     except OSError as error:

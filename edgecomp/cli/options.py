@@ -34,20 +34,22 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 
 def examples(*lines: str) -> str:
-    """A command's epilog: what to type, a line each."""
+    """A command's epilog: what to type, the `lines`, a line each."""
     return "\n\n".join(("Examples:", *lines))
 
 
 def recipe_names(incomplete: str) -> list[str]:
-    """For the shell's completion."""
+    """Of shipped recipes, those that begin with what is `incomplete`, for the shell's completion."""
     return _names("recipes", incomplete)
 
 
 def target_names(incomplete: str) -> list[str]:
+    """Of shipped targets, those that begin with what is `incomplete`, for the shell's completion."""
     return _names("targets", incomplete)
 
 
 def policy_names(incomplete: str) -> list[str]:
+    """Of shipped policies, those that begin with what is `incomplete`, for the shell's completion."""
     return _names("targets", incomplete, "policies")
 
 

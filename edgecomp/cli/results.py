@@ -22,7 +22,8 @@ KEYS = ("target", "name", "metric", "limit", "verdict", "reason", "severity", "w
 
 
 def show_plan(planned: Planned, screen: Screen, as_json: bool) -> None:
-    """Which of the steps would run, and why."""
+    """Which of the steps would run, and why: what is `planned`, on `screen`, or where `as_json` as a line of
+    JSON."""
     if as_json:
         say({"plan": planned.reasons, "steps": planned.steps, "notes": screen.notes})
         return
@@ -32,7 +33,8 @@ def show_plan(planned: Planned, screen: Screen, as_json: bool) -> None:
 
 
 def show_run(result: RunResult, screen: Screen, as_json: bool) -> int:
-    """A run's verdict, or, where only some steps were made again, which; the exit code."""
+    """The verdict of a run's `result` on `screen`, and where `as_json` as a line of JSON; where only some
+    steps were made again, which. Returns the exit code."""
     if not result.is_judged:
         if as_json:
             artifacts = {step: str(result.folder / step) for step in result.made}
@@ -56,7 +58,7 @@ def show_run(result: RunResult, screen: Screen, as_json: bool) -> int:
 
 
 def show_benched(one: Benched, screen: Screen) -> None:
-    """What was measured of a model file under one target."""
+    """What was measured of `one` model file under one target, on `screen`."""
     screen.out.print(bench_table(one.content))
     for doubt in one.content["doubts"]:
         screen.out.print(line(("INVALID", f"bold {COLOURS['INVALID']}"), f" {doubt}."))
@@ -66,7 +68,9 @@ def show_benched(one: Benched, screen: Screen) -> None:
 def show_bench(
     done: Sequence[Benched], errors: Mapping[str, EdgecompError], screen: Screen, as_json: bool
 ) -> int:
-    """The exit code of a bench: the first error's, else INVALID's where a result cannot be believed."""
+    """The exit code of a bench: the first error's, else INVALID's where a result cannot be believed. done:
+    what was measured, already on the screen; errors: by target, or by target and scenario; screen: not
+    written to; as_json: whether all is told in a line of JSON."""
     invalid = any(one.content["doubts"] for one in done)
     code = next((error.exit_code for error in errors.values()), EXIT_CODES[Verdict.INVALID] if invalid else 0)
     if as_json:
@@ -93,7 +97,8 @@ def show_bench(
 
 
 def show_comparison(result: ComparisonResult, screen: Screen, as_json: bool) -> int:
-    """The verdict of `edgecomp compare`; the exit code."""
+    """The verdict of `edgecomp compare`, its `result`, on `screen`, and where `as_json` as a line of JSON.
+    Returns the exit code."""
     verdict, folder, compared = result.document, result.folder, result.compared
     name = f"{compared.candidate.given} against {compared.baseline.given}"
     _show(verdict, screen, name, result.report, result.next_step)
@@ -118,7 +123,8 @@ def show_comparison(result: ComparisonResult, screen: Screen, as_json: bool) -> 
 
 
 def outputs_told(facts: Mapping[str, Any]) -> str:
-    """Which output was judged, and what each of the candidate's differs from the baseline's by."""
+    """Which output was judged, and what each of the candidate's differs from the baseline's by. facts: of
+    what was compared."""
     judged, found = facts.get("judged"), facts.get("outputs", {})
     apart = ", ".join(f"{name} {'–' if error is None else f'{error:.2f} %'}" for name, error in found.items())
     said = f"Judged: output {judged['output']} ({judged['how']}). " if judged else ""
@@ -128,7 +134,8 @@ def outputs_told(facts: Mapping[str, Any]) -> str:
 
 
 def show_selftest(record: Mapping[str, Any], file: Path, screen: Screen, as_json: bool) -> None:
-    """How often each verdict was given, by slowdown, and what follows."""
+    """How often each verdict was given, by slowdown, and what follows: the `record`, which is in `file`, on
+    `screen`, and where `as_json` as a line of JSON."""
     found = record["summary"]
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("really slower by", "gates", "PASS", "FAIL", "INCONCLUSIVE", "INVALID", "median time"):
@@ -158,7 +165,7 @@ SHOWN_ANSWERS = 5  # rows of a table
 
 
 def summary(verdict: VerdictDocument) -> dict[str, Any]:
-    """The verdict as the last line of standard output has it."""
+    """`verdict` as the last line of standard output has it."""
     content = verdict.as_json()
     return {
         **{key: content[key] for key in ("verdict", "unwaived", "exit_code")},
@@ -199,7 +206,8 @@ def _show(verdict: VerdictDocument, screen: Screen, name: str, report: Path, wha
 
 
 def show_answers(verdict: VerdictDocument, screen: Screen) -> None:
-    """What differs between both models' answers, by target: the sentence, and where answers changed the worst rows of each table."""
+    """What differs between both models' answers, by target of `verdict`, on `screen`: the sentence, and where
+    answers changed the worst rows of each table."""
     from edgecomp.report import answers
 
     for target, found in verdict.answers.items():

@@ -59,7 +59,8 @@ def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
 
 
 def again(step: str, folder: Path, as_json: bool) -> None:
-    """One step of a run folder, made again."""
+    """One step of the run folder `folder`, made again: `step`. as_json: whether the last line of standard
+    output is JSON. Ends with the verdict's exit code."""
     from edgecomp import api
     from edgecomp.cli.results import show_run
     from edgecomp.cli.terminal import Screen
@@ -69,7 +70,7 @@ def again(step: str, folder: Path, as_json: bool) -> None:
 
 
 def deprecated(step: str) -> Callable[[Path, bool, bool], None]:
-    """`edgecomp STEP DIR`, which is `edgecomp run DIR --only STEP` now."""
+    """The command `edgecomp STEP DIR`, for the step `step`, which is `edgecomp run DIR --only STEP` now."""
 
     def command(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
         from edgecomp.config.renamed import Deprecated

@@ -22,7 +22,7 @@ SHOWN = ("cpu_p50_ms", "accuracy_pct")  # of history, a line a result in 80 colu
 
 
 def show_targets(screen: Screen, as_json: bool) -> None:
-    """The device profiles and their budgets."""
+    """The device profiles and their budgets, on `screen`, or where `as_json` as a line of JSON."""
     profiles = [load_target(name) for name in target_names()]
     if as_json:
         say([profile.model_dump(mode="json") for profile in profiles])
@@ -39,7 +39,7 @@ def show_targets(screen: Screen, as_json: bool) -> None:
 
 
 def show_findings(findings: Sequence[Finding], screen: Screen, as_json: bool) -> None:
-    """What this machine has."""
+    """What this machine has, the `findings`, on `screen`, or where `as_json` as a line of JSON."""
     if as_json:
         say({finding.what: finding._asdict() for finding in findings})
         return
@@ -61,7 +61,10 @@ def show_history(
     screen: Screen,
     as_json: bool,
 ) -> None:
-    """A line a result, oldest first. Raises UsageError for a metric that does not exist, or a plot that cannot be written."""
+    """A line a result of the history `store` on `screen`, oldest first, and what has drifted; where `as_json`
+    as a line of JSON, too. target: of this one only, None for all; last: the newest so many; metrics: the
+    columns, None for SHOWN; plot: a file to draw them in. Raises UsageError for a metric that does not
+    exist, or a plot that cannot be written."""
     if plot is not None:
         check_writable(plot, "--plot", history.files(store))
     found = history.results(store, target, last, screen.note)
@@ -124,7 +127,7 @@ def _told(result: Result, metric: str) -> str:
 
 
 def show_recipes(screen: Screen, as_json: bool) -> None:
-    """The shipped recipes, and what each is for."""
+    """The shipped recipes, and what each is for, on `screen`, or where `as_json` as a line of JSON."""
     from edgecomp.files.yaml_files import read_yaml
 
     folder = shipped("recipes")
@@ -135,7 +138,8 @@ def show_recipes(screen: Screen, as_json: bool) -> None:
 
 
 def show_metrics(screen: Screen, as_json: bool) -> None:
-    """Every metric: the units a threshold may have, which way is better, and what it is."""
+    """Every metric: the units a threshold may have, which way is better, and what it is, on `screen`, or
+    where `as_json` as a line of JSON."""
     units = {
         name: [unit for unit, (dimension, _) in UNITS.items() if dimension == metric.dimension]
         for name, metric in METRICS.items()
@@ -155,7 +159,8 @@ def show_metrics(screen: Screen, as_json: bool) -> None:
 
 
 def show_networks(screen: Screen, as_json: bool) -> None:
-    """The networks by name, with their arguments and defaults."""
+    """The networks by name, with their arguments and defaults, on `screen`, or where `as_json` as a line of
+    JSON."""
     found = {name: arguments_of(name) for name in TABLE}
     if as_json:
         say(found)

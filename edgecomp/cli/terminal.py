@@ -45,7 +45,7 @@ class Console(rich.console.Console):
 
 
 def line(*parts: str | tuple[str, str]) -> Text:
-    """Parts of a line, each a text, or a text and its style."""
+    """The `parts` of a line in one, each a text, or a text and its style."""
     return Text.assemble(
         *(terminal(part) if isinstance(part, str) else (terminal(part[0]), part[1]) for part in parts)
     )
@@ -65,7 +65,8 @@ class Screen:
         self.err.print(line((f"{elapsed:6.1f} s ", "dim"), (what, "bold"), (f" ({reason})", "dim")))
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-        """A bar while the items are worked on, of which nothing is left; in a log, a line now and then."""
+        """The `items`, with a bar while they are worked on, of which nothing is left; in a log, a line now
+        and then. what: it says of them; total: how many they are."""
         if not self.err.is_terminal:
             yield from self._logged(items, what, total)
             return
@@ -107,12 +108,12 @@ class Screen:
 
 
 def say(content: object) -> None:
-    """The last line of standard output, in JSON."""
+    """`content`, strict JSON, as the last line of standard output."""
     write(sys.stdout, json_line(json.dumps(content, allow_nan=False)) + "\n")
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Raises EdgecompError where nobody reads it any more."""
+    """`text` to `stream`, at once. Raises EdgecompError where nobody reads it any more."""
     try:
         stream.write(text)
         stream.flush()
@@ -126,7 +127,7 @@ def _head(what: str, bounds: str) -> Text:
 
 
 def verdict_table(verdict: "VerdictDocument") -> Table:
-    """Target × metric × limit × verdict."""
+    """Target × metric × limit × verdict, of the checks of `verdict`."""
     from edgecomp.report.figures import column
 
     shown = column(check.estimate for check in verdict.checks)
@@ -147,7 +148,7 @@ def verdict_table(verdict: "VerdictDocument") -> Table:
 
 
 def bench_table(content: dict[str, Any]) -> Table:
-    """Metric, figure with its interval, how much it rests on, and the target's budget."""
+    """Metric, figure with its interval, how much it rests on, and the target's budget. content: bench.json's."""
     from edgecomp.report.bench_page import bounds_of, rows_of
 
     table = Table(

@@ -199,7 +199,7 @@ def reference_model(target: Target, folder: Path) -> Path:
 
     from edgecomp.export.formats import MAKERS, export_network
     from edgecomp.export.stage import Interface
-    from edgecomp.models.resnet import ResNet
+    from edgecomp.models.networks.resnet import ResNet
 
     torch.manual_seed(0)
     network = ResNet(3, 10, blocks=1) if target.threads == 1 else ResNet(3, 10, blocks=3, width=32)

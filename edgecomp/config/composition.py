@@ -19,7 +19,8 @@ SELF = "_self_"
 
 
 def compose(path: Path, overrides: list[str]) -> dict[str, Any]:
-    """The recipe with its `defaults` and the overrides; nothing reads the environment. Raises RecipeError, UsageError."""
+    """The recipe at `path` with its `defaults` and the `overrides`, KEY=VALUE each; nothing reads the
+    environment. Raises RecipeError, UsageError."""
     overrides = [renamed.override(one) for one in overrides]
     content = _checked(path, overrides)
     from hydra import compose, initialize_config_dir
@@ -88,7 +89,7 @@ def _checked(path: Path, overrides: list[str]) -> dict[str, Any]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """A recipe's file and those of all that it starts from. Raises RecipeError."""
+    """The file of the recipe at `path`, and those of all that it starts from. Raises RecipeError."""
     return list(dict.fromkeys(file for file, _ in _with_bases(path, read_yaml(path), ())))
 
 

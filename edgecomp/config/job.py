@@ -76,7 +76,8 @@ def on_this_machine(job: Job) -> Job:
 
 
 def load_job(name: str, overrides: list[str]) -> Job:
-    """The job a recipe describes. Raises RecipeError with every problem found, or UsageError."""
+    """The job that a recipe describes. name: of a shipped recipe, or a file; overrides: KEY=VALUE each.
+    Raises RecipeError with every problem found, or UsageError."""
     path = find(name, shipped("recipes"), "recipe")
     if path.suffix != ".yaml":  # Hydra would compose the .yaml of that name instead
         raise UsageError(
@@ -257,8 +258,9 @@ def _not_bounded(waiver: Waiver, rows: Sequence[Mapping[str, Threshold]]) -> Ite
 
 
 def for_task(rows: dict[str, Threshold], task: str) -> dict[str, Threshold]:
-    """The checks that a task's answers can be judged by. Where one of a classifier's score is left out, the task's own score is held
-    to the same limit: R² of a regression to the margin of macro F1."""
+    """The checks among `rows`, by name, that the answers of `task` can be judged by. Where one of a
+    classifier's score is left out, the task's own score is held to the same limit: R² of a regression to
+    the margin of macro F1."""
     headline, found = TASKS[task].headline, {}
     for name, row in rows.items():
         metric = METRICS[row.metric]
@@ -330,5 +332,6 @@ def read_job(folder: Path) -> Job:
 
 
 def is_for_cpus(job: Job, target: Target) -> bool:
-    """Whether a target's file is int8 for CPUs, which may saturate; it was not asked of runs that know no host."""
+    """Whether what `job` makes for `target` is int8 for CPUs, which may saturate; it was not asked of runs
+    that know no host."""
     return job.host is not None and target.is_for_cpus and not job.recipe.quantize.in_float

@@ -207,6 +207,7 @@ class Waiver(Schema):
         return named and self.target in (None, target)
 
     def has_expired(self, today: datetime.date) -> bool:
+        """Whether `today` is after the last day it holds."""
         return today > self.expires
 
     def widened(self, check: Threshold) -> Threshold:
@@ -252,7 +253,8 @@ class Policy(Schema):
 
 
 def check_rows(rows: Mapping[str, Threshold]) -> None:
-    """Raises ValueError where two checks limit the same thing in the same way, to different values: which is meant?"""
+    """Raises ValueError where two checks of `rows`, by name, limit the same thing in the same way, to
+    different values: which is meant?"""
     seen: dict[tuple[object, ...], str] = {}
     for name, row in rows.items():
         first = seen.setdefault(_way(row), name)
@@ -267,11 +269,12 @@ def _way(row: Threshold) -> tuple[object, ...]:
 
 
 def with_budget(rows: Mapping[str, Threshold], budget: Mapping[str, Threshold]) -> dict[str, Threshold]:
-    """A policy's checks and those of a target's budget, all of which hold: the result is never looser than either.
+    """A policy's checks, `rows`, and those of a target's `budget`, both by name, all of which hold: the
+    result is never looser than either.
 
-    Of two checks of one name that limit the same metric in the same way (the same reference, kind of limit, dimension and
-    severity) the stricter limit stands, at the higher confidence. Where they differ in that both stand, the budget's as
-    `budget_NAME`.
+    Of two checks of one name that limit the same metric in the same way (the same reference, kind of limit,
+    dimension and severity) the stricter limit stands, at the higher confidence. Where they differ in that
+    both stand, the budget's as `budget_NAME`.
     """
     both = dict(rows)
     for name, row in budget.items():
@@ -317,6 +320,8 @@ def load_policy(name: str) -> Policy:
 
 
 def refuse_newer(content: Mapping[str, Any], where: str) -> None:
+    """Raises RecipeError, which names the file `where`, if the `format` that its `content` says is newer than
+    is read here."""
     version = content.get("format", FORMAT)
     if isinstance(version, int) and version > FORMAT:
         raise RecipeError(

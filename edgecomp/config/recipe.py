@@ -43,7 +43,18 @@ class Data(Part):
     """
 
     # where examples come from, a row of edgecomp.data.sources.TABLE
-    source: Literal["digits", "iris", "wine", "breast_cancer", "diabetes", "huggingface", "images", "numpy"]
+    source: Literal[
+        "digits",
+        "iris",
+        "wine",
+        "breast_cancer",
+        "diabetes",
+        "canvases",
+        "catalogue",
+        "huggingface",
+        "images",
+        "numpy",
+    ]
     # a file, a folder, or a data set's name on the hub; beside the recipe, in $EDGECOMP_DATA or here
     path: str | None = None
     files: dict[str, str] = {}  # split → file name, where the names do not say which split they are
@@ -259,7 +270,17 @@ class Recipe(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""  # a line for the report
     # what labels and outputs mean, a row of edgecomp.tasks.TASKS
-    task: Literal["classification", "binary", "multilabel", "regression"] = "classification"
+    task: Literal[
+        "classification",
+        "binary",
+        "multilabel",
+        "regression",
+        "token-classification",
+        "segmentation",
+        "embedding",
+        "ranking",
+        "outputs",
+    ] = "classification"
     # your own function `(outputs, labels) -> [N]`, the higher the better: `package.module:function` or `path/to/file.py:function`
     score: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)  # of weights, splits and order

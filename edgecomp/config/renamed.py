@@ -12,7 +12,7 @@ class Deprecated(FutureWarning):
 
 
 def override(text: str) -> str:
-    """KEY=VALUE with the key's present name; warns of an old one."""
+    """`text`, KEY=VALUE, with the key's present name; warns of an old one."""
     key, equals, value = text.partition("=")
     bare = key.lstrip("+~")
     if bare not in RENAMED:
@@ -24,8 +24,8 @@ def override(text: str) -> str:
 def keys(
     content: Mapping[str, Any], own: Mapping[str, Any] | None = None, *, warn: bool = False
 ) -> dict[str, Any]:
-    """The content with present names. Where both names are there the present one holds, unless only the old one is in `own`: what the
-    file itself says goes before what it starts from."""
+    """A recipe's `content` with present names. Where both names are there the present one holds, unless only
+    the old one is in `own`: what the file itself says goes before what it starts from. warn: of old names."""
     found = dict(content)
     for old, new in RENAMED.items():
         *_, last = old.split(".")

@@ -28,7 +28,8 @@ AnySchema = TypeVar("AnySchema", bound=Schema)
 
 
 def shipped(kind: str) -> Path:
-    """The folder of shipped `targets` or `recipes`: inside the wheel, or in the checkout."""
+    """The folder of what is shipped, by its `kind`, `targets` or `recipes`: inside the wheel, or in the
+    checkout."""
     inside = Path(__file__).parents[1] / "shipped" / kind
     if inside.is_dir():
         return inside
@@ -37,11 +38,13 @@ def shipped(kind: str) -> Path:
 
 
 def names_in(folder: Path) -> list[str]:
+    """Of the YAML files in `folder`, sorted, without their suffix."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def find(name: str, folder: Path, kind: str) -> Path:
-    """The YAML file that `name` means: a path, or the name of a file in `folder`.
+    """The YAML file that `name` means: a path, or the name of a file in `folder`. kind: what it is of, such
+    as `recipe`, for messages.
 
     Raises UsageError with the nearest names.
     """
@@ -75,7 +78,8 @@ def parse(model: type[AnySchema], content: Any, file: Path, bases: Sequence[Path
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line a problem: the key's path, what is wrong, the value, and the nearest key or limit."""
+    """One line a problem of `error`, which validating as `model` raised: the key's path, what is wrong, the
+    value, and the nearest key or limit."""
     return [_explain_one(item, model) for item in error.errors(include_url=False)]
 
 

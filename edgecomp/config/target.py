@@ -43,7 +43,7 @@ class Shapes(Schema):
 
 
 def parse_range(text: str) -> tuple[float, float]:
-    """LOW:HIGH, both among the values. Raises ValueError."""
+    """`text`, LOW:HIGH, as two finite numbers; both ends are among the values. Raises ValueError."""
     low, _, high = text.partition(":")
     try:
         found = float(low), float(high)
@@ -230,8 +230,8 @@ def check_cores(target: Target) -> None:
 
 
 def check_options(target: Target) -> None:
-    """Raises RuntimeOptionError where its runtime does not know its options, which it says before it looks for a model. A runtime that
-    is not here is not asked."""
+    """Raises RuntimeOptionError where the runtime of `target` does not know its options, which it says before
+    it looks for a model. A runtime that is not here is not asked."""
     if target.options:
         with suppress(ModelFileError, RuntimeUnavailableError):
             adapter(target.runtime).load(Path("no.model"), threads=1, options=target.options)

@@ -29,7 +29,8 @@ class Augmentation:
 
 
 def shifted(images: npt.NDArray[np.uint8], *, pixels: int, seed: int, view: int) -> npt.NDArray[np.uint8]:
-    """View number `view` of images [N, C, H, W]: each moved by up to `pixels` in both axes, filled with 0."""
+    """View number `view` of images, uint8 [N, C, H, W]: each moved by up to `pixels` in both axes, filled
+    with 0. By how much is drawn from `seed` and the view."""
     if pixels == 0:
         return images
     offsets = np.random.default_rng([seed, view]).integers(0, 2 * pixels + 1, size=(len(images), 2))

@@ -34,9 +34,12 @@ def _keys(values: Values) -> Iterator[str | bytes]:
 def drawn_together(
     index: Index, labels: Index, same: Index, share: float, random: np.random.Generator
 ) -> tuple[Index, Index]:
-    """Index without, and with, at most a share of every class, where examples that are the same stay together.
+    """`index` without, and with, at most a `share` of every class, where examples that are the same stay
+    together.
 
-    Of a class something stays on either side if it has two different examples; one that has several labels counts for its first.
+    index: int64 [n], places in `labels` and `same`, int64 [N], an example's class and what `identities` gives
+    it; random: draws who goes. Of a class something stays on either side if it has two different examples;
+    one that has several labels counts for its first.
     """
     _, first, group, sizes = np.unique(
         same[index], return_index=True, return_inverse=True, return_counts=True
@@ -54,7 +57,8 @@ def drawn_together(
 
 
 def found(same: Mapping[str, Index], labels: Mapping[str, Index], source_train: Index) -> dict[str, Any]:
-    """How many examples splits share, and how many contradict each other. same, labels: of the splits as they are written."""
+    """How many examples splits share, and how many contradict each other. same, labels: of the splits as they
+    are written; source_train: `same` of all that the source's train split holds. All are int64 [N]."""
     trained = np.concatenate([same["train"], same["calibration"]])
     everywhere = np.concatenate(list(same.values()))
     pairs = np.unique(np.stack([everywhere, np.concatenate(list(labels.values()))], axis=1), axis=0)
@@ -69,7 +73,9 @@ def found(same: Mapping[str, Index], labels: Mapping[str, Index], source_train: 
 
 
 def told(counted: Mapping[str, int], sizes: Mapping[str, int], of_source: int, carved: bool) -> list[str]:
-    """A sentence for each of the counts that is not zero. carved: whether what is judged on was drawn from the training data."""
+    """A sentence for each of the counts that is not zero. counted: what `found` gives; sizes: of the splits,
+    in examples; of_source: of the source's train split; carved: whether what is judged on was drawn from
+    the training data."""
     sentences = []
     if count := counted["repeated"]:
         kept = "; duplicates were kept in one split" if carved else ""

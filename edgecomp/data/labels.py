@@ -13,7 +13,8 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def as_written(found: Mapping[str, Sequence[object]]) -> dict[str, list[object]]:
-    """Labels of texts, where nothing says what is a number, by split: numbers if all of all splits are written as one.
+    """Labels of texts, where nothing says what is a number: numbers if all of all splits are written as one.
+    found: by split, as its file holds them.
 
     A code such as 01 is none: then 01 and 1 are two classes.
     """
@@ -28,7 +29,8 @@ def as_written(found: Mapping[str, Sequence[object]]) -> dict[str, list[object]]
 
 
 def as_slices(found: Sequence[object], where: str, column: str) -> npt.NDArray[np.str_]:
-    """The part of the data that each example is of, as texts [N]. Raises DataError where one says nothing, or is no name."""
+    """The part of the data that each example is of, as texts [N]. found: as the file `where` holds them in
+    `column`, which only messages name. Raises DataError where one says nothing, or is no name."""
     for place, value in enumerate(found):
         if is_missing(value) or not isinstance(value, str | int | float):
             raise DataError(f"{where}: {column!r} (data.slice) of example {place} (from 0) is {value!r}: a slice is a name or a number; "

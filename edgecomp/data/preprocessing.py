@@ -33,6 +33,8 @@ class Head:
     target_std: tuple[float, ...] = ()
 
     def standardised(self, labels: Labels) -> Labels:
+        """`labels` in units of their deviation, float32 of the same shape, where they are numbers that are
+        learnt so; else as they are."""
         if not self.target_std:
             return labels
         return np.asarray((labels - np.asarray(self.target_mean)) / np.asarray(self.target_std), np.float32)
@@ -81,8 +83,8 @@ class Preprocessing(Protocol):
     def target_std(self) -> tuple[float, ...]: ...
 
     @property
-    def width(self) -> int:
-        """How many numbers the network answers for an example."""
+    def width(self) -> int | None:
+        """How many numbers the network answers for an example, token or pixel; None where that is its own affair."""
         ...
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -90,7 +92,8 @@ class Preprocessing(Protocol):
         ...
 
     def example(self, size: int = 2, longer: int = 0) -> dict[str, Array]:
-        """Inputs of a legal shape, for tracing; `longer` by that many tokens, where there are tokens."""
+        """Inputs of a legal shape for `size` ≥ 2 examples, for tracing; `longer` by that many tokens, where
+        there are tokens."""
         ...
 
     @property
@@ -99,7 +102,9 @@ class Preprocessing(Protocol):
     @property
     def given(self) -> dict[str, Any]: ...
 
-    def save(self, folder: Path) -> None: ...
+    def save(self, folder: Path) -> None:
+        """Writes preprocessing.json into `folder`; `load` reads it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class Numbers:
     target_std: tuple[float, ...] = ()
 
     @property
-    def width(self) -> int:
+    def width(self) -> int | None:
         return TASKS[self.task].width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -144,7 +149,7 @@ class Numbers:
     @property
     def given(self) -> dict[str, Any]:
         what = "channels" if self.kind == "image" else "features"
-        return {what: self.shape[0], "classes": self.width}
+        return {what: self.shape[0]} | ({} if self.width is None else {"classes": self.width})
 
     def save(self, folder: Path) -> None:
         dtype, scale = ("uint8", "1/255") if self.kind == "image" else ("float32", "1")
@@ -164,7 +169,7 @@ class Tokens:
     target_std: tuple[float, ...] = ()
 
     @property
-    def width(self) -> int:
+    def width(self) -> int | None:
         return TASKS[self.task].width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -185,11 +190,8 @@ class Tokens:
 
     @property
     def given(self) -> dict[str, Any]:
-        return {
-            "vocabulary": self.vocabulary,
-            "max_length": self.max_length,
-            "classes": self.width,
-        }
+        given = {"vocabulary": self.vocabulary, "max_length": self.max_length}
+        return given | ({} if self.width is None else {"classes": self.width})
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, {"tokenizer": TOKENIZER} | _told(asdict(self)))
@@ -205,7 +207,7 @@ KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens}
 
 
 def load(folder: Path) -> Preprocessing:
-    """Raises FileError where it is not what `save` writes."""
+    """The preprocessing in `folder`. Raises FileError where it is not what `save` writes."""
     content = read_mapping(folder / FILE, "kind")
     with shaped(folder / FILE, "edgecomp"):
         made = KINDS[content["kind"]]
@@ -216,8 +218,23 @@ def load(folder: Path) -> Preprocessing:
     return loaded
 
 
+def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...] | None:
+    """The shape of what a network answers to such inputs; None where that is its own affair, but for one answer an example."""
+    if data.width is None:
+        return None
+    first = next(iter(inputs.values())).shape
+    of_each = TASKS[data.task].of_each
+    if of_each == "token":
+        return (*first[:2], data.width)
+    return (first[0], data.width, *(first[2:] if of_each == "pixel" else ()))
+
+
 def fitted(values: Array, head: Head, columns: tuple[str, ...] = ()) -> Numbers:
-    """The preprocessing of a training split, [N, channels or features, ...]; what is constant there is only centred."""
+    """The preprocessing of a training split; what is constant there is only centred.
+
+    values: uint8 images or float32 arrays, [N, channels or features, ...]; head: what its network answers;
+    columns: what the features are, in order, where that is known.
+    """
     kind: Literal["image", "array"] = "image" if values.dtype == np.uint8 else "array"
     axes = tuple(axis for axis in range(values.ndim) if axis != 1)
     size = 255.0 if kind == "image" else 1.0

@@ -22,6 +22,7 @@ class SoftLabels:
         self.views: int = self._logits.shape[0]
 
     def view(self, index: int) -> npt.NDArray[np.float32]:
+        """Of the training split, in view number `index`; after the last one they begin again."""
         return self._logits[index % self.views].astype(np.float32)  # type: ignore[no-any-return]
 
     def validation(self) -> npt.NDArray[np.float32]:
@@ -37,8 +38,11 @@ def write(
     count: int,
     teacher_sha256: str,
 ) -> None:
-    """Stores `count` views of the training split, and the validation split. Raises DataError where a logit is not finite, or
-    beyond float16."""
+    """Stores `count` views of the training split, and the validation split, in the file at `path`; each is
+    float32 [N, classes]. teacher_sha256: of the teacher that gave them.
+
+    Raises DataError where a logit is not finite, or beyond float16.
+    """
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["format"] = FORMAT_VERSION
         file.attrs["teacher_sha256"] = teacher_sha256
@@ -69,5 +73,7 @@ def _stored(logits: npt.NDArray[np.float32], of: str) -> npt.NDArray[np.float16]
 
 @contextmanager
 def opened(path: Path) -> Iterator[SoftLabels]:
+    """The soft labels in the file at `path`, which is open for as long. Raises OSError where it is no HDF5
+    file."""
     with h5py.File(path, "r") as file:
         yield SoftLabels(file)

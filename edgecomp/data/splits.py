@@ -37,23 +37,28 @@ class Split:
         return len(self.labels)
 
     def first(self, count: int) -> "Split":
+        """Its first `count` examples, or all where there are fewer."""
         slices = None if self.slices is None else self.slices[:count]
         return Split(some(self.arrays, slice(count)), self.labels[:count], slices)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Split":
-        """Raises FileError where it is not what was written."""
+        """The split `name` that `write_splits` wrote into `folder`. Raises FileError where it is not what was
+        written."""
         arrays = read_npz(folder / f"{name}.npz")
         with shaped(folder / f"{name}.npz", "edgecomp"):
             return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None))
 
 
-def check_varied(source: Source, *, shift: int, flip: bool) -> None:
-    """Raises DataError where examples that are no images [N, C, H, W] are to be shifted or mirrored."""
-    values = source.splits["train"].values
-    if not isinstance(values, list) and values.ndim == 4:
+def check_varied(source: Source, *, task: str = DEFAULT, shift: int, flip: bool) -> None:
+    """Raises DataError where examples of `source` that are no images [N, C, H, W], or have masks, are to be shifted or
+    mirrored. shift: by how many pixels, 0 for none; flip: whether."""
+    values, of_pixels = source.splits["train"].values, TASKS[task].of_each == "pixel"
+    if not isinstance(values, list) and values.ndim == 4 and not of_pixels:
         return
     have = "texts" if isinstance(values, list) else f"arrays of shape {values.shape[1:]}"
+    if of_pixels:
+        have = "images with masks, which are not varied with them"
     for name, value, off in (("shift", shift, "0"), ("flip", flip, "false")):
         if value:
             raise DataError(f"data.{name} is for images, and these are {have}: set data.{name}={off}")
@@ -72,14 +77,17 @@ def write_splits(
     seed: int,
     folder: Path,
 ) -> list[str]:
-    """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of texts, tokenizer.json.
+    """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of
+    texts, tokenizer.json, into `folder`.
 
-    The test split is a file of its own, so that what must not read it does not have it open. What the source does not have
-    is carved out of its training split: fractions are of the whole of it, and examples that are the same go to one split.
-    limit: of training examples, half as many of the others. A split's examples are in a seeded random order, whatever the source's (a folder is read class by class), so that its
-    first ones stand for all of them. Returns what a user should know of them, a sentence each. Raises DataError where a class
-    would be missing from a split. task: what labels are; standardise: numbers are learnt in units of their deviation from the mean, in
-    the training split.
+    The test split is a file of its own, so that what must not read it does not have it open. What the source
+    does not have is carved out of its training split: test_fraction, validation_fraction,
+    calibration_fraction are of the whole of it, and examples that are the same go to one split. limit: of
+    training examples, half as many of the others; None: all. A split's examples are in an order that `seed`
+    draws, whatever the source's (a folder is read class by class), so that its first ones stand for all of
+    them. Returns what a user should know of them, a sentence each. Raises DataError where a class would be
+    missing from a split. task: what labels are, a row of TASKS; standardise: numbers are learnt in units of
+    their deviation from the mean, in the training split; tokenizer: of texts, else None.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels, classes = _strata(source.splits["train"].labels, source.classes, task)
@@ -124,10 +132,10 @@ def write_splits(
         kept_labels[name] = np.unique(examples.labels[index], axis=0, return_inverse=True)[1].ravel()
         if of_classes:
             kept_labels[name] = strata[index]
-        arrays, made = _arrays(examples, index, head, tokenizer)
+        arrays, labels_of, made = _arrays(examples, index, head, tokenizer)
         if name == "train":
             (made or preprocessing.fitted(arrays["values"], head, source.columns)).save(folder)
-        beside: dict[str, npt.NDArray[Any]] = {"labels": head.standardised(examples.labels[index])}
+        beside: dict[str, npt.NDArray[Any]] = {"labels": labels_of}
         if name == "test" and examples.slices is not None:
             beside["slices"] = examples.slices[index]
         np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
@@ -212,16 +220,22 @@ def _check_classes(
 
 def _arrays(
     examples: Examples, index: npt.NDArray[np.int64], head: preprocessing.Head, tokenizer: Tokenizer | None
-) -> tuple[dict[str, npt.NDArray[Any]], preprocessing.Preprocessing | None]:
+) -> tuple[dict[str, npt.NDArray[Any]], Labels, preprocessing.Preprocessing | None]:
+    """What is kept of the examples at `index`, their labels, and of texts what their preprocessing is. Raises DataError."""
+    labels = head.standardised(examples.labels[index])
     if not isinstance(examples.values, list):
         if tokenizer is not None:
             raise DataError("data.tokenizer is for texts; these are "
                             f"{'images' if examples.values.dtype == np.uint8 else 'arrays'}")  # fmt: skip
-        return {"values": examples.values[index]}, None
+        return {"values": examples.values[index]}, labels, None
     if tokenizer is None:
         raise DataError(
             "these are texts: name the tokenizer that the teacher was trained with, data.tokenizer=FOLDER"
         )
-    ids, mask = tokenizer([examples.values[position] for position in index])
+    texts = [examples.values[position] for position in index]
     made = preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, head.names, **head.more)
-    return {"input_ids": ids, "attention_mask": mask}, made
+    if TASKS[head.task].of_each == "token":
+        ids, mask, labels = tokenizer.with_tags(texts, labels)
+    else:
+        ids, mask = tokenizer(texts)
+    return {"input_ids": ids, "attention_mask": mask}, labels, made

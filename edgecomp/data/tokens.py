@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError, RuntimeUnavailableError
+from edgecomp.tasks.base import IGNORED
 
 
 class Tokenizer:
@@ -46,5 +47,29 @@ class Tokenizer:
         mask = np.array([one.attention_mask for one in encoded], np.int8)
         return ids, mask
 
+    def with_tags(
+        self, texts: Sequence[str], tags: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+        """Of texts whose words stand between blanks, also tags by token [N, L]: a word's on its first, IGNORED on all others.
+
+        tags: by word [N, words], IGNORED behind a text's last. Raises DataError where a text has not a tag for every word.
+        """
+        words = [text.split() for text in texts]
+        for place, (one, row) in enumerate(zip(words, tags, strict=True)):
+            if len(one) != (count := int((row != IGNORED).sum())):
+                raise DataError(f"{' '.join(one)[:60]!r} has {len(one)} words, and {count} tags: each word needs its own (words stand between "
+                                f"blanks; example {place} of its split, from 0)")  # fmt: skip
+        encoded = self._backend.encode_batch(words, is_pretokenized=True)
+        found = np.full((len(texts), len(encoded[0].ids)), IGNORED, np.int64)
+        for place, one in enumerate(encoded):
+            firsts = {
+                word: token for token, word in reversed(list(enumerate(one.word_ids))) if word is not None
+            }
+            for word, token in firsts.items():
+                found[place, token] = tags[place, word]
+        ids = np.array([one.ids for one in encoded], np.int32)
+        return ids, np.array([one.attention_mask for one in encoded], np.int8), found
+
     def save(self, path: Path) -> None:
+        """Writes tokenizer.json, as `tokenizers` reads it, to `path`."""
         self._backend.save(str(path))

@@ -28,4 +28,5 @@ class Views:
 
 
 def examples_of(split: Split, preprocessing: Preprocessing) -> Examples:
+    """The examples of `split`, as they are, with what `preprocessing` makes of them for a network."""
     return Examples(split.arrays, split.labels, preprocessing.apply)

@@ -8,7 +8,7 @@ from edgecomp.data.soft_labels import SoftLabels
 from edgecomp.data.splits import Split
 from edgecomp.data.views import Views, examples_of
 from edgecomp.inputs import Inputs, some
-from edgecomp.tasks import Task
+from edgecomp.tasks import Labels, Task
 from edgecomp.training.loop import Examples, logits_of
 
 
@@ -23,7 +23,10 @@ class DistillationData:
     seed: int
 
     def epoch(self, epoch: int) -> Examples:
-        """The very view that the teacher labelled, with its soft labels."""
+        """The very view that the teacher labelled, with its soft labels.
+
+        epoch: from 0; where the views are fewer, they are taken again in turn.
+        """
         index = epoch % self.soft_labels.views
         return replace(self.views.view(index), soft_labels=self.soft_labels.view(index))
 
@@ -31,17 +34,20 @@ class DistillationData:
         return self.views.held_out()
 
     def batches(self, epoch: int, size: int, count: int) -> list[Inputs]:
-        """Up to `count` batches of the network's inputs, of an epoch's view: for batch statistics."""
+        """Up to `count` batches of `size` inputs of the network, of an epoch's view: for batch statistics."""
         return _batches(self.epoch(epoch), size, count)
 
     def calibration(self, size: int, count: int) -> list[Inputs]:
-        """Up to `count` batches of the calibration split, which is not trained on: for ranges."""
+        """Up to `count` batches of `size` inputs from the calibration split, never trained on: for ranges."""
         return _batches(examples_of(self.calibration_split, self.views.preprocessing), size, count)
 
+    def wanted(self) -> Labels:
+        """What answers to the validation split are held against: its labels, or where nothing is labelled the teacher's outputs."""
+        return self.views.validation.labels if self.task.label_axes else self.soft_labels.validation()
+
     def score(self, network: nn.Module) -> float:
-        """On the validation split, in per cent, the higher the better."""
-        examples = self.held_out()
-        return self.task.validation_score(logits_of(network, examples), examples.labels)
+        """The score of `network` on the validation split, in per cent, the higher the better."""
+        return self.task.validation_score(logits_of(network, self.held_out()), self.wanted())
 
 
 def _batches(examples: Examples, size: int, most: int) -> list[Inputs]:

@@ -57,6 +57,10 @@ def choose_precision(
     that the recipe leaves in float → its reason. Where the trained student is more than `max_drop_pt` below the fp32
     one, it is trained again with the costliest layers in float: weights that have learnt to be integers do not become
     better floats by being left alone.
+
+    data, qad: what the student learns from, and how; max_drop_pt: in points, None: no layer but the named
+    goes to float; folder: of both files; checkpoints: the folder of what training goes on from; track: shows
+    progress.
     """
     score = scorer(data)
     reference = score(captured).accuracy_pct
@@ -101,14 +105,14 @@ def choose_precision(
 
 
 def scorer(data: DistillationData) -> Callable[[nn.Module], Score]:
-    """What scores a network on the validation split, against its labels and the teacher's soft labels."""
+    """What scores a network on the validation split of `data`, against its labels and stored soft labels."""
     held_out = data.held_out()
     soft = torch.from_numpy(data.soft_labels.validation())
 
     def score(network: nn.Module) -> Score:
         logits = logits_of(network, held_out)
         divergence = data.task.soft_label_loss(torch.from_numpy(logits), soft, temperature=1.0)
-        return Score(data.task.validation_score(logits, held_out.labels), float(divergence))
+        return Score(data.task.validation_score(logits, data.wanted()), float(divergence))
 
     return score
 
@@ -124,6 +128,9 @@ def sensitivities(
     """What the whole scores in integers, and every layer's cost, the costliest first: by how much the divergence falls when it alone goes to float.
 
     Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time.
+
+    captured: the fp32 student's graph, nothing placed in it; data, qad: what it is calibrated with, and how;
+    named: layers that are in float in any case; score: of a network; track: shows progress.
     """
     batches = data.batches(qad.first_epoch, qad.batch_size, qad.calibration_batches)
     state = calibrated(captured, data, qad, named).state_dict()
@@ -150,7 +157,8 @@ def sensitivities(
 def fewest(most: int, accuracy_with: Callable[[int], float], least: float) -> int | None:
     """The fewest layers with which the accuracy is `least`, between 0 and `most`; None where `most` does not do.
 
-    By doubling, then bisection: more layers in float are taken to be no worse.
+    By doubling, then bisection: more layers in float are taken to be no worse. accuracy_with: so many layers
+    in float → the accuracy, in the unit of `least`.
     """
     too_few, enough = -1, 0
     while accuracy_with(enough) < least:

@@ -27,7 +27,9 @@ def profile_step(
 ) -> dict[str, Any]:
     """Writes the trace (for chrome://tracing or Perfetto), and returns the peak of what is allocated and the costliest operators.
 
-    batch: with its soft labels. Two steps come before, so that the optimiser's state is there.
+    batch: with its soft labels. Two steps come before, so that the optimiser's state is there. network: the
+    student, which the three steps change; loss: not bound yet; bf16: forward passes under autocast; folder:
+    of the trace. Raises CaptureError.
     """
     learner = loss.bind(network, batch.inputs)
     learner.train()
@@ -64,7 +66,10 @@ def profile_step(
 
 
 def peak_bytes(events: Sequence[Mapping[str, Any]]) -> int:
-    """The most that was allocated at once during the profiled step, over what was allocated when it began."""
+    """The most that was allocated at once during the profiled step, over what was allocated when it began.
+
+    events: of a trace in Chrome's format.
+    """
     held = [
         int(event["args"]["Total Allocated"])
         for event in sorted(

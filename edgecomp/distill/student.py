@@ -45,7 +45,13 @@ def distill_fp32(
     checkpoints: Path,
     track: Track,
 ) -> None:
-    """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json."""
+    """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json.
+
+    network: the student, trained in place on `data` with `loss`, for `epochs` in batches of `batch_size`;
+    learning_rate: the peak of one cycle; weight_decay: of matrices and kernels; calibration_batches: how many
+    give the batch statistics; bf16: forward passes under autocast; folder: of both files; checkpoints: the
+    folder of what training goes on from; track: shows progress. Raises CaptureError, EdgecompError.
+    """
     learner = loss.bind(network, example_of(data))
     history = train(
         learner,
@@ -106,7 +112,9 @@ def distill_int8(
 ) -> None:
     """Distils the fp32 student further, through fake-quant; writes student_int8.safetensors and history.json.
 
-    captured: the fp32 student's graph, nothing placed in it. Raises CaptureError, DataError.
+    captured: the fp32 student's graph, nothing placed in it; data, qad: what it learns from, and how;
+    float_layers: stay in float; folder: of both files; checkpoints: the folder of what training goes on from;
+    track: shows progress. Raises CaptureError, DataError.
     """
     check_layers(captured, float_layers)
     student = calibrated(captured, data, qad, float_layers)
@@ -116,7 +124,10 @@ def distill_int8(
 
 
 def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> None:
-    """Raises CaptureError where a layer that is to be left in float is not there."""
+    """Raises CaptureError where one of `float_layers`, which are to stay in float, is not there.
+
+    captured: the student's graph.
+    """
     known = [*layer_names(captured), *unruled_layers(captured)]
     unknown = [layer for layer in float_layers if layer not in known]
     if unknown:
@@ -127,7 +138,11 @@ def check_layers(captured: fx.GraphModule, float_layers: Collection[str]) -> Non
 def calibrated(
     captured: fx.GraphModule, data: DistillationData, qad: Qad, float_layers: Collection[str]
 ) -> fx.GraphModule:
-    """A copy of the fp32 student with fake-quant placed and its scales where they start."""
+    """A copy of the fp32 student with fake-quant placed and its scales where they start.
+
+    captured: its graph, nothing placed in it; data: whose calibration split is used; qad: the scheme, bits
+    and calibration; float_layers: stay in float. Raises CaptureError, DataError.
+    """
     student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits, qad.activation_bits)
     batches = data.calibration(qad.batch_size, qad.calibration_batches)
     calibrate(student, batches, qad.calibration, qad.percentile)
@@ -137,7 +152,11 @@ def calibrated(
 def train_int8(
     student: fx.GraphModule, data: DistillationData, qad: Qad, *, checkpoint: Path, track: Track
 ) -> History:
-    """Trains in place, through fake-quant."""
+    """Trains `student` in place, through fake-quant, and returns its history.
+
+    student: calibrated; data, qad: what it learns from, and how; checkpoint: the file that training goes on
+    from; track: shows progress. Raises UsageError where the fused kernel is asked for and cannot be compiled.
+    """
     use_kernel(student, qad.kernel)
     return _train_further(student, data, qad, checkpoint, track, "student, int8")
 
@@ -147,7 +166,9 @@ def train_control(
 ) -> None:
     """The fair control: the fp32 student, trained on as the fake-quant one is, without quantisation.
 
-    Writes student_control.safetensors and history.json.
+    Writes student_control.safetensors and history.json. network: the fp32 student, trained in place; data,
+    qad: what it learns from, and how; folder: of both files; checkpoints: the folder of what training goes on
+    from; track: shows progress.
     """
     history = _train_further(
         network, data, qad, checkpoints / "control.safetensors", track, "student, control"
@@ -199,5 +220,5 @@ def _train_further(
 
 
 def example_of(data: DistillationData) -> tuple[torch.Tensor, ...]:
-    """Two legal inputs of the student."""
+    """Two legal inputs of the student that learns from `data`: a tensor [2, ...] for each input."""
     return network_inputs(data.views.preprocessing.example())

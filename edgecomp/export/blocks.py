@@ -10,12 +10,14 @@ BLOCK_PROBES = 16
 
 
 def output_name(block: str) -> str:
-    """A graph's output must not be called what a tensor in it may be."""
+    """The graph's output for a `block`: it must not be called what a tensor in the graph may be."""
     return f"block/{block}"
 
 
 def tap_blocks(student: fx.GraphModule) -> tuple[fx.GraphModule, list[str]]:
     """A copy of the graph that gives its logits and every quantised activation, and the names of the latter.
+
+    student: a captured graph with fake-quant in it, which stays as it is.
 
     A tensor is named after the module it comes from, and after its node where that says too little.
     """

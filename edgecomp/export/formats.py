@@ -37,6 +37,9 @@ MAKERS: dict[str, Callable[[fx.GraphModule, Interface, Path], None]] = {
 
 
 def export_network(network: nn.Module, interface: Interface, to: Path) -> Path:
-    """One network as the file `to`, by its suffix. Raises CaptureError; EdgecompError where it has no such file."""
+    """One network as the file `to`, by its suffix; returns `to`.
+
+    interface: what goes into the network. Raises CaptureError; EdgecompError where it has no such file.
+    """
     MAKERS[to.suffix](deployed(network, interface), interface, to)
     return to

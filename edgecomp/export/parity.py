@@ -13,7 +13,7 @@ from edgecomp.errors import EdgecompError
 from edgecomp.export.blocks import output_name
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.writing import write_json
-from edgecomp.inputs import Inputs, count, some, trimmed
+from edgecomp.inputs import Inputs, count, joined, some, trimmed
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import Task
@@ -62,9 +62,14 @@ def compare_all(
 ) -> None:
     """Writes parity.json, every arm's comparison, and reference.npy, the logits that the student was held against.
 
-    reference: the student's own answers; None for a student that no training has made. That, and all other arms, are held
-    against the ONNX file they are, or were converted from, as it is written: definitions, arm → that file; what has none,
-    against its own. blocks_file: the student's integer tensors, where it has any.
+    models: arm → file; student: the arm that is judged; runtime_name, options: what executes the files;
+    inputs: the probes, [N, ...] by name; blocks_file: the student's integer tensors, where it has any, and
+    blocks_model the file that gives them; float_layers: the student's, layer → why it is meant to run in
+    float; task: when two answers are the same; folder: of what is written.
+
+    reference: the student's own answers; None for a student that no training has made. That, and all other
+    arms, are held against the ONNX file they are, or were converted from, as it is written: definitions, arm
+    → that file; what has none, against its own.
     """
     found: dict[str, Any] = {}
     for arm, model in models.items():
@@ -104,8 +109,9 @@ def compare_references(
 ) -> None:
     """Writes references.json: of each network in float, the SQNR of its file's logits against its own, in decibels.
 
-    models: arm → file; references: arm → the network's answers to the first inputs. What a student is held against must be
-    what was trained as well: a teacher that its export has made worse is a lower bar.
+    models: arm → file; runtime_name, options: what executes the files; inputs: [N, ...] by name; references:
+    the .npz file, arm → the network's answers to the first inputs; folder: of what is written. What a student
+    is held against must be what was trained as well: a teacher that its export has made worse is a lower bar.
     """
     runtime, found = runtimes.adapter(runtime_name), {}
     for arm, wanted in read_npz(references, models).items():
@@ -127,12 +133,14 @@ def compare(
 ) -> tuple[dict[str, Any], Array]:
     """Runs `model` and holds its logits [N, classes] against the `references`, the same network's own answers.
 
-    probes: one set, or several (for example of other sequence lengths), by name; the first is the main one. Without
-    references the file is held against itself, executed as it is written, without the runtime's optimisations.
-    Agreement is counted over the main set; error and SQNR are the worst over batch sizes and sets. With the
-    optimisations off a faithful export agrees almost everywhere: that tells a wrong export from integer rounding.
-    The maximum difference is not asked for: scaling a network's input by 1 + 1e-4 alone moved a logit by 0.09.
-    float_layers: layer → why it is meant to run in float; task: when two answers are the same. Returns the comparison, and the main set's reference.
+    probes: one set, or several (for example of other sequence lengths), by name; the first is the main one.
+    Without references the file is held against itself, executed as it is written, without the runtime's
+    optimisations. Agreement is counted over the main set; error and SQNR are the worst over batch sizes and
+    sets. With the optimisations off a faithful export agrees almost everywhere: that tells a wrong export
+    from integer rounding. The maximum difference is not asked for: scaling a network's input by 1 + 1e-4
+    alone moved a logit by 0.09. runtime_name, options: what executes it; float_layers: layer → why it is
+    meant to run in float; task: when two answers are the same. Returns the comparison, and the main set's
+    reference. Raises EdgecompError where logits are not finite, or there is nothing to compare with.
     """
     runtime = runtimes.adapter(runtime_name)
     main = next(iter(probes))
@@ -178,10 +186,12 @@ def compare(
 def compare_blocks(
     model: Path, runtime_name: str, *, options: Options, inputs: Inputs, blocks: Mapping[str, Array]
 ) -> dict[str, float]:
-    """The SQNR in decibels of every block's output, executed from a file that gives them all. blocks: name → values.
+    """The SQNR in decibels of every block's output, executed from `model`, a file that gives them all.
 
-    Where a tensor is an output of its own, a runtime cannot skip its rounding: OpenVINO does in the file that is deployed,
-    adding a residual to a convolution's accumulator. What that changes is in the logits' rows.
+    runtime_name, options: what executes it; inputs: of which `blocks` are, one batch; blocks: name → values.
+
+    Where a tensor is an output of its own, a runtime cannot skip its rounding: OpenVINO does in the file that
+    is deployed, adding a residual to a convolution's accumulator. What that changes is in the logits' rows.
     """
     session = runtimes.adapter(runtime_name).load(model, threads=1, options=options)
     try:
@@ -194,8 +204,9 @@ def compare_blocks(
 def executed_precision(layers: list[Layer], float_layers: Mapping[str, str]) -> dict[str, Any]:
     """What runs in int8: of the weighted layers, less those that are named float, and of all the others by operator.
 
-    Products of two activations, an attention's own, are counted apart: no scheme asks for integers there. Where a layer
-    has weights that cannot be counted, there is no share, and `uncounted` names it.
+    Products of two activations, an attention's own, are counted apart: no scheme asks for integers there.
+    Where a layer has weights that cannot be counted, there is no share, and `uncounted` names it. layers: as
+    the runtime executes them; float_layers: layer → why it is meant to run in float.
     """
     uncounted = [layer for layer in layers if layer.macs is None]
     weighted = [layer for layer in layers if layer.macs]
@@ -221,6 +232,7 @@ def executed_precision(layers: list[Layer], float_layers: Mapping[str, str]) -> 
 
 
 def own_name(layer: Layer) -> str:
+    """The name that a `layer` of a runtime's table was exported under."""
     return name_of_kernel(layer.name)
 
 
@@ -232,7 +244,11 @@ def name_of_kernel(name: str) -> str:
 def answers(
     runtime: Runtime, model: Path, options: Options, inputs: Inputs, batch: int
 ) -> npt.NDArray[np.float32]:
-    """Logits [N, classes], computed `batch` examples at a time; each batch of texts is as long as its longest."""
+    """Logits [N, classes], computed `batch` examples at a time; each batch of texts is as long as its longest.
+
+    runtime, options: what executes `model`, with one thread; inputs: [N, ...] by name. Raises what its `load`
+    and `run` raise.
+    """
     session = runtime.load(model, threads=1, options=options)
     try:
         parts = [
@@ -241,10 +257,14 @@ def answers(
         ]
     finally:
         session.close()
-    return np.concatenate(parts)
+    return joined(parts, inputs, batch)
 
 
 def difference(executed: Array, reference: Array, task: Task) -> dict[str, Any]:
+    """How far `executed` outputs [N, width] are from the `reference`: agreeing answers, mean error, SQNR.
+
+    task: when two answers are the same. The SQNR is in decibels.
+    """
     return {
         "agreeing": int(task.agreeing(executed, reference).sum()),
         "mean_absolute_error": float(np.abs(executed.astype(np.float64) - reference).mean()),
@@ -253,14 +273,17 @@ def difference(executed: Array, reference: Array, task: Task) -> dict[str, Any]:
 
 
 def sqnr_db(executed: Array, reference: Array) -> float:
-    """The power of the reference over that of the difference, in decibels; 200 where there is no difference."""
+    """The power of the reference over that of the difference, in decibels; 200 where there is no difference.
+
+    executed: of the reference's shape.
+    """
     noise = float(((executed.astype(np.float64) - reference) ** 2).mean())
     power = float((reference.astype(np.float64) ** 2).mean())
     return 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(power, 1e-300) / noise)))
 
 
 def int8_share_pct(layers: list[Layer]) -> float | None:
-    """Share of the weighted multiply-accumulates that run in int8; None where there are none."""
+    """Per cent of the multiply-accumulates of `layers` that run in int8; None where there are none."""
     total = sum(layer.macs or 0 for layer in layers)
     return (
         100 * sum(layer.macs or 0 for layer in layers if layer.precision == "int8") / total if total else None

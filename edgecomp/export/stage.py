@@ -75,10 +75,13 @@ def export_all(
 ) -> None:
     """Writes onnx/ARM.onnx, openvino/ARM/model.xml, parameters.json, reference.npy and references.npz.
 
-    networks: arm → trained network; captured ones are quantised. variants: the student with a layer in integers that
-    it has in float, for the time that costs. post_training: arm → what makes it of `student_fp32`. student: the arm that is judged; where it is a network, reference.npy is what it
-    answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to the first of them;
-    none of these is of the test split. fp32: another such folder that holds `student_fp32`; None: it is among the networks.
+    networks: arm → trained network; captured ones are quantised, and folded in place. variants: the student
+    with a layer in integers that it has in float, for the time that costs. post_training: arm → what makes it
+    of `student_fp32`. student: the arm that is judged; where it is a network, reference.npy is what it
+    answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to
+    the first of them; none of these is of the test split. interface: what goes into the networks. fp32:
+    another such folder that holds `student_fp32`; None: it is among the networks. folder: of what is written;
+    track: shows progress. Raises CaptureError, EdgecompError.
     """
     (folder / "onnx").mkdir()
     stored: dict[str, int] = {}
@@ -116,13 +119,21 @@ def export_all(
 def export_pytorch(
     networks: Mapping[str, nn.Module], interface: Interface, folder: Path, track: Track
 ) -> None:
-    """Writes ARM.pt2 and, where a trace holds for any batch size, ARM.ts: the same networks, for those who deploy PyTorch itself."""
+    """Writes ARM.pt2 and, where a trace holds for any shape, ARM.ts, for those who deploy PyTorch itself.
+
+    networks: arm → network, the same as `export_all` takes; interface: what goes into them; folder: of what
+    is written; track: shows progress. Raises CaptureError.
+    """
     for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
         export_pytorch_file(deployed(network, interface), interface, folder / arm)
 
 
 def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:
-    """Captured networks as ONNX and IR, where `timing_file` says; they are folded."""
+    """Captured networks as ONNX and IR, where `timing_file` says.
+
+    networks: arm → graph, which is folded in place; interface: what goes into them; folder: gets one for each
+    arm. Raises CaptureError, EdgecompError.
+    """
     for arm, network in networks.items():
         (folder / arm).mkdir()
         write_onnx(fold(network), interface, folder / arm / "model.onnx")
@@ -135,7 +146,10 @@ def timing_file(arm: str, runtime: str) -> Path:
 
 
 def deployed(network: nn.Module, interface: Interface) -> fx.GraphModule:
-    """What is exported: a captured student is folded, and any other network captured, and so repaired, in the same way."""
+    """What is exported: a captured network, folded, and any other captured, and so repaired, in the same way.
+
+    network: a captured one is folded in place; interface: what goes into it. Raises CaptureError.
+    """
     if isinstance(network, fx.GraphModule):
         return fold(network)
     return capture(network, interface.tensors, interface.axes)
@@ -168,6 +182,11 @@ def write_onnx(
     outputs: Sequence[str] = ("logits",),
     first_output: Path | None = None,
 ) -> None:
+    """Writes `network` as the ONNX file `path`.
+
+    interface: its inputs' names and dynamic axes, and an example; outputs: names, in its order; first_output:
+    where the same network goes with its first output alone. Raises CaptureError.
+    """
     export_onnx(
         network,
         interface.tensors,
@@ -180,7 +199,11 @@ def write_onnx(
 
 
 def export_pytorch_file(network: nn.Module, interface: Interface, to: Path) -> None:
-    """Fake-quant in plain operators, as .pt2 and as TorchScript."""
+    """Writes `network`, its fake-quant in plain operators, as .pt2 and as TorchScript.
+
+    interface: what goes into it; to: the files without their suffixes. Where no trace holds for any shape of
+    the inputs, TO.ts.not-written says so.
+    """
     network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = tuple(tensor.contiguous() for tensor in interface.tensors)
     with frozen(network, "plain"):
@@ -223,7 +246,7 @@ def model_file(arm: str, runtime: str) -> Path:
 
 
 def parameter_bytes(network: nn.Module) -> int:
-    """Bytes of weights and biases as stored: one a quantised weight, four a scale, a bias or an fp32 weight."""
+    """Bytes of a network's weights and biases as stored: one a quantised weight, four any float value."""
     one_byte = quantised_parameters(network) if isinstance(network, fx.GraphModule) else set()
     return sum(
         parameter.numel() * (1 if name in one_byte else 4) for name, parameter in network.named_parameters()

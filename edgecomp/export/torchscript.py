@@ -35,10 +35,11 @@ NOTES = (".debug_pkl", "serialization_id")  # stack traces with this machine's p
 def save(
     network: nn.Module, example: Sequence[torch.Tensor], other: Sequence[torch.Tensor], path: Path
 ) -> None:
-    """Writes the traced network, for any batch size and length, without control flow; the same network gives the same bytes.
+    """Writes the traced network to `path`, for any batch size and length, without control flow.
 
-    Raises EdgecompError where it cannot be traced, or inputs of another shape, `other`, get another answer than the network
-    gives.
+    The same network gives the same bytes. example: the inputs it is traced with, one tensor each. Raises
+    EdgecompError where it cannot be traced, or inputs of another shape, `other`, get another answer than the
+    network gives.
     """
     network = _with_traced_sizes(network) if isinstance(network, fx.GraphModule) else network
     traced = io.BytesIO()

@@ -21,7 +21,9 @@ ERRORS = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.
 
 @contextmanager
 def opened(path: Path, kind: str = "zip archive") -> Iterator[zipfile.ZipFile]:
-    """The archive, to be read: what it holds is as large as it says at most."""
+    """The zip archive at `path`, to be read: what it holds is as large as it says at most. Raises FileError,
+    which calls it `kind`, where it is none, is damaged, or would unpack to more than this machine has, or
+    than is plausible."""
     with limits.told(path):
         packed = path.stat().st_size
         try:
@@ -34,6 +36,8 @@ def opened(path: Path, kind: str = "zip archive") -> Iterator[zipfile.ZipFile]:
 
 
 def read(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of the member `name` of an archive. path: the archive's own, which FileError names where the
+    member cannot be read."""
     with limits.told(path):
         try:
             return archive.read(name)
@@ -42,6 +46,8 @@ def read(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def damaged(path: Path, name: str, error: Exception) -> FileError:
+    """Of the member `name` of the archive at `path`, that it cannot be read. error: what was raised on
+    reading it."""
     return FileError(f"{path}: cannot be read, it may be cut short or damaged: {name}: {error}")
 
 
@@ -57,7 +63,9 @@ def _check(path: Path, archive: zipfile.ZipFile, packed: int) -> None:
 
 
 def check_parquet(path: Path, file: Any) -> None:
-    """file: pyarrow's ParquetFile. A column of one value again and again takes no room, and all of it when it is read."""
+    """Raises FileError where the Parquet file at `path` would unpack to more than this machine has, or than
+    is plausible: a column of one value again and again takes no room, and all of it when it is read. file:
+    pyarrow's ParquetFile."""
     packed, about = path.stat().st_size, file.metadata
     wide = sum(_width(field.type) for field in file.schema_arrow)
     unpacked = max(

@@ -17,7 +17,8 @@ OBJECTS = "holds Python objects, which may run code when they are read: save num
 
 
 def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an .npz file by name, all of them or those of `only` that it has."""
+    """The arrays by name of the .npz file at `path`, all of them or those of `only` that it has. Raises
+    FileError."""
     with archives.opened(path, ".npz file") as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
         return {
@@ -28,12 +29,14 @@ def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, npt.N
 
 
 def names_in(path: Path) -> list[str]:
-    """Of the arrays in an .npz file."""
+    """Of the arrays in the .npz file at `path`. Raises FileError."""
     with archives.opened(path, ".npz file") as archive:
         return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
 def read_npy(path: Path) -> npt.NDArray[Any]:
+    """The array in the .npy file at `path`. Raises FileError where it is none, holds objects, or is cut
+    short."""
     with limits.told(path), path.open("rb") as file:
         _check_header(file, path.stat().st_size, str(path))
         return _array(file, str(path))

@@ -13,12 +13,14 @@ MOST_BYTES = 256 * limits.MIB
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
-    """What a JSON file holds."""
+    """What the JSON file at `path` holds. Raises FileError where it is no strict JSON, or larger than
+    `most_bytes`."""
     return parse_json(limits.read_text(path, most_bytes), str(path))
 
 
 def read_mapping(path: Path, *keys: str) -> dict[str, Any]:
-    """What a JSON file holds: a mapping with those keys at least."""
+    """What the JSON file at `path` holds: a mapping with those `keys` at least. Raises FileError where it is
+    no such mapping."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise FileError(f"{path}: holds {type(content).__name__}, not a mapping of keys to values")
@@ -28,7 +30,11 @@ def read_mapping(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def parse_json(text: str | bytes, where: str, *, strict: bool = True, line: int = 1) -> Any:
-    """strict: no NaN, no infinity, and no number that others cannot hold; else as Python writes it. line: the text's first."""
+    """What `text` says. Raises FileError, which begins with `where` and the line, where it is no JSON.
+
+    strict: no NaN, no infinity, and no number that others cannot hold; else as Python writes it. line: the
+    text's first.
+    """
     numbers: dict[str, Any] = {
         "parse_int": limits.whole_number, "parse_float": limits.finite_number, "parse_constant": _refused,
     }  # fmt: skip
@@ -47,7 +53,8 @@ def parse_json(text: str | bytes, where: str, *, strict: bool = True, line: int 
 
 @contextmanager
 def shaped(path: Path, maker: str) -> Iterator[None]:
-    """What is missing, or of another kind, in the content of a file or a folder is told as such."""
+    """What is missing, or of another kind, in the content of the file or folder at `path` is told as a
+    FileError: it is not what `maker`, a program or a step, writes there."""
     try:
         yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

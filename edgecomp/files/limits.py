@@ -16,7 +16,7 @@ DIGITS = 40
 
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """All of a file that is no larger than that."""
+    """All of the file at `path`. Raises FileError where it is larger than `most_bytes`, or cannot be read."""
     with told(path), path.open("rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
@@ -27,6 +27,8 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
 
 
 def read_text(path: Path, most_bytes: int) -> str:
+    """The UTF-8 text in the file at `path`, without a byte order mark. Raises FileError where it is none, or
+    larger than `most_bytes`."""
     try:
         return read_bytes(path, most_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -35,7 +37,8 @@ def read_text(path: Path, most_bytes: int) -> str:
 
 @contextmanager
 def told(path: Path | str) -> Iterator[None]:
-    """What the system, or a lack of memory, says while a file is read, as one of ours."""
+    """What the system, or a lack of memory, says while the file at `path` is read, as a FileError. path: of a
+    text without a file, what it is called."""
     try:
         yield
     except OSError as error:
@@ -47,14 +50,14 @@ def told(path: Path | str) -> Iterator[None]:
 
 
 def whole_number(digits: str) -> int:
-    """Raises ValueError where there are too many digits."""
+    """The integer that `digits` write. Raises ValueError where there are too many of them."""
     if len(digits) > DIGITS:
         raise ValueError(f"{digits[:8]}… has {len(digits):,} digits; the most is {DIGITS}")
     return int(digits)
 
 
 def finite_number(digits: str) -> float:
-    """Raises ValueError where it is larger than any."""
+    """The number that `digits` write. Raises ValueError where it is larger than any."""
     value = float(digits)
     if not math.isfinite(value):
         raise ValueError(f"{digits[:20]} is larger than the largest number, 1.8e308")
@@ -62,7 +65,7 @@ def finite_number(digits: str) -> float:
 
 
 def check_depth(content: Any, refuse: Callable[[str], Exception]) -> None:
-    """Raises what `refuse` makes of the words, where lists and mappings are nested too deeply."""
+    """Raises what `refuse` makes of the words, where lists and mappings in `content` are nested too deeply."""
     level: list[Any] = [[content]]
     for _ in range(DEEPEST + 1):
         level = [inner for one in level for inner in _inside(one) if isinstance(inner, dict | list)]

@@ -85,7 +85,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises RecipeError, with line and column, and no FileError."""
+    """The mapping in the YAML file at `path`. Raises RecipeError, with line and column, and no FileError."""
     try:
         text = limits.read_text(path, MOST_BYTES)
         with limits.told(path):
@@ -113,10 +113,11 @@ PATH = re.compile(r"[\w-]+(\.[\w-]+)*(?=: )")
 
 
 def placed(problems: Iterable[str], files: Sequence[Path], overrides: Sequence[str] = ()) -> list[str]:
-    """Problems that begin with the path of a key, each with the line and column where that key stands.
+    """The `problems` that begin with the path of a key, each with the line and column where that key stands;
+    others as they are.
 
-    files: the YAML file that was asked for, which goes without saying, and those that it starts from; overrides: `KEY=VALUE` of the
-    command line, which come before all files.
+    files: the YAML file that was asked for, which goes without saying, and those that it starts from;
+    overrides: `KEY=VALUE` of the command line, which come before all files.
     """
     given = [override.lstrip("+~").partition("=")[0] for override in overrides]
     nodes: dict[Path, Node | None] = {}
@@ -175,6 +176,7 @@ def _place(mark: Any) -> str:
 
 
 def yaml_problem(error: yaml.MarkedYAMLError) -> str:
+    """What `error` says, on one line, after the line and column where it says them."""
     mark = error.problem_mark or error.context_mark
     place = f"{_place(mark)}: " if mark else ""
     reason = "; ".join(part for part in (error.context, error.problem) if part)

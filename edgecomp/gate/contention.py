@@ -14,10 +14,11 @@ from edgecomp.metrics.samples import CPU_OF
 def doubt(
     verdict: Verdict, threshold: Threshold, measured: Measurements, judged: Callable[[Measurements], Verdict]
 ) -> str:
-    """Why a verdict on a time does not stand, or nothing. judged: gives the check's verdict on other measurements.
+    """Why a verdict on a time does not stand, or nothing.
 
-    Others only make a model slower, so a limit of its own that is kept is kept. Everything else that wall time says takes CPU time
-    to say the same: over the threads, it is the least that wall time can have been.
+    threshold: of the check; measured: what it was judged on; judged: gives its verdict on other measurements.
+    Others only make a model slower, so a limit of its own that is kept is kept. Everything else that wall
+    time says takes CPU time to say the same: over the threads, it is the least that wall time can have been.
     """
     quality = measured.facts.get("quality")
     if quality is None or verdict not in (Verdict.PASS, Verdict.FAIL):
@@ -36,12 +37,12 @@ def doubt(
 
 
 def is_wall(metric: Metric) -> bool:
-    """Whether it is wall time: of calls, or of a start, of which there is no CPU time."""
+    """Whether a metric is wall time: of calls, or of a start, of which there is no CPU time."""
     return metric.clock in ("wall", "start")
 
 
 def by_cpu_time(measured: Measurements) -> Measurements:
-    """The same, had every inference waited for nothing: wall time is CPU time over the threads."""
+    """`measured`, had every inference waited for nothing: wall time is CPU time over the threads."""
     threads = measured.facts["threads"]
 
     def waiting_for_nothing(arm: Arm) -> Arm:

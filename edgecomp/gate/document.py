@@ -61,7 +61,7 @@ class Check(Part):
         return self.waiver is None and self.severity == "block"
 
     def but(self, **changes: Any) -> "Check":
-        """The same check with these fields changed."""
+        """The same check with `changes`, field → value, which are not validated."""
         return self.model_copy(update=changes)
 
 
@@ -173,7 +173,7 @@ class VerdictDocument(Part):
     the exit code; gates: the checks; figures: target → arm → metric; answers: by target; compared: of a comparison alone.
     """
 
-    format: Literal[2] = FORMAT_VERSION  # type: ignore[assignment]
+    format: Literal[2] = FORMAT_VERSION  # type: ignore[assignment]  # a Literal takes no name
     made_with: dict[str, str] = {}
     verdict: Verdict
     unwaived: Verdict
@@ -194,7 +194,7 @@ class VerdictDocument(Part):
         return self.model_dump(mode="json")
 
     def but(self, **changes: Any) -> "VerdictDocument":
-        """The same document with these fields changed."""
+        """The same document with `changes`, field → value, which are not validated."""
         return self.model_copy(update=changes)
 
 
@@ -210,7 +210,11 @@ def document(
     answers: Mapping[str, Changes],
     compared: Compared | None = None,
 ) -> VerdictDocument:
-    """The document of checks that are judged, waivers laid over them. changes, warnings, sha256: as in PolicyRecord."""
+    """The document of checks that are judged, waivers laid over them.
+
+    policy: whose checks they are; next_step, figures, answers, compared: as in VerdictDocument; changes,
+    warnings, sha256: as in PolicyRecord.
+    """
     unwaived = whole(check for check in checks if check.decides)
     return VerdictDocument(
         made_with={"edgecomp": __version__, **{name: installed(name) for name in LIBRARIES}},
@@ -238,12 +242,15 @@ def whole(checks: Any) -> Verdict:
 
 
 def read(file: Path) -> VerdictDocument:
-    """Raises FileError where it is no verdict document, or a newer one."""
+    """The verdict document in `file`. Raises FileError where it is none, or a newer one."""
     return from_json(read_json(file), str(file))
 
 
 def from_json(content: object, where: str) -> VerdictDocument:
-    """content: as JSON gives it, of any format so far. Raises FileError."""
+    """The document of `content`, as JSON gives it, of any format so far.
+
+    where: what the message calls it. Raises FileError.
+    """
     try:
         return VerdictDocument.model_validate(upgraded(content))
     except ValidationError as error:
@@ -275,7 +282,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def canonical(content: VerdictDocument) -> VerdictDocument:
-    """As JSON reads it again. Raises ValueError where it holds what JSON has no number for."""
+    """`content` as JSON reads it again. Raises ValueError where it holds what JSON has no number for."""
     return VerdictDocument.model_validate(json.loads(json.dumps(content.as_json(), allow_nan=False)))
 
 

@@ -19,6 +19,8 @@ MOST_LISTED = 1000  # changed examples, and pairs of answers; the rest are count
 def differences(measured: Measurements, arm: str, reference: str) -> Changes | None:
     """What changed from `reference` to `arm`; None where the two have no answers to the same examples.
 
+    measured: labels, and the outputs of both arms; None as well where its task has no classes.
+
     `classes` and `slices`: of each group how many examples, right answers of both, and the difference in points, each with one-sided
     bounds of its own at CONFIDENCE (not corrected for there being several groups, as the worst class and the worst slice are).
     `answers`: the confusion matrix of changes by its cells, the commonest first. `changes`: the examples, those that are lost first.

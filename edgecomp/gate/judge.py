@@ -31,8 +31,9 @@ def judge_check(
 ) -> Check:
     """The check's verdict. What is missing, broken or not bounded is never PASS.
 
-    target, name: as the check is shown; measured: None where the target was not measured; fail_confidence: of the bound that a FAIL
-    takes, where it is not the check's own confidence; wall: as in Policy.
+    target, name: as the check is shown; threshold: the check itself; measured: None where the target was not
+    measured; fail_confidence: of the bound that a FAIL takes, where it is not the check's own confidence;
+    wall: as in Policy.
     """
     metric, title = METRICS[threshold.metric], METRICS[threshold.metric].title
     if threshold.output is not None:
@@ -94,8 +95,9 @@ def decide(
 ) -> tuple[Verdict, Reason, str]:
     """PASS where the whole interval is on the good side, FAIL where it is on the bad, else INCONCLUSIVE.
 
-    strict: the same figure at the confidence that a FAIL takes, where that is higher. A figure that is for certain better
-    than `implausible` is INCONCLUSIVE.
+    found: the figure; limit: in its dimension; passes: the good side, `below` or `above`; strict: the same
+    figure at the confidence that a FAIL takes, where that is higher. A figure that is for certain better than
+    `implausible` is INCONCLUSIVE, one that is not finite INVALID. The text says why.
     """
     strict = strict or found
 
@@ -165,7 +167,10 @@ def _needed(found: Figure, limit: float) -> str:
 
 
 def limit_of(threshold: Threshold) -> float:
-    """The limit in the dimension of the check's figure: a margin of 3 pt for F1 becomes -3, of 5 % for latency 1.05."""
+    """The limit of `threshold` in its figure's dimension.
+
+    A margin of 3 pt for F1 becomes -3, of 5 % for latency 1.05.
+    """
     limit = threshold.limit
     if threshold.kind != "margin":
         return limit.value
@@ -174,7 +179,11 @@ def limit_of(threshold: Threshold) -> float:
 
 
 def implausible_of(threshold: Threshold) -> float | None:
-    """What a check's figure cannot be better than, in its dimension: 5 points over a reference's score, unless the check says."""
+    """What a check's figure cannot be better than, in its dimension.
+
+    threshold: of the check; where it names none, 5 points over a reference's score, and None for other
+    metrics. None where it is against no reference.
+    """
     if threshold.against is None:
         return None
     differs = threshold.kind == "margin" and threshold.limit.dimension in DIFFERENCES

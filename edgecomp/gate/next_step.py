@@ -26,7 +26,10 @@ class Remedies(Protocol):
 
 
 def next_step(verdict: Verdict, checks: Sequence[Check], remedies: Remedies) -> str:
-    """One sentence: what was found, and what to do now. verdict: of the checks that decide."""
+    """One sentence: what was found, and what to do now.
+
+    verdict: of the checks that decide; checks: all of them; remedies: of the command that was run.
+    """
     if said := headline(checks):
         return said
     decide = deciding(checks)
@@ -85,7 +88,7 @@ class RunRemedies:
         self.measured = measured
 
     def passed(self, all_decide: bool) -> str:
-        which = "All gates" if all_decide else "All gates that decide"
+        which = "All checks" if all_decide else "All checks that decide"
         return f"{which} passed: ship deploy/, or tighten a threshold (thresholds.NAME.max=…) to see what gives first."
 
     def of(self, check: Check) -> tuple[str, str]:

@@ -33,7 +33,7 @@ MATERIAL = 0.2  # of the margin: what the baseline may differ from itself by
 
 
 def not_measured(policy: Policy) -> list[str]:
-    """Checks that no comparison can answer, in words, and what can be asked instead."""
+    """Checks of `policy` that no comparison can answer, in words, and what can be asked instead."""
     found = []
     for name, threshold in policy.rows.items():
         compared = threshold.what.compared
@@ -57,23 +57,23 @@ def _measured(against: bool) -> list[str]:
 
 
 def is_sequential(threshold: Threshold) -> bool:
-    """Whether a check is of log ratios of restarts."""
+    """Whether a threshold's check is of log ratios of restarts."""
     metric = threshold.what
     return threshold.against == BASELINE and metric.source == "restarts" and metric.compared == "both"
 
 
 def is_wall(threshold: Threshold) -> bool:
-    """Whether a check is of the wall time of calls."""
+    """Whether a threshold's check is of the wall time of calls."""
     return threshold.what.clock == "wall"
 
 
 def takes_restarts(policy: Policy) -> bool:
-    """Whether any check is of what a process does: answers and files need none."""
+    """Whether any check of `policy` is of what a process does: answers and files need none."""
     return any(threshold.what.source == "restarts" for threshold in policy.rows.values())
 
 
 def judges_outputs(policy: Policy) -> bool:
-    """Whether any check is of all outputs."""
+    """Whether any check of `policy` is of all outputs."""
     return any(threshold.what.source == "outputs" for threshold in policy.rows.values())
 
 
@@ -101,18 +101,24 @@ def by_output(policy: Policy, facts: Mapping[str, Any]) -> tuple[Policy, list[st
 
 
 def times_starts(policy: Policy) -> bool:
-    """Whether a check is of what a start takes: processes that start beside each other share cores, and differ by less."""
+    """Whether a check of `policy` is of what a start takes.
+
+    Processes that start beside each other share cores, and differ by less.
+    """
     return any(threshold.what.clock == "start" for threshold in policy.rows.values())
 
 
 def fail_alpha(policy: Policy) -> float:
-    """Of each check that decides and could fail by chance."""
+    """The level of a FAIL: of each check of `policy` that decides and could fail by chance."""
     fallible = sum(row.severity == "block" and not row.what.is_exact for row in policy.rows.values())
     return FALSE_FAIL / max(1, fallible)
 
 
 def least_restarts(policy: Policy) -> int:
-    """Before which the checks are not judged: one about the candidate alone takes as many as its order statistics do."""
+    """The restarts before which the checks of `policy` are not judged.
+
+    One about the candidate alone takes as many as its order statistics do.
+    """
     alone = [
         restarts_needed(max(row.confidence, 1 - fail_alpha(policy)))
         for row in policy.rows.values()
@@ -122,8 +128,10 @@ def least_restarts(policy: Policy) -> int:
 
 
 def log_ratios(of: Comparison, metric: str, restarts: int, over: str = CANDIDATE) -> Values:
-    """log(`over` / baseline) of each restart, [restarts]; the baseline is the mean of its two processes, where the candidate is over.
+    """log(`over` / baseline) of each restart, [restarts].
 
+    of: the comparison; metric: its id; restarts: how many, from the first; over: the candidate, or the
+    baseline's second process. The baseline is the mean of its two processes, where the candidate is over.
     Raises NotMeasured.
     """
     known = METRICS[metric]
@@ -142,8 +150,10 @@ def round_totals(times: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def over_rounds(ratios: Values) -> Values:
-    """[..., rounds] → [...]: rounds are compared one by one, on the same inputs at the same time, and a restart's ratio is their
-    median, for a burst falls on a few of them."""
+    """ratios [..., rounds] → [...], the median: a burst falls on a few rounds only.
+
+    Rounds are compared one by one, on the same inputs at the same time.
+    """
     return np.asarray(np.median(ratios, axis=-1), np.float64)
 
 
@@ -187,15 +197,19 @@ class Setting:
     contended: bool
 
     def advises(self, threshold: Threshold) -> bool:
-        """Whether a check that would decide only advises here."""
+        """Whether a threshold's check, which would decide, only advises here."""
         return is_wall(threshold) and self.threads == 1 and self.contended and self.policy.wall == "auto"
 
 
 def judge_pair(
     of: Comparison, measured: Measurements, at: Setting, before: Sequence[Check] = ()
 ) -> list[Check]:
-    """All checks, after as many restarts as there are. before: of an earlier look, of which those stand that are not log ratios: they
-    are judged once, so that no look after look makes them fail."""
+    """All checks, after as many restarts as there are.
+
+    of: the comparison, for log ratios; measured: for all other checks; at: what they are judged under;
+    before: of an earlier look, of which those stand that are not log ratios: they are judged once, so that no
+    look after look makes them fail.
+    """
     known = {check.name: check for check in before if not is_sequential(at.policy.rows[check.name])}
     checks = []
     for name, threshold in at.policy.rows.items():
@@ -223,7 +237,10 @@ def _not_by_made_up(check: Check) -> Check:
 
 
 def is_clear(checks: list[Check], policy: Policy, restarts: int) -> bool:
-    """Whether more restarts would not change the whole: a check of times fails, or every one is decided. checks: those that decide."""
+    """Whether more restarts would not change the whole: a check of times fails, or every one is decided.
+
+    checks: those of `policy` that decide; restarts: so far.
+    """
     timed = [check for check in checks if is_sequential(policy.rows[check.name])]
     if restarts >= LOOKS[-1]:
         return True

@@ -9,14 +9,21 @@ WORDS = {"sentence", "title", "next_step"}  # say the same in other words
 
 
 def is_comparable(kept: Mapping[str, Any], derived: Mapping[str, Any]) -> bool:
-    """Whether the same versions made both, of the same policy: rules, rows and arithmetic change from one to the next."""
+    """Whether the same versions made both, of the same policy: rules, rows and arithmetic change from one to the next.
+
+    kept, derived: verdict documents as JSON has them.
+    """
     policy = kept.get("policy")
     same = isinstance(policy, dict) and policy.get("sha256") == derived["policy"]["sha256"]
     return same and kept.get("made_with") == derived["made_with"]
 
 
 def differences(kept: object, derived: object, where: str = "") -> Iterator[str]:
-    """What they mean differently, in words: verdicts, rows, figures."""
+    """What they mean differently, in words: verdicts, rows, figures.
+
+    kept, derived: values of verdict documents as JSON has them; where: the path to them, empty for whole
+    documents.
+    """
     if isinstance(kept, dict) and isinstance(derived, dict):
         for key in dict.fromkeys((*derived, *kept)):
             if key not in WORDS:

@@ -35,9 +35,11 @@ def judged(
 ) -> VerdictDocument:
     """The verdict on each target's checks; what is shown beside them is only summarised.
 
-    rows: target → check → threshold; budgets: the targets' own; bench_folders, portable: by target, the folders of these steps;
-    emulated: the folder, and the file of the fake-quant student's logits; beside: the bench's folders of targets that are not gated.
-    Raises RunFolderError, UsageError where a folder holds no measurements of this format.
+    rows: target → check → threshold; policy: whose checks and waivers they are; budgets: the targets' own
+    rows; bench_folders, portable: by target, the folders of these steps; emulated: the folder, and the file
+    of the fake-quant student's logits; beside: the bench's folders of targets that are not gated; today: the
+    day that waivers are held against. Raises RunFolderError, UsageError where a folder holds no measurements
+    of this format.
     """
     measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
     for target, (emulation, reference) in emulated.items():
@@ -59,7 +61,10 @@ def judged(
 
 
 def answers(measured: Mapping[str, Measurements]) -> dict[str, Changes]:
-    """By target, what differs between the student's answers and the teacher's (edgecomp.gate.groups)."""
+    """By target, what differs between the student's answers and the teacher's (edgecomp.gate.groups).
+
+    measured: by target.
+    """
     found = {target: differences(one, one.student, TEACHER) for target, one in measured.items()}
     return {target: one for target, one in found.items() if one is not None}
 
@@ -67,7 +72,10 @@ def answers(measured: Mapping[str, Measurements]) -> dict[str, Changes]:
 def changes(
     policy: Policy, budgets: dict[str, dict[str, Threshold]], rows: dict[str, dict[str, Threshold]]
 ) -> list[str]:
-    """What the recipe or the command line made of the policy's checks and the targets' budgets, in words."""
+    """What the recipe or the command line made of the policy's checks and the targets' budgets, in words.
+
+    budgets, rows: target → check → threshold; rows: as they are judged.
+    """
     found: dict[str, None] = {}
     for target, judged in rows.items():
         given = with_budget(policy.rows, budgets[target])
@@ -84,7 +92,7 @@ def changes(
 
 
 def figures(measured: Measurements) -> dict[str, dict[str, Figure]]:
-    """Every metric of every arm that there is a figure for: arm → metric → figure."""
+    """Every metric of every arm in `measured` that there is a figure for: arm → metric → figure."""
     found: dict[str, dict[str, Figure]] = {}
     for arm in measured.arms:
         found[arm] = {}

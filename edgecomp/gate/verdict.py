@@ -59,13 +59,13 @@ UNMEASURED: dict[type[missing.NotMeasured], tuple[Verdict, Reason]] = {
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
-    """The whole's verdict: the worst check's; no checks at all are INVALID."""
+    """The whole's verdict: the worst of the checks' verdicts; no checks at all are INVALID."""
     found = set(verdicts)
     return next((verdict for verdict in WORST_FIRST if verdict in found), Verdict.INVALID)
 
 
 def exit_code(verdict: Verdict, on_inconclusive: str) -> int:
-    """on_inconclusive: as in Policy, `block` or `warn`."""
+    """What edgecomp ends with on `verdict`. on_inconclusive: as in Policy, `block` or `warn`."""
     if verdict is Verdict.INCONCLUSIVE and on_inconclusive == "warn":
         return 0
     return EXIT_CODES[verdict]

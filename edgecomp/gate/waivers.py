@@ -15,8 +15,12 @@ Thresholds = Mapping[str, Mapping[str, Threshold]]  # target → check's name
 def with_waivers(
     checks: Sequence[Check], waivers: Sequence[Waiver], thresholds: Thresholds, today: datetime.date
 ) -> list[Check]:
-    """The checks, each with the waiver that holds for it. A valid one leaves the verdict as it is; one that has expired fails,
-    whatever the check found: nobody answers for it any more. One whose limit the check's interval does not keep leaves the check to decide."""
+    """The checks, each with the waiver that holds for it, if any.
+
+    waivers: the policy's; thresholds: of the checks; today: the day they are held against. A valid waiver
+    leaves the verdict as it is; one that has expired fails, whatever the check found: nobody answers for it
+    any more. One whose limit the check's interval does not keep leaves the check to decide.
+    """
     return [
         _waived(check, waivers, thresholds.get(check.target, {}).get(check.name), today) for check in checks
     ]
@@ -46,7 +50,10 @@ def _waived(
 
 
 def holds(waiver: Waiver, check: Check, threshold: Threshold | None) -> bool:
-    """Whether a check's whole interval is on the good side of a waiver's limit; without a limit it need not be."""
+    """Whether a check's whole interval is on the good side of a waiver's limit; without a limit it need not be.
+
+    threshold: the check's, which the limit widens; None where it is not known: then no limit is kept.
+    """
     if waiver.limit is None:
         return True
     found = check.estimate
@@ -62,7 +69,7 @@ def holds(waiver: Waiver, check: Check, threshold: Threshold | None) -> bool:
 
 
 def unbounded(checks: Sequence[Check]) -> list[str]:
-    """Of waivers that hold without a limit, in words: what they let ship, and that it ends."""
+    """Of waivers in `checks` that hold without a limit, in words: what they let ship, and that it ends."""
     waived = [check for check in checks if check.waiver and check.waiver.limit is None]
     version = ".".join(map(str, BOUNDED_FROM))
     return [
@@ -74,12 +81,15 @@ def unbounded(checks: Sequence[Check]) -> list[str]:
 
 
 def deciding(checks: Sequence[Check]) -> list[Check]:
-    """Those that decide the exit code."""
+    """Those of `checks` that decide the exit code."""
     return [check for check in checks if check.decides]
 
 
 def headline(checks: Sequence[Check]) -> str:
-    """What to say first where not every check decides: that none does, or that what does not pass is waived; else nothing."""
+    """What to say first where not every check decides; else nothing.
+
+    checks: all of them. That none decides, or that what does not pass is waived.
+    """
     if checks and not deciding(checks):
         return "Every check is waived or only advises: nothing decides. Add a check to the policy that does."
     waived = [

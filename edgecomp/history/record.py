@@ -14,6 +14,7 @@ from edgecomp.stats.figure import Figure
 
 
 def remember(result: Result, store: Path, note: Callable[[str], None]) -> None:
+    """Appends `result` to the history `store`. note: is told where that cannot be done, which is no error."""
     try:
         history.append(result, store)
     except UsageError as error:
@@ -21,7 +22,8 @@ def remember(result: Result, store: Path, note: Callable[[str], None]) -> None:
 
 
 def drifted(result: Result, store: Path) -> list[str]:
-    """What has drifted with a result that is not in the history yet, in words; nothing where there is no history."""
+    """What has drifted with a `result` that is not in the history `store` yet, in words; nothing where there
+    is no history."""
     try:
         return history.drift(result, history.results(store)) if store.is_file() else []
     except UsageError:
@@ -52,7 +54,8 @@ def of_comparison(verdict: VerdictDocument, folder: Path) -> Result:
 
 
 def of_bench(content: Mapping[str, Any], metrics: Mapping[str, Figure], folder: Path) -> Result:
-    """content: bench.json's; metrics: its figures, by metric."""
+    """The entry for a bench of one model. content: bench.json's; metrics: its figures, by metric; folder:
+    where it lies."""
     return Result(
         kind="bench",
         target=content["target"]["name"],

@@ -70,7 +70,7 @@ class Entry(NamedTuple):
         return self.figure.estimate
 
     def is_like(self, other: "Entry") -> bool:
-        """Whether both are of the same metric, in the same dimension."""
+        """Whether this and the `other` are of the same metric, in the same dimension."""
         return (self.metric, self.figure.dimension) == (other.metric, other.figure.dimension)
 
     def as_json(self) -> dict[str, Any]:
@@ -104,12 +104,13 @@ def identity(files: Mapping[str, str]) -> str:
 
 
 def files(store: Path) -> list[Path]:
-    """What SQLite keeps of a history: the file, and what it writes first."""
+    """What SQLite keeps of the history `store`: the file, and what it writes first."""
     return [store, *(store.with_name(f"{store.name}-{kind}") for kind in ("wal", "shm", "journal"))]
 
 
 def append(result: Result, store: Path) -> None:
-    """Raises UsageError where the file is no history, or cannot be written."""
+    """Adds `result` to the history `store`, which is made; figures that are not finite are left out. Raises
+    UsageError where the file is no history, or cannot be written."""
     at = result.at or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with _opened(store, to_write=True) as database, database:
         row = (at, result.kind, result.target, result.model, result.sha256, result.baseline_sha256)
@@ -128,7 +129,8 @@ def append(result: Result, store: Path) -> None:
 def results(
     store: Path, target: str | None = None, last: int | None = None, refused: Note = lambda _: None
 ) -> list[Result]:
-    """Oldest first; the last so many. Rows that no edgecomp has written are told to `refused`, and the others stand.
+    """Of the history `store`, oldest first; the `last` so many, of `target` only, all where these are None.
+    Rows that no edgecomp has written are told to `refused`, and the others stand.
 
     Raises UsageError where there is no history, or nothing of that target in it.
     """

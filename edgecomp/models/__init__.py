@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 TABLE = {
     # images
-    "airbench": "edgecomp.models.airbench:Airbench",
-    "mobilenet": "edgecomp.models.mobilenet:MobileNet",
-    "resnet": "edgecomp.models.resnet:ResNet",
+    "airbench": "edgecomp.models.networks.airbench:Airbench",
+    "mobilenet": "edgecomp.models.networks.mobilenet:MobileNet",
+    "resnet": "edgecomp.models.networks.resnet:ResNet",
+    "segmenter": "edgecomp.models.networks.segmenter:Segmenter",
     # texts
-    "transformer": "edgecomp.models.transformer:Transformer",
+    "tagger": "edgecomp.models.networks.transformer:Tagger",
+    "transformer": "edgecomp.models.networks.transformer:Transformer",
     # rows of numbers
-    "mlp": "edgecomp.models.mlp:Mlp",
+    "mlp": "edgecomp.models.networks.mlp:Mlp",
+    "two-tower": "edgecomp.models.networks.two_tower:TwoTower",
 }
 OF_TEACHER = "teacher"  # of a student: some of the teacher's layers
 DATA_GIVE = {"channels", "features", "vocabulary", "max_length", "classes"}
@@ -108,18 +111,21 @@ def own_files(name: str, folder: Path) -> list[Path]:
     return files_of_module(Path(source), module) if source else []
 
 
-def build(name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[str, Any]) -> "nn.Module":
+def build(
+    name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[str, Any], of_each: str = "example"
+) -> "nn.Module":
     """The network for such data, to be trained. Raises UsageError.
 
     given: what the data say. Images: channels, classes. Rows of numbers: features, classes. Texts: vocabulary,
-    max_length, classes. A factory takes them as keyword arguments, beside its own.
+    max_length, classes. A factory takes them as keyword arguments, beside its own; classes are not given where the width of the outputs is
+    the network's affair. of_each: `example` or `token`, which a Hugging Face model has different heads for.
     """
     from torch import nn
 
     if name.startswith(PREFIX):
         from edgecomp.models.huggingface import build_huggingface
 
-        return build_huggingface(name.removeprefix(PREFIX), given, arguments, folder)
+        return build_huggingface(name.removeprefix(PREFIX), given, arguments, folder, of_each)
     factory = load_factory(name, folder)
     _check_arguments(name, factory, arguments, given)
     called = ", ".join(f"{key}={value!r}" for key, value in given.items())
@@ -188,9 +194,15 @@ def _parameters(factory: Callable[..., Any]) -> dict[str, bool] | None:
 
 
 def check_output(
-    name: str, network: "nn.Module", example: "Mapping[str, torch.Tensor]", classes: int
+    name: str,
+    network: "nn.Module",
+    example: "Mapping[str, torch.Tensor]",
+    shape: tuple[int, ...] | None,
 ) -> None:
-    """Runs the network on a batch of two, its inputs by position. Raises UsageError unless logits [2, classes] come out."""
+    """Runs the network on a batch, its inputs by position. Raises UsageError unless an output of that shape comes out.
+
+    shape: [N, classes] for instance; None: any, with an answer an example.
+    """
     import torch
 
     shapes = ", ".join(f"{key} {list(tensor.shape)}" for key, tensor in example.items())
@@ -207,12 +219,18 @@ def check_output(
         network.train(was_training)
     if not isinstance(logits, torch.Tensor):
         raise UsageError(f"network {name!r} returns {type(logits).__name__}, not a tensor of logits")
-    batch = next(iter(example.values())).shape[0]
-    if tuple(logits.shape) != (batch, classes):
+    batch, found = next(iter(example.values())).shape[0], tuple(logits.shape)
+    if shape is None and (len(found) < 2 or found[0] != batch):
         raise UsageError(
-            f"network {name!r} returns shape {tuple(logits.shape)} for a batch of {batch}; the data has {classes} "
-            f"classes, so it must be ({batch}, {classes})"
+            f"network {name!r} returns shape {found} for a batch of {batch}: it must be ({batch}, ...), an answer an example"
         )
+    if shape is not None and found != shape:
+        raise UsageError(f"network {name!r} returns shape {found} for a batch of {batch}; with these data it must be {shape}: "
+                         f"{shape[-1] if len(shape) < 4 else shape[1]} classes, labels or numbers{_FOR_EACH[len(shape)]}")  # fmt: skip
+
+
+_FOR_EACH = {2: "", 3: " for each token", 4: " for each pixel"}
+"""By the number of axes of what a network must return."""
 
 
 def _expected(network: "nn.Module") -> str:

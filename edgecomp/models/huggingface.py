@@ -21,8 +21,9 @@ from edgecomp.models.checkpoints import (
 from edgecomp.models.checks import said_by
 from edgecomp.models.references import PREFIX, check_reference, resolve
 
-TEXT, IMAGES = "text-classification", "image-classification"
-INPUTS = {TEXT: ("input_ids", "attention_mask"), IMAGES: ("pixel_values",)}
+TEXT, TOKENS, IMAGES = "text-classification", "token-classification", "image-classification"
+TEXTS = (TEXT, TOKENS)
+INPUTS = dict.fromkeys(TEXTS, ("input_ids", "attention_mask")) | {IMAGES: ("pixel_values",)}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Facts:
 
 
 class Classifier(nn.Module):
-    """input_ids, attention_mask [N, L], or pixel_values [N, C, H, W], by position → logits [N, classes]."""
+    """input_ids, attention_mask [N, L], or pixel_values [N, C, H, W], by position → logits [N, classes], or [N, L, classes]."""
 
     def __init__(self, network: nn.Module, names: Sequence[str], labels: Sequence[str] = ()) -> None:
         super().__init__()
@@ -66,15 +67,19 @@ class Classifier(nn.Module):
 
 
 def build_huggingface(
-    reference: str, given: Mapping[str, Any], arguments: Mapping[str, Any], folder: Path
+    reference: str,
+    given: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    folder: Path,
+    of_each: str = "example",
 ) -> Classifier:
     """The model at `reference` (see `resolve`) with a head for `given["classes"]`. Raises UsageError.
 
-    given: what the data say, which decides between text- and image-classification. arguments: `pretrained` (default
+    given: what the data say, which decides between text- and image-classification; of_each: `token` for a class of each. arguments: `pretrained` (default
     true), and fields of the model's config; from scratch, vocabulary and channels are the data's unless given here.
     """
     check_reference(reference, folder)
-    task = _task(reference, given)
+    task = _task(reference, given, of_each)
     source = resolve(reference, folder)
     pretrained = arguments.get("pretrained", True)
     if not isinstance(pretrained, bool):
@@ -99,7 +104,7 @@ def build_huggingface(
         else:
             network = from_scratch(reference, auto, config)
     classifier = Classifier(network, INPUTS[task], labels).train()
-    if task == TEXT:
+    if task in TEXTS:
         check_vocabulary(classifier, given["vocabulary"], given["max_length"])
     return classifier
 
@@ -113,7 +118,7 @@ def describe(network: Classifier) -> Facts:
         value = getattr(normalised, name) if normalised.has_attribute(name) else None
         return value if isinstance(value, int) else None
 
-    text = task == TEXT
+    text = task in TEXTS
     return Facts(
         task=task,
         model_type=config.model_type,
@@ -183,7 +188,7 @@ def check_vocabulary(
 def dummy_inputs(network: Classifier, *, batch: int = 2, length: int = 8) -> dict[str, torch.Tensor]:
     """Random inputs of the shapes and ranges that the model's config names; the random state is left as it was."""
     facts = describe(network)
-    kind = "DummyTextInputGenerator" if facts.task == TEXT else "DummyVisionInputGenerator"
+    kind = "DummyTextInputGenerator" if facts.task in TEXTS else "DummyVisionInputGenerator"
     generator = getattr(optimum("utils.input_generators"), kind)(
         facts.task, normalise(network.config, facts.task), batch_size=batch, sequence_length=length
     )
@@ -197,7 +202,7 @@ def normalise(config: Any, task: str) -> Any:
     try:
         kind = configs.NormalizedConfigManager.get_normalized_config_class(config.model_type)
     except KeyError:
-        kind = configs.NormalizedTextConfig if task == TEXT else configs.NormalizedVisionConfig
+        kind = configs.NormalizedTextConfig if task in TEXTS else configs.NormalizedVisionConfig
     return kind(config)
 
 
@@ -209,9 +214,12 @@ def layers_field(config: Any) -> str:
     )
 
 
-def _task(reference: str, given: Mapping[str, Any]) -> str:
+def _task(reference: str, given: Mapping[str, Any], of_each: str) -> str:
+    if "classes" not in given or of_each == "pixel":
+        raise UsageError(f"{PREFIX}{reference} is taken with a classifier's head, and the task asks for none: write a factory "
+                         "'package.module:function' that returns what it should")  # fmt: skip
     if "vocabulary" in given:
-        return TEXT
+        return TOKENS if of_each == "token" else TEXT
     if "channels" in given:
         return IMAGES
     raise UsageError(
@@ -224,7 +232,7 @@ def _check_head(reference: str, task: str, model_type: str) -> None:
     manager = optimum("exporters.tasks").TasksManager
     heads = manager._TRANSFORMERS_TASKS_TO_MODEL_MAPPINGS
     if model_type not in heads[task]:
-        others = [name for name in (TEXT, IMAGES) if model_type in heads[name]]
+        others = [name for name in (*TEXTS, IMAGES) if model_type in heads[name]]
         has = f"it has one for {others[0]}" if others else "transformers has no classifier of that type"
         raise UsageError(
             f"{PREFIX}{reference}: a model of type {model_type!r} has no head for {task}, which the data ask for; {has}"

@@ -1,12 +1,12 @@
 """Where a Hugging Face reference of a recipe leads, found without importing transformers."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 from edgecomp.errors import UsageError, nearest
+from edgecomp.files.packages import PACKAGE, folder_of, inside
 
-PREFIX, PACKAGE = "hf:", "package:"
+PREFIX = "hf:"
 EXTRA = "pip install 'edgecomp[text]'"
 
 # What the hub takes for a name: NAME or OWNER/NAME.
@@ -15,7 +15,7 @@ HUB_NAME = re.compile(r"(?!.*(?:--|\.\.))\w(?:[\w.-]{0,94}\w)?(?:/\w(?:[\w.-]{0,
 
 def check_reference(reference: str, folder: Path) -> None:
     """Raises UsageError where a network cannot come of `reference`, as far as this machine's files can tell."""
-    missing = [name for name in ("transformers", "optimum", "requests") if not _origin(name)]
+    missing = [name for name in ("transformers", "optimum", "requests") if not folder_of(name)]
     if missing:
         raise UsageError(f"{PREFIX}{reference} needs {', '.join(missing)}, which is not installed: {EXTRA}")
     source = Path(resolve(reference, folder))
@@ -62,32 +62,14 @@ def files_of(reference: str, folder: Path) -> list[Path]:
 
 
 def _in_package(reference: str) -> Path:
-    name, _, subfolder = reference.partition("/")
-    if not name.isidentifier():
-        raise UsageError(
-            f"{PACKAGE}{reference}: {name!r} is no name of a Python package; write {PACKAGE}NAME/SUBFOLDER"
-        )
-    root = _origin(name)
-    if root is None:
-        raise UsageError(f"{PACKAGE}{reference}: package {name!r} is not installed: pip install {name}")
-    found = (root / subfolder).resolve()
-    if not found.is_relative_to(root.resolve()):
-        raise UsageError(f"{PACKAGE}{reference} leads out of the package's folder, {root}")
+    try:
+        root, found = inside(reference)
+    except ValueError as error:
+        raise UsageError(f"{PACKAGE}{reference}: {error}") from error
     if not found.is_dir():
         folders = sorted(str(path.relative_to(root).parent) for path in root.rglob("config.json"))
         raise UsageError(
-            f"{PACKAGE}{reference}: {root} has no folder {subfolder!r}; folders with a config.json: "
-            f"{', '.join(folders) or 'none'}{nearest(subfolder, folders)}"
+            f"{PACKAGE}{reference}: {root} has no folder {found.name!r}; folders with a config.json: "
+            f"{', '.join(folders) or 'none'}{nearest(found.name, folders)}"
         )
     return found
-
-
-def _origin(name: str) -> Path | None:
-    """The folder of an installed package, which is not imported."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ValueError:  # __main__, and what else is loaded without a spec
-        return None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations)))

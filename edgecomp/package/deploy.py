@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgecomp.data.preprocessing import TOKENIZER, Numbers, Preprocessing
+from edgecomp.data.preprocessing import TOKENIZER, Numbers, Preprocessing, answered
 from edgecomp.data.splits import Split
 from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.inputs import MASK
 from edgecomp.machine import installed
 from edgecomp.runtimes import TABLE, formats
+from edgecomp.tasks import TASKS
 
 TAKES = {
     "image": "uint8 images [N, {}] in a .npy file",
@@ -24,6 +25,16 @@ TAKES = {
 NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers"}
 SCRIPTED = ("onnxruntime-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt", "openvino-cpu")
 SAMPLES = 8
+SAYS = {
+    "regression": "a line of numbers each",
+    "multilabel": "a line of labels each",
+    "token-classification": "a line of tags each, one a word",
+    "segmentation": "a line of the classes' shares of pixels each; masks int64 [N, height, width] in the .npy file that is named second",
+    "embedding": "a line of numbers each",
+    "outputs": "a line of numbers each",
+    "ranking": "a line of the first ten items each",
+}
+"""What the script prints, by task, where that is not a label a line."""
 
 
 def write_deploy_folder(
@@ -34,12 +45,17 @@ def write_deploy_folder(
     threads: int,
     preprocessing: Preprocessing,
     validation: Split,
+    answers: tuple[int, ...] | None,
     data: Path,
     folder: Path,
 ) -> None:
-    """Writes one device's folder, with some validation examples to try the script on. data: the data stage's folder.
+    """Writes one device's folder, with some validation examples to try the script on.
 
-    The script runs the model with the options and threads it is measured with. Raises UsageError for a runtime without a script.
+    model: the file that `runtime` takes, its parts beside it; options, threads: with which it is measured,
+    and the script runs it; preprocessing: of its inputs, and what its outputs are called; validation: the
+    split of the examples; answers: the shape of what the network says of an example, where the data do not
+    tell it; data: the data stage's folder; folder: is there, and is written into. Raises
+    UsageError for a runtime without a script.
     """
     if runtime not in SCRIPTED:
         raise UsageError(f"nothing is deployed for {runtime}, which has no script: name its target under `ungated_targets`; targets run "
@@ -78,12 +94,20 @@ def write_deploy_folder(
                 preprocessing.example().items(), preprocessing.dynamic_axes, strict=True
             )
         ],
-        "outputs": [{"name": "logits", "shape": [None, preprocessing.width], "dtype": "float32"}],
+        "outputs": [{"name": "logits", "shape": _output_shape(preprocessing, answers), "dtype": "float32"}],
         "task": preprocessing.task,
         "files": {name: sha256(folder / name) for name in names},
     }
     write_json(folder / "contract.json", contract)
     (folder / "infer.py").write_text(_script(runtime, options, threads, preprocessing), encoding="utf-8")
+
+
+def _output_shape(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> list[int | None] | None:
+    """With None for an axis that the inputs decide."""
+    shape = answered(preprocessing, preprocessing.example())
+    if shape is None:
+        return None if answers is None else [None, *answers]
+    return [None, None, *shape[2:]] if TASKS[preprocessing.task].of_each == "token" else [None, *shape[1:]]
 
 
 def _write_texts(sample: Mapping[str, Any], tokenizer: Path, path: Path) -> None:
@@ -116,11 +140,19 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
         task=preprocessing.task,
+        says=SAYS.get(preprocessing.task, "one label a line"),
+        answers=_mask_shape(preprocessing),
         standardised=bool(preprocessing.target_std),
         shape=shape,
         by_channel=(*shape[:1], *(1 for _ in shape[1:])),
         threads=threads,
     )
+
+
+def _mask_shape(preprocessing: Preprocessing) -> tuple[int, ...]:
+    """Of an example's logits by pixel; nothing of another task."""
+    shape = answered(preprocessing, preprocessing.example())
+    return shape[1:] if shape and TASKS[preprocessing.task].of_each == "pixel" else ()
 
 
 def _providers(runtime: str, options: dict[str, Any]) -> list[Any]:

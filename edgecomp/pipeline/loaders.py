@@ -126,6 +126,7 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     """A fresh network with seeded weights; the job's thread count holds from here on, or one a core where there are fewer."""
     import torch
 
+    from edgecomp.data.preprocessing import answered
     from edgecomp.models import build, check_output
 
     torch.set_num_threads(training_threads(run))
@@ -136,8 +137,9 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     if wanted.network == "teacher":
         network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
     else:
-        network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given)
-    check_output(wanted.network, network, _example(run), data.width)
+        of_each = TASKS[run.job.recipe.task].of_each
+        network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given, of_each)
+    check_output(wanted.network, network, _example(run), answered(data, data.example()))
     return network
 
 

@@ -101,8 +101,10 @@ def grid(
 ) -> list[Candidate]:
     """Every combination of ranges, batch statistics and biases, the simplest first.
 
-    has_attention: ONNX Runtime's tool is kept to weighted operators, with tables and without, which leaves those their
-    four bytes a value; its own choice of operators, which loses points, is one more.
+    has_batchnorm: there are batch statistics to estimate again; tools: those that are wanted; percentile: of
+    the calibration of that name. has_attention: ONNX Runtime's tool is kept to weighted operators, with
+    tables and without, which leaves those their four bytes a value; its own choice of operators, which loses
+    points, is one more.
     """
     found = [
         Candidate(tool, calibration, percentile, batchnorm, bias, operators)
@@ -133,9 +135,10 @@ def make(
 ) -> dict[Candidate, Path | EdgecompError]:
     """Every candidate's file in the folder, or why there is none; what is there already is not made again.
 
-    captured: the fp32 network's graph; batches: calibration inputs by name, in its order, two examples at least.
-    runtime: for OpenVINO NNCF quantises the IR, its better path; all others are ONNX files, which OpenVINO reads. Fewer
-    bits than 8 are for candidates of `ours` alone: EdgecompError.
+    captured: the fp32 network's graph; batches: calibration inputs by name, in its order, two examples at
+    least; scheme: a name of SCHEMES; runtime: for OpenVINO NNCF quantises the IR, its better path; all others
+    are ONNX files, which OpenVINO reads; dynamic_axes: by input; float_layers: stay in float. Fewer
+    `weight_bits` or `activation_bits` than 8 are for candidates of `ours` alone: EdgecompError.
     """
     others = [one.tool for one in candidates if one.tool != "ours"]
     if others and (weight_bits, activation_bits) != (8, 8):
@@ -200,11 +203,15 @@ def make(
 
 
 def suffix(candidate: Candidate, runtime: str) -> str:
+    """That of a candidate's file for `runtime`: `.xml` where NNCF quantises the IR, else `.onnx`."""
     return ".xml" if candidate.tool == "ptq-nncf" and runtime == "openvino-cpu" else ".onnx"
 
 
 def setting_of(candidate: Candidate, scheme: str, float_layers: Collection[str]) -> ptq.Setting:
-    """The tool's own knobs; biases that we correct are in the network it is given."""
+    """The tool's own knobs; biases that we correct are in the network it is given.
+
+    candidate: of a tool that is not ours; scheme: a name of SCHEMES; float_layers: stay in float.
+    """
     assert candidate.tool != "ours"
     return ptq.Setting(
         candidate.tool,
@@ -220,7 +227,8 @@ def setting_of(candidate: Candidate, scheme: str, float_layers: Collection[str])
 def best(made: Made, evaluate: Callable[[Path], float]) -> tuple[Score, list[Score]]:
     """The candidate of the highest accuracy, of several the first, and what all of them scored, in their order.
 
-    evaluate: the accuracy on validation data, as a runtime executes the file. Raises EdgecompError where none runs.
+    made: candidate → its file, or why there is none; evaluate: the accuracy on validation data, as a runtime
+    executes the file. Raises EdgecompError where none runs.
     """
     scores = [_score(candidate, file, evaluate) for candidate, file in made.items()]
     working = [score for score in scores if score.accuracy is not None]
@@ -259,7 +267,11 @@ def choose(
 ) -> None:
     """Writes the best candidate as the runtime's model file, and ptq.json: its name, and what all of them scored.
 
-    Where it is an ONNX file, that is kept beside the IR it was converted to. bits: of weights and activations.
+    captured: the fp32 network's graph; batches: calibration inputs; validation, labels: what candidates are
+    scored on; scheme: a name of SCHEMES; runtime_name, options: what executes them; dynamic_axes: by input;
+    float_layers: stay in float; bits: of weights and activations; task: how answers are scored; folder: of
+    what is written; candidates_folder: keeps every candidate. Where the best is an ONNX file, that is kept
+    beside the IR it was converted to. Raises EdgecompError where none runs.
     """
     runtime = runtimes.adapter(runtime_name)
 

@@ -26,8 +26,10 @@ def post_training(
 ) -> fx.GraphModule:
     """A quantised copy of the fp32 network, to be folded and exported like a trained student.
 
-    batchnorm: batch statistics are estimated again with everything rounded; finding the ranges again after that changed
-    nothing, from 8 bits to 2. bias_correction: see `correct_biases`. Raises DataError, CaptureError.
+    captured: the network's graph; batches: calibration inputs; scheme, weight_bits, activation_bits,
+    edges_in_8_bits, float_layers: as in `place`; calibration, percentile: as in `calibrate`; batchnorm: batch
+    statistics are estimated again with everything rounded; finding the ranges again after that changed
+    nothing, from 8 bits to 2; bias_correction: see `correct_biases`. Raises DataError, CaptureError.
     """
     student = place(
         duplicate(captured),
@@ -56,7 +58,8 @@ def corrected_fp32(
 ) -> fx.GraphModule:
     """The fp32 network with the batch statistics and biases of its `post_training` twin, for a tool to quantise.
 
-    Its weights are as they were. In fp32 it is off by what the tool's own rounding is expected to take away again.
+    Its weights are as they were. In fp32 it is off by what the tool's own rounding is expected to take away
+    again. captured, batches, scheme, batchnorm, bias_correction, float_layers: as in `post_training`.
     """
     if not (batchnorm or bias_correction):
         return duplicate(captured)

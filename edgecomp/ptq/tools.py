@@ -73,9 +73,10 @@ class Job(NamedTuple):
 
 
 def quantise(setting: Setting, model: Path, batches: Sequence[Inputs], to: Path) -> None:
-    """Writes an int8 ONNX file or IR, as `model` is one. batches: arrays by input name; lengths may differ.
+    """Writes an int8 ONNX file or IR, `to`, as `model` is one.
 
-    Raises EdgecompError with the tool's own words, RuntimeUnavailableError where it is not installed.
+    setting: the tool, and how it quantises; batches: arrays by input name; lengths may differ. Raises
+    EdgecompError with the tool's own words, RuntimeUnavailableError where it is not installed.
     """
     (error,) = quantise_all([Job(setting, model, to)], batches)
     if error is not None:
@@ -98,7 +99,10 @@ class Quantiser:
 
 
 def quantise_all(jobs: Sequence[Job], batches: Sequence[Inputs]) -> list[EdgecompError | None]:
-    """Makes every file it can, and returns for each job why it could not. A file appears whole or not at all."""
+    """Makes every file it can, and returns for each job why it could not. A file appears whole or not at all.
+
+    jobs: the files; batches: arrays by input name, for all of them.
+    """
     if not jobs:
         return []
     with tempfile.TemporaryDirectory() as name:

@@ -23,7 +23,7 @@ SHARES = torch.linspace(
 
 @torch.no_grad()
 def reestimate_batchnorm(network: nn.Module, batches: Batches) -> None:
-    """Replaces the running statistics by the plain average over `batches`.
+    """Replaces the running statistics of `network` by the plain average over `batches`.
 
     Without it, quantisation-aware training from scratch never recovers: the scales fit statistics of the past. Nothing
     else is as in training: dropout would widen the variances (Li et al. 2018, arXiv:1801.05134).
@@ -52,8 +52,9 @@ def calibrate(
 ) -> None:
     """Sets every fake-quant's scale and zero point from what flows through it. Raises DataError, CaptureError.
 
-    `min-max` covers all that was seen, `percentile` that share of an activation's values (a weight's are all
-    covered), `mse` takes the range of the least squared rounding error.
+    network: with fake-quant placed; batches: of its inputs; method: `min-max` covers all that was seen,
+    `percentile` that share of an activation's values (a weight's are all covered), `mse` takes the range of
+    the least squared rounding error.
     """
     if not batches:
         raise DataError(
@@ -115,7 +116,10 @@ CLIPPING: dict[Method, Callable[[FakeQuant, float], tuple[torch.Tensor, torch.Te
 
 
 def squared_error(quant: FakeQuant, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Σ count · (rounded - value)² over what was counted, for each scale, if the grid covered low..high."""
+    """Σ count · (rounded - value)² over what `quant` has counted, if its grid covered low..high.
+
+    low, high: of the scales' shape, as the result is.
+    """
     scale, zero_point = grid_over(quant.grid, low, high)
     values, counts = bin_centres(quant), quant.counts
     if scale.ndim:

@@ -47,8 +47,8 @@ DynamicAxes = Sequence[Mapping[int, str]]
 def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: DynamicAxes) -> fx.GraphModule:
     """The network's graph, with parameters under their own names, shared with `network`.
 
-    example: one tensor an input, each dynamic axis at least 2 long. Raises CaptureError with the operator or line
-    that stops torch.export.
+    example: one tensor an input, each dynamic axis at least 2 long; dynamic_axes: by input, axis → name.
+    Raises CaptureError with the operator or line that stops torch.export.
     """
     try:
         shapes = dynamic_shapes(network, dynamic_axes)
@@ -92,7 +92,7 @@ def duplicate(module: fx.GraphModule) -> fx.GraphModule:
 
 
 def dynamic_shapes(network: nn.Module, dynamic_axes: DynamicAxes) -> tuple[Any, ...]:
-    """The axes in torch.export's terms: their ranges are found out, a size fixed by the network is refused.
+    """dynamic_axes in torch.export's terms: ranges are found out, a size fixed by the network is refused.
 
     A network that takes `*inputs` has one argument, a tuple, in torch.export's eyes.
     """

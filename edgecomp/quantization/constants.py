@@ -7,7 +7,10 @@ from torch import fx
 
 
 def constant_nodes(module: fx.GraphModule) -> set[fx.Node]:
-    """Parameters, buffers, and what is computed from nothing else (a normalised weight, a table of positions)."""
+    """Parameters and buffers of `module`, and what is computed from nothing else.
+
+    Such as a normalised weight, or a table of positions.
+    """
     found: set[fx.Node] = set()
     for node in module.graph.nodes:
         computed = node.op in ("call_function", "call_module") and bool(node.all_input_nodes)
@@ -18,7 +21,7 @@ def constant_nodes(module: fx.GraphModule) -> set[fx.Node]:
 
 @torch.no_grad()
 def value_of(module: fx.GraphModule, node: fx.Node) -> Any:
-    """The value of one of `constant_nodes`: for a get_attr the parameter or buffer itself."""
+    """The value in `module` of a node of `constant_nodes`: for a get_attr the parameter or buffer itself."""
     if node.op == "get_attr":
         return attribute(module, str(node.target))
     args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: value_of(module, source))

@@ -161,7 +161,7 @@ class FakeQuant(nn.Module):
         self.counts = self.counts + (counts[0] if self.axis is None else counts)
 
     def check_observed(self, name: str) -> None:
-        """Raises CaptureError where what was observed has no scale."""
+        """Raises CaptureError where what was observed has no scale. name: what the message calls it."""
         if not (torch.isfinite(self.low).all() and torch.isfinite(self.high).all()):
             raise CaptureError(
                 f"{name}: calibration saw {_kind(self.low, self.high)}; check the data and the network"
@@ -225,7 +225,7 @@ class Frozen(nn.Module):
 
 @contextmanager
 def frozen(network: nn.Module, form: Form) -> Iterator[None]:
-    """While it lasts, every fake-quant of the network is what an exporter can read."""
+    """While it lasts, every fake-quant of the network is what an exporter can read. form: as in Frozen."""
     quants = {name: part for name, part in network.named_modules() if isinstance(part, FakeQuant)}
     for name, quant in quants.items():
         network.set_submodule(name, Frozen(quant, form))
@@ -237,10 +237,10 @@ def frozen(network: nn.Module, form: Form) -> Iterator[None]:
 
 
 def use_kernel(module: nn.Module, kernel: Kernel) -> None:
-    """Lets every fake-quant of a network be computed by PyTorch's operators or by the compiled kernel on the CPU.
+    """Lets PyTorch's operators, or the compiled kernel on the CPU, compute every fake-quant of `module`.
 
-    The kernel takes fp32 and bfloat16; other types and devices stay with `torch`. Raises UsageError where it cannot
-    be compiled.
+    kernel: `torch`, or `fused`, which takes fp32 and bfloat16; other types and devices stay with `torch`.
+    Raises UsageError where it cannot be compiled.
     """
     if kernel == "fused":
         fused.load()
@@ -256,7 +256,10 @@ def _kind(low: torch.Tensor, high: torch.Tensor) -> str:
 
 
 def bin_centres(quant: FakeQuant) -> torch.Tensor:
-    """The values that the bins of `counts` stand for: [bins], or [slices, bins]."""
+    """The values that the bins of a quant's `counts` stand for: [bins], or [slices, bins].
+
+    quant: observed.
+    """
     low, high = quant.low.flatten().unsqueeze(-1), quant.high.flatten().unsqueeze(-1)
     centres = low + (high - low) * (torch.arange(BINS) + 0.5) / BINS
     return centres[0] if quant.axis is None else centres

@@ -99,7 +99,10 @@ def _run(*command: str) -> str:
 
 
 def covers(x: torch.Tensor, scale: torch.Tensor) -> bool:
-    """Whether the kernel takes such a tensor: fp32 or bfloat16, in this machine's memory, with fp32 scales."""
+    """Whether the kernel takes such a tensor: fp32 or bfloat16, in this machine's memory, with fp32 scales.
+
+    scale: one, or several that broadcast against `x` and run along one axis.
+    """
     return (
         type(x) in (torch.Tensor, nn.Parameter)  # a subclass may have no memory behind it
         and x.device.type == "cpu"
@@ -128,6 +131,11 @@ class FusedStep(torch.autograd.Function):
         high: int,
         factor: float,
     ) -> torch.Tensor:
+        """Rounds x to the grid low..high and back; of its shape and type.
+
+        ctx: torch's; log_scale, zero_point: one, or several that broadcast against x; factor: LSQ's, on the
+        gradient by log_scale.
+        """
         x, scale, zero_point = _dense(x), log_scale.exp().contiguous(), zero_point.contiguous()
         y = torch.empty_like(x)
         ctx.save_for_backward(x, scale, zero_point)
@@ -137,6 +145,7 @@ class FusedStep(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        """The gradients by x and by log_scale; None by all else. ctx: torch's; gradients: by the result."""
         x, scale, zero_point = ctx.saved_tensors
         (gradient,) = gradients
         if gradient.stride() != x.stride():

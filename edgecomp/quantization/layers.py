@@ -66,6 +66,7 @@ RULES: dict[object, Rule] = {
     aten.unbind.int: "same",
     aten.unflatten.int: "same",
     aten.unsqueeze.default: "same",
+    aten.upsample_nearest2d.vec: "same",
     aten.view.default: "same",
     operator.getitem: "same",  # one of the parts
     aten.relu.default: "fused",
@@ -76,30 +77,33 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 def rule_of(node: fx.Node) -> Rule | None:
-    """How an operator is quantised. None where it is not: it computes in float."""
+    """How the operator of `node` is quantised. None where it is not: it computes in float."""
     if node.op != "call_function" or (node.target is torch.ops.aten.hardtanh.default and not is_relu6(node)):
         return None
     return RULES.get(node.target)
 
 
 def is_relu6(node: fx.Node) -> bool:
-    """Values begin at 0: with other bounds a clip stands between a convolution and its grid."""
+    """Whether the values of `node`, a hardtanh, begin at 0.
+
+    With other bounds a clip stands between a convolution and its grid.
+    """
     return list(node.args[1:2]) == [0]
 
 
 def has_weight(node: fx.Node) -> bool:
-    """Whether it is a convolution or linear layer; its weight may be computed from an input."""
+    """Whether `node` is a convolution or linear layer; its weight may be computed from an input."""
     return rule_of(node) in ("convolution", "linear")
 
 
 def layers(module: fx.GraphModule) -> list[fx.Node]:
-    """The nodes of every convolution and linear layer with a constant weight, quantised or not, in order."""
+    """The convolutions and linear layers of `module` with a constant weight, quantised or not, in order."""
     constants = constant_nodes(module)
     return [node for node in module.graph.nodes if has_weight(node) and node.args[1] in constants]
 
 
 def recurrent_layers(module: fx.GraphModule) -> list[fx.Node]:
-    """The nodes of every LSTM with constant weights, in order: one for all its layers and directions."""
+    """The LSTMs of `module` with constant weights, in order: a node for all layers and directions of one."""
     constants = constant_nodes(module)
     return [
         node
@@ -109,7 +113,7 @@ def recurrent_layers(module: fx.GraphModule) -> list[fx.Node]:
 
 
 def matrices(node: fx.Node) -> list[fx.Node]:
-    """The weights of a layer that a scheme rounds: one, and of an LSTM two for each of its layers and directions."""
+    """The weights of a layer's node that are rounded: one; of an LSTM two for each layer and direction."""
     if has_weight(node):
         return [node.args[1]]  # type: ignore[list-item]  # an argument of fx may be anything
     if rule_of(node) != "recurrent":
@@ -120,14 +124,17 @@ def matrices(node: fx.Node) -> list[fx.Node]:
 
 
 def layer_names(module: fx.GraphModule) -> list[str]:
-    """Every layer with constant weights that a scheme has a rule for, in the graph's order."""
+    """Every layer of `module` with constant weights that a scheme has a rule for, in the graph's order."""
     found = {*layers(module), *recurrent_layers(module)}
     return list(dict.fromkeys(str(layer_name(node)) for node in module.graph.nodes if node in found))
 
 
 def unruled_layers(module: fx.GraphModule) -> list[str]:
-    """Layers with constant weights that no scheme has a rule for, by the path of their first weight: transposed convolutions and
-    recurrent ones but LSTMs. They run in float."""
+    """Layers of `module` with constant weights that no scheme has a rule for, by name.
+
+    Transposed convolutions, and recurrent ones but LSTMs, by the path of their first weight. They run in
+    float.
+    """
     constants = constant_nodes(module)
     found = []
     for node in module.graph.nodes:
@@ -139,8 +146,11 @@ def unruled_layers(module: fx.GraphModule) -> list[str]:
 
 
 def layer_name(node: fx.Node) -> str | None:
-    """What a layer is called, quantised or not, folded or not: the module path of its weight, or
-    of the first parameter that its weight is computed from. None for an operator that has no rounded weights."""
+    """What the layer of `node` is called; None where it has no weights that are rounded.
+
+    Quantised or not, folded or not: the module path of its weight, or of the first parameter that its weight
+    is computed from.
+    """
     weights = matrices(node)
     return name_of(first_parameter(weights[0])) if weights else None
 
@@ -153,14 +163,14 @@ def first_parameter(node: fx.Node) -> str:
 
 
 def name_of(parameter: str) -> str:
-    """The layer that a weight of that path belongs to, before and after folding."""
+    """The layer that the weight of path `parameter` belongs to, before and after folding."""
     for suffix in (COMPUTED, OWN, ".parametrizations"):
         parameter = parameter.split(suffix)[0]
     return re.sub(r"\.weight(_[gv]|_[ih]h_l\d+(_reverse)?)?$", "", parameter)
 
 
 def tables(module: fx.GraphModule) -> list[fx.Node]:
-    """The nodes of every look-up in a constant table."""
+    """The nodes of every look-up in a constant table of `module`."""
     constants = constant_nodes(module)
     return [
         node
@@ -170,7 +180,7 @@ def tables(module: fx.GraphModule) -> list[fx.Node]:
 
 
 def edge_layers(module: fx.GraphModule) -> set[fx.Node]:
-    """The first layers, which no other comes before, and the last ones, which none follows. A table is a layer."""
+    """The layers of `module` that no other comes before, and those that none follows. A table is a layer."""
     found = {*layers(module), *recurrent_layers(module), *tables(module)} - constant_nodes(module)
     fed: set[fx.Node] = set()
     for node in module.graph.nodes:
@@ -184,9 +194,10 @@ def edge_layers(module: fx.GraphModule) -> set[fx.Node]:
 
 
 def norm_after(module: fx.GraphModule, node: fx.Node) -> tuple[fx.Node, Norm] | None:
-    """The batch normalisation that alone follows a convolution or linear layer, to be folded into it.
+    """The batch normalisation that alone follows a layer, to be folded into it: node and module; or None.
 
-    A linear layer's outputs lie on the last axis, and what is normalised is axis 1.
+    node: a convolution or linear layer of `module`. A linear layer's outputs lie on the last axis, and what
+    is normalised is axis 1.
     """
     if len(node.users) == 1 and (rule_of(node) != "linear" or node.meta["val"].ndim == 2):
         (user,) = node.users

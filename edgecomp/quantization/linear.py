@@ -13,8 +13,12 @@ aten = torch.ops.aten
 
 
 def write_as_linear(module: fx.GraphModule) -> None:
-    """x @ W, addmm(b, x, W) and einsum("…i,io->…o", x, W) with W [in, out] become linear(x, Wᵀ, b), in place; so does an einsum with
-    weights of more axes, such as "bti,hio->btho", where no axis of the weights is also one of the examples' and of the result."""
+    """Products of `module` with constant weights become aten.linear, in place.
+
+    x @ W, addmm(b, x, W) and einsum("…i,io->…o", x, W) with W [in, out] become linear(x, Wᵀ, b); so does an
+    einsum with weights of more axes, such as "bti,hio->btho", where no axis of the weights is also one of the
+    examples' and of the result.
+    """
     _write_contractions(module)
     constants = constant_nodes(module)
     turned: dict[fx.Node, fx.Node] = {}

@@ -41,11 +41,12 @@ def place(
 ) -> fx.GraphModule:
     """Fake-quant placed in the graph of `capture`, in place; returns the module.
 
-    A layer among `float_layers` keeps its weight in float, and reads its input in float where that is a float tensor.
-    A fake-quant is named after what it rounds: with fewer layers in integers, those that are left keep their names.
-    Fewer bits than 8 are a simulation. They go, as in the literature, to the weights and inputs of layers, and not to
-    the first and last ones (LSQ, arXiv:1902.08153, section 3) unless `edges_in_8_bits` is off; sums and averages that
-    no layer reads stay in 8 bits.
+    scheme_name: of SCHEMES. A layer among `float_layers` keeps its weight in float, and reads its input in
+    float where that is a float tensor. A fake-quant is named after what it rounds: with fewer layers in
+    integers, those that are left keep their names. Fewer `weight_bits` or `activation_bits` than 8 are a
+    simulation. They go, as in the literature, to the weights and inputs of layers, and not to the first and
+    last ones (LSQ, arXiv:1902.08153, section 3) unless `edges_in_8_bits` is off; sums and averages that no
+    layer reads stay in 8 bits.
     """
     grids = Grids(
         scheme_of(scheme_name),
@@ -74,10 +75,10 @@ def remove_fake_quant(module: fx.GraphModule) -> fx.GraphModule:
 
 @torch.no_grad()
 def restore(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> None:
-    """Weights and scales from the state of the same network, of which other layers may have been in integers.
+    """Loads `module` from the state of the same network, of which other layers may have been in integers.
 
-    A weight that was in float there gets the scale that covers it, and an activation read in float keeps the scale 1:
-    such a student serves to be timed.
+    state: name → tensor. A weight that was in float there gets the scale that covers it, and an activation
+    read in float keeps the scale 1: such a student serves to be timed.
     """
     module.load_state_dict({name: state[name] for name in module.state_dict() if name in state}, strict=False)
     names = {quant: name for name, quant in fake_quants(module).items()}
@@ -89,7 +90,10 @@ def restore(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> None:
 
 
 def left_in_float(module: fx.GraphModule) -> dict[str, int]:
-    """Operators that compute in float because the scheme has no rule for them, or none for such a use: name → how many."""
+    """Operators of `module` that compute in float: name → how many.
+
+    Those that the scheme has no rule for, or none for such a use.
+    """
     counts: dict[str, int] = {}
     layers = {node for node, _, _ in rounded_weights(module)}
     constants = constant_nodes(module)
@@ -107,16 +111,17 @@ def left_in_float(module: fx.GraphModule) -> dict[str, int]:
 
 
 def fake_quants(module: nn.Module) -> dict[str, FakeQuant]:
+    """Every fake-quant of `module`, by its path."""
     return {name: part for name, part in module.named_modules() if isinstance(part, FakeQuant)}
 
 
 def weighted(module: fx.GraphModule) -> Rounded:
-    """Every convolution and linear layer with a constant weight that is rounded."""
+    """Every convolution and linear layer of `module` with a constant weight that is rounded."""
     return (found for found in rounded_weights(module) if has_weight(found[0]))
 
 
 def rounded_weights(module: fx.GraphModule) -> Rounded:
-    """The weights of every layer, an LSTM's several among them; tables apart."""
+    """The rounded weights of every layer of `module`, an LSTM's several among them; tables apart."""
     for node in module.graph.nodes:
         for weight in matrices(node):
             quant = module_of(module, weight)
@@ -125,7 +130,7 @@ def rounded_weights(module: fx.GraphModule) -> Rounded:
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:
-    """The names of weights and tables that are stored as integers."""
+    """The names of weights and tables of `module` that are stored as integers."""
     tables = {
         str(node.args[0].target)
         for node in module.graph.nodes

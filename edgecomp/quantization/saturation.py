@@ -33,7 +33,8 @@ class Saturation(NamedTuple):
 def audit(student: fx.GraphModule, inputs: Sequence[torch.Tensor]) -> list[Saturation]:
     """Every layer with integer inputs and weights, in order; depthwise ones apart, which are not computed so.
 
-    student: folded, its states `quantise`. Neighbours are those of the kernels' order, channels innermost.
+    student: folded, its states `quantise`; inputs: a tensor [N, ...] for each of its inputs. Neighbours are
+    those of the kernels' order, channels innermost.
     """
     watched = _Layers(student)
     watched.run(*inputs)

@@ -44,8 +44,11 @@ SCHEMES = {
 
 
 def scheme(name: str, weight_bits: int = 8, activation_bits: int = 8) -> Scheme:
-    """The scheme of that name, with fewer bits where asked for: weights of 4 are -7..7, of 2 -1..1 (ternary);
-    activations of 4 are 0..15, or -8..7 where the scheme's are signed."""
+    """The scheme of that `name`, with fewer bits where asked for.
+
+    weight_bits: 4 are -7..7, 2 are -1..1 (ternary); activation_bits: 4 are 0..15, or -8..7 where the scheme's
+    are signed.
+    """
     found = SCHEMES[name]
     most = 2 ** (weight_bits - 1) - 1
     high, table = min(found.weight.high, most), min(found.table.high, most)

@@ -19,7 +19,7 @@ class Shown(NamedTuple):
 
 
 def sentence(found: Changes) -> str:
-    """How many answers changed, and which way."""
+    """How many answers changed, and which way. found: between two models."""
     changed, lost, gained = found.changed, found.lost, found.gained
     if not changed:
         return f"None of {found.examples:,} answers is another than {name_of(found.reference)}'s."
@@ -31,7 +31,10 @@ def sentence(found: Changes) -> str:
 
 
 def tables(found: Changes, most: int) -> list[Shown]:
-    """By class, by slice, by pair of answers, and by example, each with its worst rows first."""
+    """By class, by slice, by pair of answers, and by example, each with its worst rows first.
+
+    found: what changed; most: rows of a table; one that would be empty is left out.
+    """
     reference, arm = found.reference, found.arm
     by_group = ("examples", reference, arm, f"difference [{confidence_text(found.confidence, 'one')}]")
     said = ("examples", "lost", "gained")
@@ -83,4 +86,5 @@ def _group(row: GroupDifference) -> Sequence[str]:
 
 
 def name_of(arm: str) -> str:
+    """What sentences call an `arm`."""
     return TITLES.get(arm, arm)

@@ -25,7 +25,10 @@ class Row(NamedTuple):
 
 
 def metrics_of(content: Mapping[str, Any]) -> dict[str, Figure]:
-    """The figures of bench.json, by metric; those of format 1 are two-sided at 95 % as well."""
+    """The figures of bench.json, by metric.
+
+    content: bench.json's; figures of format 1 are two-sided at 95 % as well.
+    """
     return {name: _figure(METRICS[name].dimension, one) for name, one in content["metrics"].items()}
 
 
@@ -42,7 +45,7 @@ def _figure(dimension: str, one: Mapping[str, Any]) -> Figure:
 
 
 def bounds_of(content: Mapping[str, Any]) -> str:
-    """What the head of the column of figures says of their bounds."""
+    """What the head of the column of figures says of their bounds. content: bench.json's."""
     return column(metrics_of(content).values()).bounds
 
 
@@ -63,7 +66,7 @@ def rows_of(content: Mapping[str, Any]) -> list[Row]:
 
 
 def write_page(folder: Path) -> None:
-    """bench.html, one file, beside bench.json."""
+    """Writes bench.html, one file, beside bench.json in `folder`."""
     content = read_mapping(folder / "bench.json")
     flame, training = folder / "flame.svg", folder / "training.json"
     layers = sorted((content.get("profile") or {}).get("layers") or [], key=lambda layer: -layer["total_us"])

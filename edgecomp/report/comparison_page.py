@@ -35,7 +35,10 @@ def write_page(folder: Path, verdict: VerdictDocument) -> None:
 
 
 def picture(verdict: VerdictDocument) -> str | None:
-    """By check of restarts: each restart's ratio, the baseline's beside itself, the interval and the limit, in per cent."""
+    """By check of restarts: each restart's ratio, the baseline's beside itself, the interval and the limit, in per cent.
+
+    verdict: of a comparison; None where no check of it is of restarts.
+    """
     log_ratios = verdict.compared.log_ratios if verdict.compared else {}
     checks = [check for check in verdict.checks if check.name in log_ratios]
     if not checks:

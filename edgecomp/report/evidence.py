@@ -35,6 +35,11 @@ class Evidence:
 
     @classmethod
     def read(cls, job: Job, folder: Path, verdict: VerdictDocument) -> "Evidence":
+        """What a report on `job` shows, from its run folder.
+
+        folder: the run's; verdict: as its samples give it. Raises FileError, RunFolderError where a file is
+        missing.
+        """
         names = [target.name for target in (*job.targets, *job.ungated_targets)]
         quantize = job.recipe.quantize
         histories = [_json(folder / arm.steps[0] / "history.json") for arm in arms.trained(quantize)]
@@ -217,6 +222,10 @@ class Splits(Schema):
 
 
 def of_data(folder: Path) -> Splits | None:
+    """What the data step of the run in `folder` says of its splits; None of one made before it said so.
+
+    Raises FileError.
+    """
     path = folder / "data" / "splits.json"
     if not path.is_file():
         return None

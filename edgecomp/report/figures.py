@@ -38,7 +38,10 @@ def _level(figure: Figure) -> str:
 
 
 def estimate_text(figure: Figure | None) -> str:
-    """`1.24 ms [1.20, 1.31]`, beside which the confidence is said; exact figures have no interval."""
+    """`1.24 ms [1.20, 1.31]`, beside which the confidence is said; exact figures have no interval.
+
+    figure: a dash for None.
+    """
     if figure is None:
         return "–"
     value = format_value(figure.estimate, figure.dimension)
@@ -55,7 +58,10 @@ def unit_text(figure: Figure | None) -> str:
 
 
 def interval_text(figure: Figure) -> str:
-    """`[1.20, 1.31]`, in the unit of the upper bound unless the lower says its own."""
+    """`[1.20, 1.31]`, in the unit of the upper bound unless the lower says its own.
+
+    figure: without bounds, that is said.
+    """
     if figure.low is None or figure.high is None:
         return f"[no bound from {figure.n} {figure.unit}]"
     (low, _, low_unit), (high, _, unit) = (

@@ -18,7 +18,11 @@ SHOWN = 10  # rows of a table of changed answers
 
 
 def annotations(verdict: VerdictDocument) -> list[str]:
-    """GitHub's workflow commands, one a check that is not PASS: errors for what blocks, warnings for what does not."""
+    """GitHub's workflow commands, one for each check of `verdict` that is not PASS.
+
+    Errors for what blocks, warnings for what does not; ANNOTATIONS of each at most, of which the last counts
+    what is left.
+    """
     blocks = verdict.policy.on_inconclusive == "block"
     found: dict[str, list[str]] = {"error": [], "warning": []}
     for check in worst_first(verdict):
@@ -39,7 +43,10 @@ def annotations(verdict: VerdictDocument) -> list[str]:
 
 
 def step_summary(verdict: VerdictDocument, name: str, report: str) -> str:
-    """Markdown for GitHub's job page, failures first, whole checks within its limit."""
+    """Markdown for GitHub's job page, failures first, whole checks within its limit.
+
+    verdict: the document; name: of the recipe, policy or comparison; report: where that lies.
+    """
     waived = "" if verdict.unwaived == verdict.verdict else f" ({verdict.unwaived} without what is waived)"
     shown = column(check.estimate for check in verdict.checks)
     text = [
@@ -76,7 +83,10 @@ def step_summary(verdict: VerdictDocument, name: str, report: str) -> str:
 
 
 def changed_answers(verdict: VerdictDocument) -> list[str]:
-    """What differs between both models' answers, in Markdown: by class and slice, and which answers changed."""
+    """What differs between both models' answers, in Markdown: by class and slice, and which answers changed.
+
+    verdict: the document; nothing where it holds no answers.
+    """
     lines = []
     for target, found in verdict.answers.items():
         lines += ["", f"**{markdown(target)}**: {markdown(answers.sentence(found))}"]
@@ -92,7 +102,7 @@ def changed_answers(verdict: VerdictDocument) -> list[str]:
 
 
 def openmetrics(verdict: VerdictDocument, student: str) -> str:
-    """The judged model's figures and each check's verdict, as gauges."""
+    """The judged model's figures and each check's verdict, as gauges. student: the arm that is judged."""
     lines = []
     for metric in METRICS.values():
         samples = [
@@ -115,7 +125,7 @@ def openmetrics(verdict: VerdictDocument, student: str) -> str:
 
 
 def worst_first(verdict: VerdictDocument) -> list[Check]:
-    """Checks that decide before those that do not, the worst of them first."""
+    """The checks of `verdict`: those that decide before those that do not, the worst of them first."""
     return sorted(verdict.checks, key=lambda check: (not check.decides, WORST_FIRST.index(check.verdict)))
 
 

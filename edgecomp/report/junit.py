@@ -8,8 +8,12 @@ from edgecomp.text import plain
 
 
 def junit(verdict: VerdictDocument, name: str) -> str:
-    """A suite a target. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error; a warning and a waived check are
-    skipped, with the reason. Colours and other control characters are left out, whoever wrote them."""
+    """A suite a target of `verdict`, a test case a check.
+
+    name: of what was judged. FAIL and a blocking INCONCLUSIVE are failures, INVALID an error; a warning and a
+    waived check are skipped, with the reason. Colours and other control characters are left out, whoever
+    wrote them.
+    """
     root = ET.Element("testsuites", name=f"edgecomp {name}")
     blocks = verdict.policy.on_inconclusive == "block"
     if verdict.policy.changes:

@@ -48,7 +48,7 @@ STYLE: Any = {
 
 
 def latency_distributions(evidence: Evidence) -> str:
-    """A cumulative distribution of single-stream latency for each restart, and the target's budget."""
+    """A cumulative distribution of single-stream latency for each restart in `evidence`, and the budgets."""
     targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
     figure, axes = subplots(len(targets), width=4.6, height=3.5)
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
@@ -96,7 +96,10 @@ def latency_distributions(evidence: Evidence) -> str:
 
 
 def accuracy_against_latency(evidence: Evidence) -> str:
-    """Up and to the left is better; bars are bounds, of the confidence that the axis says."""
+    """Every arm of `evidence` on every target: up and to the left is better.
+
+    Bars are bounds, of the confidence that the axis says.
+    """
     figure, (axis,) = subplots(1, width=7.2, height=3.6)
     said, score = "none", task(evidence.job.recipe.task).score
     for marker, (target, arms) in zip(MARKERS, evidence.figures.items(), strict=False):
@@ -133,7 +136,7 @@ def _score_key(history: Sequence[Mapping[str, float]]) -> str:
 
 
 def memory_by_phase(evidence: Evidence) -> str:
-    """Unique memory (USS) at each phase's end, with the high-water mark and the budget."""
+    """Unique memory (USS) at each phase's end in `evidence`, with the high-water mark and the budget."""
     targets = {target.name: _limits(evidence, target.name) for target in evidence.job.targets}
     figure, axes = subplots(len(targets), width=4.6, height=3.4)
     for axis, (name, limits) in zip(axes, targets.items(), strict=True):
@@ -168,9 +171,9 @@ def memory_by_phase(evidence: Evidence) -> str:
 
 
 def training_curves(evidence: Evidence) -> str:
-    """Validation accuracy and loss by epoch; the int8 student goes on where the fp32 student ends.
+    """Validation score and loss by epoch in `evidence`; the int8 student goes on where the fp32 student ends.
 
-    What was trained already has an accuracy and no loss: its accuracy is drawn as a level.
+    What was trained already has a score and no loss: its score is drawn as a level.
     """
     figure, (left, right) = subplots(2, width=4.6, height=2.9)
     start = len(evidence.history[STUDENT_FP32.name])
@@ -229,7 +232,7 @@ def sensitivity(precision: Mapping[str, Any]) -> str:
 
 
 def pictures(evidence: Evidence) -> dict[str, str]:
-    """Every picture of the report by name."""
+    """Every picture of the report on `evidence`, by name."""
     with mpl.rc_context(STYLE):
         shown = {"sensitivity": sensitivity(evidence.precision)} if evidence.precision else {}
         return shown | {
@@ -251,6 +254,7 @@ def _limits(evidence: Evidence, target: str) -> dict[str, float]:
 
 
 def subplots(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes in a row, each `width` by `height` inches."""
     figure = Figure(figsize=(width * count, height), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False)
     return figure, list(axes[0])
@@ -264,12 +268,13 @@ def _log_milliseconds(axis: Axes) -> None:
 
 
 def shorten(text: str) -> str:
-    """A name as a picture has room for it."""
+    """A name as a picture has room for it: `text` on one line, cut after LONGEST characters."""
     shown = inline(text)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
 
 def svg(figure: Figure) -> str:
+    """A figure as SVG text; the texts in it that are too long are cut, in the figure as well."""
     for artist in figure.findobj(Text):
         artist.set_text(shorten(artist.get_text()))
     buffer = io.StringIO()

@@ -31,7 +31,10 @@ samples; best_ptq since data come by name, data since splits share no example.""
 
 
 def write_report(*, run_folder: Path, job: Job, verdict: VerdictDocument, folder: Path) -> None:
-    """Writes all of the report into `folder`. Raises FileError where what is shown is not what edgecomp has written."""
+    """Writes all of the report into `folder`. Raises FileError where what is shown is not what edgecomp has written.
+
+    run_folder: of the run that is shown; job: what it was asked to do; verdict: on its samples.
+    """
     with shaped(run_folder, "edgecomp"):
         try:
             _write(Evidence.read(job, run_folder, verdict), job, folder)
@@ -116,7 +119,7 @@ def environment() -> Environment:
 
 
 def raw_files(evidence: Evidence) -> dict[str, str]:
-    """The raw samples and outputs every figure comes from: path in the run folder → sha256."""
+    """The raw files of `evidence` that every figure comes from: path in the run folder → sha256."""
     return {
         path: digest["sha256"]
         for record in evidence.manifest["steps"].values()

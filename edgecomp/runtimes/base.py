@@ -66,7 +66,10 @@ class Session(Protocol):
     def signature(self) -> Signature: ...
 
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; returns only once they are on the host. Raises InferenceError."""
+        """The outputs by name, once they are on the host.
+
+        batch: inputs [N, ...] by name. Raises InferenceError.
+        """
         ...
 
     def close(self) -> None: ...
@@ -76,7 +79,11 @@ class Runtime(Protocol):
     name: str
 
     def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> Session:
-        """Raises ModelFileError, RuntimeOptionError, RuntimeUnavailableError."""
+        """A session with the file `model`.
+
+        threads: of one inference; device: that the runtime is for; options: the runtime's own, by name.
+        Raises ModelFileError, RuntimeOptionError, RuntimeUnavailableError.
+        """
         ...
 
     def versions(self) -> dict[str, str]: ...
@@ -87,7 +94,10 @@ class Inspect(Protocol):
     """What a runtime can tell of what it really executes."""
 
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
-        """The layers of the graph after the runtime's own optimisation, in order."""
+        """The layers of the graph after the runtime's own optimisation, in order.
+
+        model: the file; options: as in `Runtime.load`.
+        """
         ...
 
 
@@ -98,24 +108,30 @@ class Profile(Protocol):
     def layer_times(
         self, model: Path, feed: Mapping[str, Array], *, threads: int, options: Options, runs: int
     ) -> list[LayerTime]:
-        """By layer, over `runs` inferences of the feed, in the order of execution."""
+        """By layer, over `runs` inferences of the feed, in the order of execution.
+
+        model: the file; feed: its inputs by name; threads, options: as in `Runtime.load`.
+        """
         ...
 
 
 def from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
-    """bfloat16 is the upper half of float32."""
+    """The float32 of bfloat16's `bits`, which are their upper half."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def reason_of(error: BaseException) -> str:
-    """A vendor's message, on one line."""
+    """A vendor's message on one line. error: what it raised."""
     return " ".join(str(error).split())[:400]
 
 
 def check_options(
     runtime: str, options: Options, known: Mapping[str, tuple[str | int | float | bool, ...]]
 ) -> None:
-    """Raises RuntimeOptionError for a name that is not in `known`, or a value that is not among its values."""
+    """Raises RuntimeOptionError for a name that is not in `known`, or a value that is not among its values.
+
+    runtime: what the message calls it; options: as given, known: which values each may have, by name.
+    """
     for name, value in options.items():
         if name not in known:
             raise RuntimeOptionError(f"{runtime} has no option {name!r}; it has {', '.join(known) or 'none'}")

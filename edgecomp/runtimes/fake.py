@@ -90,7 +90,10 @@ class FakeSession:
 
 
 def latencies(told: Behaviour, random: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
-    """Nanoseconds of one request after another in one process, a chunk at a time."""
+    """Nanoseconds of one request after another in one process, a chunk at a time.
+
+    told: how it behaves; random: differs from process to process.
+    """
     level = told.latency_ns * np.exp(told.between * random.standard_normal())
     noise, bursting, done = random.standard_normal(), False, 0
     innovation = (1 - told.rho**2) ** 0.5
@@ -109,7 +112,7 @@ def latencies(told: Behaviour, random: np.random.Generator) -> Iterator[npt.NDAr
 
 
 def burn(ns: int) -> None:
-    """Takes that much CPU time."""
+    """Takes `ns` nanoseconds of this thread's CPU time."""
     end = time.thread_time_ns() + ns
     while time.thread_time_ns() < end:
         pass

@@ -219,7 +219,11 @@ def _settings(threads: int, options: Options) -> ort.SessionOptions:
 def open_session(
     model: Path, settings: ort.SessionOptions, providers: Sequence[Any] = ("CPUExecutionProvider",)
 ) -> ort.InferenceSession:
-    """Raises ModelFileError."""
+    """ONNX Runtime's session with the file `model`. Raises ModelFileError.
+
+    settings: threads, optimisation and so on; providers: execution providers, each for what those before it
+    do not take.
+    """
     if not model.is_file():
         raise ModelFileError(f"no such model file: {model}")
     try:

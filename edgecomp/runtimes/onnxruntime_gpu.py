@@ -29,7 +29,7 @@ TENSORRT_OPTIONS: dict[str, Values] = {
 
 
 def cuda_settings(options: Options) -> list[Any]:
-    """The provider and what it is told."""
+    """The provider and what it is told. options: of CUDA_OPTIONS."""
     search = str(options.get("convolution_search", "exhaustive")).upper()
     return [
         (
@@ -40,7 +40,10 @@ def cuda_settings(options: Options) -> list[Any]:
 
 
 def tensorrt_settings(options: Options) -> list[Any]:
-    """The provider and what it is told; what TensorRT does not take falls to CUDA."""
+    """The provider and what it is told; what TensorRT does not take falls to CUDA.
+
+    options: of TENSORRT_OPTIONS.
+    """
     return [
         (
             "TensorrtExecutionProvider",

@@ -113,7 +113,10 @@ GPU: Runtime = PyTorch("pytorch-gpu", "cuda")
 
 
 def check_device(runtime: str, device: str) -> None:
-    """Raises RuntimeUnavailableError where the device is not here, or this PyTorch cannot use it."""
+    """Raises RuntimeUnavailableError where the device is not here, or this PyTorch cannot use it.
+
+    runtime: what the message calls it; device: `cpu` or `cuda`.
+    """
     if device == "cpu":
         return
     if not gpus():

@@ -49,7 +49,11 @@ class Figure(BaseModel):
 
 
 def exact(value: float, dimension: str, confidence: float, note: str = "") -> Figure:
-    """What is known without samples. value: in the base unit of `dimension`."""
+    """What is known without samples: a figure whose bounds are its estimate.
+
+    value: in the base unit of `dimension`; confidence: as it is asked for, which an exact figure has at any;
+    note: what is to be said of it.
+    """
     return Figure(
         estimate=value,
         low=value,
@@ -64,6 +68,9 @@ def exact(value: float, dimension: str, confidence: float, note: str = "") -> Fi
 
 
 def confidence_text(confidence: float | None, sided: str) -> str:
-    """`95 %, one-sided`, as every table and picture says it."""
+    """`95 %, one-sided`, as every table and picture says it.
+
+    confidence: a share, None where it was not kept; sided: `one` or `two`.
+    """
     level = "confidence not kept" if confidence is None else f"{100 * confidence:.6g} %"
     return f"{level}, {sided}-sided"

@@ -19,7 +19,10 @@ Bounds = tuple[float, float, float]
 
 
 def proportion_bounds(hits: int, count: int, confidence: float) -> tuple[float, float]:
-    """One-sided bounds on a proportion (Clopper & Pearson 1934)."""
+    """One-sided bounds, lower and upper, on a proportion of `hits` in `count` (Clopper & Pearson 1934).
+
+    confidence: of each bound.
+    """
     tail = 1 - confidence
     lower = 0.0 if hits == 0 else float(beta.ppf(tail, hits, count - hits + 1))
     upper = 1.0 if hits == count else float(beta.ppf(confidence, hits + 1, count - hits))
@@ -27,7 +30,11 @@ def proportion_bounds(hits: int, count: int, confidence: float) -> tuple[float, 
 
 
 def accuracy(labels: Labels, predicted: Labels, weights: Values, classes: int) -> Values:
-    """weights [draws, examples] → accuracy of each draw [draws]."""
+    """weights [draws, examples] → accuracy of each draw [draws].
+
+    labels, predicted: class numbers, int64 [examples]; classes: how many there are, which does not matter
+    here.
+    """
     total: Values = weights.sum(axis=1)
     right: Values = weights @ (labels == predicted).astype(np.float64)
     return right / total
@@ -35,6 +42,8 @@ def accuracy(labels: Labels, predicted: Labels, weights: Values, classes: int) -
 
 def macro_f1(labels: Labels, predicted: Labels, weights: Values, classes: int) -> Values:
     """weights [draws, examples] → unweighted mean over classes of F1, [draws].
+
+    labels, predicted: class numbers, int64 [examples]; classes: how many there are.
 
     A class that a draw neither holds nor predicts does not count; one that it holds or predicts in vain has F1 0.
     """
@@ -54,6 +63,9 @@ def score_bounds(
     score: Score, labels: Labels, predicted: Labels, classes: int, *, confidence: float, seed: int
 ) -> Bounds:
     """Estimate and one-sided bootstrap bounds of a score of one model's answers.
+
+    score: such as `accuracy`; labels, predicted: class numbers, int64 [examples]; classes: how many there
+    are; confidence: of each bound; seed: of the draws.
 
     Two pseudo-examples of the rarest class, one right and one wrong, keep a perfect model's interval from
     having no width (Agresti & Coull 1998). Of many classes of a few examples each a draw misses some, and its macro F1 is
@@ -87,6 +99,10 @@ def paired_bounds(
 ) -> Bounds:
     """Estimate and one-sided bounds of `compare(score of candidate, score of reference)`, on the same examples.
 
+    score: such as `accuracy`; compare: of two scores [draws]; labels, and the answers of candidate and
+    reference: class numbers, int64 [examples]; classes: how many there are; confidence: of each bound, which
+    is NaN where a draw has no finite comparison; seed: of the draws.
+
     A paired bootstrap over examples. Two models that agree everywhere are not known to be equal, so each
     bound has one pseudo-pair of the rarest class against it: for the lower only the reference is right in it,
     for the upper only the candidate (in the spirit of Bonett & Price 2012, Statistics in Medicine 31:2099).
@@ -116,6 +132,8 @@ def paired_bounds(
 def difference_bounds(wins: int, losses: int, count: int, confidence: float) -> Bounds:
     """Of a paired difference of proportions: right for the candidate only (`wins`) less right for the reference only, of `count`.
 
+    confidence: of each bound, one-sided.
+
     Each has its exact bounds (Clopper & Pearson 1934), and the two are put together as deviations of correlated estimates are (MOVER,
     Zou & Donner 2008, Statistics in Medicine 27:1693): an example that is won is not lost, so that in a multinomial their correlation
     is negative. Without a win the lower bound is that of the losses alone, and exact.
@@ -136,7 +154,10 @@ def difference_bounds(wins: int, losses: int, count: int, confidence: float) -> 
 
 
 def worst(bounds: Sequence[Bounds]) -> Bounds:
-    """Of groups that must all be good: the smallest estimate, and the smallest of each bound."""
+    """Of groups that must all be good: the smallest estimate, and the smallest of each bound.
+
+    bounds: of each group, one at least.
+    """
     points, lowers, uppers = zip(*bounds, strict=True)
     return min(points), min(lowers), min(uppers)
 
@@ -171,5 +192,5 @@ def _draws(counts: Labels, confidence: float, seed: int) -> Iterator[Values]:
 
 
 def draws_needed(confidence: float) -> int:
-    """Forty draws lie beyond each bound."""
+    """The bootstrap draws that a bound at `confidence` takes: 40 beyond it, and BOOTSTRAP_DRAWS at least."""
     return max(BOOTSTRAP_DRAWS, round(40 / (1 - confidence)))

@@ -34,6 +34,8 @@ def restarts_needed(confidence: float) -> int:
 def samples_needed(percentile: float, confidence: float = 0.99) -> int:
     """Samples under which a percentile is not printed: 459 for the 99th.
 
+    percentile: in per cent; confidence: that one of the samples at least lies beyond it.
+
     The rule of MLPerf LoadGen's early stopping with none over (Reddi et al. 2020, arXiv:1911.02549).
     """
     return int(np.ceil(np.log(1 - confidence) / np.log(percentile / 100)))

@@ -41,12 +41,16 @@ class Rate(NamedTuple):
 
     @classmethod
     def of(cls, hits: int, gates: int) -> "Rate":
+        """The rate of `hits` in `gates`, with its bounds; 0 to 1 where there are none."""
         lower, upper = proportion_bounds(hits, gates, 0.975) if gates else (0.0, 1.0)
         return cls(hits, gates, lower, upper)
 
 
 def resampled(pool: Values, shift: float, seed: int, gates: int = GATES) -> Values:
-    """Gates [gates, restarts] of restarts drawn from `pool` (log ratios of a model beside itself, about 0), made slower by `shift`."""
+    """Gates [gates, restarts] of restarts drawn from `pool` (log ratios of a model beside itself, about 0), made slower by `shift`.
+
+    shift: a log ratio; seed: of the draws.
+    """
     drawn: Values = np.random.default_rng(seed).choice(pool, (gates, LOOKS[-1]))
     return drawn + shift
 
@@ -54,7 +58,11 @@ def resampled(pool: Values, shift: float, seed: int, gates: int = GATES) -> Valu
 def smallest_caught(
     pool: Values, limit: float, pass_alpha: float, fail_alpha: float, seed: int
 ) -> float | None:
-    """The smallest slowdown of GRID, as a share, that a check FAILs in CAUGHT of resampled gates; None where none of them is."""
+    """The smallest slowdown of GRID, as a share, that a check FAILs in CAUGHT of resampled gates; None where none of them is.
+
+    pool: log ratios of a model beside itself, [restarts]; limit: the check's, a log ratio; pass_alpha,
+    fail_alpha: of all looks together, one-sided; seed: of the resampling.
+    """
     for slowdown in GRID:
         gates = resampled(pool, np.log1p(slowdown), seed)
         outcomes = decide_all(gates, limit, pass_alpha=pass_alpha, fail_alpha=fail_alpha).outcomes

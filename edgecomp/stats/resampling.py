@@ -15,8 +15,9 @@ def bounds(
 ) -> Bounds:
     """Estimate and one-sided bounds of a score of one model's answers, by a bootstrap over examples.
 
-    parts: [examples, parts], what each example adds to the sums. worst, best: [parts], those of an example that is answered as badly and
-    as well as any: one more of it is in each bound, that a model without a fault may not be known to have none (Agresti & Coull 1998).
+    parts: [examples, parts], what each example adds to the sums. worst, best: [parts], those of an example
+    that is answered as badly and as well as any: one more of it is in each bound, that a model without a
+    fault may not be known to have none (Agresti & Coull 1998). confidence: of each bound; seed: of the draws.
     """
     point = float(score(parts.sum(axis=0, keepdims=True))[0])
     lower = np.quantile(_scores(np.vstack([parts, worst]), score, confidence, seed), 1 - confidence)
@@ -38,7 +39,9 @@ def paired_bounds(
 ) -> Bounds:
     """Estimate and one-sided bounds of `compare(our score, their score)` on the same examples, by a paired bootstrap.
 
-    ours, theirs: [examples, parts]. Each bound has one more pair against it, as those of edgecomp.stats.intervals.paired_bounds have.
+    ours, theirs: [examples, parts]; worst, best: [parts], as in `bounds`, one more pair of which is against
+    each bound, as in edgecomp.stats.intervals.paired_bounds; confidence: of each bound, which is NaN where a
+    draw has no finite comparison; seed: of the draws.
     """
 
     def compared(sums: tuple[Values, Values]) -> Values:

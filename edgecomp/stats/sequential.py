@@ -31,6 +31,7 @@ def level(alpha: float, restarts: int) -> float:
 
 
 def looks_until(restarts: int) -> Sequence[int]:
+    """Those of LOOKS that are taken by the time there are so many restarts."""
     return [look for look in LOOKS if look <= restarts]
 
 
@@ -44,12 +45,15 @@ class Bounds(NamedTuple):
 
 def bounds(log_ratios: Values, alpha: float) -> Bounds:
     """The mean of the restarts with bounds that hold at all looks together, each at 1 - alpha (Jennison & Turnbull 1989, repeated
-    confidence intervals). Restarts that are all the same have bounds of no width."""
+    confidence intervals). Restarts that are all the same have bounds of no width.
+
+    log_ratios: [restarts], one of LOOKS many; alpha: of all looks, on either side.
+    """
     return _around(log_ratios, level(alpha, len(log_ratios)))
 
 
 def null_bounds(log_ratios: Values, alpha: float) -> Bounds:
-    """Of one look only."""
+    """The mean of log_ratios [restarts] with bounds of one look only, each at 1 - alpha."""
     return _around(log_ratios, alpha)
 
 
@@ -72,8 +76,9 @@ def decide_all(
 ) -> Decisions:
     """What one check decides in each of many gates; log_ratios: [gates, restarts], a gate a line.
 
-    It is `bounds` at every look, for simulations, in which each look may have another part of the level; a gate ends with the first
-    look that decides, or with the last.
+    It is `bounds` at every look, for simulations, in which each look may have another part of the level; a
+    gate ends with the first look that decides, or with the last. limit: a log ratio; pass_alpha, fail_alpha:
+    of all looks together, one-sided; parts: of that level, what each of LOOKS has.
     """
     gates = len(log_ratios)
     outcomes, restarts = np.zeros(gates, np.int64), np.full(gates, LOOKS[-1])

@@ -25,6 +25,8 @@ class Slope(NamedTuple):
 def slope(x: Values, y: Values, confidence: float = 0.95) -> Slope:
     """The median slope between medians of eight blocks of consecutive samples (Theil 1950, interval by Sen 1968).
 
+    x, y: [samples], in the order in which they were taken; confidence: of the interval.
+
     The interval takes its points for independent. Single samples are not: with an autocorrelation of .9 an interval of them
     covers half of what it says. Medians of eight blocks of 40 samples and more are nearly so, and are not moved by a burst.
     """

@@ -4,20 +4,43 @@
     binary           one class of two, by one number            logit [N, 1], positive for the second class
     multilabel       any of several labels                      logits [N, labels], positive where the label is given
     regression       one or several numbers                     values [N, targets]
+    token-classification   one tag of several for each word     logits [N, length, tags]
+    segmentation     one class of several for each pixel        logits [N, classes, height, width]
+    embedding        a direction; what is alike lies near       vectors [N, width]
+    ranking          a score for each item                      scores [N, items]
+    outputs          numbers of no known meaning, not labelled  values [N, ...]
 
 To add one: a file here, and a row of TASKS; metrics that are its own are rows of edgecomp.metrics.registry.
 """
 
 from edgecomp.tasks.base import Labels, Outputs, Task
 from edgecomp.tasks.classification import Binary, Classification
+from edgecomp.tasks.embedding import Embedding
 from edgecomp.tasks.multilabel import Multilabel
+from edgecomp.tasks.outputs import AsTeacher
+from edgecomp.tasks.ranking import Ranking
 from edgecomp.tasks.regression import Regression
+from edgecomp.tasks.segmentation import Segmentation
+from edgecomp.tasks.token_classification import TokenClassification
 
 __all__ = ["DEFAULT", "TASKS", "Labels", "Outputs", "Task", "task"]
 
 DEFAULT = "classification"
 
-TASKS: dict[str, Task] = {one.name: one for one in (Classification(), Binary(), Multilabel(), Regression())}
+TASKS: dict[str, Task] = {
+    one.name: one
+    for one in (
+        Classification(),
+        Binary(),
+        Multilabel(),
+        Regression(),
+        TokenClassification(),
+        Segmentation(),
+        Embedding(),
+        Ranking(),
+        AsTeacher(),
+    )
+}
 
 
 def task(name: str | None) -> Task:

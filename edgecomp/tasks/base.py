@@ -1,7 +1,7 @@
 """The protocol of every task. What takes torch imports it when it is called: verdicts are derived without it."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,17 @@ if TYPE_CHECKING:
     import torch
 
 Outputs: TypeAlias = npt.NDArray[np.float32]
-"""A network's outputs, [N, width]."""
+"""A network's outputs: [N, width], by token [N, length, width], by pixel [N, width, height, width of the image]."""
 
 Labels: TypeAlias = npt.NDArray[Any]
-"""int64 [N] of classes, int64 [N, labels] of 0 and 1, or float32 [N, targets]."""
+"""int64 [N] of classes, or of each token [N, length] or pixel [N, height, width]; int64 [N, labels] of 0 and 1; float32 [N, targets];
+float32 [N, 0] where nothing is labelled."""
+
+
+IGNORED = -100
+"""The class of a token or pixel that is not judged, nor learnt from: torch's own ignore_index."""
+
+KINDS = 16  # that answers of numbers are sorted into, to see how varied they are
 
 
 class Spread(NamedTuple):
@@ -24,11 +31,20 @@ class Spread(NamedTuple):
     prevailing: float
 
 
+def spread_of_numbers(values: npt.NDArray[Any]) -> Spread:
+    """Of numbers [N], in sixteen equal parts of their range."""
+    low, high = float(values.min()), float(values.max())
+    if not high > low:
+        return Spread(1, KINDS, 1.0)
+    counts = np.bincount(np.minimum(((values - low) / (high - low) * KINDS).astype(np.int64), KINDS - 1))
+    return Spread(int((counts > 0).sum()), KINDS, float(counts.max() / counts.sum()))
+
+
 def misfit_of_columns(outputs: Outputs, labels: Labels) -> str:
     """`Task.misfit` where each number that a network gives has a label of its own."""
-    if labels.ndim == 2 and labels.shape[1] == outputs.shape[1]:
+    if outputs.ndim == labels.ndim == 2 and labels.shape[1] == outputs.shape[1]:
         return ""
-    return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of {outputs.shape[1]} numbers"
+    return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of shape {list(outputs.shape[1:])}"
 
 
 class Task(Protocol):
@@ -48,8 +64,13 @@ class Task(Protocol):
         ...
 
     @property
-    def several_labels(self) -> bool:
-        """Whether an example's label may be several columns of a table, or an array of them."""
+    def label_axes(self) -> tuple[int, ...]:
+        """How many axes an example's label may have: 0 of one class or number, 1 of several, 2 of a mask; none where nothing is labelled."""
+        ...
+
+    @property
+    def of_each(self) -> Literal["example", "token", "pixel"]:
+        """What is answered: outputs have an axis for each token of a text, or two for the pixels of an image."""
         ...
 
     @property
@@ -67,8 +88,8 @@ class Task(Protocol):
         """
         ...
 
-    def width(self, names: Sequence[str]) -> int:
-        """How many numbers the network gives for an example."""
+    def width(self, names: Sequence[str]) -> int | None:
+        """How many numbers the network gives for an example, token or pixel; None where that is the network's own affair."""
         ...
 
     def strata(self, labels: Labels) -> npt.NDArray[np.int64] | None:
@@ -76,7 +97,7 @@ class Task(Protocol):
         ...
 
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
-        """What each example is answered, as labels are written. outputs: [N, width]."""
+        """What each example is answered, as labels are written. outputs: [N, ...]."""
         ...
 
     def misfit(self, outputs: Outputs, labels: Labels) -> str:
@@ -84,7 +105,7 @@ class Task(Protocol):
         ...
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
-        """Whether each answer is the same, [N]. outputs, reference: [N, width] of two models, or of one executed twice."""
+        """Whether each answer is the same, [N]. outputs, reference: [N, ...] of two models, or of one executed twice."""
         ...
 
     def spread(self, reference: Outputs) -> Spread:
@@ -92,15 +113,19 @@ class Task(Protocol):
         ...
 
     def validation_score(self, outputs: Outputs, labels: Labels) -> float:
-        """In per cent, the higher the better: what training is watched by, and a fallback is chosen by."""
+        """In per cent, the higher the better: what training is watched by, and a fallback is chosen by.
+
+        labels: of the examples; where nothing is labelled, the teacher's outputs.
+        """
         ...
 
     def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
-        """A scalar, mean over the batch. outputs: [N, width]; labels: as `encode` gives them."""
+        """A scalar, mean over the batch. outputs: [N, ...]; labels: as `encode` gives them."""
         ...
 
     def soft_label_loss(
         self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
     ) -> "torch.Tensor":
-        """A scalar, zero where the student's outputs are the teacher's. outputs, teacher: [N, width]."""
+        """A scalar, zero where the student's outputs are the teacher's. outputs, teacher: [N, ...]; of texts, what the teacher gave for
+        padding is 0."""
         ...

@@ -1,7 +1,7 @@
 """One class of several for each example; and of two, by one number."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ class Classification:
     name = "classification"
     headline = "macro_f1_pct"
     score = "accuracy_pct"
-    several_labels = False
+    label_axes: tuple[int, ...] = (0,)
+    of_each: Literal["example", "token", "pixel"] = "example"
     are_numbers = False
 
     def encode(
@@ -29,7 +30,7 @@ class Classification:
         encoded, classes = encode_classes(found, names, where)
         return dict(encoded), classes
 
-    def width(self, names: Sequence[str]) -> int:
+    def width(self, names: Sequence[str]) -> int | None:
         return len(names)
 
     def strata(self, labels: Labels) -> npt.NDArray[np.int64] | None:
@@ -39,7 +40,7 @@ class Classification:
         return np.asarray(outputs.argmax(axis=1), np.int64)
 
     def misfit(self, outputs: Outputs, labels: Labels) -> str:
-        return _misfit(outputs, labels, outputs.shape[1])
+        return _misfit(outputs, labels, outputs.shape[-1])
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
         return np.asarray(self.answers(outputs) == self.answers(reference))
@@ -88,14 +89,14 @@ class Binary(Classification):
                             "task: classification takes any number")  # fmt: skip
         return encoded, classes
 
-    def width(self, names: Sequence[str]) -> int:
+    def width(self, names: Sequence[str]) -> int | None:
         return 1
 
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
         return np.asarray(outputs[:, 0] > 0, np.int64)
 
     def misfit(self, outputs: Outputs, labels: Labels) -> str:
-        return _misfit(outputs, labels, 2 if outputs.shape[1] == 1 else 0)
+        return _misfit(outputs, labels, 2 if outputs.shape[-1] == 1 else 0)
 
     def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
         """Binary cross-entropy."""
@@ -114,8 +115,8 @@ class Binary(Classification):
 
 def _misfit(outputs: Outputs, labels: Labels, classes: int) -> str:
     """Why outputs for so many classes do not fit the labels; empty where they do."""
-    if classes < 2:
-        return f"logits of shape [{outputs.shape[1]}] an example are no answers to one question"
+    if outputs.ndim != 2 or classes < 2:
+        return f"logits of shape {list(outputs.shape[1:])} an example are no answers to one question"
     if labels.ndim != 1 or labels.dtype.kind != "i" or labels.min() < 0 or labels.max() >= classes:
         return f"the labels are not one class of {classes} for each example"
     return ""

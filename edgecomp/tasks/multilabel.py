@@ -1,7 +1,7 @@
 """Any of several labels for each example."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ class Multilabel:
     name = "multilabel"
     headline = "micro_f1_pct"
     score = "micro_f1_pct"
-    several_labels = True
+    label_axes: tuple[int, ...] = (0, 1)
+    of_each: Literal["example", "token", "pixel"] = "example"
     are_numbers = False
 
     def encode(
@@ -39,7 +40,9 @@ class Multilabel:
                 for split, rows in found.items()
             }
             names = known
-        encoded = {split: _table(rows, f"{where}, {split} split") for split, rows in found.items()}
+        encoded = {
+            split: as_table(rows, f"{where}, {split} split", self.name) for split, rows in found.items()
+        }
         widths = {array.shape[1] for array in encoded.values()}
         if len(widths) > 1:
             raise DataError(
@@ -54,7 +57,7 @@ class Multilabel:
                 )
         return dict(encoded), names
 
-    def width(self, names: Sequence[str]) -> int:
+    def width(self, names: Sequence[str]) -> int | None:
         return len(names)
 
     def strata(self, labels: Labels) -> npt.NDArray[np.int64] | None:
@@ -105,19 +108,19 @@ def _items(row: object) -> tuple[str, ...]:
     return tuple(map(str, row)) if isinstance(row, list | tuple) else ()
 
 
-def _table(rows: Sequence[object], where: str) -> npt.NDArray[np.int64]:
-    """[N, labels]. Raises DataError where a row is of another length, or holds something else than 0 and 1."""
-    width = None
+def as_table(rows: Sequence[object], where: str, task: str) -> npt.NDArray[np.int64]:
+    """Rows of 0 and 1 as [N, labels]; task: as messages name it. Raises DataError where a row is of another length, or holds something else."""
+    width, or_names = None, ", or lists of names" if task == Multilabel.name else ""
     for place, row in enumerate(rows):
         values = list(row) if isinstance(row, list | tuple | np.ndarray) else [row]
         width = len(values) if width is None else width
         if len(values) != width:
             raise DataError(f"{where}: example {place} (from 0) has {len(values)} labels, and example 0 has {width}: each has the same "
-                            "labels, 0 or 1, or a list of names")  # fmt: skip
+                            f"labels, 0 or 1{or_names}")  # fmt: skip
         for one in values:
             if one not in (0, 1):
                 raise DataError(
-                    f"{where}: a label of example {place} (from 0) is {one!r}, and those of task multilabel are 0 or 1, or lists of names"
+                    f"{where}: a label of example {place} (from 0) is {one!r}, and those of task {task} are 0 or 1{or_names}"
                 )
     return np.asarray(
         [list(row) if isinstance(row, list | tuple | np.ndarray) else [row] for row in rows], np.int64

@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError
-from edgecomp.tasks.base import Labels, Outputs, Spread, misfit_of_columns
+from edgecomp.tasks.base import Labels, Outputs, Spread, misfit_of_columns, spread_of_numbers
 
 if TYPE_CHECKING:
     import torch
 
 ALIKE = 0.05  # of an output's standard deviation, within which two answers are the same
-KINDS = 16  # that answers are sorted into, to see how varied they are
 
 
 class Regression:
@@ -23,7 +22,8 @@ class Regression:
     name = "regression"
     headline = "r2_pct"
     score = "r2_pct"
-    several_labels = True
+    label_axes: tuple[int, ...] = (0, 1)
+    of_each: Literal["example", "token", "pixel"] = "example"
     are_numbers = True
 
     def encode(
@@ -49,7 +49,7 @@ class Regression:
                 )
         return dict(encoded), names
 
-    def width(self, names: Sequence[str]) -> int:
+    def width(self, names: Sequence[str]) -> int | None:
         return len(names)
 
     def strata(self, labels: Labels) -> npt.NDArray[np.int64] | None:
@@ -68,12 +68,7 @@ class Regression:
 
     def spread(self, reference: Outputs) -> Spread:
         """Of the first number, in sixteen equal parts of its range."""
-        values = reference[:, 0]
-        low, high = float(values.min()), float(values.max())
-        if not high > low:
-            return Spread(1, KINDS, 1.0)
-        counts = np.bincount(np.minimum(((values - low) / (high - low) * KINDS).astype(np.int64), KINDS - 1))
-        return Spread(int((counts > 0).sum()), KINDS, float(counts.max() / counts.sum()))
+        return spread_of_numbers(reference[:, 0])
 
     def validation_score(self, outputs: Outputs, labels: Labels) -> float:
         """R², in per cent, mean over targets; under 0 where the labels' mean would do better."""
@@ -83,16 +78,16 @@ class Regression:
 
     def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
         """Huber's loss of the error over the batch's spread (Huber 1964): outliers do not lead."""
-        return _scaled_huber(outputs, labels.to(outputs.dtype))
+        return scaled_huber(outputs, labels.to(outputs.dtype))
 
     def soft_label_loss(
         self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
     ) -> "torch.Tensor":
         """The same against the teacher's numbers; a temperature means nothing here."""
-        return _scaled_huber(outputs, teacher)
+        return scaled_huber(outputs, teacher)
 
 
-def _scaled_huber(outputs: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor":
+def scaled_huber(outputs: "torch.Tensor", wanted: "torch.Tensor") -> "torch.Tensor":
     """Huber's loss with δ = 1 of (outputs - wanted) over the standard deviation of `wanted` in the batch, by target."""
     from torch.nn.functional import huber_loss
 

@@ -39,12 +39,17 @@ def train_teacher(
 ) -> None:
     """Trains `network` on hard labels, as the task says; writes teacher.safetensors and history.json into `folder`.
 
-    With no epochs, `network` is a teacher already: its weights are kept as they are.
+    views: of the training split, one an epoch, and the validation split; epochs: with none, `network` is a
+    teacher already, and its weights are kept as they are; batch_size: in examples; learning_rate: the peak of
+    one cycle; weight_decay: of matrices and kernels; seed: of the examples' order and of dropout; bf16:
+    forward passes under autocast; checkpoints: the folder of what training goes on from; track: shows
+    progress. Raises EdgecompError.
     """
     held_out = views.held_out()
 
     def score(network: nn.Module) -> float:
-        return task.validation_score(logits_of(network, held_out), held_out.labels)
+        answers = logits_of(network, held_out)
+        return task.validation_score(answers, held_out.labels if task.label_axes else answers)
 
     if epochs == 0:
         history: History = [{"validation_score_pct": score(network)}]
@@ -79,7 +84,12 @@ def store_soft_labels(
     folder: Path,
     track: Track,
 ) -> None:
-    """The teacher's logits for `count` views of every training example and for the validation split, in soft_labels.h5."""
+    """The teacher's logits for `count` views of every training example and for the validation split, in soft_labels.h5.
+
+    network: the teacher; teacher_file: its weights, whose sha256 is stored too; views: of the training split,
+    and the validation split; without augmentation there is one view; bf16: forward passes under autocast;
+    folder: of soft_labels.h5; track: shows progress.
+    """
     if views.augmentation is None:
         count = 1
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):

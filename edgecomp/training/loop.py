@@ -20,7 +20,7 @@ from torch import nn
 from edgecomp.errors import EdgecompError, FileError
 from edgecomp.files.json_files import parse_json
 from edgecomp.files.scratch import replacing
-from edgecomp.inputs import MASK, Inputs, some
+from edgecomp.inputs import MASK, Inputs, joined, some
 from edgecomp.progress import Track
 from edgecomp.training.convolutions import sound_gradients
 
@@ -48,9 +48,11 @@ class Examples:
         return len(self.labels)
 
     def inputs(self, chosen: slice | npt.NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
+        """The network's inputs of the `chosen` examples: tensors [n, ...] in its order."""
         return network_inputs(self.prepare(some(self.arrays, chosen)))
 
     def batch(self, chosen: npt.NDArray[np.int64]) -> Batch:
+        """The `chosen` examples, int64 [n], as a batch, with soft labels where there are any."""
         soft = None if self.soft_labels is None else torch.from_numpy(self.soft_labels[chosen])
         return Batch(self.inputs(chosen), torch.from_numpy(self.labels[chosen]), soft)
 
@@ -78,6 +80,10 @@ def train(
     before_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> History:
     """Trains in place and returns, by epoch, the mean loss and what `evaluate` makes of the network, in per cent.
+
+    optimizer: its groups' learning rates are the peaks; loss: of outputs in fp32 [N, width] and a batch, a
+    scalar; epochs: in whole batches of batch_size; seed: of the examples' order and of dropout, with the
+    epoch; track: shows progress; what: is trained, in words.
 
     `examples` gives those of an epoch. `schedule` maps the share of training that is done, in [0, 1), to a factor on each group's learning rate.
     `before_epoch` may freeze parts of the network. bf16: forward passes under autocast; weights, logits, losses and
@@ -122,12 +128,18 @@ def train(
 
 
 def adamw(groups: Iterable[dict[str, object]]) -> torch.optim.AdamW:
-    """AdamW in one pass over memory: with an embedding table, several passes take longer than the gradients."""
+    """AdamW over parameter `groups`, in one pass over memory.
+
+    With an embedding table, several passes take longer than the gradients.
+    """
     return torch.optim.AdamW(groups, fused=True)
 
 
 def one_cycle(warmup: float = 0.15) -> Callable[[float], float]:
-    """Linear warm-up to the peak, then a half cosine to zero (Smith & Topin 2017, arXiv:1708.07120)."""
+    """Linear warm-up to the peak, then a half cosine to zero (Smith & Topin 2017, arXiv:1708.07120).
+
+    warmup: its share of training, from 5 % of the peak.
+    """
 
     def factor(done: float) -> float:
         if done < warmup:
@@ -138,14 +150,17 @@ def one_cycle(warmup: float = 0.15) -> Callable[[float], float]:
 
 
 def cosine(done: float) -> float:
-    """A half cosine from 1 to 0."""
+    """A half cosine from 1 to 0. done: the share of training, in [0, 1)."""
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def parameter_groups(
     parameters: Sequence[tuple[str, nn.Parameter]], learning_rate: float, weight_decay: float
 ) -> list[dict[str, object]]:
-    """Weight decay for matrices and kernels; none for biases, norms and other vectors."""
+    """Weight decay for matrices and kernels; none for biases, norms and other vectors.
+
+    parameters: by name; learning_rate: of all; weight_decay: of what has two axes at least.
+    """
     decayed = [parameter for _, parameter in parameters if parameter.ndim >= 2]
     free = [parameter for _, parameter in parameters if parameter.ndim < 2]
     return [
@@ -156,27 +171,32 @@ def parameter_groups(
 
 @torch.no_grad()
 def logits_of(network: nn.Module, examples: Examples, batch_size: int = 64) -> npt.NDArray[np.float32]:
-    """Logits [N, classes], in evaluation mode, batch by batch; texts beside texts of like length, which halves the padding."""
+    """Outputs [N, ...] of `examples`, `batch_size` of them at a time.
+
+    network: takes their inputs in order, and is left in evaluation mode. Texts go beside texts of like
+    length, which halves the padding.
+    """
     network.eval()
     starts = range(0, len(examples), batch_size)
     if MASK not in examples.arrays:
         parts = [network(*examples.inputs(slice(start, start + batch_size))) for start in starts]
-        return torch.cat(parts).float().numpy()
+        found: npt.NDArray[np.float32] = torch.cat(parts).float().numpy()
+        return found
     order = np.argsort(examples.arrays[MASK].sum(axis=1), kind="stable")
-    parts = [network(*examples.inputs(order[start : start + batch_size])) for start in starts]
-    logits = torch.cat(parts).float().numpy()
+    asked = [network(*examples.inputs(order[start : start + batch_size])).float().numpy() for start in starts]
+    logits = joined(asked, examples.arrays, batch_size, order)
     found = np.empty_like(logits)
     found[order] = logits
     return found
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """The state dict as safetensors, in the ordinary memory layout."""
+    """The state dict of `network` as safetensors at `path`, in the ordinary memory layout."""
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """What `save_weights` wrote. Raises FileError."""
+    """What `save_weights` wrote to `path`. Raises FileError."""
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -184,7 +204,10 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def shuffled(examples: Examples, batch_size: int, random: np.random.Generator) -> Iterator[Batch]:
-    """Whole batches only: a last batch of one breaks batch normalisation. Texts are put beside texts of like length."""
+    """Whole batches of `examples` in an order of `random`'s: a last batch of one breaks batch normalisation.
+
+    batch_size: or all examples, where they are fewer. Texts are put beside texts of like length.
+    """
     order = random.permutation(len(examples))
     size = min(batch_size, len(order))
     starts = np.arange(0, len(order) - size + 1, size)
@@ -199,7 +222,10 @@ def shuffled(examples: Examples, batch_size: int, random: np.random.Generator) -
 
 
 def network_inputs(inputs: Inputs) -> tuple[torch.Tensor, ...]:
-    """Images go channels-last: convolutions train 1.4–1.5 times faster on a CPU."""
+    """The tensors of `inputs` [N, ...], in their order.
+
+    Images [N, C, H, W] go channels-last: convolutions train 1.4–1.5 times faster on a CPU.
+    """
     tensors = (torch.from_numpy(np.ascontiguousarray(values)) for values in inputs.values())
     return tuple(
         tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

@@ -32,7 +32,7 @@ def ships(verdict: dict[str, Any]) -> None:
         "verdict": "PASS",
         "unwaived": "PASS",
         "exit_code": 0,
-        "next_step": "All gates passed: ship deploy/.",
+        "next_step": "All checks passed: ship deploy/.",
     }
 
 

@@ -9,7 +9,7 @@ import torch
 
 from edgecomp.data.sources import Wanted, read
 from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.placement import place

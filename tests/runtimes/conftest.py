@@ -12,7 +12,7 @@ import torch
 from edgecomp.export import torchscript
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.folding import fold

@@ -72,7 +72,7 @@ def this_cpu() -> Interpreter:
 
 
 def emulated(isa: str, runtime: str | None = None) -> tuple[Interpreter | None, str]:
-    """The same by qemu-user alone, for a row of CPUS."""
+    """As `availability`, by qemu-user alone. isa: a row of CPUS; runtime: None where any will do."""
     wanted = CPUS[isa]
     path = shutil.which(wanted.program)
     if path is None:
@@ -103,6 +103,7 @@ def _shown(root: Path) -> str:
 
 
 def how_to_install(program: str) -> str:
+    """What to do where `program`, one of qemu-user's, is not here."""
     return f"{program} is not on the PATH: install qemu-user (Debian, Ubuntu: apt-get install qemu-user)"
 
 
@@ -120,7 +121,8 @@ def environment(machine: str) -> Path:
 
 
 def python_of(root: Path) -> Path | None:
-    """The interpreter of an environment by its real path, which is what qemu takes; None where there is none."""
+    """The interpreter of the environment in the folder `root` by its real path, which is what qemu takes;
+    None where there is none."""
     for folder in ("usr/local/bin", "usr/bin"):
         python = Path(os.path.realpath(root / folder / "python3"))
         if python.is_file() and python.is_relative_to(os.path.realpath(root)):
@@ -129,12 +131,12 @@ def python_of(root: Path) -> Path | None:
 
 
 def in_root(root: Path, python: Path) -> list[str]:
-    """qemu-user's arguments that run an environment's Python on its own libraries."""
+    """qemu-user's arguments that run `python`, of the environment in the folder `root`, on its own libraries."""
     return ["-L", str(root), "-U", "LD_LIBRARY_PATH", str(python)]
 
 
 def runtimes_in(root: Path) -> dict[str, str]:
-    """The runtimes installed in an environment: distribution → version."""
+    """The runtimes installed in the environment in the folder `root`: distribution → version."""
     homes = (root / "usr/local/lib", root / "usr/lib")
     folders = [str(path) for home in homes for path in home.glob("python3*/*-packages")]
     found = {package.name: package.version for package in metadata.distributions(path=folders)}

@@ -28,7 +28,7 @@ CPUS = {
 
 
 def why_not(isa: str) -> str | None:
-    """None, or why this CPU cannot pass for one of that instruction set."""
+    """None, or why this CPU cannot pass for one of the instruction set `isa`."""
     if isa not in CPUS:
         return f"no x86 CPU passes for one of {isa}"
     flags = cpu_flags()
@@ -47,7 +47,8 @@ def why_not(isa: str) -> str | None:
 
 @functools.cache
 def library(isa: str) -> Path:
-    """What a program preloads to pass for that CPU; from the user's cache folder, or compiled now.
+    """What a program preloads to pass for a CPU of the instruction set `isa`; from the user's cache folder,
+    or compiled now.
 
     Raises OSError, CalledProcessError.
     """
@@ -77,7 +78,8 @@ def library(isa: str) -> Path:
 
 
 def command(isa: str) -> list[str]:
-    """What stands before a command to run it as that CPU; `why_not` says whether it can."""
+    """What stands before a command to run it as a CPU of the instruction set `isa`; `why_not` says whether it
+    can."""
     return ["/usr/bin/env", f"LD_PRELOAD={library(isa)}"]
 
 

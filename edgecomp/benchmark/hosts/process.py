@@ -49,6 +49,7 @@ class Place:
 
     @classmethod
     def of(cls, target: Target, timeout_s: float) -> Self:
+        """Where `target` says that a model runs. timeout_s: for a reply, seconds."""
         return cls(
             target.runtime,
             dict(target.options),
@@ -132,7 +133,9 @@ class Worker:
         return self._process.pid
 
     def ask(self, do: str, *, within_s: float | None = None, **details: Any) -> dict[str, Any]:
-        """The worker's reply to one command, which may take `within_s` seconds over the timeout."""
+        """The worker's reply to the command `do`, whose arguments are `details`
+        (edgecomp.benchmark.worker.main); it may take `within_s` seconds over the timeout. Raises as its
+        start does."""
         assert self._process.stdin is not None
         self.phase = do
         try:
@@ -252,10 +255,12 @@ class Worker:
 
 
 def pin(workers: Mapping[str, Worker], place: Place, restart: int) -> None:
-    """Keeps every worker's threads on the same cores, from restart to restart on others; a GPU's host threads are left alone.
+    """Keeps the threads of every worker on the same cores, from `restart` to restart on others; a GPU's host
+    threads are left alone. workers: by arm; place: says how many cores and threads.
 
-    No two cores are alike. Left to itself a process keeps one, and what else that core does would be counted as its model's
-    (benchmarks/gate pinning). To be called when the threads have worked, for only those that do are told apart.
+    No two cores are alike. Left to itself a process keeps one, and what else that core does would be counted
+    as its model's (benchmarks/gate pinning). To be called when the threads have worked, for only those that
+    do are told apart.
     """
     if TABLE[place.runtime].gpu:
         return
@@ -287,7 +292,8 @@ def py_spy() -> str | None:
 
 
 def clean_environment(threads: int) -> dict[str, str]:
-    """What a worker inherits: where to find things, its thread count, and nothing that steers a library."""
+    """What a worker inherits: where to find things, how many `threads` it has, and nothing that steers a
+    library."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return kept | {
         "PYTHONPATH": os.pathsep.join([str(Path(edgecomp.__file__).parent.parent), *own_packages()]),

@@ -57,9 +57,11 @@ class Python(NamedTuple):
 
 
 def prepare(machine: str, folder: Path, *, apt_sources: Path | None = None, say: Say) -> None:
-    """Makes an environment of that machine in `folder`, in place of an earlier one.
+    """Makes an environment of that `machine`, a row of DEBIAN, in `folder`, in place of an earlier one.
+    apt_sources: a file of apt's, None for this system's own; say: is told what goes on.
 
-    Raises UsageError where this system cannot, or the folder is something else, EmulatorError where it did not work.
+    Raises UsageError where this system cannot, or the folder is something else, EmulatorError where it did
+    not work.
     """
     emulator = _check(machine, folder, apt_sources)
     with folder_beside(folder) as scratch:

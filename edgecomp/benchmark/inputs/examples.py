@@ -48,12 +48,14 @@ class Evaluation:
 
 
 def read(file: Path, ports: Sequence[Port], meaning: Meaning = "classes") -> Evaluation:
-    """An .npz or .parquet file with the model's inputs, and `label` and `slice` where it has them, held against the signature.
+    """A .npz or .parquet `file` with the model's inputs, and `label` and `slice` where it has them, held
+    against the signature, `ports`.
 
-    An input is shaped as the model takes it, of as many examples as there are; one without an axis of examples is given once. In a
-    parquet file an input is a column of numbers or of (nested) lists of one length. Another type or shape becomes the model's where no
-    number changes. meaning: of `label`, a class number each, numbers of any shape, or anything, lists of different lengths and rows of
-    several columns too. Raises DataError.
+    An input is shaped as the model takes it, of as many examples as there are; one without an axis of
+    examples is given once. In a parquet file an input is a column of numbers or of (nested) lists of one
+    length. Another type or shape becomes the model's where no number changes. meaning: of `label`, a class
+    number each, numbers of any shape, or anything, lists of different lengths and rows of several columns
+    too. Raises DataError.
     """
     if not file.is_file():
         raise DataError(f"no such file of examples: {file}{nearest_there(file)}")

@@ -37,7 +37,8 @@ class Made(NamedTuple):
 
 
 def shapes_of(shapes: Shapes | None, sizes: Sequence[str], ranges: Sequence[str]) -> Shapes:
-    """A target's shapes, and over them what the command line says: NAME=LENGTH, NAME=LOW:HIGH. Raises UsageError."""
+    """A target's `shapes`, None where it has none, and over them what the command line says: `sizes`,
+    NAME=LENGTH each, and `ranges`, NAME=LOW:HIGH. Raises UsageError."""
     found = shapes or Shapes()
     axes = {}
     for text in sizes:
@@ -63,7 +64,8 @@ def shapes_of(shapes: Shapes | None, sizes: Sequence[str], ranges: Sequence[str]
 
 
 def check_names(ports: Sequence[Port], sizes: Sequence[str], ranges: Sequence[str]) -> None:
-    """Raises UsageError where the command line names an axis or an input that the file does not have."""
+    """Raises UsageError where `sizes` (NAME=LENGTH) or `ranges` (NAME=LOW:HIGH) name an axis or an input that
+    the file, with its inputs `ports`, does not have, or does not leave free."""
     free = [name for port in ports for place in _free(port) for name in _names(port, place)]
     for option, known, given in (
         ("--shape", free, sizes),
@@ -80,7 +82,8 @@ def check_names(ports: Sequence[Port], sizes: Sequence[str], ranges: Sequence[st
 
 
 def at_once(ports: Sequence[Port], shapes: Shapes) -> int:
-    """How many examples are asked at once. Raises UsageError where they are too many."""
+    """How many examples are asked at once, by the inputs `ports` or, where they leave it free, by `shapes`.
+    Raises UsageError where they are too many."""
     if (fixed := rows_of(ports)) is not None:
         return fixed
     axes = example_axes(ports)
@@ -108,9 +111,11 @@ def generate(
     seed: int,
     give: str = "--inputs FILE.npz",
 ) -> Made:
-    """Examples of up to so many queries of `rows`: normal numbers, ids, masks of ones; fewer where those would not fit in MOST_BYTES.
+    """Examples for up to `queries` queries of `rows`: normal numbers, ids, masks of ones; fewer where those
+    would not fit in MOST_BYTES.
 
-    give: the option by which real ones are given. Raises UsageError where a port cannot be made up.
+    ports: the model's inputs; shapes: of what these leave free; seed: of what is drawn; give: the option by
+    which real ones are given. Raises UsageError where a port cannot be made up.
     """
     if not ports:
         raise UsageError(
@@ -232,7 +237,8 @@ def _between(
 
 
 def as_type(values: Array, dtype: str | None) -> Array:
-    """As the runtime is handed it: of bfloat16 the bits, rounded to the nearest."""
+    """`values` as the runtime is handed them: of the numpy type `dtype`, and of bfloat16 the bits, rounded to
+    the nearest."""
     if dtype != "bfloat16":
         return values.astype(dtype)
     bits = values.astype(np.float32).view(np.uint32).astype(np.uint64)
@@ -240,7 +246,8 @@ def as_type(values: Array, dtype: str | None) -> Array:
 
 
 def blamed(error: EdgecompError, made: Made | None, give: str) -> EdgecompError:
-    """What a failure means where the inputs were made up: that they may be no inputs of this model, and no more."""
+    """What a failure, `error`, means where the inputs were `made` up: that they may be no inputs of this
+    model, and no more. give: the option by which real ones are given."""
     if made is None or not isinstance(error, InferenceError | WorkerError):
         return error
     kind = UsageError if isinstance(error, InferenceError) else type(error)

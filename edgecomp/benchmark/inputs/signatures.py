@@ -16,7 +16,8 @@ SAME = {"Cast", "DequantizeLinear", "Flatten", "Identity", "Reshape", "Squeeze",
 
 
 def signature_of(place: Place, model: Path) -> Signature:
-    """Raises what the worker raises."""
+    """The inputs and outputs of the `model` file, by its runtime at `place` and what the file says. Raises
+    what the worker raises."""
     with Worker(place, model=model, inputs=None) as worker:
         told = worker.ready["signature"]
     said = _of_onnx(model) if model.suffix == ".onnx" else {}
@@ -85,7 +86,8 @@ def _tables(graph: Any) -> dict[str, int]:
 
 
 def example_axes(ports: Sequence[Port]) -> dict[str, int | None]:
-    """By name, which axis is one of examples: the one that the file calls so; else the first, unless that is fixed, or another length."""
+    """By name of the `ports`, which axis is one of examples: the one that the file calls so; else the first,
+    unless that is fixed, or another length. None: it has none."""
     called = {port.name: _called(port) for port in ports}
     lengths = {name for port in ports for name in port.axes[1:] if name and not BATCH.fullmatch(name)}
     lengths |= {port.axes[0] for port in ports if called[port.name] and port.axes[0]}
@@ -110,7 +112,7 @@ def _called(port: Port) -> int | None:
 
 
 def rows_of(ports: Sequence[Port]) -> int | None:
-    """How many examples the file takes at once: None where any number."""
+    """How many examples a file with the inputs `ports` takes at once: None where any number."""
     axes = example_axes(ports)
     fixed = [
         size
@@ -121,5 +123,5 @@ def rows_of(ports: Sequence[Port]) -> int | None:
 
 
 def unlike_first(ports: Sequence[Port]) -> dict[str, int | None]:
-    """`example_axes` where that is not the first."""
+    """`example_axes` of the `ports` where that is not the first."""
     return {name: axis for name, axis in example_axes(ports).items() if axis != 0}

@@ -14,8 +14,9 @@ Values = npt.NDArray[Any]
 
 
 def as_taken(file: Path, port: Port, values: Values) -> Values:
-    """[N, ...] in the type and the shape of an input. Raises DataError where a number would not be the same in that type; what cannot
-    be of that shape or type comes back as it is."""
+    """`values` [N, ...] in the type and the shape of the input `port`. Raises DataError, which names `file`,
+    where a number would not be the same in that type; what cannot be of that shape or type comes back as
+    it is."""
     return _shaped(port, _typed(file, port, values))
 
 

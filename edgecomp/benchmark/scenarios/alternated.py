@@ -81,12 +81,14 @@ class Taken:
     alone: dict[str, Answer] = field(default_factory=dict)
 
     def audit(self, rows: int) -> dict[str, Any]:
-        """Whether it is right while it is fast (after MLPerf's compliance tests 01 and 04).
+        """Whether it is right while it is fast (after MLPerf's compliance tests 01 and 04). rows: examples of
+        a query.
 
-        outputs: of each its type and shape (for one query), what is no number in it (`broken`), and its timed_error: how far an
-        input's outputs while timed are from those of the accuracy run, over the outputs' deviation (integer kernels round a batch
-        otherwise), None where one is not finite; alone_error: the same of an accuracy run one at a time, where that was asked.
-        timed_error: the largest of them. repeated_over_fresh: median CPU time of an input asked again over that of new ones.
+        outputs: of each its type and shape (for one query), what is no number in it (`broken`), and its
+        timed_error: how far an input's outputs while timed are from those of the accuracy run, over the
+        outputs' deviation (integer kernels round a batch otherwise), None where one is not finite;
+        alone_error: the same of an accuracy run one at a time, where that was asked. timed_error: the largest
+        of them. repeated_over_fresh: median CPU time of an input asked again over that of new ones.
         """
         errors = answers.timed_errors(self.outputs, self.timed_answers, rows)
         alone = answers.timed_errors(self.alone, self.timed_answers, rows)
@@ -116,9 +118,11 @@ def measure(
 ) -> tuple[dict[str, Arm], dict[str, Any], dict[str, Death]]:
     """Raw samples by model, facts of the workers, and the models that did not fit into the target's memory.
 
-    inputs: a folder of examples, as edgecomp.inputs keeps them. A model that dies of its limit is left out, and the others
-    are measured without it; where only a batch is too much, batches are of one, and where a batch fails none is measured
-    (`batch_failed`, the reason). Raises WorkerError, and what a worker raised.
+    models: by name; place: where they run; inputs: a folder of examples, as edgecomp.inputs keeps them;
+    effort: how much is measured; scratch: a folder for what passes between; track: is told how far it is. A
+    model that dies of its limit is left out, and the others are measured without it; where only a batch is
+    too much, batches are of one, and where a batch fails none is measured (`batch_failed`, the reason).
+    Raises WorkerError, and what a worker raised.
     """
     alive = dict(models)
     deaths: dict[str, Death] = {}
@@ -182,9 +186,10 @@ def _measured(
 
 
 def affordable(effort: Effort, warmups: list[list[list[int]]]) -> int:
-    """As many iterations a restart as its share of the time has room for, offline batches included; no more than asked for.
+    """As many iterations a restart as its share of the time that `effort` has leaves room for, offline
+    batches included; no more than asked for.
 
-    warmups: of each model, by restart so far, the latencies of its warm-up.
+    warmups: of each model, by restart so far, the latencies of its warm-up, ns.
     """
     assert effort.most_s is not None
     one_of_each = sum(float(np.median(restarts[-1])) for restarts in warmups) / 1e9

@@ -21,9 +21,12 @@ Samples = dict[str, npt.NDArray[Any]]
 def sustained(
     place: Place, *, model: Path, inputs: Path, rows: int, minutes: float, track: Track
 ) -> tuple[dict[str, Any], Samples]:
-    """Single stream for so long: drift, from the slope of latency over time, and slowdown, its last tenth over its first.
+    """Single stream for so many `minutes`: drift, from the slope of latency over time, and slowdown, its last
+    tenth over its first.
 
-    Samples: by block of about a second, when it began (s), its medians (ms), and the machine's noise.
+    place: where it runs; model: its file; inputs: a folder of examples, of which it takes `rows` at once;
+    track: is told how far it is. Samples: by block of about a second, when it began (s), its medians (ms),
+    and the machine's noise.
     """
     blocks: list[dict[str, float | None]] = []
     with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
@@ -78,8 +81,12 @@ def stress(
     scratch: Path,
     track: Track,
 ) -> tuple[dict[str, Any], Samples]:
-    """1, 2, 4, … `clients` at once: latency and throughput by how many, errors, answers that are not the single client's, and
-    whether memory leaks. The largest number has half of the time."""
+    """1, 2, 4, … `clients` at once: latency and throughput by how many, errors, answers that are not the
+    single client's, and whether memory leaks. The largest number has half of the `minutes`.
+
+    place: where it runs; model: its file; inputs: a folder of examples, of which it takes `rows` at once;
+    scratch: a folder for what passes between; track: is told how far it is.
+    """
     steps = sorted({2**power for power in range(clients.bit_length()) if 2**power < clients} | {clients})
     rounds: list[dict[str, Any]] = []
     samples: Samples = {}

@@ -38,10 +38,13 @@ def highest_rate(
     scratch: Path,
     track: Track,
 ) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
-    """By restart, the highest Poisson rate per second whose p99, from arrival to answer, is at most `limit_ms`; and the trials.
+    """By restart, the highest Poisson rate per second whose p99, from arrival to answer, is at most
+    `limit_ms`; and the trials.
 
-    most: how many waiting requests may be answered at once; 1 is none. A batch waits up to `delay_ms` to fill. 0 where even a
-    request alone is over the limit.
+    place: where it runs; model: its file; inputs: a folder of examples, of which it takes `rows` at once;
+    restarts: of the process, in each of which it is looked for; most: how many waiting requests may be
+    answered at once; 1 is none. A batch waits up to `delay_ms` to fill. 0 where even a request alone is over
+    the limit. scratch: a folder for what passes between; track: is told how far it is.
     """
     rates, trials = [], []
     for restart in track(range(restarts), f"serve under {place.runtime}, restarts", restarts):

@@ -61,7 +61,7 @@ class Turns:
 
     @classmethod
     def of(cls, latency_s: float) -> "Turns":
-        """As many as give a steady median, of a model that takes so long."""
+        """As many as give a steady median, of a model that takes `latency_s` seconds."""
         calls = int(np.clip(BLOCK_S / latency_s, FEWEST_CALLS, MOST_CALLS))
         rounds = int(np.clip(ARM_S / (2 * calls * latency_s), FEWEST_ROUNDS, MOST_ROUNDS))
         return cls(rounds, calls)
@@ -134,10 +134,11 @@ class SideBySide:
             return Restart({name: np.asarray(values, np.int64) for name, values in samples.items()}, blocks)
 
     def answers(self, inputs: Path, batch: int, judged: str | None) -> None:
-        """Both models' outputs for a folder of inputs, into `outputs`: in batches where the baseline takes them. Raises Crashed.
+        """Both models' outputs for a folder of `inputs`, into `outputs`: in batches of `batch` queries where
+        the baseline takes them, else one at a time. Raises Crashed.
 
-        However long it takes, and outside the target's memory, which is for one at a time. judged: what is kept of all examples, the
-        first output where it is None.
+        However long it takes, and outside the target's memory, which is for one at a time. judged: what is
+        kept of all examples, the first output where it is None.
         """
         self.outputs = {}
         for arm in (BASELINE, CANDIDATE):

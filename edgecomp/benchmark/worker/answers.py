@@ -21,7 +21,7 @@ TOLD = 1000  # values of an answer that are told while it is timed
 
 
 def as_arrays(outputs: Mapping[str, Any], axes: Axes) -> dict[str, Array]:
-    """What a session returned; the axis of examples comes first."""
+    """What a session returned, `outputs` by name; by `axes` the axis of examples comes first."""
     found = {name: as_array(value) for name, value in outputs.items()}
     for name, axis in axes.items():
         if axis and name in found and found[name].ndim > axis:
@@ -30,7 +30,8 @@ def as_arrays(outputs: Mapping[str, Any], axes: Axes) -> dict[str, Array]:
 
 
 def as_array(value: Any) -> Array:
-    """Of numbers or texts: what ONNX calls a sequence of maps is a matrix, a column a key; what is not there is empty."""
+    """`value`, of numbers or texts: what ONNX calls a sequence of maps is a matrix, a column a key; what is
+    not there is empty."""
     if isinstance(value, np.ndarray):
         return value.astype(str) if value.dtype.kind == "O" else value
     if value is None:
@@ -48,7 +49,8 @@ def as_array(value: Any) -> Array:
 
 
 def broken(values: Array) -> str:
-    """What is no number among them, in words; nothing where all are, or where they are not of numbers with a point.
+    """What is no number among the `values`, in words; nothing where all are, or where they are not of numbers
+    with a point.
 
     A part at a time: what is looked at is the memory of a model that is measured.
     """
@@ -61,7 +63,8 @@ def broken(values: Array) -> str:
 
 
 def told(outputs: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
-    """By output its type, its shape, what is no number in it, and the first of its values: what passes to the parent as JSON."""
+    """By name of the `outputs` its type, its shape, what is no number in it, and the first of its values:
+    what passes to the parent as JSON."""
     most = max(16, TOLD // max(1, len(outputs)))
     return {
         name: {
@@ -83,7 +86,8 @@ def _plain(values: Array) -> Array:
 
 
 def put_together(queries: Sequence[Mapping[str, Array]], sizes: Sequence[int]) -> dict[str, Answer]:
-    """The answers to one query after another, of so many examples each, as one of all the examples, where that can be."""
+    """The answers to one query after another, `queries`, of so many examples each, `sizes`, as one of all the
+    examples, where that can be."""
     found: dict[str, Answer] = {}
     for name in queries[0] if queries else ():
         parts = [
@@ -101,12 +105,13 @@ def _are_by_example(parts: Sequence[Array], sizes: Sequence[int]) -> bool:
 
 
 def save(answers: Mapping[str, Answer], file: Path) -> None:
-    """An .npz file; `load` reads it."""
+    """The `answers`, by output, as an .npz `file`; `load` reads it."""
     np.savez(file, **packed(answers))  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
 
 
 def packed(answers: Mapping[str, Answer]) -> dict[str, Array]:
-    """As arrays: `names`, and by its place `0` of what is one array, `0.values` and `0.shapes` of what is one a query."""
+    """The `answers`, by output, as arrays: `names`, and by its place `0` of what is one array, `0.values` and
+    `0.shapes` of what is one a query."""
     found: dict[str, Array] = {"names": np.asarray(list(answers), dtype=str)}
     for place, answer in enumerate(answers.values()):
         if isinstance(answer, np.ndarray):
@@ -120,6 +125,7 @@ def packed(answers: Mapping[str, Answer]) -> dict[str, Array]:
 
 
 def load(file: Path) -> dict[str, Answer]:
+    """The answers by output that `save` wrote to `file`."""
     found: dict[str, Answer] = {}
     with np.load(file, allow_pickle=False) as content:
         for place, name in enumerate(content["names"].tolist()):
@@ -134,13 +140,14 @@ def load(file: Path) -> dict[str, Answer]:
 
 
 def first(file: Path) -> npt.NDArray[np.float32]:
-    """Of `save`'s file: the first output, [examples, ...]."""
+    """Of the `file` that `save` wrote: the first output, [examples, ...]; of one that is an array a query, no
+    values."""
     answer = next(iter(load(file).values()))
     return answer if isinstance(answer, np.ndarray) else np.empty((0, 0), np.float32)
 
 
 def broken_in(answers: Mapping[str, Answer]) -> dict[str, str]:
-    """By output what is no number in it; an output of numbers alone is left out."""
+    """By output of the `answers` what is no number in it; an output of numbers alone is left out."""
     found = {
         name: next(filter(None, map(broken, [answer] if isinstance(answer, np.ndarray) else answer)), "")
         for name, answer in answers.items()
@@ -149,7 +156,8 @@ def broken_in(answers: Mapping[str, Answer]) -> dict[str, str]:
 
 
 def spread_of(answer: Answer) -> float:
-    """The deviation of an output's values, and where they are all about the same their size."""
+    """The deviation of an output's values, `answer`, and where they are all about the same their size; 1 of
+    what is no measure."""
     parts = [answer] if isinstance(answer, np.ndarray) else answer
     values = np.concatenate([part.ravel() for part in parts]) if len(parts) != 1 else parts[0].ravel()
     if not is_measure(values) or values.size == 0:
@@ -159,7 +167,8 @@ def spread_of(answer: Answer) -> float:
 
 
 def distance(ours: Array, theirs: Array, spread: float) -> float:
-    """Of measures the mean difference over `spread`, of names and classes the share that differ; 1 of different shapes."""
+    """How far `ours` is from `theirs`: of measures the mean difference over `spread`, of names and classes
+    the share that differ; 1 of different shapes."""
     if ours.shape != theirs.shape:
         return 1.0
     if ours.size == 0:
@@ -170,7 +179,7 @@ def distance(ours: Array, theirs: Array, spread: float) -> float:
 
 
 def are_close(ours: Array, theirs: Array) -> bool:
-    """Whether two answers to one query are the same but for rounding."""
+    """Whether `ours` and `theirs`, two answers to one query, are the same but for rounding."""
     if ours.shape != theirs.shape:
         return False
     if is_measure(ours) and ours.dtype.kind in "fc":
@@ -190,10 +199,11 @@ def _wide(values: Array) -> Array:
 def timed_errors(
     answers: Mapping[str, Answer], timed: Mapping[int, Mapping[str, Mapping[str, Any]]], rows: int
 ) -> dict[str, float]:
-    """By output, how far what was told of queries while they were timed is from their answers otherwise: the largest distance, and of
-    names and classes, which a rounding can tip, the mean.
+    """By output of the `answers`, how far what was told of queries while they were timed is from their
+    answers otherwise: the largest distance, and of names and classes, which a rounding can tip, the mean.
 
-    timed: by the query's place, as `told` tells it; rows: examples of a query. Outputs that are not finite have none.
+    timed: by the query's place, as `told` tells it; rows: examples of a query. Outputs that are not finite
+    have none.
     """
     found = {}
     skipped = broken_in(answers)
@@ -213,7 +223,7 @@ def timed_errors(
 
 
 def query_of(answer: Answer, place: int, rows: int) -> Array | None:
-    """The answer to the query at that place; None where there is none."""
+    """Of an output's `answer`, that to the query at `place`, of `rows` examples; None where there is none."""
     if not isinstance(answer, np.ndarray):
         return answer[place] if place < len(answer) else None
     return answer[place * rows : (place + 1) * rows] if (place + 1) * rows <= len(answer) else None

@@ -32,9 +32,12 @@ REAL = Clocks()
 def single_stream(
     run: Run, feeds: Sequence[Feed], count: int, clocks: Clocks = REAL, first: int = 0
 ) -> tuple[list[int], list[int], Mapping[str, Any]]:
-    """One example after another: wall_ns and cpu_ns of each, and the last one's outputs. `first` is the first one's place.
+    """One example after another: wall_ns and cpu_ns of each, and the last one's outputs. run: the model;
+    feeds: taken in turn, `count` times, beginning with the one at the place `first`; clocks: to read.
 
-    The CPU clock is read once a call, for a reading is a system call of 0.8 µs: a call's CPU time begins where the last one's ended."""
+    The CPU clock is read once a call, for a reading is a system call of 0.8 µs: a call's CPU time begins
+    where the last one's ended.
+    """
     wall, cpu, _ = clocks
     walls, cpus = [0] * count, [0] * count
     outputs: Mapping[str, Any] = run(
@@ -53,14 +56,15 @@ def single_stream(
 
 
 def queries(run: Run, feed: Feed, count: int, clocks: Clocks = REAL) -> tuple[list[int], list[int]]:
-    """wall_ns and cpu_ns of each of `count` queries of one batch: offline, and multi stream."""
+    """wall_ns and cpu_ns of each of `count` queries of one batch, `feed`, of the model `run`, by `clocks`:
+    offline, and multi stream."""
     walls, cpus, _ = single_stream(run, [feed], count, clocks)
     return walls, cpus
 
 
 def harness_ns(count: int = 2000, clocks: Clocks = REAL) -> float:
-    """What a call costs in `single_stream` over a bare loop, of a model that does nothing. It is recorded, and subtracted from
-    nothing."""
+    """What a call costs in `single_stream` over a bare loop, of a model that does nothing, by `clocks`: the
+    mean of `count` calls. It is recorded, and subtracted from nothing."""
 
     def nothing(feed: Feed) -> Feed:
         return feed
@@ -91,10 +95,13 @@ def serve(
     delay_ns: int = 0,
     clocks: Clocks = REAL,
 ) -> Served:
-    """An open loop: requests come when they come, whether or not the last one is answered (MLPerf's server scenario).
+    """An open loop: requests come when they come, whether or not the last one is answered (MLPerf's server
+    scenario).
 
-    One queue, first come first served. With `most` over 1 what waits is answered together, at most so many; a batch that is
-    not full waits up to `delay_ns` after its first request (dynamic batching).
+    run: the model; feed_of: a number of requests → what it is fed for them; arrivals_ns: since the start, in
+    order. One queue, first come first served. With `most` over 1 what waits is answered together, at most so
+    many; a batch that is not full waits up to `delay_ns` after its first request (dynamic batching). clocks:
+    to read, and to sleep by.
     """
     wall, _, sleep = clocks
     latencies, batches = [0] * len(arrivals_ns), []
@@ -138,10 +145,12 @@ def stress(
     every_s: float,
     clocks: Clocks = REAL,
 ) -> tuple[list[Client], list[tuple[int, int, int]]]:
-    """As many clients at once as there are `runs`, each asking without a pause for so long.
+    """As many clients at once as there are `runs`, each asking the `feeds` in turn without a pause for so
+    many `seconds`, by `clocks`.
 
-    `same(feed's place, outputs)` says whether an answer is right; `sample()` gives bytes of memory, taken every `every_s`
-    seconds with the time (ns) and the requests so far. A client that meets an error goes on, up to ten errors.
+    `same(feed's place, outputs)` says whether an answer is right; `sample()` gives bytes of memory, taken
+    every `every_s` seconds with the time (ns) and the requests so far. A client that meets an error goes on,
+    up to ten errors.
     """
     wall, _, sleep = clocks
     clients = [Client() for _ in runs]

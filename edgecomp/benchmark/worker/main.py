@@ -166,6 +166,8 @@ class Station:
         self.idle = thread_times()
 
     def obey(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The reply to `command`: `do`, a method's name, and its arguments; with the context switches
+        meanwhile."""
         before = noise.switches()
         reply: dict[str, Any] = getattr(self, command.pop("do"))(**command)
         after = noise.switches()
@@ -179,6 +181,7 @@ class Station:
         return self.feed_of(self.examples, np.arange(size * self.job["rows"]) % count)
 
     def single_stream(self, count: int) -> dict[str, Any]:
+        """`count` inferences, one after another, and what the last one answered."""
         walls, cpus, outputs = loops.single_stream(self.session.run, self.feeds, count, first=self.asked)
         place = (self.asked + count - 1) % len(self.feeds)
         self.asked += count
@@ -186,10 +189,13 @@ class Station:
         return {"wall_ns": walls, "cpu_ns": cpus, "asked": place, "answer": answer}
 
     def offline(self, count: int, batch: int) -> dict[str, Any]:
+        """`count` batches of `batch` queries each."""
         walls, cpus = loops.queries(self.session.run, self.batch(batch), count)
         return {"wall_ns": walls, "cpu_ns": cpus}
 
     def serve(self, arrivals: str, most: int, delay_ns: int) -> dict[str, Any]:
+        """An open loop. arrivals: a .npy file of when requests come, ns; most: how many are answered at once;
+        delay_ns: how long a batch waits to fill."""
         import numpy as np
 
         feeds = {size: self.batch(size) for size in range(1, most + 1)}
@@ -200,6 +206,8 @@ class Station:
         return served._asdict()
 
     def stress(self, clients: int, seconds: float, every_s: float, to: str) -> dict[str, Any]:
+        """So many `clients` at once for so many `seconds`; to: an .npz file of their latencies, and of the
+        memory every `every_s` seconds."""
         import numpy as np
 
         sessions = [self.session] * clients
@@ -255,7 +263,8 @@ class Station:
         return {"repeated_cpu_ns": again, "fresh_cpu_ns": fresh}
 
     def unseen(self, name: str, values: Any, random: Any) -> Any:
-        """Another input of that shape that the model takes: numbers beside these, and of all else what other examples have there."""
+        """Another input than `values` for the input `name`, of that shape, that the model takes: numbers
+        beside these, and of all else what other examples have there, drawn by `random`."""
         import numpy as np
 
         axis = self.axes.get(name, 0)
@@ -270,8 +279,15 @@ class Station:
         return self.pool[name][tuple(there)]
 
     def outputs(self, inputs: str, to: str, batch: int, judged: str | None = None) -> dict[str, Any]:
-        """Each query of `batch` in turn; where their answers do not fit together, with the padding, and then one at a time."""
-        from edgecomp.inputs import MASK, count, load
+        """Each query of `batch` in turn; where their answers do not fit together, with the padding, and then
+        one at a time.
+
+        inputs: a folder of examples; to: the file of their outputs; judged: the output that is kept of all
+        examples, the first where it is None.
+        """
+        import numpy as np
+
+        from edgecomp.inputs import MASK, by_token, count, load
 
         asked = load(Path(inputs))
 
@@ -292,6 +308,12 @@ class Station:
             parts = put_together(size, trimmed)
             if all(not isinstance(part, list) for part in parts.values()):
                 break
+        if MASK in asked:
+            mask = np.asarray(asked[MASK])
+            parts = {
+                name: by_token(part, mask) if isinstance(part, np.ndarray) else part
+                for name, part in parts.items()
+            }
         answers.save(parts, Path(to))
         return {}
 
@@ -299,6 +321,7 @@ class Station:
         return {"harness_ns": sorted(loops.harness_ns() for _ in range(5))[2]}
 
     def profile(self, runs: int) -> dict[str, Any]:
+        """Time by layer over `runs` inferences; None where the runtime has no profile."""
         from edgecomp.runtimes import Profile
 
         if not isinstance(self.runtime, Profile):
@@ -313,7 +336,8 @@ class Station:
         return {"layers": [layer._asdict() for layer in layers]}
 
     def pin(self, cores: list[int]) -> dict[str, Any]:
-        """The threads that have worked since it was loaded each on a core of its own, the busiest first; all others beside them."""
+        """The threads that have worked since it was loaded each on one of the `cores`, the busiest first; all
+        others beside them."""
         busy = {thread: ns - self.idle.get(thread, 0) for thread, ns in thread_times().items()}
         for place, thread in enumerate(sorted(busy, key=lambda thread: -busy[thread])):
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
@@ -327,6 +351,7 @@ class Station:
 
 
 def copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The `arrays`, by name, in memory of their own: a runtime may use its own again."""
     return {name: values.copy() for name, values in arrays.items()}
 
 

@@ -42,7 +42,8 @@ def switches() -> dict[str, int]:
 
 
 def during(before: Host, after: Host, elapsed_ns: int, worker: Mapping[str, int]) -> dict[str, float | None]:
-    """One block's noise, as shares of its time. worker: what its process says of its own context switches meanwhile."""
+    """One block's noise, as shares of its time. before, after: the host at either end of its `elapsed_ns`;
+    worker: what its process says of its own context switches meanwhile."""
     seconds = max(elapsed_ns, 1) / 1e9
 
     def share(name: str, cores: int = 1) -> float | None:

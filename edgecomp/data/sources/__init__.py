@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edgecomp.data.sources import bundled, image_folder, numpy_files
+from edgecomp.data.sources import bundled, generated, image_folder, numpy_files
 from edgecomp.data.sources.examples import Examples, Source, Wanted, check_files, check_source
 from edgecomp.data.sources.tables import hugging_face
 from edgecomp.errors import DataError, nearest
@@ -16,6 +16,8 @@ TABLE: dict[str, Callable[[Wanted, Path], Source]] = {
     "wine": bundled.wine,
     "breast_cancer": bundled.breast_cancer,
     "diabetes": bundled.diabetes,
+    "canvases": generated.canvases,
+    "catalogue": generated.catalogue,
     "huggingface": hugging_face.read,
     "images": image_folder.read,
     "numpy": numpy_files.read,
@@ -27,6 +29,8 @@ FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
     "wine": bundled.files,
     "breast_cancer": bundled.files,
     "diabetes": bundled.files,
+    "canvases": bundled.files,
+    "catalogue": bundled.files,
     "huggingface": hugging_face.files,
     "images": image_folder.files,
     "numpy": numpy_files.files,
@@ -34,7 +38,8 @@ FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Every split of the source. `folder`: the recipe's, for a relative path. Raises DataError."""
+    """Every split of the source that is `wanted`. folder: the recipe's, for a relative path. Raises
+    DataError."""
     _check(wanted)
     source = TABLE[wanted.source](wanted, folder)
     check_source(source, wanted)
@@ -42,7 +47,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
 
 
 def source_files(wanted: Wanted, folder: Path) -> list[Path]:
-    """The local files that `read` would read, sorted; none for bundled sets and hub names. Raises DataError."""
+    """The local files that `read` would read for the same `wanted` and `folder`, sorted; none for bundled
+    sets and hub names. Raises DataError."""
     _check(wanted)
     return sorted(path for paths in FILES[wanted.source](wanted, folder).values() for path in paths)
 

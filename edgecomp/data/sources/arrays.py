@@ -11,7 +11,8 @@ COARSE = 1e-3  # of a feature's deviation: a rounding of float32's that a networ
 
 
 def finite(values: npt.NDArray[Any], where: str, told: list[str] | None = None) -> npt.NDArray[np.float32]:
-    """As float32 [N, ...]. Raises DataError where one is NaN, infinite, or too large for float32.
+    """`values` [N, ...] as float32. Raises DataError, which begins with `where`, if one is NaN, infinite, or
+    too large for float32.
 
     told: is added to where float32 changes more than the last digits.
     """

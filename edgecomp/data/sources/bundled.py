@@ -12,13 +12,17 @@ from edgecomp.tasks import TASKS
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """None: they are installed."""
+    """None: they are installed. wanted: of this set, and nothing that names files or columns; folder: not
+    looked at. Raises DataError."""
     refuse_unused(wanted, "path", "files", "inputs", "label", "slice")
     return {}
 
 
 def digits(wanted: Wanted, folder: Path) -> Source:
-    """1,797 handwritten digits (UCI, Alpaydin & Kaynak 1998), grey, 8×8 or resized."""
+    """1,797 handwritten digits (UCI, Alpaydin & Kaynak 1998), grey, 8×8 or resized.
+
+    wanted: of this set, and nothing that names files or columns; folder: not looked at. Raises DataError.
+    """
     from sklearn.datasets import load_digits
 
     refuse_unused(wanted, "path", "files", "inputs", "label", "slice")
@@ -28,28 +32,41 @@ def digits(wanted: Wanted, folder: Path) -> Source:
 
 
 def iris(wanted: Wanted, folder: Path) -> Source:
-    """150 flowers of three species, four measures (Fisher 1936)."""
+    """150 flowers of three species, four measures (Fisher 1936).
+
+    wanted: of this set, and nothing that names files or columns; folder: not looked at. Raises DataError.
+    """
     from sklearn.datasets import load_iris
 
     return _features(wanted, load_iris)
 
 
 def wine(wanted: Wanted, folder: Path) -> Source:
-    """178 wines of three growers, 13 measures (UCI, Aeberhard & Forina 1991)."""
+    """178 wines of three growers, 13 measures (UCI, Aeberhard & Forina 1991).
+
+    wanted: of this set, and nothing that names files or columns; folder: not looked at. Raises DataError.
+    """
     from sklearn.datasets import load_wine
 
     return _features(wanted, load_wine)
 
 
 def breast_cancer(wanted: Wanted, folder: Path) -> Source:
-    """569 tumours, malignant or benign, 30 measures (UCI, Wolberg et al. 1995)."""
+    """569 tumours, malignant or benign, 30 measures (UCI, Wolberg et al. 1995).
+
+    wanted: of this set, and nothing that names files or columns; folder: not looked at. Raises DataError.
+    """
     from sklearn.datasets import load_breast_cancer
 
     return _features(wanted, load_breast_cancer)
 
 
 def diabetes(wanted: Wanted, folder: Path) -> Source:
-    """442 patients, ten measures, and how far their diabetes had come a year later, a number (Efron et al. 2004)."""
+    """442 patients, ten measures, and how far their diabetes had come a year later, a number (Efron et al.
+    2004).
+
+    wanted: of this set, and nothing that names files or columns; folder: not looked at. Raises DataError.
+    """
     from sklearn.datasets import load_diabetes
 
     return _features(wanted, load_diabetes)

@@ -67,14 +67,15 @@ class Wanted:
 
 
 def refuse_unused(wanted: Wanted, *unused: str) -> None:
-    """Raises DataError where a setting is given that this source has no use for."""
+    """Raises DataError where `wanted` has a setting among the `unused`, names of its fields, which its source
+    has no use for."""
     given = [f"data.{name}" for name in unused if getattr(wanted, name)]
     if given:
         raise DataError(f"source {wanted.source!r} has no use for {' and '.join(given)}: take it out")
 
 
 def check_files(wanted: Wanted) -> None:
-    """Raises DataError where `files` has an unknown split, or no train split."""
+    """Raises DataError where the `files` that are `wanted` have an unknown split, or no train split."""
     for split in wanted.files:
         if split not in SPLITS:
             raise DataError(f"data.files: no such split {split!r}{nearest(split, SPLITS)}; "
@@ -86,7 +87,8 @@ def check_files(wanted: Wanted) -> None:
 
 
 def check_source(source: Source, wanted: Wanted) -> None:
-    """Raises DataError where a split is empty, of one class, or unlike the train split."""
+    """Raises DataError where a split of `source` is empty, of one class, or unlike the train split, or where
+    `wanted` has a setting for images, and these are none."""
     train = source.splits["train"]
     of_classes = TASKS[wanted.task].strata(train.labels) is not None
     known = set(np.unique(train.labels).tolist())

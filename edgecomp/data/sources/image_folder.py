@@ -1,4 +1,4 @@
-"""Images in folders: one folder a class, or one folder a split with a folder a class in each."""
+"""Images in folders: one folder a class, or one folder a split with a folder a class in each; in any folders where nothing is labelled."""
 
 from pathlib import Path
 
@@ -17,24 +17,32 @@ _LITTER = {"Thumbs.db", "desktop.ini"}  # a file manager's
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Images of all splits; classes are the names of the class folders of all splits, sorted."""
-    by_split = {split: _labelled(root) for split, root in _roots(wanted, folder).items()}
+    """Images of all splits; classes are the names of the class folders of all splits, sorted. wanted: what
+    was asked for; folder: the recipe's, for a relative path. Raises DataError."""
+    task = TASKS[wanted.task]
+    if task.label_axes not in ((0,), ()):
+        raise DataError(f"{wanted.path}: folders are classes, and task {wanted.task} has other labels: write them into a table "
+                        "(source huggingface) or an .npz file (numpy)")  # fmt: skip
+    by_split = {split: _found(root, wanted) for split, root in _roots(wanted, folder).items()}
     classes = sorted({name for pairs in by_split.values() for _, name in pairs})
     index = {name: place for place, name in enumerate(classes)}
     splits = {}
     for split, pairs in by_split.items():
         images = _images([path for path, _ in pairs], wanted)
         splits[split] = Examples(images, np.asarray([index[name] for _, name in pairs], np.int64))
-    if TASKS[wanted.task].several_labels:
-        raise DataError(f"{wanted.path}: folders are classes, and task {wanted.task} has other labels: write them into a table "
-                        "(source huggingface) or an .npz file (numpy)")  # fmt: skip
-    TASKS[wanted.task].encode({"train": classes}, None, str(wanted.path))
+    if not task.label_axes:
+        labels, _ = task.encode({split: [None] * len(pairs) for split, pairs in by_split.items()}, None, "")
+        return Source({name: Examples(one.values, labels[name]) for name, one in splits.items()}, ())
+    task.encode({"train": classes}, None, str(wanted.path))
     return Source(splits, tuple(classes))
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """Split → its images, sorted. Raises DataError."""
-    return {split: [path for path, _ in _labelled(root)] for split, root in _roots(wanted, folder).items()}
+    """Split → its images, sorted. wanted: what was asked for; folder: the recipe's, for a relative path.
+    Raises DataError."""
+    return {
+        split: [path for path, _ in _found(root, wanted)] for split, root in _roots(wanted, folder).items()
+    }
 
 
 def _images(paths: list[Path], wanted: Wanted) -> npt.NDArray[np.uint8]:
@@ -80,6 +88,16 @@ def _roots(wanted: Wanted, folder: Path) -> dict[str, Path]:
 
 def _folders(path: Path) -> list[Path]:
     return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _found(root: Path, wanted: Wanted) -> list[tuple[Path, str]]:
+    """The images of a split, each with its class; where nothing is labelled, all that lie anywhere in the folder."""
+    if TASKS[wanted.task].label_axes:
+        return _labelled(root)
+    images = [path for path in visible(root) if path.suffix.lower() in SUFFIXES]
+    if not images:
+        raise DataError(f"{root}: has no image; known are {', '.join(SUFFIXES)}")
+    return [(path, "") for path in images]
 
 
 def _labelled(root: Path) -> list[tuple[Path, str]]:

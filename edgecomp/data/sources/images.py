@@ -28,9 +28,11 @@ def stacked(
     image_size: int | None,
     mode: str | None,
 ) -> npt.NDArray[np.uint8]:
-    """uint8 [count, channels, height, width] of `count` ≥ 1 files; `name` says in messages which one is meant.
+    """uint8 [count, channels, height, width] of `count` ≥ 1 files, turned as their EXIF orientation says.
 
-    Turned as their EXIF orientation says. Raises DataError where one is broken, or they differ in size or mode.
+    encoded: by its number, a file, or what it holds; name: by its number, what messages call it; image_size:
+    pixels a side that all are resized to; mode: L or RGB, that all are converted to. None: as they are, and
+    then all alike. Raises DataError where one is broken, or they differ in size or mode.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of metadata; pixels that are missing raise
@@ -48,7 +50,8 @@ def stacked(
 def fitted(
     images: npt.NDArray[np.uint8], image_size: int | None, mode: str | None, where: str
 ) -> npt.NDArray[np.uint8]:
-    """Images [N, channels, height, width] in another mode or size. Raises DataError of channels without a mode."""
+    """`images` [N, channels, height, width] in another `mode`, L or RGB, or `image_size`, pixels a side; as
+    they are where that is None. Raises DataError, which begins with `where`, of channels without a mode."""
     if mode is not None and images.shape[1] != CHANNELS[mode]:
         if images.shape[1] not in CHANNELS.values():
             raise DataError(f"{where}: images of {images.shape[1]} channels cannot become {mode}: "

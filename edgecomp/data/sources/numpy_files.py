@@ -17,45 +17,54 @@ from edgecomp.tasks import TASKS
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Arrays `inputs` and `label` of every split: uint8 [N, C, H, W] are images, floating [N, ...] are arrays."""
+    """Arrays `inputs` and `label` of every split: uint8 [N, C, H, W] are images, floating [N, ...] are
+    arrays. wanted: what was asked for; folder: the recipe's, for a relative path. Raises DataError."""
     if isinstance(wanted.inputs, list):
         raise DataError(
             f"data.inputs={wanted.inputs} lists columns of a table: of an .npz name the one array that holds the inputs"
         )
-    values, found_labels, told = {}, {}, list[str]()
+    values: dict[str, Any] = {}
+    found_labels: dict[str, Any] = {}
+    told: list[str] = []
     slices: dict[str, npt.NDArray[np.str_] | None] = {}
+    axes = TASKS[wanted.task].label_axes
     for split, (path,) in files(wanted, folder).items():
         names = [
             wanted.inputs or "inputs",
             *([wanted.slice] if wanted.slice else []),
-            *(wanted.labels or ["label"])[:1],
+            *((wanted.labels or ["label"])[:1] if axes else []),
         ]
         if len(wanted.labels) > 1:
             raise DataError(
                 f"data.label={wanted.label} lists columns of a table: of an .npz name the one array that holds the labels"
             )
-        inputs, *beside, label = _arrays(path, *names)
-        _check_labels(label, names[-1], path, several=TASKS[wanted.task].several_labels)
+        inputs, *beside = _arrays(path, *names)
+        label = beside.pop() if axes else np.zeros(len(inputs))
+        if axes:
+            _check_labels(label, names[-1], path, axes)
         if len(inputs) != len(label):
             raise DataError(
                 f"{path}: has {len(inputs)} inputs and {len(label)} labels: each input needs its own"
             )
         slices[split] = None
         if beside:
-            if beside[0].shape != label.shape:
+            if beside[0].shape != (len(label),):
                 raise DataError(
                     f"{path}: {wanted.slice!r} is of shape {beside[0].shape}; slices are [{len(label)}], one name or number an example"
                 )
             slices[split] = as_slices(beside[0].tolist(), str(path), wanted.slice or "")
         values[split] = _values(inputs, wanted, str(path), told)
-        found_labels[split] = label.tolist()
+        _check_masks(inputs, label, wanted, path)
+        # Masks stay an array: as lists they would take a hundred times the memory.
+        found_labels[split] = label if label.ndim > 2 else label.tolist()
     labels, classes = TASKS[wanted.task].encode(found_labels, None, str(wanted.path))
     splits = {split: Examples(values[split], labels[split], slices[split]) for split in values}
     return Source(splits, classes, notes=tuple(told))
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """Split → its file. Raises DataError."""
+    """Split → its file. wanted: what was asked for; folder: the recipe's, for a relative path. Raises
+    DataError."""
     by_split = split_files(found(wanted, folder), wanted, (".npz",))
     for split, paths in by_split.items():
         if len(paths) > 1:
@@ -82,12 +91,34 @@ def _arrays(path: Path, *names: str) -> list[npt.NDArray[Any]]:
     return arrays
 
 
-def _check_labels(labels: npt.NDArray[Any], name: str, path: Path, *, several: bool) -> None:
-    if labels.ndim != 1 and not (several and labels.ndim == 2):
-        may = "[N], or [N, labels]" if several else "[N], one class each"
-        raise DataError(f"{path}: {name!r} is of shape {labels.shape}; labels are {may}")
+_LABELS = {
+    (0,): "[N], one class each",
+    (0, 1): "[N], or [N, labels]",
+    (1,): "[N, labels]",
+    (2,): "masks [N, height, width]",
+}
+"""By `Task.label_axes`."""
+
+
+def _check_labels(labels: npt.NDArray[Any], name: str, path: Path, axes: tuple[int, ...]) -> None:
+    if labels.ndim - 1 not in axes:
+        raise DataError(f"{path}: {name!r} is of shape {labels.shape}; labels are {_LABELS[axes]}")
     if labels.dtype.kind not in "biufU":
         raise DataError(f"{path}: {name!r} holds {labels.dtype}; labels are integers or strings")
+
+
+def _check_masks(inputs: npt.NDArray[Any], labels: npt.NDArray[Any], wanted: Wanted, path: Path) -> None:
+    """Raises DataError where images are not of their masks' size, or would be brought to another."""
+    if TASKS[wanted.task].of_each != "pixel":
+        return
+    if wanted.image_size is not None:
+        raise DataError(
+            f"data.image_size={wanted.image_size}: masks are not resized with their images; save both in that size"
+        )
+    if inputs.shape[2:] != labels.shape[1:]:
+        raise DataError(
+            f"{path}: images of {list(inputs.shape[2:])} pixels and masks of {list(labels.shape[1:])}: they must be of one size"
+        )
 
 
 def _values(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgecomp.data.sources.examples import SPLITS, Wanted
 from edgecomp.errors import DataError, nearest
+from edgecomp.files.packages import PACKAGE, inside
 
 VARIABLE = "EDGECOMP_DATA"
 """The environment variable that names a folder of data sets."""
@@ -22,9 +23,15 @@ _SHARD = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]+)?(\.\w+)+$")
 
 
 def places(wanted: Wanted, folder: Path) -> list[Path]:
-    """Where `path` may lie: as it is, or in the recipe's folder, $EDGECOMP_DATA, the current folder, in this order."""
+    """Where the `path` that is `wanted` may lie: in an installed package (`package:NAME/PATH`), as it is, or in the
+    recipe's `folder`, $EDGECOMP_DATA, the current folder, in this order. Raises DataError where there is no path."""
     if not wanted.path:
         raise DataError(f"source {wanted.source!r} needs data.path: a file or a folder")
+    if wanted.path.startswith(PACKAGE):
+        try:
+            return [inside(wanted.path.removeprefix(PACKAGE))[1]]
+        except ValueError as error:
+            raise DataError(f"data.path: {wanted.path}: {error}") from error
     path = Path(wanted.path).expanduser()
     if path.is_absolute():
         return [path]
@@ -34,12 +41,13 @@ def places(wanted: Wanted, folder: Path) -> list[Path]:
 
 
 def find(wanted: Wanted, folder: Path) -> Path | None:
-    """The first of the places that exists."""
+    """The first of the `places` of `wanted` and `folder` that exists; None where none does."""
     return next((place for place in places(wanted, folder) if place.exists()), None)
 
 
 def found(wanted: Wanted, folder: Path) -> Path:
-    """The first of the places that exists. Raises DataError that says where was looked."""
+    """The first of the `places` of `wanted` and `folder` that exists. Raises DataError that says where was
+    looked."""
     path = find(wanted, folder)
     if path is None:
         raise DataError(f"data.path: no such file or folder, {looked(wanted, folder)}")
@@ -47,7 +55,8 @@ def found(wanted: Wanted, folder: Path) -> Path:
 
 
 def looked(wanted: Wanted, folder: Path) -> str:
-    """`'x': looked for /a/x and /b/x`, with the nearest name there, for a message."""
+    """`'x': looked for /a/x and /b/x`, the `places` of `wanted` and `folder`, with the nearest name there,
+    for a message."""
     tried = places(wanted, folder)
     there = {entry.name for place in tried if place.parent.is_dir() for entry in place.parent.iterdir()}
     unset = f" (${VARIABLE} is not set)" if VARIABLE not in os.environ and len(tried) > 1 else ""
@@ -65,14 +74,17 @@ def split_of_folder(name: str) -> str | None:
 
 
 def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
-    """In capitals or not: `TABLE.CSV` is a .csv file."""
+    """Whether the name of `path` ends in one of the `suffixes`, in capitals or not: `TABLE.CSV` is a .csv
+    file."""
     return path.name.lower().endswith(tuple(suffixes))
 
 
 def split_files(path: Path, wanted: Wanted, suffixes: Sequence[str]) -> dict[str, list[Path]]:
-    """Split → its files, in order: as `files` names them, or by how their names begin. A file is the train split.
+    """Split → its files, in order: as the `files` that are `wanted` name them, or by how their names begin. A
+    file is the train split.
 
-    Raises DataError where there are none, or it cannot be told which are meant.
+    path: where they lie, a file or a folder; suffixes: of files that can be read. Raises DataError where
+    there are none, or it cannot be told which are meant.
     """
     if path.is_file():
         if wanted.files:

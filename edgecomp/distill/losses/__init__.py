@@ -48,7 +48,10 @@ class Loss:
 
 
 def build(settings: Mapping[str, Any], task: Task, teacher: Teacher) -> Loss:
-    """The loss that a recipe's `distill` describes. task: what labels and outputs mean; teacher: called where a term needs the network itself."""
+    """The loss that `settings`, a recipe's `distill`, describe.
+
+    task: what labels and outputs mean; teacher: called where a term needs the network itself.
+    """
     return Loss(tuple(term for family in TERMS.values() for term in family(settings, task, teacher)))
 
 

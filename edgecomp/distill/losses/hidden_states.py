@@ -99,13 +99,21 @@ class Bound(nn.Module):
 def hidden_states(
     settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
 ) -> list[HiddenStates]:
-    """The term of `distill.hidden`: [{student, teacher, weight}]; none where that is empty."""
+    """The term of `distill.hidden`: [{student, teacher, weight}]; none where that is empty.
+
+    settings: the recipe's `distill`; task: of no matter here; teacher: loads the network, where there is a
+    hint.
+    """
     hints = [Hint(hint["student"], hint["teacher"], hint["weight"]) for hint in settings["hidden"]]
     return [HiddenStates(hints, teacher())] if hints else []
 
 
 def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Module:
-    """A linear map between widths, nothing where they are equal. [N, C, H, W] by channel, else by the last axis."""
+    """A linear map between widths, nothing where they are equal. [N, C, H, W] by channel, else by the last axis.
+
+    hint: names the layers in an error; ours, theirs: their outputs. Raises CaptureError where more than the
+    width differs.
+    """
     channels = 1 if ours.ndim == 4 else -1
     same = [
         (a, b)

@@ -27,7 +27,7 @@ def distillation_loss(
 ) -> torch.Tensor:
     """hard_label_weight · hard-label loss + (1 - hard_label_weight) · soft-label loss, a scalar.
 
-    student, teacher: outputs [N, width]; labels: as the task has them.
+    student, teacher: outputs [N, ...]; labels: as the task has them; temperature: of the soft labels.
     """
     soft = task.soft_label_loss(student, teacher, temperature)
     if hard_label_weight == 0:
@@ -67,5 +67,11 @@ class Bound(nn.Module):
 def soft_and_hard_labels(
     settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
 ) -> list[SoftAndHardLabels]:
-    """The term of `distill.temperature` and `distill.hard_label_weight`."""
-    return [SoftAndHardLabels(task, settings["temperature"], settings["hard_label_weight"])]
+    """The term of `distill.temperature` and `distill.hard_label_weight`, which is 0 where
+    nothing is labelled.
+
+    settings: the recipe's `distill`; task: how labels are learnt; teacher: not loaded, for its soft labels
+    are stored.
+    """
+    weight = settings["hard_label_weight"] if task.label_axes else 0.0
+    return [SoftAndHardLabels(task, settings["temperature"], weight)]

@@ -7,10 +7,10 @@ from edgecomp.export.onnx.names import WEIGHTED
 
 
 def keep_in_float(model: onnx.ModelProto) -> None:
-    """Between a DequantizeLinear and a layer with a float weight stands a Max of one, which changes nothing.
+    """In `model`, between a DequantizeLinear and a layer with a float weight comes a Max of one.
 
-    ONNX Runtime's WeightBiasQuantization rounds such a weight, by tensor, where it finds integers before and after
-    the layer: the one layer that was to be spared would be the worst.
+    That changes nothing. ONNX Runtime's WeightBiasQuantization rounds such a weight, by tensor, where it
+    finds integers before and after the layer: the one layer that was to be spared would be the worst.
     """
     graph = model.graph
     constants = {initializer.name for initializer in graph.initializer}

@@ -14,7 +14,10 @@ MOVES_VALUES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Iden
 
 
 def dequantiser(name: str, producers: dict[str, onnx.NodeProto]) -> onnx.NodeProto | None:
-    """The DequantizeLinear a tensor comes from, through operators that only move values."""
+    """The DequantizeLinear that a tensor comes from, through operators that only move values; or None.
+
+    name: of the tensor; producers: output's name → node.
+    """
     node = producers.get(name)
     while node is not None and node.op_type in MOVES_VALUES:
         node = producers.get(node.input[0])
@@ -22,6 +25,7 @@ def dequantiser(name: str, producers: dict[str, onnx.NodeProto]) -> onnx.NodePro
 
 
 def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Tensor name → the nodes of `graph` that read it, in order; one that reads it twice is there twice."""
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
@@ -30,7 +34,7 @@ def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
 
 
 def constants_of(graph: onnx.GraphProto) -> Constants:
-    """Tensor name → value, for initialisers, Constant nodes, and Identity nodes of either."""
+    """Tensor name → value, for the initialisers of `graph`, Constant nodes, and Identity nodes of either."""
     known: Constants = {
         initializer.name: numpy_helper.to_array(initializer) for initializer in graph.initializer
     }
@@ -43,11 +47,15 @@ def constants_of(graph: onnx.GraphProto) -> Constants:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    """The integer attribute `name` of a node, or `default` where it has none."""
     return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
 
 
 def store_weights(model: onnx.ModelProto) -> None:
-    """Weights and biases as the operators take them, where the exporter has left the sorting of gates to every start of a file."""
+    """Weights and biases of recurrent layers as the operators take them, in place.
+
+    model: in which the exporter has left the sorting of gates to every start of a file.
+    """
     graph = model.graph
     constants = {one.name: one for one in graph.initializer}
     made_by = {name: node for node in graph.node for name in node.output}

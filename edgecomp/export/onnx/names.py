@@ -18,6 +18,8 @@ HANDS_ON = ("QuantizeLinear", "DequantizeLinear", "Transpose", "Identity", "Resh
 def name_layers(model: onnx.ModelProto, network: nn.Module) -> None:
     """Each layer is named after its weight's module path: `layers.0.conv1`, then `…@2`, as are the layers of one recurrent module.
 
+    model: changed in place; network: what it was exported from.
+
     The exporter stores a float weight of a linear layer turned, and a recurrent one's rows in another order, under a name of its
     own: they are known by their values.
     """
@@ -51,7 +53,7 @@ def name_layers(model: onnx.ModelProto, network: nn.Module) -> None:
 
 
 def any_order(weight: npt.NDArray[Any]) -> bytes:
-    """The same for the same values, whatever the order of the rows."""
+    """The same bytes for a `weight` of the same values, whatever their order."""
     return bytes((np.sort(weight, None) + 0).tobytes())  # -0 is 0
 
 

@@ -19,9 +19,10 @@ Pads = npt.NDArray[np.int64]  # [2, axes]: before and after
 
 
 def take_padding_into_convolutions(model: onnx.ModelProto) -> None:
-    """Where all that reads a padded tensor is convolutions, directly or through its Q and DQ; a Pad of nothing goes anywhere.
+    """In `model`, where all that reads a padded tensor is convolutions, directly or through its Q and DQ.
 
-    A quantised zero is the zero point, with which an integer convolution pads, so that nothing changes.
+    A Pad of nothing goes anywhere. A quantised zero is the zero point, with which an integer convolution
+    pads, so that nothing changes.
     """
     graph = model.graph
     constants = constants_of(graph)

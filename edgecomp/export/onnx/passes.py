@@ -14,7 +14,10 @@ from edgecomp.export.openvino import kernels
 
 
 def pack_weights(model: onnx.ModelProto) -> None:
-    """QuantizeLinear of a constant becomes the int8 initialiser it computes (ONNX's definition, ties to even)."""
+    """QuantizeLinear of a constant of `model` becomes the int8 initialiser it computes.
+
+    By ONNX's definition, ties to even.
+    """
     graph = model.graph
     constants = constants_of(graph)
     for node in [
@@ -32,9 +35,10 @@ def pack_weights(model: onnx.ModelProto) -> None:
 
 
 def quantise_biases(model: onnx.ModelProto) -> None:
-    """A bias between integer inputs becomes int32 on the grid of the accumulator, input scale × weight scale.
+    """A bias of `model` between integer inputs becomes int32 on the grid of the accumulator.
 
-    ONNX Runtime takes a Gemm without an output grid, the last one of a classifier, as an integer operator only so.
+    That is input scale × weight scale. ONNX Runtime takes a Gemm without an output grid, the last one of a
+    classifier, as an integer operator only so.
     """
     graph = model.graph
     constants = constants_of(graph)
@@ -69,7 +73,10 @@ def quantise_biases(model: onnx.ModelProto) -> None:
 
 
 def quantise_tables(model: onnx.ModelProto) -> None:
-    """Gather of a float table, then Q/DQ → Gather of the int8 table, then DQ: the same values, a quarter of the bytes."""
+    """In `model`, Gather of a float table, then Q/DQ → Gather of the int8 table, then DQ.
+
+    The values are the same, in a quarter of the bytes.
+    """
     graph = model.graph
     constants = constants_of(graph)
     readers = readers_of(graph)
@@ -99,7 +106,10 @@ def quantise_tables(model: onnx.ModelProto) -> None:
 
 
 def transpose_weights(model: onnx.ModelProto) -> None:
-    """A transposed constant weight is stored transposed: between DQ and MatMul nothing may stand."""
+    """A transposed constant weight of `model` is stored transposed.
+
+    Between DQ and MatMul nothing may stand.
+    """
     graph = model.graph
     constants = constants_of(graph)
     producers = {name: node for node in graph.node for name in node.output}
@@ -126,8 +136,11 @@ def transpose_weights(model: onnx.ModelProto) -> None:
 
 
 def separate_zero_points(model: onnx.ModelProto) -> None:
-    """Each constant's zero point is a tensor of its own: layers that share one tensor of zeros are left in float
-    by OpenVINO, and without any a Gemm is by ONNX Runtime."""
+    """Each constant of `model` has a zero point that is a tensor of its own.
+
+    Layers that share one tensor of zeros are left in float by OpenVINO, and without any a Gemm is by ONNX
+    Runtime.
+    """
     graph = model.graph
     constants = constants_of(graph)
     for node in graph.node:
@@ -138,7 +151,7 @@ def separate_zero_points(model: onnx.ModelProto) -> None:
 
 
 def drop_redundant_activations(model: onnx.ModelProto) -> None:
-    """Relu and ReLU6 whose whole effect is the clipping of the QuantizeLinear that follows.
+    """Drops Relu and ReLU6 of `model` whose whole effect is the clipping of the QuantizeLinear that follows.
 
     One between two roundings stays: ONNX Runtime would make one of two pairs that nothing parts.
     """
@@ -166,9 +179,10 @@ def drop_redundant_activations(model: onnx.ModelProto) -> None:
 
 
 def restore_global_pooling(model: onnx.ModelProto) -> None:
-    """The exporter writes global average pooling as ReduceMean, for which runtimes have no integer kernel.
+    """Global average pooling, which the exporter writes as ReduceMean, is GlobalAveragePool again in `model`.
 
-    Of images alone: of a tensor with more axes, or of which that is not known, it would average others too.
+    Runtimes have no integer kernel for the former. Of images alone: of a tensor with more axes, or of which
+    that is not known, it would average others too.
     """
     constants = constants_of(model.graph)
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
@@ -184,7 +198,10 @@ def restore_global_pooling(model: onnx.ModelProto) -> None:
 
 
 def write_relu_as_max(model: onnx.ModelProto) -> None:
-    """Relu of a Gemm, read in float: ONNX Runtime would fuse the two into a float operator, but takes no Max along."""
+    """Relu of a Gemm in `model`, read in float, becomes a Max of it and 0.
+
+    ONNX Runtime would fuse Relu and Gemm into a float operator, but takes no Max along.
+    """
     graph = model.graph
     made_by = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -196,9 +213,10 @@ def write_relu_as_max(model: onnx.ModelProto) -> None:
 
 
 def keep_axes(model: onnx.ModelProto) -> None:
-    """An axis is dropped by Squeeze, not by the mean over it, nor by the selection from a product.
+    """An axis in `model` is dropped by Squeeze, not by the mean over it, nor by the selection from a product.
 
-    OpenVINO moves scales of shape [1, 1, out] behind those, and multiplies [batch, out] by them as by [1, batch, out].
+    OpenVINO moves scales of shape [1, 1, out] behind those, and multiplies [batch, out] by them as if they
+    were [1, batch, out].
     """
     graph = model.graph
     constants = constants_of(graph)
@@ -229,11 +247,11 @@ def keep_axes(model: onnx.ModelProto) -> None:
 
 
 def keep_narrow_apart(model: onnx.ModelProto) -> None:
-    """What was clipped to fewer levels than 8 bits have, a simulation, reaches convolutions, sums and averages through a
-    Max of it with itself: they run in float.
+    """What was clipped to fewer levels than 8 bits have, a simulation, is read in float in `model`.
 
-    In integers OpenVINO left out part of such roundings: a ResNet-8 with 4-bit activations was off by 2 to 12 % of its
-    logits' deviation. A MatMul stays as it is: it is exact, and with a float input both runtimes would round that anew.
+    It reaches convolutions, sums and averages through a Max of it with itself. In integers OpenVINO left out
+    part of such roundings: a ResNet-8 with 4-bit activations was off by 2 to 12 % of its logits' deviation. A
+    MatMul stays as it is: it is exact, and with a float input both runtimes would round that anew.
     """
     graph = model.graph
     constants = constants_of(graph)
@@ -258,6 +276,7 @@ def keep_narrow_apart(model: onnx.ModelProto) -> None:
 
 
 def drop_unused(model: onnx.ModelProto) -> None:
+    """Takes out of `model` the nodes and initialisers that no output is computed from."""
     graph = model.graph
     while True:
         used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
@@ -271,7 +290,7 @@ def drop_unused(model: onnx.ModelProto) -> None:
 
 
 def drop_notes(model: onnx.ModelProto) -> None:
-    """Stack traces, paths and versions: the same network gives the same bytes."""
+    """Takes stack traces, paths and versions out of `model`: the same network gives the same bytes."""
     model.doc_string = ""
     model.producer_name, model.producer_version = "edgecomp", ""
     del model.metadata_props[:]

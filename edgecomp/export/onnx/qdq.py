@@ -39,12 +39,15 @@ def export_onnx(
     dynamic_axes: DynamicAxes = ({0: "batch"},),
     first_output: Path | None = None,
 ) -> None:
-    """Writes `network` with those inputs and outputs, with those axes dynamic; layers keep their own names.
+    """Writes `network` as the ONNX file `path`, with those inputs and outputs; layers keep their own names.
+
+    example: one tensor an input; input_names, output_names: in the network's order; dynamic_axes: by input,
+    axis → name; first_output: where the same network goes with its first output alone. Raises CaptureError
+    where torch.export cannot follow the network, or ONNX has no such operator.
 
     Fake-quant becomes QuantizeLinear and DequantizeLinear, constant weights int8 initialisers. What the
-    exporter notes of this machine (stack traces, paths) is dropped, so that the same network gives the same bytes.
-    first_output: where the same network goes with its first output alone. Raises CaptureError where torch.export cannot
-    follow the network.
+    exporter notes of this machine (stack traces, paths) is dropped, so that the same network gives the same
+    bytes.
     """
     network.eval()
     model = _translated(network, example, list(input_names), list(output_names), dynamic_axes)

@@ -41,9 +41,11 @@ Scales = dict[bytes, npt.NDArray[Any]]
 
 
 def pack_recurrent(model: onnx.ModelProto, network: nn.Module) -> None:
-    """Every LSTM whose weights are rounded, in place. The integers are [directions, inputs, 4 · hidden], a scale for each of the last.
+    """Every LSTM of `model` whose weights are rounded becomes ONNX Runtime's operator, in place.
 
-    One file serves all: the operator is a function of the file too, which ONNX Runtime does not look at, as it has a kernel.
+    network: what it was exported from; its fake-quants have the scales. The integers are [directions, inputs,
+    4 · hidden], a scale for each of the last. One file serves all: the operator is a function of the file
+    too, which ONNX Runtime does not look at, as it has a kernel.
     """
     scales = _scales(network)
     graph = model.graph

@@ -19,7 +19,10 @@ RENAMED = {
 
 
 def convert(onnx_file: Path, folder: Path) -> None:
-    """Writes model.xml and model.bin into `folder`. Raises EdgecompError with the converter's own words."""
+    """Writes model.xml and model.bin into `folder`. Raises EdgecompError with the converter's own words.
+
+    onnx_file: what they are made of.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         copyfile(onnx_file, Path(scratch) / "model.onnx")
         command = [sys.executable, "-m", "edgecomp.export.openvino.ir"]

@@ -13,9 +13,10 @@ from onnx import helper, numpy_helper
 
 
 def keep_extremes_apart(model: onnx.ModelProto) -> None:
-    """The largest or smallest values along axes pass through a Max of them with themselves, which changes nothing.
+    """In `model`, the largest or smallest values along axes pass through a Max of them with themselves.
 
-    OpenVINO runs a QuantizeLinear that follows in the same kernel, and there gets other values.
+    That changes nothing. OpenVINO runs a QuantizeLinear that follows in the same kernel, and there gets other
+    values.
     """
     for node in [node for node in model.graph.node if node.op_type in ("ReduceMax", "ReduceMin")]:
         found = f"{node.output[0]}_found"
@@ -25,7 +26,7 @@ def keep_extremes_apart(model: onnx.ModelProto) -> None:
 
 
 def keep_products_of_pixels_apart(model: onnx.ModelProto) -> None:
-    """An image of one pixel passes through a Max of it with itself before it is multiplied.
+    """In `model`, an image of one pixel passes through a Max of it with itself before it is multiplied.
 
     OpenVINO takes a scale of channels into the convolution before it, whose kernel at batch 1 then gives noise:
     PoolFormer and SwiftFormer at 32×32.
@@ -45,10 +46,11 @@ def keep_products_of_pixels_apart(model: onnx.ModelProto) -> None:
 
 
 def widen_kernels_of_whole_rows(model: onnx.ModelProto) -> None:
-    """A convolution of whole rows, without padding, gets a column of zeros before both the image and the kernel.
+    """A convolution of whole rows in `model`, without padding, gets a column of zeros before both operands.
 
-    Of 4×4 kernels over 32 or 48 channels and 8×8 over 16 or 32 the int8 kernel gave noise: the reduction of keys and
-    values in SegFormer and PVT v2 at 32×32. Columns at the end are taken off again, and rows do not help.
+    Of 4×4 kernels over 32 or 48 channels and 8×8 over 16 or 32 the int8 kernel gave noise: the reduction of
+    keys and values in SegFormer and PVT v2 at 32×32. Columns at the end are taken off again, and rows do not
+    help.
     """
     graph = model.graph
     sizes = _sizes(graph)
@@ -80,11 +82,11 @@ def widen_kernels_of_whole_rows(model: onnx.ModelProto) -> None:
 
 
 def keep_scales_on_their_axis(model: onnx.ModelProto) -> None:
-    """What is reshaped to other examples, [N·L, C] → [N, L, C], gets an axis in front first, which costs nothing.
+    """What `model` reshapes to other examples, [N·L, C] → [N, L, C], gets an axis in front first.
 
-    OpenVINO moves scales of channels behind a Reshape where the first axis stays as it is, and takes two axes of unknown
-    length for the same: with L a multiple of C they scale positions (LeViT; a linear layer or a batch normalisation over
-    `view(-1, C)`), and with another L > C it cannot compile the network.
+    OpenVINO moves scales of channels behind a Reshape where the first axis stays as it is, and takes two axes
+    of unknown length for the same: with L a multiple of C they scale positions (LeViT; a linear layer or a
+    batch normalisation over `view(-1, C)`), and with another L > C it cannot compile the network.
     """
     graph = model.graph
     sizes = _sizes(graph)
@@ -106,12 +108,13 @@ def keep_scales_on_their_axis(model: onnx.ModelProto) -> None:
 
 
 def keep_integers_from_norms(model: onnx.ModelProto) -> None:
-    """Integers, or float sums with them, come to a normalisation through a Max of them with themselves.
+    """Integers, or float sums with them, come to a normalisation of `model` through a Max with themselves.
 
-    OpenVINO normalises the integers, for a scale makes no difference to a normalised tensor. It does to ε, which is left as
-    it is: where the variance is near ε a GroupNorm, and a LayerNorm as well, was wrong by 3 to 240 % (MobileViT-V2). It asks
-    for a zero point of 0, or of 128 after convert_model, which makes one FakeQuantize of a Q/DQ pair (MobileViT); read_model
-    leaves the pairs, and gives ViT 28 dB and Swin 18 instead of 74 and 65.
+    OpenVINO normalises the integers, for a scale makes no difference to a normalised tensor. It does to ε,
+    which is left as it is: where the variance is near ε a GroupNorm, and a LayerNorm as well, was wrong by 3
+    to 240 % (MobileViT-V2). It asks for a zero point of 0, or of 128 after convert_model, which makes one
+    FakeQuantize of a Q/DQ pair (MobileViT); read_model leaves the pairs, and gives ViT 28 dB and Swin 18
+    instead of 74 and 65.
     """
     graph = model.graph
     producers = {name: node for node in graph.node for name in node.output}
@@ -134,7 +137,7 @@ def keep_integers_from_norms(model: onnx.ModelProto) -> None:
 
 
 def compute_constants(model: onnx.ModelProto) -> None:
-    """What is looked up in constants, or convolved of them, is computed here.
+    """What `model` looks up in constants, or convolves of them, is computed here.
 
     OpenVINO does not when it compiles. A product with a batch of matrices that come of such a node and a Transpose becomes
     a linear layer, which reads them as if they had not been transposed: the positions of Funnel's heads, in fp32 too.

@@ -22,12 +22,12 @@ from edgecomp.stats.intervals import Values
 class Score:
     """A score by sums over examples.
 
-    parts: (answers, labels) → [examples, parts]; value: sums [draws, parts] → [draws]; worst, best: parts → [parts], of an example that
+    parts: (measured, arm_name) → [examples, parts]; value: sums [draws, parts] → [draws]; worst, best: parts → [parts], of an example that
     is answered as badly, and as well, as any. dimension: of the figure, which is `factor` times the value; in_units: the value is in
     units of the labels' deviation, and is told in the labels' own.
     """
 
-    parts: Callable[[Any, Any], Values]
+    parts: Callable[[Measurements, str], Values]
     value: Callable[[Values], Values]
     worst: Callable[[Values], Values]
     best: Callable[[Values], Values]
@@ -41,7 +41,7 @@ class Score:
         )
 
     def estimator(self, measured: Measurements, arm_name: str, confidence: float) -> Figure:
-        parts = self.parts(answers(measured, arm_name), measured.labels)
+        parts = self.parts(measured, arm_name)
         bounds = resampling.bounds(
             parts, self.value, self.worst(parts), self.best(parts), confidence=confidence, seed=SEED
         )
@@ -50,9 +50,7 @@ class Score:
     def comparator(
         self, measured: Measurements, arm_name: str, reference: str, kind: str, confidence: float
     ) -> Figure:
-        ours, theirs = (
-            self.parts(answers(measured, name), measured.labels) for name in (arm_name, reference)
-        )
+        ours, theirs = (self.parts(measured, name) for name in (arm_name, reference))
         both = np.vstack([ours, theirs])
         compare: Any = np.subtract if kind == "points" else np.divide
         bounds = resampling.paired_bounds(
@@ -68,38 +66,45 @@ class Score:
         return of_bounds(bounds, self.factor if kind == "points" else 1, kind, len(ours), confidence)
 
 
+def of_answers(parts: Callable[[Any, Any], Values]) -> Callable[[Measurements, str], Values]:
+    """`Score.parts` by a function (answers, labels) → [examples, parts]."""
+    return lambda measured, arm_name: parts(answers(measured, arm_name), measured.labels)
+
+
+@of_answers
 def _f1_parts(answers: Any, labels: Any) -> Values:
     """Twice what is right, and what is given and wanted, by label: [examples, 2 · labels]."""
     right, total = 2.0 * (answers & labels), (answers + labels).astype(np.float64)
     return np.concatenate([right, total], axis=1)
 
 
-def _halves(sums: Values) -> tuple[Values, Values]:
+def halves(sums: Values) -> tuple[Values, Values]:
     width = sums.shape[-1] // 2
     return sums[..., :width], sums[..., width:]
 
 
-def _micro(sums: Values) -> Values:
-    right, total = (one.sum(axis=-1) for one in _halves(sums))
+def micro(sums: Values) -> Values:
+    right, total = (one.sum(axis=-1) for one in halves(sums))
     return np.divide(right, total, out=np.zeros_like(right), where=total > 0)  # type: ignore[no-any-return]  # numpy's stubs
 
 
 def _macro(sums: Values) -> Values:
-    right, total = _halves(sums)
+    right, total = halves(sums)
     return np.divide(right, total, out=np.zeros_like(right), where=total > 0).mean(axis=-1)  # type: ignore[no-any-return]  # numpy's stubs
 
 
-def _all_wrong(parts: Values) -> Values:
+def all_wrong(parts: Values) -> Values:
     """As many labels as an example has on average, and none of them right."""
-    _, total = _halves(parts.mean(axis=0))
+    _, total = halves(parts.mean(axis=0))
     return np.concatenate([np.zeros_like(total), total])
 
 
-def _all_right(parts: Values) -> Values:
-    _, total = _halves(parts.mean(axis=0))
+def all_right(parts: Values) -> Values:
+    _, total = halves(parts.mean(axis=0))
     return np.concatenate([total, total])
 
 
+@of_answers
 def _error_parts(answers: Any, labels: Any) -> Values:
     """Squared and absolute errors, labels, their squares, and 1: [examples, 4 · targets + 1]."""
     error, wanted = (answers - labels).astype(np.float64), labels.astype(np.float64)
@@ -153,8 +158,8 @@ def _nearest(parts: Values) -> Values:
     )
 
 
-_MICRO = Score(_f1_parts, _micro, _all_wrong, _all_right)
-_MACRO = Score(_f1_parts, _macro, _all_wrong, _all_right)
+_MICRO = Score(_f1_parts, micro, all_wrong, all_right)
+_MACRO = Score(_f1_parts, _macro, all_wrong, all_right)
 _R2 = Score(_error_parts, _r2, _furthest, _nearest)
 _MAE = Score(_error_parts, _mae, _furthest, _nearest, "label", 1.0, in_units=True)
 _RMSE = Score(_error_parts, _rmse, _furthest, _nearest, "label", 1.0, in_units=True)

@@ -68,6 +68,10 @@ def _of_worst(groups: Groups) -> Estimator:
 def _of_agreement(other: str) -> Estimator:
     def estimated(measured: Measurements, arm_name: str, confidence: float) -> Figure:
         given, wanted = (outputs(measured, name) for name in (arm_name, other))
+        if given.shape != wanted.shape:
+            raise NotMeasured(
+                f"outputs of shape {list(given.shape[1:])} are not held against {other}'s, {list(wanted.shape[1:])}"
+            )
         same = measured.task.agreeing(given, wanted)
         return proportion(int(same.sum()), len(same), confidence)
 
@@ -203,13 +207,13 @@ def answers(measured: Measurements, arm_name: str) -> npt.NDArray[Any]:
 
 
 def outputs(measured: Measurements, arm_name: str) -> Logits:
-    """Every test example's outputs, [examples, width], that fit the labels. Raises NotMeasured, Impossible, NotFinite."""
+    """Every test example's outputs, [examples, ...], that fit the labels. Raises NotMeasured, Impossible, NotFinite."""
     check_finite(measured.facts)
     found, labels = arm_of(measured, arm_name).logits, measured.labels
     if len(labels) == 0:
         raise NotMeasured("the evaluation set is empty: there are no labelled examples")
     widths = {arm.logits.shape[1:] for arm in measured.arms.values()}
-    if found.ndim != 2 or len(widths) > 1:
+    if len(widths) > 1 and measured.task.width(measured.facts.get("classes", ())) is not None:
         raise Impossible(f"logits of shape {sorted(widths)} an example are no answers to one question")
     if why := measured.task.misfit(found, labels):
         raise Impossible(why)

@@ -157,6 +157,9 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         threads=target.threads,
         preprocessing=loaders.preprocessing(run),
         validation=Split.load(run.folder / "data", "validation"),
+        answers=read_npy(reference).shape[1:]
+        if (reference := run.made("export") / "reference.npy").is_file()
+        else None,
         data=run.folder / "data",
         folder=out,
     )

@@ -16,7 +16,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
     source = sources.read(loaders.wanted(settings, run.job.recipe.task), folder)
-    splits.check_varied(source, shift=settings.shift, flip=settings.flip)
+    splits.check_varied(source, task=run.job.recipe.task, shift=settings.shift, flip=settings.flip)
     notes = splits.write_splits(
         source,
         task=run.job.recipe.task,

@@ -34,7 +34,7 @@ class LayerWeights(NamedTuple):
 
 
 def read(model: Path) -> list[LayerWeights]:
-    """Every such layer of an ONNX file or an IR, in order; none of other files. Raises ModelFileError."""
+    """Every such layer of `model`, an ONNX file or IR, in order; none of others. Raises ModelFileError."""
     if model.suffix == ".onnx":
         return list(_of_onnx(model))
     return list(_of_ir(model)) if model.suffix == ".xml" else []
@@ -52,7 +52,11 @@ def why_it_saturates(layers: list[LayerWeights]) -> str:
 
 
 def warning(model: Path, host: str) -> str:
-    """What is to be said of a file's answers on a CPU of that row of ISAS; nothing where its sums are whole, or the file cannot be read."""
+    """What is to be said of a file's answers on a CPU; else nothing.
+
+    model: the file; host: the CPU's row of ISAS. Nothing where its sums are whole, or the file cannot be
+    read.
+    """
     if not saturates(host):
         return ""
     try:
@@ -66,7 +70,10 @@ def warning(model: Path, host: str) -> str:
 
 
 def largest_pair(weight: Array, output_axis: int) -> int:
-    """Of integers with an axis of outputs: the largest sum of the sizes of two that belong to one output."""
+    """The largest sum of the sizes of two integers of `weight` that belong to one output.
+
+    output_axis: of the weight, that of the outputs.
+    """
     sizes = np.abs(np.moveaxis(weight.astype(np.int64), output_axis, 0)).reshape(
         weight.shape[output_axis], -1
     )

@@ -75,7 +75,7 @@ class Refused(Exception):  # noqa: N818 - it says what is not read here
 
 
 def read(path: Path, device: str) -> Program:
-    """The network, its tensors on `device`. Raises ModelFileError."""
+    """The network in the file `path`, its tensors on `device`. Raises ModelFileError."""
     try:
         with archives.opened(path) as archive:
             return _read(path, archive, device)
@@ -176,6 +176,7 @@ class Graph:
         self.user_inputs: list[str] = []
 
     def built(self, graph: Mapping[str, Any], inputs: list[Any], outputs: list[Any]) -> fx.GraphModule:
+        """The file's `graph` as a module. inputs, outputs: their specifications. Raises Refused."""
         for place, (spec, given) in enumerate(zip(inputs, graph["inputs"], strict=True)):
             self._input(place, spec, given)
         for node in graph["nodes"]:

@@ -99,7 +99,7 @@ class Refused(Exception):  # noqa: N818 - it says what is more than a trace
 
 
 def checked(model: Path, folder: Path) -> Path:
-    """A copy in that folder of what torch is to read. Raises ModelFileError."""
+    """A copy in `folder` of what torch is to read of the file `model`. Raises ModelFileError."""
     copy = folder / "model.ts"
     try:
         with archives.opened(model) as archive, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as to:

@@ -40,7 +40,10 @@ SIZES: dict[str, Callable[..., Any]] = {
 
 
 def find(target: str) -> Callable[..., Any] | None:
-    """The operator that torch.export calls so, such as `torch.ops.aten.conv2d.default`; None where a file may not name it."""
+    """The operator that torch.export calls `target`; None where a file may not name it.
+
+    target: such as `torch.ops.aten.conv2d.default`.
+    """
     if target in SIZES:
         return SIZES[target]
     match = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.(\w+)", target, re.ASCII)

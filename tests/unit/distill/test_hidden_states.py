@@ -5,7 +5,7 @@ from torch import nn
 from edgecomp.distill.losses import Learner, Loss
 from edgecomp.distill.losses.hidden_states import HiddenStates, Hint, tap
 from edgecomp.errors import CaptureError
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.placement import place

@@ -18,7 +18,7 @@ from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir as openvino_ir
 from edgecomp.export.parity import answers
 from edgecomp.machine import host_isa, saturates
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.ptq.ours import post_training
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.folding import fold

@@ -10,7 +10,7 @@ import torch
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import REFERENCES, WORST_DB, compare_references
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 
 INPUTS = {"input": np.random.default_rng(0).normal(size=(40, 1, 16, 16)).astype(np.float32)}
 

@@ -16,7 +16,7 @@ from edgecomp.export.onnx import float_layers
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import compare, compare_blocks, executed_precision, own_name
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.folding import fold

@@ -15,7 +15,7 @@ from edgecomp.errors import CaptureError
 from edgecomp.export.onnx import passes
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import kernels
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.folding import fold

@@ -100,9 +100,9 @@ def test_the_headline_says_what_waivers_leave_to_decide() -> None:
     assert headline([passes, fails]) == headline([*waived, row(Verdict.FAIL, name="c")]) == ""
     advises = fails.but(severity="warn")
     assert next_step(Verdict.PASS, [passes, advises], RunRemedies({})).startswith(
-        "All gates that decide passed"
+        "All checks that decide passed"
     )
-    assert next_step(Verdict.PASS, [passes], RunRemedies({})).startswith("All gates passed")
+    assert next_step(Verdict.PASS, [passes], RunRemedies({})).startswith("All checks passed")
 
 
 def found(lower: float | None, upper: float | None, dimension: str = "time") -> Figure:

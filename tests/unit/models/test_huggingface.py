@@ -62,7 +62,7 @@ def test_a_model_gives_the_logits_of_transformers_own_class(
     folder = save(kind)
     network = build(f"hf:{folder}", {}, NOWHERE, given)
     example = TEXT_INPUTS if given is TEXTS else {"pixel_values": torch.rand(2, 3, 32, 32)}
-    check_output(kind, network, example, 3)
+    check_output(kind, network, example, (2, 3))
     auto = getattr(
         transformers, f"AutoModelFor{'Sequence' if given is TEXTS else 'Image'}Classification"
     ).from_pretrained(folder)
@@ -100,7 +100,7 @@ def test_a_head_of_another_number_of_classes_is_replaced_and_not_called_pretrain
     network = made(folder, TEXTS | {"classes": 5})
     facts = describe(network)
     assert (facts.classes, facts.pretrained_head, facts.labels) == (5, False, ())
-    check_output("bert", network, TEXT_INPUTS, 5)
+    check_output("bert", network, TEXT_INPUTS, (2, 5))
     kept = load_file(folder / "model.safetensors")
     body = {name: part for name, part in network.network.state_dict().items() if "classifier" not in name}
     assert all(torch.equal(part, kept[name]) for name, part in body.items())
@@ -156,7 +156,7 @@ def test_from_scratch_the_data_say_vocabulary_and_channels(save: Save) -> None:
     assert not torch.equal(texts.state_dict()["network.bert.encoder.layer.0.output.dense.weight"], stored)
     images = made(save("ViT"), {"channels": 1, "classes": 3}, pretrained=False, image_size=16)
     assert describe(images).channels == 1
-    check_output("vit", images, {"pixel_values": torch.zeros(2, 1, 16, 16)}, 3)
+    check_output("vit", images, {"pixel_values": torch.zeros(2, 1, 16, 16)}, (2, 3))
     assert describe(made(save("Bert"), pretrained=False, vocab_size=400)).vocabulary == 400
 
 
@@ -281,9 +281,9 @@ def test_images_of_another_number_of_channels(save: Save) -> None:
 def test_images_of_another_size(save: Save) -> None:
     network = made(save("ViT"), IMAGES)
     with pytest.raises(UsageError, match="it is made for images of 32×32: give the data that size, or train"):
-        check_output("vit", network, {"pixel_values": torch.zeros(2, 3, 28, 28)}, 3)
+        check_output("vit", network, {"pixel_values": torch.zeros(2, 3, 28, 28)}, (2, 3))
     assert "the weights do not fit the config" in refusal(save("ViT"), IMAGES, image_size=64)
-    check_output("resnet", made(save("ResNet"), IMAGES), {"pixel_values": torch.zeros(2, 3, 28, 28)}, 3)
+    check_output("resnet", made(save("ResNet"), IMAGES), {"pixel_values": torch.zeros(2, 3, 28, 28)}, (2, 3))
 
 
 def test_a_tokenizer_and_a_model_that_disagree(save: Save) -> None:
@@ -317,7 +317,7 @@ def test_a_model_that_needs_a_padding_token(save: Save) -> None:
     assert "arguments {pad_token_id: ID}" in message
     network = made(folder, pad_token_id=7)
     check_vocabulary(network, 300, 16, 7)
-    check_output("gpt2", network, TEXT_INPUTS, 3)
+    check_output("gpt2", network, TEXT_INPUTS, (2, 3))
     assert describe(network).max_positions == 40
     assert "pads with token 300, and its embeddings are 0 to 299" in refusal(folder, pad_token_id=300)
 
@@ -347,4 +347,4 @@ def test_the_real_minilm() -> None:
     assert (facts.layers, facts.vocabulary, facts.max_positions) == (6, 30522, 512)
     assert not facts.pretrained_head  # it was trained to embed sentences
     assert sum(part.numel() for part in network.parameters()) == 22_713_216 + 2 * 385
-    check_output("minilm", network, dummy_inputs(network, length=64), 2)
+    check_output("minilm", network, dummy_inputs(network, length=64), (2, 2))

@@ -30,8 +30,11 @@ NETWORKS = {
     "airbench": "images",
     "mobilenet": "images",
     "resnet": "images",
+    "segmenter": "images",
+    "tagger": "texts",
     "transformer": "texts",
     "mlp": "rows",
+    "two-tower": "rows",
 }
 
 
@@ -56,7 +59,12 @@ def test_every_network_of_the_table_is_tested() -> None:
 def test_a_network_gives_logits_and_a_gradient_to_every_parameter(name: str) -> None:
     network = made(name)
     given, example = DATA[NETWORKS[name]]
-    check_output(name, network, example, given["classes"])
+    first = next(iter(example.values())).shape
+    shape = {
+        "segmenter": (2, given["classes"], *first[2:]),
+        "tagger": (*first[:2], given["classes"]),
+    }
+    check_output(name, network, example, shape.get(name, (2, given["classes"])))
     assert network.training
     network(*example.values()).logsumexp(1).sum().backward()
     assert [key for key, part in network.named_parameters() if part.grad is None] == []
@@ -66,7 +74,7 @@ def test_a_network_gives_logits_and_a_gradient_to_every_parameter(name: str) -> 
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (28, 40)])
 def test_images_of_many_sizes_and_one_channel(name: str, size: tuple[int, int]) -> None:
     network = build(name, {}, Path("."), {"channels": 1, "classes": 2})
-    check_output(name, network, {"pixel_values": torch.zeros(2, 1, *size)}, 2)
+    check_output(name, network, {"pixel_values": torch.zeros(2, 1, *size)}, (2, 2))
 
 
 def test_sizes_are_those_of_the_docstrings() -> None:
@@ -134,7 +142,7 @@ def test_a_text_longer_than_max_length_is_refused() -> None:
     with pytest.raises(
         UsageError, match=r"cannot take a batch of input_ids \[2, 13\], attention_mask \[2, 13\]: IndexError"
     ):
-        check_output("transformer", made("transformer"), example, 4)
+        check_output("transformer", made("transformer"), example, (2, 4))
 
 
 @pytest.mark.parametrize("name", ["airbench", "mobilenet", "transformer", "mlp"])
@@ -164,7 +172,7 @@ def test_a_network_learns(name: str) -> None:
     ("name", "arguments", "given", "complaint"),
     [
         ("resnet", {}, TEXTS, "is for other data: it does not take max_length, vocabulary"),
-        ("resnet", {}, TEXTS, "networks that take them: transformer"),
+        ("resnet", {}, TEXTS, "networks that take them: tagger, transformer"),
         ("transformer", {}, IMAGES, "networks that take them: airbench, mobilenet, resnet"),
         ("mlp", {}, IMAGES, "does not take channels"),
         (
@@ -199,7 +207,7 @@ def test_a_factory_of_ones_own(tmp_path: Path) -> None:
         "def broken(channels, classes): raise RuntimeError('no such file')\n"
     )
     network = build("own_factories:net", {"width": 5}, tmp_path, IMAGES)
-    check_output("own_factories:net", network, {"image": torch.zeros(2, 3, 2, 2)}, 4)
+    check_output("own_factories:net", network, {"image": torch.zeros(2, 3, 2, 2)}, (2, 4))
     assert isinstance(build("own_factories:anything", {"free": 1}, tmp_path, TEXTS), torch.nn.Linear)
     assert "has no argument 'widht'; did you mean 'width'?" in refusal(
         "own_factories:net", {"widht": 1}, IMAGES, tmp_path
@@ -224,8 +232,11 @@ def test_what_is_no_batch_of_logits_is_refused() -> None:
             return (a, b)
 
     with pytest.raises(UsageError, match="returns tuple, not a tensor of logits"):
-        check_output("two", Two(), pair, 4)
+        check_output("two", Two(), pair, (2, 4))
     with pytest.raises(UsageError, match=r"cannot take a batch of a \[2, 4\], b \[2, 4\]: TypeError"):
-        check_output("linear", torch.nn.Linear(4, 4), pair, 4)
-    with pytest.raises(UsageError, match=r"returns shape \(2, 5\) for a batch of 2; the data has 4 classes"):
-        check_output("linear", torch.nn.Linear(4, 5), {"a": pair["a"]}, 4)
+        check_output("linear", torch.nn.Linear(4, 4), pair, (2, 4))
+    with pytest.raises(
+        UsageError,
+        match=r"returns shape \(2, 5\) for a batch of 2; with these data it must be \(2, 4\): 4 classes",
+    ):
+        check_output("linear", torch.nn.Linear(4, 5), {"a": pair["a"]}, (2, 4))

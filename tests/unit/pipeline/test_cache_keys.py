@@ -14,7 +14,7 @@ from edgecomp.pipeline.steps import steps
 from edgecomp.progress import silent
 
 WIDE = "extends: onnxruntime-cpu\nname: wide\nisa: x86-64-avx512-vnni\nscheme: cpu-u8\n"
-FACTORY = "from functools import partial\n\nfrom edgecomp.models.resnet import ResNet\n\nbuild = partial(ResNet{})\n"
+FACTORY = "from functools import partial\n\nfrom edgecomp.models.networks.resnet import ResNet\n\nbuild = partial(ResNet{})\n"
 
 
 def keys(job: Job) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import fx, nn
 
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.ptq.correction import _biases, _means, correct_biases
 from edgecomp.quantization.calibration import calibrate
 from edgecomp.quantization.capture import capture, duplicate

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from edgecomp import runtimes
 from edgecomp.errors import EdgecompError
 from edgecomp.export.parity import answers
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.ptq.grid import Candidate, best, grid, make, suffix
 from edgecomp.quantization.calibration import reestimate_batchnorm
 from edgecomp.quantization.capture import capture

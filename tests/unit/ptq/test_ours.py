@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import fx
 
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.ptq.ours import corrected_fp32, post_training
 from edgecomp.quantization.calibration import reestimate_batchnorm
 from edgecomp.quantization.capture import capture

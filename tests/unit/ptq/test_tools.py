@@ -13,7 +13,7 @@ from edgecomp.errors import EdgecompError, RuntimeUnavailableError
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.export.parity import answers, own_name
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.ptq import tools
 from edgecomp.ptq.tools import WEIGHTED, WEIGHTED_AND_TABLES, Job, Setting, quantise, quantise_all
 from edgecomp.runtimes import Inspect

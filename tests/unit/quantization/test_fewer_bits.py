@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import fx, nn
 
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.layers import edge_layers, layer_name
 from edgecomp.quantization.placement import fake_quants, place, remove_fake_quant

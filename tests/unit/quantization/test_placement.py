@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import fx, nn
 
 from edgecomp.errors import CaptureError, DataError
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.fake_quant import FakeQuant

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgecomp.models.resnet import ResNet
+from edgecomp.models.networks.resnet import ResNet
 from edgecomp.quantization.capture import capture
 from edgecomp.training.convolutions import sound_gradients
 

@@ -1,9 +1,11 @@
 """Columns of an Arrow table as images, texts, arrays of numbers, and plain labels."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,27 +16,32 @@ from edgecomp.errors import DataError
 
 types = pa.types
 
+MOST_CATEGORIES = 64  # of a column
+
 
 def kind(type_: pa.DataType) -> str:
-    """What a column holds, for people: `image`, `int64`, `list<float>`."""
+    """What a column of `type_` holds, for people: `image`, `int64`, `list<float>`."""
     return "image" if _is_image(type_) else "text" if _is_text(type_) else str(type_)
 
 
 def can_be_inputs(type_: pa.DataType) -> bool:
+    """Whether a column of `type_` holds images, texts or lists."""
     return _is_image(type_) or _is_text(type_) or _is_list(_storage(type_))
 
 
 def can_be_label(type_: pa.DataType) -> bool:
+    """Whether a column of `type_` holds texts, numbers, or true and false."""
     type_ = _plain_type(type_)
     return _is_text(type_) or types.is_integer(type_) or types.is_boolean(type_) or types.is_floating(type_)
 
 
 def is_number(type_: pa.DataType) -> bool:
+    """Whether a column of `type_` holds a number a row."""
     return bool(types.is_integer(type_) or types.is_floating(type_))
 
 
 def plain(column: pa.ChunkedArray) -> list[object]:
-    """Python values, None where missing."""
+    """The Python values of `column`, None where missing."""
     return column.cast(_plain_type(column.type)).to_pylist()  # type: ignore[no-any-return]
 
 
@@ -46,12 +53,18 @@ def values(
     mode: str | None,
     told: list[str] | None = None,
 ) -> Values:
-    """Images uint8 [N, C, H, W] of encoded bytes, texts of strings, or float32 [N, ...] of lists. Raises DataError."""
+    """Images uint8 [N, C, H, W] of encoded bytes, texts of strings, or float32 [N, ...] of lists: what
+    `column` holds. Raises DataError, which names it by `where` and `name`.
+
+    image_size, mode: what images are made, as `images.stacked` has it; told: is added to as `finite` does.
+    """
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=_storage(column.type))
     column = column.cast(_plain_type(column.type))
     if _is_image(column.type):
         return _images(column, name, where, image_size, mode)
+    if _is_list(column.type) and _is_text(column.type.value_type):
+        return _words(column, name, where)
     if _is_list(column.type):
         return _numbers(column, name, where, told)
     if types.is_null(column.type) or (_is_text(column.type) and column.null_count):
@@ -64,14 +77,45 @@ def values(
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-def rows(table: pa.Table, where: str, told: list[str] | None = None) -> Values:
-    """Columns of numbers side by side: float32 [N, columns]. Raises DataError."""
+def categories(table: pa.Table, where: str) -> dict[str, list[str]]:
+    """By the name of a column of texts among the inputs, the texts that are in it, sorted. table: of the training split.
+
+    Raises DataError where they are too many to be categories, or one is missing.
+    """
+    found = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not _is_text(column.type):
+            continue
+        if column.null_count:
+            raise DataError(f"{where}: {column.null_count} of {len(column)} categories of column {name!r} are missing, the first in example "
+                            f"{_first_missing(column)} (from 0): write them as one of their own, `unknown` for instance")  # fmt: skip
+        found[name] = sorted({str(value) for value in plain(column)})
+        if len(found[name]) > MOST_CATEGORIES:
+            raise DataError(f"{where}: column {name!r} has {len(found[name]):,} different texts, and categories are {MOST_CATEGORIES} at most: take "
+                            "it out of data.inputs, or group them")  # fmt: skip
+    return found
+
+
+def spread_out(name: str, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a column called `name` becomes: one of numbers itself, and of the `known` categories a column of 0 and 1 each."""
+    return [f"{name}={value}" for value in known[name]] if name in known else [name]
+
+
+def rows(
+    table: pa.Table, known: Mapping[str, Sequence[str]], where: str, told: list[str] | None = None
+) -> Values:
+    """The columns of `table`, numbers all, side by side: float32 [N, columns]. Raises DataError, which begins
+    with `where`. told: is added to as `finite` does."""
     single = []
     for name, column in zip(table.column_names, table.columns, strict=True):
+        if name in known:
+            single += _of_categories(column, name, known[name], where, told)
+            continue
+        if types.is_boolean(column.type):
+            column = column.cast(pa.int8())
         if not is_number(column.type):
             raise DataError(
-                f"{where}: column {name!r} holds {kind(column.type)}, not numbers: take it out of data.inputs, or where it is one of "
-                "a few categories write it as a column of 0 and 1 for each (pandas.get_dummies)"
+                f"{where}: column {name!r} holds {kind(column.type)}, neither numbers nor categories: take it out of data.inputs"
             )
         if column.null_count:
             raise DataError(f"{where}: {column.null_count} of {len(column)} numbers of column {name!r} are missing, the first "
@@ -124,6 +168,29 @@ def _numbers(column: pa.ChunkedArray, name: str, where: str, told: list[str] | N
     if not (types.is_floating(array.type) or types.is_integer(array.type)):
         raise DataError(f"{where}: column {name!r} holds lists of {array.type}, not of numbers")
     return finite(array.to_numpy(zero_copy_only=False).reshape(shape), where, told)
+
+
+def _of_categories(
+    column: pa.ChunkedArray, name: str, known: Sequence[str], where: str, told: list[str] | None
+) -> list[npt.NDArray[np.float32]]:
+    """A column of 0 and 1 for each; what the training split does not have is 0 in all of them."""
+    given = np.asarray([value if isinstance(value, str) else "" for value in plain(column)])
+    unseen = ~np.isin(given, list(known))
+    if unseen.any() and told is not None:
+        told.append(f"{where}: {int(unseen.sum())} of {len(given)} examples have a {name!r} that no training example has, {given[unseen][0]!r} for "
+                    "instance: they are of no category there")  # fmt: skip
+    return [(given == value).astype(np.float32) for value in known]
+
+
+def _words(column: pa.ChunkedArray, name: str, where: str) -> list[str]:
+    """Lists of words, as texts with blanks between them. Raises DataError."""
+    texts = []
+    for place, words in enumerate(column.to_pylist()):
+        if not words or any(not word or word.split() != [word] for word in words):
+            raise DataError(f"{where}: example {place} (from 0) of column {name!r} is {str(words)[:60]}: a list of words has one at least, and "
+                            "none is missing, empty or has a blank in it")  # fmt: skip
+        texts.append(" ".join(words))
+    return texts
 
 
 def _first_missing(column: Any) -> int:

@@ -17,12 +17,13 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def is_name(path: str) -> bool:
-    """Whether it could be a data set of the hub: `name` or `owner/name`."""
+    """Whether `path` could be a data set of the hub: `name` or `owner/name`."""
     return _NAME.fullmatch(path) is not None
 
 
 def hub_splits(name: str, wanted: Wanted, looked: str) -> dict[str, Any]:
-    """Split → datasets.Dataset. Fetched into the library's own cache, or found there. Raises DataError.
+    """Split → datasets.Dataset, of the hub's data set `name`, as `chosen` for what is `wanted`. Fetched into
+    the library's own cache, or found there. Raises DataError.
 
     `looked`: where else the data was looked for, for the message.
     """
@@ -46,7 +47,8 @@ def hub_splits(name: str, wanted: Wanted, looked: str) -> dict[str, Any]:
 
 
 def chosen(fetched: Any, wanted: Wanted, name: str) -> dict[str, Any]:
-    """The splits that `files` names, or those of the usual names. Raises DataError."""
+    """The splits of `fetched`, datasets by the hub's names, that the `files` that are `wanted` name, or those
+    of the usual names. Raises DataError, which calls the data set `name`."""
     there = list(fetched)
     if wanted.files:
         for split, own in wanted.files.items():
@@ -61,7 +63,8 @@ def chosen(fetched: Any, wanted: Wanted, name: str) -> dict[str, Any]:
 
 
 def arrow_table(dataset: Any, columns: list[str]) -> Any:
-    """The columns as a pyarrow.Table with their features in its schema; images as bytes, not as paths."""
+    """The `columns` of `dataset`, a datasets.Dataset, as a pyarrow.Table with their features in its schema;
+    images as bytes, not as paths."""
     from datasets.table import embed_table_storage
 
     return embed_table_storage(dataset.select_columns(columns).with_format("arrow")[:])

@@ -1,6 +1,7 @@
 """Tables with a column of inputs, or several of numbers, and one of labels: parquet, CSV or JSON files, or a data set of the hub."""
 
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.json_files import parse_json
 from edgecomp.tasks import TASKS
 
-WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz")  # texts alone: what a number is, the reader says
-SUFFIXES = (".parquet", ".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", *WRITTEN)
+# Texts alone: what a number is, the reader says.
+WRITTEN = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zip"))
+LINES = tuple(kind + packed for kind in (".json", ".jsonl", ".ndjson") for packed in ("", ".gz", ".zip"))
+SUFFIXES = (".parquet", *LINES, *WRITTEN)
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Images, texts or arrays of numbers, by the type of the inputs' column. Raises DataError."""
+    """Images, texts or arrays of numbers, by the type of the inputs' column. wanted: what was asked for;
+    folder: the recipe's, for a relative path. Raises DataError."""
     try:
         return _read(wanted, folder)
     except ModuleNotFoundError as error:
@@ -37,22 +41,29 @@ def _read(wanted: Wanted, folder: Path) -> Source:
             raise DataError(f"{where}: the {split} split is empty: it has columns and no examples")
     in_texts = [split for split, paths in files(wanted, folder).items() if has_suffix(paths[0], WRITTEN)]
     found = [_labels(tables, name, in_texts) for name in label]
-    several = len(label) > 1
-    labels = {
-        split: list(zip(*(one[split] for one in found), strict=True)) if several else found[0][split]
+    labels: dict[str, list[object]] = {
+        split: list(zip(*(one[split] for one in found), strict=True)) if len(label) != 1 else found[0][split]
         for split in tables
     }
-    names = tuple(label) if several else _common_names(tables, where)
+    if not label:
+        labels = {split: [None] * table.num_rows for split, table in tables.items()}
+    names = _common_names(tables, where) if len(label) == 1 else tuple(label)
     encoded, classes = TASKS[wanted.task].encode(labels, names, where)
     told: list[str] = []
+    categories = {} if isinstance(inputs, str) else columns.categories(tables["train"].select(inputs), where)
     values = {
         split: columns.values(
             table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode, told
         )
         if isinstance(inputs, str)
-        else columns.rows(table.select(inputs), f"{where}, {split} split", told)
+        else columns.rows(table.select(inputs), categories, f"{where}, {split} split", told)
         for split, table in tables.items()
     }
+    names_of_inputs = (
+        ()
+        if isinstance(inputs, str)
+        else tuple(one for name in inputs for one in columns.spread_out(name, categories))
+    )
     slices = {
         split: as_slices(columns.plain(table.column(wanted.slice)), f"{where}, {split} split", wanted.slice)
         if wanted.slice
@@ -60,7 +71,7 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         for split, table in tables.items()
     }
     splits = {split: Examples(values[split], encoded[split], slices[split]) for split in tables}
-    return Source(splits, classes, () if isinstance(inputs, str) else tuple(inputs), tuple(told))
+    return Source(splits, classes, names_of_inputs, tuple(told))
 
 
 def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[str, list[object]]:
@@ -72,7 +83,8 @@ def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[st
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
-    """Split → its files; none where `path` can only be a name of the hub. Raises DataError."""
+    """Split → its files; none where `path` can only be a name of the hub. wanted: what was asked for; folder:
+    the recipe's, for a relative path. Raises DataError."""
     if find(wanted, folder) is None and _may_be_of_the_hub(wanted):
         return {}
     return split_files(found(wanted, folder), wanted, SUFFIXES)
@@ -117,20 +129,27 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
     pair = wanted
     where = ""
     more = wanted.labels[1:]
-    if more and not TASKS[wanted.task].several_labels:
+    if more and 1 not in TASKS[wanted.task].label_axes:
         raise DataError(
             f"data.label names {len(more) + 1} columns, and task {wanted.task} has one label an example"
         )
 
     def choose(schema: Any) -> list[str]:
         nonlocal pair
+        beside = [pair.slice] if pair.slice else []
+        pair = replace(
+            pair, inputs=every(pair.inputs, schema.names, [*pair.labels, *more, *beside], "inputs", where)
+        )
+        if not TASKS[wanted.task].label_axes:
+            inputs = choose_inputs(schema, pair.inputs, where, pair.slice)
+            pair = replace(pair, inputs=inputs, label=[])
+            return [*([inputs] if isinstance(inputs, str) else inputs), *beside]
         first = pair.labels[0] if pair.labels else None
         inputs, label = choose_columns(schema, pair.inputs, first, where, pair.slice)
         for name in more:
             if schema.names.count(name) != 1:
                 raise DataError(f"{where}: has no column {name!r} (data.label){nearest(name, schema.names)}")
         pair = replace(pair, inputs=inputs, label=[label, *more])
-        beside = [pair.slice] if pair.slice else []
         return [*([inputs] if isinstance(inputs, str) else inputs), *beside, label, *more]
 
     tables = {}
@@ -138,7 +157,7 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
         parts = []
         for path in paths:
             where = str(path)
-            parts.append(read_table(path, choose, codes=1 + len(more) + bool(wanted.slice)))
+            parts.append(read_table(path, choose, codes=len(_codes(wanted))))
         try:
             tables[split] = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException as error:
@@ -153,13 +172,63 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
     return tables, pair.inputs or [], pair.labels
 
 
+def every(
+    listed: str | list[str] | None, names: list[str], apart: list[str], setting: str, where: str
+) -> str | list[str] | None:
+    """The columns that are `listed`, where patterns such as `Att*` stand for all that they match of `names` but what is `apart`.
+
+    setting: of `data`, for messages. Raises DataError where a pattern matches none.
+    """
+    if not isinstance(listed, list):
+        return listed
+    found: list[str] = []
+    for one in listed:
+        matching = [name for name in names if name not in apart and fnmatchcase(name, one)]
+        if one not in names and any(sign in one for sign in "*?[") and not matching:
+            raise DataError(
+                f"{where}: no column matches {one!r} (data.{setting}); its columns are {', '.join(names[:20])}"
+            )
+        found += [one] if one in names or not matching else matching
+    return list(dict.fromkeys(found)) if len(set(listed)) == len(listed) else found
+
+
+def _codes(wanted: Wanted) -> list[str]:
+    """The columns that are not inputs: of labels, one where none is named, and of slices."""
+    labels = (wanted.labels or ["label"]) if TASKS[wanted.task].label_axes else []
+    return [*labels, *([wanted.slice] if wanted.slice else [])]
+
+
+def choose_inputs(
+    schema: Any, inputs: str | list[str] | None, where: str, slice_: str | None = None
+) -> str | list[str]:
+    """The columns of the inputs alone, where nothing is labelled: as named, or the only one that can be meant. Raises DataError."""
+    from edgecomp.data.sources.tables import columns
+
+    names: list[str] = schema.names
+    named = [] if inputs is None else [inputs] if isinstance(inputs, str) else inputs
+    for name in [*named, *([slice_] if slice_ else [])]:
+        if names.count(name) != 1:
+            raise DataError(
+                f"{where}: has no column {name!r}{nearest(name, names)}; its columns are {', '.join(names)}"
+            )
+    possible = [name for name in names if name != slice_ and columns.can_be_inputs(schema.field(name).type)]
+    if inputs or len(possible) == 1:
+        return inputs or possible[0]
+    which = f"{', '.join(possible)} could be meant" if possible else "none is of images, texts or lists"
+    raise DataError(
+        f"{where}: name the inputs, data.inputs=COLUMN, or of numbers data.inputs=[COLUMN, …]: {which}"
+    )
+
+
 def choose_columns(
     schema: Any, inputs: str | list[str] | None, label: str | None, where: str, slice_: str | None = None
 ) -> tuple[str | list[str], str]:
-    """The columns of the inputs and of the labels: as named, or the only ones that can be meant, and no slice. Raises DataError.
+    """The columns of the inputs and of the labels: as named, or the only ones that can be meant, and no
+    slice. Raises DataError, which begins with `where`.
 
-    Where several could hold labels, one with class names is meant, or else one that is called `label`. Columns of
-    numbers are inputs only where they are listed: one may be a number of the row, or tell the label.
+    schema: pyarrow's; inputs, label, slice_: the names that were given, if any. Where several could hold
+    labels, one with class names is meant, or else one that is called `label`. Columns of numbers are inputs
+    only where they are listed: one may be a number of the row, or tell the label.
     """
     from edgecomp.data.sources.tables import columns
 
@@ -217,7 +286,8 @@ def choose_columns(
 
 
 def numeric_columns(wanted: Wanted, folder: Path) -> list[str]:
-    """The columns of numbers of the train split's file, but the label's, in their order. Raises DataError."""
+    """The columns of numbers of the train split's file, but the label's, in their order. wanted: what was
+    asked for; folder: the recipe's, for a relative path. Raises DataError."""
     from edgecomp.data.sources.tables import columns
     from edgecomp.data.sources.tables.table_files import read_table
 

@@ -3,10 +3,11 @@
 import codecs
 import gzip
 import re
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from edgecomp.files.json_files import parse_json
 Choose = Callable[[pa.Schema], Sequence[str]]
 """The columns to read, told from a file's schema; codes, such as labels, are last."""
 
-PACKED = ".gz"
+PACKED = (".gz", ".zip")
 
 _LARGEST_BLOCK = 2**31 - 1
 _BOMS = {
@@ -33,8 +34,13 @@ _HEADER = 2**16  # bytes: what a header is looked for in
 
 
 def read_table(path: Path, choose: Choose, codes: int = 1) -> pa.Table:
-    """The chosen columns of a file, of which so many are codes. Raises DataError where it is cut short, damaged or not what its suffix says."""
-    read = next(read for suffix, read in READERS.items() if has_suffix(path, (suffix, suffix + PACKED)))
+    """The columns of the file at `path` that `choose` picks, of which the last `codes` are codes. Raises
+    DataError where it is cut short, damaged or not what its suffix says."""
+    read = next(
+        read
+        for suffix, read in READERS.items()
+        if has_suffix(path, (suffix, *(suffix + packed for packed in PACKED)))
+    )
     try:
         table = read(path, choose, codes)
     except FileError as error:
@@ -45,7 +51,7 @@ def read_table(path: Path, choose: Choose, codes: int = 1) -> pa.Table:
         raise DataError(
             f"{path}: is not {error.encoding.upper()} text, at byte {error.start}: save it as UTF-8"
         ) from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read, it may be damaged: {reason}") from error
     except MemoryError as error:
@@ -120,9 +126,9 @@ def _parsed(text: pa.Buffer, separator: str, **only: Any) -> pa.Table:
 
 def _utf8(path: Path) -> pa.Buffer:
     """A text file's bytes, unpacked and in UTF-8. Raises DataError where it unpacks to more than Arrow reads at once."""
-    if has_suffix(path, (PACKED,)):
+    if has_suffix(path, PACKED):
         most = min(_LARGEST_BLOCK, max(SMALL_BYTES, MOST_RATIO * path.stat().st_size))
-        with gzip.open(path) as file:
+        with _unpacked(path) as file:
             raw = pa.py_buffer(file.read(most + 1))
         if raw.size > most:
             raise DataError(f"{path}: unpacks to more than {most:,} bytes: unpack it, or write it as parquet")
@@ -136,6 +142,17 @@ def _utf8(path: Path) -> pa.Buffer:
     if b"\0" in raw.slice(0, min(_HEADER, raw.size)).to_pybytes():
         raise DataError(f"{path}: is no text, or UTF-16 without its byte order mark: save it as UTF-8")
     return raw
+
+
+def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
+    """A packed file's content. Raises DataError where an archive holds several files."""
+    if not has_suffix(path, (".zip",)):
+        return gzip.open(path)
+    with zipfile.ZipFile(path) as archive:
+        names = [one for one in archive.namelist() if not one.endswith("/")]
+        if len(names) != 1:
+            raise DataError(f"{path}: holds {len(names)} files, and a table is one: unpack it")
+        return archive.open(names[0])
 
 
 def _separator(text: pa.Buffer) -> str:

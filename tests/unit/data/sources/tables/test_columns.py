@@ -79,7 +79,9 @@ def test_lists_of_lists_keep_their_shape() -> None:
         (pa.array([[1.0], None]), "a missing value in example 1"),
         (pa.array([[1.0, 2.0], [3.0, None]]), "a missing value in example 1"),
         (pa.array([[], []], pa.list_(pa.float32())), "are empty"),
-        (pa.array([["a"]]), "lists of string, not of numbers"),
+        (pa.array([[True]]), "lists of bool, not of numbers"),
+        (pa.array([["a"], ["b", "c d"]]), "example 1 (from 0) of column"),
+        (pa.array([["a"], []], pa.list_(pa.string())), "has one at least"),
         (pa.array([[1.0, 2.0], [3.0, float("nan")]]), "the first in example 1 (from 0), at [1]: nan"),
     ],
 )

@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -154,10 +155,7 @@ def test_listed_columns_of_several_files_are_of_the_same_names(reading: Reading,
     [
         (["f0", "f9"], "has no column 'f9' (data.inputs)"),
         (["f0", "f0"], "data.inputs names twice 'f0'"),
-        (
-            ["f0", "label"],
-            "column 'label' holds text, not numbers: take it out of data.inputs, or where it is one of a few categories",
-        ),
+        (["x*"], "no column matches 'x*' (data.inputs)"),
         (["f0", "f1"], "1 of 2 numbers of column 'f1' are missing, the first in example 1 (from 0)"),
         ("f0", "name another in data.inputs, or all columns of numbers as a list, data.inputs=[f0, …]"),
         (
@@ -174,6 +172,69 @@ def test_columns_of_numbers_that_cannot_serve_are_refused(
     if inputs is None:
         (tmp_path / "a.csv").write_text("f0,f1,label\n1,2,0\n4,3,1\n")
     assert complaint in refusal("huggingface", path="a.csv", inputs=inputs, label=label)
+
+
+def test_texts_among_numbers_are_categories_of_the_training_split(reading: Reading, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(
+        "size,colour,sold,label\n1,red,true,a\n2,blue,false,b\n3,red,true,a\n"
+    )
+    (tmp_path / "test.csv").write_text("size,colour,sold,label\n4,green,true,a\n5,blue,false,b\n")
+    source = reading("huggingface", path=".", inputs=["size", "colour", "sold"], label="label")
+    assert source.columns == ("size", "colour=blue", "colour=red", "sold")
+    assert source.splits["train"].values.tolist() == [[1, 0, 1, 1], [2, 1, 0, 0], [3, 0, 1, 1]]
+    assert source.splits["test"].values.tolist() == [[4, 0, 0, 1], [5, 1, 0, 0]]
+    assert (
+        "1 of 2 examples have a 'colour' that no training example has, 'green' for instance"
+        in source.notes[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "complaint"),
+    [
+        (["", "x"] * 40, "40 of 80 categories of column 'c' are missing, the first in example 0 (from 0)"),
+        (
+            [f"text {place}" for place in range(80)],
+            "column 'c' has 80 different texts, and categories are 64 at most",
+        ),
+    ],
+)
+def test_texts_that_are_no_categories_are_refused(
+    refusal: Refusal, tmp_path: Path, column: list[str], complaint: str
+) -> None:
+    rows = "\n".join(f"{place},{text},{'ab'[place % 2]}" for place, text in enumerate(column))
+    (tmp_path / "a.csv").write_text(f"f,c,label\n{rows}\n")
+    assert complaint in refusal("huggingface", path="a.csv", inputs=["f", "c"], label="label")
+
+
+def test_a_pattern_stands_for_all_columns_but_the_labels(reading: Reading, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a1,a2,b,a9\n1,2,x,3\n4,5,y,6\n")
+    source = reading("huggingface", path="a.csv", inputs=["a*"], label="b")
+    assert source.columns == ("a1", "a2", "a9")
+    source = reading("huggingface", path="a.csv", inputs=["a*"], label="a9")
+    assert source.columns == ("a1", "a2")
+
+
+def test_a_zipped_table_of_an_installed_package(
+    reading: Reading, refusal: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "some_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('it must not be imported')")
+    with zipfile.ZipFile(package / "a.csv.zip", "w") as archive:
+        archive.writestr("a.csv", "f,label\n1,a\n2,b\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    source = reading("huggingface", path="package:some_package/a.csv.zip", inputs=["f"], label="label")
+    assert source.splits["train"].values.tolist() == [[1], [2]]
+    assert "package 'no_such' is not installed: pip install no_such" in refusal(
+        "huggingface", path="package:no_such/a.csv"
+    )
+    assert "leads out of the package's folder" in refusal("huggingface", path="package:some_package/../x.csv")
+    with zipfile.ZipFile(package / "a.csv.zip", "a") as archive:
+        archive.writestr("b.csv", "f")
+    assert "holds 2 files, and a table is one" in refusal(
+        "huggingface", path="package:some_package/a.csv.zip", inputs=["f"]
+    )
 
 
 def test_a_column_that_is_not_there_names_the_nearest_and_all(refusal: Refusal, tmp_path: Path) -> None:

@@ -75,13 +75,41 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        seen, x = self._states(input_ids, attention_mask)
+        weights = seen.unsqueeze(-1)
+        mean = (x * weights).sum(1) / weights.sum(1).clamp(min=1)
+        logits: torch.Tensor = self.head(mean)
+        return logits
+
+    def _states(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is no padding, [N, L] of 0 and 1, and the last layer's states, [N, L, width]."""
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
         x = self.dropout(self.tokens(input_ids) + self.positions(places))
         seen = attention_mask.to(x.dtype)
         unseen = (1 - seen)[:, None, None, :] * NEVER
         for layer in self.layers:
             x = layer(x, unseen)
-        weights = seen.unsqueeze(-1)
-        mean = (self.norm(x) * weights).sum(1) / weights.sum(1).clamp(min=1)
-        logits: torch.Tensor = self.head(mean)
+        return seen, self.norm(x)
+
+
+class Tagger(Transformer):
+    """The same encoder, with a class for each token: input_ids, attention_mask int64 [N, L] → logits [N, L, classes]."""
+
+    def __init__(
+        self,
+        vocabulary: int,
+        max_length: int,
+        classes: int,
+        layers: int = 2,
+        width: int = 128,
+        heads: int = 4,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(vocabulary, max_length, classes, layers, width, heads, dropout)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        _, x = self._states(input_ids, attention_mask)
+        logits: torch.Tensor = self.head(x)
         return logits

@@ -1,0 +1,81 @@
+"""Numbers of no known meaning: the student is to answer as its teacher does, and nothing is labelled."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.tasks.base import Labels, Outputs, Spread, spread_of_numbers
+
+if TYPE_CHECKING:
+    import torch
+
+ALIKE = 0.05  # of the outputs' deviation, within which two answers are the same
+
+
+class AsTeacher:
+    """Values [N, ...]; labels float32 [N, 0]: what the teacher answers stands in their place."""
+
+    name = "outputs"
+    headline = "fidelity_pct"
+    score = "fidelity_pct"
+    label_axes: tuple[int, ...] = ()
+    of_each: Literal["example", "token", "pixel"] = "example"
+    are_numbers = False
+
+    def encode(
+        self, found: Mapping[str, Sequence[object]], names: tuple[str, ...] | None, where: str
+    ) -> tuple[dict[str, Labels], tuple[str, ...]]:
+        """What labels there are is not looked at."""
+        return {split: np.zeros((len(rows), 0), np.float32) for split, rows in found.items()}, ()
+
+    def width(self, names: Sequence[str]) -> int | None:
+        return None
+
+    def strata(self, labels: Labels) -> npt.NDArray[np.int64] | None:
+        return None
+
+    def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
+        return outputs
+
+    def misfit(self, outputs: Outputs, labels: Labels) -> str:
+        return ""
+
+    def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
+        """A root mean square difference of at most a twentieth of the reference's deviation."""
+        ours, theirs = _flat(outputs), _flat(reference)
+        return np.asarray(np.sqrt(((ours - theirs) ** 2).mean(axis=1)) <= ALIKE * theirs.std())
+
+    def spread(self, reference: Outputs) -> Spread:
+        """Of the number that varies most."""
+        values = _flat(reference)
+        return spread_of_numbers(values[:, values.std(axis=0).argmax()])
+
+    def validation_score(self, outputs: Outputs, labels: Labels) -> float:
+        """The share of the variance of the teacher's outputs that is explained. labels: these outputs."""
+        error, variance = errors_and_variances(outputs, labels)
+        return float(100 * (1 - error.sum() / max(variance.sum(), np.finfo(np.float64).tiny)))
+
+    def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+        """0: there are none."""
+        return outputs.sum() * 0
+
+    def soft_label_loss(
+        self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
+    ) -> "torch.Tensor":
+        """The squared error over the variance of the teacher's outputs in the batch. A temperature means nothing here."""
+        variance = (teacher - teacher.mean(dim=0, keepdim=True)).square().mean().clamp_min(1e-12)
+        return (outputs - teacher).square().mean() / variance
+
+
+def errors_and_variances(
+    outputs: Outputs, reference: Outputs
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of each example the squares of outputs - reference, and of reference - its mean over examples, summed; [N] each."""
+    ours, theirs = _flat(outputs), _flat(reference)
+    return ((ours - theirs) ** 2).sum(axis=1), ((theirs - theirs.mean(axis=0)) ** 2).sum(axis=1)
+
+
+def _flat(values: Outputs) -> npt.NDArray[np.float64]:
+    return values.astype(np.float64).reshape(len(values), -1)
