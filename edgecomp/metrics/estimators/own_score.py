@@ -10,7 +10,7 @@ import numpy as np
 from edgecomp.metrics.estimators.common import arm_of, check_finite, of_bounds
 from edgecomp.metrics.estimators.scores import SEED
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.metrics.missing import NotFinite, NotMeasured, Untelling
+from edgecomp.metrics.missing import Impossible, NotFinite, NotMeasured, Untelling
 from edgecomp.metrics.units import DIFFERENCE
 from edgecomp.stats import intervals as stats
 from edgecomp.stats import resampling
@@ -64,11 +64,15 @@ def check_margin(measured: Measurements, arms: Sequence[str | None], margin: flo
 
 
 def _of(measured: Measurements, arm_name: str) -> Values:
-    """[examples]. Raises NotMeasured, NotFinite."""
+    """[examples]. Raises NotMeasured, NotFinite, Impossible."""
     check_finite(measured.facts)
     found = arm_of(measured, arm_name).scores
     if found is None or len(found) == 0:
         raise NotMeasured("no score function was named (`score` in a recipe, --score of a comparison)")
+    if found.ndim != 1 or len(measured.labels) not in (0, len(found)):
+        raise Impossible(
+            f"scores of shape {list(found.shape)} of {arm_name} are not one of each of {len(measured.labels)} examples"
+        )
     if not np.isfinite(found).all():
         raise NotFinite(f"a score of {arm_name} is not finite")
     return np.asarray(found, np.float64)

@@ -12,7 +12,7 @@ from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.metrics.comparison import BASELINE, CANDIDATE
 from edgecomp.metrics.estimates import against, estimate
 from edgecomp.metrics.measurements import Arm, Measurements
-from edgecomp.metrics.missing import NotMeasured
+from edgecomp.metrics.missing import Impossible, NotMeasured
 
 CLASSES = 3
 
@@ -86,6 +86,12 @@ def test_its_mean_is_a_figure_and_what_nobody_scored_is_none() -> None:
     assert found.low < values.mean() < found.high
     with pytest.raises(NotMeasured, match="no score function was named"):
         estimate(measured(np.zeros(1, np.int64), {CANDIDATE: np.empty(0)}), CANDIDATE, "score", 0.95)
+
+
+def test_scores_of_other_examples_are_impossible() -> None:
+    for scores in (np.ones(3), np.ones((4, 1))):
+        with pytest.raises(Impossible, match="are not one of each of 4 examples"):
+            estimate(measured(np.zeros(4, np.int64), {CANDIDATE: scores}), CANDIDATE, "score", 0.95)
 
 
 @pytest.mark.parametrize(
