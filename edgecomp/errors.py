@@ -13,7 +13,7 @@
     ├── RuntimeUnavailableError     70  a runtime is not installed, or its device is not here
     ├── RuntimeOptionError           2  an option the runtime does not know, or a value it refuses
     ├── InferenceError              70  a runtime failed while running a model
-    ├── UserCodeError               70  a factory of the user's own raised something, or wanted to exit
+    ├── UserCodeError               70  a factory or a score function of the user's own raised something, or wanted to exit
     ├── EmulatorError               70  an emulated machine's environment could not be made
     ├── WorkerError                 70  a benchmark process died, hung or answered nonsense
     └── BudgetExceededError          1  a model did not fit into the memory of its target

@@ -25,6 +25,8 @@ def compare(
     policy: str | None = None,
     data: Path | str | None = None,
     output: str | None = None,
+    task: str | None = None,
+    score: str | None = None,
     shape: Sequence[str] = (),
     range: Sequence[str] = (),
     max_time_s: float = 120.0,
@@ -40,8 +42,11 @@ def compare(
     """Runs both models again, side by side, and decides whether the candidate may replace the baseline.
 
     base, candidate: model files, run folders, deployed folders, or networks, with an `example` of their inputs. target: a device
-    profile, by name or file. policy: a policy file or a shipped one; `release` with labelled examples, `no-slower` without, where none
-    is given. data: examples (.npz, .parquet): the inputs by name, `label`, `slice`. output: the output that is judged. shape, range:
+    profile, by name or file. policy: a policy file or a shipped one; `release` with labelled examples, `same-outputs` with examples
+    that are not, `no-slower` without any, where none
+    is given. data: examples (.npz, .parquet): the inputs by name, `label`, `slice`. output: the output that is judged. task: what labels
+    and outputs mean, of `edgecomp.tasks`. score: `package.module:function` or `path/to/file.py:function`, a function of your own,
+    `(outputs, labels) -> [N]`, the higher the better. shape, range:
     `AXIS=N` and `INPUT=LOW:HIGH` of inputs that are made up. max_time_s: it ends sooner where the answer is clear. seed: of the order in which the two take turns. trust: .pt2 and .ts files that may run
     code. certificate: a record of `edgecomp selftest`. junit, metrics: files to write as well. out: a new folder. history: the file that
     results are appended to, None for none. listener: told of progress.
@@ -58,7 +63,7 @@ def compare(
         asked = Asked(
             file(base, "base"), file(candidate, "candidate"), target, policy, _path(data),
             max_time_s=max_time_s, seed=seed, certificate=_path(certificate), junit=_path(junit), metrics=_path(metrics),
-            out=_path(out), store=_path(history), trust=tuple(map(Path, trust)), output=output, shape=tuple(shape), range=tuple(range),
+            out=_path(out), store=_path(history), trust=tuple(map(Path, trust)), output=output, task=task, score=score, shape=tuple(shape), range=tuple(range),
         )  # fmt: skip
         verdict, folder = compare_and_record(asked, listener or Silent())
     return ComparisonResult(folder, verdict)

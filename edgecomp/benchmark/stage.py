@@ -26,6 +26,8 @@ from edgecomp.metrics.measurements import Arm, Death, Measurements
 from edgecomp.metrics.samples import SINGLE_STREAM_CPU
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, StandIn, formats
+from edgecomp.stats.intervals import Values
+from edgecomp.tasks import Labels
 
 
 def bench_target(
@@ -45,9 +47,11 @@ def bench_target(
     folder: Path,
     track: Track,
     gated: bool = True,
+    score: Callable[[Mapping[str, Any], Labels], Values] | None = None,
 ) -> None:
     """Writes measurements.json, samples.npz and outputs.npz into `folder`. target: its name; place: where its
     models run; models: arm → model file; `student` is judged. parameters: bytes by arm.
+    score: (outputs by name, labels) → [examples], by the user's own function.
 
     without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
     parity_file, references_file, precision_file: what other steps found of the exported files, of the student
@@ -93,7 +97,14 @@ def bench_target(
     Measurements(
         target=target,
         runtime=place.runtime,
-        arms={arm: replace(measured, parity=parity.get(arm)) for arm, measured in arms.items()},
+        arms={
+            arm: replace(
+                measured,
+                parity=parity.get(arm),
+                scores=None if score is None else score(measured.outputs, test.labels),
+            )
+            for arm, measured in arms.items()
+        },
         student=student,
         labels=test.labels,
         slices=test.slices,

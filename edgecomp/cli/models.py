@@ -59,6 +59,11 @@ def bench(
             raise UsageError(f"--{', --'.join(given).replace('_', '-')}: without -t, --inputs, -s or --profile the bench of {what} is made "
                              "again as its recipe says: leave that out, change the recipe's `bench`, or name a --target to measure "
                              "what was deployed, apart")  # fmt: skip
+        from edgecomp.config.job import read_job
+
+        if (score := read_job(what).recipe.score) is not None:
+            raise UsageError(f"{what}: its recipe names a score function, {score}, and `bench` imports nothing that a folder names: "
+                             f"`edgecomp run {what} --only bench` measures again with it")  # fmt: skip
         again("bench", what, as_json)
         return
     from edgecomp.api import bench as api
@@ -112,7 +117,7 @@ def compare(
         typer.Option(
             help="A policy file, or a shipped one.",
             autocompletion=policy_names,
-            show_default="release with labelled examples, no-slower without",
+            show_default="release with labelled examples, same-outputs with others, no-slower without",
         ),
     ] = None,
     data: Annotated[
@@ -130,6 +135,21 @@ def compare(
             metavar="NAME",
             help="The output that is judged.",
             show_default="the first with a value a class for each example",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What labels and outputs mean: regression, multilabel, ….",
+            show_default="as the run says, else classification",
+        ),
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Your own `(outputs, labels) -> [N]`, of a module or FILE.py, the higher the better.",
         ),
     ] = None,
     shape: Shapes = None,
@@ -160,7 +180,7 @@ def compare(
     screen = Screen(json=as_json)
     result = compare(
         baseline, candidate, target,
-        policy=policy, data=data, output=output, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
+        policy=policy, data=data, output=output, task=task, score=score, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
         trust=trust or (), certificate=certificate, junit=junit, metrics=metrics, out=out, history=store, listener=screen,
     )  # fmt: skip
     raise typer.Exit(show_comparison(result, screen, as_json))

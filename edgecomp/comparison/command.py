@@ -8,45 +8,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgecomp import machine
 from edgecomp.artifacts.places import check_apart, check_duration, check_outputs
-from edgecomp.benchmark.inputs import examples as evaluations
-from edgecomp.benchmark.inputs.examples import Evaluation
+from edgecomp.benchmark.inputs.examples import LABEL, Evaluation
 from edgecomp.benchmark.scenarios.side_by_side import Crashed, Side
 from edgecomp.benchmark.stage import parts_of
 from edgecomp.benchmark.standalone import check_file, check_trust, is_trusted, name_of
 from edgecomp.comparison.certificate import read_certificate
-from edgecomp.comparison.sides import Given, check_labels, check_recorded, given, preprocessing_differences
-from edgecomp.comparison.trial import Outcome, compare, incompatible, not_run, place_of, signature
-from edgecomp.config.job import waiving_nothing
+from edgecomp.comparison.checks import incompatible, not_run
+from edgecomp.comparison.data import class_names, given_examples, of_runs, told_task
+from edgecomp.comparison.evidence import ratios_of, save, verdict_of
+from edgecomp.comparison.sides import Given, given, preprocessing_differences
+from edgecomp.comparison.trial import Judging, Outcome, compare, place_of, signature
+from edgecomp.config.job import for_task, waiving_nothing
 from edgecomp.config.policy import Policy, Threshold, load_policy
 from edgecomp.config.target import Target, check_cores, load_target
-from edgecomp.data import preprocessing
-from edgecomp.data.splits import Split
 from edgecomp.errors import ModelFileError, RecipeError, UsageError
-from edgecomp.files.scratch import new_folder, replacing
-from edgecomp.files.writing import digest_of, sha256, write_json
-from edgecomp.gate.document import (
-    Changes,
-    Compared,
-    ModelRecord,
-    TargetRecord,
-    VerdictDocument,
-    document,
-    whole,
-)
-from edgecomp.gate.groups import differences
-from edgecomp.gate.next_step import ComparisonRemedies, next_step
-from edgecomp.gate.paired import is_sequential, log_ratios, not_measured
-from edgecomp.gate.stage import figures
-from edgecomp.gate.waivers import deciding, unbounded, with_waivers
+from edgecomp.files.scratch import replacing
+from edgecomp.files.writing import sha256, write_json
+from edgecomp.gate.document import Compared, ModelRecord, TargetRecord, VerdictDocument
+from edgecomp.gate.paired import not_measured
+from edgecomp.gate.stage import changes
 from edgecomp.history.record import drifted, of_comparison, remember
 from edgecomp.history.store import STORE, identity
+from edgecomp.inputs import count
 from edgecomp.machine import installed
-from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
-from edgecomp.metrics.missing import NotMeasured
+from edgecomp.metrics.comparison import BASELINE, CANDIDATE
+from edgecomp.models.own_code import load_score
 from edgecomp.progress import Listener
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
@@ -56,6 +44,7 @@ from edgecomp.runtimes.files import integer_weights
 
 SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
 
+BY_SCORE = Threshold.model_validate({"metric": "score", "against": "baseline", "margin": "0.01 score"})
 BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
 
 
@@ -75,6 +64,8 @@ class Asked:
     store: Path | None = STORE
     trust: tuple[Path, ...] = ()  # files that may run code
     output: str | None = None
+    task: str | None = None
+    score: str | None = None  # package.module:function or path/to/file.py:function, from here
     shape: Sequence[str] = ()
     range: Sequence[str] = ()
 
@@ -100,6 +91,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
         raise UsageError(
             "--shape and --range are of inputs that are made up, and --data gives real ones: leave out one or the other"
         )
+    judging = _judging(asked, baseline, candidate)
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     read = [*_files(baseline), *_files(candidate), *_named(asked)]
@@ -113,15 +105,11 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
     with tempfile.TemporaryDirectory() as name:
-        evaluation, why_not = _evaluation(asked, baseline, candidate, target)
+        evaluation, why_not = _evaluation(asked, baseline, candidate, target, judging)
         if evaluation is not None:
             evaluation = replace(evaluation, classes=class_names(baseline))
         judged_on = None if evaluation is None else _source(asked, evaluation)
-        labelled = evaluation is not None and evaluation.labels is not None
-        policy, added = named or _policy("release" if labelled else "no-slower", target), []
-        if named is None and labelled and evaluation is not None and evaluation.slices is not None:
-            policy = policy.model_copy(update={"rows": policy.rows | {"worst_slice_pct": BY_SLICE}})
-            added = [f"worst_slice_pct {BY_SLICE.text} added, for the examples have slices"]
+        policy, added = _judged_by(named, evaluation, judging, target)
         if differences := preprocessing_differences(baseline, candidate):
             checks = [
                 incompatible(target.name, differences),
@@ -140,7 +128,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
                 seed=asked.seed,
                 scratch=Path(name),
                 track=screen.track,
-                output=asked.output,
+                judging=judging,
                 shape=asked.shape,
                 ranges=asked.range,
             )
@@ -154,7 +142,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
         began=began.isoformat(timespec="seconds"),
         elapsed_s=outcome.elapsed_s,
         restarts=0 if outcome.comparison is None else len(outcome.comparison.restarts),
-        examples=0 if evaluation is None or evaluation.labels is None else len(evaluation.labels),
+        examples=0 if evaluation is None else count(evaluation.inputs),
         data=judged_on,
         not_compared=why_not,
         warnings=(
@@ -209,6 +197,60 @@ def _policy(name: str, target: Target) -> Policy:
     return policy
 
 
+def _judging(asked: Asked, baseline: Given, candidate: Given) -> Judging:
+    """Raises UsageError, UserCodeError. A score function is one that is named here, never one that a folder names."""
+    score = None if asked.score is None else load_score(asked.score, Path.cwd())
+    if score is not None and asked.data is None and None in (baseline.run, candidate.run):
+        raise UsageError(f"--score {asked.score}: there are no examples to score: give some with --data")
+    return Judging(asked.output, told_task(asked.task, (baseline, candidate)), score)
+
+
+def _evaluation(
+    asked: Asked, baseline: Given, candidate: Given, target: Target, judging: Judging
+) -> tuple[Evaluation | None, str]:
+    """The examples to compare answers on, or why there are none, or no labels."""
+    if asked.data is None:
+        return of_runs(baseline, candidate, target)
+    try:
+        ports = signature(BASELINE, _side(baseline, target, asked)).inputs
+    except Crashed as crash:
+        raise crash.error from crash
+    found = given_examples(asked.data, ports, baseline, judging)
+    if found.labels is not None or judging.score is not None:
+        return found, ""
+    return found, f"{asked.data} has no `{LABEL}`: no answers were judged but as numbers, output by output"
+
+
+def _judged_by(
+    named: Policy | None, evaluation: Evaluation | None, judging: Judging, target: Target
+) -> tuple[Policy, list[str]]:
+    """The policy that was named, or the one that is for such examples, and what was made of it, in words.
+
+    Labels are judged by their task, or, where only a score was asked for, by that.
+    """
+    of_task = judging.task is not None or judging.score is None
+    labelled = evaluation is not None and evaluation.labels is not None and of_task
+    unlabelled = "no-slower" if evaluation is None or judging.score is not None else "same-outputs"
+    policy, added = named or _policy("release" if labelled else unlabelled, target), []
+    rows = policy.rows if judging.task is None else for_task(policy.rows, judging.task.name)
+    added = changes(policy, {target.name: {}}, {target.name: rows})
+    has_slices = labelled and evaluation is not None and evaluation.slices is not None
+    if named is None and has_slices and (judging.task is None or judging.task.name in BY_SLICE.what.tasks):
+        rows = rows | {"worst_slice_pct": BY_SLICE}
+        added.append(f"worst_slice_pct {BY_SLICE.text} added, for the examples have slices")
+    has_one = any(row.what.dimension == "score" for row in rows.values())
+    if judging.score is not None and not has_one:
+        rows = rows | {BY_SCORE.metric: BY_SCORE}
+        added.append(
+            f"{BY_SCORE.metric} {BY_SCORE.text} added: a policy's `score` has a margin in the score's own unit"
+        )
+    if has_one and judging.score is None:
+        raise UsageError(
+            f"policy {policy.name} has a check of a score: name the function that gives it with --score"
+        )
+    return policy.model_copy(update={"rows": rows}), added
+
+
 def _warnings(
     target: Target, certificate: Mapping[str, Any] | None, models: tuple[Path, ...], trust: tuple[Path, ...]
 ) -> list[str]:
@@ -248,114 +290,6 @@ def _of_outputs(facts: Mapping[str, Any]) -> list[str]:
         for name, error in beside.items()
     ]
     return found
-
-
-def verdict_of(
-    outcome: Outcome,
-    target: Target,
-    policy: Policy,
-    changes: list[str],
-    today: datetime.date,
-    compared: Compared | None = None,
-) -> VerdictDocument:
-    """The document of a comparison. changes: what was made of the policy, in words; today: by which waivers hold."""
-    checks = with_waivers(outcome.checks, policy.waivers, {target.name: policy.rows}, today)
-    return document(
-        checks,
-        policy,
-        next_step=next_step(whole(deciding(checks)), checks, ComparisonRemedies()),
-        changes=changes,
-        warnings=unbounded(checks),
-        sha256=digest_of(policy.model_dump(mode="json")),
-        figures={} if outcome.measured is None else {outcome.measured.target: figures(outcome.measured)},
-        answers=changed_answers(outcome),
-        compared=compared,
-    )
-
-
-def changed_answers(outcome: Outcome) -> dict[str, Changes]:
-    """By target, what differs between both models' answers (edgecomp.gate.groups); nothing where there are none."""
-    if outcome.measured is None:
-        return {}
-    found = differences(outcome.measured, CANDIDATE, BASELINE)
-    return {} if found is None else {outcome.measured.target: found}
-
-
-def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[float]]]:
-    """By check of restarts, each one's log ratio to the baseline, of the candidate and of the baseline again."""
-    of, found = outcome.comparison, {}
-    for name, threshold in policy.rows.items():
-        if of is None or not of.restarts or not is_sequential(threshold):
-            continue
-        try:
-            found[name] = {
-                arm: log_ratios(of, threshold.metric, len(of.restarts), over=arm).tolist()
-                for arm in (CANDIDATE, AGAIN)
-            }
-        except NotMeasured:
-            continue  # the check says why
-    return found
-
-
-def save(folder: Path, verdict: VerdictDocument, outcome: Outcome, evaluation: Evaluation | None) -> None:
-    """verdict.json, samples.npz, answers.npz: whole, or not at all. Raises EdgecompError, with the verdict."""
-    lost = f"what was measured is not kept, and it came to {verdict.verdict}: {verdict.next_step}"
-    with new_folder(folder, lost) as scratch:
-        write_json(scratch / "verdict.json", verdict.as_json())
-        if outcome.comparison is not None and outcome.comparison.restarts:
-            samples: dict[str, Any] = dict(outcome.comparison.all_samples())
-            np.savez(scratch / "samples.npz", **samples)
-        if outcome.comparison is not None and outcome.comparison.logits and evaluation is not None:
-            np.savez(scratch / "answers.npz", **answers_of(outcome.comparison, evaluation))
-
-
-def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
-    """What the checks of answers are judged on, as answers.npz holds it (edgecomp.metrics.comparison)."""
-    found: dict[str, Any] = {f"{arm}.logits": logits for arm, logits in of.logits.items()}
-    beside = {"labels": evaluation.labels, "slices": evaluation.slices}
-    return found | {name: values for name, values in beside.items() if values is not None}
-
-
-def _evaluation(
-    asked: Asked, baseline: Given, candidate: Given, target: Target
-) -> tuple[Evaluation | None, str]:
-    """The examples to compare answers on, or why there are none."""
-    if asked.data is not None:
-        try:
-            ports = signature(BASELINE, _side(baseline, target, asked)).inputs
-        except Crashed as crash:
-            raise crash.error from crash
-        found = evaluations.read(asked.data, ports)
-        return (
-            found,
-            ""
-            if found.labels is not None
-            else f"{asked.data} has no `{evaluations.LABEL}`: no answers were judged",
-        )
-    if baseline.run is None or candidate.run is None:
-        return None, "no labelled examples were given (--data): no answers were judged"
-    tests = [run / "data" / "test.npz" for run in (baseline.run, candidate.run)]
-    if not all(file.is_file() for file in tests):
-        return (
-            None,
-            f"{next(file for file in tests if not file.is_file())} is not there: give examples with --data",
-        )
-    for run in (baseline.run, candidate.run):
-        check_recorded(run, "data", ("test.npz", preprocessing.FILE))
-    if len({sha256(file) for file in tests}) > 1:
-        raise UsageError(f"the runs were judged on different test splits ({tests[0]}, {tests[1]}): one may have been trained on the "
-                         "other's; give examples that neither has seen with --data")  # fmt: skip
-    split = Split.load(candidate.run / "data", "test")
-    for run in (baseline.run, candidate.run):
-        check_labels(run, target, split.labels)
-    arrays = preprocessing.load(candidate.run / "data").apply(split.arrays)
-    return Evaluation(dict(arrays), split.labels, split.slices, file=tests[1]), ""
-
-
-def class_names(side: Given) -> tuple[str, ...]:
-    """Of a side that was deployed; a model file does not know them."""
-    said = (side.preprocessing() or {}).get("classes")
-    return tuple(map(str, said)) if isinstance(said, list) else ()
 
 
 def _source(asked: Asked, evaluation: Evaluation) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which output of two models is judged, what its values are as classes, and what all of them differ by."""
+"""Which output of two models is held against labels, and what its values are: classes, or what a task takes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.benchmark.worker import answers
 from edgecomp.benchmark.worker.answers import Answer
 from edgecomp.errors import DataError, UsageError, nearest
 from edgecomp.metrics.comparison import BASELINE, CANDIDATE
 from edgecomp.runtimes import Port
+from edgecomp.tasks import Labels, Task
 
 ARMS = (BASELINE, CANDIDATE)
 
@@ -23,19 +23,21 @@ MOST_CLASSES = 1000  # of an output that is the class itself
 
 
 class Judged(NamedTuple):
-    """The judged output's name, what its values mean, and by arm a value a class of every example, [examples, classes]."""
+    """The judged output's name, what its values mean, and by arm those of every example: [examples, classes], or as the task has them;
+    labels: as they are held against these."""
 
     name: str
     how: str
     logits: dict[str, Logits]
+    labels: Labels
 
 
-def check_output(asked: str | None, ports: Sequence[Port]) -> None:
+def check_output(asked: str | None, ports: Sequence[Port], where: str = "--output") -> None:
     """Raises UsageError where the models have no such output."""
     names = [port.name for port in ports]
     if asked is not None and asked not in names:
         raise UsageError(
-            f"--output {asked}: the models have no such output{nearest(asked, names)}; they have {', '.join(names)}"
+            f"{where} {asked}: the models have no such output{nearest(asked, names)}; they have {', '.join(names)}"
         )
 
 
@@ -55,6 +57,48 @@ def classes_told(asked: str | None, ports: Sequence[Port]) -> int | None:
     return classes
 
 
+def judged_as(task: Task, outputs: Outputs, asked: str | None, labels: Labels) -> Judged:
+    """The output that is asked for, or the first that the task takes with these labels. Raises DataError where there is none."""
+    of_baseline, whys = outputs[BASELINE], []
+    for name in [asked] if asked else sorted(of_baseline, key=lambda one: not _is_float(of_baseline[one])):
+        columns = {arm: answer for arm in ARMS if isinstance(answer := outputs[arm][name], np.ndarray)}
+        if (
+            len(columns) < len(ARMS)
+            or columns[BASELINE].dtype.kind not in "fiu"
+            or columns[BASELINE].ndim == 0
+        ):
+            whys.append(f"output {name} is of {_shown(of_baseline[name])}")
+            continue
+        _check_kept(name, columns, labels)
+        wide = {
+            arm: (one[:, None] if one.ndim == 1 else one).astype(np.float32) for arm, one in columns.items()
+        }
+        why = ""
+        for told in _as_labels(labels):
+            if not (misfit := task.misfit(wide[BASELINE], told)):
+                return Judged(name, f"task {task.name}", wide, told)
+            why = why or misfit
+        whys.append(f"output {name}: {why}")
+    raise DataError(f"no output is one of task {task.name} for these labels: {'; '.join(whys)}: name another task (--task) or output "
+                    "(--output), or leave out `label`, and all outputs are compared as numbers")  # fmt: skip
+
+
+def _is_float(answer: Answer) -> bool:
+    return isinstance(answer, np.ndarray) and answer.dtype.kind == "f"
+
+
+def _as_labels(labels: Labels) -> list[Labels]:
+    """As a task may have them: as they are, and one a row."""
+    typed = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)
+    return [typed, typed[..., None]]
+
+
+def _check_kept(name: str, columns: Columns, labels: Labels) -> None:
+    if any(len(values) < len(labels) for values in columns.values()):
+        raise DataError(f"output {name} is of {_shown(columns[BASELINE])}, and too much of the memory to be kept beside other outputs: name it "
+                        f"with --output {name}")  # fmt: skip
+
+
 def judged(outputs: Outputs, asked: str | None, labels: npt.NDArray[np.int64]) -> Judged:
     """The output that is asked for, or the first of the kind that goes first. Raises DataError where it is no class for each example."""
     of_baseline = outputs[BASELINE]
@@ -64,13 +108,10 @@ def judged(outputs: Outputs, asked: str | None, labels: npt.NDArray[np.int64]) -
     if len(columns) < len(ARMS) or not any(is_one(of_baseline[name]) for is_one in KINDS):
         raise DataError(f"{shown}, which is no class for each example: name another with --output (there is {', '.join(of_baseline)}), "
                         "or leave out `label`, and all outputs are compared as numbers")  # fmt: skip
-    if any(len(values) < len(labels) for values in columns.values()):
-        raise DataError(
-            f"{shown}, and too much of the memory to be kept beside other outputs: name it with --output {name}"
-        )
+    _check_kept(name, columns, labels)
     if is_wide(columns[BASELINE]):
         wide = {arm: values.astype(np.float32) for arm, values in columns.items()}
-        return Judged(name, f"the largest of {columns[BASELINE].shape[1]} values", wide)
+        return Judged(name, f"the largest of {columns[BASELINE].shape[1]} values", wide, labels)
     columns = {arm: values.reshape(-1) for arm, values in columns.items()}
     if columns[BASELINE].dtype.kind == "f":
         return _by_threshold(name, columns, labels)
@@ -94,7 +135,7 @@ def _by_threshold(name: str, columns: Columns, labels: npt.NDArray[np.int64]) ->
                         "number the classes 0 and 1, or name another output with --output")  # fmt: skip
     logits = {arm: np.stack([2 * threshold - one, one], axis=1) for arm, one in columns.items()}
     how = f"one value an example, class 1 over {threshold:g}"
-    return Judged(name, how, {arm: one.astype(np.float32) for arm, one in logits.items()})
+    return Judged(name, how, {arm: one.astype(np.float32) for arm, one in logits.items()}, labels)
 
 
 def _as_they_are(name: str, shown: str, columns: Columns, labels: npt.NDArray[np.int64]) -> Judged:
@@ -105,30 +146,7 @@ def _as_they_are(name: str, shown: str, columns: Columns, labels: npt.NDArray[np
         raise DataError(f"{shown}, and with the labels from {every.min()} to {every.max()}: classes are 0 to {MOST_CLASSES - 1:,} at most; "
                         "name another with --output")  # fmt: skip
     each = np.eye(max(2, int(every.max()) + 1), dtype=np.float32)
-    return Judged(name, "the class itself", {arm: each[one] for arm, one in answered.items()})
-
-
-def output_errors(outputs: Outputs) -> dict[str, float | None]:
-    """By output, what the candidate's is from the baseline's, in per cent: of the deviation, or, of names and classes, of the answers.
-
-    None where one is not finite, or was not kept.
-    """
-    theirs, ours = outputs[BASELINE], outputs[CANDIDATE]
-    found: dict[str, float | None] = {}
-    for name in theirs:
-        is_told = name in ours and not answers.broken_in({name: theirs[name]} | {"": ours[name]})
-        found[name] = 100 * _apart(theirs[name], ours[name]) if is_told else None
-    return found
-
-
-def _apart(theirs: Answer, ours: Answer) -> float:
-    spread, both = answers.spread_of(theirs), min(len(theirs), len(ours))
-    if isinstance(theirs, np.ndarray) and isinstance(ours, np.ndarray):
-        return answers.distance(ours[:both], theirs[:both], spread)
-    if isinstance(theirs, np.ndarray) or isinstance(ours, np.ndarray):
-        return 1.0
-    pairs = zip(ours[:both], theirs[:both], strict=True)
-    return float(np.mean([answers.distance(one, other, spread) for one, other in pairs]))
+    return Judged(name, "the class itself", {arm: each[one] for arm, one in answered.items()}, labels)
 
 
 def is_wide(answer: Answer) -> bool:

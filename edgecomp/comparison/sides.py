@@ -46,6 +46,11 @@ class Given:
         """What the model's inputs are made of, and the classes it answers with. Raises RunFolderError."""
         return None if self.deployed is None else _content(self.deployed / "preprocessing.json")
 
+    def task(self) -> str | None:
+        """What its outputs mean, where its contract tells. Raises RunFolderError."""
+        told = None if self.deployed is None else _content(self.deployed / CONTRACT).get("task")
+        return told if isinstance(told, str) else None
+
 
 def given(what: Path, target: Target) -> Given:
     """Raises UsageError, RunFolderError, ModelFileError where it is none, or is not what was recorded."""

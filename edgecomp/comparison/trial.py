@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgecomp import inputs as named
 from edgecomp import machine
@@ -19,23 +18,21 @@ from edgecomp.benchmark.inputs.generated import Made
 from edgecomp.benchmark.inputs.signatures import rows_of, signature_of, unlike_first
 from edgecomp.benchmark.quality import CONTENDED, wall_over_cpu
 from edgecomp.benchmark.scenarios.side_by_side import Crashed, Side, SideBySide
-from edgecomp.benchmark.stage import described, quality
 from edgecomp.benchmark.worker import answers
-from edgecomp.comparison.judged import check_output, classes_told, judged, output_errors
+from edgecomp.comparison import numbers
+from edgecomp.comparison.checks import GIVE, incompatible, not_run, of_crash
+from edgecomp.comparison.judged import check_output, classes_told, judged, judged_as
+from edgecomp.comparison.measured import as_measured, audit
 from edgecomp.comparison.sides import contract_differences
-from edgecomp.config.policy import Policy, Threshold
+from edgecomp.config.policy import Policy
 from edgecomp.config.target import Shapes, Target
-from edgecomp.errors import (
-    BudgetExceededError,
-    DataError,
-    EdgecompError,
-    InferenceError,
-    UsageError,
-    WorkerError,
-)
+from edgecomp.data.preprocessing import in_own_unit
+from edgecomp.errors import DataError, EdgecompError, UsageError
+from edgecomp.files.writing import sha256
 from edgecomp.gate.document import Check
 from edgecomp.gate.paired import (
     Setting,
+    by_output,
     is_clear,
     judge_pair,
     judges_outputs,
@@ -43,37 +40,40 @@ from edgecomp.gate.paired import (
     takes_restarts,
     times_starts,
 )
-from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.gate.waivers import deciding, with_waivers
-from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
-from edgecomp.metrics.measurements import Arm, Measurements
-from edgecomp.metrics.samples import (
-    COLD_START,
-    CPU,
-    IMPORTS_PEAK,
-    LOAD,
-    PEAK_MEMORY,
-    SINGLE_STREAM_CPU,
-    SINGLE_STREAM_WALL,
-    WALL,
-)
+from edgecomp.metrics.comparison import BASELINE, CANDIDATE, Comparison
+from edgecomp.metrics.measurements import Measurements
+from edgecomp.models.own_code import OwnScore
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.stats.sequential import LOOKS
+from edgecomp.tasks import Task
 
 EXAMPLES = 16  # that are timed
 BATCH = 32  # of the answers to an evaluation
-GIVE = "--data FILE"  # by which real inputs are given
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was measured, as far as it was, and the checks; waivers are not laid over them."""
+    """What was measured, as far as it was, and the checks; waivers are not laid over them. policy: with a check of each output, where
+    that was asked for; taken_out: which could not be judged of these models, in words."""
 
     comparison: Comparison | None
     measured: Measurements | None
     checks: list[Check]
     elapsed_s: float
+    policy: Policy | None = None
+    taken_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How answers are judged. output: the one that labels are of, None for the first that can be; task: what it means, None for classes
+    in whichever form; score: a function of the user's own."""
+
+    output: str | None = None
+    task: Task | None = None
+    score: OwnScore | None = None
 
 
 def place_of(target: Target, timeout_s: float = 120.0) -> Place:
@@ -140,12 +140,12 @@ def compare(
     seed: int,
     scratch: Path,
     track: Track,
-    output: str | None = None,
+    judging: Judging = Judging(),
     shape: Sequence[str] = (),
     ranges: Sequence[str] = (),
 ) -> Outcome:
-    """Measures until the policy's checks are clear, the time is over, or no look is left. scratch: an empty folder; output: the one that
-    is judged, None for the first that can be; shape, ranges: of inputs that are made up, as on the command line.
+    """Measures until the policy's checks are clear, the time is over, or no look is left. scratch: an empty folder; shape, ranges: of
+    inputs that are made up, as on the command line.
 
     A side that cannot be read raises; one that dies is a verdict.
     """
@@ -155,15 +155,18 @@ def compare(
     try:
         old, new = (signature(arm, side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate)))
     except Crashed as crash:
-        return Outcome(of, None, _of_crash(crash, policy, target), time.monotonic() - began)
+        return Outcome(of, None, of_crash(crash, policy, target), time.monotonic() - began)
     if differences := contract_differences(old._asdict(), new._asdict()):
         checks = [
             incompatible(target.name, differences),
             *not_run(policy, target.name, "the models are incompatible"),
         ]
         return Outcome(of, None, checks, time.monotonic() - began)
-    check_output(output, old.outputs)
-    check_labels(evaluation, classes_told(output, old.outputs))
+    check_output(judging.output, old.outputs)
+    for name, row in policy.rows.items():
+        check_output(row.output, old.outputs, f"policy {policy.name}: rows.{name}: output")
+    if judging.task is None and judging.score is None:
+        check_labels(evaluation, classes_told(judging.output, old.outputs))
     generated.check_names(old.inputs, shape, ranges)
     shapes = generated.shapes_of(target.shapes, shape, ranges)
     timed = timed_inputs(old.inputs, target, evaluation, shapes)
@@ -179,51 +182,74 @@ def compare(
         one_by_one=times_starts(policy),
     )
     of.facts = pair.facts = pair.facts | of.facts
-    measured = None
+    measured: Measurements | None = None
+    taken_out: list[str] = []
     try:
         if evaluation is not None:
             named.save(evaluation.inputs, scratch / "evaluation", axes)
-            pair.answers(scratch / "evaluation", 1 if rows_of(old.inputs) else BATCH, output)
-            _judge_output(of, pair, evaluation, output)
+            pair.answers(scratch / "evaluation", 1 if rows_of(old.inputs) else BATCH, judging.output)
+            _judge_answers(of, pair, evaluation, judging)
+            policy, taken_out = by_output(policy, of.facts)
         elif target.memory is not None or (not takes_restarts(policy) and judges_outputs(policy)):
             pair.answers(scratch / "timed", 1, None)  # what is kept of them is not the model's memory
         if not takes_restarts(policy):
-            of.facts |= audit(pair, timed.rows)
+            _audit(of, pair, timed.rows)
             measured = as_measured(of, pair, evaluation, target)
             checks = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))
-            return Outcome(of, measured, checks, time.monotonic() - began)
+            return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out)
         deadline = time.monotonic() + max_time_s
         checks, measured = _until_clear(
             pair, timed.rows, of, evaluation, policy, target, today, deadline, track
         )
     except Crashed as crash:
-        checks = _of_crash(crash, policy, target, timed.made)
+        checks = of_crash(crash, policy, target, timed.made)
     of.facts["load_after"] = os.getloadavg()[0]
-    return Outcome(of, measured, checks, time.monotonic() - began)
+    return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out)
 
 
-def _judge_output(of: Comparison, pair: SideBySide, evaluation: Evaluation, output: str | None) -> None:
-    """Which output's answers are held against the labels, where there are any."""
-    if evaluation.labels is None:
+def _judge_answers(of: Comparison, pair: SideBySide, evaluation: Evaluation, by: Judging) -> None:
+    """What is held against the labels, where there are any; every example's score, where they have one; and all outputs as numbers."""
+    if by.task is not None:
+        of.facts["task"] = by.task.name
+    if evaluation.labels is not None and (by.task is not None or by.score is None):
+        if by.task is not None:
+            found = judged_as(by.task, pair.outputs, by.output, evaluation.labels)
+        else:
+            found = judged(pair.outputs, by.output, evaluation.labels)
+            check_labels(evaluation, found.logits[BASELINE].shape[1])
+        of.logits, of.labels = found.logits, found.labels
+        of.facts["judged"] = {"output": found.name, "how": found.how}
+    if by.score is not None:
+        _score(of, pair, evaluation, by.score)
+    _beside(of, pair, by.task)
+
+
+def _score(of: Comparison, pair: SideBySide, evaluation: Evaluation, score: OwnScore) -> None:
+    """Outputs that are no numbers are not scored: that is said of the model."""
+    count = named.count(evaluation.inputs)
+    of.facts["score"] = {"function": score.name, "files": {file.name: sha256(file) for file in score.files}}
+    if any(map(answers.broken_in, pair.outputs.values())):
         return
-    found = judged(pair.outputs, output, evaluation.labels)
-    check_labels(evaluation, found.logits[BASELINE].shape[1])
-    of.logits = found.logits
-    of.facts["judged"] = {"output": found.name, "how": found.how}
+    labels = None if evaluation.labels is None else in_own_unit(evaluation.labels, evaluation)
+    for arm, outputs in pair.outputs.items():
+        if short := [name for name, answer in outputs.items() if len(answer) < count]:
+            raise DataError(f"output {short[0]} has {len(outputs[short[0]])} values for {count} examples: it is not one for each, or too much of the "
+                            "memory: give fewer examples (--data)")  # fmt: skip
+        one = in_own_unit(next(iter(outputs.values())), evaluation) if len(outputs) == 1 else outputs
+        of.scores[arm] = score(one, labels, count)
 
 
-def _of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None = None) -> list[Check]:
-    """Raises the error itself where it is not of the model, but of the request or the machine; so is one of inputs that were made up,
-    of which the baseline has no more to say than the candidate."""
-    error = generated.blamed(crash.error, made, GIVE)
-    if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
-        raise crash.error from crash
-    if isinstance(error, UsageError) and crash.arm != CANDIDATE:
-        raise error from crash
-    return [
-        crashed(target.name, Crashed(crash.arm, error)),
-        *not_run(policy, target.name, f"the {_called(crash.arm)} did not run"),
-    ]
+def _beside(of: Comparison, pair: SideBySide, task: Task | None = None) -> None:
+    """All outputs of both as numbers, once."""
+    if CANDIDATE in pair.outputs and not of.outputs:
+        found = numbers.by_output(pair.outputs, task)
+        of.outputs = found
+        of.facts |= numbers.told(found)
+
+
+def _audit(of: Comparison, pair: SideBySide, rows: int) -> None:
+    of.facts |= audit(pair, rows)
+    _beside(of, pair)
 
 
 def _until_clear(
@@ -241,7 +267,7 @@ def _until_clear(
     for restart in track(range(LOOKS[-1]), "restarts, at most", LOOKS[-1]):
         began = time.monotonic()
         of.restarts.append(pair.restart())
-        of.facts |= audit(pair, rows_at_once)
+        _audit(of, pair, rows_at_once)
         ended = time.monotonic()
         over = ended + (ended - began) > deadline or restart + 1 == LOOKS[-1]
         if not over and (restart + 1 not in LOOKS or restart + 1 < least_restarts(policy)):
@@ -257,129 +283,3 @@ def _until_clear(
         if over or is_clear(deciding(waived), policy, restart + 1):
             return checks, measured
     raise AssertionError("the last look ends it")
-
-
-def audit(pair: SideBySide, rows: int) -> dict[str, Any]:
-    """Whether both models are right while they are timed: by arm the outputs that are `not_finite`, and how far the others are from
-    those of the same inputs otherwise, over their deviation, at most (`timed_error`); and what the candidate's `outputs` are from the
-    baseline's, in per cent."""
-    found: dict[str, Any] = {"not_finite": {}, "timed_error": {}}
-    for arm, timed in pair.timed_answers.items():
-        broken = answers.broken_in(pair.outputs.get(arm, {}))
-        for outputs in timed.values():
-            broken |= {name: one["broken"] for name, one in outputs.items() if one["broken"]}
-        if broken:
-            found["not_finite"][arm] = broken
-        errors = answers.timed_errors(pair.outputs.get(arm, {}), timed, rows)
-        found["timed_error"][arm] = max(errors.values(), default=0.0)
-    found["outputs"] = output_errors(pair.outputs) if CANDIDATE in pair.outputs else {}
-    return found
-
-
-def as_measured(
-    of: Comparison, pair: SideBySide, evaluation: Evaluation | None, target: Target
-) -> Measurements:
-    """The comparison as any gate reads it: both arms' samples by restart, their files, and their answers."""
-    labels = (
-        evaluation.labels
-        if evaluation is not None and evaluation.labels is not None
-        else np.empty(0, np.int64)
-    )
-    arms = {}
-    for arm in (BASELINE, CANDIDATE):
-        file = described(pair.sides[arm].model, 0)
-        arms[arm] = Arm(
-            samples=_samples(of, arm),
-            logits=of.logits.get(arm, np.empty((0, 0), np.float32)),
-            memory={},
-            file_size_bytes=sum(size for size, _ in file.files.values()),
-            file_sha256={name: digest for name, (_, digest) in file.files.items()},
-            parameter_bytes=None,
-        )
-    blocks = [dict(block) for restart in of.restarts for block in restart.blocks]
-    facts: dict[str, Any] = {"threads": target.threads}
-    if evaluation is not None and evaluation.classes:
-        facts["classes"] = evaluation.classes
-    facts |= {name: of.facts[name] for name in ("not_finite", "outputs", "made_up") if name in of.facts}
-    if of.restarts:
-        facts["quality"] = quality(arms[BASELINE], blocks, target)._asdict()
-    return Measurements(
-        target=target.name,
-        runtime=target.runtime,
-        arms=arms,
-        labels=labels,
-        offline_batch=1,
-        facts=facts,
-        student=CANDIDATE,
-        slices=evaluation.slices if evaluation is not None else None,
-    )
-
-
-def _samples(of: Comparison, arm: str) -> dict[str, npt.NDArray[np.int64]]:
-    if not of.restarts:
-        return {}
-    found = {
-        name: of.samples(arm, clock).reshape(len(of.restarts), -1)
-        for name, clock in ((SINGLE_STREAM_WALL, WALL), (SINGLE_STREAM_CPU, CPU))
-    }
-    once = (COLD_START, LOAD, PEAK_MEMORY, IMPORTS_PEAK)
-    return found | {name: of.samples(arm, name) for name in once}
-
-
-def incompatible(target: str, differences: Sequence[str]) -> Check:
-    return _said(target, "io_contract", "inputs and outputs", "the baseline's", Verdict.FAIL, Reason.INCOMPATIBLE,
-                 f"whoever calls the baseline cannot call the candidate: {'; '.join(differences)}")  # fmt: skip
-
-
-def crashed(target: str, crash: Crashed) -> Check:
-    """A candidate that dies fails; where the baseline dies there is nothing to compare with; inputs that were made up blame nobody."""
-    certain = not isinstance(crash.error, BudgetExceededError) or crash.error.certain
-    verdict, reason = Verdict.FAIL if certain else Verdict.INCONCLUSIVE, Reason.CRASHED
-    if isinstance(crash.error, BudgetExceededError):
-        reason = Reason.BUDGET_EXCEEDED
-    if crash.arm != CANDIDATE:
-        verdict = Verdict.INVALID
-    elif isinstance(crash.error, UsageError):
-        verdict, reason = Verdict.INCONCLUSIVE, Reason.MADE_UP
-    return _said(
-        target, "runs", "runs to the end", "both do", verdict, reason, f"the {_called(crash.arm)}: {crash}"
-    )
-
-
-def not_run(policy: Policy, target: str, why: str) -> list[Check]:
-    return [_not_run(target, name, row, why) for name, row in policy.rows.items()]
-
-
-def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Check:
-    check = _said(
-        target,
-        name,
-        threshold.what.title,
-        threshold.text,
-        Verdict.INCONCLUSIVE,
-        Reason.NOT_RUN,
-        f"not measured: {why}",
-    )
-    return check.but(metric=threshold.metric, severity=threshold.severity)
-
-
-def _said(
-    target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str
-) -> Check:
-    return Check(
-        target=target,
-        name=name,
-        metric=name,
-        title=title,
-        limit=limit,
-        limit_value=0.0,
-        passes="below",
-        estimate=None,
-        verdict=verdict,
-        reason=reason,
-        sentence=f"{target}: {title}: {why.rstrip('.')}.",
-    )
-
-
-def _called(arm: str) -> str:
-    return "baseline" if arm == AGAIN else arm

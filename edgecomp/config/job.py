@@ -30,6 +30,7 @@ from edgecomp.files.yaml_files import placed
 from edgecomp.machine import has_bf16, host_isa
 from edgecomp.metrics.registry import METRICS
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
+from edgecomp.models.own_code import load_score
 from edgecomp.runtimes import TABLE
 from edgecomp.tasks import TASKS
 
@@ -53,7 +54,7 @@ class Job(Schema):
     data_files: dict[str, str] = {}  # the data's own files → sha256
     outside: dict[
         str, str
-    ] = {}  # teacher, student, tokenizer → digest of their files, where they are not edgecomp's own
+    ] = {}  # teacher, student, tokenizer, score → digest of their files, where they are not edgecomp's own
     host: Host | None = None  # None: of a run that was made before this was kept
 
     @property
@@ -107,6 +108,9 @@ def load_job(name: str, overrides: list[str]) -> Job:
                 )
                 for name, named in rows.items()
                 if name in known
+            }
+            rows = {
+                target: _with_score(named, recipe, path.parent, problems) for target, named in rows.items()
             }
         problems += waiving_nothing(policies[0], targets, changes or ())
     problems += _misplaced(targets, ungated)
@@ -305,6 +309,24 @@ def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: boo
         row = {"metric": "validation_drop_pt", "max": settings.max_drop}
         asked = {"max_drop": Threshold.model_validate(row)}
     return {name: row for name, row in rows.items() if judged(row)} | asked
+
+
+BY_SCORE = {"metric": "score", "against": "teacher", "margin": "0.03 score"}
+
+
+def _with_score(
+    rows: dict[str, Threshold], recipe: Recipe, folder: Path, problems: list[str]
+) -> dict[str, Threshold]:
+    """The checks with one of the recipe's own score, where it has none; its function is proved to be there."""
+    named = [name for name, row in rows.items() if row.what.dimension == "score"]
+    if recipe.score is None:
+        problems += [f"thresholds.{name}: it is of a score, and the recipe names no function: score: package.module:function" for name in named]  # fmt: skip
+        return rows
+    try:
+        load_score(recipe.score, folder)
+    except UsageError as error:
+        problems.append(str(error))
+    return rows if named else rows | {"score": Threshold.model_validate(BY_SCORE)}
 
 
 def read_job(folder: Path) -> Job:

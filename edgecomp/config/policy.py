@@ -5,15 +5,25 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from edgecomp.config.schema import FORMAT, Schema, find, parse, shipped
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.files.yaml_files import read_yaml
+from edgecomp.metrics.comparison import BY_OUTPUT
 from edgecomp.metrics.registry import METRICS, Metric
 from edgecomp.metrics.units import EXAMPLES, Quantity, parse_quantity, units_of
 
 LIMITS = ("max", "min", "margin")
+DIFFERENCES = ("points", "score")  # dimensions of margins that are differences; the others are relative
 Reference = Literal["teacher", "student_fp32", "baseline"]
 
 
@@ -22,8 +32,8 @@ class Threshold(Schema):
 
     - `max: 20 ms` / `min: 85 %`: the metric itself, in its own unit (lower is better: max; higher: min);
     - `against: teacher`, `max: 0.2 x` / `min: 3 x`: as a multiple of the reference's value in the same runtime;
-    - `against: teacher`, `margin: 3 pt` / `margin: 5 %`: at most that much worse than the reference, in
-      percentage points or relative to it.
+    - `against: teacher`, `margin: 3 pt` / `margin: 5 %` / `margin: 0.01 score`: at most that much worse than the reference, in
+      percentage points, relative to it, or in the unit of a score of your own.
 
     `baseline` is what `edgecomp compare` holds a candidate against; such a check has a confidence of 0.99 unless it names another. A
     check of severity `warn` is judged and shown, and does not decide. A gain of more than `implausible` over the reference is
@@ -37,7 +47,14 @@ class Threshold(Schema):
     margin: str | None = None  # at most so much worse than what it is compared with
     confidence: float = Field(0.95, ge=0.5, le=0.999)  # of each bound; 0.99 against a baseline
     severity: Literal["block", "warn"] = "block"  # warn: judged and shown, and does not decide
+    output: str | None = None  # of a comparison's outputs this one; of each of the others a check is made
     implausible: str | None = None  # a gain beyond which it is no PASS: `5 pt`, or `10 x`
+
+    @model_serializer(mode="wrap")
+    def _as_before_outputs_had_names(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `output` where there is none, so that digests of policies stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return found if self.output is not None else {k: v for k, v in found.items() if k != "output"}
 
     @model_validator(mode="before")
     @classmethod
@@ -59,6 +76,8 @@ class Threshold(Schema):
         if metric is None:
             hint = nearest(self.metric, METRICS) or f"; metrics are {', '.join(METRICS)}"
             raise ValueError(f"no such metric: {self.metric!r}{hint}")
+        if self.output is not None and metric.source != "outputs":
+            raise ValueError(f"output: {metric.id} is not of an output; {', '.join(BY_OUTPUT)} are")
         self._check_implausible()
         given = [name for name in LIMITS if getattr(self, name) is not None]
         if len(given) != 1:
@@ -67,15 +86,21 @@ class Threshold(Schema):
         if kind == "margin":
             if self.against is None:
                 raise ValueError("a margin is against something: add `against: teacher` (or student_fp32)")
-            if limit.dimension not in ("points", "percent"):
+            if metric.dimension == "score" and (limit.dimension != "score" or limit.value < 0):
+                raise ValueError(f"margin {limit.text!r}: scores are held against each other by their difference, in a unit of their own; "
+                                 "write for example '0.01 score'")  # fmt: skip
+            if metric.dimension != "score" and limit.dimension not in ("points", "percent"):
                 raise ValueError(f"margin {limit.text!r}: write points ('3 pt') or a relative '5 %'")
             if limit.dimension == "points" and metric.dimension != "percent":
                 raise ValueError(
                     f"margin {limit.text!r}: points need a metric in per cent, {metric.id} is not"
                 )
-            if limit.value >= 100 and metric.better == "higher":
+            if limit.dimension != "score" and limit.value >= 100 and metric.better == "higher":
                 raise ValueError(f"margin {limit.text!r} allows anything: write less than 100")
             return self
+        if self.against is not None and metric.dimension == "score":
+            raise ValueError(f"nothing is a multiple of a score, whose zero is anywhere: write margin: '0.01 score' instead of "
+                             f"{limit.text!r}")  # fmt: skip
         if self.against is not None and limit.value == 0:
             raise ValueError(f"{limit.text!r}: nothing is 0 times its reference")
         expected = "max" if metric.better == "lower" else "min"
@@ -95,7 +120,8 @@ class Threshold(Schema):
         if self.implausible is None:
             return
         gain = parse_quantity(self.implausible)
-        wanted = "points" if self.margin and parse_quantity(self.margin).dimension == "points" else "multiple"
+        own = parse_quantity(self.margin).dimension if self.margin else ""
+        wanted = own if own in DIFFERENCES else "multiple"
         if self.against is None or gain.dimension != wanted or (wanted == "multiple" and gain.value <= 1):
             raise ValueError(f"implausible {gain.text!r}: write how much better than its reference a check cannot be, in points "
                              "('5 pt') where its margin is in points, else as a multiple over 1 ('10 x')")  # fmt: skip
@@ -123,8 +149,9 @@ class Threshold(Schema):
         reference = f" {self.against}" if self.against else ""
         if self.kind == "margin":
             sign, worse = ("≥", -1) if self.what.better == "higher" else ("≤", 1)
-            if self.limit.dimension == "points":
-                return f"{sign} {worse * self.limit.value:g} pt vs{reference}"
+            if self.limit.dimension in DIFFERENCES:
+                unit = units_of(self.limit.dimension)[0]
+                return f"{sign} {worse * self.limit.value:g} {unit} vs{reference}"
             if self.against == "baseline":
                 return f"{sign} {worse * self.limit.value:+g} % vs{reference}"
             return f"{sign} {1 + worse * self.limit.value / 100:g} x{reference}"
@@ -175,8 +202,9 @@ class Waiver(Schema):
         return value
 
     def covers(self, target: str, check: str) -> bool:
-        """Whether it is of that check on that target."""
-        return self.check == check and self.target in (None, target)
+        """Whether it is of that check on that target; one of all outputs is of each, `CHECK[OUTPUT]`."""
+        named = check == self.check or check.startswith(f"{self.check}[")
+        return named and self.target in (None, target)
 
     def has_expired(self, today: datetime.date) -> bool:
         """Whether `today` is after the last day it holds."""
@@ -237,7 +265,7 @@ def check_rows(rows: Mapping[str, Threshold]) -> None:
 
 def _way(row: Threshold) -> tuple[object, ...]:
     """What is limited, and how: two checks that are alike in this differ in their limit and their confidence alone."""
-    return row.metric, row.against, row.kind, row.limit.dimension, row.severity
+    return row.metric, row.against, row.kind, row.limit.dimension, row.severity, row.output
 
 
 def with_budget(rows: Mapping[str, Threshold], budget: Mapping[str, Threshold]) -> dict[str, Threshold]:

@@ -296,6 +296,8 @@ class Recipe(Part):
         "ranking",
         "outputs",
     ] = "classification"
+    # your own function `(outputs, labels) -> [N]`, the higher the better: `package.module:function` or `path/to/file.py:function`
+    score: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)  # of weights, splits and order
     threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
     # Of training: bf16 is autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
@@ -311,6 +313,12 @@ class Recipe(Part):
     bench: Bench = Bench()  # how much is measured
     policy: str = "industrial"  # by name or path
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_scores(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `score` where there is none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return found if self.score is not None else {k: v for k, v in found.items() if k != "score"}
 
     @model_validator(mode="before")
     @classmethod

@@ -45,6 +45,23 @@ class Head:
         return {"task": self.task, "target_mean": self.target_mean, "target_std": self.target_std}
 
 
+class OfNumbers(Protocol):
+    """What answers numbers in units of their deviation from the mean, by target; with neither, as they are."""
+
+    @property
+    def target_mean(self) -> tuple[float, ...]: ...
+
+    @property
+    def target_std(self) -> tuple[float, ...]: ...
+
+
+def in_own_unit(values: Any, of: OfNumbers) -> Any:
+    """Numbers that a network answers, or is held against, in the data's unit. values: [N, targets]; of: whose they are."""
+    if not of.target_std:
+        return values
+    return np.asarray(values * np.asarray(of.target_std) + np.asarray(of.target_mean), np.float32)
+
+
 class Preprocessing(Protocol):
     """`dynamic_axes`: by input, axis → name. `given`: what a network's factory is told of the data."""
 

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from edgecomp.config.policy import Threshold
+from edgecomp.config.policy import DIFFERENCES, Threshold
 from edgecomp.gate.contention import doubt
 from edgecomp.gate.document import Check
 from edgecomp.gate.verdict import UNMEASURED, Reason, Verdict
 from edgecomp.metrics.estimates import against, estimate
+from edgecomp.metrics.estimators import own_score
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.missing import NotMeasured
 from edgecomp.metrics.registry import METRICS, Metric
@@ -35,7 +36,12 @@ def judge_check(
     measured; fail_confidence: of the bound that a FAIL takes, where it is not the check's own confidence;
     wall: as in Policy.
     """
-    metric = METRICS[threshold.metric]
+    metric, title = METRICS[threshold.metric], METRICS[threshold.metric].title
+    if threshold.output is not None:
+        measured, title = (
+            measured and measured.of_output(threshold.output),
+            f"output {threshold.output}: {title}",
+        )
     passes: Literal["below", "above"] = "below" if metric.better == "lower" else "above"
     limit = limit_of(threshold)
     found, verdict, reason, why = None, Verdict.INCONCLUSIVE, Reason.NOT_RUN, "it was not measured"
@@ -64,14 +70,14 @@ def judge_check(
         target=target,
         name=name,
         metric=metric.id,
-        title=metric.title,
+        title=title,
         limit=threshold.text,
         limit_value=limit,
         passes=passes,
         estimate=found,
         verdict=verdict,
         reason=reason,
-        sentence=f"{target}: {metric.title}: {why}{_noted(found)}{_stood_in(metric, found, measured)}.",
+        sentence=f"{target}: {title}: {why}{_noted(found)}{_stood_in(metric, found, measured)}.",
         severity=threshold.severity,
     )
 
@@ -180,6 +186,11 @@ def _needed(found: Figure, limit: float) -> str:
     """How many examples would tell, where the figure is right: an interval shrinks with the root of their number."""
     if found.unit != "examples" or found.estimate is None or found.low is None or found.high is None:
         return ""
+    if found.dimension == "percent" and found.estimate == 100 and found.confidence and 0 < limit < 100:
+        perfect = math.ceil(
+            math.log(1 - found.confidence) / math.log(limit / 100)
+        )  # without one that differs
+        return f"; {perfect:,} examples would tell, there are {found.n:,}"
     distance = abs(found.estimate - limit)
     half = (found.high - found.low) / 2
     most = found.n * (half / distance) ** 2 if distance else math.inf
@@ -198,7 +209,7 @@ def limit_of(threshold: Threshold) -> float:
     if threshold.kind != "margin":
         return limit.value
     worse = 1 if METRICS[threshold.metric].better == "lower" else -1
-    return worse * limit.value if limit.dimension == "points" else 1 + worse * limit.value / 100
+    return worse * limit.value if limit.dimension in DIFFERENCES else 1 + worse * limit.value / 100
 
 
 def implausible_of(threshold: Threshold) -> float | None:
@@ -209,17 +220,19 @@ def implausible_of(threshold: Threshold) -> float | None:
     """
     if threshold.against is None:
         return None
-    points = threshold.kind == "margin" and threshold.limit.dimension == "points"
+    differs = threshold.kind == "margin" and threshold.limit.dimension in DIFFERENCES
     if threshold.implausible is None:
-        return GAIN_POINTS if points else None
+        return GAIN_POINTS if differs and threshold.limit.dimension == "points" else None
     gain = parse_quantity(threshold.implausible).value
-    return gain if points or METRICS[threshold.metric].better == "higher" else 1 / gain
+    return gain if differs or METRICS[threshold.metric].better == "higher" else 1 / gain
 
 
 def _estimate(threshold: Threshold, measured: Measurements, confidence: float) -> Figure:
     if threshold.against is None:
         return estimate(measured, measured.student, threshold.metric, confidence)
-    kind = "points" if threshold.limit.dimension == "points" else "multiple"
+    kind = "points" if threshold.limit.dimension in DIFFERENCES else "multiple"
+    if threshold.limit.dimension == "score":
+        own_score.check_margin(measured, (measured.student, threshold.against), threshold.limit.value)
     found = against(measured, measured.student, threshold.against, threshold.metric, kind, confidence)
     return (
         found.model_copy(update={"dimension": "ratio"}) if threshold.limit.dimension == "percent" else found

@@ -154,7 +154,11 @@ class ComparisonRemedies:
     def _remedy(self, check: Check) -> str:
         of_answers = _source(check) == "answers"
         if check.reason is Reason.UNDECIDED:
-            more = "more examples (--data)" if of_answers else "more time (--max-time) or a quieter machine"
+            more = (
+                "more examples (--data)"
+                if of_answers or _source(check) == "outputs"
+                else "more time (--max-time) or a quieter machine"
+            )
             return f"give it {more}"
         if check.reason is Reason.NOT_RUN and of_answers:
             return "give it labelled examples (--data), with slices where a check is of them"

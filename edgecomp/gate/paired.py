@@ -16,7 +16,7 @@ from edgecomp.config.policy import Policy, Threshold
 from edgecomp.gate.document import Check
 from edgecomp.gate.judge import UNDECIDED, decide, implausible_of, judge_check, limit_of
 from edgecomp.gate.verdict import UNMEASURED, Reason, Verdict
-from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.metrics.comparison import AGAIN, BASELINE, BY_OUTPUT, CANDIDATE, Comparison
 from edgecomp.metrics.estimators.common import check_finite
 from edgecomp.metrics.measurements import LEAST_REPEATED, MOST_TIMED_ERROR, Measurements
 from edgecomp.metrics.missing import Impossible, NotFinite, NotItself, NotMeasured, TooFewSamples
@@ -75,6 +75,29 @@ def takes_restarts(policy: Policy) -> bool:
 def judges_outputs(policy: Policy) -> bool:
     """Whether any check of `policy` is of all outputs."""
     return any(threshold.what.source == "outputs" for threshold in policy.rows.values())
+
+
+def by_output(policy: Policy, facts: Mapping[str, Any]) -> tuple[Policy, list[str]]:
+    """The policy with a check of each output in place of one of all, and what was taken out, in words: what no output has.
+
+    facts: of a comparison, `outputs` and what else edgecomp.metrics.comparison.BY_OUTPUT names. A model of one output has one check.
+    """
+    named = {(row.metric, row.output) for row in policy.rows.values()}
+    rows, taken_out = {}, []
+    for name, row in policy.rows.items():
+        if row.what.source != "outputs" or row.output is not None:
+            rows[name] = row
+            continue
+        known = facts.get(BY_OUTPUT[row.metric], {})
+        if not known:
+            taken_out.append(f"{name} taken out ({row.text}), for no output is of such a shape")
+        if len(facts["outputs"]) == 1 and known:
+            rows[name] = row
+            continue
+        for output in known:
+            if (row.metric, output) not in named:
+                rows[f"{name}[{output}]"] = row.model_copy(update={"output": output})
+    return policy.model_copy(update={"rows": rows}), taken_out
 
 
 def times_starts(policy: Policy) -> bool:
@@ -197,10 +220,20 @@ def judge_pair(
         else:
             strict = max(threshold.confidence, 1 - fail_alpha(at.policy))
             check = judge_check(at.target, name, threshold, measured, strict, at.policy.wall)
+        if threshold.what.source == "outputs" and measured.facts.get("made_up"):
+            check = _not_by_made_up(check)
         if at.advises(threshold) and check.severity == "block":
             check = check.but(severity="warn", sentence=f"{check.sentence} Advisory: others use this host.")
         checks.append(check)
     return checks
+
+
+def _not_by_made_up(check: Check) -> Check:
+    """What outputs for inputs that were made up look like is shown, and decides nothing."""
+    if check.severity != "block" or check.verdict not in (Verdict.PASS, Verdict.FAIL):
+        return check
+    said = f"{check.sentence} The inputs were made up, and that decides nothing: --data gives real ones."
+    return check.but(verdict=Verdict.INCONCLUSIVE, reason=Reason.MADE_UP, sentence=said)
 
 
 def is_clear(checks: list[Check], policy: Policy, restarts: int) -> bool:

@@ -32,7 +32,7 @@ class Reason(StrEnum):
     ANOMALOUS = "anomalous"  # INCONCLUSIVE: better than it can plausibly be
     INCOMPATIBLE = "incompatible"  # FAIL: other inputs or outputs than the baseline's
     CRASHED = "crashed"  # FAIL: the candidate died; INVALID: the baseline did
-    MADE_UP = "made_up"  # INCONCLUSIVE: the candidate refused inputs that were made up
+    MADE_UP = "made_up"  # INCONCLUSIVE: inputs were made up, and the candidate refused them, or outputs of them were to decide
     NULL_CONTROL = "null_control"  # INVALID: the baseline beside itself is called different
     NOT_ITSELF = "not_itself"  # INVALID: timed, it did not do what it does otherwise; or a reference's file is not what was trained
 

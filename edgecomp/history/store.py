@@ -21,7 +21,7 @@ from edgecomp.artifacts.places import check_apart
 from edgecomp.errors import UsageError, nearest
 from edgecomp.files.writing import digest_of
 from edgecomp.metrics.registry import METRICS
-from edgecomp.metrics.units import format_value
+from edgecomp.metrics.units import DIFFERENCE, format_value
 from edgecomp.stats.figure import Figure
 
 FORMAT_VERSION = 2
@@ -29,7 +29,13 @@ STORE = Path("runs") / "history.sqlite"
 WAIT_S = 30.0  # for another writer
 APPLICATION = int.from_bytes(b"edgc")  # of PRAGMA application_id; the first histories have none
 
-COMPARED = ("log_ratio", "multiple", "ratio", "points")  # dimensions of a figure over another model's
+COMPARED = (
+    "log_ratio",
+    "multiple",
+    "ratio",
+    "points",
+    DIFFERENCE,
+)  # dimensions of a figure over another model's
 Note = Callable[[str], None]
 
 SCHEMA = """

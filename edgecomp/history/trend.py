@@ -21,6 +21,7 @@ SCALES = {
     "decibel": (1.0, "dB"),
     "energy": (1.0, "mJ"),
     "label": (1.0, "units"),
+    "score": (1.0, "score"),
 }
 
 

@@ -2,8 +2,10 @@
 
 samples.npz holds `ARM.cpu_ns` and `ARM.wall_ns`, int64 [restarts, rounds, 2, calls], in which the second axis is the way there and the
 way back (ABBA) and the inputs are asked in turn, and `ARM.NAME`, int64 [restarts], for what a process has once. ARM is baseline,
-again or candidate. answers.npz, where there are labelled examples, holds `baseline.logits` and `candidate.logits`
-[examples, classes] of the output that is judged, `labels`, int64 [examples], and `slices` [examples] where the examples have them.
+again or candidate. answers.npz, where examples were given, holds what answers are judged on, as far as there is: `baseline.logits` and
+`candidate.logits` [examples, ...] of the output that is judged, `labels` [examples, ...] as edgecomp.tasks has them, `slices` [examples],
+`ARM.score` [examples]; and of each output K of `outputs`, their names, `outputs.K.error` [examples], the mean difference of an example's
+values over the deviation of all the baseline's, `outputs.K.cosine` of these values, and `outputs.K.agrees`, whether the largest is the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,13 @@ import numpy.typing as npt
 
 BASELINE, AGAIN, CANDIDATE = "baseline", "again", "candidate"
 ARMS = (BASELINE, AGAIN, CANDIDATE)
+
+BY_OUTPUT = {
+    "output_error_pct": "outputs",
+    "output_cosine_pct": "cosines_pct",
+    "output_agreement_pct": "agreeing",
+}
+"""By metric of outputs, which of a comparison's facts holds it: output → per cent, or how many agree of how many."""
 
 Array = npt.NDArray[np.int64]
 
@@ -33,8 +42,12 @@ class Comparison:
 
     restarts: list[Restart] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    logits: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)  # arm → [examples, classes]
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # arm → output → its answers
+    logits: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)  # arm → [examples, ...]
+    labels: npt.NDArray[Any] | None = None  # that these are held against
+    scores: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)  # arm → [examples]
+    outputs: dict[str, dict[str, npt.NDArray[Any]] | None] = field(
+        default_factory=dict
+    )  # by name: `error`, `cosine`, `agrees` [examples]; None of one that is not finite
 
     def samples(self, arm: str, name: str, restarts: int | None = None) -> Array:
         """[restarts, ...] of the first so many restarts. Raises KeyError."""

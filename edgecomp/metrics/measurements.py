@@ -1,11 +1,11 @@
 """What the bench writes and the gate reads: raw samples, outputs and facts of one target.
 
 Format 3: measurements.json (facts by arm, with what its export was compared to), samples.npz (`ARM.NAME`: int64, first axis the restarts) and
-outputs.npz (`ARM`: logits [examples, classes]; `labels`).
+outputs.npz (`ARM`: logits [examples, classes]; `labels`; `ARM.score` [examples], where a recipe names a score function).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ from edgecomp.errors import FileError, RunFolderError, UsageError
 from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
+from edgecomp.metrics.comparison import BY_OUTPUT
+from edgecomp.metrics.samples import SCORE
 from edgecomp.tasks import Labels, Task, task
 
 FORMAT_VERSION = 3
@@ -45,6 +47,7 @@ class Arm:
         None  # of the exported file with the network it is made of; None: not compared
     )
     outputs: Mapping[str, Any] = field(default_factory=dict)  # by name, every output; not kept by `save`
+    scores: npt.NDArray[np.float64] | None = None  # [examples], by the user's own function
 
 
 class Death(NamedTuple):
@@ -122,6 +125,12 @@ class Measurements:
         """What gave the answers where the target's own runtime is not here, in words; empty where that gave them."""
         return str(self.facts.get("stand_in", ""))
 
+    def of_output(self, name: str) -> "Measurements":
+        """With what is known of that output alone, where all outputs of a comparison were held against each other."""
+        known = {key: self.facts.get(key, {}) for key in BY_OUTPUT.values()}
+        only = {key: {name: of[name]} if name in of else {} for key, of in known.items()}
+        return replace(self, facts=self.facts | only)
+
     def save(self, folder: Path) -> None:
         samples: dict[str, Any] = {
             f"{arm}.{name}": array for arm, data in self.arms.items() for name, array in data.samples.items()
@@ -131,7 +140,10 @@ class Measurements:
         beside: dict[str, Any] = {"labels": self.labels} | (
             {} if self.slices is None else {"slices": self.slices}
         )
-        np.savez(folder / "outputs.npz", **beside, **outputs)
+        scores: dict[str, Any] = {
+            f"{arm}.{SCORE}": data.scores for arm, data in self.arms.items() if data.scores is not None
+        }
+        np.savez(folder / "outputs.npz", **beside, **outputs, **scores)
         write_json(
             folder / "measurements.json",
             {
@@ -187,6 +199,7 @@ class Measurements:
                 file_sha256=facts["file_sha256"],
                 parameter_bytes=facts["parameter_bytes"],
                 parity=facts["parity"],
+                scores=outputs.get(f"{arm}.{SCORE}"),
             )
             for arm, facts in content["arms"].items()
         }

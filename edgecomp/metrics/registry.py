@@ -45,11 +45,12 @@ class Metric:
     held against another model's at all.
     compared: what a comparison makes of it: measured of `both` models, of the `pair` alone, or not at all.
     less: raw samples that are taken off; only then may a restart's value be 0.
+    sampled: of outputs, whether it is bounded, as a share of the examples is.
     tasks: of edgecomp.tasks, those that have it; all where none is named.
     """
 
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy", "label"]
+    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy", "label", "score"]
     better: Literal["lower", "higher"]
     title: str
     source: Source
@@ -61,6 +62,7 @@ class Metric:
     compared: Literal["both", "pair"] | None = None
     less: str = ""
     tasks: tuple[str, ...] = ()
+    sampled: bool = False
 
     @property
     def relative(self) -> bool:
@@ -80,7 +82,7 @@ class Metric:
     @property
     def is_exact(self) -> bool:
         """Whether chance has no part in it."""
-        return self.source in ("file", "outputs")
+        return self.source in ("file", "outputs") and not self.sampled
 
 
 CLASSES = ("classification", "binary")
@@ -136,10 +138,10 @@ METRICS: dict[str, Metric] = {
         Metric("server_per_s", "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),
         Metric("batched_server_per_s", "rate", "higher", "highest rate whose p99 holds (server, dynamic batching)", "scenario"),
         Metric("energy_per_inference_mj", "energy", "lower", "energy of one inference, the whole package's", "sensor", "energy:per_inference"),
-        Metric("peak_memory_bytes", "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "memory:peak", PEAK_MEMORY, compared="both"),
-        Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "memory:peak", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),
-        Metric("file_size_bytes", "bytes", "lower", "model file", "file", "files:size", compared="both"),
-        Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "files:parameters"),
+        Metric("peak_memory_bytes", "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "sizes:peak_memory", PEAK_MEMORY, compared="both"),
+        Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "sizes:peak_memory", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),
+        Metric("file_size_bytes", "bytes", "lower", "model file", "file", "sizes:file", compared="both"),
+        Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "sizes:parameters"),
         _score("accuracy_pct", "accuracy", "scores:accuracy", "scores:accuracy_against"),
         _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
@@ -162,9 +164,12 @@ METRICS: dict[str, Metric] = {
         Metric("top_agreement_pct", "percent", "higher", "the largest output is the teacher's", "answers", "structured:top_agreement", tasks=("outputs",)),
         _error("mae_units", "mean absolute error", "numbers:mae", "numbers:mae_against"),
         _error("rmse_units", "root mean squared error", "numbers:rmse", "numbers:rmse_against"),
+        Metric("score", "score", "higher", "score of your own, mean over examples", "answers", "own_score:mean", comparator="own_score:mean_against", compared="both"),
         Metric("teacher_agreement_pct", "percent", "higher", "same answer as the teacher", "answers", "scores:teacher_agreement"),
         Metric("baseline_agreement_pct", "percent", "higher", "same answer as the baseline", "answers", "scores:baseline_agreement", compared="pair"),
-        Metric("output_error_pct", "percent", "lower", "the output that differs most from the baseline's: mean error over its deviation", "outputs", "outputs:largest_error", compared="pair"),
+        Metric("output_error_pct", "percent", "lower", "mean error beside the baseline's, over its deviation", "outputs", "outputs:largest_error", compared="pair"),
+        Metric("output_cosine_pct", "percent", "higher", "cosine of an example's values with the baseline's, mean", "outputs", "outputs:least_cosine", compared="pair"),
+        Metric("output_agreement_pct", "percent", "higher", "the same value is the largest as in the baseline's", "outputs", "outputs:least_agreement", compared="pair", sampled=True),
         Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate", "answers", "scores:negative_flips", compared="pair", tasks=CLASSES),
         Metric("export_agreement_pct", "percent", "higher", "exported file: same answer as the fake-quant student", "export", "export:agreement"),
         Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation", "export", "export:error"),

@@ -27,6 +27,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "mJ": ("energy", 1.0),
     "J": ("energy", 1e3),
     "units": ("label", 1.0),
+    "score": ("score", 1.0),
 }
 
 
@@ -40,8 +41,13 @@ EXAMPLES = {
     "decibel": "'20 dB'",
     "energy": "'5 mJ'",
     "label": "'0.5 units'",
+    "score": "'0.01 score'",
 }
 """By dimension, a limit as it is written."""
+
+
+DIFFERENCE = "score_difference"
+"""The dimension of a score less another model's, in the score's own unit."""
 
 
 def units_of(dimension: str) -> list[str]:
@@ -80,7 +86,7 @@ def parse_quantity(text: object) -> Quantity:
     except ValueError:
         raise ValueError(f"{text!r}: {number!r} is not a number") from None
     dimension, factor = UNITS[unit]
-    if not (math.isfinite(value * factor) and value >= 0):
+    if not (math.isfinite(value * factor) and (value >= 0 or dimension == "score")):
         raise ValueError(f"{text!r} is negative or not finite: no limit can be that")
     return Quantity(value * factor, dimension, f"{number} {unit}")
 
@@ -111,6 +117,8 @@ def format_value(value: float | None, dimension: str) -> str:
         return f"{100 * (value - 1):+.2f} %"
     if dimension == "log_ratio":
         return f"{100 * math.expm1(value):+.2f} %" if abs(value) < 0.7 else f"{math.exp(value):.3g} x"
+    if dimension in ("score", DIFFERENCE):  # of whatever size
+        return f"{value:{'+' if dimension == DIFFERENCE else ''}.4g} score"
     suffix = {"percent": " %", "points": " pt", "decibel": " dB", "energy": " mJ", "label": " units"}[
         dimension
     ]

@@ -4,8 +4,8 @@ user's own."""
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from edgecomp.errors import UsageError, UserCodeError, nearest
 from edgecomp.models import onnx_files
 from edgecomp.models.checks import declared, said_by
 from edgecomp.models.onnx_files import ONNX
-from edgecomp.models.own_code import check_factory, check_function, files_of_module, users_code, users_line
+from edgecomp.models.own_code import files_of_module, importable, load_function, users_code, users_line
 from edgecomp.models.references import PREFIX, check_reference, files_of
 
 if TYPE_CHECKING:
@@ -65,24 +65,7 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
     module_name, _, function = TABLE.get(name, name).partition(":")
     if name in TABLE:
         return getattr(importlib.import_module(module_name), function)  # type: ignore[no-any-return]  # whatever is there: it is called next
-    check_factory(name, folder)
-    with _importable(folder), users_code(f"factory {name!r} cannot be imported"):
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if not f"{module_name}.".startswith(f"{error.name}."):
-                raise  # what it imports itself
-            raise UsageError(
-                f"factory {name!r} cannot be imported: {said_by(error)}; looked in the installed environment and in {folder}"
-            ) from error
-        factory = getattr(module, function, None)
-    if not callable(factory):
-        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise UsageError(
-            f"factory {name!r}: {module_name} has no function {function!r}{nearest(function, public)}"
-        )
-    check_function(name, factory)
-    return factory  # type: ignore[no-any-return]
+    return load_function(name, folder)
 
 
 def check_arguments(name: str, arguments: Mapping[str, Any], folder: Path) -> None:
@@ -123,18 +106,6 @@ def arguments_of(name: str) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """What lies in `folder` can be imported, after all that is installed."""
-    path = str(folder.absolute())
-    sys.path.append(path)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            sys.path.remove(path)
-
-
 def own_files(name: str, folder: Path) -> list[Path]:
     """What a network that is not edgecomp's own is made of: an `hf:` model's folder, an `onnx:` file, or a factory's code. Raises UsageError."""
     if name in TABLE:
@@ -171,7 +142,7 @@ def build(
     called = ", ".join(f"{key}={value!r}" for key, value in given.items())
     cannot, said = f"network {name!r} cannot be built", f"; it is called with {called} and its `arguments`"
     try:
-        with _importable(folder), nullcontext() if name in TABLE else users_code(cannot, said):
+        with importable(folder), nullcontext() if name in TABLE else users_code(cannot, said):
             network = factory(**given, **arguments)
     except UsageError as error:
         raise UsageError(f"network {name!r}: {error}") from error

@@ -1,20 +1,104 @@
-"""What code a user's factory is made of: its module, and what that imports of the same folder or package; and where it failed."""
+"""Functions of the user's own, factories and scores: found and imported; what code they are made of; and where they failed."""
 
 import ast
+import importlib
+import importlib.util
 import os
 import sys
 import sysconfig
 import traceback
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgecomp.errors import EdgecompError, Terminated, UsageError, UserCodeError
+from edgecomp.errors import EdgecompError, Terminated, UsageError, UserCodeError, nearest, nearest_there
 from edgecomp.models.checks import said_by
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 INSTALLED = {"site-packages", "dist-packages"}
+
+
+class Role(NamedTuple):
+    """What a function is for, as messages say it."""
+
+    called: str
+    makes: str  # what those of Python's own do not make
+    written: str
+
+
+FACTORY = Role("factory", "networks", "package.module:function")
+SCORE = Role("score", "scores", "package.module:function, or path/to/file.py:function")
+
+
+def load_function(name: str, folder: Path, role: Role = FACTORY) -> Callable[..., Any]:
+    """The function behind `module:function`, from the installed environment or else from `folder`. Raises UsageError, UserCodeError."""
+    check_name(name, folder, role)
+    module_name, _, function = name.partition(":")
+    with importable(folder), users_code(f"{role.called} {name!r} cannot be imported"):
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if not f"{module_name}.".startswith(f"{error.name}."):
+                raise  # what it imports itself
+            raise UsageError(f"{role.called} {name!r} cannot be imported: {said_by(error)}; looked in the installed environment and in "
+                             f"{folder}") from error  # fmt: skip
+        found = _function_of(module, function, name, role)
+    check_function(name, found, role)
+    return found
+
+
+def load_score(name: str, folder: Path) -> "OwnScore":
+    """name: `package.module:function`, from the installed environment or `folder`, or `path/to/file.py:function`, from `folder`.
+
+    Raises UsageError, UserCodeError.
+    """
+    module_name, _, function = name.rpartition(":")
+    if not module_name.endswith(".py"):
+        found = load_function(name, folder, SCORE)
+        source = sys.modules[module_name].__file__
+        files = files_of_module(Path(source), module_name) if source else []
+        return OwnScore(name, found, tuple(files), folder)
+    file = (folder / module_name).resolve()
+    if not file.is_file():
+        raise UsageError(f"score {name!r}: no such file: {file}{nearest_there(file)}")
+    own = f"_own_{file.stem}"  # not the name of a module that is installed
+    spec = importlib.util.spec_from_file_location(own, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[own] = importlib.util.module_from_spec(spec)
+    with importable(file.parent), users_code(f"score {name!r} cannot be imported"):
+        spec.loader.exec_module(module)
+        found = _function_of(module, function, name, SCORE)
+    return OwnScore(name, found, tuple(files_of_module(file, file.stem)), file.parent)
+
+
+def _function_of(module: types.ModuleType, function: str, name: str, role: Role) -> Callable[..., Any]:
+    found = getattr(module, function, None)
+    if callable(found):
+        return found  # type: ignore[no-any-return]  # whatever is there: it is called next
+    public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    where = name.rpartition(":")[0]
+    raise UsageError(
+        f"{role.called} {name!r}: {where} has no function {function!r}{nearest(function, public)}"
+    )
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """What lies in `folder` can be imported, after all that is installed."""
+    path = str(folder.absolute())
+    sys.path.append(path)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            sys.path.remove(path)
 
 
 def files_of_module(file: Path, module: str) -> list[Path]:
@@ -65,26 +149,26 @@ def _imported(source: Path, module: str) -> Iterator[str]:
             yield from (".".join([*base, alias.name]) for alias in node.names)
 
 
-def check_factory(name: str, folder: Path) -> None:
+def check_name(name: str, folder: Path, role: Role = FACTORY) -> None:
     """Raises UsageError where `module:function` is not one, or of Python's own: eval, os.system and their like make no network."""
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), function)):
-        raise UsageError(f"{name!r:.100} is no factory: write package.module:function")
+        raise UsageError(f"{name!r:.100} is no {role.called}: write {role.written}")
     first = module.partition(".")[0]
     if _is_pythons(first):
         own = folder / f"{first}.py"
         hint = f"; {own} has a name that Python has taken: rename it" if own.is_file() else ""
-        raise UsageError(f"factory {name!r}: {first} is Python's own, which makes no networks: name a function in the recipe's folder, or in "
-                         f"a package that is installed{hint}")  # fmt: skip
+        raise UsageError(f"{role.called} {name!r}: {first} is Python's own, which makes no {role.makes}: name a function in the recipe's folder, "
+                         f"or in a package that is installed{hint}")  # fmt: skip
 
 
-def check_function(name: str, factory: Callable[..., Any]) -> None:
+def check_function(name: str, factory: Callable[..., Any], role: Role = FACTORY) -> None:
     """Raises UsageError where what is found under the name is Python's own after all."""
     module = getattr(factory, "__module__", None) or ""
     kinds = (types.FunctionType, types.BuiltinFunctionType, type)
     if isinstance(factory, kinds) and _is_pythons(module.partition(".")[0]):
         raise UsageError(
-            f"factory {name!r} is {module}.{factory.__name__}, Python's own, which makes no networks"
+            f"{role.called} {name!r} is {module}.{factory.__name__}, Python's own, which makes no {role.makes}"
         )
 
 
@@ -129,3 +213,56 @@ def _known() -> tuple[str, ...]:
 def _last_line(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{frame.filename}, line {frame.lineno}"
+
+
+@dataclass(frozen=True)
+class OwnScore:
+    """A function `(outputs, labels) -> [N]` of the user's own, the higher the better. files: what it is made of; folder: what it may
+    import from."""
+
+    name: str
+    function: Callable[..., Any]
+    files: tuple[Path, ...]
+    folder: Path
+
+    def __call__(self, outputs: Any, labels: Any, count: int) -> "npt.NDArray[np.float64]":
+        """What it gives for `count` examples, [count].
+
+        outputs: by name where there are several, else the one: [count, ...], or a list of arrays, one an example; labels: as the data
+        have them. Raises UserCodeError where it raises, UsageError where it gives anything else; each says where it is.
+        """
+        import numpy as np
+
+        with importable(self.folder), users_code(f"score {self.name!r} fails on {count} examples"):
+            given = self.function(_copied(outputs), _copied(labels))
+        try:
+            found = np.asarray(given)
+        except (ValueError, TypeError):  # ragged
+            found = np.empty(0, object)
+        place = f"your own code, {_place_of(self.function)}"
+        if found.dtype.kind not in "fiub" or found.shape != (count,):
+            is_numbers = found.dtype.kind in "fiub"
+            what = f"numbers of shape {list(found.shape)}" if is_numbers else type(given).__name__
+            raise UsageError(f"score {self.name!r} returns {what} for {count} examples, and must return one number for each, shape [{count}] "
+                             f"({place})")  # fmt: skip
+        numbers = found.astype(np.float64)
+        if not (finite := np.isfinite(numbers)).all():
+            first = int(finite.argmin())
+            raise UsageError(f"score {self.name!r} returns {numbers[first]} for example {first} (from 0), and {int((~finite).sum())} of {count} "
+                             f"are not finite: give every example a number ({place})")  # fmt: skip
+        return numbers
+
+
+def _copied(values: Any) -> Any:
+    """What may be written to without changing what is judged."""
+    if isinstance(values, dict):
+        return {name: _copied(one) for name, one in values.items()}
+    if isinstance(values, list):
+        return [_copied(one) for one in values]
+    return values.copy() if hasattr(values, "copy") else values
+
+
+def _place_of(function: Callable[..., Any]) -> str:
+    """`/folder/scores.py, line 12`, as far as Python knows."""
+    code = getattr(function, "__code__", None)
+    return f"{code.co_filename}, line {code.co_firstlineno}" if code else repr(function)

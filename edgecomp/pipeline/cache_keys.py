@@ -63,7 +63,10 @@ class Keys:
 def bench(job: Job) -> dict[str, object]:
     """What is measured here, by the names that these settings had in the first version: the digest of a run made then is the same."""
     told = job.recipe.bench.model_dump(exclude=ELSEWHERE)
-    return {"beside_restarts" if name == "ungated_restarts" else name: value for name, value in told.items()}
+    score = {} if job.recipe.score is None else {"score": job.recipe.score, **own_files(job, "score")}
+    return {
+        "beside_restarts" if name == "ungated_restarts" else name: value for name, value in told.items()
+    } | score
 
 
 def own_files(job: Job, name: str) -> dict[str, str]:

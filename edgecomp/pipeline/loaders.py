@@ -89,12 +89,13 @@ def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """`teacher`, `student`, `tokenizer` → a digest of the files it is made with, where those are not edgecomp's own.
+    """`teacher`, `student`, `tokenizer`, `score` → a digest of the files it is made with, where those are not edgecomp's own.
 
     An argument of a network that is a file, such as its weights, is one of them.
     """
     from edgecomp.files.writing import digest_of
     from edgecomp.models import own_files
+    from edgecomp.models.own_code import load_score
     from edgecomp.models.references import files_of
 
     def of(wanted: Network) -> list[Path]:
@@ -107,6 +108,7 @@ def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
         "teacher": of(recipe.teacher),
         "student": of(recipe.student),
         "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
+        "score": [*load_score(recipe.score, folder).files] if recipe.score else [],
     }
     return {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
 

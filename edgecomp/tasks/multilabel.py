@@ -67,6 +67,8 @@ class Multilabel:
         return np.asarray(outputs > 0, np.int64)
 
     def misfit(self, outputs: Outputs, labels: Labels) -> str:
+        if labels.dtype.kind != "i" or not ((labels == 0) | (labels == 1)).all():
+            return "labels of task multilabel are 0 or 1, one of each that an example may have"
         return misfit_of_columns(outputs, labels)
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:

@@ -36,6 +36,7 @@ def test_it_can_be_loaded(block: Block, tmp_path: Path) -> None:
         assert set(content) <= set(Recipe.model_fields), f"{block}: nothing that is known"
         for python in blocks("python"):
             if python.page == block.page:
-                (tmp_path / "my_network.py").write_text(python.text, encoding="utf-8")
+                name = python.text.split()[1].rstrip(",")  # of `# my_network.py, beside my.yaml`
+                (tmp_path / name).write_text(python.text, encoding="utf-8")
         file.write_text(f"defaults: [digits, _self_]\nname: shown\n{block.text}", encoding="utf-8")
         load_job(str(file), ["~student.arguments.blocks"] if "student" in content else [])

@@ -43,6 +43,7 @@ ROOMS = {
     | {
         "files",
         "stats",
+        "tasks",
         "metrics",
         "config",
         "artifacts",

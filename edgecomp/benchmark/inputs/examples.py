@@ -1,9 +1,9 @@
 """Examples to compare two models on: named inputs, and a label and a slice of each where the file has them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,27 +20,42 @@ from edgecomp.runtimes import Port
 
 LABEL, SLICE = "label", "slice"
 
+Meaning = Literal["classes", "numbers", "anything"]
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """inputs: by name, [N, ...]; labels: int64 [N] or None; slices: [N] or None, the part of the data that each is of; file: where
-    they are from; axes: where a model's axis of examples is not the first; classes: names of the labels, where these are known."""
+    """inputs: by name, [N, ...]; labels: [N, ...] or None; slices: [N] or None, the part of the data that each is of; file: where
+    they are from; axes: where a model's axis of examples is not the first; classes: names of the labels, where these are known;
+    target_mean, target_std: of labels that are numbers, in units of whose deviation the model answers."""
 
     inputs: dict[str, npt.NDArray[Any]]
-    labels: npt.NDArray[np.int64] | None = None
+    labels: npt.NDArray[Any] | None = None
     slices: npt.NDArray[Any] | None = None
     file: Path = Path()
     axes: Axes = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+    def standardised(self) -> "Evaluation":
+        """Labels in the data's unit as the model answers them."""
+        if self.labels is None or not self.target_std:
+            return self
+        labels = self.labels if self.labels.ndim > 1 else self.labels[:, None]
+        by = (labels - np.asarray(self.target_mean)) / np.asarray(self.target_std)
+        return replace(self, labels=by.astype(np.float32))
 
 
-def read(file: Path, ports: Sequence[Port]) -> Evaluation:
+def read(file: Path, ports: Sequence[Port], meaning: Meaning = "classes") -> Evaluation:
     """A .npz or .parquet `file` with the model's inputs, and `label` and `slice` where it has them, held
     against the signature, `ports`.
 
     An input is shaped as the model takes it, of as many examples as there are; one without an axis of
     examples is given once. In a parquet file an input is a column of numbers or of (nested) lists of one
-    length. Another type or shape becomes the model's where no number changes. Raises DataError.
+    length. Another type or shape becomes the model's where no number changes. meaning: of `label`, a class
+    number each, numbers of any shape, or anything, lists of different lengths and rows of several columns
+    too. Raises DataError.
     """
     if not file.is_file():
         raise DataError(f"no such file of examples: {file}{nearest_there(file)}")
@@ -50,7 +65,7 @@ def read(file: Path, ports: Sequence[Port]) -> Evaluation:
             f"{file}: examples are read from .npz and .parquet, not {file.suffix or 'a file without a suffix'}"
         )
     inputs = [port.name for port in ports]
-    columns, names = readers[file.suffix](file, (*inputs, LABEL, SLICE))
+    columns, names = readers[file.suffix](file, (*inputs, LABEL, SLICE), meaning)
     if missing := [name for name in inputs if name not in columns]:
         raise DataError(
             f"{file} has no {', '.join(missing)}{nearest(missing[0], names)}; it has {', '.join(names) or 'nothing'}"
@@ -66,7 +81,7 @@ def read(file: Path, ports: Sequence[Port]) -> Evaluation:
         _fits(file, port, columns[port.name], axes[port.name])
     return Evaluation(
         {name: _by_example(columns[name], axes[name], count) for name in inputs},
-        _labels(file, columns.get(LABEL)),
+        _LABELS[meaning](file, columns.get(LABEL)),
         _slices(file, columns.get(SLICE)),
         file,
         {name: axis for name, axis in axes.items() if axis != 0},
@@ -152,13 +167,30 @@ def _labels(file: Path, labels: npt.NDArray[Any] | None) -> npt.NDArray[np.int64
     if labels.ndim != 1 or labels.dtype.kind not in "iub":
         raise DataError(
             f"{file}: `{LABEL}` is of {labels.dtype}, shape {list(labels.shape)}; it must be one class number an example, from 0 on, "
-            "as the model numbers them"
+            "as the model numbers them; what else labels mean is said with --task or --score"
         )
     if labels.min() < 0:
         raise DataError(
             f"{file}: `{LABEL}` holds {labels.min()}, which is no class; leave out examples without one"
         )
     return labels.astype(np.int64)
+
+
+def _numbers(file: Path, labels: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    if labels is None:
+        return None
+    if labels.dtype.kind not in "iubf":
+        raise DataError(f"{file}: `{LABEL}` is of {labels.dtype}, and must be numbers, or classes by their numbers, as the model has them; a "
+                        "score function (--score) takes any")  # fmt: skip
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        bad = ~np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)
+        raise DataError(
+            f"{file}: `{LABEL}` of example {int(bad.argmax())} is no number ({int(bad.sum())} are none): leave them out"
+        )
+    return labels
+
+
+_LABELS: dict[Meaning, Any] = {"classes": _labels, "numbers": _numbers, "anything": lambda _, labels: labels}
 
 
 def _slices(file: Path, slices: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
@@ -169,7 +201,7 @@ def _slices(file: Path, slices: npt.NDArray[Any] | None) -> npt.NDArray[Any] | N
     return slices
 
 
-def _npz(file: Path, wanted: Sequence[str]) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+def _npz(file: Path, wanted: Sequence[str], _: Meaning) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
     """The wanted arrays that it has, and the names of all."""
     try:
         return read_npz(file, wanted), names_in(file)
@@ -179,7 +211,9 @@ def _npz(file: Path, wanted: Sequence[str]) -> tuple[dict[str, npt.NDArray[Any]]
         ) from error
 
 
-def _parquet(file: Path, wanted: Sequence[str]) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+def _parquet(
+    file: Path, wanted: Sequence[str], meaning: Meaning
+) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
     import pyarrow
     from pyarrow import parquet
 
@@ -192,11 +226,14 @@ def _parquet(file: Path, wanted: Sequence[str]) -> tuple[dict[str, npt.NDArray[A
         raise DataError(
             f"{file} is not a readable parquet file: {str(error).removeprefix(f'{file}: ')}"
         ) from error
-    return {name: _column(file, name, table.column(name)) for name in table.column_names}, names
+    ragged = {LABEL} if meaning == "anything" else set()
+    return {
+        name: _column(file, name, table.column(name), name in ragged) for name in table.column_names
+    }, names
 
 
-def _column(file: Path, name: str, column: Any) -> npt.NDArray[Any]:
-    """A column of lists as an array of the type of its innermost values."""
+def _column(file: Path, name: str, column: Any, ragged: bool = False) -> npt.NDArray[Any]:
+    """A column of lists as an array of the type of its innermost values, or, where they may differ in length, of lists."""
     if column.null_count:
         raise DataError(f"{file}: {name} has {column.null_count} rows without a value")
     kind = column.type
@@ -206,6 +243,11 @@ def _column(file: Path, name: str, column: Any) -> npt.NDArray[Any]:
     try:
         array = np.asarray(values)
     except ValueError:
-        raise DataError(f"{file}: the lists of {name} are of different lengths: pad them to one") from None
+        if not ragged:
+            raise DataError(
+                f"{file}: the lists of {name} are of different lengths: pad them to one"
+            ) from None
+        array = np.empty(len(values), object)
+        array[:] = values
     numeric = array.dtype.kind in "iufb"
     return array.astype(kind.to_pandas_dtype()) if numeric else array

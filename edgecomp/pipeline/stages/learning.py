@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.scoring import try_score
 from edgecomp.tasks import TASKS
 
 
@@ -35,10 +36,11 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:
-    """A network trained on hard labels. Both networks are tried before any time is spent."""
+    """A network trained on hard labels. Both networks, and a score of the user's own, are tried before any time is spent."""
     from edgecomp.teachers.local import train_teacher
 
     recipe = run.job.recipe
+    try_score(run)
     train_teacher(
         loaders.tried(run),
         loaders.views(run),

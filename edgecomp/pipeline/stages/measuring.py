@@ -7,7 +7,7 @@ from typing import Any
 from edgecomp import arms
 from edgecomp.config.target import Target
 from edgecomp.inputs import some
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import loaders, scoring
 from edgecomp.pipeline.loaders import Run
 from edgecomp.tasks import TASKS
 
@@ -43,6 +43,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         references_file=parity / REFERENCES if gated else None,
         test=Split.load(run.folder / "data", "test"),
         preprocessing=loaders.preprocessing(run),
+        score=scoring.score(run),
         folder=out,
         track=run.track,
         gated=gated,

@@ -151,7 +151,7 @@ def test_the_help_says_what_an_option_is_where_it_is_not_given(cli: Cli) -> None
     for command, default in (
         ("run", "runs/RECIPE"),
         ("bench", "under runs/bench"),
-        ("compare", "release with labelled examples, no-slower without"),
+        ("compare", "release with labelled examples, same-outputs with others, no-slower without"),
         ("selftest", "a small network"),
     ):
         words = " ".join(cli(command, "--help").out.replace("│", " ").split())

@@ -162,7 +162,8 @@ def test_answers_are_compared_example_by_example(tmp_path: Path) -> None:
     assert data == {"what": "given with --data", "file": "d.npz", "sha256": sha256(tmp_path / "d.npz")}
     assert data["sha256"] in (made / "compare.html").read_text()
     with np.load(made / "answers.npz") as answers:
-        assert set(answers.files) == {"baseline.logits", "candidate.logits", "labels", "slices"}
+        by_output = {"outputs", "outputs.0.error", "outputs.0.cosine", "outputs.0.agrees"}
+        assert set(answers.files) == {"baseline.logits", "candidate.logits", "labels", "slices"} | by_output
         right = answers["candidate.logits"].argmax(axis=1) == answers["labels"]
     assert 100 * right.mean() == good.verdict(tmp_path)["figures"]["onnxruntime-cpu"]["candidate"]["accuracy_pct"]["value"]  # fmt: skip
     bad = compare(tmp_path, str(base), str(worse), *told)
@@ -198,7 +199,7 @@ def test_the_page_leaves_file_names_as_they_are(tmp_path: Path) -> None:
     )
     assert done.code == 1
     page = (tmp_path / "c" / "compare.html").read_text()
-    assert "Note: dAtA.npz has no `label`: no answers were judged." in page
+    assert "Note: dAtA.npz has no `label`: no answers were judged but as numbers, output by output." in page
 
 
 def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ def test_slices_of_the_examples_are_a_row_of_the_default_policy(tmp_path: Path) 
     assert "the examples have slices" in done.json["policy"]["changes"][0]
 
 
-@pytest.mark.parametrize("fails", ["np.savez", "write_page", "write_json"])
+@pytest.mark.parametrize("fails", ["evidence.np.savez", "command.write_page", "evidence.write_json"])
 def test_a_full_disk_costs_what_it_must_and_the_verdict_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails: str
 ) -> None:
@@ -348,8 +349,8 @@ def test_a_full_disk_costs_what_it_must_and_the_verdict_is_told(
     (tmp_path / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
     asked = Asked(tmp_path / "base.onnx", tmp_path / "new.onnx", "onnxruntime-cpu", str(tmp_path / "p.yaml"), tmp_path / "d.npz",
                   out=tmp_path / "c", store=tmp_path / "h.sqlite")  # fmt: skip
-    monkeypatch.setattr(f"edgecomp.comparison.command.{fails}", full)
-    if fails == "write_page":
+    monkeypatch.setattr(f"edgecomp.comparison.{fails}", full)
+    if fails == "command.write_page":
         verdict, folder = compare_and_record(asked, Screen(json=True))
         assert verdict.verdict == json.loads((folder / "verdict.json").read_text())["verdict"] == "FAIL"
         assert "was not written: No space left on device" in " ".join(capsys.readouterr().err.split())

@@ -5,13 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp.comparison.judged import judged, output_errors
+from edgecomp.comparison import numbers
+from edgecomp.comparison.judged import judged, judged_as
 from edgecomp.errors import DataError
 from edgecomp.metrics.comparison import BASELINE, CANDIDATE
+from edgecomp.tasks import TASKS
 
 LABELS = np.array([0, 1, 1, 0])
 WIDE = np.eye(4, 3, dtype=np.float32)
 COLUMN = np.array([[0.1], [0.9], [0.6], [0.4]], np.float32)
+
+
+def output_errors(outputs: Any) -> Any:
+    return numbers.told(numbers.by_output(outputs))["outputs"]
 
 
 def both(**outputs: Any) -> dict[str, dict[str, Any]]:
@@ -98,3 +104,57 @@ def test_outputs_differ_by_their_deviation_and_names_by_how_many() -> None:
     assert found == {"y": pytest.approx(25), "text": 50, "boxes": 50, "nan": None}
     assert set(output_errors({BASELINE: theirs, CANDIDATE: theirs}).values()) == {0}
     assert output_errors({BASELINE: theirs, CANDIDATE: {}})["y"] is None
+
+
+def test_outputs_have_directions_and_largest_values_where_they_can() -> None:
+    wide = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    theirs = {
+        "logits": wide,
+        "one": wide[:, :1],
+        "maps": wide.reshape(6, 3, 1),
+        "classes": np.arange(6),
+        "zeros": 0 * wide,
+    }
+    ours = theirs | {"logits": -wide, "zeros": np.eye(6, 3, dtype=np.float32)}
+    found = numbers.told(numbers.by_output({BASELINE: theirs, CANDIDATE: ours}))
+    assert found["cosines_pct"] == pytest.approx({"logits": -100, "maps": 100, "zeros": 50})
+    assert found["agreeing"] == {"logits": [0, 6], "zeros": [4, 6]}
+    assert {name for name, error in found["outputs"].items() if error} == {"logits", "zeros"}
+
+
+def test_what_a_task_calls_the_same_answer_is_the_same() -> None:
+    """Of vectors of which the direction counts, it is not which number is the largest."""
+    task = TASKS["regression"]
+    values = np.random.default_rng(0).normal(size=(50, 1)).astype(np.float32)
+    both = {BASELINE: {"y": values}, CANDIDATE: {"y": values + 0.01}}
+    assert "agrees" not in (numbers.by_output(both)["y"] or {})
+    found = numbers.by_output(both, task)["y"]
+    assert found is not None
+    assert found["agrees"].all()
+
+
+def test_a_task_takes_the_first_output_that_fits_its_labels() -> None:
+    several = {
+        "text": np.array(list("abcd")),
+        "class": LABELS,
+        "p": WIDE,
+        "flat": COLUMN[:, 0],
+        "boxes": [np.ones((2, 4))] * 4,
+    }
+    found = judged_as(TASKS["multilabel"], both(**several), None, WIDE > 0)
+    assert (found.name, found.how, found.labels.dtype.kind) == ("p", "task multilabel", "i")
+    found = judged_as(TASKS["regression"], both(**several), None, COLUMN[:, 0])
+    assert (found.name, found.labels.shape, found.logits[CANDIDATE].shape) == ("flat", (4, 1), (4, 1))
+    assert judged_as(TASKS["regression"], both(**several), "class", LABELS).name == "class"
+    assert judged_as(TASKS["binary"], both(**several), None, LABELS).name == "flat"
+    for output, words in (
+        ("text", "output text is of text"),
+        ("boxes", "output boxes is of another number of values"),
+        ("p", "labels of shape"),
+    ):
+        with pytest.raises(
+            DataError, match=f"no output is one of task regression for these labels: .*{words}"
+        ):
+            judged_as(TASKS["regression"], both(**several), output, COLUMN)
+    with pytest.raises(DataError, match="labels of task multilabel are 0 or 1"):
+        judged_as(TASKS["multilabel"], both(p=WIDE), None, 2 * LABELS[:, None] + 0 * WIDE.astype(int))

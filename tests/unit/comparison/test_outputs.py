@@ -84,12 +84,19 @@ def test_without_labels_all_outputs_are_a_row_that_a_policy_can_hold(tmp_path: P
     rows = {"output_error_pct": {"max": "5 %"}}
     (tmp_path / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
     told = ("-t", "onnxruntime-cpu", "--policy", "p.yaml", "--json")
-    assert compare(tmp_path, "base.onnx", "base.onnx", *told).code == 0
-    done = compare(tmp_path, "base.onnx", "new.onnx", *told)
-    assert (done.code, done.rows["output_error_pct"]["verdict"]) == (1, "FAIL")
+    for new in ("base.onnx", "new.onnx"):  # inputs that were made up decide nothing
+        done = compare(tmp_path, "base.onnx", new, *told)
+        assert (done.code, done.rows["output_error_pct"]["reason"]) == (3, "made_up")
     assert done.rows["output_error_pct"]["estimate"] == pytest.approx(
         100 * 0.25 * 0.8, rel=0.2
     )  # mean size over deviation
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32))
+    told = (*told, "-d", "d.npz")
+    assert compare(tmp_path, "base.onnx", "base.onnx", *told).code == 0
+    done = compare(tmp_path, "base.onnx", "new.onnx", *told)
+    verdicts = {name: row["verdict"] for name, row in done.rows.items()}
+    expected = {"label": "PASS", "logits": "PASS", "boxes": "FAIL"}
+    assert (done.code, verdicts) == (1, {f"output_error_pct[{name}]": one for name, one in expected.items()})
     assert done.json["judged"] is None
 
 
@@ -193,9 +200,11 @@ def test_a_model_that_refuses_what_was_made_up_is_not_blamed(tmp_path: Path) -> 
     done = compare(tmp_path, "small.onnx", "small.onnx", *told)
     assert done.code == 2
     assert "give real ones with --data FILE" in " ".join(done.err.split())
-    assert compare(tmp_path, "small.onnx", "small.onnx", *told, "--range", "ids=0:11").code == 0
+    in_range = compare(tmp_path, "small.onnx", "small.onnx", *told, "--range", "ids=0:11")
+    assert (in_range.code, list(in_range.rows)) == (3, list(rows))  # it ran, and decides nothing
     table(tmp_path / "told.onnx", 12)
-    assert compare(tmp_path, "told.onnx", "told.onnx", *told).code == 0  # its ids stay inside the table
+    stays = compare(tmp_path, "told.onnx", "told.onnx", *told)  # its ids stay inside the table
+    assert (stays.code, list(stays.rows)) == (3, list(rows))
 
 
 def test_answers_come_one_at_a_time_where_the_baseline_takes_no_batch(tmp_path: Path) -> None:

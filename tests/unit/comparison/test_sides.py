@@ -14,8 +14,9 @@ from edgecomp.benchmark.inputs.examples import Evaluation
 from edgecomp.benchmark.stage import described, parts_of
 from edgecomp.benchmark.worker import answers
 from edgecomp.comparison.judged import classes_told
+from edgecomp.comparison.measured import audit
 from edgecomp.comparison.sides import Given, contract_differences, given, preprocessing_differences
-from edgecomp.comparison.trial import audit, check_labels, timed_inputs
+from edgecomp.comparison.trial import check_labels, timed_inputs
 from edgecomp.config.target import Shapes, Target, load_target
 from edgecomp.errors import DataError, RunFolderError, UsageError
 from edgecomp.files.writing import sha256

@@ -143,7 +143,9 @@ def test_a_row_that_is_not_there_cannot_be_taken_out() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.id)
-def test_a_limit_in_another_unit_is_a_usage_error_with_an_example_in_the_right_one(metric: Metric) -> None:
+def test_a_limit_in_another_unit_is_a_usage_error_with_an_example_in_the_right_one(
+    metric: Metric, tmp_path: Path
+) -> None:
     kind, example = ("max" if metric.better == "lower" else "min"), EXAMPLES[metric.dimension]
     for unit, (dimension, _) in UNITS.items():
         if dimension != metric.dimension:
@@ -156,7 +158,9 @@ def test_a_limit_in_another_unit_is_a_usage_error_with_an_example_in_the_right_o
     assert f"write for example {example}" in str(refused.value)
     if metric.compared != "pair":  # which a run cannot measure
         right = EXAMPLES[metric.dimension].strip("'")
-        job = load_job("digits", [f"+thresholds.{metric.id}={{against: null, {kind}: {right}}}"])
+        (tmp_path / "own.py").write_text("def score(outputs, labels): ...\n", encoding="utf-8")
+        more = [f"+score='{tmp_path}/own.py:score'"] if metric.dimension == "score" else []
+        job = load_job("digits", [f"+thresholds.{metric.id}={{against: null, {kind}: {right}}}", *more])
         kept = [
             rows[metric.id] for rows in job.rows.values() if metric.id in rows
         ]  # those of other tasks are not

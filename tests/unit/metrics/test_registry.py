@@ -75,6 +75,7 @@ def test_a_metric_is_named_after_its_unit() -> None:
         "points": "_pt",
         "energy": "_mj",
         "label": "_units",
+        "score": "score",
     }
     for metric in METRICS.values():
         assert metric.id.endswith(suffixes[metric.dimension])

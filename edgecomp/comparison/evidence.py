@@ -1,0 +1,93 @@
+"""What a comparison leaves: its verdict's document, and the raw samples that it rests on."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecomp.benchmark.inputs.examples import Evaluation
+from edgecomp.comparison import numbers
+from edgecomp.comparison.trial import Outcome
+from edgecomp.config.policy import Policy
+from edgecomp.config.target import Target
+from edgecomp.files.scratch import new_folder
+from edgecomp.files.writing import digest_of, write_json
+from edgecomp.gate.document import Changes, Compared, VerdictDocument, document, whole
+from edgecomp.gate.groups import differences
+from edgecomp.gate.next_step import ComparisonRemedies, next_step
+from edgecomp.gate.paired import is_sequential, log_ratios
+from edgecomp.gate.stage import figures
+from edgecomp.gate.waivers import deciding, unbounded, with_waivers
+from edgecomp.metrics.comparison import AGAIN, BASELINE, CANDIDATE, Comparison
+from edgecomp.metrics.missing import NotMeasured
+from edgecomp.metrics.samples import SCORE
+
+
+def verdict_of(
+    outcome: Outcome,
+    target: Target,
+    policy: Policy,
+    changes: list[str],
+    today: datetime.date,
+    compared: Compared | None = None,
+) -> VerdictDocument:
+    """The document of a comparison. changes: what was made of the policy, in words; today: by which waivers hold."""
+    rows = (outcome.policy or policy).rows
+    checks = with_waivers(outcome.checks, policy.waivers, {target.name: rows}, today)
+    return document(
+        checks,
+        policy,
+        next_step=next_step(whole(deciding(checks)), checks, ComparisonRemedies()),
+        changes=(*changes, *outcome.taken_out),
+        warnings=unbounded(checks),
+        sha256=digest_of(policy.model_dump(mode="json")),
+        figures={} if outcome.measured is None else {outcome.measured.target: figures(outcome.measured)},
+        answers=changed_answers(outcome),
+        compared=compared,
+    )
+
+
+def changed_answers(outcome: Outcome) -> dict[str, Changes]:
+    """By target, what differs between both models' answers (edgecomp.gate.groups); nothing where there are none."""
+    if outcome.measured is None:
+        return {}
+    found = differences(outcome.measured, CANDIDATE, BASELINE)
+    return {} if found is None else {outcome.measured.target: found}
+
+
+def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[float]]]:
+    """By check of restarts, each one's log ratio to the baseline, of the candidate and of the baseline again."""
+    of, found = outcome.comparison, {}
+    for name, threshold in policy.rows.items():
+        if of is None or not of.restarts or not is_sequential(threshold):
+            continue
+        try:
+            found[name] = {
+                arm: log_ratios(of, threshold.metric, len(of.restarts), over=arm).tolist()
+                for arm in (CANDIDATE, AGAIN)
+            }
+        except NotMeasured:
+            continue  # the check says why
+    return found
+
+
+def save(folder: Path, verdict: VerdictDocument, outcome: Outcome, evaluation: Evaluation | None) -> None:
+    """verdict.json, samples.npz, answers.npz: whole, or not at all. Raises EdgecompError, with the verdict."""
+    lost = f"what was measured is not kept, and it came to {verdict.verdict}: {verdict.next_step}"
+    with new_folder(folder, lost) as scratch:
+        write_json(scratch / "verdict.json", verdict.as_json())
+        if outcome.comparison is not None and outcome.comparison.restarts:
+            samples: dict[str, Any] = dict(outcome.comparison.all_samples())
+            np.savez(scratch / "samples.npz", **samples)
+        if outcome.comparison is not None and outcome.comparison.outputs and evaluation is not None:
+            np.savez(scratch / "answers.npz", **answers_of(outcome.comparison, evaluation))
+
+
+def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
+    """What the checks of answers are judged on, as answers.npz holds it (edgecomp.metrics.comparison)."""
+    found: dict[str, Any] = {f"{arm}.logits": logits for arm, logits in of.logits.items()}
+    found |= {f"{arm}.{SCORE}": scores for arm, scores in of.scores.items()}
+    beside = {"labels": of.labels, "slices": evaluation.slices}
+    found |= {name: values for name, values in beside.items() if values is not None}
+    return found | numbers.kept(of.outputs)

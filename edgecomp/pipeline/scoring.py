@@ -1,0 +1,54 @@
+"""The score of a recipe's own function: tried before anything is trained, and what the bench gives answers to."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecomp.pipeline import loaders
+from edgecomp.pipeline.loaders import Run
+
+if TYPE_CHECKING:
+    from edgecomp.stats.intervals import Values
+    from edgecomp.tasks import Labels
+
+FEW = 4  # examples that it is tried on
+
+
+def score(run: Run) -> "Callable[[Mapping[str, Any], Labels], Values] | None":
+    """What scores an arm's outputs, by name, and their labels, both in the data's unit; None where the recipe names no function."""
+    import numpy as np
+
+    from edgecomp.data.preprocessing import in_own_unit
+    from edgecomp.models.own_code import load_score
+
+    if run.job.recipe.score is None:
+        return None
+    own, data = load_score(run.job.recipe.score, Path(run.job.folder)), loaders.preprocessing(run)
+
+    def scored(outputs: "Mapping[str, Any]", labels: "Labels") -> "Values":
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            return np.full(
+                len(labels), np.nan
+            )  # of a model that gives no numbers: the function is not blamed
+        shown = {name: in_own_unit(values, data) for name, values in outputs.items()}
+        one = shown if len(shown) > 1 else next(iter(shown.values()))
+        return own(one, in_own_unit(labels, data), len(labels))
+
+    return scored
+
+
+def try_score(run: Run) -> None:
+    """Calls the function once, on what a fresh student answers to a few examples. Raises UsageError, UserCodeError."""
+    import torch
+
+    from edgecomp.data.splits import Split
+
+    if (scored := score(run)) is None:
+        return
+    few = Split.load(run.folder / "data", "validation").first(FEW)
+    inputs = loaders.preprocessing(run).apply(few.arrays)
+    with torch.no_grad():
+        network = loaders.fresh_network(run, run.job.recipe.student)
+        outputs = network.eval()(*(torch.from_numpy(values) for values in inputs.values()))
+    named = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    scored({name: values.numpy() for name, values in named.items()}, few.labels)
