@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from torch import fx, nn
 
-    from edgecomp.config.target import Target
     from edgecomp.data.preprocessing import Preprocessing
     from edgecomp.data.sources import Wanted
     from edgecomp.data.views import Views
@@ -232,54 +231,6 @@ def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
     from edgecomp.quantization.capture import capture
 
     return capture(network, list(_example(run).values()), preprocessing(run).dynamic_axes)
-
-
-def model_files(run: Run, target: "Target") -> dict[str, Path]:
-    """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
-    from edgecomp.runtimes import TABLE
-
-    gated, name = target in run.job.targets, TABLE[target.runtime].model_file
-    quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
-
-    def file_of(arm: Arm) -> Path:
-        if arm is arms.judged(quantize) and gated:
-            return run.folder / "deploy" / target.name / name
-        return made_file(run, arm, target)
-
-    run = run.of(target.scheme) if gated else run
-    return {arm.name: file_of(arm) for arm in arms.measured(quantize, gated=gated)}
-
-
-def made_file(run: Run, arm: Arm, target: "Target", runtime: str = "") -> Path:
-    """The file of an arm for a target, where it was made. runtime: that it is for, where that is not the target's."""
-    from edgecomp.runtimes import TABLE
-
-    runtime = runtime or target.runtime
-    if arm.per_target:
-        return run.folder / arm.steps[0] / target.name / TABLE[runtime].model_file
-    return exported(run.of(target.scheme), arm.name, runtime)
-
-
-def exported(run: Run, name: str, runtime: str) -> Path:
-    """The exported file, for a runtime, of an arm or of what else an export writes; of the run's scheme where it is made for each."""
-    from edgecomp.export.stage import model_file
-
-    arm = arms.ARMS.get(name)
-    shared = arm is not None and not arm.per_scheme
-    step, *place = model_file(name, runtime).parts
-    return (run.folder / step if shared else run.made(step)).joinpath(*place)
-
-
-def parameter_bytes(run: Run, target: "Target") -> dict[str, int]:
-    """By arm, of the target's scheme."""
-    found: dict[str, int] = {}
-    for place in dict.fromkeys((run.folder / "export", run.of(target.scheme).made("export"))):
-        if (file := place / "parameters.json").is_file():
-            found |= read_mapping(file)
-    best = run.folder / arms.PTQ_BEST.steps[0] / target.name / "ptq.json"
-    if best.is_file():
-        found[arms.PTQ_BEST.name] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
-    return found
 
 
 def interface(run: Run) -> "Interface":

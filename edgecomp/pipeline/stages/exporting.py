@@ -12,7 +12,7 @@ from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import some
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import loaders, model_files
 from edgecomp.pipeline.loaders import Run
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import TASKS
@@ -121,7 +121,7 @@ def _executed(run: Run, target: Target) -> Executed:
     own, stand_in = Executed(target.runtime, target.options), runtimes.TABLE[target.runtime].stand_in
     if stand_in is None:
         return own
-    file = loaders.exported(run, arms.STUDENT_FP32.name, target.runtime)
+    file = model_files.exported(run, arms.STUDENT_FP32.name, target.runtime)
     try:
         runtimes.adapter(target.runtime).load(file, threads=1, options=target.options).close()
     except RuntimeUnavailableError as error:
@@ -142,14 +142,14 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     student = judged.name
     inputs, reference = _answered(run, settings)
     tools = {arm.name: tool for arm, tool in arms.of_tools(settings).items()}
-    models = {arm: loaders.exported(run, arm, target.runtime) for arm in tools}
-    models = {student: loaders.made_file(run, judged, target), **models}
+    models = {arm: model_files.exported(run, arm, target.runtime) for arm in tools}
+    models = {student: model_files.made_file(run, judged, target), **models}
     definitions = {
-        arm: loaders.exported(run, arm, "onnxruntime-cpu")
+        arm: model_files.exported(run, arm, "onnxruntime-cpu")
         for arm, tool in tools.items()
         if tool == arms.PTQ_ORT.tool or executed.runtime == "onnxruntime-cpu"
     }
-    measured = loaders.model_files(run, target) | {student: models[student]}  # it is deployed after this
+    measured = model_files.model_files(run, target) | {student: models[student]}  # it is deployed after this
     for best in (arm.name for arm in (judged, *arms.baselines(settings)) if arm.per_target):
         models[best] = measured[best]
         if (definition := measured[best].with_name("model.onnx")).is_file():
@@ -164,7 +164,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             inputs=inputs,
             reference=reference,
             definitions=definitions,
-            blocks_model=loaders.exported(run, "blocks", target.runtime),
+            blocks_model=model_files.exported(run, "blocks", target.runtime),
             blocks_file=exported / "blocks.npz" if settings.trains else None,
             float_layers={} if settings.in_float else loaders.float_layers(run),
             task=TASKS[run.job.recipe.task],
@@ -202,7 +202,7 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.package.deploy import write_deploy_folder
 
     write_deploy_folder(
-        model=loaders.made_file(run, arms.judged(run.job.recipe.quantize.of(target.scheme)), target),
+        model=model_files.made_file(run, arms.judged(run.job.recipe.quantize.of(target.scheme)), target),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

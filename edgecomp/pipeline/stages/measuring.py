@@ -7,7 +7,7 @@ from typing import Any
 from edgecomp import arms
 from edgecomp.config.target import Target
 from edgecomp.inputs import some
-from edgecomp.pipeline import loaders, scoring
+from edgecomp.pipeline import loaders, model_files, scoring
 from edgecomp.pipeline.loaders import Run
 from edgecomp.tasks import TASKS
 
@@ -26,7 +26,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     gated = target in run.job.targets
     quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
     costs = {
-        layer: loaders.exported(run, f"int8_but_{index}", target.runtime)
+        layer: model_files.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
         if gated and quantize.trains
     }
@@ -34,10 +34,10 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     bench_target(
         target=target.name,
         place=Place.of(target, settings.timeout_s),
-        models=loaders.model_files(run, target),
+        models=model_files.model_files(run, target),
         student=arms.judged(quantize).name,
         without_float_layer=costs,
-        parameters=loaders.parameter_bytes(run, target),
+        parameters=model_files.parameter_bytes(run, target),
         precision_file=run.made("precision") / "precision.json" if gated and quantize.trains else None,
         parity_file=parity / "parity.json" if gated else None,
         references_file=parity / REFERENCES if gated else None,
@@ -172,7 +172,7 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     assert job.host is not None
     # NNCF quantises the IR by itself: the ONNX file beside it is another one, or there is none.
     defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.tool != arms.PTQ_NNCF.tool
-    definition = loaders.made_file(run, arms.judged(job.recipe.quantize), target, "onnxruntime-cpu")
+    definition = model_files.made_file(run, arms.judged(job.recipe.quantize), target, "onnxruntime-cpu")
     ask_other_cpus(
         isa=target.isa,
         host=job.host.isa,
