@@ -9,7 +9,7 @@ import typer
 
 from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names, target_names
 
-RECIPES = "digits, cifar10, sst2, diabetes, lines, tabular, multilabel, segmentation, recommend"
+RECIPES = "cifar10, diabetes, digits, lines, multilabel, recommend, segmentation, sst2, tabular"
 
 
 def run(

@@ -73,7 +73,7 @@ def build_huggingface(
     folder: Path,
     of_each: str = "example",
 ) -> Classifier:
-    """The model at `reference` (see `resolve`) with a head for `given["classes"]`. Raises UsageError.
+    """The model at `reference` (see `resolve`) with a head for `given["classes"]`, or the one it has. Raises UsageError.
 
     given: what the data say, which decides between text- and image-classification; of_each: `token` for a class of each. arguments: `pretrained` (default
     true), and fields of the model's config; from scratch, vocabulary and channels are the data's unless given here.
@@ -92,7 +92,7 @@ def build_huggingface(
             sized = {"vocab_size": given.get("vocabulary"), "num_channels": given.get("channels")}
             known = fields(stored)
             wanted = {name: size for name, size in sized.items() if size and name in known} | wanted
-        config = changed_config(reference, source, stored, wanted, given["classes"])
+        config = changed_config(reference, source, stored, wanted, given.get("classes", stored.num_labels))
         _check_channels(reference, config, given, pretrained)
         auto = optimum("exporters.tasks").TasksManager.get_model_class_for_task(
             task, model_type=config.model_type
@@ -215,7 +215,7 @@ def layers_field(config: Any) -> str:
 
 
 def _task(reference: str, given: Mapping[str, Any], of_each: str) -> str:
-    if "classes" not in given or of_each == "pixel":
+    if of_each == "pixel":
         raise UsageError(f"{PREFIX}{reference} is taken with a classifier's head, and the task asks for none: write a factory "
                          "'package.module:function' that returns what it should")  # fmt: skip
     if "vocabulary" in given:

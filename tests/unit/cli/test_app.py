@@ -21,7 +21,7 @@ from edgecomp.pipeline import execution
 
 # Sixteen at most, for ever: run, quantize, bench, compare, search, verify, pack, report, history, init, doctor, selftest and the
 # groups list, data, prepare and workflow.
-COMMANDS = ("run", "bench", "compare", "report", "history", "init", "doctor", "selftest", "list", "prepare")
+COMMANDS = ("run", "quantize", "bench", "compare", "report", "history", "init", "doctor", "selftest", "list", "prepare")
 DEPRECATED = ("distill", "export", "gate", "targets", "prepare-emulator")
 
 
@@ -142,7 +142,7 @@ def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
 def test_the_help_names_every_shipped_recipe_and_shows_what_to_type(cli: Cli) -> None:
     names = sorted(file.stem for file in shipped("recipes").glob("*.yaml"))
     assert runs.RECIPES.split(", ") == names
-    for command in ("run", "bench", "compare", "history", "selftest"):
+    for command in ("run", "quantize", "bench", "compare", "history", "selftest"):
         assert f"edgecomp {command} " in cli(command, "--help").out.partition("Examples:")[2]
 
 
