@@ -135,13 +135,21 @@ def describe(network: Classifier) -> Facts:
 
 
 def check_ready_made(network: Classifier, classes: Sequence[str]) -> None:
-    """Raises UsageError where a model that is not to be trained has no head for these classes, or one in another order."""
+    """Raises UsageError where a model that is not to be trained has no head for these classes, or one in another order.
+
+    classes: none where whatever the head says is wanted.
+    """
     facts = describe(network)
     name = f"the {facts.model_type} model"
     if not facts.pretrained_head:
+        head = (
+            f"no head for {len(classes)} classes ({', '.join(classes[:5])})"
+            if classes
+            else "no head that was trained"
+        )
+        remedy = "; train it (teacher.epochs=3)" if classes else ": name one that answers"
         raise UsageError(
-            f"{name} is taken as it is (teacher.epochs: 0), and its file has no head for {len(classes)} classes "
-            f"({', '.join(classes[:5])}): its logits would be chance; train it (teacher.epochs=3)"
+            f"{name} is taken as it is (teacher.epochs: 0), and its file has {head}: its logits would be chance{remedy}"
         )
     own = [label.lower() for label in network.labels]
     wanted = [label.lower() for label in classes]

@@ -21,7 +21,19 @@ from edgecomp.pipeline import execution
 
 # Sixteen at most, for ever: run, quantize, bench, compare, search, verify, pack, report, history, init, doctor, selftest and the
 # groups list, data, prepare and workflow.
-COMMANDS = ("run", "quantize", "bench", "compare", "report", "history", "init", "doctor", "selftest", "list", "prepare")
+COMMANDS = (
+    "run",
+    "quantize",
+    "bench",
+    "compare",
+    "report",
+    "history",
+    "init",
+    "doctor",
+    "selftest",
+    "list",
+    "prepare",
+)
 DEPRECATED = ("distill", "export", "gate", "targets", "prepare-emulator")
 
 
