@@ -16,7 +16,7 @@ from edgecomp.stats.figure import Figure, exact
 
 def emulated_agreement(measured: Measurements, arm_name: str, confidence: float) -> Figure:
     """The share of the probes that get the fake-quant student's answer, in per cent. measured: of a target
-    whose CPU was emulated; arm_name: the student's; confidence: of each bound. Raises NotMeasured,
+    whose CPU was emulated; arm_name: the student's; confidence: of each bound. Raises NotMeasured, NotFinite,
     Untelling."""
     _, probes, reference = _executed(measured, arm_name)
     parity = measured.arms[arm_name].parity
@@ -29,7 +29,8 @@ def emulated_agreement(measured: Measurements, arm_name: str, confidence: float)
 
 def emulated_loss(measured: Measurements, arm_name: str, confidence: float) -> Figure:
     """Accuracy lost against this machine's execution, in points. measured: of a target whose CPU was
-    emulated; arm_name: the student's; confidence: of each bound. Raises NotMeasured."""
+    emulated; arm_name: the student's; confidence: of each bound. Raises NotMeasured, Impossible,
+    NotFinite."""
     test, _, _ = _executed(measured, arm_name)
     count = len(test)
     here, there = answers(measured, arm_name)[:count], measured.task.answers(test)
