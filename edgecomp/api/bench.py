@@ -86,7 +86,8 @@ def bench(
 
 
 def failures(done: Sequence[Benched]) -> dict[str, EdgecompError]:
-    """By `TARGET, SCENARIO`, why a further scenario could not be measured."""
+    """By `TARGET, SCENARIO`, why a further scenario could not be measured. done: the results of all
+    targets."""
     return {
         f"{one.target}, {scenario}": WorkerError(reason)
         for one in done
@@ -103,7 +104,14 @@ def each(
     history: Path | None,
     listener: Listener,
 ) -> Iterator[Benched | dict[str, EdgecompError]]:
-    """Each target's result as soon as it is kept, or by target why there is none."""
+    """Each target's result as soon as it is kept, or by target why there is none.
+
+    what: the model file or run folder that is named, which names the results' folders; jobs: of it, which
+    file is measured under which target; options: of every one; inputs: a file of examples, None for made-up
+    ones; out: a new folder, of one target, None for one below runs/bench; history: the file that results are
+    appended to, None for none; listener: told of progress. Raises UsageError for several targets and one
+    folder.
+    """
     check_trust(options.trust, [model for model, _ in jobs])
     if out is not None and len(jobs) > 1:
         raise UsageError(f"--out {out} is one folder, and there are {len(jobs)} targets: leave it out")
@@ -132,7 +140,11 @@ def each(
 
 
 def jobs_of(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
-    """Which file under which target. Of a run folder, targets by name are its job's, and the files those of its targets."""
+    """Which file under which target. Of a run folder, targets by name are its job's, and the files those of its targets.
+
+    what: a model file or a run folder; names: of targets, empty for those that the run deployed for, or the
+    file's own runtime. Raises UsageError where there is none.
+    """
     if what.is_dir():
         job = read_job(what)
         known = {target.name: target for target in (*job.targets, *job.ungated_targets)}

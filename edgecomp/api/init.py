@@ -55,7 +55,8 @@ KINDS: Mapping[str, Kind] = {
 def init(
     data: Path | str, *, inputs: str | None = None, label: str | None = None, out: Path | str | None = None
 ) -> tuple[Path, str]:
-    """Writes a recipe of ten lines for a folder of images, a table or an .npz file; returns its path, and what was found, in words.
+    """Writes a recipe of ten lines for `data`, a folder of images, a table or an .npz file; returns its path,
+    and what was found, in words.
 
     inputs, label: the column or array of each, where that cannot be told. out: the recipe's file, `NAME.yaml` in the current folder where
     it is not given; one that is there is not written over. Raises UsageError, DataError.

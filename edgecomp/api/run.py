@@ -82,14 +82,17 @@ def plan(
 
 
 def load(folder: Path | str, *, listener: Listener | None = None) -> RunResult:
-    """The result of a run folder: its verdict is derived again from its raw samples. Raises RunFolderError, AlteredError."""
+    """The result of a run folder: its verdict is derived again from its raw samples. listener: told of notes,
+    None for nobody. Raises RunFolderError, AlteredError."""
     place = RunFolder(Path(folder))
     job = read_job(place.path)
     return judged(job, place, listener or Silent())
 
 
 def judged(job: Job, folder: RunFolder, listener: Listener) -> RunResult:
-    """The verdict of a run folder, derived again from its raw samples. Raises AlteredError where another one stands in the folder."""
+    """The verdict of a run folder, derived again from its raw samples. job: what the run was asked for;
+    listener: told of what was damaged and what the data show. Raises AlteredError where another one stands in
+    the folder."""
     from edgecomp.report.evidence import of_data
 
     asked = Run(job, folder.path, listener.track)

@@ -41,7 +41,8 @@ class _Record(_Part):
 
 
 def read_certificate(file: Path, target: Target) -> dict[str, Any]:
-    """As a verdict keeps it. Raises UsageError."""
+    """The record `file` of `edgecomp selftest`, as a verdict keeps it. target: that is judged now. Raises
+    UsageError where the file is none, or of another target."""
     try:
         record = _Record.model_validate(read_json(file))
     except ValidationError as error:

@@ -16,8 +16,13 @@ GIVE = "--data FILE"  # by which real inputs are given
 
 
 def of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None = None) -> list[Check]:
-    """Raises the error itself where it is not of the model, but of the request or the machine; so is one of inputs that were made up,
-    of which the baseline has no more to say than the candidate."""
+    """The checks of a side that died, the `crash`, and all those of the policy, which were not run. made: the
+    inputs, where they were made up, else None.
+
+    Raises the error itself where it is not of the model, but of the request or the machine; so is one of
+    inputs that were made up, of which the baseline has no more to say than the candidate. target: of the
+    comparison.
+    """
     error = generated.blamed(crash.error, made, GIVE)
     if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
         raise crash.error from crash
@@ -30,12 +35,15 @@ def of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None =
 
 
 def incompatible(target: str, differences: Sequence[str]) -> Check:
+    """The check that fails where the candidate's inputs or outputs are others than the baseline's. target:
+    its name; differences: in words."""
     return _said(target, "io_contract", "inputs and outputs", "the baseline's", Verdict.FAIL, Reason.INCOMPATIBLE,
                  f"whoever calls the baseline cannot call the candidate: {'; '.join(differences)}")  # fmt: skip
 
 
 def crashed(target: str, crash: Crashed) -> Check:
-    """A candidate that dies fails; where the baseline dies there is nothing to compare with; inputs that were made up blame nobody."""
+    """A candidate that dies fails; where the baseline dies there is nothing to compare with; inputs that were
+    made up blame nobody. target: its name; crash: the side that died, and of what."""
     certain = not isinstance(crash.error, BudgetExceededError) or crash.error.certain
     verdict, reason = Verdict.FAIL if certain else Verdict.INCONCLUSIVE, Reason.CRASHED
     if isinstance(crash.error, BudgetExceededError):
@@ -50,6 +58,7 @@ def crashed(target: str, crash: Crashed) -> Check:
 
 
 def not_run(policy: Policy, target: str, why: str) -> list[Check]:
+    """Every check of the policy, as not run, and why, in words. target: its name."""
     return [_not_run(target, name, row, why) for name, row in policy.rows.items()]
 
 

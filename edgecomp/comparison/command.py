@@ -74,7 +74,8 @@ class Asked:
 
 
 def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument, Path]:
-    """The verdict, and the folder that holds it as verdict.json (edgecomp.gate.document).
+    """The verdict on what is `asked`, and the folder that holds it as verdict.json (edgecomp.gate.document).
+    screen: told of progress and notes.
 
     Raises UsageError, DataError, ModelFileError before anything is measured.
     """

@@ -18,7 +18,9 @@ from edgecomp.tasks import DEFAULT, TASKS, Task
 
 
 def given_examples(file: Path, ports: Sequence[Port], baseline: Given, judging: Judging) -> Evaluation:
-    """Of --data, labels as they are judged. Raises DataError."""
+    """Of --data, `file`, with labels as they are judged, by `judging`: numbers of a task, anything of a
+    score, else classes. ports: the models' inputs; baseline: whose preprocessing tells the mean and deviation
+    of labels that are numbers. Raises DataError."""
     meaning: evaluations.Meaning = "classes"
     if judging.task is not None:
         meaning = "numbers"
@@ -31,7 +33,9 @@ def given_examples(file: Path, ports: Sequence[Port], baseline: Given, judging: 
 
 
 def of_runs(baseline: Given, candidate: Given, target: Target) -> tuple[Evaluation | None, str]:
-    """The test split of two runs, or why there is none to compare answers on."""
+    """The test split of two runs, those that the baseline and the candidate are of, or why there is none to
+    compare answers on. target: that both were judged for. Raises RunFolderError, AlteredError where a split
+    is not what was written, UsageError where the splits are two."""
     if baseline.run is None or candidate.run is None:
         return None, "no labelled examples were given (--data): no answers were judged"
     tests = [run / "data" / "test.npz" for run in (baseline.run, candidate.run)]
@@ -62,8 +66,8 @@ def of_runs(baseline: Given, candidate: Given, target: Target) -> tuple[Evaluati
 
 
 def told_task(asked: str | None, sides: Sequence[Given]) -> Task | None:
-    """What outputs mean, as it was asked, or as what was deployed says; None of classes, which are read in whichever form. Raises
-    UsageError."""
+    """What outputs mean, as it was asked, or as what was deployed, the sides, says; None of classes, which
+    are read in whichever form. Raises UsageError."""
     told = [asked] if asked is not None else [one for side in sides if (one := side.task()) is not None]
     for name in told:
         if name not in TASKS:

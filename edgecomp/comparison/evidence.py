@@ -32,7 +32,9 @@ def verdict_of(
     today: datetime.date,
     compared: Compared | None = None,
 ) -> VerdictDocument:
-    """The document of a comparison. changes: what was made of the policy, in words; today: by which waivers hold."""
+    """The document of a comparison, of its `outcome`. policy: whose waivers hold, and whose checks where the
+    outcome has no policy of its own; changes: what was made of the policy, in words; today: by which waivers
+    hold; compared: the sides and circumstances, as in VerdictDocument. target: of the comparison."""
     rows = (outcome.policy or policy).rows
     checks = with_waivers(outcome.checks, policy.waivers, {target.name: rows}, today)
     return document(
@@ -49,7 +51,8 @@ def verdict_of(
 
 
 def changed_answers(outcome: Outcome) -> dict[str, Changes]:
-    """By target, what differs between both models' answers (edgecomp.gate.groups); nothing where there are none."""
+    """By target, what differs between both models' answers, of the `outcome` (edgecomp.gate.groups); nothing
+    where there are none."""
     if outcome.measured is None:
         return {}
     found = differences(outcome.measured, CANDIDATE, BASELINE)
@@ -57,7 +60,8 @@ def changed_answers(outcome: Outcome) -> dict[str, Changes]:
 
 
 def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[float]]]:
-    """By check of restarts, each one's log ratio to the baseline, of the candidate and of the baseline again."""
+    """By check of restarts, each one's log ratio to the baseline, of the candidate and of the baseline again.
+    outcome: with the restarts; policy: whose checks they are."""
     of, found = outcome.comparison, {}
     for name, threshold in policy.rows.items():
         if of is None or not of.restarts or not is_sequential(threshold):
@@ -73,7 +77,9 @@ def ratios_of(outcome: Outcome, policy: Policy) -> dict[str, dict[str, list[floa
 
 
 def save(folder: Path, verdict: VerdictDocument, outcome: Outcome, evaluation: Evaluation | None) -> None:
-    """verdict.json, samples.npz, answers.npz: whole, or not at all. Raises EdgecompError, with the verdict."""
+    """verdict.json, samples.npz, answers.npz in `folder`, which is new: whole, or not at all. outcome: whose
+    samples and answers; evaluation: the examples that were answered, None where none were given. Raises
+    EdgecompError, with the verdict."""
     lost = f"what was measured is not kept, and it came to {verdict.verdict}: {verdict.next_step}"
     with new_folder(folder, lost) as scratch:
         write_json(scratch / "verdict.json", verdict.as_json())
@@ -85,7 +91,8 @@ def save(folder: Path, verdict: VerdictDocument, outcome: Outcome, evaluation: E
 
 
 def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:
-    """What the checks of answers are judged on, as answers.npz holds it (edgecomp.metrics.comparison)."""
+    """What the checks of answers are judged on, as answers.npz holds it (edgecomp.metrics.comparison). of:
+    what was answered; evaluation: with the slices of its examples."""
     found: dict[str, Any] = {f"{arm}.logits": logits for arm, logits in of.logits.items()}
     found |= {f"{arm}.{SCORE}": scores for arm, scores in of.scores.items()}
     beside = {"labels": of.labels, "slices": evaluation.slices}

@@ -33,7 +33,8 @@ class Judged(NamedTuple):
 
 
 def check_output(asked: str | None, ports: Sequence[Port], where: str = "--output") -> None:
-    """Raises UsageError where the models have no such output."""
+    """Raises UsageError where the models have no output that is called as `asked`; None asks for none. ports:
+    their outputs; where: it was asked, as messages say it."""
     names = [port.name for port in ports]
     if asked is not None and asked not in names:
         raise UsageError(
@@ -42,7 +43,8 @@ def check_output(asked: str | None, ports: Sequence[Port], where: str = "--outpu
 
 
 def classes_told(asked: str | None, ports: Sequence[Port]) -> int | None:
-    """How many classes the judged output has, where the file tells."""
+    """How many classes the judged output has, where the file tells; else None. asked: its name, None where
+    none was asked for; ports: all outputs."""
     known = [port for port in ports if asked in (None, port.name)]
     if (
         not known
@@ -58,7 +60,9 @@ def classes_told(asked: str | None, ports: Sequence[Port]) -> int | None:
 
 
 def judged_as(task: Task, outputs: Outputs, asked: str | None, labels: Labels) -> Judged:
-    """The output that is asked for, or the first that the task takes with these labels. Raises DataError where there is none."""
+    """The output that is asked for, or the first that the task takes with these labels. outputs: by arm,
+    every example's by name; asked: its name, or None; labels: as edgecomp.tasks has them. Raises DataError
+    where there is none."""
     of_baseline, whys = outputs[BASELINE], []
     for name in [asked] if asked else sorted(of_baseline, key=lambda one: not _is_float(of_baseline[one])):
         columns = {arm: answer for arm in ARMS if isinstance(answer := outputs[arm][name], np.ndarray)}
@@ -100,7 +104,9 @@ def _check_kept(name: str, columns: Columns, labels: Labels) -> None:
 
 
 def judged(outputs: Outputs, asked: str | None, labels: npt.NDArray[np.int64]) -> Judged:
-    """The output that is asked for, or the first of the kind that goes first. Raises DataError where it is no class for each example."""
+    """The output that is asked for, or the first of the kind that goes first. outputs: by arm, every
+    example's by name; asked: its name, or None; labels: classes, [N]. Raises DataError where it is no class
+    for each example."""
     of_baseline = outputs[BASELINE]
     name = asked or _first_of_a_kind(of_baseline)
     columns = {arm: answer for arm in ARMS if isinstance(answer := outputs[arm][name], np.ndarray)}
@@ -150,7 +156,8 @@ def _as_they_are(name: str, shown: str, columns: Columns, labels: npt.NDArray[np
 
 
 def is_wide(answer: Answer) -> bool:
-    """A value a class."""
+    """Whether `answer`, of every example, is a value a class: numbers [N, classes], of two classes or
+    more."""
     return (
         isinstance(answer, np.ndarray)
         and answer.ndim == 2

@@ -25,8 +25,9 @@ from edgecomp.metrics.samples import (
 
 
 def audit(pair: SideBySide, rows: int) -> dict[str, Any]:
-    """Whether both models are right while they are timed: by arm the outputs that are `not_finite`, and how far the others are from
-    those of the same inputs otherwise, over their deviation, at most (`timed_error`)."""
+    """Whether both models of the `pair` are right while they are timed: by arm the outputs that are
+    `not_finite`, and how far the others are from those of the same inputs otherwise, over their deviation, at
+    most (`timed_error`). rows: examples at once."""
     found: dict[str, Any] = {"not_finite": {}, "timed_error": {}}
     for arm, timed in pair.timed_answers.items():
         broken = answers.broken_in(pair.outputs.get(arm, {}))
@@ -42,7 +43,9 @@ def audit(pair: SideBySide, rows: int) -> dict[str, Any]:
 def as_measured(
     of: Comparison, pair: SideBySide, evaluation: Evaluation | None, target: Target
 ) -> Measurements:
-    """The comparison as any gate reads it: both arms' samples by restart, their files, and their answers."""
+    """The comparison as any gate reads it: both arms' samples by restart, their files, and their answers. of:
+    what was measured; pair: whose files they are; evaluation: the examples, with what their labels are, None
+    where none were given; target: both ran under."""
     arms = {}
     for arm in (BASELINE, CANDIDATE):
         file = described(pair.sides[arm].model, 0)

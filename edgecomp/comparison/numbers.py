@@ -20,7 +20,9 @@ finite, or was not kept."""
 
 
 def by_output(outputs: Outputs, task: Task | None = None) -> ByOutput:
-    """task: that the one output is of, where it is told: it knows which answers agree."""
+    """By name of the baseline's outputs, what each example's of both models differ by; None of one that is
+    not finite, or that the candidate has not. outputs: by arm, every example's by name; task: that the one
+    output is of, where it is told: it knows which answers agree."""
     theirs, ours = outputs[BASELINE], outputs[CANDIDATE]
     found: ByOutput = {}
     for name in theirs:
@@ -65,7 +67,8 @@ def _cosines(theirs: npt.NDArray[Any], ours: npt.NDArray[Any]) -> Values:
 
 
 def told(found: ByOutput) -> dict[str, dict[str, Any]]:
-    """As facts of a comparison (edgecomp.metrics.comparison.BY_OUTPUT)."""
+    """What was found by output, as facts of a comparison (edgecomp.metrics.comparison.BY_OUTPUT): errors and
+    cosines in per cent, means over examples, and [agreeing, examples]."""
     return {
         "outputs": {
             name: None if of is None else 100 * float(of["error"].mean()) if of["error"].size else 0.0
@@ -83,7 +86,7 @@ def told(found: ByOutput) -> dict[str, dict[str, Any]]:
 
 
 def kept(found: Mapping[str, Mapping[str, npt.NDArray[Any]] | None]) -> dict[str, npt.NDArray[Any]]:
-    """As answers.npz holds it: an output may be called what no file can."""
+    """What was found by output, as answers.npz holds it: an output may be called what no file can."""
     names = [name for name, of in found.items() if of is not None]
     held: dict[str, npt.NDArray[Any]] = {"outputs": np.asarray(names, dtype=str)}
     for place, name in enumerate(names):

@@ -54,7 +54,9 @@ class Trial:
 def trial(
     model: Path, target: Target, policy: Policy, slowdown: float, seed: int, max_time_s: float
 ) -> Trial:
-    """One comparison of a model with itself; the candidate does that much extra work."""
+    """One comparison of a model with itself, under `target`; the candidate does that much extra work.
+    slowdown: as a share of its own, 0.05 for 5 %; policy: judges it; seed: of the order; max_time_s: at most,
+    in seconds."""
     place = place_of(target)
     with tempfile.TemporaryDirectory() as name:
         outcome = compare(
@@ -84,7 +86,10 @@ def trial(
 def selftest(
     target_name: str, *, model: Path | None, minutes: float, seed: int, out: Path | None, listener: Listener
 ) -> tuple[dict[str, Any], Path]:
-    """The record, and the file it is in. Raises UsageError, and what a comparison raises."""
+    """The record, and the file it is in. target_name: as --target has it; model: a file, None for the
+    reference model; minutes: of all trials; seed: of the first, the next has one more; out: a new file, None
+    for one in runs/selftest; listener: told of each trial. Raises UsageError, and what a comparison
+    raises."""
     began = datetime.datetime.now(datetime.UTC)
     check_duration(60 * minutes, "--minutes", 60)
     target = load_target(target_name)
@@ -120,11 +125,14 @@ def selftest(
 
 
 def longest(trials: Sequence[Trial]) -> float:
+    """Of the trials, the seconds that the longest took."""
     return max(trial.elapsed_s for trial in trials)
 
 
 def summary(trials: Sequence[Trial], policy: Policy, target: Target, seed: int) -> dict[str, Any]:
-    """Rates by slowdown with their bounds, the smallest slowdown this machine catches, and what follows."""
+    """Rates of the trials by slowdown with their bounds, the smallest slowdown this machine catches, and what
+    follows. policy: that judged them, which has the margin; target: taken no notice of; seed: of
+    resampling."""
     by_slowdown = {}
     for slowdown in sorted({trial.slowdown for trial in trials}):
         of = [trial for trial in trials if trial.slowdown == slowdown]
@@ -163,7 +171,7 @@ def summary(trials: Sequence[Trial], policy: Policy, target: Target, seed: int) 
 
 
 def advice(found: dict[str, Any]) -> str:
-    """One sentence for whoever sets the gate up."""
+    """One sentence for whoever sets the gate up. found: as `summary` has it."""
     same = found["by_slowdown"]["0"]
     if same["FAIL"]["lower"] > 0.01:
         return "this machine calls the same model slower more often than 1 % of the time: do not gate releases on it, and report it"
@@ -193,8 +201,10 @@ def advice(found: dict[str, Any]) -> str:
 
 
 def reference_model(target: Target, folder: Path) -> Path:
-    """A ResNet-8 of random weights as the target's file, and for more than one thread a ResNet-20 of twice the width, which has
-    something to share out: what a gate can tell apart depends little on what else is computed."""
+    """A ResNet-8 of random weights as the target's file, in `folder`, and for more than one thread a
+    ResNet-20 of twice the width, which has something to share out: what a gate can tell apart depends little
+    on what else is computed. Raises UsageError where the target's runtime has files that are not made
+    here."""
     import torch
 
     from edgecomp.export.formats import MAKERS, export_network

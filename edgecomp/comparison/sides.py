@@ -53,7 +53,9 @@ class Given:
 
 
 def given(what: Path, target: Target) -> Given:
-    """Raises UsageError, RunFolderError, ModelFileError where it is none, or is not what was recorded."""
+    """The side that `what` is: a model file, a run folder, of which what it deploys for the target, or a
+    folder that was deployed. Raises UsageError, RunFolderError, ModelFileError where it is none, or is not
+    what was recorded."""
     if what.is_file():
         return Given(str(what), what)
     if not what.exists():
@@ -76,9 +78,11 @@ def given(what: Path, target: Target) -> Given:
 
 
 def check_recorded(run: Path, step: str, files: Sequence[str] = ()) -> None:
-    """Raises RunFolderError where a step's files are not those the manifest knows, or not of what is there now.
+    """Raises RunFolderError where the files of a `step` of the run folder `run` are not those the manifest
+    knows, or not of what is there now.
 
-    Those that are named are what a verdict will rest on: AlteredError where one is not what was written.
+    Those that are named in `files` are what a verdict will rest on: AlteredError where one is not what was
+    written. Empty, all are looked at.
     """
     manifest = RunFolder(run).manifest()
     record = manifest.steps.get(step) if manifest else None
@@ -99,7 +103,8 @@ def check_recorded(run: Path, step: str, files: Sequence[str] = ()) -> None:
 
 
 def check_labels(run: Path, target: Target, labels: Labels) -> None:
-    """Raises AlteredError where a run was judged by other labels than these of its test split."""
+    """Raises AlteredError where a run was judged by other labels than these of its test split. target: that
+    it was judged for; where it was not, nothing is looked at."""
     judged_by = run / "bench" / target.name / "outputs.npz"
     if not judged_by.is_file():
         return
@@ -174,7 +179,8 @@ def contract_differences(
 
 
 def preprocessing_differences(baseline: Given, candidate: Given) -> list[str]:
-    """Of two that were deployed: what is done to an input before the model, and the classes it answers with."""
+    """What differs, in words, of a baseline and a candidate that were both deployed: what is done to an input
+    before the model, and the classes it answers with. Empty where one is a model file."""
     old, new = baseline.preprocessing(), candidate.preprocessing()
     if old is None or new is None:
         return []

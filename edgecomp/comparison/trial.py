@@ -77,7 +77,8 @@ class Judging:
 
 
 def place_of(target: Target, timeout_s: float = 120.0) -> Place:
-    """Where both sides run: with more than one thread, threads that wait do not spin, for spinning is CPU time as well."""
+    """Where both sides run, under `target`: with more than one thread, threads that wait do not spin, for
+    spinning is CPU time as well. timeout_s: for a reply, seconds."""
     place = Place.of(target, timeout_s)
     if target.threads == 1:
         return place
@@ -85,7 +86,7 @@ def place_of(target: Target, timeout_s: float = 120.0) -> Place:
 
 
 def signature(arm: str, side: Side) -> Signature:
-    """What a side's file takes and gives. Raises Crashed."""
+    """What a side's file takes and gives. arm: that the side is, as the error tells. Raises Crashed."""
     try:
         return signature_of(replace(side.place, memory_bytes=None), side.model)
     except EdgecompError as error:
@@ -105,8 +106,9 @@ class Timed:
 def timed_inputs(
     ports: Sequence[Port], target: Target, evaluation: Evaluation | None, shapes: Shapes | None = None
 ) -> Timed:
-    """shapes: of what is made up, the target's where it is None. Raises UsageError where the examples are fewer than the file takes at
-    once, or none can be made up."""
+    """The inputs that are timed: of the evaluation's examples the first, where they are given, else made up
+    for these ports, the models' inputs. shapes: of what is made up, the target's where it is None. Raises
+    UsageError where the examples are fewer than the file takes at once, or none can be made up."""
     shapes = shapes or target.shapes or Shapes()
     rows = generated.at_once(ports, shapes)
     if evaluation is None:
@@ -120,7 +122,8 @@ def timed_inputs(
 
 
 def check_labels(evaluation: Evaluation | None, classes: int | None) -> None:
-    """Raises DataError where a label is no class of so many, as far as that is known."""
+    """Raises DataError where a label of the evaluation is no class of so many, as far as that is known.
+    classes: how many, None where the file does not tell."""
     if evaluation is None or evaluation.labels is None or classes is None:
         return
     if (largest := int(evaluation.labels.max())) >= classes:
@@ -144,8 +147,13 @@ def compare(
     shape: Sequence[str] = (),
     ranges: Sequence[str] = (),
 ) -> Outcome:
-    """Measures until the policy's checks are clear, the time is over, or no look is left. scratch: an empty folder; shape, ranges: of
-    inputs that are made up, as on the command line.
+    """Measures the baseline and the candidate, restart by restart, until the policy's checks are clear, the
+    time is over, or no look is left.
+
+    target: that both run under; today: by which waivers hold; evaluation: examples that both answer, None
+    where none are given; max_time_s: of timing, in seconds; seed: of the order; scratch: an empty folder;
+    track: shows the restarts; judging: how answers are judged; shape, ranges: of inputs that are made up, as
+    on the command line.
 
     A side that cannot be read raises; one that dies is a verdict.
     """

@@ -215,8 +215,8 @@ def document(
 ) -> VerdictDocument:
     """The document of checks that are judged, waivers laid over them.
 
-    policy: whose checks they are; next_step, figures, answers, compared: as in VerdictDocument; changes,
-    warnings, sha256: as in PolicyRecord.
+    policy: whose checks they are; next_step, figures, answers, stand_ins (None for none), compared: as in
+    VerdictDocument; changes, warnings, sha256: as in PolicyRecord.
     """
     unwaived = whole(check for check in checks if check.decides)
     return VerdictDocument(

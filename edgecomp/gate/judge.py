@@ -97,8 +97,9 @@ def _stood_in(metric: Metric, found: Figure | None, measured: Measurements | Non
 
 
 def never_ran(target: str, measured: Measurements, checks: Iterable[Check]) -> list[Check]:
-    """A check that cannot pass, of a target whose device did not run, where no other of its checks says so: answers that another runtime
-    gave are no release. checks: the target's."""
+    """A check that cannot pass, of a target whose device did not run, where no other of its checks says so:
+    answers that another runtime gave are no release. measured: of the target, whose `stand_in` tells; checks:
+    the target's."""
     if not measured.stand_in or any(
         one.reason is Reason.NOT_RUN and one.severity == "block" for one in checks
     ):

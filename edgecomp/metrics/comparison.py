@@ -50,7 +50,8 @@ class Comparison:
     )  # by name: `error`, `cosine`, `agrees` [examples]; None of one that is not finite
 
     def samples(self, arm: str, name: str, restarts: int | None = None) -> Array:
-        """[restarts, ...] of the first so many restarts. Raises KeyError."""
+        """What is called `name` of an arm, int64 [restarts, ...], of the first so many restarts, or of all.
+        arm: baseline, again or candidate. Raises KeyError."""
         return np.stack([restart.samples[f"{arm}.{name}"] for restart in self.restarts[:restarts]])
 
     def all_samples(self) -> dict[str, Array]:

@@ -25,13 +25,14 @@ LEAST_AS_TRAINED_DB = 30.0  # of a network in float: bfloat16 gives some 45, flo
 
 
 def function(name: str) -> Any:
-    """What FILE:FUNCTION of edgecomp.metrics.estimators names."""
+    """What `name`, FILE:FUNCTION of edgecomp.metrics.estimators, names."""
     file, _, called = name.partition(":")
     return getattr(import_module(f"edgecomp.metrics.estimators.{file}"), called)
 
 
 def estimate(measured: Measurements, arm_name: str, metric_id: str, confidence: float) -> Figure:
-    """A metric of one arm, in the metric's own dimension. Raises NotMeasured."""
+    """A metric of one arm, in the metric's own dimension. measured: of one target; arm_name, metric_id: which
+    arm and which metric of the registry; confidence: of its bounds, 0.95 for 95 %. Raises NotMeasured."""
     metric = METRICS[metric_id]
     _is_of_task(measured, metric)
     if metric.source == "restarts":
@@ -49,8 +50,9 @@ def against(
 ) -> Figure:
     """A metric of one arm held against another's: a multiple of it, or points of difference.
 
-    kind: `multiple` or `points`. Metrics of restarts are compared within a restart, answers example by example.
-    Raises NotMeasured.
+    measured: of one target; arm_name, reference: the arm and the other; metric_id: of the registry; kind:
+    `multiple` or `points`; confidence: of its bounds, 0.95 for 95 %. Metrics of restarts are compared within
+    a restart, answers example by example. Raises NotMeasured.
     """
     _is_as_trained(measured, reference)
     metric = METRICS[metric_id]
@@ -82,7 +84,8 @@ def _is_of_task(measured: Measurements, metric: Metric) -> None:
 
 
 def by_restart(measured: Measurements, arm_name: str, metric: Metric) -> stats.Values:
-    """A metric's value of each restart, [restarts]. Raises NotMeasured, NotFinite, Impossible."""
+    """A metric's value of each restart of an arm, [restarts]. measured: of one target; arm_name: which arm of
+    it. Raises NotMeasured, NotFinite, Impossible."""
     if metric.times_calls:
         _is_itself(measured, arm_name)
     values = raw_values(metric, measured, arm_of(measured, arm_name), arm_name)
@@ -97,7 +100,8 @@ def by_restart(measured: Measurements, arm_name: str, metric: Metric) -> stats.V
 
 
 def raw_values(metric: Metric, measured: Measurements, arm: Arm, arm_name: str = "it") -> stats.Values:
-    """The same, whatever they are. Raises NotMeasured where samples are missing or too few."""
+    """The values of a metric by restart, [restarts], whatever they are: of `arm`, one of what was measured.
+    arm_name: as messages name it. Raises NotMeasured where samples are missing or too few."""
     try:
         found: stats.Values = function(metric.estimator)(metric, measured, arm)
     except KeyError as missing:
@@ -106,7 +110,8 @@ def raw_values(metric: Metric, measured: Measurements, arm: Arm, arm_name: str =
 
 
 def not_as_trained(measured: Measurements, arm_name: str) -> str:
-    """That the file of a network in float is not that network here, with its figure; else nothing."""
+    """That the file of a network in float is not that network here, with its figure; else nothing. measured:
+    of one target; arm_name: the network's."""
     sqnr_db = measured.facts.get("as_trained_sqnr_db", {}).get(arm_name)
     if sqnr_db is None or sqnr_db >= LEAST_AS_TRAINED_DB:
         return ""

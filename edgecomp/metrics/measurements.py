@@ -72,6 +72,8 @@ class Emulated:
 
     @classmethod
     def load(cls, folder: Path, reference_file: Path) -> "Emulated":
+        """What was written into `folder` of a target's emulation. reference_file: the fake-quant student's
+        logits of the probes, .npy. Raises FileError."""
         facts = read_mapping(folder / "emulation.json", "run")
         test, probes = (
             read_npy(folder / f"{name}.npy") if facts["run"] else None for name in ("test", "probes")
@@ -94,6 +96,7 @@ class Portable:
 
     @classmethod
     def load(cls, folder: Path) -> "Portable":
+        """What was written into `folder` of a target's execution on other CPUs. Raises FileError."""
         content = read_mapping(folder / "portable.json", "isa", "host", "why", "executed")
         return cls(content["isa"], content["host"], content["why"], content["executed"])
 
@@ -126,12 +129,14 @@ class Measurements:
         return str(self.facts.get("stand_in", ""))
 
     def of_output(self, name: str) -> "Measurements":
-        """With what is known of that output alone, where all outputs of a comparison were held against each other."""
+        """With what is known of the output `name` alone, where all outputs of a comparison were held against
+        each other."""
         known = {key: self.facts.get(key, {}) for key in BY_OUTPUT.values()}
         only = {key: {name: of[name]} if name in of else {} for key, of in known.items()}
         return replace(self, facts=self.facts | only)
 
     def save(self, folder: Path) -> None:
+        """Writes measurements.json, samples.npz and outputs.npz into `folder`."""
         samples: dict[str, Any] = {
             f"{arm}.{name}": array for arm, data in self.arms.items() for name, array in data.samples.items()
         }
@@ -170,7 +175,8 @@ class Measurements:
 
     @classmethod
     def load(cls, folder: Path) -> "Measurements":
-        """Raises UsageError where they are of another format, or not what the bench writes."""
+        """What the bench wrote into `folder`. Raises UsageError where it is of another format, RunFolderError
+        where it is not what the bench writes."""
         try:
             with shaped(folder, "`edgecomp bench`"):
                 return cls._load(folder)

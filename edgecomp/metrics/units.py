@@ -68,7 +68,8 @@ class Quantity:
 
 
 def parse_quantity(text: object) -> Quantity:
-    """`20 ms`, `200MiB`, `3 pt`, `5 %`, `3 x`, `1000 /s` as a Quantity; ValueError says what is wrong."""
+    """The text, such as `20 ms`, `200MiB`, `3 pt`, `5 %`, `3 x`, `1000 /s`, as a Quantity; ValueError says
+    what is wrong."""
     if isinstance(text, bool) or not isinstance(text, str):
         raise ValueError(NO_UNIT.format(text))  # noqa: TRY004 - pydantic reports a ValueError
     match = re.fullmatch(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\S*)\s*", text)
@@ -92,7 +93,8 @@ def parse_quantity(text: object) -> Quantity:
 
 
 def format_value(value: float | None, dimension: str) -> str:
-    """A figure as people read it: `1.24 ms`, `12.3 MiB`, `8,150 /s`, `98.2 %`, `3.1 x`."""
+    """A figure as people read it: `1.24 ms`, `12.3 MiB`, `8,150 /s`, `98.2 %`, `3.1 x`. value: in the base
+    unit of its dimension; `–` for None or what is not finite."""
     if value is None or not math.isfinite(value):
         return "–"
     if dimension == "bytes":

@@ -38,7 +38,8 @@ DATA_GIVE = {"channels", "features", "vocabulary", "max_length", "classes"}
 
 
 def find_factory(name: str, folder: Path) -> str:
-    """`name` as `module:function`, proved importable, or as it is where it begins with `hf:` or `onnx:`. Raises UsageError.
+    """`name` as `module:function`, proved importable, or as it is where it begins with `hf:` or `onnx:`.
+    folder: the recipe's, where files and code are looked for. Raises UsageError.
 
     Our own networks are taken at their word, and of `hf:` and `onnx:` ones the files are looked for: a recipe is checked without
     importing torch or transformers.
@@ -61,7 +62,8 @@ def find_factory(name: str, folder: Path) -> str:
 
 
 def load_factory(name: str, folder: Path) -> Callable[..., Any]:
-    """The function behind `module:function`, from the installed environment or else from `folder`."""
+    """The function behind `name`, one of our own networks or `module:function`, from the installed
+    environment or else from `folder`. Raises UsageError, UserCodeError."""
     module_name, _, function = TABLE.get(name, name).partition(":")
     if name in TABLE:
         return getattr(importlib.import_module(module_name), function)  # type: ignore[no-any-return]  # whatever is there: it is called next
@@ -69,7 +71,8 @@ def load_factory(name: str, folder: Path) -> Callable[..., Any]:
 
 
 def check_arguments(name: str, arguments: Mapping[str, Any], folder: Path) -> None:
-    """Raises UsageError where a network cannot be called with such arguments, whatever its data are.
+    """Raises UsageError where the network `name` cannot be called with such arguments, whatever its data are.
+    folder: the recipe's.
 
     A student of the teacher's layers is named `teacher`. Of an `hf:` model the config knows, which is read when it is built.
     """
@@ -86,7 +89,8 @@ def check_arguments(name: str, arguments: Mapping[str, Any], folder: Path) -> No
 
 
 def known_arguments(name: str, folder: Path) -> dict[str, bool] | None:
-    """What a network may be called with, and whether it needs that; None where it takes anything, or does not say."""
+    """What the network `name` may be called with, and whether it needs that; None where it takes anything, or
+    does not say. folder: the recipe's. Raises UsageError, UserCodeError."""
     if name == OF_TEACHER or name.startswith(PREFIX):
         return None
     if name.startswith(ONNX):
@@ -97,7 +101,8 @@ def known_arguments(name: str, folder: Path) -> dict[str, bool] | None:
 
 
 def arguments_of(name: str) -> dict[str, str]:
-    """What one of our own networks may be called with, besides what its data give → the default, or `required`."""
+    """What `name`, one of our own networks, may be called with, besides what its data give → the default, or
+    `required`."""
     parameters = inspect.signature(load_factory(name, Path())).parameters
     return {
         key: "required" if one.default is one.empty else repr(one.default)
@@ -107,7 +112,8 @@ def arguments_of(name: str) -> dict[str, str]:
 
 
 def own_files(name: str, folder: Path) -> list[Path]:
-    """What a network that is not edgecomp's own is made of: an `hf:` model's folder, an `onnx:` file, or a factory's code. Raises UsageError."""
+    """What the network `name`, where it is not edgecomp's own, is made of: an `hf:` model's folder, an
+    `onnx:` file, or a factory's code. folder: the recipe's. Raises UsageError."""
     if name in TABLE:
         return []
     if name.startswith(PREFIX):
@@ -123,11 +129,13 @@ def own_files(name: str, folder: Path) -> list[Path]:
 def build(
     name: str, arguments: Mapping[str, Any], folder: Path, given: Mapping[str, Any], of_each: str = "example"
 ) -> "nn.Module":
-    """The network for such data, to be trained. Raises UsageError.
+    """The network `name` for such data, to be trained. Raises UsageError, UserCodeError.
 
-    given: what the data say. Images: channels, classes. Rows of numbers: features, classes. Texts: vocabulary,
-    max_length, classes. A factory takes them as keyword arguments, beside its own; classes are not given where the width of the outputs is
-    the network's affair. of_each: `example` or `token`, which a Hugging Face model has different heads for.
+    arguments: the recipe's own for it; folder: the recipe's, where files and code are looked for. given: what
+    the data say. Images: channels, classes. Rows of numbers: features, classes. Texts: vocabulary,
+    max_length, classes. A factory takes them as keyword arguments, beside its own; classes are not given
+    where the width of the outputs is the network's affair. of_each: `example` or `token`, which a Hugging
+    Face model has different heads for.
     """
     from torch import nn
 
@@ -210,9 +218,11 @@ def check_output(
     example: "Mapping[str, torch.Tensor]",
     shape: tuple[int, ...] | None,
 ) -> None:
-    """Runs the network on a batch, its inputs by position. Raises UsageError unless an output of that shape comes out.
+    """Runs the network on a batch, its inputs by position. Raises UsageError, UserCodeError unless an output
+    of that shape comes out.
 
-    shape: [N, classes] for instance; None: any, with an answer an example.
+    name: what messages call the network; example: the batch, tensors [N, ...] by input name; shape: [N,
+    classes] for instance; None: any, with an answer an example.
     """
     import torch
 

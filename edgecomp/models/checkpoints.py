@@ -24,6 +24,7 @@ FIXED = (
 
 
 def optimum(name: str) -> Any:
+    """The module `name` of the library optimum, imported now."""
     return importlib.import_module(f"optimum.{name}")
 
 
@@ -47,6 +48,8 @@ def quiet() -> Iterator[None]:
 
 
 def stored_config(reference: str, source: str) -> Any:
+    """The config that transformers finds in `source`, a folder or a name on the hub. reference: as the recipe
+    has it, for messages. Raises UsageError where it cannot be had, or needs code of its own."""
     try:
         return _transformers().AutoConfig.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # transformers raises what its own code and the hub's client raise
@@ -75,7 +78,9 @@ def fields(config: Any) -> set[str]:
 
 
 def changed_config(reference: str, source: str, stored: Any, wanted: Mapping[str, Any], classes: int) -> Any:
-    """The config as it were if its file had said so."""
+    """The config as it were if its file had said so. reference: as the recipe has it, for messages; source:
+    the folder or name the config is from; stored: what is there; wanted: fields by name, with other values;
+    classes: how many. Raises UsageError for a field that it has not, or that is not the user's to say."""
     known = fields(stored) - set(FIXED)
     for name in wanted:
         if name in FIXED:
@@ -99,6 +104,8 @@ def changed_config(reference: str, source: str, stored: Any, wanted: Mapping[str
 
 
 def from_scratch(reference: str, auto: Any, config: Any) -> nn.Module:
+    """A network of random weights, float32, of this config. reference: as the recipe has it, for messages;
+    auto: the class of transformers for the model's task. Raises UsageError where it cannot be built."""
     try:
         network: nn.Module = auto.from_config(config, attn_implementation="eager", dtype=torch.float32)
     except Exception as error:  # as above
@@ -107,7 +114,10 @@ def from_scratch(reference: str, auto: Any, config: Any) -> nn.Module:
 
 
 def from_checkpoint(reference: str, source: str, auto: Any, config: Any) -> tuple[nn.Module, bool]:
-    """The network with its weights, and whether its head is among them."""
+    """The network with its weights, and whether its head is among them. reference: as the recipe has it, for
+    messages; source: a folder or a name on the hub; auto: the class of transformers for the model's task;
+    config: of the network. Raises UsageError where there are no weights, they are a pickle, or they are
+    another model's."""
     try:
         network, notes = auto.from_pretrained(
             source,

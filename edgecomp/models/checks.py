@@ -9,7 +9,8 @@ from edgecomp.errors import UsageError
 
 
 def declared(module: str, network: str) -> dict[str, bool]:
-    """The arguments of one of our own classes, and whether it needs them: read, so that torch is not imported."""
+    """The arguments of one of our own classes, and whether it needs them: read, so that torch is not
+    imported. module: where it is; network: the class's name."""
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None
@@ -25,7 +26,8 @@ def declared(module: str, network: str) -> dict[str, bool]:
 
 
 def positive(**values: int | Sequence[int]) -> None:
-    """Raises UsageError unless each value is a whole number of at least 1, or a list of such numbers."""
+    """Raises UsageError unless each of the values, arguments by name, is a whole number of at least 1, or a
+    list of such numbers."""
     for name, value in values.items():
         numbers = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         if not numbers or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in numbers):

@@ -75,8 +75,10 @@ def build_huggingface(
 ) -> Classifier:
     """The model at `reference` (see `resolve`) with a head for `given["classes"]`, or the one it has. Raises UsageError.
 
-    given: what the data say, which decides between text- and image-classification; of_each: `token` for a class of each. arguments: `pretrained` (default
-    true), and fields of the model's config; from scratch, vocabulary and channels are the data's unless given here.
+    given: what the data say, which decides between text- and image-classification; of_each: `token` for a
+    class of each. arguments: `pretrained` (default true), and fields of the model's config; from scratch,
+    vocabulary and channels are the data's unless given here. folder: the recipe's, where a relative reference
+    is looked for.
     """
     check_reference(reference, folder)
     task = _task(reference, given, of_each)
@@ -110,6 +112,7 @@ def build_huggingface(
 
 
 def describe(network: Classifier) -> Facts:
+    """What is known of the network by its config: of what task, sizes and labels it is."""
     config = network.config
     task = optimum("exporters.tasks").TasksManager.infer_task_from_model(network.network)
     normalised = normalise(config, task)
@@ -135,10 +138,8 @@ def describe(network: Classifier) -> Facts:
 
 
 def check_ready_made(network: Classifier, classes: Sequence[str]) -> None:
-    """Raises UsageError where a model that is not to be trained has no head for these classes, or one in another order.
-
-    classes: none where whatever the head says is wanted.
-    """
+    """Raises UsageError where a model that is not to be trained, `network`, has no head for these classes, or
+    one in another order. classes: none where whatever the head says is wanted."""
     facts = describe(network)
     name = f"the {facts.model_type} model"
     if not facts.pretrained_head:
@@ -163,7 +164,7 @@ def check_ready_made(network: Classifier, classes: Sequence[str]) -> None:
 def check_vocabulary(
     network: Classifier, tokenizer_size: int, max_length: int, pad_token: int | None = None
 ) -> None:
-    """Raises UsageError where a tokenizer and a model disagree.
+    """Raises UsageError where a tokenizer and a model, `network`, disagree.
 
     tokenizer_size: its tokens, added ones too. max_length: of a text, in tokens. pad_token: its id, where known.
     """
@@ -194,7 +195,8 @@ def check_vocabulary(
 
 
 def dummy_inputs(network: Classifier, *, batch: int = 2, length: int = 8) -> dict[str, torch.Tensor]:
-    """Random inputs of the shapes and ranges that the model's config names; the random state is left as it was."""
+    """Random inputs of `network`, by name, [batch, ...], of the shapes and ranges that its config names; the
+    random state is left as it was. length: of a text, in tokens."""
     facts = describe(network)
     kind = "DummyTextInputGenerator" if facts.task in TEXTS else "DummyVisionInputGenerator"
     generator = getattr(optimum("utils.input_generators"), kind)(
@@ -205,7 +207,8 @@ def dummy_inputs(network: Classifier, *, batch: int = 2, length: int = 8) -> dic
 
 
 def normalise(config: Any, task: str) -> Any:
-    """The config under names that all models share (optimum's NormalizedConfig)."""
+    """The config under names that all models share (optimum's NormalizedConfig); task: optimum's name of it,
+    which tells a text's from an image's where the model is not known."""
     configs = optimum("utils.normalized_config")
     try:
         kind = configs.NormalizedConfigManager.get_normalized_config_class(config.model_type)

@@ -16,7 +16,8 @@ ARGUMENTS = {"output": False, "fixed": False}
 
 
 def resolve(reference: str, folder: Path) -> Path:
-    """The file that is meant: an absolute path, or one from `folder`, or from the current one. Raises UsageError."""
+    """The file that `reference` (what follows `onnx:`) means: an absolute path, or one from `folder`, or from
+    the current one. Raises UsageError."""
     path = Path(reference).expanduser()
     looked_in = list(dict.fromkeys([folder.absolute(), Path.cwd()]))
     for parent in looked_in:

@@ -37,7 +37,8 @@ SCORE = Role("score", "scores", "package.module:function, or path/to/file.py:fun
 
 
 def load_function(name: str, folder: Path, role: Role = FACTORY) -> Callable[..., Any]:
-    """The function behind `module:function`, from the installed environment or else from `folder`. Raises UsageError, UserCodeError."""
+    """The function behind `name`, `module:function`, from the installed environment or else from `folder`;
+    role: what it is for. Raises UsageError, UserCodeError."""
     check_name(name, folder, role)
     module_name, _, function = name.partition(":")
     with importable(folder), users_code(f"{role.called} {name!r} cannot be imported"):
@@ -150,7 +151,9 @@ def _imported(source: Path, module: str) -> Iterator[str]:
 
 
 def check_name(name: str, folder: Path, role: Role = FACTORY) -> None:
-    """Raises UsageError where `module:function` is not one, or of Python's own: eval, os.system and their like make no network."""
+    """Raises UsageError where `name` is no `module:function`, or of Python's own: eval, os.system and their
+    like make no network. folder: where it would be looked for, in case a file there has a name of Python's;
+    role: what the function is for."""
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), function)):
         raise UsageError(f"{name!r:.100} is no {role.called}: write {role.written}")
@@ -163,7 +166,8 @@ def check_name(name: str, folder: Path, role: Role = FACTORY) -> None:
 
 
 def check_function(name: str, factory: Callable[..., Any], role: Role = FACTORY) -> None:
-    """Raises UsageError where what is found under the name is Python's own after all."""
+    """Raises UsageError where `factory`, what is found under the name, is Python's own after all. role: what
+    it is for."""
     module = getattr(factory, "__module__", None) or ""
     kinds = (types.FunctionType, types.BuiltinFunctionType, type)
     if isinstance(factory, kinds) and _is_pythons(module.partition(".")[0]):
@@ -178,7 +182,8 @@ def _is_pythons(module: str) -> bool:
 
 @contextmanager
 def users_code(doing: str, called: str = "") -> Iterator[None]:
-    """Whatever the code of the user's own raises meanwhile, an exit too, is told as theirs. Raises UserCodeError.
+    """Whatever the code of the user's own raises meanwhile, an exit too, is told as theirs: `doing` says what
+    could not be done, and `called`, at the message's end, how the code was called. Raises UserCodeError.
 
     Errors of edgecomp's pass, and so does what ends this process.
     """

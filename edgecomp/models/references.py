@@ -14,7 +14,8 @@ HUB_NAME = re.compile(r"(?!.*(?:--|\.\.))\w(?:[\w.-]{0,94}\w)?(?:/\w(?:[\w.-]{0,
 
 
 def check_reference(reference: str, folder: Path) -> None:
-    """Raises UsageError where a network cannot come of `reference`, as far as this machine's files can tell."""
+    """Raises UsageError where a network cannot come of `reference`, as far as this machine's files can tell.
+    folder: where a relative one is looked for."""
     missing = [name for name in ("transformers", "optimum", "requests") if not folder_of(name)]
     if missing:
         raise UsageError(f"{PREFIX}{reference} needs {', '.join(missing)}, which is not installed: {EXTRA}")

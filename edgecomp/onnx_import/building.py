@@ -27,7 +27,8 @@ LOOK_UP, BIASED = row(moves.look_up), row(linear.product_and_bias)
 
 
 def as_declared(x: torch.Tensor, dtype: int) -> torch.Tensor:
-    """An input as the file declares it, whatever the data's own numbers are."""
+    """An input, `x`, as the file declares it, whatever the data's own numbers are. dtype: ONNX's number of
+    it."""
     return x if x.dtype == DTYPES[dtype] else x.to(DTYPES[dtype])
 
 

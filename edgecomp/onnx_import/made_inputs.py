@@ -31,7 +31,8 @@ SAME = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 def made(model: onnx.ModelProto, interface: Any, batches: bool) -> Iterator[tuple[Arrays, Arrays]]:
     """Two sets of inputs at two shapes, for each sizes of free axes that a network may want.
 
-    interface: of the network; batches: whether the first axis is one of examples even where the file fixes it to 1.
+    model: whose inputs they are; interface: of the network; batches: whether the first axis is one of
+    examples even where the file fixes it to 1.
     """
     below = _rows(model.graph)
     shapes = {value.name: _shape(value) for value in model.graph.input if value.name in interface.inputs}

@@ -55,12 +55,12 @@ def _objects(value: Any) -> Numbers:
 
 
 def whole(value: Numbers) -> list[Any]:
-    """The whole numbers of an array of any shape, in order; free axes stay what they are."""
+    """The whole numbers of `value`, an array of any shape, in order; free axes stay what they are."""
     return [one if isinstance(one, torch.SymInt) else int(one) for one in np.ravel(value).tolist()]
 
 
 def single(value: Numbers) -> Any:
-    """The one number of an array that has one."""
+    """The one number of `value`, an array that has one."""
     (found,) = np.ravel(value).tolist()
     return found
 
@@ -78,7 +78,7 @@ def tensor(value: Value, like: torch.Tensor | None = None) -> torch.Tensor:
 
 
 def dtype_of(value: Numbers) -> torch.dtype:
-    """What numbers become as a tensor: float32, int64 or bool."""
+    """What numbers, `value`, become as a tensor: float32, int64 or bool."""
     kinds = {type(one) for one in np.ravel(value).tolist()}
     if kinds & {float, torch.SymFloat}:
         return torch.float32
@@ -88,7 +88,8 @@ def dtype_of(value: Numbers) -> torch.dtype:
 
 
 def operand(value: Value, beside: torch.Tensor) -> Any:
-    """What stands beside a tensor in arithmetic: a single number as that, more of them as a tensor of the same dtype."""
+    """What stands beside a tensor in arithmetic, of `value`: a single number as that, more of them as a
+    tensor of the same dtype."""
     if isinstance(value, torch.Tensor):
         return value
     if value.size == 1 and value.ndim <= beside.ndim:
@@ -158,7 +159,7 @@ def product(sizes: Sequence[Any]) -> Any:
 
 
 def larger(one: Any, other: Any) -> Any:
-    """The larger of two sizes, of which either may be free."""
+    """The larger of two sizes, `one` and the `other`, of which either may be free."""
     return (
         sym_max(one, other) if isinstance(one, SYMBOLIC) or isinstance(other, SYMBOLIC) else max(one, other)
     )

@@ -61,7 +61,8 @@ class Keys:
 
 
 def bench(job: Job) -> dict[str, object]:
-    """What is measured here, by the names that these settings had in the first version: the digest of a run made then is the same."""
+    """What of a job's recipe is measured here, by the names that these settings had in the first version: the
+    digest of a run made then is the same. job: with the digest of a score function of the user's own."""
     told = job.recipe.bench.model_dump(exclude=ELSEWHERE)
     score = {} if job.recipe.score is None else {"score": job.recipe.score, **own_files(job, "score")}
     return {
@@ -70,13 +71,14 @@ def bench(job: Job) -> dict[str, object]:
 
 
 def own_files(job: Job, name: str) -> dict[str, str]:
-    """The digest of what is made of files that are not edgecomp's own: a network, a tokenizer."""
+    """The digest of what is made of files that are not edgecomp's own: a network, a tokenizer. job: with its
+    digests; name: `teacher`, `student`, `tokenizer` or `score`."""
     return {"files": job.outside[name]} if name in job.outside else {}
 
 
 def profile(job: Job, target: Target) -> dict[str, object]:
-    """A target without what is said of it, without its budget, which is the gate's business, and without what is made up of inputs, for
-    a run has its own; with the CPU that it is here."""
+    """A target without what is said of it, without its budget, which is the gate's business, and without what
+    is made up of inputs, for a run has its own; with the CPU that it is here. job: tells that CPU."""
     here = {"isa": job.host.isa} if job.host is not None and target.isa == "host" else {}
     return (
         target.model_dump(exclude={"description": True, "budget": True, "shapes": {"axes", "ranges"}}) | here

@@ -25,8 +25,8 @@ Started = Callable[[str, str], None]
 
 
 def check_machine(job: Job, note: Note) -> None:
-    """Raises UsageError where a target asks for more cores than there are, or the fused kernel cannot be compiled; notes what else the
-    machine lacks."""
+    """Raises UsageError where a target of the job asks for more cores than there are, or the fused kernel
+    cannot be compiled; notes what else the machine lacks, a `note` each."""
     if job.recipe.quantize.kernel == "fused":
         from edgecomp.quantization import fused
 
@@ -38,7 +38,8 @@ def check_machine(job: Job, note: Note) -> None:
 
 
 def notes(job: Job) -> list[str]:
-    """What a run costs on this machine that it would not elsewhere, and what it cannot measure here."""
+    """What a run of the job costs on this machine that it would not elsewhere, and what it cannot measure
+    here, in words."""
     found = []
     if job.precision != "fp32" and not has_bf16():
         costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
@@ -54,7 +55,8 @@ def notes(job: Job) -> list[str]:
 
 
 def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
-    """Raises what a run would before anything is trained: the data are read and the networks are built, in a folder that is deleted.
+    """Raises what a run would before anything is trained: the data are read and the networks are built, in a
+    folder that is deleted. folder: the run's, which tells what is outdated; all_steps: of the job, in order.
 
     Nothing is done where nothing would be trained.
     """
@@ -70,7 +72,8 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
 
 
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:
-    """Which steps would run, and why, without running any: one that waits for another may find nothing new."""
+    """Which of all_steps, in order, would run in `folder`, and why, without running any: one that waits for
+    another may find nothing new."""
     running: list[str] = []
     for step in all_steps:
         reason = folder.reason_to_run(step)
@@ -81,7 +84,9 @@ def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]
 
 
 def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started) -> list[str]:
-    """Runs what must run, in order, and returns the names of the steps that did. Where the first cannot, nothing is left."""
+    """Runs what must run of all_steps, in order, and returns the names of the steps that did. Where the first
+    cannot, nothing is left. job: whose steps they are; folder: the run's; started: told of each step and why
+    it runs."""
     ran = []
     try:
         for step in all_steps:
@@ -106,9 +111,11 @@ def _kept(folder: RunFolder, step: Step) -> str:
 
 
 def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], only: str, started: Started) -> None:
-    """Runs one step, or those of one stage, whether or not they must, and with the gate the report, which says its verdict. Raises
-    RunFolderError where what they read is not what was asked for; another machine may have made it. AlteredError, of a verdict, where
-    what it rests on is not what was written."""
+    """Runs one step, or those of one stage, whether or not they must, and with the gate the report, which
+    says its verdict. job: whose steps they are; folder: the run's; all_steps: in order; only: the step's
+    name, or the stage's; started: told of each step. Raises RunFolderError where what they read is not what
+    was asked for; another machine may have made it. AlteredError, of a verdict, where what it rests on is not
+    what was written."""
     together = {only, "report"} if only == "gate" else {only}
     chosen = [step for step in all_steps if together & {step.stage, step.name}]
     own = {step.name for step in chosen}
@@ -125,7 +132,8 @@ def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], only: str,
 
 
 def save_job(job: Job, folder: RunFolder) -> None:
-    """Keeps the request beside its results, with everything it named, for stages run alone and for a reviewer. Raises RunFolderError."""
+    """Keeps the job beside its results, in `folder`, with everything it named, for stages run alone and for a
+    reviewer. Raises RunFolderError."""
     try:
         write_json(folder.path / JOB, job.model_dump(mode="json"))
     except OSError as error:

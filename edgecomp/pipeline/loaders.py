@@ -61,7 +61,7 @@ class Run:
 
 
 def wanted(data: Data, task: str) -> "Wanted":
-    """A recipe's data, in the source's own terms."""
+    """A recipe's data, in the source's own terms. task: the recipe's, which says what labels are."""
     from edgecomp.data.sources import Wanted
 
     return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)), task=task)
@@ -113,18 +113,21 @@ def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
 
 
 def preprocessing(run: Run) -> "Preprocessing":
+    """How the inputs of `run` are made, as its data step wrote it."""
     from edgecomp.data.preprocessing import load
 
     return load(run.folder / "data")
 
 
 def training_threads(run: Run) -> int:
-    """As many as the recipe asks for, or one a core where there are fewer: two on one core spin while they wait for each other."""
+    """As many as the recipe of `run` asks for, or one a core where there are fewer: two on one core spin
+    while they wait for each other."""
     return min(run.job.recipe.threads, usable_cores())
 
 
 def fresh_network(run: Run, wanted: Network) -> "nn.Module":
-    """A fresh network with seeded weights; the job's thread count holds from here on, or one a core where there are fewer."""
+    """A fresh network with seeded weights, `wanted` in the recipe of `run`; the job's thread count holds from
+    here on, or one a core where there are fewer. Raises UsageError, UserCodeError."""
     import torch
 
     from edgecomp.data.preprocessing import answered
@@ -145,7 +148,8 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
 
 
 def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
-    """A student of some of the teacher's layers, with its weights. Raises UsageError."""
+    """A student of some of the teacher's layers, with its weights; wanted: the student, whose arguments name
+    the layers, all where they do not. Raises UsageError."""
     from edgecomp.models.layers import keep_layers
 
     if "layers" not in wanted.arguments:
@@ -154,14 +158,15 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
 
 
 def first_student(run: Run) -> "nn.Module":
-    """The student before it is trained: fresh, or with its teacher's weights."""
+    """The student of `run` before it is trained: fresh, or with its teacher's weights."""
     student = run.job.recipe.student
     network = fresh_network(run, student)
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
 
 
 def check_ready_made(run: Run, network: "nn.Module") -> None:
-    """Raises UsageError where a teacher that is taken as it is cannot have been trained for these classes."""
+    """Raises UsageError where a teacher that is taken as it is, `network`, cannot have been trained for the
+    classes of `run`."""
     if run.job.recipe.teacher.network.startswith("hf:"):
         from edgecomp.models import huggingface
 
@@ -170,6 +175,7 @@ def check_ready_made(run: Run, network: "nn.Module") -> None:
 
 
 def trained_teacher(run: Run) -> "nn.Module":
+    """The teacher of `run` with its trained weights, in evaluation mode."""
     from edgecomp.training.loop import load_weights
 
     network = fresh_network(run, run.job.recipe.teacher)
@@ -178,6 +184,7 @@ def trained_teacher(run: Run) -> "nn.Module":
 
 
 def student_fp32(run: Run) -> "nn.Module":
+    """The fp32 student of `run` with its trained weights, in evaluation mode."""
     from edgecomp.training.loop import load_weights
 
     network = fresh_network(run, run.job.recipe.student)
@@ -188,13 +195,14 @@ def student_fp32(run: Run) -> "nn.Module":
 
 
 def captured_student(run: Run) -> "fx.GraphModule":
-    """The fp32 student's graph; nothing is placed in it yet."""
+    """The graph of the fp32 student of `run`; nothing is placed in it yet."""
     return _captured(run, student_fp32(run))
 
 
 def tried(run: Run) -> "nn.Module":
-    """A fresh teacher. Raises CaptureError, UsageError or RuntimeOptionError where it, the student or a target cannot be what the recipe
-    asks, and notes where both are the same network: before anything is trained."""
+    """A fresh teacher of `run`. Raises CaptureError, UsageError or RuntimeOptionError where it, the student
+    or a target cannot be what the recipe asks, and notes where both are the same network: before anything is
+    trained."""
     from edgecomp.config.target import check_options
     from edgecomp.distill.student import check_layers
 
@@ -234,6 +242,7 @@ def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
 
 
 def interface(run: Run) -> "Interface":
+    """The free axes of the inputs of `run`, and two batches of examples of different sizes, for exports."""
     from edgecomp.export.stage import Interface
 
     data = preprocessing(run)
@@ -241,7 +250,7 @@ def interface(run: Run) -> "Interface":
 
 
 def probes(run: Run) -> "Inputs":
-    """Inputs from the training split, which files are compared on."""
+    """Inputs from the training split of `run`, which files are compared on."""
     from edgecomp.data.splits import Split
     from edgecomp.export.stage import PROBES
 
@@ -249,7 +258,7 @@ def probes(run: Run) -> "Inputs":
 
 
 def student_control(run: Run) -> "nn.Module":
-    """The fp32 student that was trained on as the fake-quant one was."""
+    """The fp32 student of `run` that was trained on as the fake-quant one was."""
     from edgecomp.training.loop import load_weights
 
     network = fresh_network(run, run.job.recipe.student)
@@ -258,7 +267,7 @@ def student_control(run: Run) -> "nn.Module":
 
 
 def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
-    """The fake-quant student as it was trained, with those layers in float."""
+    """The fake-quant student of `run` as it was trained, with the layers named by `in_float` in float."""
     from edgecomp.quantization.placement import place, restore
     from edgecomp.training.loop import load_weights
 
@@ -268,7 +277,8 @@ def student_int8(run: Run, in_float: tuple[str, ...]) -> "fx.GraphModule":
 
 
 def named_float_layers(run: Run) -> dict[str, str]:
-    """Layers left in float before any training → why: those the recipe names, and those that are faster so."""
+    """Layers of `run` left in float before any training → why: those the recipe names, and those that are
+    faster so."""
     named = run.job.recipe.quantize.float_layers
     path = run.made("speed") / "speed.json"
     if run.job.recipe.quantize.precision_by != "speed":
@@ -278,7 +288,8 @@ def named_float_layers(run: Run) -> dict[str, str]:
 
 
 def float_layers(run: Run) -> dict[str, str]:
-    """Layers left in float → why: those the recipe names, those that are faster so, and those the accuracy needed."""
+    """Layers of `run` left in float → why: those the recipe names, those that are faster so, and those the
+    accuracy needed."""
     path = run.made("precision") / "precision.json"
     if not run.job.recipe.quantize.trains:
         return run.job.recipe.quantize.float_layers
@@ -287,6 +298,7 @@ def float_layers(run: Run) -> dict[str, str]:
 
 
 def views(run: Run) -> "Views":
+    """The training and validation splits of `run`, as its recipe varies them."""
     from edgecomp.data.augment import Augmentation
     from edgecomp.data.splits import Split
     from edgecomp.data.views import Views
@@ -303,6 +315,8 @@ def views(run: Run) -> "Views":
 
 @contextmanager
 def distillation_data(run: Run) -> "Iterator[DistillationData]":
+    """What a student of `run` learns from: its data, and the teacher's soft labels, in a file that is open
+    meanwhile."""
     from edgecomp.data import soft_labels
     from edgecomp.data.splits import Split
     from edgecomp.distill.data import DistillationData
@@ -319,7 +333,8 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
 
 
 def loss(run: Run, *, trained: bool = True) -> "Loss":
-    """The loss that the fp32 and the fake-quant student share. trained: of the trained teacher, where a term looks inside it."""
+    """The loss that the fp32 and the fake-quant student of `run` share. trained: of the trained teacher,
+    where a term looks inside it; else of a fresh one."""
     from edgecomp.distill.losses import build
 
     teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
@@ -327,6 +342,7 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
 
 
 def qad(run: Run) -> "Qad":
+    """The settings of `run` for training through fake-quant, with its loss."""
     from edgecomp.distill.student import Qad
 
     recipe, settings = run.job.recipe, run.job.recipe.quantize

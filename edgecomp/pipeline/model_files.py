@@ -10,7 +10,8 @@ from edgecomp.pipeline.loaders import Run
 
 
 def model_files(run: Run, target: Target) -> dict[str, Path]:
-    """Every arm that is measured under a target's runtime → its file; the student's is the very one that is deployed."""
+    """Every arm of `run` that is measured under a target's runtime → its file; the student's is the very one
+    that is deployed."""
     from edgecomp.runtimes import TABLE
 
     gated, name = target in run.job.targets, TABLE[target.runtime].model_file
@@ -26,7 +27,8 @@ def model_files(run: Run, target: Target) -> dict[str, Path]:
 
 
 def made_file(run: Run, arm: Arm, target: Target, runtime: str = "") -> Path:
-    """The file of an arm for a target, where it was made. runtime: that it is for, where that is not the target's."""
+    """The file of an arm of `run` for a target, where it was made. runtime: that it is for, where that is not
+    the target's."""
     from edgecomp.runtimes import TABLE
 
     runtime = runtime or target.runtime
@@ -36,7 +38,8 @@ def made_file(run: Run, arm: Arm, target: Target, runtime: str = "") -> Path:
 
 
 def exported(run: Run, name: str, runtime: str) -> Path:
-    """The exported file, for a runtime, of an arm or of what else an export writes; of the run's scheme where it is made for each."""
+    """The exported file, for a runtime, of `name`, an arm or what else an export writes; of the run's scheme
+    where it is made for each."""
     from edgecomp.export.stage import model_file
 
     arm = arms.ARMS.get(name)
@@ -46,7 +49,7 @@ def exported(run: Run, name: str, runtime: str) -> Path:
 
 
 def parameter_bytes(run: Run, target: Target) -> dict[str, int]:
-    """By arm, of the target's scheme."""
+    """What the parameters take, in bytes, by arm of `run`, of the target's scheme."""
     found: dict[str, int] = {}
     for place in dict.fromkeys((run.folder / "export", run.of(target.scheme).made("export"))):
         if (file := place / "parameters.json").is_file():

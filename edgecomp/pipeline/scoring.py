@@ -15,7 +15,8 @@ FEW = 4  # examples that it is tried on
 
 
 def score(run: Run) -> "Callable[[Mapping[str, Any], Labels], Values] | None":
-    """What scores an arm's outputs, by name, and their labels, both in the data's unit; None where the recipe names no function."""
+    """What scores an arm's outputs, by name, and their labels, both in the data's unit; None where the recipe
+    of `run` names no function."""
     import numpy as np
 
     from edgecomp.data.preprocessing import in_own_unit
@@ -38,7 +39,8 @@ def score(run: Run) -> "Callable[[Mapping[str, Any], Labels], Values] | None":
 
 
 def try_score(run: Run) -> None:
-    """Calls the function once, on what a fresh student answers to a few examples. Raises UsageError, UserCodeError."""
+    """Calls the score function of `run` once, on what a fresh student answers to a few examples. Raises
+    UsageError, UserCodeError."""
     import torch
 
     from edgecomp.data.splits import Split

@@ -30,7 +30,8 @@ Make = Callable[[loaders.Run, Path, Path], None]
 
 
 def steps(run: loaders.Run) -> list[Step]:
-    """Every step of a job, in order. What depends on a quantisation scheme is made for each that the targets need."""
+    """Every step of a job, `run`, in order. What depends on a quantisation scheme is made for each that the
+    targets need."""
     keys = Keys(run)
     editions = [(one, Keys(one)) for one in map(run.of, run.job.schemes)]
     return [

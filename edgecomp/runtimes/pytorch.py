@@ -90,7 +90,9 @@ class PyTorch:
     def load(
         self, model: Path, *, threads: int, device: str = "cpu", options: Options, trusted: bool = False
     ) -> PyTorchSession:
-        """trusted: torch's own loader may run what the file holds."""
+        """A session with the file `model`; threads, options: as in `Runtime.load`; device: taken no notice
+        of, for this object's own counts; trusted: torch's own loader may run what the file holds. Raises as
+        `Runtime.load` does."""
         check_options(self.name, options, OPTIONS)
         check_device(self.name, self._device)
         if not model.is_file():

@@ -19,7 +19,9 @@ class TorchScript:
     def load(
         self, model: Path, *, threads: int, device: str = "cpu", options: Options, trusted: bool = False
     ) -> PyTorchSession:
-        """trusted: the file may be a program; else it is one that only computes (edgecomp.runtimes.files.script)."""
+        """A session with the file `model`, on the CPU. threads: as in `Runtime.load`; device: taken no notice
+        of; options: none are known; trusted: the file may be a program; else it is one that only computes
+        (edgecomp.runtimes.files.script). Raises RuntimeOptionError, ModelFileError."""
         check_options(self.name, options, {})
         if not model.is_file():
             raise ModelFileError(f"no such model file: {model}")

@@ -32,7 +32,7 @@ class Spread(NamedTuple):
 
 
 def spread_of_numbers(values: npt.NDArray[Any]) -> Spread:
-    """Of numbers [N], in sixteen equal parts of their range."""
+    """The Spread of numbers, `values` [N], in sixteen equal parts of their range."""
     low, high = float(values.min()), float(values.max())
     if not high > low:
         return Spread(1, KINDS, 1.0)
@@ -41,7 +41,8 @@ def spread_of_numbers(values: npt.NDArray[Any]) -> Spread:
 
 
 def misfit_of_columns(outputs: Outputs, labels: Labels) -> str:
-    """`Task.misfit` where each number that a network gives has a label of its own."""
+    """`Task.misfit` where each number that a network gives has a label of its own: outputs and labels are
+    both [N, numbers]."""
     if outputs.ndim == labels.ndim == 2 and labels.shape[1] == outputs.shape[1]:
         return ""
     return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of shape {list(outputs.shape[1:])}"
@@ -89,11 +90,13 @@ class Task(Protocol):
         ...
 
     def width(self, names: Sequence[str]) -> int | None:
-        """How many numbers the network gives for an example, token or pixel; None where that is the network's own affair."""
+        """How many numbers the network gives for an example, token or pixel, of which the outputs have these
+        names; None where that is the network's own affair."""
         ...
 
     def strata(self, labels: Labels) -> npt.NDArray[np.int64] | None:
-        """Groups, [N], whose proportions every split keeps; None where examples are drawn as they come."""
+        """Groups of the labels, int64 [N], whose proportions every split keeps; None where examples are drawn
+        as they come."""
         ...
 
     def answers(self, outputs: Outputs) -> npt.NDArray[Any]:
@@ -109,7 +112,8 @@ class Task(Protocol):
         ...
 
     def spread(self, reference: Outputs) -> Spread:
-        """How much an agreement with these answers tells."""
+        """How much an agreement with these answers tells. reference: the outputs, [N, ...], that others are
+        held against."""
         ...
 
     def validation_score(self, outputs: Outputs, labels: Labels) -> float:
@@ -126,6 +130,7 @@ class Task(Protocol):
     def soft_label_loss(
         self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
     ) -> "torch.Tensor":
-        """A scalar, zero where the student's outputs are the teacher's. outputs, teacher: [N, ...]; of texts, what the teacher gave for
-        padding is 0."""
+        """A scalar, zero where the student's outputs are the teacher's. outputs, teacher: [N, ...]; of texts,
+        what the teacher gave for padding is 0. temperature: what both are divided by, where they are
+        logits."""
         ...

@@ -5,7 +5,8 @@ from torch.nn.functional import logsigmoid
 
 
 def divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """T²·Σ KL(teacher ‖ student) over outputs, mean over the batch; a scalar. student, teacher: logits [N, outputs]."""
+    """T²·Σ KL(teacher ‖ student) over outputs, mean over the batch; a scalar. student, teacher: logits [N,
+    outputs]; temperature: T, by which both are divided."""
     ours, theirs = student / temperature, teacher / temperature
     given = torch.sigmoid(theirs)
     positive = given * (logsigmoid(theirs) - logsigmoid(ours))

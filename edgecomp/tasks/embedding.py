@@ -89,13 +89,14 @@ class Embedding:
 
 
 def directions(outputs: Outputs) -> npt.NDArray[np.float64]:
-    """Vectors of length 1; [N, width]."""
+    """The outputs, [N, width], as vectors of length 1; [N, width]."""
     wide = outputs.astype(np.float64)
     return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
 
 
 def found_among_nearest(outputs: Outputs, labels: Labels, most: int) -> npt.NDArray[np.bool_]:
-    """Whether one of the `most` others that lie nearest to an example, by cosine, is of its class, [N]."""
+    """Whether one of the `most` others that lie nearest to an example, by cosine, is of its class, [N].
+    outputs: [N, width]; labels: classes, int64 [N]."""
     vectors = directions(outputs)
     near = vectors @ vectors.T
     np.fill_diagonal(near, -np.inf)

@@ -17,8 +17,9 @@ def encode_classes(
 ) -> tuple[dict[str, npt.NDArray[np.int64]], tuple[str, ...]]:
     """By split, int64 [N], and the classes: `names` if the labels are indices into it, else the distinct labels.
 
-    Distinct labels are sorted, of all splits together. Raises DataError where a label is missing, is a fraction, or
-    lies outside `names`.
+    found: by split, labels as they were read, integers or strings; where: what messages call the data.
+    Distinct labels are sorted, of all splits together. Raises DataError where a label is missing, is a
+    fraction, or lies outside `names`.
     """
     clean = {split: _clean(labels, f"{where}, {split} split") for split, labels in found.items()}
     distinct = {label for labels in clean.values() for label in labels}
@@ -67,6 +68,7 @@ def _clean(labels: Sequence[object], where: str) -> list[int | str]:
 
 
 def is_missing(label: object) -> bool:
+    """Whether `label`, as it was read, is None, an empty string or NaN."""
     return label is None or label == "" or (isinstance(label, float) and math.isnan(label))
 
 

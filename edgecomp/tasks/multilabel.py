@@ -109,7 +109,8 @@ def _items(row: object) -> tuple[str, ...]:
 
 
 def as_table(rows: Sequence[object], where: str, task: str) -> npt.NDArray[np.int64]:
-    """Rows of 0 and 1 as [N, labels]; task: as messages name it. Raises DataError where a row is of another length, or holds something else."""
+    """The rows, of 0 and 1 each, as [N, labels]; where, task: as messages name the data and the task. Raises
+    DataError where a row is of another length, or holds something else."""
     width, or_names = None, ", or lists of names" if task == Multilabel.name else ""
     for place, row in enumerate(rows):
         values = list(row) if isinstance(row, list | tuple | np.ndarray) else [row]

@@ -103,7 +103,8 @@ def ndcg(scores: Outputs, relevant: Labels, most: int) -> npt.NDArray[np.float64
 
 
 def recall(scores: Outputs, relevant: Labels, most: int) -> npt.NDArray[np.float64]:
-    """The share of relevant items that are among the `most` first, of as many as could be, [N]."""
+    """The share of relevant items that are among the `most` first, of as many as could be, [N]. scores: [N,
+    items]; relevant: 0 or 1, [N, items]."""
     return np.asarray(
         _expected(scores, relevant)[:, :most].sum(axis=1) / np.clip(relevant.sum(axis=1), 1, most)
     )

@@ -13,14 +13,14 @@ from edgecomp.stats.order_statistics import median_bounds, restarts_needed
 
 
 def arm_of(measured: Measurements, name: str) -> Arm:
-    """Raises NotMeasured where there is no such arm."""
+    """The arm `name` of what was measured. Raises NotMeasured where there is none in `measured`."""
     if name not in measured.arms:
         raise NotMeasured(f"{name} was not measured under {measured.target}")
     return measured.arms[name]
 
 
 def finite(what: str, value: float) -> float:
-    """Raises NotFinite."""
+    """The value, as a float. Raises NotFinite where it is none, and says of what."""
     if not np.isfinite(value):
         raise NotFinite(f"{what} is {value}")
     return float(value)
@@ -42,7 +42,8 @@ def check_finite(facts: Mapping[str, Any]) -> None:
 
 
 def over_restarts(values: stats.Values, dimension: str, confidence: float) -> Figure:
-    """The median of restarts with one-sided order-statistic bounds. values: one a restart, [restarts]."""
+    """The median of restarts with one-sided order-statistic bounds. values: one a restart, [restarts];
+    dimension: theirs; confidence: of each bound."""
     lower, upper = median_bounds(values, confidence)
     count, needed = len(values), restarts_needed(confidence)
     note = "" if lower is not None else f"{count} restarts bound nothing at {confidence:g}: it takes {needed}"
@@ -60,7 +61,8 @@ def over_restarts(values: stats.Values, dimension: str, confidence: float) -> Fi
 
 
 def of_bounds(bounds: stats.Bounds, factor: float, dimension: str, count: int, confidence: float) -> Figure:
-    """A score of `count` examples. bounds: estimate, lower, upper, each times `factor`. Raises NotFinite."""
+    """A score of `count` examples. bounds: estimate, lower, upper, each times `factor`; dimension: of the
+    products; confidence: that the bounds were made for. Raises NotFinite."""
     point, lower, upper = (factor * value for value in bounds)
     if not np.isfinite([point, lower, upper]).all():
         raise NotFinite("the reference's score is 0, or may be: nothing is a multiple of that")
@@ -77,7 +79,8 @@ def of_bounds(bounds: stats.Bounds, factor: float, dimension: str, count: int, c
 
 
 def proportion(hits: int, count: int, confidence: float) -> Figure:
-    """A share in per cent with exact one-sided bounds. Raises NotMeasured, Impossible."""
+    """A share in per cent, `hits` of `count` examples, with exact one-sided bounds. confidence: of each
+    bound. Raises NotMeasured, Impossible."""
     if count == 0:
         raise NotMeasured("no examples were compared")
     if not 0 <= hits <= count:

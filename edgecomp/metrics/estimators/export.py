@@ -19,8 +19,10 @@ Estimator = Callable[[Measurements, str, float], Figure]
 
 
 def is_telling(parity: dict[str, Any]) -> bool:
-    """A model that gives one answer agrees with anything: at least three answers (two of two), and so many besides the one that
-    prevails that a file which gives that alone fails. Classes may be rare: of rare defects one in twenty is enough."""
+    """Whether an agreement tells anything, by what `parity` says of the answers: a model that gives one
+    answer agrees with anything: at least three answers (two of two), and so many besides the one that
+    prevails that a file which gives that alone fails. Classes may be rare: of rare defects one in twenty is
+    enough."""
     return bool(
         parity["classes_predicted"] >= min(3, parity["classes"]) and parity["prevailing"] <= MOST_PREVAILING
     )

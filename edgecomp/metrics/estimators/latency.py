@@ -15,7 +15,8 @@ NS_PER_MS = 1e6
 
 
 def of_calls(metric: Metric, measured: Measurements, arm: Arm) -> Values:
-    """The metric's percentile of each restart's calls, in ms. Raises NotMeasured, TooFewSamples; KeyError names samples that are missing."""
+    """The metric's percentile of each restart's calls, in ms. measured: not looked at; arm: whose samples.
+    Raises NotMeasured, TooFewSamples; KeyError names samples that are missing."""
     samples, percentile = arm.samples[metric.samples], metric.percentile or 50.0
     if samples.size == 0:
         raise NotMeasured("no inference was measured")
@@ -27,19 +28,22 @@ def of_calls(metric: Metric, measured: Measurements, arm: Arm) -> Values:
 
 
 def calls_needed(metric: Metric) -> int:
-    """How many calls of a restart its percentile takes."""
+    """How many calls of a restart the percentile of `metric` takes."""
     return (
         samples_needed(metric.percentile) if metric.percentile is not None and metric.percentile > 50 else 1
     )
 
 
 def of_starts(metric: Metric, measured: Measurements, arm: Arm) -> Values:
-    """What each restart's start took, in ms."""
+    """What each restart's start took, in ms. metric: names the samples; measured: not looked at; arm: whose
+    samples. KeyError names samples that are missing."""
     return np.asarray(arm.samples[metric.samples] * (1 / NS_PER_MS), np.float64)
 
 
 def throughput(metric: Metric, measured: Measurements, arm: Arm) -> Values:
-    """Examples a second, by the median batch of each restart. Raises NotMeasured, Impossible."""
+    """Examples a second, by the median batch of each restart. metric: names the samples; measured: tells how
+    many examples a batch has, and why none was run; arm: whose samples. Raises NotMeasured, Impossible;
+    KeyError names samples that are missing."""
     if why := measured.facts.get("batch_failed"):
         raise NotMeasured(why)
     samples = arm.samples[metric.samples]

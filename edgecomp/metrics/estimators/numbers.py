@@ -36,11 +36,14 @@ class Score:
     in_units: bool = False
 
     def scale(self, measured: Measurements) -> float:
+        """What the value is multiplied by to be the figure. measured: tells the deviation of the labels."""
         return self.factor * (
             float(np.mean(measured.facts.get("target_std", [1.0]))) if self.in_units else 1.0
         )
 
     def estimator(self, measured: Measurements, arm_name: str, confidence: float) -> Figure:
+        """The score of an arm, with bounds by resampling. measured: of one target; arm_name: which arm;
+        confidence: of each bound. Raises NotMeasured, Impossible, NotFinite."""
         parts = self.parts(measured, arm_name)
         bounds = resampling.bounds(
             parts, self.value, self.worst(parts), self.best(parts), confidence=confidence, seed=SEED
@@ -50,6 +53,9 @@ class Score:
     def comparator(
         self, measured: Measurements, arm_name: str, reference: str, kind: str, confidence: float
     ) -> Figure:
+        """The score of an arm held against another's, example by example, with bounds by resampling.
+        measured: of one target; arm_name, reference: the arm and the other; kind: `points` or `multiple`;
+        confidence: of each bound. Raises NotMeasured, Impossible, NotFinite."""
         ours, theirs = (self.parts(measured, name) for name in (arm_name, reference))
         both = np.vstack([ours, theirs])
         compare: Any = np.subtract if kind == "points" else np.divide
@@ -79,11 +85,14 @@ def _f1_parts(answers: Any, labels: Any) -> Values:
 
 
 def halves(sums: Values) -> tuple[Values, Values]:
+    """The first and the second half of `sums`, [..., 2 × labels], along the last axis: each [..., labels]."""
     width = sums.shape[-1] // 2
     return sums[..., :width], sums[..., width:]
 
 
 def micro(sums: Values) -> Values:
+    """Of `sums`, [..., 2 × labels], what is right of all and then all there is, the share over all labels
+    together, [...]; 0 where there is nothing."""
     right, total = (one.sum(axis=-1) for one in halves(sums))
     return np.divide(right, total, out=np.zeros_like(right), where=total > 0)  # type: ignore[no-any-return]  # numpy's stubs
 
@@ -94,12 +103,15 @@ def _macro(sums: Values) -> Values:
 
 
 def all_wrong(parts: Values) -> Values:
-    """As many labels as an example has on average, and none of them right."""
+    """As many labels as an example has on average, and none of them right: [parts], of `parts` [examples,
+    parts]."""
     _, total = halves(parts.mean(axis=0))
     return np.concatenate([np.zeros_like(total), total])
 
 
 def all_right(parts: Values) -> Values:
+    """As many labels as an example has on average, and all of them right: [parts], of `parts` [examples,
+    parts]."""
     _, total = halves(parts.mean(axis=0))
     return np.concatenate([total, total])
 

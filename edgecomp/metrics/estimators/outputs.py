@@ -10,21 +10,25 @@ from edgecomp.stats.figure import Figure, exact
 
 
 def largest_error(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Of the largest, in per cent of the baseline's deviation. Raises NotMeasured, NotFinite."""
+    """Of the output that differs most, in per cent of the baseline's deviation, exactly. measured: of a
+    comparison; arm_name: the candidate's; confidence: told with the figure. Raises NotMeasured, NotFinite."""
     found = _of(measured, arm_name, "output_error_pct")
     name = max(found, key=lambda one: float(found[one]))
     return exact(float(found[name]), "percent", confidence, _called(found, name))
 
 
 def least_cosine(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Of the smallest, in per cent. Raises NotMeasured, NotFinite."""
+    """Of the output whose cosine is the smallest, in per cent, exactly. measured: of a comparison; arm_name:
+    the candidate's; confidence: told with the figure. Raises NotMeasured, NotFinite."""
     found = _of(measured, arm_name, "output_cosine_pct")
     name = min(found, key=lambda one: float(found[one]))
     return exact(float(found[name]), "percent", confidence, _called(found, name))
 
 
 def least_agreement(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Of the smallest share, with its exact bounds. Raises NotMeasured, NotFinite."""
+    """Of the output whose share of agreeing examples is the smallest, in per cent, with its exact bounds.
+    measured: of a comparison; arm_name: the candidate's; confidence: of each bound. Raises NotMeasured,
+    NotFinite."""
     found = _of(measured, arm_name, "output_agreement_pct")
     shares = {name: proportion(agreeing, count, confidence) for name, (agreeing, count) in found.items()}
     name = min(shares, key=lambda one: shares[one].low or 0.0)

@@ -19,7 +19,8 @@ from edgecomp.stats.intervals import Values
 
 
 def mean(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Mean over examples. Raises NotMeasured, NotFinite."""
+    """Mean of an arm's scores over examples, in the score's own unit. measured: of one target; arm_name:
+    which arm; confidence: of each bound. Raises NotMeasured, NotFinite, Impossible."""
     found = _of(measured, arm_name)
     if _is_share(found):
         hits = int(found.sum())
@@ -33,7 +34,9 @@ def mean(measured: Measurements, arm_name: str, confidence: float) -> Figure:
 def mean_against(
     measured: Measurements, arm_name: str, reference: str, kind: str, confidence: float
 ) -> Figure:
-    """The difference, in the score's own unit. Raises NotMeasured, NotFinite."""
+    """The difference of an arm's mean from that of the `reference`, example by example, in the score's own
+    unit. measured: of one target; arm_name: which arm; kind: `points`, for nothing is a multiple of a score;
+    confidence: of each bound. Raises NotMeasured, NotFinite, Impossible."""
     if kind != "points":
         raise NotMeasured("nothing is a multiple of a score: it is compared by its difference")
     ours, theirs = _of(measured, arm_name), _of(measured, reference)
@@ -54,7 +57,9 @@ def mean_against(
 
 
 def check_margin(measured: Measurements, arms: Sequence[str | None], margin: float) -> None:
-    """Raises Untelling where no answers could differ by more than the margin allows, as far as these show."""
+    """Raises Untelling where no answers could differ by more than the margin allows, as far as these show.
+    measured: of one target; arms: whose scores, None for one that there is not; margin: in the score's own
+    unit."""
     found = np.concatenate([_of(measured, arm) for arm in arms if arm is not None])
     low, high = (0.0, 1.0) if _is_share(found) else (float(found.min()), float(found.max()))
     if margin >= high - low:

@@ -15,7 +15,9 @@ from edgecomp.stats.figure import Figure, exact
 
 
 def emulated_agreement(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """The share of the probes that get the fake-quant student's answer, in per cent."""
+    """The share of the probes that get the fake-quant student's answer, in per cent. measured: of a target
+    whose CPU was emulated; arm_name: the student's; confidence: of each bound. Raises NotMeasured, NotFinite,
+    Untelling."""
     _, probes, reference = _executed(measured, arm_name)
     parity = measured.arms[arm_name].parity
     if parity and not is_telling(parity):
@@ -26,7 +28,9 @@ def emulated_agreement(measured: Measurements, arm_name: str, confidence: float)
 
 
 def emulated_loss(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Accuracy lost against this machine's execution, in points."""
+    """Accuracy lost against this machine's execution, in points. measured: of a target whose CPU was
+    emulated; arm_name: the student's; confidence: of each bound. Raises NotMeasured, Impossible,
+    NotFinite."""
     test, _, _ = _executed(measured, arm_name)
     count = len(test)
     here, there = answers(measured, arm_name)[:count], measured.task.answers(test)
@@ -56,7 +60,9 @@ def _executed(measured: Measurements, arm_name: str) -> tuple[Logits, Logits, Lo
 
 
 def least_agreement(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Agreement of this machine's answers with those of the CPU that agrees least; exact where the proof is all there is."""
+    """Agreement of this machine's answers with those of the CPU that agrees least, in per cent; exact where
+    the proof is all there is. measured: of one target; arm_name: the student's; confidence: of each bound.
+    Raises NotMeasured, Saturates, NotFinite."""
     portable = measured.portable
     if arm_name != measured.student or portable is None or portable.isa != "host":
         raise NotMeasured("known of the student that is judged, of a target that names no CPU")

@@ -79,14 +79,17 @@ def _of_agreement(other: str) -> Estimator:
 
 
 def negative_flips(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Right in the baseline, wrong here (Yan et al. 2021, Positive-congruent training, arXiv:2011.09161)."""
+    """Right in the baseline, wrong here, in per cent of examples (Yan et al. 2021, Positive-congruent
+    training, arXiv:2011.09161). measured: of a comparison; arm_name: the candidate's; confidence: of each
+    bound. Raises NotMeasured, Impossible, NotFinite."""
     given, labels = answers(measured, arm_name), measured.labels
     flips = (answers(measured, BASELINE) == labels) & (given != labels)
     return proportion(int(flips.sum()), len(given), confidence)
 
 
 def validation_drop(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Points that integers cost on the validation split, exactly."""
+    """Points that integers cost on the validation split, exactly. measured: of one target; arm_name: the
+    student's; confidence: told with the figure. Raises NotMeasured, NotFinite."""
     drop = measured.facts.get("validation_drop_pt")
     if arm_name != measured.student or drop is None:
         raise NotMeasured("known of a student that was trained through its integers only")
@@ -173,7 +176,8 @@ def _worst(
 
 
 def each_of(groups: list[Group], confidence: float) -> float:
-    """Of each group's upper bound: that one of several groups is bad must not be said because there are several."""
+    """The confidence of each group's upper bound, where all of them together shall have `confidence`: that
+    one of several groups is bad must not be said because there are several. By Bonferroni's correction."""
     return 1 - (1 - confidence) / len(groups)
 
 
@@ -192,22 +196,27 @@ def _groups(of: npt.NDArray[Any], named: Callable[[Any], str]) -> list[Group]:
 
 
 def class_name(measured: Measurements, index: int) -> str:
-    """Its name where the data told, else its number."""
+    """The name of the class `index` where the data told, else its number. measured: of one target, whose
+    facts have the names."""
     named = measured.facts.get("classes", ())
     return str(named[index]) if index < len(named) else str(index)
 
 
 def len_of_classes(measured: Measurements, arm_name: str) -> int:
+    """How many classes the outputs of an arm have, two at least. measured: of one target; arm_name: which
+    arm."""
     return max(2, int(measured.arms[arm_name].logits.shape[1]))
 
 
 def answers(measured: Measurements, arm_name: str) -> npt.NDArray[Any]:
-    """What each example was answered, as labels are written: int64 [examples] of classes. Raises NotMeasured, Impossible, NotFinite."""
+    """What each example was answered, as labels are written: int64 [examples] of classes. measured: of one
+    target; arm_name: by which arm. Raises NotMeasured, Impossible, NotFinite."""
     return measured.task.answers(outputs(measured, arm_name))
 
 
 def outputs(measured: Measurements, arm_name: str) -> Logits:
-    """Every test example's outputs, [examples, ...], that fit the labels. Raises NotMeasured, Impossible, NotFinite."""
+    """Every test example's outputs, [examples, ...], that fit the labels. measured: of one target; arm_name:
+    of which arm. Raises NotMeasured, Impossible, NotFinite."""
     check_finite(measured.facts)
     found, labels = arm_of(measured, arm_name).logits, measured.labels
     if len(labels) == 0:
@@ -225,7 +234,8 @@ def outputs(measured: Measurements, arm_name: str) -> Logits:
 
 
 def exact_match(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """The share of examples whose every label is right, in per cent."""
+    """The share of examples whose every label is right, in per cent. measured: of one target; arm_name: which
+    arm; confidence: of each bound. Raises NotMeasured, Impossible, NotFinite."""
     right = _exact(measured, arm_name)
     return proportion(int(right.sum()), len(right), confidence)
 
@@ -233,7 +243,9 @@ def exact_match(measured: Measurements, arm_name: str, confidence: float) -> Fig
 def exact_match_against(
     measured: Measurements, arm_name: str, reference: str, kind: str, confidence: float
 ) -> Figure:
-    """In points only. Raises NotMeasured."""
+    """The difference of that share from that of the `reference`, example by example, in points only.
+    measured: of one target; arm_name: which arm; kind: `points`; confidence: of each bound. Raises
+    NotMeasured, Impossible, NotFinite."""
     if kind != "points":
         raise NotMeasured("it is compared in points")
     right, expected = _exact(measured, arm_name), _exact(measured, reference)

@@ -8,16 +8,19 @@ from edgecomp.stats.intervals import Values
 
 
 def file(arm: Arm) -> int | None:
-    """The file's size, with its weights' where they are a file of their own; None where it is not known."""
+    """The size of an arm's file, with its weights' where they are a file of their own, in bytes; None where
+    it is not known."""
     return arm.file_size_bytes
 
 
 def parameters(arm: Arm) -> int | None:
-    """What its parameters take; None where it is not known."""
+    """What the parameters of an arm take, in bytes; None where it is not known."""
     return arm.parameter_bytes
 
 
 def peak_memory(metric: Metric, measured: Measurements, arm: Arm) -> Values:
-    """The high-water mark (VmHWM), less that of a worker that only imported its runtime where the metric is over that; bytes, [restarts]."""
+    """The high-water mark (VmHWM), less that of a worker that only imported its runtime where the metric is
+    over that; bytes, [restarts]. measured: not looked at; arm: whose samples. KeyError names samples that are
+    missing."""
     held = np.asarray(arm.samples[metric.samples], np.float64)
     return held - arm.samples[metric.less] if metric.less else held

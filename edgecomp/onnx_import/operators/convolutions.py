@@ -21,6 +21,9 @@ def conv(
     dilations: Sequence[int] | None = None, group: int = 1, kernel_shape: Sequence[int] | None = None,
     pads: Sequence[int] | None = None, strides: Sequence[int] | None = None,
 ) -> torch.Tensor:  # fmt: skip
+    """Conv of `x`, [N, channels, ...]. weight: [out, channels / group, ...]; bias: [out]; auto_pad,
+    dilations, pads, strides: as ONNX has them, pads before each axis and then after each; kernel_shape: not
+    read, for the weight has it."""
     axes = x.ndim - 2
     kernel = [int(size) for size in weight.shape[2:]]
     steps, gaps = _each(strides, axes), _each(dilations, axes)
@@ -36,6 +39,10 @@ def conv_transpose(
     output_padding: Sequence[int] | None = None, output_shape: Sequence[int] | None = None,
     pads: Sequence[int] | None = None, strides: Sequence[int] | None = None,
 ) -> torch.Tensor:  # fmt: skip
+    """ConvTranspose of `x`, [N, channels, ...]. weight: [channels, out / group, ...]; bias: [out]; auto_pad,
+    dilations, pads, strides: as ONNX has them, pads before each axis and then after each; output_padding:
+    added after each axis; output_shape: of the axes, from which pads follow; kernel_shape: not read, for the
+    weight has it."""
     axes = x.ndim - 2
     kernel = [int(size) for size in weight.shape[2:]]
     steps, gaps, more = _each(strides, axes), _each(dilations, axes), list(output_padding or [0] * axes)
@@ -67,6 +74,9 @@ def max_pool(
     dilations: Sequence[int] | None = None, pads: Sequence[int] | None = None, storage_order: int = 0,
     strides: Sequence[int] | None = None,
 ) -> torch.Tensor:  # fmt: skip
+    """MaxPool of `x`, [N, channels, ...], over windows of kernel_shape. auto_pad, dilations, pads, strides:
+    as ONNX has them; ceil_mode: 1 for windows that reach over the end; storage_order: not read, it is of
+    indices, which are not given."""
     axes = len(kernel_shape)
     steps, gaps = _each(strides, axes), _each(dilations, axes)
     before, after = _padding(x, kernel_shape, steps, gaps, auto_pad, pads, bool(ceil_mode))
@@ -80,6 +90,9 @@ def average_pool(
     count_include_pad: int = 0, dilations: Sequence[int] | None = None, pads: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
 ) -> torch.Tensor:  # fmt: skip
+    """AveragePool of `x`, [N, channels, ...], over windows of kernel_shape. auto_pad, pads, strides: as ONNX
+    has them; ceil_mode: 1 for windows that reach over the end; count_include_pad: 1 where padding counts as
+    values. Raises NotImplementedError for dilations."""
     axes = len(kernel_shape)
     steps, gaps = _each(strides, axes), _each(dilations, axes)
     if any(gap != 1 for gap in gaps):
@@ -100,6 +113,8 @@ def lp_pool(
     dilations: Sequence[int] | None = None, p: int = 2, pads: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
 ) -> torch.Tensor:  # fmt: skip
+    """LpPool of `x`, [N, channels, ...]: the p-norm of each window of kernel_shape. auto_pad, ceil_mode,
+    dilations, pads, strides: as in `average_pool`."""
     raised = average_pool(x.abs() ** p, kernel_shape, auto_pad, ceil_mode, 1, dilations, pads, strides)
     count = 1
     for size in kernel_shape:

@@ -8,6 +8,8 @@ def gemm(
     a: torch.Tensor, b: torch.Tensor, c: torch.Tensor | None = None, alpha: float = 1.0, beta: float = 1.0,
     transA: int = 0, transB: int = 0, broadcast: int = 1,  # noqa: N803 - ONNX's names
 ) -> torch.Tensor:  # fmt: skip
+    """Gemm: alpha · A · B + beta · C. a: [M, K], or [K, M] with transA; b: [K, N], or [N, K] with transB; c:
+    of a shape that fits [M, N] by broadcasting, None for none; broadcast: of old operator sets, not read."""
     x = a.transpose(0, 1) if transA else a
     weight = b if transB else b.transpose(0, 1)
     bias = c if c is not None and c.numel() == c.shape[-1:].numel() == weight.shape[0] else None
@@ -21,11 +23,12 @@ def gemm(
 
 
 def product_and_bias(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """MatMul with a weight [in, out], and Add."""
+    """MatMul of `x`, [..., in], with a weight [in, out], and Add of a bias [out]."""
     return F.linear(x, weight.transpose(0, 1), bias)
 
 
 def einsum(*inputs: torch.Tensor, equation: str) -> torch.Tensor:
+    """Einsum of the inputs by an equation such as `ij,jk->ik`."""
     return torch.einsum(equation, *inputs)
 
 
@@ -33,6 +36,9 @@ def batch_normalization(
     x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor,
     epsilon: float = 1e-5, momentum: float = 0.9, spatial: int = 1, training_mode: int = 0, is_test: int = 1,
 ) -> torch.Tensor:  # fmt: skip
+    """BatchNormalization of `x`, [N, channels, ...], at inference. scale, bias, mean, variance: [channels];
+    epsilon: added to the variance; momentum, spatial, is_test: not read. Raises NotImplementedError for
+    training_mode."""
     if training_mode:
         raise NotImplementedError("BatchNormalization with training_mode: export the network after eval()")
     return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)
@@ -49,6 +55,8 @@ def layer_normalization(
     x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None = None, axis: int = -1, epsilon: float = 1e-5,
     stash_type: int = 1,
 ) -> torch.Tensor:  # fmt: skip
+    """LayerNormalization of `x` over its axes from `axis` on. scale, bias: of a shape that fits these axes by
+    broadcasting; epsilon: added to the variance; stash_type: not read."""
     shape = x.shape[axis % x.ndim :]
     return F.layer_norm(x, shape, scale.expand(shape), None if bias is None else bias.expand(shape), epsilon)
 
@@ -56,6 +64,8 @@ def layer_normalization(
 def rms_normalization(
     x: torch.Tensor, scale: torch.Tensor, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> torch.Tensor:
+    """RMSNormalization of `x` over its axes from `axis` on. scale: of a shape that fits by broadcasting;
+    epsilon: added to the mean square; stash_type: not read."""
     axes = list(range(axis % x.ndim, x.ndim))
     return x * torch.rsqrt((x * x).mean(axes, keepdim=True) + epsilon) * scale
 
@@ -63,6 +73,8 @@ def rms_normalization(
 def instance_normalization(
     x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, epsilon: float = 1e-5
 ) -> torch.Tensor:
+    """InstanceNormalization of `x`, [N, channels, ...]. scale, bias: [channels]; epsilon: added to the
+    variance."""
     return F.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
 
 
@@ -70,7 +82,8 @@ def group_normalization(
     x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, num_groups: int, epsilon: float = 1e-5,
     stash_type: int = 1,
 ) -> torch.Tensor:  # fmt: skip
-    """Before operator set 21 there was a scale for each group, not for each channel."""
+    """GroupNormalization of `x`, [N, channels, ...], in num_groups groups. scale, bias: [channels], or before
+    operator set 21 [groups]; epsilon: added to the variance; stash_type: not read."""
     each = x.shape[1] // scale.shape[0]
     scale, bias = (one if each == 1 else one.repeat_interleave(each) for one in (scale, bias))
     return F.group_norm(x, num_groups, scale, bias, epsilon)
@@ -79,4 +92,6 @@ def group_normalization(
 def local_response_normalization(
     x: torch.Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
 ) -> torch.Tensor:
+    """LRN of `x`, [N, channels, ...]: over (bias + alpha / size · Σx²)^beta, where the sum is of `size`
+    channels."""
     return F.local_response_norm(x, size, alpha, beta, bias)

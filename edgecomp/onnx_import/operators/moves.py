@@ -14,17 +14,21 @@ FAR = 2**31 - 1
 
 
 def concat(*inputs: Value, axis: int = 1) -> torch.Tensor:
+    """Concat of the inputs along `axis`; one of them is a tensor."""
     some = next(one for one in inputs if isinstance(one, torch.Tensor))
     return torch.cat([tensor(one, some) for one in inputs], axis)
 
 
 def concat_numbers(*inputs: Numbers, axis: int = 1) -> Numbers:
+    """The same of numbers, the inputs, along `axis`."""
     return settled(np.concatenate([np.asarray(one, dtype=object) for one in inputs], axis))
 
 
 def split(
     x: torch.Tensor, split: Numbers | None = None, axis: int = 0, num_outputs: int = 0, outputs: int = 1
 ) -> tuple[torch.Tensor, ...]:
+    """Split of `x` along `axis`. split: the parts' sizes; None for equal ones, num_outputs of them, or as
+    many as the node has outputs."""
     if split is not None:
         return torch.split(x, whole(split), axis)
     parts = num_outputs or outputs
@@ -34,6 +38,8 @@ def split(
 def split_numbers(
     x: Numbers, split: Any = None, axis: int = 0, num_outputs: int = 0, outputs: int = 1
 ) -> tuple[Numbers, ...]:
+    """The same of numbers, `x`, along `axis`. split: the parts' sizes; None for equal ones, num_outputs of
+    them, or as many as the node has outputs."""
     step = -(-x.shape[axis] // (num_outputs or outputs))
     at = np.cumsum(whole(numbers(split)))[:-1] if split is not None else range(step, x.shape[axis], step)
     return tuple(np.split(x, at, axis))
@@ -46,6 +52,8 @@ def slice_(
     axes: Numbers | None = None,
     steps: Numbers | None = None,
 ) -> torch.Tensor:
+    """Slice of the data, from starts to ends by steps, each [axes]; axes: which, None for the first ones;
+    steps: None for 1."""
     for axis, start, end, step in _parts(data.ndim, starts, ends, axes, steps):
         if step > 0:
             data = data[
@@ -58,6 +66,8 @@ def slice_(
 
 
 def slice_numbers(data: Numbers, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Numbers:
+    """The same of numbers, the data: from starts to ends by steps, each [axes]; axes: which, None for the
+    first ones; steps: None for 1."""
     given = [None if one is None else numbers(one) for one in (starts, ends, axes, steps)]
     for axis, start, end, step in _parts(data.ndim, *given):  # type: ignore[arg-type]
         stop = None if step < 0 and end <= -FAR else end
@@ -82,6 +92,7 @@ def _parts(
 
 
 def gather(data: torch.Tensor, indices: Value, axis: int = 0) -> torch.Tensor:
+    """Gather of the data at the indices along `axis`."""
     axis %= data.ndim
     if not isinstance(indices, torch.Tensor) and indices.ndim == 0:
         return data.select(axis, single(indices))
@@ -89,19 +100,23 @@ def gather(data: torch.Tensor, indices: Value, axis: int = 0) -> torch.Tensor:
 
 
 def gather_numbers(data: Numbers, indices: Numbers, axis: int = 0) -> Numbers:
+    """The same of numbers: of the data at the indices along `axis`."""
     return np.asarray(np.take(data, indices.astype(np.int64), axis))
 
 
 def look_up(data: torch.Tensor, indices: torch.Tensor, axis: int = 0) -> torch.Tensor:
-    """Rows of a table, whose numbers are ids."""
+    """Rows of a table, the data, [rows, width], by ids, the indices, from 0 on. axis: 0."""
     return F.embedding(indices, data)
 
 
 def gather_elements(data: torch.Tensor, indices: torch.Tensor, axis: int = 0) -> torch.Tensor:
+    """GatherElements of the data: at each place, the value that the indices name along `axis`."""
     return torch.gather(data, axis, _counted_from_the_start(indices, data.shape[axis]))
 
 
 def gather_nd(data: torch.Tensor, indices: torch.Tensor, batch_dims: int = 0) -> torch.Tensor:
+    """GatherND of the data. indices: [..., axes], a place in the data each; batch_dims: how many first axes
+    both have in common."""
     if batch_dims:
         data, rows = data.flatten(0, batch_dims - 1), indices.flatten(0, batch_dims - 1)
         row = torch.arange(rows.shape[0], device=data.device).reshape(-1, *[1] * (rows.ndim - 2))
@@ -114,6 +129,8 @@ def gather_nd(data: torch.Tensor, indices: torch.Tensor, batch_dims: int = 0) ->
 def scatter_elements(
     data: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, axis: int = 0, reduction: str = "none"
 ) -> torch.Tensor:
+    """ScatterElements: the data with the updates at the indices along `axis`. reduction: `none`, or how what
+    is there is reckoned with."""
     index = _counted_from_the_start(indices, data.shape[axis])
     if reduction == "none":
         return data.scatter(axis, index, updates)
@@ -126,6 +143,8 @@ REDUCED = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 def scatter_nd(
     data: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, reduction: str = "none"
 ) -> torch.Tensor:
+    """ScatterND: the data with the updates at the indices, [..., axes], a place in the data each. reduction:
+    `none` or `add`; raises NotImplementedError for another."""
     if reduction not in ("none", "add"):
         raise NotImplementedError(f"reduction={reduction}")
     return data.index_put(tuple(indices.long().unbind(-1)), updates, accumulate=reduction == "add")
@@ -137,6 +156,8 @@ def _counted_from_the_start(indices: torch.Tensor, size: Any) -> torch.Tensor:
 
 
 def one_hot(indices: torch.Tensor, depth: Numbers, values: torch.Tensor, axis: int = -1) -> torch.Tensor:
+    """OneHot of the indices, with a new axis of `depth` at `axis`. values: [2], that of all others and that
+    of the one."""
     count = int(single(depth))
     places = _counted_from_the_start(indices, count).unsqueeze(axis)
     shape = [1] * places.ndim
@@ -146,6 +167,8 @@ def one_hot(indices: torch.Tensor, depth: Numbers, values: torch.Tensor, axis: i
 
 
 def trilu(x: torch.Tensor, k: Numbers | None = None, upper: int = 1) -> torch.Tensor:
+    """Trilu: the upper triangle of the last two axes of `x`, or where `upper` is 0 the lower one. k: the
+    diagonal that it begins at, None for 0."""
     return (torch.triu if upper else torch.tril)(x, 0 if k is None else int(single(k)))
 
 
@@ -156,7 +179,9 @@ def pad(
     data: torch.Tensor, pads: Numbers, constant_value: Value | None = None, axes: Numbers | None = None,
     mode: str = "constant", value: float = 0.0,
 ) -> torch.Tensor:  # fmt: skip
-    """value: what operator sets before 11 have for constant_value."""
+    """Pad of the data. pads: before each axis, then after each; axes: which, None for all; mode: `constant`,
+    `edge`, `reflect` or `wrap`; constant_value: None for `value`, which is what operator sets before 11 have
+    for it."""
     amounts = whole(pads)
     half = len(amounts) // 2
     places = [axis % data.ndim for axis in whole(axes)] if axes is not None else list(range(half))
@@ -187,6 +212,10 @@ def resize(
     cubic_coeff_a: float = -0.75, antialias: int = 0, axes: Sequence[int] | None = None, exclude_outside: int = 0,
     extrapolation_value: float = 0.0, keep_aspect_ratio_policy: str = "stretch",
 ) -> torch.Tensor:  # fmt: skip
+    """Resize of `x` by scales, or to sizes, a number an axis; axes: which, None for all. mode: `nearest`,
+    `linear` or `cubic`; coordinate_transformation_mode, nearest_mode, cubic_coeff_a: as ONNX has them; roi,
+    extrapolation_value: not read. Raises NotImplementedError for antialias, exclude_outside,
+    tf_crop_and_resize and another keep_aspect_ratio_policy than `stretch`."""
     way = coordinate_transformation_mode
     if antialias or exclude_outside or keep_aspect_ratio_policy != "stretch" or way == "tf_crop_and_resize":
         raise NotImplementedError(
@@ -217,6 +246,8 @@ def resize(
 
 
 def upsample(x: torch.Tensor, scales: Numbers, mode: str = "nearest") -> torch.Tensor:
+    """Upsample of `x` by scales, a number an axis: the operator that was before Resize. mode: `nearest` or
+    `linear`."""
     return resize(
         x, None, scales, mode=mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor"
     )
@@ -329,4 +360,7 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: int = 0,
 ) -> torch.Tensor:
+    """GridSample of `x`, [N, channels, ...], at the places of `grid`, [N, ..., axes], from -1 to 1. mode:
+    `linear`, `nearest` or `cubic`, or their older names; padding_mode: `zeros`, `border` or `reflection`;
+    align_corners: 1 where -1 and 1 are the middles of the outermost values."""
     return F.grid_sample(x, grid, GRIDS.get(mode, mode), padding_mode, bool(align_corners))

@@ -44,7 +44,8 @@ def _sorted(kind: str, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def refusal(kind: str, attributes: dict[str, Any], inputs: int) -> str:
-    """Why a layer is none that torch has an operator for, or nothing. inputs: how many are given, of those it may have."""
+    """Why a layer is none that torch has an operator for, or nothing. kind: `LSTM` or `GRU`; attributes: the
+    node's, by name; inputs: how many are given, of those it may have."""
     ways = 2 if attributes.get("direction") == "bidirectional" else 1
     functions = attributes.get("activations")
     if functions and [str(one).lower() for one in functions] != [
@@ -62,7 +63,10 @@ def lstm(
     x: torch.Tensor, weights: Sequence[torch.Tensor], h: torch.Tensor | None, c: torch.Tensor | None,
     hidden: int, directions: int, biases: bool, layout: int, backwards: bool,
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
-    """hidden: the size of a state; layout: 1 where examples are first; backwards: from the last step to the first."""
+    """LSTM of `x`, [steps, N, features], or with layout 1 [N, steps, features]. weights: as torch.lstm has
+    them; h, c: first states, [directions, N, hidden], or with layout 1 [N, directions, hidden], None for
+    zeros; hidden: the size of a state; directions: 1 or 2; biases: whether the weights have them; backwards:
+    from the last step to the first."""
     h, c = (_state(x, one, hidden, directions, layout) for one in (h, c))
     x = x.transpose(0, 1) if layout else x
     x = x.flip(0) if backwards else x
@@ -75,6 +79,8 @@ def gru(
     x: torch.Tensor, weights: Sequence[torch.Tensor], h: torch.Tensor | None, hidden: int, directions: int,
     biases: bool, layout: int, backwards: bool,
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """GRU of `x`, [steps, N, features], or with layout 1 [N, steps, features]. weights: as torch.gru has
+    them; h: first states, None for zeros; hidden, directions, biases, backwards: as in `lstm`."""
     h = _state(x, h, hidden, directions, layout)
     x = x.transpose(0, 1) if layout else x
     x = x.flip(0) if backwards else x

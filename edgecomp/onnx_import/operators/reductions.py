@@ -42,49 +42,60 @@ def of_numbers(function: Callable[..., Any]) -> Operator:
 
 
 def mean(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """The mean of `x` over axes; keepdim: whether they stay, 1 long. With no axes, x."""
     return x.mean(axes, keepdim) if axes else x
 
 
 def added(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """The sum of `x` over axes, in its dtype; keepdim: whether they stay, 1 long. With no axes, x."""
     return x.sum(axes, keepdim).to(x.dtype) if axes else x
 
 
 def largest(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """The largest value of `x` over axes; keepdim: whether they stay, 1 long. With no axes, x."""
     return x.amax(axes, keepdim) if axes else x
 
 
 def smallest(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """The smallest value of `x` over axes; keepdim: whether they stay, 1 long. With no axes, x."""
     return x.amin(axes, keepdim) if axes else x
 
 
 def multiplied(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """The product of `x` over axes, in its dtype; keepdim: whether they stay, 1 long. With no axes, x."""
     for axis in sorted(axes, reverse=True):
         x = x.prod(axis, keepdim).to(x.dtype)
     return x
 
 
 def l1(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """Σ|x| of `x` over axes; keepdim: whether they stay, 1 long."""
     return added(x.abs(), axes, keepdim)
 
 
 def l2(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """√Σx² of `x` over axes; keepdim: whether they stay, 1 long."""
     return added(x * x, axes, keepdim).sqrt()
 
 
 def log_sum(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """log Σx of `x` over axes; keepdim: whether they stay, 1 long."""
     return added(x, axes, keepdim).log()
 
 
 def log_sum_exp(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """log Σeˣ of `x` over axes; keepdim: whether they stay, 1 long. With no axes, x."""
     return torch.logsumexp(x, axes, keepdim) if axes else x
 
 
 def sum_square(x: torch.Tensor, axes: list[int], keepdim: bool) -> torch.Tensor:
+    """Σx² of `x` over axes; keepdim: whether they stay, 1 long."""
     return added(x * x, axes, keepdim)
 
 
 def soft_maximum(function: Callable[..., torch.Tensor]) -> Operator:
-    """Softmax or its logarithm: since operator set 13 over one axis, before it over all from one on."""
+    """Softmax or its logarithm: since operator set 13 over one axis, before it over all from one on.
+    function: torch's, of a tensor and an axis."""
 
     def applied(x: torch.Tensor, axis: int | None = None, opset: int = 13) -> torch.Tensor:
         axis = (-1 if opset >= 13 else 1) if axis is None else axis
@@ -96,7 +107,7 @@ def soft_maximum(function: Callable[..., torch.Tensor]) -> Operator:
 
 
 def arg_maximum(function: Callable[..., torch.Tensor]) -> Operator:
-    """ArgMax or ArgMin."""
+    """ArgMax or ArgMin. function: torch's, of a tensor, an axis, and whether it stays, 1 long."""
 
     def applied(
         x: torch.Tensor, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
@@ -109,6 +120,8 @@ def arg_maximum(function: Callable[..., torch.Tensor]) -> Operator:
 
 
 def cum_sum(x: torch.Tensor, axis: Numbers, exclusive: int = 0, reverse: int = 0) -> torch.Tensor:
+    """CumSum of `x` along `axis`. exclusive: 1 where each place is without its own value; reverse: 1 from the
+    end on."""
     at = int(single(axis))
     x = x.flip(at) if reverse else x
     found = x.cumsum(at).to(x.dtype)
@@ -123,21 +136,27 @@ def top_k(
     largest: int = 1,
     sorted: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """TopK of `x`: the k values that are the largest along `axis`, or with `largest` 0 the smallest, and
+    their places. sorted: 1 where they are in order."""
     found = torch.topk(x, single(k), axis, bool(largest), bool(sorted))
     return found.values, found.indices
 
 
 def lp_normalization(x: torch.Tensor, axis: int = -1, p: int = 2) -> torch.Tensor:
+    """LpNormalization of `x`: over its p-norm along `axis`."""
     return torch.nn.functional.normalize(x, p, axis)
 
 
 def global_average(x: torch.Tensor) -> torch.Tensor:
+    """GlobalAveragePool of `x`, [N, channels, ...]: its mean over all further axes, which stay, 1 long."""
     if x.ndim == 4:
         return torch.nn.functional.adaptive_avg_pool2d(x, 1)
     return x.mean(_places(x), keepdim=True)
 
 
 def global_largest(x: torch.Tensor) -> torch.Tensor:
+    """GlobalMaxPool of `x`, [N, channels, ...]: its largest value over all further axes, which stay, 1
+    long."""
     return x.amax(_places(x), keepdim=True)
 
 

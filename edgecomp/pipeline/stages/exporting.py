@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
-    """Every model as ONNX and IR, and the student's own answers."""
+    """Writes every model of `run` as ONNX and IR, and the student's own answers, into `out`; checkpoints: not
+    needed."""
     from edgecomp.export.stage import export_all
     from edgecomp.ptq.tools import Quantiser, Setting
 
@@ -67,7 +68,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
-    """The trained networks as PyTorch's own files."""
+    """Writes the trained networks of `run` as PyTorch's own files into `out`; checkpoints: not needed."""
     from edgecomp.export.stage import export_pytorch
 
     export_pytorch(_networks(run), loaders.interface(run), out, run.track)
@@ -81,7 +82,8 @@ def _networks(run: Run) -> "dict[str, nn.Module]":
 
 
 def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """The best that post-training quantisation makes of the fp32 student, as this target's runtime executes it."""
+    """Writes into `out` the best that post-training quantisation makes of the fp32 student of `run`, as this
+    target's runtime executes it; checkpoints: where candidates are kept."""
     from edgecomp.ptq.grid import choose
 
     settings, executed = run.job.recipe.quantize, _executed(run, target)
@@ -130,7 +132,8 @@ def _executed(run: Run, target: Target) -> Executed:
 
 
 def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """The student's file and the baselines', as the runtime executes them, held against what they are made of."""
+    """Writes into `out` how far the student's file of `run` and the baselines', as the target's runtime
+    executes them, are from what they are made of; checkpoints: not needed."""
 
     from edgecomp.export.parity import compare_all, compare_references
 
@@ -197,7 +200,7 @@ def _answered(run: Run, settings: Quantize) -> "tuple[Inputs, npt.NDArray[Any] |
 
 
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """What goes to one device."""
+    """Writes into `out` what of `run` goes to one device, the target; checkpoints: not needed."""
     from edgecomp.data.splits import Split
     from edgecomp.package.deploy import write_deploy_folder
 

@@ -21,7 +21,7 @@ EVIDENCE = {"data", "bench", "parity", "portable", "emulation", "gate"}
 
 
 def gate(run: Run, out: Path, checkpoints: Path) -> None:
-    """The verdict."""
+    """Writes the verdict of `run`, verdict.json, into `out`; checkpoints: not needed."""
     _derived_here[run.folder] = found = derived(run)
     write_json(out / VERDICT.name, found.as_json())
 
@@ -64,7 +64,8 @@ def _judged(run: Run) -> "VerdictDocument":
 
 
 def checked(run: Run) -> "tuple[VerdictDocument, str]":
-    """The verdict to show, derived from the raw samples, and what is to be said of the one that was kept, if anything.
+    """The verdict of `run` to show, derived from the raw samples, and what is to be said of the one that was
+    kept, if anything.
 
     Raises AlteredError where that is of the same versions and policy, and says something else.
     """
@@ -99,7 +100,8 @@ def checked(run: Run) -> "tuple[VerdictDocument, str]":
 
 
 def check_evidence(folder: RunFolder, steps: Iterable[str]) -> None:
-    """Raises AlteredError where a file of these steps that a verdict rests on, or the test split, is not what was written.
+    """Raises AlteredError where a file of these steps of the run `folder` that a verdict rests on, or the
+    test split, is not what was written.
 
     What is not there any more proves nothing.
     """
@@ -114,7 +116,8 @@ def check_evidence(folder: RunFolder, steps: Iterable[str]) -> None:
 
 
 def check_labels(run: Run) -> None:
-    """Raises AlteredError where the labels that a verdict was judged by are not those of the test split, where that is there."""
+    """Raises AlteredError where the labels that a verdict of `run` was judged by are not those of the test
+    split, where that is there."""
     import numpy as np
 
     from edgecomp.metrics.measurements import Measurements
@@ -141,7 +144,8 @@ def _altered(folder: Path, what: str) -> str:
 
 
 def report(run: Run, out: Path, checkpoints: Path) -> None:
-    """HTML, Markdown, JSON and JUnit."""
+    """Writes the report of `run` into `out`: HTML, Markdown, JSON and JUnit; checkpoints: not needed. Raises
+    AlteredError."""
     from edgecomp.report.stage import write_report
 
     verdict, _ = checked(run)

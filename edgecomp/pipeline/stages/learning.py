@@ -9,7 +9,8 @@ from edgecomp.tasks import TASKS
 
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
-    """Splits and preprocessing."""
+    """Writes the splits of `run` and its preprocessing into `out`; checkpoints: not needed. Raises DataError,
+    UsageError."""
     from edgecomp.data import sources, splits
     from edgecomp.data.tokens import Tokenizer
     from edgecomp.models.references import resolve
@@ -36,7 +37,8 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:
-    """A network trained on hard labels. Both networks, and a score of the user's own, are tried before any time is spent."""
+    """Writes a network of `run` trained on hard labels into `out`; checkpoints: where it goes on from. Both
+    networks, and a score of the user's own, are tried before any time is spent."""
     from edgecomp.teachers.local import train_teacher
 
     recipe = run.job.recipe
@@ -58,7 +60,8 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
-    """The teacher's logits for every view of every training example."""
+    """Writes the logits of the teacher of `run` for every view of every training example into `out`;
+    checkpoints: not needed."""
     from edgecomp.teachers.local import store_soft_labels
 
     recipe = run.job.recipe
@@ -74,7 +77,7 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def distill(run: Run, out: Path, checkpoints: Path) -> None:
-    """The student, in fp32."""
+    """Writes the student of `run`, in fp32, into `out`; checkpoints: where it goes on from."""
     from edgecomp.distill.student import distill_fp32
 
     recipe = run.job.recipe
@@ -96,7 +99,8 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def quantize(run: Run, out: Path, checkpoints: Path) -> None:
-    """The student, distilled further through fake-quant."""
+    """Writes the student of `run`, distilled further through fake-quant, into `out`; checkpoints: where it
+    goes on from."""
     from edgecomp.distill.student import distill_int8
 
     with loaders.distillation_data(run) as data:
@@ -112,7 +116,8 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def control(run: Run, out: Path, checkpoints: Path) -> None:
-    """The student, distilled further as it is."""
+    """Writes the student of `run`, distilled further as it is, into `out`; checkpoints: where it goes on
+    from."""
     from edgecomp.distill.student import train_control
 
     with loaders.distillation_data(run) as data:
@@ -127,7 +132,8 @@ def control(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def precision(run: Run, out: Path, checkpoints: Path) -> None:
-    """What each layer's integers cost, and which layers stay in float."""
+    """Writes into `out` what the integers of each layer of `run` cost, and which layers stay in float;
+    checkpoints: where a training that this takes goes on from."""
     from edgecomp.distill.precision import choose_precision
     from edgecomp.training.loop import load_weights
 

@@ -16,7 +16,8 @@ TIMED_INPUTS = 16
 
 
 def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """Measurements of one target; the int8 student is the very file that is deployed."""
+    """Writes measurements of one target of `run` into `out`; the int8 student is the very file that is
+    deployed. checkpoints: not needed."""
     from edgecomp.benchmark.hosts.process import Place
     from edgecomp.benchmark.scenarios.alternated import Effort
     from edgecomp.benchmark.stage import bench_target
@@ -58,7 +59,8 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
 
 def speed(run: Run, out: Path, checkpoints: Path) -> None:
-    """Layers that are faster in float, where a target's runtime would be slower in integers than in float: speed.json.
+    """Writes into `out`, as speed.json, the layers of `run` that are faster in float, where a target's
+    runtime would be slower in integers than in float; checkpoints: not needed.
 
     What a kernel takes does not depend on its weights: measured of the student whose scales were just calibrated, before it is
     trained through them.
@@ -134,7 +136,8 @@ def executed_in_integers(run: Run) -> list[Target]:
 
 
 def profile_training(run: Run, out: Path) -> dict[str, Any]:
-    """What a step of the student's last training allocates and takes; the trace is written into `out`."""
+    """What a step of the student's last training in `run` allocates and takes; the trace is written into
+    `out`."""
     import numpy as np
 
     from edgecomp.distill.profile import profile_step
@@ -164,7 +167,8 @@ def executed_as(target: Target) -> dict[str, str]:
 
 
 def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """Whether the deployed file gives the same answers on other CPUs: its weights, and a sample of the probes."""
+    """Writes into `out` whether the deployed file of `run` gives the same answers on other CPUs than the
+    target's: of its weights, and of a sample of the probes; checkpoints: not needed."""
     from edgecomp.benchmark.portable import ask_other_cpus
     from edgecomp.runtimes import TABLE
 
@@ -189,7 +193,8 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
 
 def emulation(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """The deployed file's answers as the device's CPU gives them, for a sample of the test split and of the probes."""
+    """Writes into `out` the answers of the deployed file of `run` as the CPU of the target gives them, for a
+    sample of the test split and of the probes; checkpoints: not needed."""
     from edgecomp.benchmark.emulation import emulate
     from edgecomp.data.splits import Split
     from edgecomp.runtimes import TABLE
