@@ -13,6 +13,7 @@ from running import TINY, Cli, Outcome, command, environment
 ALONE = (
     "pipeline/test_digits.py",
     "pipeline/test_gate_trials.py",
+    "pipeline/test_recipes.py",
     "unit/benchmark/test_layer_speed.py",
     "unit/benchmark/test_side_by_side.py",
     "unit/benchmark/test_standalone.py",
