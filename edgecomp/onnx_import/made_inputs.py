@@ -20,7 +20,7 @@ SIDES = (
     ((512, 512), (640, 640)),
 )
 """Heights and widths of pictures, at either shape: networks halve them up to five times, and some want one height."""
-LENGTHS = ((16, 24), (64, 96), (512, 512), (576, 576), (256, 512), (1024, 2048), (16000, 32000))
+LENGTHS = ((8, 12), (64, 96), (512, 512), (576, 576), (256, 512), (1024, 2048), (16000, 32000))
 """Of all else, at either shape."""
 IDS = 100
 """Whole numbers are under that, and under the number of rows of what they are looked up in; a mask's are 0 or 1."""
