@@ -49,7 +49,9 @@ def test_it_starts_with_its_own_weights_and_gives_logits(tmp_path: Path) -> None
 
 def test_probabilities_are_no_logits_unless_they_are_named(tmp_path: Path) -> None:
     cnn(tmp_path / "cnn.onnx")
-    with pytest.raises(UsageError, match=r"'probabilities' is probabilities, .* arguments: {output: 'logits'}"):
+    with pytest.raises(
+        UsageError, match=r"'probabilities' is probabilities, .* arguments: {output: 'logits'}"
+    ):
         build("onnx:cnn.onnx", {}, tmp_path, GIVEN)
     named = build("onnx:cnn.onnx", {"output": "probabilities"}, tmp_path, GIVEN)
     assert torch.allclose(named(torch.randn(2, 3, 16, 16)).sum(1), torch.ones(2))
@@ -67,7 +69,9 @@ def test_probabilities_are_no_logits_unless_they_are_named(tmp_path: Path) -> No
         ({"fixed": {"width": 3}}, "fixed names 'width'"),
     ],
 )
-def test_arguments_that_mean_nothing_are_refused(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
+def test_arguments_that_mean_nothing_are_refused(
+    arguments: dict[str, object], words: str, tmp_path: Path
+) -> None:
     text(tmp_path / "text.onnx")
     with pytest.raises(UsageError) as caught:
         check_arguments("onnx:text.onnx", arguments, tmp_path)
