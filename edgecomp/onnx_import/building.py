@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from edgecomp.errors import ModelFileError, UsageError, nearest
-from edgecomp.onnx_import.names import Names
+from edgecomp.onnx_import.names import Names, argument
 from edgecomp.onnx_import.operators import TABLE, linear, moves, recurrent
 from edgecomp.onnx_import.reading import ALIASES
 from edgecomp.onnx_import.values import DTYPES, Numbers, row
@@ -39,8 +39,10 @@ class Builder:
         self._file, self._model = file, model
         self._graph = fx.Graph()
         self._root: dict[str, Any] = {}
-        self._names = Names()
+        self._names, self._arguments = Names(), set[str]()
         self._made: dict[str, Any] = {}
+        firsts = [(*value.shape, None)[0] for value in model.graph.inputs if value.shape is not None]
+        self._takes_one = bool(firsts) and all(size == 1 for size in firsts)
         self._opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 1))
 
     def build(self, outputs: Sequence[str]) -> fx.GraphModule:
@@ -70,13 +72,8 @@ class Builder:
         return module.eval()
 
     def _input(self, value: ir.Value) -> None:
-        plain = "".join(
-            letter if letter.isascii() and letter.isalnum() else "_" for letter in str(value.name)
-        )
-        placed = self._graph.placeholder(
-            f"input_{plain}"[:80] if plain[:1].isdigit() or not plain.isidentifier() else plain[:80]
-        )
         assert value.dtype is not None
+        placed = self._graph.placeholder(argument(str(value.name), self._arguments))
         self._made[str(value.name)] = self._graph.call_function(as_declared, (placed, int(value.dtype)))
 
     def _output(self, name: str) -> Any:
@@ -99,6 +96,8 @@ class Builder:
             made = norm
         elif node.op_type == "Gather" and self._is_table(node):
             made = self._call(node, LOOK_UP)
+        elif node.op_type == "Reshape" and (sizes := self._sizes_of_any_batch(node)) is not None:
+            made = self._graph.call_function(TABLE["Reshape"], (self._value(node.inputs[0], ""), sizes))
         elif (product := self._product_before(node)) is not None:
             x, weight, bias = product
             values = (self._value(x, ""), self._value(weight, "tensor"), self._value(bias, "tensor"))
@@ -186,6 +185,24 @@ class Builder:
             if added.ndim == 1 and added.shape[0] == weight.shape[1]:
                 return before.inputs[0], before.inputs[1], bias
         return None
+
+    def _sizes_of_any_batch(self, node: ir.Node) -> list[int] | None:
+        """Of a file that takes one example, where it reshapes to one: to as many as there are. None where that cannot be told."""
+        shape, data = _constant(node.inputs[1]) if len(node.inputs) > 1 else None, node.inputs[0]
+        if (
+            not self._takes_one
+            or shape is None
+            or shape.ndim != 1
+            or shape.size < 2
+            or shape[0] != 1
+            or "allowzero" in node.attributes
+        ):
+            return None
+        rest = [int(size) for size in shape[1:]]
+        if -1 not in rest and 0 not in rest:
+            return [-1, *rest]
+        known = data.shape if data is not None else None
+        return [0, *rest] if known is not None and len(known) and known[0] == 1 else None
 
     def _norm(self, node: ir.Node) -> fx.Node | None:
         """Batch normalisation as a module of its own, which can be trained; None where its weights are computed."""

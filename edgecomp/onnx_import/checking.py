@@ -14,7 +14,7 @@ from torch import fx
 
 from edgecomp.errors import EdgecompError, InferenceError, ModelFileError, UsageError
 from edgecomp.onnx_import.made_inputs import made
-from edgecomp.onnx_import.network import PROBABILITIES, before_probabilities, interface_of
+from edgecomp.onnx_import.network import PROBABILITIES, Interface, before_probabilities, interface_of
 from edgecomp.onnx_import.reading import load
 from edgecomp.runtimes import onnxruntime_cpu
 
@@ -43,15 +43,26 @@ def check(file: Path | str, module: fx.GraphModule, inputs: Sequence[Arrays] | N
     file = Path(file)
     with tempfile.TemporaryDirectory() as folder:
         reference = _Reference(file, module, Path(folder))
-        (sets, answers), one_by_one = _answered(reference, inputs)
-        errors = [reference.error(one, answer) for one, answer in zip(sets, answers, strict=True)]
-        worst = max(errors)
-        if not worst <= TOLERANCE:
-            at = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
-            raise ModelFileError(f"{file}: as a PyTorch network it is another function: its outputs differ by {worst:.2g} of their "
-                                 f"deviation, and the most is {TOLERANCE}{reference.first_difference(sets[at])}")  # fmt: skip
+        if inputs is None and _fixed_to_one(reference.model, reference.interface):
+            try:
+                return _agreement(reference, *_answered(reference, one_by_one=True), any_batch=True)
+            except ModelFileError:
+                pass  # it takes one example, as it says
+        given = _answered(reference) if inputs is None else _twice(reference, inputs, reference.run)
+        return _agreement(reference, *given, any_batch=False)
+
+
+def _agreement(
+    reference: "_Reference", sets: Sequence[Arrays], answers: Sequence[Arrays], *, any_batch: bool
+) -> Agreement:
+    errors = [reference.error(one, answer) for one, answer in zip(sets, answers, strict=True)]
+    worst = max(errors)
+    if not worst <= TOLERANCE:
+        at = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
+        raise ModelFileError(f"{reference.file}: as a PyTorch network it is another function: its outputs differ by {worst:.2g} of their "
+                             f"deviation, and the most is {TOLERANCE}{reference.first_difference(sets[at])}")  # fmt: skip
     return Agreement(
-        worst, tuple({name: one.shape for name, one in given.items()} for given in sets), one_by_one
+        worst, tuple({name: one.shape for name, one in given.items()} for given in sets), any_batch
     )
 
 
@@ -163,24 +174,21 @@ class _Recorder(fx.Interpreter):
         return found
 
 
-def _answered(reference: _Reference, inputs: Sequence[Arrays] | None) -> tuple[tuple[Any, Any], bool]:
-    """Inputs and the answers to them, and whether each example was asked alone. Raises ModelFileError where no inputs fit."""
-    if inputs is not None:
-        return _twice(reference, inputs, reference.run), False
+def _answered(reference: _Reference, one_by_one: bool = False) -> tuple[Sequence[Arrays], Sequence[Arrays]]:
+    """Inputs that are made up, and the answers to them, each example asked alone or all at once. Raises ModelFileError where none fits."""
     said = ""
-    one_by_one = _fixed_to_one(reference.model, reference.interface)
     for sets in made(reference.model, reference.interface, one_by_one):
         try:
-            return _twice(
-                reference, sets, reference.run_one_by_one if one_by_one else reference.run
-            ), one_by_one
+            return _twice(reference, sets, reference.run_one_by_one if one_by_one else reference.run)
         except InferenceError as error:
             said = said or str(error)
     raise ModelFileError(f"{reference.file}: none of the inputs that are made up fits it, so it cannot be checked: {said}. Fix the lengths "
                          "of its axes, with fixed: {AXIS: LENGTH}, or give inputs")  # fmt: skip
 
 
-def _twice(reference: _Reference, sets: Sequence[Arrays], run: Any) -> tuple[Any, Any]:
+def _twice(
+    reference: _Reference, sets: Sequence[Arrays], run: Any
+) -> tuple[Sequence[Arrays], Sequence[Arrays]]:
     missing = [name for given in sets for name in reference.interface.inputs if name not in given]
     if missing:
         raise UsageError(
@@ -195,7 +203,7 @@ def _twice(reference: _Reference, sets: Sequence[Arrays], run: Any) -> tuple[Any
     return sets, answers
 
 
-def _fixed_to_one(model: onnx.ModelProto, interface: Any) -> bool:
+def _fixed_to_one(model: onnx.ModelProto, interface: Interface) -> bool:
     """Whether every input takes one example and no more."""
     axes = [value.type.tensor_type.shape.dim for value in model.graph.input if value.name in interface.inputs]
     return bool(axes) and all(len(one) > 1 and one[0].dim_value == 1 for one in axes)

@@ -20,10 +20,10 @@ SIDES = (
     ((512, 512), (640, 640)),
 )
 """Heights and widths of pictures, at either shape: networks halve them up to five times, and some want one height."""
-LENGTHS = ((16, 24), (64, 96), (512, 512), (576, 576), (256, 512), (1024, 2048), (16000, 32000))
+LENGTHS = ((8, 12), (64, 96), (512, 512), (576, 576), (256, 512), (1024, 2048), (16000, 32000))
 """Of all else, at either shape."""
 IDS = 100
-"""Whole numbers are under that, and under the number of rows of what they are looked up in."""
+"""Whole numbers are under that, and under the number of rows of what they are looked up in; a mask's are 0 or 1."""
 
 SAME = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 
@@ -39,7 +39,12 @@ def made(model: onnx.ModelProto, interface: Any, batches: bool) -> Iterator[tupl
     for sides, lengths in zip(SIDES, LENGTHS, strict=True):
         yield tuple(  # type: ignore[misc]
             {
-                name: _values(np.random.default_rng(place), shape, dtype, below.get(name, IDS))
+                name: _values(
+                    np.random.default_rng(place),
+                    shape,
+                    dtype,
+                    below.get(name, 2 if "mask" in name.lower() else IDS),
+                )
                 for (name, dtype), shape in zip(
                     zip(interface.inputs, interface.dtypes, strict=True),
                     _sizes(shapes, interface, place, sides[place], lengths[place], batches),

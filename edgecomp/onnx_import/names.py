@@ -1,5 +1,6 @@
 """Names for a network's parameters, of what an ONNX file calls them."""
 
+import itertools
 import keyword
 import re
 
@@ -7,6 +8,17 @@ from torch import fx, nn
 
 LONGEST = 120
 TAKEN = {*dir(fx.GraphModule), *vars(nn.Module()), "graph", "code", "meta"}
+
+
+def argument(name: str, taken: set[str]) -> str:
+    """What `forward` calls the input `name`: an identifier that is not among those `taken`, which it is put into."""
+    plain = re.sub(r"\W", "_", name[:LONGEST], flags=re.ASCII)
+    wrong = not plain.isidentifier() or keyword.iskeyword(plain) or plain == "self"
+    plain = f"input_{plain}" if wrong else plain
+    others = (f"{plain}_{count}" for count in itertools.count(2))
+    found = next(one for one in itertools.chain((plain,), others) if one not in taken)
+    taken.add(found)
+    return found
 
 
 class Names:
@@ -22,10 +34,9 @@ class Names:
             "constant"
         ]
         wanted = ".".join(cleaned)
-        path, count = wanted, 1
-        while not self._is_free(path):
-            count += 1
-            path = f"{wanted}_{count}"
+        flat = wanted.replace(".", "_")  # where a dot would lead through what is no module
+        others = (f"{flat}_{count}" for count in itertools.count(2))
+        path = next(one for one in itertools.chain((wanted, flat), others) if self._is_free(one))
         self._leaves.add(path)
         parts = path.split(".")
         self._owners |= {".".join(parts[:place]) for place in range(1, len(parts))}

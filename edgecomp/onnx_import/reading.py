@@ -143,6 +143,13 @@ def check_kind(file: Path, model: onnx.ModelProto) -> None:
 def check_operators(file: Path, model: ir.Model) -> None:
     """Raises ModelFileError where operators of `model`, of `file`, have no conversion: all of them, each with its first node."""
     _refuse_random(file, [node for node in model.graph if _drops(node)])
+    trained = [
+        node for node in model.graph if node.op_type == "BatchNormalization" and _is_on(node, "training_mode")
+    ]
+    if trained:
+        raise ModelFileError(
+            f"{file}: {_named(trained[0])} is as in training: export the network after eval()"
+        )
     branches = [node for node in model.graph if node.op_type in CONTROL]
     if branches:
         node = branches[0]
@@ -188,6 +195,10 @@ def _is_quantised(kind: str) -> bool:
         "QAttention",
         "QGemm",
     ) or (kind.startswith("QLinear") or kind.endswith("Integer"))
+
+
+def _is_on(node: ir.Node, attribute: str) -> bool:
+    return attribute in node.attributes and bool(node.attributes[attribute].as_int())
 
 
 def _drops(node: ir.Node) -> bool:

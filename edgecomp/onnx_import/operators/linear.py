@@ -37,10 +37,7 @@ def batch_normalization(
     epsilon: float = 1e-5, momentum: float = 0.9, spatial: int = 1, training_mode: int = 0, is_test: int = 1,
 ) -> torch.Tensor:  # fmt: skip
     """BatchNormalization of `x`, [N, channels, ...], at inference. scale, bias, mean, variance: [channels];
-    epsilon: added to the variance; momentum, spatial, is_test: not read. Raises NotImplementedError for
-    training_mode."""
-    if training_mode:
-        raise NotImplementedError("BatchNormalization with training_mode: export the network after eval()")
+    epsilon: added to the variance; momentum, spatial, training_mode, is_test: not read."""
     return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)
 
 
