@@ -115,6 +115,8 @@ def lp_pool(
 ) -> torch.Tensor:  # fmt: skip
     """LpPool of `x`, [N, channels, ...]: the p-norm of each window of kernel_shape. auto_pad, ceil_mode,
     dilations, pads, strides: as in `average_pool`."""
+    if ceil_mode:  # torch divides a window that reaches past the end by less than its size
+        raise NotImplementedError("LpPool with ceil_mode")
     raised = average_pool(x.abs() ** p, kernel_shape, auto_pad, ceil_mode, 1, dilations, pads, strides)
     count = 1
     for size in kernel_shape:

@@ -31,6 +31,8 @@ def of_numbers(function: Callable[..., Any]) -> Operator:
 
     def applied(x: Numbers, axes: Any = None, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Numbers:
         named = tuple(whole(np.asarray(axes))) if axes is not None else None
+        if noop_with_empty_axes and not named:
+            return x
         return settled(
             np.asarray(
                 function(np.asarray(x, dtype=object), axis=named or None, keepdims=bool(keepdims)),
