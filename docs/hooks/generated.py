@@ -189,6 +189,8 @@ def sections(
 
     described: whether each key has a comment; else the docstring says what they mean, and keys are as they are written.
     """
+    from edgecomp.config.schema import keys_of
+
     seen = seen if seen is not None else set()
     seen.add(model)
     yield f"## `{name}`"
@@ -196,8 +198,8 @@ def sections(
         yield inspect.cleandoc(model.__doc__)
     comments = comments_of(model) if described else {}
     rows, nested = [], []
-    for key, field in model.model_fields.items():
-        shown = key if described else field.serialization_alias or key
+    for (key, field), written in zip(model.model_fields.items(), keys_of(model), strict=True):
+        shown = written if described else field.serialization_alias or key
         inner = [one for one in models_in(field.annotation) if one not in seen]
         nested += [(f"{name}.{shown}" if name != "recipe" else shown, one) for one in inner]
         meaning = [comments.get(key, "")] if described else []

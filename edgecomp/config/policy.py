@@ -236,15 +236,19 @@ class Policy(Schema):
     description: str = ""  # a line for lists and reports
     on_inconclusive: Literal["block", "warn"] = "block"  # warn: an INCONCLUSIVE ends with 0
     wall: Literal["auto", "required"] = "auto"  # whether wall time decides on a contended host
-    rows: dict[str, Threshold]  # by name: the checks
+    rows: dict[str, Threshold] = Field(validation_alias=AliasChoices("checks", "rows"))  # the checks, by name
     waivers: list[Waiver] = []  # checks that may fail for a while
 
     @model_validator(mode="before")
     @classmethod
     def _rows_are_named_by_metric(cls, content: Any) -> Any:
-        if isinstance(content, dict) and isinstance(content.get("rows"), dict):
-            return content | {"rows": with_metric(content["rows"])}
-        return content
+        if not isinstance(content, dict):
+            return content
+        if {"checks", "rows"} <= set(content):
+            raise ValueError("checks and rows are the same, and both are here: write checks alone")
+        return content | {
+            key: with_metric(content[key]) for key in ("checks", "rows") if isinstance(content.get(key), dict)
+        }
 
     @model_validator(mode="after")
     def _rows_do_not_contradict(self) -> "Policy":

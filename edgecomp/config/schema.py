@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from edgecomp.errors import RecipeError, UsageError, nearest, nearest_there
 from edgecomp.files.yaml_files import placed
@@ -104,14 +105,24 @@ def _explain_one(item: Any, model: type[BaseModel]) -> str:
     return f"{path}: {message} (got {value!r})" if path else f"{message} (got {value!r})"
 
 
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a `model` by the key that a file writes: the first of those by which it is read."""
+    return {
+        str(field.validation_alias.choices[0])
+        if isinstance(field.validation_alias, AliasChoices)
+        else name: field
+        for name, field in model.model_fields.items()
+    }
+
+
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location:
-        field = model.model_fields.get(str(part))
+        field = keys_of(model).get(str(part)) or model.model_fields.get(str(part))
         nested = next(_models_in(field.annotation), None) if field else None
         if nested is None:
             continue
         model = nested
-    return list(model.model_fields)
+    return list(keys_of(model))
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
