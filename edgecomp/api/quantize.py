@@ -21,14 +21,15 @@ from edgecomp.files.scratch import replacing
 from edgecomp.files.writing import write_json
 from edgecomp.gate.verdict import Verdict
 from edgecomp.history.store import STORE
+from edgecomp.metrics.units import parse_quantity
 from edgecomp.progress import Listener, Silent
+from edgecomp.report.evidence import TRIED
 
 AGREEMENT, ERROR, ACCURACY = "top_agreement_pct", "teacher_error_pct", "accuracy_pct"
 FEWEST = 100  # inputs, in all
 SHOWN = 20_000  # inputs that are trained on, over all epochs
 JUDGED_ON = 700  # inputs, where there are enough: 598 without a change show 99.5 %
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
-RECORD = "quantize.json"
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,13 @@ def quantize(
         listener.say(f"{name}: {' '.join(overrides)}")
         result = run(recipe, overrides, out=folder, history=None, listener=listener)
         tried.append(_attempt(name, overrides, time.monotonic() - started, result, check))
-        write_json(folder / RECORD, {"check": check, "limit": limit, "tried": [vars(one) for one in tried]})
+        write_json(folder / TRIED, {"check": check, "limit": limit, "tried": [vars(one) for one in tried]})
     assert result is not None
+    run(folder, only="report", listener=Silent())  # which shows what was tried
     for one in tried:
         listener.say(
             f"tried {one.name}, {one.seconds:.0f} s: "
-            + "; ".join(f"{target} {said}" for target, said in one.found.items())
+            + "; ".join(f"{target}, {said}" for target, said in one.found.items())
         )
     if history is not None:
         _remember(result, Path(history), listener)
@@ -208,7 +210,12 @@ def _recipe(
 
 def _ways(recipe: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     """What is tried, the cheapest first, as overrides of the recipe."""
-    drop = "0.1 pt" if recipe["task"] == "outputs" else recipe["thresholds"][ACCURACY]["margin"]
+    limits = recipe["thresholds"]
+    drop = limits[ACCURACY]["margin"] if ACCURACY in limits else "0.1 pt"
+    if limits.get(
+        ERROR
+    ):  # of normal errors the root mean square is 1.25 times the mean, and its square is what is not explained
+        drop = f"{(1.25 * parse_quantity(limits[ERROR]['max']).value) ** 2 / 100:.4f} pt"
     return [
         ("post-training quantisation, the best of all", ("quantize.method=ptq-best",)),
         ("trained through its integers", ("quantize.baselines=[ptq-best]",)),
@@ -221,7 +228,7 @@ def _ways(recipe: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
 
 def _attempt(name: str, overrides: tuple[str, ...], seconds: float, result: RunResult, check: str) -> Attempt:
     found = {
-        one.target: f"{one.sentence.rstrip('.')} {one.verdict}"
+        one.target: f"{one.sentence.removeprefix(f'{one.target}: ').rstrip('.')}: {one.verdict}"
         for one in result.checks
         if one.metric == check
     }

@@ -35,7 +35,7 @@ MATERIAL = 0.2  # of the margin: what the baseline may differ from itself by
 def not_measured(policy: Policy) -> list[str]:
     """Checks of `policy` that no comparison can answer, in words, and what can be asked instead."""
     found = []
-    for name, threshold in policy.rows.items():
+    for name, threshold in policy.checks.items():
         compared = threshold.what.compared
         if threshold.against not in (None, BASELINE):
             found.append(f"rows.{name}: a comparison has no {threshold.against}, but a baseline: write `against: baseline`, or leave it "

@@ -31,6 +31,7 @@ class Evidence:
         str, dict[str, Any]
     ]  # of targets that need another than the first: scheme → what each layer's integers cost
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
+    tried: list[dict[str, Any]]  # by `edgecomp quantize`, one way after another; none of another run
     manifest: dict[str, Any]
 
     @classmethod
@@ -64,8 +65,9 @@ class Evidence:
             best_ptq={
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
-                if arms.PTQ_BEST in arms.baselines(quantize.of(target.scheme))
+                if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme), gated=True)
             },
+            tried=_json(folder / TRIED)["tried"] if (folder / TRIED).is_file() else [],
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
 
@@ -232,6 +234,10 @@ def of_data(folder: Path) -> Splits | None:
         return None
     with shaped(path, "the data step"):
         return Splits.model_validate(read_mapping(path))
+
+
+TRIED = "quantize.json"
+"""What `edgecomp quantize` writes into a run folder."""
 
 
 def _json(path: Path) -> dict[str, Any]:

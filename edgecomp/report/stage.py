@@ -74,6 +74,7 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
             "portable": evidence.portable,
             "saturation": evidence.saturation,
             "best_ptq": evidence.best_ptq,
+            "tried": evidence.tried,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
             "data": evidence.splits and evidence.splits.model_dump(),
             "history": evidence.history,

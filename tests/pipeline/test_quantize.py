@@ -119,12 +119,14 @@ def test_what_decides_is_what_the_outputs_are() -> None:
 
 
 def test_the_cheapest_way_is_first_and_layers_in_float_the_last() -> None:
-    ways = _ways({"task": "outputs"})
+    ways = _ways({"thresholds": {AGREEMENT: {"min": "99 %"}}})
     assert [overrides[0] for _, overrides in ways] == [
         "quantize.method=ptq-best",
         *["quantize.baselines=[ptq-best]"] * 2,
     ]
-    assert "max_drop" in ways[-1][1][1]
+    assert ways[-1][1][1] == "quantize.max_drop='0.1 pt'"
+    numbers = _ways({"thresholds": {"teacher_error_pct": {"max": "2 %"}, AGREEMENT: None}})
+    assert numbers[-1][1][1] == "quantize.max_drop='0.0625 pt'"
     assert not Attempt(
-        "a", (), 1.0, {"x": "it is 99 % PASS", "y": "it is 90 % INCONCLUSIVE"}, "FAIL"
+        "a", (), 1.0, {"x": "it is 99 %: PASS", "y": "it is 90 %: INCONCLUSIVE"}, "FAIL"
     ).is_the_same
