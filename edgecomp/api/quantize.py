@@ -212,9 +212,8 @@ def _ways(recipe: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     """What is tried, the cheapest first, as overrides of the recipe."""
     limits = recipe["thresholds"]
     drop = limits[ACCURACY]["margin"] if ACCURACY in limits else "0.1 pt"
-    if limits.get(
-        ERROR
-    ):  # of normal errors the root mean square is 1.25 times the mean, and its square is what is not explained
+    if limits.get(ERROR):
+        # Of normal errors the root mean square is 1.25 times the mean, and its square is what is not explained.
         drop = f"{(1.25 * parse_quantity(limits[ERROR]['max']).value) ** 2 / 100:.4f} pt"
     return [
         ("post-training quantisation, the best of all", ("quantize.method=ptq-best",)),

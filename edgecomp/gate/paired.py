@@ -35,14 +35,14 @@ MATERIAL = 0.2  # of the margin: what the baseline may differ from itself by
 def not_measured(policy: Policy) -> list[str]:
     """Checks of `policy` that no comparison can answer, in words, and what can be asked instead."""
     found = []
-    for name, threshold in policy.checks.items():
+    for name, threshold in policy.rows.items():
         compared = threshold.what.compared
         if threshold.against not in (None, BASELINE):
-            found.append(f"rows.{name}: a comparison has no {threshold.against}, but a baseline: write `against: baseline`, or leave it "
+            found.append(f"checks.{name}: a comparison has no {threshold.against}, but a baseline: write `against: baseline`, or leave it "
                          "out")  # fmt: skip
         elif compared is None or (threshold.against and compared == "pair"):
             kind = "hold it against the baseline" if compared == "pair" else f"measure {threshold.metric}"
-            found.append(f"rows.{name}: a comparison does not {kind}; checks{' against: baseline' if threshold.against else ''} can be "
+            found.append(f"checks.{name}: a comparison does not {kind}; checks{' against: baseline' if threshold.against else ''} can be "
                          f"of {', '.join(_measured(bool(threshold.against)))}")  # fmt: skip
     return found
 

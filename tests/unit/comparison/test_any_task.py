@@ -152,7 +152,7 @@ def test_an_output_has_a_margin_of_its_own_and_a_waiver_of_all_is_of_each(tmp_pa
     wrong = policy(tmp_path, boxes=own | {"output": "bocks"})
     refused = compare(tmp_path, "base.onnx", "new.onnx", *wrong)
     assert refused.code == 2
-    assert "rows.boxes: output bocks: the models have no such output; did you mean 'boxes'" in " ".join(
+    assert "checks.boxes: output bocks: the models have no such output; did you mean 'boxes'" in " ".join(
         refused.err.split()
     )
 
