@@ -1,4 +1,8 @@
-"""What decides the artifacts of a job's steps: the settings and libraries in their keys, and nothing else."""
+"""The settings and libraries that several steps have in their keys: what decides their artifacts, and nothing else does.
+
+A step's own list of settings is in `steps.py`. Inputs, versions, CPU, threads, and the decision whether it runs again: `reason_to_run` in
+edgecomp/artifacts/run_folder.py.
+"""
 
 from importlib.util import find_spec
 

@@ -13,6 +13,7 @@ from edgecomp.quantization.constants import constant_nodes
 COMPUTED, OWN = "_computed_", "_own_"
 
 aten = torch.ops.aten
+# No runtime gains from these in integers (benchmarks/left_in_float.py).
 TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
 UNRULED_RECURRENT = (aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
 

@@ -1,11 +1,7 @@
-"""Runtimes by name. A new one is one file, one row here, one targets/*.yaml, and the contract suite; with a file format of its own a row of
-formats.py and one of edgecomp.export.formats as well.
+"""Runtimes: adapters that execute a model file. Which there are, and how one is added, is in `registry`.
 
 Importing this package imports no runtime: a worker takes only its own.
 """
-
-import importlib
-from typing import NamedTuple
 
 from edgecomp.runtimes.base import (
     Inspect,
@@ -17,97 +13,7 @@ from edgecomp.runtimes.base import (
     Session,
     Signature,
 )
-
-INTEGERS = ("cpu-u8", "cpu-u8-narrow")
-
-
-class StandIn(NamedTuple):
-    """What gives the answers of a file on this CPU where its own runtime is not here: another row, its options, and what that is called."""
-
-    runtime: str
-    called: str
-    options: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def said(self) -> str:
-        return f"executed on this CPU by {self.called}; the GPU did not run"
-
-
-# The graph as it is written: integers in float arithmetic, exactly.
-AS_WRITTEN = StandIn("onnxruntime-cpu", "ONNX Runtime with its optimisations off", (("optimisation", "off"),))
-EAGER = StandIn("pytorch-cpu", "PyTorch, eager")
-
-
-class Row(NamedTuple):
-    """Where an adapter is, which file it takes, and the distribution whose version is the runtime's.
-
-    `schemes` are the quantisation schemes it executes in integers, `weight_bits` those of a weight beside 8-bit activations.
-    `scripted`: it can be deployed, for edgecomp/package has a script for it.
-    `idle` are the options with which a thread that waits does not spin: CPU time is compared with them.
-    `stand_in` gives a file's answers where there is no GPU; nothing that is about time, memory or kernels is taken of it.
-    Either CPU runtime takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
-    """
-
-    adapter: str
-    model_file: str
-    distribution: str
-    schemes: tuple[str, ...] = ("none",)
-    weight_bits: tuple[int, ...] = ()
-    scripted: bool = False
-    gpu: bool = False
-    idle: tuple[tuple[str, bool], ...] = ()
-    stand_in: StandIn | None = None
-
-
-TABLE = {
-    "onnxruntime-cpu": Row(
-        "onnxruntime_cpu:RUNTIME",
-        "model.onnx",
-        "onnxruntime",
-        INTEGERS,
-        (8,),
-        scripted=True,
-        idle=(("spinning", False),),
-    ),
-    "openvino-cpu": Row("openvino_cpu:RUNTIME", "model.xml", "openvino", INTEGERS, (8,), scripted=True),
-    "pytorch-cpu": Row("pytorch:CPU", "model.pt2", "torch", scripted=True),
-    "torchscript-cpu": Row("torchscript:CPU", "model.ts", "torch"),
-    "onnxruntime-cuda": Row(
-        "onnxruntime_gpu:CUDA",
-        "model.onnx",
-        "onnxruntime-gpu",
-        scripted=True,
-        gpu=True,
-        stand_in=AS_WRITTEN,
-    ),
-    "onnxruntime-tensorrt": Row(
-        "onnxruntime_gpu:TENSORRT",
-        "model.onnx",
-        "onnxruntime-gpu",
-        ("gpu-s8",),
-        (8,),
-        scripted=True,
-        gpu=True,
-        stand_in=AS_WRITTEN,
-    ),
-    "pytorch-gpu": Row("pytorch:GPU", "model.pt2", "torch", scripted=True, gpu=True, stand_in=EAGER),
-    "fake": Row("fake:RUNTIME", "model.json", "edgecomp"),
-}
-
-
-def adapter(name: str) -> Runtime:
-    """The runtime of that name; its library is imported now. Raises RuntimeUnavailableError."""
-    from edgecomp.errors import RuntimeUnavailableError
-
-    row = TABLE[name]
-    module, _, attribute = row.adapter.partition(":")
-    try:
-        found: Runtime = getattr(importlib.import_module(f"edgecomp.runtimes.{module}"), attribute)
-    except ImportError as error:
-        raise RuntimeUnavailableError(f"runtime {name} cannot be imported: {error}; "
-                                      f"pip install {row.distribution}") from error  # fmt: skip
-    return found
-
+from edgecomp.runtimes.registry import TABLE, Row, StandIn, adapter
 
 __all__ = [
     "TABLE",

@@ -1,64 +1,6 @@
-"""Data sources by name: a literal table of functions that read every split a source has."""
+"""Where examples come from, one file a kind of source. Which there are, and how one is added, is in `registry`."""
 
-from collections.abc import Callable
-from pathlib import Path
-
-from edgecomp.data.sources import bundled, generated, image_folder, numpy_files
-from edgecomp.data.sources.examples import Examples, Source, Wanted, check_files, check_source
-from edgecomp.data.sources.tables import hugging_face
-from edgecomp.errors import DataError, nearest
+from edgecomp.data.sources.examples import Examples, Source, Wanted
+from edgecomp.data.sources.registry import TABLE, read, source_files
 
 __all__ = ["TABLE", "Examples", "Source", "Wanted", "read", "source_files"]
-
-TABLE: dict[str, Callable[[Wanted, Path], Source]] = {
-    "digits": bundled.digits,
-    "iris": bundled.iris,
-    "wine": bundled.wine,
-    "breast_cancer": bundled.breast_cancer,
-    "diabetes": bundled.diabetes,
-    "canvases": generated.canvases,
-    "catalogue": generated.catalogue,
-    "huggingface": hugging_face.read,
-    "images": image_folder.read,
-    "numpy": numpy_files.read,
-}
-
-FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
-    "digits": bundled.files,
-    "iris": bundled.files,
-    "wine": bundled.files,
-    "breast_cancer": bundled.files,
-    "diabetes": bundled.files,
-    "canvases": bundled.files,
-    "catalogue": bundled.files,
-    "huggingface": hugging_face.files,
-    "images": image_folder.files,
-    "numpy": numpy_files.files,
-}
-
-
-def read(wanted: Wanted, folder: Path) -> Source:
-    """Every split of the source that is `wanted`. folder: the recipe's, for a relative path. Raises
-    DataError."""
-    _check(wanted)
-    source = TABLE[wanted.source](wanted, folder)
-    check_source(source, wanted)
-    return source
-
-
-def source_files(wanted: Wanted, folder: Path) -> list[Path]:
-    """The local files that `read` would read for the same `wanted` and `folder`, sorted; none for bundled
-    sets and hub names. Raises DataError."""
-    _check(wanted)
-    return sorted(path for paths in FILES[wanted.source](wanted, folder).values() for path in paths)
-
-
-def _check(wanted: Wanted) -> None:
-    if wanted.source not in TABLE:
-        raise DataError(f"no such data source: {wanted.source!r}{nearest(wanted.source, TABLE)}; "
-                        f"sources are {', '.join(TABLE)}")  # fmt: skip
-    if wanted.mode not in (None, "L", "RGB"):
-        raise DataError(f"data.mode: {wanted.mode!r} is not L (grey) or RGB")
-    if wanted.image_size is not None and wanted.image_size < 1:
-        raise DataError(f"data.image_size: {wanted.image_size} is less than one pixel")
-    check_files(wanted)

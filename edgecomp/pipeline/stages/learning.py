@@ -39,7 +39,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes a network of `run` trained on hard labels into `out`; checkpoints: where it goes on from. Both
     networks, and a score of the user's own, are tried before any time is spent."""
-    from edgecomp.teachers.local import train_teacher
+    from edgecomp.teachers.trained import train_teacher
 
     recipe = run.job.recipe
     try_score(run)
@@ -62,7 +62,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
 def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes the logits of the teacher of `run` for every view of every training example into `out`;
     checkpoints: not needed."""
-    from edgecomp.teachers.local import store_soft_labels
+    from edgecomp.teachers.trained import store_soft_labels
 
     recipe = run.job.recipe
     store_soft_labels(

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecomp.data.sources import FILES, TABLE, Source, Wanted, source_files
+from edgecomp.data.sources import TABLE, Source, Wanted, source_files
+from edgecomp.data.sources.registry import FILES
 from edgecomp.errors import DataError
 
 Reading = Callable[..., Source]

@@ -1,0 +1,72 @@
+"""The distillation loss: a sum of terms, built once from a recipe's `distill` section. One file a family of terms.
+
+A `Term` is a setting; bound to a student it becomes a module that computes one number for each batch, and that may have parameters of
+its own (a projection between widths), which are trained with the student and belong to no file. To add a term: a class with `bind`
+in a file of this folder, and a row of TERMS.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from edgecomp.distill.losses.hidden_states import hidden_states
+from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
+from edgecomp.tasks import Task
+from edgecomp.training.loop import Batch
+
+Teacher = Callable[[], nn.Module]
+"""Loads the teacher, for terms that look inside it."""
+
+
+class Term(Protocol):
+    """One summand of the loss, not bound to a network yet."""
+
+    def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> nn.Module:
+        """A module `(logits [N, classes], Batch) → scalar`. example: legal inputs of the student. Raises CaptureError."""
+        ...
+
+
+TERMS: dict[str, Callable[[Mapping[str, Any], Task, Teacher], Sequence[Term]]] = {
+    "soft and hard labels": soft_and_hard_labels,
+    "hidden states": hidden_states,
+}
+"""By family: what makes its terms of the recipe's `distill`; none where that asks for none."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The sum of some terms."""
+
+    terms: tuple[Term, ...]
+
+    def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Learner":
+        """The student with its loss. example: legal inputs of the student, each [N, ...]. Raises CaptureError."""
+        return Learner(student, [term.bind(student, example) for term in self.terms])
+
+
+def build(settings: Mapping[str, Any], task: Task, teacher: Teacher) -> Loss:
+    """The loss that `settings`, a recipe's `distill`, describe.
+
+    task: what labels and outputs mean; teacher: called where a term needs the network itself.
+    """
+    return Loss(tuple(term for family in TERMS.values() for term in family(settings, task, teacher)))
+
+
+class Learner(nn.Module):
+    """A student that is trained: answers as the student does, and knows its loss."""
+
+    def __init__(self, student: nn.Module, terms: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.student = student
+        self.terms = nn.ModuleList(terms)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.student(*inputs)
+        return logits
+
+    def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The sum of all terms, a scalar, after a forward pass on the batch's inputs. logits: [N, classes]."""
+        return torch.stack([term(logits, batch) for term in self.terms]).sum()
