@@ -114,9 +114,8 @@ class BudgetExceededError(EdgecompError):
     def __init__(self, message: str, *, model: str = "", phase: str = "", certain: bool = True) -> None:
         super().__init__(message)
         self.model, self.phase, self.certain = model, phase, certain
-        self.exit_code = (
-            exit_codes.FAIL if certain else 3
-        )  # INCONCLUSIVE: what it died of counts more than it held
+        # INCONCLUSIVE where what it died of counts more than it held.
+        self.exit_code = exit_codes.FAIL if certain else exit_codes.INCONCLUSIVE
 
 
 class Terminated(BaseException):
