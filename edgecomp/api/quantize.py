@@ -21,11 +21,12 @@ from edgecomp.files.scratch import replacing
 from edgecomp.files.writing import write_json
 from edgecomp.gate.verdict import Verdict
 from edgecomp.history.store import STORE
+from edgecomp.metrics.registry import ACCURACY, TEACHER_ERROR, TOP_AGREEMENT
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.progress import Listener, Silent
 from edgecomp.report.evidence import TRIED
 
-AGREEMENT, ERROR, ACCURACY = "top_agreement_pct", "teacher_error_pct", "accuracy_pct"
+AGREEMENT, ERROR = TOP_AGREEMENT, TEACHER_ERROR
 FEWEST = 100  # inputs, in all
 SHOWN = 20_000  # inputs that are trained on, over all epochs
 JUDGED_ON = 700  # inputs, where there are enough: 598 without a change show 99.5 %

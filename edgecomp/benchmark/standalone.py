@@ -36,6 +36,16 @@ from edgecomp.errors import (
     nearest_there,
 )
 from edgecomp.files.writing import digest_of
+from edgecomp.metrics.registry import (
+    BATCHED_SERVER,
+    ENERGY,
+    FILE_SIZE,
+    LATENCY_P50,
+    LATENCY_P99,
+    MULTI_STREAM_P99,
+    SERVER,
+    THROUGHPUT,
+)
 from edgecomp.metrics.samples import OFFLINE_WALL, WALL
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, formats
@@ -196,13 +206,13 @@ def first_figures(
     arm, noise = arms["model"], facts["noise"]["model"]
     metrics, missing = result.figures(arm, facts["offline_batch"] * rows)
     if "batch_failed" in facts:
-        missing["throughput_p50_per_s"] = f"not run: {shorten(facts['batch_failed'], MOST_SHOWN)}"
-    metrics["file_size_bytes"] = result.known(float(arm.file_size_bytes), "bytes")
-    energy = facts.pop("energy_per_inference_mj")["model"]
+        missing[THROUGHPUT] = f"not run: {shorten(facts['batch_failed'], MOST_SHOWN)}"
+    metrics[FILE_SIZE] = result.known(float(arm.file_size_bytes), "bytes")
+    energy = facts.pop(ENERGY)["model"]
     if energy is None:
-        missing["energy_per_inference_mj"] = "unavailable: no sensor here (RAPL)"
+        missing[ENERGY] = "unavailable: no sensor here (RAPL)"
     else:
-        metrics["energy_per_inference_mj"] = result.unbounded(energy, "energy", options.restarts)
+        metrics[ENERGY] = result.unbounded(energy, "energy", options.restarts)
     facts |= {
         "noise": noise,
         "audit": facts["audit"]["model"],
@@ -275,13 +285,13 @@ def limit_of(target: Target, metrics: Mapping[str, Figure]) -> float:
     """What a served request may take at the 99th percentile, in ms: the budget of `target`, or ten times the
     median alone, of its `metrics`."""
     rows = target.budget_rows()
-    if "latency_p99_ms" in rows:
-        return rows["latency_p99_ms"].limit.value
+    if LATENCY_P99 in rows:
+        return rows[LATENCY_P99].limit.value
     return 10 * _median_ms(metrics)
 
 
 def _median_ms(metrics: Mapping[str, Figure]) -> float:
-    found = metrics["latency_p50_ms"].estimate
+    found = metrics[LATENCY_P50].estimate
     assert found is not None
     return found
 
@@ -337,19 +347,19 @@ def multi_stream(at: Setting) -> Found:
     if walls.shape[1] < samples_needed(99):
         return facts | {"p99": f"{walls.shape[1]} queries a restart cannot show it"}, {WALL: walls}, {}
     p99 = result.figure(np.percentile(walls, 99, axis=1) / 1e6, "time", walls.shape[1])
-    return facts, {WALL: walls}, {"multi_stream_p99_ms": p99}
+    return facts, {WALL: walls}, {MULTI_STREAM_P99: p99}
 
 
 def server(at: Setting) -> Found:
     """Requests to the model in `at` that come when they come, each answered alone."""
-    return _served(at, most=1, delay_ms=0.0, metric="server_per_s")
+    return _served(at, most=1, delay_ms=0.0, metric=SERVER)
 
 
 def dynamic_batching(at: Setting) -> Found:
     """As `server`, but what waits is answered together; a batch waits a tenth of the limit in `at` to fill."""
     if at.fixed:
         return {"not_run": FIXED.format(at.rows)}, {}, {}
-    return _served(at, most=MOST, delay_ms=at.limit_ms / 10, metric="batched_server_per_s")
+    return _served(at, most=MOST, delay_ms=at.limit_ms / 10, metric=BATCHED_SERVER)
 
 
 def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:

@@ -14,11 +14,11 @@ from edgecomp.config.target import load_target, target_names
 from edgecomp.errors import UsageError, nearest
 from edgecomp.history import store as history
 from edgecomp.history.store import Result, drift
-from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.registry import ACCURACY, CPU_P50, METRICS
 from edgecomp.metrics.units import UNITS, format_value
 from edgecomp.models import TABLE, arguments_of
 
-SHOWN = ("cpu_p50_ms", "accuracy_pct")  # of history, a line a result in 80 columns
+SHOWN = (CPU_P50, ACCURACY)  # of history, a line a result in 80 columns
 
 
 def show_targets(screen: Screen, as_json: bool) -> None:

@@ -34,6 +34,7 @@ from edgecomp.history.store import STORE, identity
 from edgecomp.inputs import count
 from edgecomp.machine import installed
 from edgecomp.metrics.comparison import BASELINE, CANDIDATE
+from edgecomp.metrics.registry import WORST_SLICE
 from edgecomp.models.own_code import load_score
 from edgecomp.progress import Listener
 from edgecomp.report.comparison_page import write_page
@@ -45,7 +46,7 @@ from edgecomp.runtimes.files import integer_weights
 SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
 
 BY_SCORE = Threshold.model_validate({"metric": "score", "against": "baseline", "margin": "0.01 score"})
-BY_SLICE = Threshold.model_validate({"metric": "worst_slice_pct", "against": "baseline", "margin": "5 pt"})
+BY_SLICE = Threshold.model_validate({"metric": WORST_SLICE, "against": "baseline", "margin": "5 pt"})
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def _judged_by(
     added = changes(policy, {target.name: {}}, {target.name: rows})
     has_slices = labelled and evaluation is not None and evaluation.slices is not None
     if named is None and has_slices and (judging.task is None or judging.task.name in BY_SLICE.what.tasks):
-        rows = rows | {"worst_slice_pct": BY_SLICE}
+        rows = rows | {WORST_SLICE: BY_SLICE}
         added.append(f"worst_slice_pct {BY_SLICE.text} added, for the examples have slices")
     has_one = any(row.what.dimension == "score" for row in rows.values())
     if judging.score is not None and not has_one:

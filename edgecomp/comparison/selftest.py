@@ -26,6 +26,7 @@ from edgecomp.gate.verdict import combine
 from edgecomp.gate.waivers import deciding
 from edgecomp.machine import installed
 from edgecomp.metrics.comparison import CANDIDATE
+from edgecomp.metrics.registry import CPU_P50
 from edgecomp.progress import Listener
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import format_of
@@ -35,7 +36,7 @@ FORMAT_VERSION = 1
 """1: target, began, model, policy, machine, trials, summary."""
 
 SCHEDULE = (0.0, 0.10, 0.0, 0.05)  # shares of extra work, over and over; 0: the model beside itself
-CHECK = "cpu_p50_ms"  # of the policy, whose power is told
+CHECK = CPU_P50  # of the policy, whose power is told
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
 
 

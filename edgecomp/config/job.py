@@ -28,7 +28,14 @@ from edgecomp.files import limits
 from edgecomp.files.json_files import MOST_BYTES
 from edgecomp.files.yaml_files import placed
 from edgecomp.machine import has_bf16, host_isa
-from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.registry import (
+    BLOCK_SQNR,
+    CPU_P50,
+    INT8_SHARE,
+    METRICS,
+    PORTABLE_AGREEMENT,
+    VALIDATION_DROP,
+)
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
 from edgecomp.models.own_code import load_score
 from edgecomp.runtimes import TABLE
@@ -297,16 +304,16 @@ def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: boo
     """
 
     def judged(row: Threshold) -> bool:
-        if row.metric == "portable_agreement_pct" and (settings.in_float or not portable):
+        if row.metric == PORTABLE_AGREEMENT and (settings.in_float or not portable):
             return False
-        fp32 = settings.in_float and (row.metric == "int8_share_pct" or row.against == STUDENT_FP32.name)
+        fp32 = settings.in_float and (row.metric == INT8_SHARE or row.against == STUDENT_FP32.name)
         # Activations of 4 bits are clipped in float before they are rounded: neither the share nor the time means anything.
-        clipped = settings.activation_bits != 8 and row.metric in ("int8_share_pct", "cpu_p50_ms")
-        return not fp32 and not clipped and not (not settings.trains and row.metric == "export_block_sqnr_db")
+        clipped = settings.activation_bits != 8 and row.metric in (INT8_SHARE, CPU_P50)
+        return not fp32 and not clipped and not (not settings.trains and row.metric == BLOCK_SQNR)
 
     asked = {}
     if settings.max_drop is not None:
-        row = {"metric": "validation_drop_pt", "max": settings.max_drop}
+        row = {"metric": VALIDATION_DROP, "max": settings.max_drop}
         asked = {"max_drop": Threshold.model_validate(row)}
     return {name: row for name, row in rows.items() if judged(row)} | asked
 

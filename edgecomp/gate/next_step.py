@@ -11,7 +11,7 @@ from edgecomp.gate.waivers import deciding, headline
 from edgecomp.machine import saturates
 from edgecomp.metrics.estimates import not_as_trained
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.registry import INT8_SHARE, METRICS
 
 
 class Remedies(Protocol):
@@ -115,7 +115,7 @@ class RunRemedies:
             return f"{BY_DIMENSION['bytes']}, or a target with more memory"
         if _source(check) == "emulation":
             return BY_DIMENSION["points"]
-        if check.metric == "int8_share_pct":
+        if check.metric == INT8_SHARE:
             return FLOAT_LAYERS
         if check.name == "int8_over_fp32":
             return SLOWER_THAN_FP32

@@ -85,6 +85,26 @@ class Metric:
         return self.source in ("file", "outputs") and not self.sampled
 
 
+# Metrics that other rooms name: what they decide by, draw or measure.
+ACCURACY = "accuracy_pct"
+CPU_P50 = "cpu_p50_ms"
+LATENCY_P50 = "latency_p50_ms"
+LATENCY_P99 = "latency_p99_ms"
+PEAK = "peak_memory_bytes"
+INT8_SHARE = "int8_share_pct"
+PORTABLE_AGREEMENT = "portable_agreement_pct"
+BLOCK_SQNR = "export_block_sqnr_db"
+VALIDATION_DROP = "validation_drop_pt"
+WORST_SLICE = "worst_slice_pct"
+TOP_AGREEMENT = "top_agreement_pct"
+TEACHER_ERROR = "teacher_error_pct"
+MULTI_STREAM_P99 = "multi_stream_p99_ms"
+SERVER = "server_per_s"
+BATCHED_SERVER = "batched_server_per_s"
+THROUGHPUT = "throughput_p50_per_s"
+FILE_SIZE = "file_size_bytes"
+ENERGY = "energy_per_inference_mj"
+
 CLASSES = ("classification", "binary")
 
 
@@ -126,26 +146,26 @@ def _error(name: str, title: str, estimator: str, comparator: str) -> Metric:
 METRICS: dict[str, Metric] = {
     metric.id: metric
     for metric in (
-        _time("latency_p50_ms", "latency, median (single stream, wall)", "wall", SINGLE_STREAM_WALL, 50),
+        _time(LATENCY_P50, "latency, median (single stream, wall)", "wall", SINGLE_STREAM_WALL, 50),
         _time("latency_p90_ms", "latency, 90th percentile (single stream, wall)", "wall", SINGLE_STREAM_WALL, 90),
-        _time("latency_p99_ms", "latency, 99th percentile (single stream, wall)", "wall", SINGLE_STREAM_WALL, 99),
-        _time("cpu_p50_ms", "CPU time of one inference, median", "cpu", SINGLE_STREAM_CPU, 50),
+        _time(LATENCY_P99, "latency, 99th percentile (single stream, wall)", "wall", SINGLE_STREAM_WALL, 99),
+        _time(CPU_P50, "CPU time of one inference, median", "cpu", SINGLE_STREAM_CPU, 50),
         _time("cpu_p99_ms", "CPU time of one inference, 99th percentile", "cpu", SINGLE_STREAM_CPU, 99),
         _time("cold_start_p50_ms", "process start to first answer", "start", COLD_START),
         _time("load_p50_ms", "model file to ready session", "start", LOAD),
-        Metric("throughput_p50_per_s", "rate", "higher", "throughput (offline)", "restarts", "latency:throughput", OFFLINE_WALL, 50, "wall"),
-        Metric("multi_stream_p99_ms", "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
-        Metric("server_per_s", "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),
-        Metric("batched_server_per_s", "rate", "higher", "highest rate whose p99 holds (server, dynamic batching)", "scenario"),
-        Metric("energy_per_inference_mj", "energy", "lower", "energy of one inference, the whole package's", "sensor", "energy:per_inference"),
-        Metric("peak_memory_bytes", "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "sizes:peak_memory", PEAK_MEMORY, compared="both"),
+        Metric(THROUGHPUT, "rate", "higher", "throughput (offline)", "restarts", "latency:throughput", OFFLINE_WALL, 50, "wall"),
+        Metric(MULTI_STREAM_P99, "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
+        Metric(SERVER, "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),
+        Metric(BATCHED_SERVER, "rate", "higher", "highest rate whose p99 holds (server, dynamic batching)", "scenario"),
+        Metric(ENERGY, "energy", "lower", "energy of one inference, the whole package's", "sensor", "energy:per_inference"),
+        Metric(PEAK, "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "sizes:peak_memory", PEAK_MEMORY, compared="both"),
         Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "sizes:peak_memory", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),
-        Metric("file_size_bytes", "bytes", "lower", "model file", "file", "sizes:file", compared="both"),
+        Metric(FILE_SIZE, "bytes", "lower", "model file", "file", "sizes:file", compared="both"),
         Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "sizes:parameters"),
-        _score("accuracy_pct", "accuracy", "scores:accuracy", "scores:accuracy_against"),
+        _score(ACCURACY, "accuracy", "scores:accuracy", "scores:accuracy_against"),
         _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
-        _score("worst_slice_pct", "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
+        _score(WORST_SLICE, "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
         _score("micro_f1_pct", "micro F1 of labels", "numbers:micro_f1", "numbers:micro_f1_against", ("multilabel",)),
         _score("label_macro_f1_pct", "macro F1 of labels", "numbers:macro_f1", "numbers:macro_f1_against", ("multilabel",)),
         _score("exact_match_pct", "every label right", "scores:exact_match", "scores:exact_match_against", ("multilabel",)),
@@ -160,8 +180,8 @@ METRICS: dict[str, Metric] = {
         _score("recall_at_10_pct", "relevant items among the first ten", "structured:recall_at_10", "structured:recall_at_10_against", ("ranking",)),
         _score("auc_pct", "pairs of a relevant and another item in order (AUC)", "structured:auc_of_users", "structured:auc_of_users_against", ("ranking",)),
         _score("fidelity_pct", "share of the variance of the teacher's outputs that is explained", "structured:fidelity", "structured:fidelity_against", ("outputs",)),
-        Metric("teacher_error_pct", "percent", "lower", "mean error of the teacher's outputs, over their deviation", "answers", "structured:teacher_error", tasks=("outputs",)),
-        Metric("top_agreement_pct", "percent", "higher", "the largest output is the teacher's", "answers", "structured:top_agreement", tasks=("outputs",)),
+        Metric(TEACHER_ERROR, "percent", "lower", "mean error of the teacher's outputs, over their deviation", "answers", "structured:teacher_error", tasks=("outputs",)),
+        Metric(TOP_AGREEMENT, "percent", "higher", "the largest output is the teacher's", "answers", "structured:top_agreement", tasks=("outputs",)),
         _error("mae_units", "mean absolute error", "numbers:mae", "numbers:mae_against"),
         _error("rmse_units", "root mean squared error", "numbers:rmse", "numbers:rmse_against"),
         Metric("score", "score", "higher", "score of your own, mean over examples", "answers", "own_score:mean", comparator="own_score:mean_against", compared="both"),
@@ -174,11 +194,11 @@ METRICS: dict[str, Metric] = {
         Metric("export_agreement_pct", "percent", "higher", "exported file: same answer as the fake-quant student", "export", "export:agreement"),
         Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation", "export", "export:error"),
         Metric("export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits", "export", "export:sqnr"),
-        Metric("export_block_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of its worst block", "export", "export:worst_block"),
+        Metric(BLOCK_SQNR, "decibel", "higher", "exported file: signal to quantisation noise of its worst block", "export", "export:worst_block"),
         Metric("emulated_agreement_pct", "percent", "higher", "on the device's CPU: same answer as the fake-quant student", "emulation", "portability:emulated_agreement"),
         Metric("emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's", "emulation", "portability:emulated_loss", tasks=CLASSES),
-        Metric("portable_agreement_pct", "percent", "higher", "on other CPUs: same answer as here", "other CPUs", "portability:least_agreement"),
-        Metric("validation_drop_pt", "points", "lower", "accuracy under the fp32 student, on the validation split", "validation", "scores:validation_drop"),
-        Metric("int8_share_pct", "percent", "higher", "weighted multiply-accumulates executed in int8", "kernels", "export:int8_share"),
+        Metric(PORTABLE_AGREEMENT, "percent", "higher", "on other CPUs: same answer as here", "other CPUs", "portability:least_agreement"),
+        Metric(VALIDATION_DROP, "points", "lower", "accuracy under the fp32 student, on the validation split", "validation", "scores:validation_drop"),
+        Metric(INT8_SHARE, "percent", "higher", "weighted multiply-accumulates executed in int8", "kernels", "export:int8_share"),
     )
 }  # fmt: skip

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgecomp.arms import ARMS, CONTROL, STUDENT_FP32, STUDENT_INT8, TEACHER
-from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.registry import LATENCY_P50, LATENCY_P99, METRICS, PEAK
 from edgecomp.metrics.samples import SINGLE_STREAM_WALL
 from edgecomp.report.evidence import Evidence
 from edgecomp.tasks import task
@@ -61,7 +61,7 @@ def latency_distributions(evidence: Evidence) -> str:
                 axis.step(
                     ordered, share, where="post", color=COLOURS[arm], alpha=0.6, linewidth=1.1, label=label
                 )
-        for metric, style in (("latency_p50_ms", ":"), ("latency_p99_ms", "--")):
+        for metric, style in ((LATENCY_P50, ":"), (LATENCY_P99, "--")):
             limit = limits.get(metric)
             if limit is not None:
                 axis.axvline(limit, color="#b3261e", linestyle=style, linewidth=1.2)
@@ -110,7 +110,7 @@ def accuracy_against_latency(evidence: Evidence) -> str:
     said, score = "none", task(evidence.job.recipe.task).score
     for marker, (target, arms) in zip(MARKERS, evidence.figures.items(), strict=False):
         for arm, figures in arms.items():
-            latency, accuracy = figures.get("latency_p50_ms"), figures.get(score)
+            latency, accuracy = figures.get(LATENCY_P50), figures.get(score)
             if latency is None or accuracy is None:
                 continue
             x, y = latency.estimate, accuracy.estimate
@@ -157,8 +157,8 @@ def memory_by_phase(evidence: Evidence) -> str:
             axis.text(
                 place, peak, f"peak {peak:.0f}", ha="center", va="bottom", fontsize=8, color=COLOURS[arm]
             )
-        if "peak_memory_bytes" in limits:
-            limit = limits["peak_memory_bytes"] / 2**20
+        if PEAK in limits:
+            limit = limits[PEAK] / 2**20
             axis.axhline(limit, color="#b3261e", linestyle="--", linewidth=1.2)
             axis.text(-0.45, limit, "budget", color="#b3261e", ha="left", va="bottom", fontsize=8)
         axis.set_xticks(

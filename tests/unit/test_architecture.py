@@ -9,6 +9,7 @@ from pathlib import Path
 
 import edgecomp
 from edgecomp.arms import ARMS
+from edgecomp.metrics.registry import METRICS
 
 PACKAGE = Path(edgecomp.__file__).parent
 
@@ -164,6 +165,14 @@ def test_arms_are_spelled_in_their_table_only() -> None:
     allowed = {"arms.py", "config/recipe.py", "config/policy.py", "ptq/tools.py", "ptq/grid.py"}
     for file in PACKAGE.rglob("*.py"):
         if file.relative_to(PACKAGE).as_posix() not in allowed:
+            assert not literals(file) & names, file
+
+
+def test_what_decides_shows_or_draws_a_metric_takes_its_name_from_the_registry() -> None:
+    """Whoever measures writes figures under the names that they have in files; a task's own metrics are its table."""
+    names = set(METRICS) - {"score"}  # a word as well
+    for room in ("api", "cli", "comparison", "config", "gate", "report"):
+        for file in (PACKAGE / room).rglob("*.py"):
             assert not literals(file) & names, file
 
 
