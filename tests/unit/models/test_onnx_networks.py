@@ -73,9 +73,13 @@ def test_arguments_that_mean_nothing_are_refused(
     arguments: dict[str, object], words: str, tmp_path: Path
 ) -> None:
     text(tmp_path / "text.onnx")
-    with pytest.raises(UsageError) as caught:
+
+    def asked() -> None:
         check_arguments("onnx:text.onnx", arguments, tmp_path)
         build("onnx:text.onnx", arguments, tmp_path, {"vocabulary": 50, "max_length": 12, "classes": 3})
+
+    with pytest.raises(UsageError) as caught:
+        asked()
     assert words in str(caught.value)
 
 
