@@ -73,14 +73,13 @@ def test_arguments_that_mean_nothing_are_refused(
     arguments: dict[str, object], words: str, tmp_path: Path
 ) -> None:
     text(tmp_path / "text.onnx")
-    given = {"vocabulary": 50, "max_length": 12, "classes": 3}
 
-    def made() -> None:
+    def asked() -> None:
         check_arguments("onnx:text.onnx", arguments, tmp_path)
-        build("onnx:text.onnx", arguments, tmp_path, given)
+        build("onnx:text.onnx", arguments, tmp_path, {"vocabulary": 50, "max_length": 12, "classes": 3})
 
     with pytest.raises(UsageError) as caught:
-        made()
+        asked()
     assert words in str(caught.value)
 
 
