@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecomp.api.results import RunResult
-from edgecomp.artifacts.run_folder import RunFolder, Step
+from edgecomp.artifacts.rerun import Step
+from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.job import Job, load_job, on_this_machine, read_job
 from edgecomp.errors import UsageError, nearest
 from edgecomp.history.record import of_run, remember

@@ -7,25 +7,22 @@ manifest does not list is never deleted.
 """
 
 import os
-import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 
 from edgecomp import __version__
-from edgecomp.artifacts import run_lock, step_files
+from edgecomp.artifacts import rerun, run_lock, step_files
+from edgecomp.artifacts.rerun import Step
 from edgecomp.config.schema import Schema
 from edgecomp.errors import EdgecompError, FileError, RunFolderError
 from edgecomp.files.json_files import read_json
 from edgecomp.files.scratch import fsync
 from edgecomp.files.writing import digest_of, sha256, write_json
-from edgecomp.machine import cpu_isa, installed
 
 FORMAT_VERSION = 1
 """Version of run folders. 1: first release."""
@@ -37,31 +34,6 @@ KEPT = "what was finished before is kept"
 FULL_BYTES = 2**20  # free, at most, on a disk that is said to be full
 OWN = (MANIFEST, JOB, run_lock.LOCK, run_lock.OWNER, run_lock.SCRATCH, CHECKPOINTS)
 JOB_KEYS = {"recipe", "folder", "targets", "policy", "rows"}  # of every job.json so far
-
-
-@dataclass(frozen=True)
-class Step:
-    """One function that reads artifacts and writes new ones.
-
-    `name` is the folder it writes (`bench/openvino-cpu`), `stage` the command that runs it alone (`bench`).
-    `inputs` are the names of the steps it reads, `settings` all it is told, `libraries` those whose version
-    changes what it makes. `make(scratch, checkpoints)` writes its files into `scratch`; a long one keeps what
-    it needs to resume in the folder `checkpoints`, which only ever belongs to this very key.
-    """
-
-    name: str
-    stage: str
-    make: Callable[[Path, Path], None]
-    settings: Any
-    inputs: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    executes: bool = field(default=False)  # trains, runs or measures: the machine is part of the key
-    threads: int | None = (
-        None  # that train, on this machine: sums are added up in another order with another number
-    )
-    means: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by name, what else this machine has to make it with
 
 
 class Digest(Schema):
@@ -203,15 +175,7 @@ class RunFolder:
         damaged = self._damage(step.name, record)
         if damaged:
             return f"{', '.join(damaged)}"
-        made_from = self.made_from(step)
-        elsewhere = set() if here else {"cpu", "threads", "edgecomp", *step.libraries, *step.means}
-        names = dict.fromkeys((*made_from, *record.made_from))
-        changed = [
-            name
-            for name in names
-            if name not in elsewhere and record.made_from.get(name) != made_from.get(name)
-        ]
-        if changed:
+        if changed := rerun.changed(step, record.made_from, self.made_from(step), here=here):
             return f"changed: {', '.join(changed)}"
         excuse = self.path / step.name / NOT_RUN
         return (
@@ -250,22 +214,8 @@ class RunFolder:
     def made_from(self, step: Step) -> dict[str, str]:
         """All that decides what `step` makes, by name, each as text short enough to compare."""
         manifest = self.manifest()
-        facts = {
-            "settings": digest_of(step.settings),
-            "format": str(FORMAT_VERSION),
-            "edgecomp": __version__,
-            **step.means,
-        }
-        for name in step.inputs:
-            record = manifest.steps.get(name) if manifest else None
-            facts[name] = record.made if record else "not there"
-        for library in step.libraries:
-            facts[library] = installed(library)
-        if step.executes:
-            facts["cpu"] = f"{platform.machine()} {' '.join(cpu_isa())}"
-        if step.threads is not None:
-            facts["threads"] = str(step.threads)
-        return facts
+        made = {name: record.made for name, record in manifest.steps.items()} if manifest else {}
+        return rerun.made_from(step, made, FORMAT_VERSION)
 
     # -- making --------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edgecomp.artifacts.run_folder import JOB, RunFolder, Step
+from edgecomp.artifacts.rerun import Step
+from edgecomp.artifacts.run_folder import JOB, RunFolder
 from edgecomp.config.job import Job
 from edgecomp.config.target import check_cores
 from edgecomp.errors import RunFolderError

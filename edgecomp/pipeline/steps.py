@@ -4,7 +4,7 @@
            → bench, portable, emulation → gate → report
 
 Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
-libraries several of them share in their keys, `cache_keys.py` spells out. A step that trains a student is named in its arm
+libraries several of them share in their keys, `shared_settings.py` spells out. A step that trains a student is named in its arm
 (`edgecomp/arms.py`), so that exports and reports depend on it; its work is a function of `stages/`.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp import arms
-from edgecomp.artifacts.run_folder import Step
+from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
-from edgecomp.pipeline import cache_keys, loaders
-from edgecomp.pipeline.cache_keys import Keys, own_files, profile
+from edgecomp.pipeline import loaders, shared_settings
+from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import format_of
@@ -187,7 +187,7 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
             f"bench/{target.name}",
             "bench",
             partial(measuring.bench, own, target=target),
-            [cache_keys.bench(job), profile(job, target)],
+            [shared_settings.bench(job), profile(job, target)],
             ("data", *_files(own, target), *_quantised(own, target), *_best_ptq(job, target), *gated),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,

@@ -1,4 +1,7 @@
-"""What a percentile is known to be, and from how few samples nothing is: distribution-free, for the bench and the gate."""
+"""Bounds on a median over restarts, and the fewest samples that show a percentile: distribution-free, for the bench and a run's gate.
+
+A comparison's bounds are in `sequential.py`.
+"""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,7 @@
-"""A teacher trained on the spot, and the soft labels it gives, stored once."""
+"""A teacher trained on the spot, and the soft labels it gives, stored once.
+
+A teacher of another kind begins in pipeline/stages/learning.py, which calls these two.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Data sources by name: a literal table of functions that read every split a source has."""
+"""Data sources by name: a literal table of functions that read every split a source has.
+
+To add one: a file here, a row of TABLE and of FILES, and its name in the Literal of `Data.source` in edgecomp/config/recipe.py.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgecomp.artifacts.places import check_duration, check_outputs, check_writable
-from edgecomp.artifacts.run_folder import RunFolder, Step
+from edgecomp.artifacts.rerun import Step
+from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.benchmark import standalone as bench
 from edgecomp.comparison.command import Asked
 from edgecomp.errors import UsageError

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgecomp.artifacts.run_folder import NOT_RUN, RunFolder, Step
+from edgecomp.artifacts.rerun import Step
+from edgecomp.artifacts.run_folder import NOT_RUN, RunFolder
 from edgecomp.errors import EdgecompError, RunFolderError
 from edgecomp.files.scratch import replacing
 from edgecomp.files.writing import digest_of, write_json
@@ -381,8 +382,8 @@ def test_another_machines_artifacts_are_made_again_but_may_be_judged(
         return Step("bench", "bench", lambda out, _: None, settings, libraries=("numpy",), executes=True)
 
     folder.run(measured(), "r")
-    monkeypatch.setattr("edgecomp.artifacts.run_folder.installed", lambda library: "another")
-    monkeypatch.setattr("edgecomp.artifacts.run_folder.cpu_isa", lambda: ("another",))
+    monkeypatch.setattr("edgecomp.artifacts.rerun.installed", lambda library: "another")
+    monkeypatch.setattr("edgecomp.artifacts.rerun.cpu_isa", lambda: ("another",))
     assert fresh(folder).reason_to_run(measured()) == "changed: numpy, cpu"
     assert fresh(folder).reason_to_run(measured(), here=False) is None
     assert fresh(folder).reason_to_run(measured(1), here=False) == "changed: settings"

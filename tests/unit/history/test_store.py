@@ -17,7 +17,8 @@ import judging
 import pytest
 from running import Cli
 
-from edgecomp.artifacts.run_folder import RunFolder, Step
+from edgecomp.artifacts.rerun import Step
+from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.errors import UsageError
 from edgecomp.history import store as history
 from edgecomp.history.record import drifted, of_run, remember

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgecomp.artifacts.run_folder import Step
+from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Host, Job, load_job, on_this_machine
 from edgecomp.files.writing import digest_of
 from edgecomp.pipeline.loaders import Run, digests_by_path, fingerprinted

@@ -1,7 +1,6 @@
 """The settings and libraries that several steps have in their keys: what decides their artifacts, and nothing else does.
 
-A step's own list of settings is in `steps.py`. Inputs, versions, CPU, threads, and the decision whether it runs again: `reason_to_run` in
-edgecomp/artifacts/run_folder.py.
+A step's own list of settings is in `steps.py`. Inputs, versions, CPU, threads, and what makes a step run again: edgecomp/artifacts/rerun.py.
 """
 
 from importlib.util import find_spec
