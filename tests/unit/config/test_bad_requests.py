@@ -398,7 +398,11 @@ def build(channels, classes, how):
 @pytest.mark.parametrize(
     ("how", "code", "complaint"),
     [
-        ("classes", 2, "returns shape (2, 7) for a batch of 2; the data has 10 classes"),
+        (
+            "classes",
+            2,
+            "returns shape (2, 7) for a batch of 2; with these data it must be (2, 10): 10 classes",
+        ),
         (
             "raises",
             70,
