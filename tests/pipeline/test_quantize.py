@@ -63,7 +63,7 @@ def test_a_file_and_its_inputs_come_to_a_verdict_and_no_label_is_read(cli: Cli, 
     checks = {check["name"]: check for check in verdict["gates"]}
     assert "teacher_error_pct" not in checks
     agreement = checks[AGREEMENT]
-    assert agreement["estimate"]["n"] == 700
+    assert agreement["estimate"]["count"] == 700
     assert agreement["verdict"] in ("PASS", "INCONCLUSIVE", "FAIL")
     assert checks["int8_share_pct"]["verdict"] == "PASS"
     record = json.loads((run / "quantize.json").read_text(encoding="utf-8"))

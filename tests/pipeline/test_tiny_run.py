@@ -101,6 +101,7 @@ def test_the_last_line_is_json_and_everything_else_is_on_standard_error(cli: Cli
         "quick",
         "gates",
         "policy",
+        "stand_ins",
         "artifacts",
         "report",
         "data",
