@@ -41,6 +41,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
         figures={},
         precision=None,
         splits=None,
+        tried=[{"name": TEXT, "seconds": 1.0, "found": {"onnxruntime-cpu": TEXT}}],
         float_layers=[{"layer": "head", "reason": TEXT}],
         provenance=[("policy", TEXT)],
     )
@@ -61,6 +62,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
         f"| FAIL (waived until 2999-01-01 by ann: {SAFE}) | board | size | 2 B | ≤ 1 B | over_limit |"
         in lines
     )
+    assert f"| {SAFE} | 1 | {SAFE} |" in lines
     assert f"| head | {SAFE} |" in lines
     assert f"| policy | {SAFE} |" in lines
 
