@@ -172,7 +172,7 @@ def compare(
         return Outcome(of, None, checks, time.monotonic() - began)
     check_output(judging.output, old.outputs)
     for name, row in policy.rows.items():
-        check_output(row.output, old.outputs, f"policy {policy.name}: rows.{name}: output")
+        check_output(row.output, old.outputs, f"policy {policy.name}: checks.{name}: output")
     if judging.task is None and judging.score is None:
         check_labels(evaluation, classes_told(judging.output, old.outputs))
     generated.check_names(old.inputs, shape, ranges)
