@@ -10,15 +10,20 @@ from edgecomp.errors import UsageError
 
 def declared(module: str, network: str) -> dict[str, bool]:
     """The arguments of one of our own classes, and whether it needs them: read, so that torch is not
-    imported. module: where it is; network: the class's name."""
+    imported. module: where it is; network: the class's name, or of one that is built as another of that file is."""
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None
-    (own,) = (
-        node
+    classes = {
+        node.name: node
         for node in ast.parse(Path(spec.origin).read_bytes()).body
-        if isinstance(node, ast.ClassDef) and node.name == network
-    )
+        if isinstance(node, ast.ClassDef)
+    }
+    own = classes[network]
+    while not any(isinstance(node, ast.FunctionDef) and node.name == "__init__" for node in own.body):
+        own = next(
+            classes[base.id] for base in own.bases if isinstance(base, ast.Name) and base.id in classes
+        )
     (init,) = (node for node in own.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     names = [argument.arg for argument in init.args.args[1:]]
     needed = len(names) - len(init.args.defaults)

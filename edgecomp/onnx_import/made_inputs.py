@@ -37,7 +37,7 @@ def made(model: onnx.ModelProto, interface: Any, batches: bool) -> Iterator[tupl
     below = _rows(model.graph)
     shapes = {value.name: _shape(value) for value in model.graph.input if value.name in interface.inputs}
     for sides, lengths in zip(SIDES, LENGTHS, strict=True):
-        yield tuple(  # type: ignore[misc]
+        first, second = (
             {
                 name: _values(
                     np.random.default_rng(place),
@@ -53,6 +53,7 @@ def made(model: onnx.ModelProto, interface: Any, batches: bool) -> Iterator[tupl
             }
             for place in (0, 1)
         )
+        yield first, second
 
 
 def _shape(value: Any) -> list[int | str]:

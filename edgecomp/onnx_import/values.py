@@ -116,7 +116,7 @@ def row(function: Operator, on_numbers: Operator | None = None) -> Operator:
             **{name: _as(named[name], value) for name, value in attributes.items()},
         )
 
-    operator.parameters = {} if kinds == ALL_TENSORS else inspect.signature(function).parameters  # type: ignore[attr-defined]
+    operator.parameters = {} if kinds == ALL_TENSORS else inspect.signature(function).parameters  # type: ignore[attr-defined]  # a function may carry what it likes
     return operator
 
 

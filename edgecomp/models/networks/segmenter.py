@@ -1,5 +1,5 @@
 """A small U-Net (Ronneberger et al. 2015, arXiv:1505.04597) that classifies every pixel: batch normalisation, strides for pooling, and
-nearest neighbours for its transposed convolutions, which have integer kernels in every runtime."""
+nearest neighbours for its transposed convolutions, which no runtime has in integers: an image that grows so keeps its scale."""
 
 from itertools import pairwise
 

@@ -97,18 +97,6 @@ class Transformer(nn.Module):
 class Tagger(Transformer):
     """The same encoder, with a class for each token: input_ids, attention_mask int64 [N, L] → logits [N, L, classes]."""
 
-    def __init__(
-        self,
-        vocabulary: int,
-        max_length: int,
-        classes: int,
-        layers: int = 2,
-        width: int = 128,
-        heads: int = 4,
-        dropout: float = 0.1,
-    ) -> None:
-        super().__init__(vocabulary, max_length, classes, layers, width, heads, dropout)
-
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         _, x = self._states(input_ids, attention_mask)
         logits: torch.Tensor = self.head(x)

@@ -24,15 +24,15 @@ from edgecomp.onnx_import.values import (
 )
 
 
-def binary(function: Callable[[Any, Any], Any]) -> Operator:
+def binary(function: Callable[[Any, Any], torch.Tensor]) -> Operator:
     """An operator of two values, either of which may be numbers. function: of two tensors, or of one and a number."""
 
     def applied(a: Value, b: Value) -> torch.Tensor:
         if isinstance(a, torch.Tensor):
-            return function(a, operand(b, a))  # type: ignore[no-any-return]
+            return function(a, operand(b, a))
         if isinstance(b, torch.Tensor):
-            return function(operand(a, b), b)  # type: ignore[no-any-return]
-        return function(tensor(a), tensor(b))  # type: ignore[no-any-return]
+            return function(operand(a, b), b)
+        return function(tensor(a), tensor(b))
 
     return applied
 
@@ -88,7 +88,8 @@ def power(a: torch.Tensor, b: Value) -> torch.Tensor:
 
 def mod(a: Value, b: Value, fmod: int = 0) -> torch.Tensor:
     """Mod: what is left of `a` over `b`, with the sign of b, or where fmod is 1 with that of a."""
-    return binary(torch.fmod if fmod else torch.remainder)(a, b)  # type: ignore[no-any-return]
+    left: torch.Tensor = binary(torch.fmod if fmod else torch.remainder)(a, b)
+    return left
 
 
 def greatest(*values: Value) -> Value:
@@ -158,7 +159,8 @@ def where(condition: torch.Tensor, x: Value, y: Value) -> torch.Tensor:
 
 def where_numbers(condition: Numbers, x: Numbers, y: Numbers) -> Numbers:
     """The same of numbers: of `x` where the condition holds, else of `y`."""
-    return on_each(lambda chosen, a, b: a if chosen else b)(condition, x, y)  # type: ignore[no-any-return]
+    chosen: Numbers = on_each(lambda holds, a, b: a if holds else b)(condition, x, y)
+    return chosen
 
 
 def cast(x: torch.Tensor, to: int, saturate: int = 1, round_mode: str = "up") -> torch.Tensor:
@@ -170,11 +172,11 @@ def cast_numbers(x: Numbers, to: int, saturate: int = 1, round_mode: str = "up")
     """The same of numbers, `x`. to: ONNX's number of the dtype; saturate, round_mode: not read, for they are
     of float8."""
     kind = DTYPES[to]
-    if kind.is_floating_point:
-        return on_each(sym_float)(x)  # type: ignore[no-any-return]
-    if kind is torch.bool:
-        return on_each(lambda one: one != 0)(x)  # type: ignore[no-any-return]
-    return on_each(sym_int)(x)  # type: ignore[no-any-return]
+    to_kind = (
+        sym_float if kind.is_floating_point else (lambda one: one != 0) if kind is torch.bool else sym_int
+    )
+    found: Numbers = on_each(to_kind)(x)
+    return found
 
 
 def cast_like(x: torch.Tensor, like: torch.Tensor, saturate: int = 1, round_mode: str = "up") -> torch.Tensor:

