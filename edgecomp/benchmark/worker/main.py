@@ -128,7 +128,7 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
     if job["slowdown"]:
         from edgecomp.benchmark.worker.injected import Slowed
 
-        session = Slowed(session, feeds[0], job["slowdown"])
+        session = Slowed(session, job["slowdown"])
     say(told | {"first_run_ns": first_ns, "phase": "steady"})
     station = Station(job, runtime, session, examples, feeds, feed_of, axes)
     for line in sys.stdin:

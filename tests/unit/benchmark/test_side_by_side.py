@@ -111,10 +111,10 @@ def test_turns_are_short_and_not_too_few() -> None:
 def test_a_slowed_session_does_the_work() -> None:
     numbers = np.linspace(0.0, 1.0, 200_000)
     out = np.empty_like(numbers)
-    # Work, not a time: a model's does not grow with the clock's speed either.
+    # Work, not a time: it takes longer beside other work, as a model's does.
     session = FakeSession(Behaviour(latency_ns=1), lambda ns: np.sin(numbers, out=out))
     feed = {"x": np.ones((1, 4), np.float32)}
-    slowed = Slowed(session, feed, 0.5)
+    slowed = Slowed(session, 0.5)
 
     def cost(run: Any) -> int:
         begin = time.process_time_ns()
@@ -135,6 +135,7 @@ def test_the_worker_is_slowed_for_real(tmp_path: Path) -> None:
     pair = beside(
         tmp_path / "inputs", baseline, replace(baseline, place=replace(baseline.place, slowdown=0.5))
     )
-    found = pair.restart()
-    medians = {arm: np.median(found.samples[f"{arm}.cpu_ns"]) for arm in ARMS}
-    assert medians["candidate"] / medians["baseline"] == pytest.approx(1.5, abs=0.15)
+    samples = pair.restart().samples
+    # A round's two are neighbours in time, as the gate pairs them: what runs beside changes from round to round.
+    by_round = {arm: np.median(samples[f"{arm}.cpu_ns"], axis=(1, 2)) for arm in ARMS}
+    assert np.median(by_round["candidate"] / by_round["baseline"]) == pytest.approx(1.5, abs=0.1)
