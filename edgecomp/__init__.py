@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from edgecomp.api.load import load
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
+    from edgecomp.package.encryption import encrypt
 
 __version__ = "0.2.0"
-__all__ = ["bench", "compare", "load", "plan", "quantize", "run"]
+__all__ = ["bench", "compare", "encrypt", "load", "plan", "quantize", "run"]
 
 _API = {
-    "bench": "bench",
-    "compare": "compare",
-    "load": "load",
-    "plan": "run",
-    "quantize": "quantize",
-    "run": "run",
+    "bench": "api.bench",
+    "compare": "api.compare",
+    "encrypt": "package.encryption",
+    "load": "api.load",
+    "plan": "api.run",
+    "quantize": "api.quantize",
+    "run": "api.run",
 }
 
 
@@ -35,7 +37,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"edgecomp.api.{_API[name]}"), name)
+    return getattr(import_module(f"edgecomp.{_API[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -13,12 +13,13 @@ from edgecomp.benchmark.standalone import Options, bench_model, check_trust, nam
 from edgecomp.config.job import read_job
 from edgecomp.config.target import Target, load_target
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
+from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import write_json
 from edgecomp.history.record import of_bench, remember
 from edgecomp.history.store import STORE
 from edgecomp.progress import Listener, Silent
 from edgecomp.report.bench_page import metrics_of, write_page
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, formats
 from edgecomp.runtimes.formats import target_for
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def bench(
 ) -> BenchResult:
     """Measures a model on this machine, under each target.
 
-    model: a model file, a run folder, of which what is deployed is measured, or a network, with an `example` of its inputs. targets:
+    model: a model file, a run folder, of which what is deployed is measured, a deployed folder, or a network, with an `example` of its inputs. targets:
     device profiles, by name or file; the file's own runtime where none is given. inputs: examples by input name (.npz, .parquet) instead
     of made-up ones, of which `shape` (`AXIS=N`) and `range` (`INPUT=LOW:HIGH`) say what they are. scenarios: `multi-stream`, `server`,
     `dynamic-batching`, `sustained` or `stress`, besides single stream, offline and cold start. restarts: processes, one after another;
@@ -142,9 +143,11 @@ def each(
 def jobs_of(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
     """Which file under which target. Of a run folder, targets by name are its job's, and the files those of its targets.
 
-    what: a model file or a run folder; names: of targets, empty for those that the run deployed for, or the
+    what: a model file, a run folder or a deployed one; names: of targets, empty for those that the run deployed for, or the
     file's own runtime. Raises UsageError where there is none.
     """
+    if (what / formats.CONTRACT).is_file():
+        what = formats.deployed_in(what, str(read_json(what / formats.CONTRACT).get("runtime")))
     if what.is_dir():
         job = read_job(what)
         known = {target.name: target for target in (*job.targets, *job.ungated_targets)}

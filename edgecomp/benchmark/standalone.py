@@ -245,8 +245,8 @@ def check_file(model: Path, target: Target) -> None:
     if not model.is_file():
         raise ModelFileError(f"no such model file: {model}{nearest_there(model)}")
     takes = format_of(target.runtime).reads
-    if model.suffix not in takes:
-        raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {model.suffix or 'a file without a suffix'}: "
+    if (suffix := formats.suffix_of(model)) not in takes:
+        raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {suffix or 'a file without a suffix'}: "
                              "name another target with --target")  # fmt: skip
     for part in (part for part in formats.parts_of(model) if not part.is_file()):
         raise ModelFileError(f"{model}: its weights, {part.name}, are not beside it")

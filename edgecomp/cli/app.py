@@ -59,6 +59,11 @@ app.command(
 app.command()(runs.report)
 app.command(
     epilog=examples(
+        "EDGECOMP_KEY_FILE=release.key edgecomp encrypt runs/digits/deploy/openvino-cpu -o to-ship"
+    )
+)(models.encrypt)
+app.command(
+    epilog=examples(
         "edgecomp history -t onnxruntime-cpu --last 20",
         "edgecomp history --metric cpu_p50_ms --plot trend.svg",
     )

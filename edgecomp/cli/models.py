@@ -1,4 +1,4 @@
-"""The commands that take a model file: `bench` and `compare`; and `history`, what they found before."""
+"""The commands that take a model: `bench`, `compare`, `encrypt`; and `history`, what they found before."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,9 @@ from edgecomp.errors import EdgecompError, UsageError
 
 def bench(
     context: typer.Context,
-    what: Annotated[Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, or a model file.")],
+    what: Annotated[
+        Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, a deployed one, or a model file.")
+    ],
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,7 +53,11 @@ def bench(
     debug: Debug = False,
 ) -> None:
     """Measure a model file, whoever made it, on a target; or a run folder's models again."""
-    if what.is_dir() and not (target or inputs or scenario or profile or shape or range_):
+    from edgecomp.runtimes.formats import CONTRACT
+
+    if what.is_dir() and not (
+        (what / CONTRACT).is_file() or target or inputs or scenario or profile or shape or range_
+    ):
         of_files = ("restarts", "max_time", "minutes", "clients", "trust", "out", "store")
         sources = {name: context.get_parameter_source(name) for name in of_files}
         given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
@@ -184,6 +190,28 @@ def compare(
         trust=trust or (), certificate=certificate, junit=junit, metrics=metrics, out=out, history=store, listener=screen,
     )  # fmt: skip
     raise typer.Exit(show_comparison(result, screen, as_json))
+
+
+def encrypt(
+    deployed: Annotated[
+        Path,
+        typer.Argument(metavar="DEPLOYED", help="A folder that a run deployed: runs/NAME/deploy/TARGET."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Encrypt the model of a deployed folder at rest, with the key in EDGECOMP_KEY or in the file that EDGECOMP_KEY_FILE names."""
+    from edgecomp.cli.terminal import Screen, say
+    from edgecomp.package.encryption import encrypt
+
+    folder = encrypt(deployed, out)
+    Screen(json=as_json).out.print(
+        f"{folder}: the model is encrypted; infer.py, bench and compare open it with the same key.",
+        soft_wrap=True,
+    )
+    if as_json:
+        say({"exit_code": 0, "folder": str(folder)})
 
 
 def history(

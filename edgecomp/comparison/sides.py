@@ -25,9 +25,9 @@ from edgecomp.errors import (
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import sha256
-from edgecomp.runtimes import TABLE, Port, formats
+from edgecomp.runtimes import Port, formats
+from edgecomp.runtimes.formats import CONTRACT
 
-CONTRACT = "contract.json"
 COPY_AGAIN = "copy the folder again, or make it with `edgecomp run DIR --only export`"
 
 Labels = npt.NDArray[np.int64]
@@ -137,7 +137,7 @@ def _deployed(folder: Path, run: Path | None, target: Target) -> Given:
     if contract["runtime"] != target.runtime:
         raise UsageError(f"{folder} is for {contract['runtime']}, and target {target.name} runs {target.runtime}: name another with "
                          "--target")  # fmt: skip
-    model = folder / TABLE[target.runtime].model_file
+    model = formats.deployed_in(folder, target.runtime)
     wanted = [model.name, *(part.name for part in formats.parts_of(model))]
     wanted += [TOKENIZER] if (folder / TOKENIZER).is_file() else []
     if missing := [name for name in wanted if name not in contract["files"]]:

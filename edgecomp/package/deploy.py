@@ -15,6 +15,7 @@ from edgecomp.files.writing import sha256, write_json
 from edgecomp.inputs import MASK
 from edgecomp.machine import installed
 from edgecomp.runtimes import TABLE, formats
+from edgecomp.runtimes.formats import CONTRACT
 from edgecomp.tasks import TASKS
 
 TAKES = {
@@ -25,6 +26,7 @@ TAKES = {
 }
 NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "tensors": "numpy"}
 SAMPLES = 8
+SCRIPT = "infer.py"
 SAYS = {
     "regression": "a line of numbers each",
     "multilabel": "a line of labels each",
@@ -100,8 +102,8 @@ def write_deploy_folder(
         "task": preprocessing.task,
         "files": {name: sha256(folder / name) for name in names},
     }
-    write_json(folder / "contract.json", contract)
-    (folder / "infer.py").write_text(_script(runtime, options, threads, preprocessing), encoding="utf-8")
+    write_json(folder / CONTRACT, contract)
+    (folder / SCRIPT).write_text(script(runtime, options, threads, preprocessing), encoding="utf-8")
 
 
 def _output_shape(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> list[int | None] | None:
@@ -122,7 +124,10 @@ def _write_texts(sample: Mapping[str, Any], tokenizer: Path, path: Path) -> None
     )
 
 
-def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: Preprocessing) -> str:
+def script(
+    runtime: str, options: dict[str, Any], threads: int, preprocessing: Preprocessing, sealed: bool = False
+) -> str:
+    """infer.py. runtime, options, threads, preprocessing: as in `write_deploy_folder`; sealed: whether the model's files are encrypted."""
     from edgecomp.runtimes.onnxruntime_cpu import OPTIMISATION
 
     shape = preprocessing.shape if isinstance(preprocessing, Numbers) else ()
@@ -135,7 +140,9 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
     )
     return environment.get_template("infer.py.j2").render(
         what=TAKES[preprocessing.kind].format(", ".join(map(str, shape))),
-        libraries=f"{TABLE[runtime].distribution}, {NEEDS[preprocessing.kind]}",
+        libraries=f"{TABLE[runtime].distribution}, {NEEDS[preprocessing.kind]}"
+        + (", cryptography" if sealed else ""),
+        sealed=sealed,
         runtime=runtime,
         options=options,
         providers=_providers(runtime, options),

@@ -4,6 +4,7 @@ A claim for quantisation-aware distillation has to hold against this, and not ag
 """
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import fx, nn
 
@@ -244,9 +246,12 @@ def _score(candidate: Candidate, file: Path | EdgecompError, evaluate: Callable[
     if isinstance(file, EdgecompError):
         return Score(candidate.name, None, None, str(file))
     try:
-        return Score(candidate.name, file, evaluate(file))
+        found = evaluate(file)
     except EdgecompError as error:
         return Score(candidate.name, file, None, str(error))
+    if not math.isfinite(found):  # and no `max` could tell it from the best
+        return Score(candidate.name, file, None, f"its validation score is {found}")
+    return Score(candidate.name, file, found)
 
 
 def choose(
@@ -277,6 +282,10 @@ def choose(
 
     def accuracy(file: Path) -> float:
         logits = answers(runtime, file, options, validation, EVALUATED_AT_ONCE)
+        if not np.isfinite(logits).all():
+            raise EdgecompError(
+                f"its answers are not all numbers: {np.count_nonzero(~np.isfinite(logits))} of {logits.size} are NaN or infinite"
+            )
         return task.validation_score(logits, labels)
 
     kinds = {type(part) for part in captured.modules()}

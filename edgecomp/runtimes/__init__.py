@@ -4,6 +4,7 @@ Importing this package imports no runtime: a worker takes only its own.
 """
 
 from edgecomp.runtimes.base import (
+    Held,
     Inspect,
     Layer,
     LayerTime,
@@ -17,6 +18,7 @@ from edgecomp.runtimes.registry import TABLE, Row, StandIn, adapter
 
 __all__ = [
     "TABLE",
+    "Held",
     "Inspect",
     "Layer",
     "LayerTime",

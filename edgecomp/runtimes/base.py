@@ -19,6 +19,18 @@ Options = Mapping[str, str | int | float | bool]
 NO_GPU = "no GPU here (no /dev/nvidia0): its figures are not run; measure on a machine that has one"
 
 
+class Held(NamedTuple):
+    """A model that is in memory alone, as an encrypted one is once it is opened: what its file is called, what that and the one beside it with
+    its weights hold."""
+
+    name: str
+    content: bytes
+    weights: bytes = b""
+
+
+Model = Path | Held
+
+
 class Port(NamedTuple):
     """An input or output: its name, shape (None where dynamic; None for a file that does not tell) and numpy dtype name, or `string` or
     `bfloat16`, whose bits are handed over as uint16.
@@ -79,7 +91,7 @@ class Runtime(Protocol):
     name: str
 
     def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> Session:
-        """A session with the file `model`.
+        """A session with the file `model`; one that takes models `from_memory`, by its row, takes a Held as well.
 
         threads: of one inference; device: that the runtime is for; options: the runtime's own, by name.
         Raises ModelFileError, RuntimeOptionError, RuntimeUnavailableError.

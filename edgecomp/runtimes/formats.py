@@ -6,7 +6,12 @@ To add one: a row here, and a row of MAKERS in edgecomp.export.formats, which wr
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecomp.errors import ModelFileError
+from edgecomp.files import sealed
 from edgecomp.runtimes import TABLE
+
+CONTRACT = "contract.json"
+"""What a deployed folder says of itself."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,30 @@ def format_of(runtime: str) -> Format:
 
 def target_for(file: Path) -> str:
     """The profile that a model file is benched on where none is named; empty where its suffix tells nothing."""
-    own = FORMATS.get(file.suffix) or next(
-        (one for one in FORMATS.values() if file.suffix in one.reads), None
-    )
+    suffix = suffix_of(file)
+    own = FORMATS.get(suffix) or next((one for one in FORMATS.values() if suffix in one.reads), None)
     return own.target if own else ""
+
+
+def suffix_of(file: Path) -> str:
+    """Of what `file` holds: of `model.onnx.aes`, an encrypted one, `.onnx`."""
+    return Path(sealed.plain_name(file)).suffix
 
 
 def parts_of(file: Path) -> list[Path]:
     """The files that must lie beside a model's file."""
-    own = FORMATS.get(file.suffix)
-    return [file.with_suffix(suffix) for suffix in own.parts] if own else []
+    own = FORMATS.get(suffix_of(file))
+    stem, end = Path(sealed.plain_name(file)).stem, sealed.SUFFIX if sealed.is_sealed(file) else ""
+    return [file.with_name(f"{stem}{suffix}{end}") for suffix in own.parts] if own else []
+
+
+def deployed_in(folder: Path, runtime: str) -> Path:
+    """The model's file in a deployed `folder`, as it is or encrypted. runtime: as in `format_of`. Raises ModelFileError where it is none."""
+    if runtime not in TABLE:
+        raise ModelFileError(f"{folder / CONTRACT}: runtime is {runtime!r}, and there are {', '.join(TABLE)}")
+    plain = folder / TABLE[runtime].model_file
+    encrypted = plain.with_name(f"{plain.name}{sealed.SUFFIX}")
+    return encrypted if encrypted.is_file() and not plain.is_file() else plain
 
 
 RUNS_CODE = tuple(dict.fromkeys(suffix for one in FORMATS.values() if one.runs_code for suffix in one.reads))

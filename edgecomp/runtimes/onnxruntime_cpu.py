@@ -15,8 +15,10 @@ import onnxruntime as ort
 from edgecomp.errors import InferenceError, ModelFileError
 from edgecomp.runtimes.base import (
     Array,
+    Held,
     Layer,
     LayerTime,
+    Model,
     Options,
     Port,
     Runtime,
@@ -117,7 +119,9 @@ class OnnxRuntimeSession:
 class OnnxRuntimeCpu:
     name = "onnxruntime-cpu"
 
-    def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> OnnxRuntimeSession:
+    def load(
+        self, model: Model, *, threads: int, device: str = "cpu", options: Options
+    ) -> OnnxRuntimeSession:
         return OnnxRuntimeSession(open_session(model, _settings(threads, options)))
 
     def versions(self) -> dict[str, str]:
@@ -217,19 +221,20 @@ def _settings(threads: int, options: Options) -> ort.SessionOptions:
 
 
 def open_session(
-    model: Path, settings: ort.SessionOptions, providers: Sequence[Any] = ("CPUExecutionProvider",)
+    model: Model, settings: ort.SessionOptions, providers: Sequence[Any] = ("CPUExecutionProvider",)
 ) -> ort.InferenceSession:
-    """ONNX Runtime's session with the file `model`. Raises ModelFileError.
+    """ONNX Runtime's session with the `model`, a file or in memory. Raises ModelFileError.
 
     settings: threads, optimisation and so on; providers: execution providers, each for what those before it
     do not take.
     """
-    if not model.is_file():
+    if not isinstance(model, Held) and not model.is_file():
         raise ModelFileError(f"no such model file: {model}")
+    called, source = (model.name, model.content) if isinstance(model, Held) else (str(model), str(model))
     try:
-        return ort.InferenceSession(str(model), settings, providers=list(providers))
+        return ort.InferenceSession(source, settings, providers=list(providers))
     except VENDOR_ERRORS as error:
-        raise ModelFileError(f"ONNX Runtime cannot load {model}: {reason_of(error)}") from error
+        raise ModelFileError(f"ONNX Runtime cannot load {called}: {reason_of(error)}") from error
 
 
 def _port(argument: Any) -> Port:

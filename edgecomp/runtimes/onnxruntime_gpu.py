@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.machine import gpus
-from edgecomp.runtimes.base import NO_GPU, Options, Runtime, check_options
+from edgecomp.runtimes.base import NO_GPU, Held, Model, Options, Runtime, check_options
 from edgecomp.runtimes.onnxruntime_cpu import OPTIMISATION, OnnxRuntimeSession, open_session
 
 Values = tuple[str | int | float | bool, ...]
@@ -69,10 +69,10 @@ class OnnxRuntimeGpu:
         self.name, self._known, self._providers = name, known, providers
 
     def load(
-        self, model: Path, *, threads: int, device: str = "cuda", options: Options
+        self, model: Model, *, threads: int, device: str = "cuda", options: Options
     ) -> OnnxRuntimeSession:
         check_options(self.name, options, self._known)
-        providers = self._providers(options, model.parent)
+        providers = self._providers(options, Path() if isinstance(model, Held) else model.parent)
         if not gpus():
             raise RuntimeUnavailableError(f"{self.name}: {NO_GPU}")
         wanted = providers[0][0]

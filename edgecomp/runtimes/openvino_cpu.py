@@ -10,8 +10,10 @@ import openvino as ov
 from edgecomp.errors import InferenceError, ModelFileError
 from edgecomp.runtimes.base import (
     Array,
+    Held,
     Layer,
     LayerTime,
+    Model,
     Options,
     Port,
     Runtime,
@@ -90,7 +92,7 @@ class OpenVinoSession:
 class OpenVinoCpu:
     name = "openvino-cpu"
 
-    def load(self, model: Path, *, threads: int, device: str = "cpu", options: Options) -> OpenVinoSession:
+    def load(self, model: Model, *, threads: int, device: str = "cpu", options: Options) -> OpenVinoSession:
         return OpenVinoSession(_compile(model, threads, options))
 
     def versions(self) -> dict[str, str]:
@@ -142,9 +144,9 @@ class OpenVinoCpu:
 RUNTIME: Runtime = OpenVinoCpu()
 
 
-def _compile(model: Path, threads: int, options: Options, profiled: bool = False) -> ov.CompiledModel:
+def _compile(model: Model, threads: int, options: Options, profiled: bool = False) -> ov.CompiledModel:
     check_options("openvino-cpu", options, OPTIONS)
-    if not model.is_file():
+    if not isinstance(model, Held) and not model.is_file():
         raise ModelFileError(f"no such model file: {model}")
     settings: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,
@@ -158,9 +160,15 @@ def _compile(model: Path, threads: int, options: Options, profiled: bool = False
         settings["LP_TRANSFORMS_MODE"] = "NO"
     try:
         core = ov.Core()
-        return core.compile_model(core.read_model(model), "CPU", settings)
+        read = (
+            core.read_model(model.content, model.weights)
+            if isinstance(model, Held)
+            else core.read_model(model)
+        )
+        return core.compile_model(read, "CPU", settings)
     except (RuntimeError, ValueError) as error:
-        raise ModelFileError(f"OpenVINO cannot load {model}: {reason_of(error)}") from error
+        called = model.name if isinstance(model, Held) else model
+        raise ModelFileError(f"OpenVINO cannot load {called}: {reason_of(error)}") from error
 
 
 # What numpy calls a type otherwise.

@@ -36,6 +36,7 @@ class Row(NamedTuple):
     `scripted`: it can be deployed, for edgecomp/package has a script for it.
     `idle` are the options with which a thread that waits does not spin: CPU time is compared with them.
     `stand_in` gives a file's answers where there is no GPU; nothing that is about time, memory or kernels is taken of it.
+    `from_memory`: it loads a model that is no file, and so an encrypted one, and keeps no cache of it on disk.
     Either CPU runtime takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
     """
 
@@ -48,6 +49,7 @@ class Row(NamedTuple):
     gpu: bool = False
     idle: tuple[tuple[str, bool], ...] = ()
     stand_in: StandIn | None = None
+    from_memory: bool = False
 
 
 TABLE = {
@@ -59,8 +61,11 @@ TABLE = {
         (8,),
         scripted=True,
         idle=(("spinning", False),),
+        from_memory=True,
     ),
-    "openvino-cpu": Row("openvino_cpu:RUNTIME", "model.xml", "openvino", INTEGERS, (8,), scripted=True),
+    "openvino-cpu": Row(
+        "openvino_cpu:RUNTIME", "model.xml", "openvino", INTEGERS, (8,), scripted=True, from_memory=True
+    ),
     "pytorch-cpu": Row("pytorch:CPU", "model.pt2", "torch", scripted=True),
     "torchscript-cpu": Row("torchscript:CPU", "model.ts", "torch"),
     "onnxruntime-cuda": Row(
@@ -70,6 +75,7 @@ TABLE = {
         scripted=True,
         gpu=True,
         stand_in=AS_WRITTEN,
+        from_memory=True,
     ),
     "onnxruntime-tensorrt": Row(
         "onnxruntime_gpu:TENSORRT",

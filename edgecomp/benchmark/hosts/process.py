@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from edgecomp import errors
 from edgecomp.benchmark.hosts.confinement import MemoryLimit
 from edgecomp.benchmark.hosts.emulators import own_packages
 from edgecomp.config.target import Target
-from edgecomp.errors import BudgetExceededError, EdgecompError, WorkerError
+from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, WorkerError
+from edgecomp.files.sealed import is_sealed, opened_release
 from edgecomp.machine import usable_core_numbers
 from edgecomp.metrics.samples import LOAD
 from edgecomp.metrics.units import format_value
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, formats
 from edgecomp.text import plain
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
@@ -81,7 +83,7 @@ class Worker:
     ) -> None:
         self._replies, replies = os.pipe()
         parent, self._held = os.pipe()  # until the worker has ended, or this process, however that ends
-        job = {
+        job: dict[str, Any] = {
             "replies": replies,
             "parent": parent,
             "runtime": place.runtime,
@@ -94,6 +96,9 @@ class Worker:
             "slowdown": place.slowdown,
             "trusted": place.trusted,
         }
+        opened = [] if not is_sealed(model) else self._opened(place, model)
+        pipes = [os.pipe() for _ in opened]
+        job["sealed"] = [end for end, _ in pipes]
         self._model = str(model.resolve())
         self._what = f"worker for {model.name} under {place.runtime}"
         self._timeout_s = place.timeout_s
@@ -114,11 +119,13 @@ class Worker:
             stderr=self._stderr,
             env=clean_environment(place.threads)
             | ({} if path is None else {"PYTHONPATH": os.pathsep.join(path)}),
-            pass_fds=[replies, parent],
+            pass_fds=[replies, parent, *job["sealed"]],
             start_new_session=True,
         )
-        os.close(replies)
-        os.close(parent)
+        for end in (replies, parent, *job["sealed"]):
+            os.close(end)
+        for (_, end), content in zip(pipes, opened, strict=True):
+            threading.Thread(target=_poured, args=(end, content), daemon=True).start()
         try:
             self.ready = self._reply()
         except BaseException:
@@ -127,6 +134,16 @@ class Worker:
             raise
         imports_ns = self.ready["imported_at_ns"] - started
         self.cold_start_ns = imports_ns + self.ready[LOAD] + self.ready.get("first_run_ns", 0)
+
+    @staticmethod
+    def _opened(place: Place, model: Path) -> list[bytes]:
+        """What an encrypted model and the files beside it hold. Raises ModelFileError, FileError, UsageError."""
+        if not TABLE[place.runtime].from_memory:
+            able = ", ".join(name for name, row in TABLE.items() if row.from_memory)
+            raise ModelFileError(
+                f"{model}: {place.runtime} reads a model from a file alone, and this one is encrypted; {able} take it"
+            )
+        return opened_release(model, formats.parts_of(model), model.with_name(formats.CONTRACT))
 
     @property
     def pid(self) -> int:
@@ -254,6 +271,12 @@ class Worker:
         self._stderr.seek(0)
         lines = plain(self._stderr.read().decode(errors="replace")).strip().splitlines()
         return f"; its last words: {' | '.join(lines[-3:])[-400:]}" if lines else ""
+
+
+def _poured(end: int, content: bytes) -> None:
+    """Writes it into a pipe; that nobody reads it any more is the worker's death, which is told elsewhere."""
+    with contextlib.suppress(BrokenPipeError), open(end, "wb") as pipe:
+        pipe.write(content)
 
 
 def pin(workers: Mapping[str, Worker], place: Place, restart: int) -> None:

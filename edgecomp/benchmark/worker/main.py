@@ -1,7 +1,7 @@
 """A benchmark process: one model, its runtime, numpy, and nothing else.
 
 Started as `python -m edgecomp.benchmark.worker.main JOB` with a JSON job: runtime, model, threads, cores, options, inputs, rows (examples at once), trusted (the model's file
-may run code), slowdown (a share of extra work, for a trial of the measuring itself), parent (a pipe whose other end closes with whoever asks). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
+may run code), sealed (pipes that an encrypted model comes through, its file first and then its weights), slowdown (a share of extra work, for a trial of the measuring itself), parent (a pipe whose other end closes with whoever asks). It says which phase it enters (imports, load, first_run), answers once, says what that took, and then obeys one JSON command a line until
 its input ends:
 
     single_stream  count                       → wall_ns and cpu_ns of each inference, one example at a time
@@ -143,7 +143,18 @@ def _serve(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
 def _loaded(runtime: Any, job: Mapping[str, Any]) -> Any:
     """A session. Whether a file may run code is asked of those runtimes alone whose files can."""
     trusted = {"trusted": True} if job["trusted"] else {}
-    return runtime.load(Path(job["model"]), threads=job["threads"], options=job["options"], **trusted)
+    model: Any = Path(job["model"])
+    if job["sealed"]:
+        from edgecomp.runtimes import Held
+
+        model = Held(model.name, *(_all_of(end) for end in job["sealed"]))
+    return runtime.load(model, threads=job["threads"], options=job["options"], **trusted)
+
+
+def _all_of(end: int) -> bytes:
+    """What comes through a pipe until its other end closes."""
+    with open(end, "rb") as pipe:
+        return pipe.read()
 
 
 class Station:

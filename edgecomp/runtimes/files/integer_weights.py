@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import ModelFileError
+from edgecomp.files.sealed import is_sealed
 from edgecomp.machine import saturates
 
 MOST = 128
@@ -59,6 +60,8 @@ def warning(model: Path, host: str) -> str:
     """
     if not saturates(host):
         return ""
+    if is_sealed(model):
+        return f"{model.name} is encrypted, and its integers were not looked at: this CPU ({host}) has no VNNI, where sums of some saturate"
     try:
         why = why_it_saturates(read(model))
     except ModelFileError:

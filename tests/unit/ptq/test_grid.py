@@ -108,6 +108,15 @@ def test_what_cannot_be_made_or_executed_is_recorded_and_never_chosen() -> None:
         best({}, evaluate)
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_no_number_wins_nothing(score: float) -> None:
+    first, second = (Candidate("ours", calibration) for calibration in ("min-max", "mse"))
+    found = {Path("a.onnx"): score, Path("b.onnx"): 12.0}
+    chosen, scores = best({first: Path("a.onnx"), second: Path("b.onnx")}, found.__getitem__)
+    assert (chosen.name, chosen.accuracy) == ("ours mse", 12.0)
+    assert (scores[0].accuracy, scores[0].reason) == (None, f"its validation score is {score}")
+
+
 def test_each_file_is_made_once_and_a_failure_is_no_obstacle(digits: Digits, tmp_path: Path) -> None:
     candidates = [
         Candidate("ours", "min-max"),

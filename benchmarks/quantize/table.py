@@ -1,0 +1,66 @@
+"""The cells of reports/quantize as one table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from edgecomp.metrics.registry import ACCURACY, INT8_SHARE, TEACHER_ERROR, TOP_AGREEMENT
+
+DECIDES = (TOP_AGREEMENT, TEACHER_ERROR, ACCURACY)
+RUNTIMES = ("onnxruntime-cpu", "openvino-cpu")
+
+
+def table(cells: Sequence[dict[str, Any]]) -> str:
+    """Markdown: a row a model, then why those that did not pass did not."""
+    lines = [
+        "# Other people's models, quantised", "",
+        "`python benchmarks/quantize WHEELS`: each file out of a package of the Python Package Index, on inputs that",
+        "benchmarks/quantize/made.py makes, by `edgecomp quantize` for both runtimes. Answers: the model's own against the int8 file's as",
+        "executed, on inputs that nothing was trained or chosen on, with the one-sided 95 % bound. Speed: int8 over fp32, CPU time, batch 1,",
+        "one thread. Size: over the file that was given.", "",
+        "| model | what it is | verdict | made by | answers: ONNX Runtime | OpenVINO | in int8 | speed | size | took |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [_row(cell) for cell in cells]
+    counts = Counter(_outcome(cell) for cell in cells)
+    lines += ["", "; ".join(f"{outcome}: {count}" for outcome, count in sorted(counts.items())) + ".", ""]
+    for cell in cells:
+        for said in _why(cell):
+            lines.append(f"- **{cell['model']}**: {said}")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _outcome(cell: dict[str, Any]) -> str:
+    return str(cell.get("verdict") or ("refused" if "refused" in cell else "error"))
+
+
+def _row(cell: dict[str, Any]) -> str:
+    begin = f"| {cell['model']} | {cell['of']} | {_outcome(cell)} |"
+    if "verdict" not in cell:
+        return f"{begin} | | | | | | {cell['seconds']:.0f} s |"
+    answers = [" ".join(_answer(check) for check in _of(cell, runtime, DECIDES)) for runtime in RUNTIMES]
+    shares = [
+        f"{check['estimate']:.4g} %" for runtime in RUNTIMES for check in _of(cell, runtime, (INT8_SHARE,))
+    ]
+    speeds = [f"{cell['speed'][runtime]:.2f}" for runtime in RUNTIMES if runtime in cell.get("speed", {})]
+    sizes = [f"{cell['bytes'][runtime] / cell['float_bytes']:.2f}" for runtime in RUNTIMES]
+    return (f"{begin} {cell['tried'][-1]['name']} | {answers[0]} | {answers[1]} | {', '.join(shares)} | {', '.join(speeds)} | "
+            f"{', '.join(sizes)} | {cell['seconds']:.0f} s |")  # fmt: skip
+
+
+def _answer(check: dict[str, Any]) -> str:
+    bound = check["lower"] if check["metric"] == TOP_AGREEMENT else check["upper"]
+    sign = "≥" if check["metric"] == TOP_AGREEMENT else "≤"
+    return f"{check['estimate']:.4g} % ({sign} {bound:.4g} %)"
+
+
+def _of(cell: dict[str, Any], runtime: str, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    return [check for check in cell["checks"] if check["target"] == runtime and check["metric"] in metrics]
+
+
+def _why(cell: dict[str, Any]) -> list[str]:
+    if "verdict" not in cell:
+        return [str(cell.get("refused") or cell["error"].strip().splitlines()[-1])]
+    return [
+        check["sentence"] + f" {check['verdict']}." for check in cell["checks"] if check["verdict"] != "PASS"
+    ]
