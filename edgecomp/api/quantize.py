@@ -13,23 +13,39 @@ from typing import Any
 
 import yaml
 
+from edgecomp import __version__
 from edgecomp.api.results import RunResult
-from edgecomp.api.run import run
-from edgecomp.errors import ModelFileError, UsageError, nearest, nearest_there
+from edgecomp.api.run import job_of, run
+from edgecomp.artifacts.run_folder import RunFolder
+from edgecomp.errors import FileError, ModelFileError, TimeIsUp, UsageError, nearest, nearest_there
 from edgecomp.files.array_files import names_in, read_npz
+from edgecomp.files.json_files import read_mapping
 from edgecomp.files.scratch import replacing
-from edgecomp.files.writing import write_json
+from edgecomp.files.writing import digest_of, write_json
 from edgecomp.gate.verdict import Verdict
 from edgecomp.history.store import STORE
 from edgecomp.metrics.registry import ACCURACY, TEACHER_ERROR, TOP_AGREEMENT
 from edgecomp.metrics.units import parse_quantity
-from edgecomp.progress import Listener, Silent
+from edgecomp.pipeline.epoch_time import measure
+from edgecomp.pipeline.loaders import Run, fingerprinted
+from edgecomp.progress import Listener, Silent, Until
 from edgecomp.report.evidence import TRIED
 
 AGREEMENT, ERROR = TOP_AGREEMENT, TEACHER_ERROR
 FEWEST = 100  # inputs, in all
 SHOWN = 20_000  # inputs that are trained on, over all epochs
 JUDGED_ON = 700  # inputs, where there are enough: 598 without a change show 99.5 %
+MOST_EPOCHS = 10_000
+MADE_AGAIN = (
+    "export",
+    "parity",
+    "deploy",
+    "bench",
+    "portable",
+    "emulation",
+    "gate",
+    "report",
+)  # steps, after each training
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
 
 
@@ -68,7 +84,8 @@ def quantize(
     model: an ONNX file, in float. data: an .npz file with its inputs by name, [N, ...] each. targets: device profiles, by name or file. label:
     the array of `data` with the class of each input, for a margin of accuracy, `max_drop` (`0.5 pt`); without it nothing is labelled, and the
     outputs decide: `min_agreement` (`99.5 %`) of the largest of a row of numbers with the model's own, else `max_error` (`1 %`), the mean error over
-    the outputs' deviation. minutes: after which no further way is begun. out: the run folder, `runs/quantize/NAME` where it is not given;
+    the outputs' deviation. minutes: how long it may take: training
+    goes on for as long as that leaves, and ends with it; without it, training is as long whatever the machine. out: the run folder, `runs/quantize/NAME` where it is not given;
     its recipe is the file of that name with .yaml. history, listener: as `run` takes them.
 
     The result is the last way's; what was tried is in `quantize.json` of the run folder. Raises UsageError, ModelFileError and DataError before
@@ -85,19 +102,36 @@ def quantize(
     recipe.parent.mkdir(parents=True, exist_ok=True)
     with replacing(recipe) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
-    tried: list[Attempt] = []
+    record = _Record.of(recipe, folder, check, limit)
+    record.take(minutes)
     result: RunResult | None = None
-    for name, overrides in _ways(content):
-        if tried and (tried[-1].is_the_same or _is_over(minutes, began)):
-            break
+    ways = _ways(content)
+    for place, (name, asked) in enumerate(ways):
+        if (
+            place < len(record.tried) or record.is_the_same
+        ):  # by a call before, that was ended or asks for less
+            continue
+        overrides, heard = asked, listener
+        if place and minutes is not None:
+            if not (epochs := _epochs(record, recipe, asked, folder, minutes, began, listener)):
+                break
+            overrides = (*asked, f"quantize.epochs={epochs}")
+            heard = Until(listener, began + 60 * minutes)
         started = time.monotonic()
         listener.say(f"{name}: {' '.join(overrides)}")
-        result = run(recipe, overrides, out=folder, history=None, listener=listener)
-        tried.append(_attempt(name, overrides, time.monotonic() - started, result, check))
-        write_json(folder / TRIED, {"check": check, "limit": limit, "tried": [vars(one) for one in tried]})
-    assert result is not None
+        try:
+            result = run(recipe, overrides, out=folder, history=None, listener=heard)
+        except TimeIsUp as over:
+            listener.note(f"{name}: {over}; what is trained is kept, and the same command goes on from it")
+            result = None
+            break
+        record.tried.append(_attempt(name, overrides, time.monotonic() - started, result, check))
+        record.save()
+    if result is None:
+        result = run(recipe, record.tried[-1].overrides, out=folder, history=None, listener=listener)
+    record.save()
     run(folder, only="report", listener=Silent())  # which shows what was tried
-    for one in tried:
+    for one in record.tried:
         listener.say(
             f"tried {one.name}, {one.seconds:.0f} s: "
             + "; ".join(f"{target}, {said}" for target, said in one.found.items())
@@ -105,6 +139,53 @@ def quantize(
     if history is not None:
         _remember(result, Path(history), listener)
     return result
+
+
+@dataclass
+class _Record:
+    """`quantize.json` of a run folder: what was asked for, by its digest, and what was tried of it.
+
+    minutes, epochs: the time that the last training was chosen for, and how long it is.
+    """
+
+    file: Path
+    asked: str
+    check: str
+    limit: Mapping[str, Any]
+    tried: list[Attempt]
+    minutes: float | None = None
+    epochs: int = 0
+
+    @classmethod
+    def of(cls, recipe: Path, folder: Path, check: str, limit: Mapping[str, Any]) -> "_Record":
+        """That of a call for the same before, or a new one."""
+        job = fingerprinted(job_of(recipe, ()))
+        asked = digest_of([job.model_dump(mode="json", exclude={"folder"}), __version__])
+        new = cls(folder / TRIED, asked, check, limit, [])
+        try:
+            known = read_mapping(new.file, "asked", "tried", "minutes", "epochs")
+        except FileError:  # none, or an earlier version's
+            return new
+        if known["asked"] == asked:
+            new.tried = [Attempt(**one | {"overrides": tuple(one["overrides"])}) for one in known["tried"]]
+            new.minutes, new.epochs = known["minutes"], known["epochs"]
+        return new
+
+    def take(self, minutes: float | None) -> None:
+        """Another time makes another training, but where one was ended before, which has time again now, and where none is needed."""
+        begun = self.epochs > 0 and len(self.tried) == 1
+        if minutes != self.minutes and (minutes is None or not (begun or self.is_the_same)):
+            self.epochs = 0
+            del self.tried[1:]
+        self.minutes = minutes
+
+    @property
+    def is_the_same(self) -> bool:
+        return bool(self.tried) and self.tried[-1].is_the_same
+
+    def save(self) -> None:
+        told = {name: value for name, value in vars(self).items() if name not in ("file", "tried")}
+        write_json(self.file, told | {"tried": [vars(one) for one in self.tried]})
 
 
 def _model(file: Path) -> Path:
@@ -235,8 +316,32 @@ def _attempt(name: str, overrides: tuple[str, ...], seconds: float, result: RunR
     return Attempt(name, overrides, round(seconds, 1), found, str(result.verdict))
 
 
-def _is_over(minutes: float | None, began: float) -> bool:
-    return minutes is not None and time.monotonic() - began > 60 * minutes
+def _epochs(
+    record: _Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, listener: Listener,
+) -> int:  # fmt: skip
+    """How long is trained, for half of the time that is left beside export and bench: the other half is for layers in float, which takes as
+    long again. 0: not at all. A training that was begun before goes on as it was meant."""
+    left = 60 * minutes - (time.monotonic() - began)
+    if len(record.tried) > 1 and left < record.tried[1].seconds:
+        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, and training again with layers in float takes "
+                      f"{record.tried[1].seconds:.0f} s: it is not done")  # fmt: skip
+        return 0
+    if record.epochs:
+        return record.epochs
+    manifest = RunFolder(folder).manifest()
+    known = manifest.steps if manifest else {}
+    again = sum(one.seconds for name, one in known.items() if name.split("/")[0] in MADE_AGAIN)
+    took = measure(Run(fingerprinted(job_of(recipe, overrides)), folder, listener.track, listener.note))
+    again += took.afterwards_s
+    left = 60 * minutes - (time.monotonic() - began)
+    epochs = min(MOST_EPOCHS, int((left - again) / 2 // took.seconds))
+    if epochs < 1:
+        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, an epoch of training takes {took.seconds:.0f} s, and what follows it "
+                      f"{again:.0f} s: nothing is trained")  # fmt: skip
+        return 0
+    record.epochs = epochs
+    record.save()
+    return epochs
 
 
 def _remember(result: RunResult, store: Path, listener: Listener) -> None:

@@ -81,7 +81,9 @@ def quantize(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--time", metavar="MINUTES", min=0, help="After which nothing else is tried."),
+        typer.Option(
+            "--time", metavar="MINUTES", min=0, help="Training is as long as that leaves, and ends with it."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder.", show_default="runs/quantize/MODEL")

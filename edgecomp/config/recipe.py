@@ -76,6 +76,11 @@ class Data(Part):
     validation_fraction: float = Field(0.15, gt=0, lt=1)  # likewise; everything is chosen on this split
     # of the training examples; nothing is trained on them
     calibration_fraction: float = Field(0.05, gt=0, lt=1)
+    # what a network takes, by name, as it is: `float32[3, 32, 32]`, `int64[?]`, in place of `inputs`; arrays of an .npz, or columns
+    tensors: dict[str, str] = {}
+    # by channel or feature, or one for all: (x - mean) / std, of pixels from 0 to 1; those of the training split where they are not given
+    mean: list[float] | None = Field(None, min_length=1)
+    std: list[float] | None = Field(None, min_length=1)  # likewise
     limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
     shift: int = Field(0, ge=0, le=16)  # pixels that a training image is shifted by, at most
     flip: bool = False  # whether training images are mirrored as well
@@ -83,9 +88,20 @@ class Data(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `slice` where there is none, so that digests of recipes stay what they were."""
+        """Without what came later where it says nothing, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        return found if self.slice is not None else {k: v for k, v in found.items() if k != "slice"}
+        later: dict[str, Any] = {"slice": None, "tensors": {}, "mean": None, "std": None}
+        return {k: v for k, v in found.items() if k not in later or v != later[k]}
+
+    @model_validator(mode="after")
+    def _they_go_together(self) -> "Data":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both, or neither")
+        if self.std is not None and not all(value > 0 for value in self.std):
+            raise ValueError(f"std: {self.std} divides, and must be more than 0")
+        if self.tensors and self.inputs is not None:
+            raise ValueError("tensors names the network's inputs: leave out inputs")
+        return self
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "Data":
