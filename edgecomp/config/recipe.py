@@ -115,7 +115,7 @@ class Data(Part):
 class Network(Part):
     """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
 
-    network: str  # a name, `hf:MODEL`, `onnx:FILE`, or a factory `package.module:function`
+    network: str  # a name, `hf:MODEL`, `onnx:FILE`, `pt2:FILE`, or a factory `package.module:function`
     arguments: dict[str, Any] = {}  # what it is built with, by name
 
 
@@ -303,6 +303,7 @@ class Recipe(Part):
     # what labels and outputs mean, a row of edgecomp.tasks.TASKS
     task: Literal[
         "classification",
+        "probabilities",
         "binary",
         "multilabel",
         "regression",

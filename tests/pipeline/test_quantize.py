@@ -180,20 +180,20 @@ def test_training_is_as_long_as_the_time_leaves_and_one_that_was_ended_goes_on(
     import edgecomp.api.quantize as module
 
     monkeypatch.setattr(
-        module, "measure", lambda run: EpochTime(145.0, 0.0, 3)
-    )  # six epochs are half of 30 min
-    asked: dict[str, Any] = {"targets": SHORT[1:], "min_agreement": "99.9 %", "history": None, "minutes": 30}
+        module, "measure", lambda run: EpochTime(2900.0, 0.0, 3)
+    )  # six epochs are half of 10 h
+    asked: dict[str, Any] = {"targets": SHORT[1:], "min_agreement": "99.9 %", "history": None, "minutes": 600}
     asked |= {"model": a_model(tmp_path), "data": inputs(tmp_path), "out": tmp_path / "run"}
     with pytest.raises(KeyboardInterrupt):
         quantize(**asked, listener=Impatient())
     record = json.loads((tmp_path / "run" / "quantize.json").read_text(encoding="utf-8"))
-    assert (record["minutes"], record["epochs"], len(record["tried"])) == (30, 6, 1)
+    assert (record["minutes"], record["epochs"], len(record["tried"])) == (600, 6, 1)
     (checkpoint,) = (tmp_path / "run" / ".checkpoints").glob("quantize-*/int8.safetensors")
     assert len(_history(checkpoint)) == 2
 
     made = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["steps"]
     monkeypatch.setattr(module, "_ways", lambda recipe: _ways(recipe)[:2])
-    quantize(**asked | {"minutes": 25})
+    quantize(**asked | {"minutes": 500})
     steps = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["steps"]
     assert steps["ptq/onnxruntime-cpu"] == made["ptq/onnxruntime-cpu"]  # and what is post-training is shared
     history = json.loads((tmp_path / "run" / "quantize" / "history.json").read_text(encoding="utf-8"))
