@@ -167,15 +167,15 @@ class Quantize(Part):
     """How the student comes to int8.
 
     `qad`: the same loss, through fake-quant, for `epochs` more epochs. `ptq-ort`, `ptq-nncf`: a runtime's own
-    post-training quantisation of the fp32 student. `ptq-best`: for each target the best of all ways to do that, chosen on the validation
+    post-training quantisation of the fp32 student. `ptq-dynamic`: weights in int8, and what products read rounded as it comes. `ptq-best`: for each target the best of all ways to do that, chosen on the validation
     split. `none`: it stays in fp32. `baselines` are measured and shown
     beside whatever is judged. Scales start from `calibration`, learn, and freeze; batch statistics freeze too.
     """
 
     # how: trained through its integers (qad), by a runtime's own tool, or not at all
-    method: Literal["qad", "ptq-ort", "ptq-nncf", "ptq-best", "none"] = "qad"
+    method: Literal["qad", "ptq-ort", "ptq-nncf", "ptq-dynamic", "ptq-best", "none"] = "qad"
     # other ways to quantise the same student, measured beside it
-    baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-best"]] = []
+    baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-dynamic", "ptq-best"]] = []
     epochs: int = Field(4, ge=1, le=10_000)  # of training through fake-quant
     learning_rate: float = Field(4e-4, gt=0, le=10)  # of weights, at its highest
     scale_learning_rate: float = Field(1e-3, gt=0, le=10)  # of the logarithms of scales

