@@ -5,6 +5,7 @@ same function within the margin, the model is trained through its integers with 
 stay in float. Each is a run of one recipe, which is written down, and shares what it can with the one before.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def quantize(
     device profiles, by name or file. label: the array or column of `data` with the class of each input (`folder` of a folder of images),
     for a margin of accuracy, `max_drop` (`0.5 pt`); without it nothing is labelled, and the
     outputs decide: `min_agreement` (`99.5 %`) of the largest of a row of numbers with the model's own, else `max_error` (`1 %`), the mean error over
-    the outputs' deviation. column: of texts or images, where a table has several. tokenizer, length: of texts, a folder, and how many tokens at
+    the outputs' deviation. column: of texts or images, or a pattern of those of numbers, where a table has several. tokenizer, length: of texts, a folder, and how many tokens at
     most. size, mean, std: of images, pixels a side, and by channel what is subtracted from pixels of 0 to 1 and what divides them, where
     the model does not say. minutes: how long it may take: training
     goes on for as long as that leaves, and ends with it; without it, training is as long whatever the machine. out: the run folder,
@@ -238,7 +239,9 @@ def _tried_out(content: Mapping[str, Any], beside: Path, own_code: bool) -> _Tri
             try:
                 job = fingerprinted(job_of(file.name, ()))
             except RecipeError as error:  # of a file that nobody has seen
-                raise UsageError("; ".join(error.problems)) from error
+                raise UsageError(
+                    "; ".join(re.sub(r"^line \d+, column \d+: ", "", one) for one in error.problems)
+                ) from error
         settings = job.recipe.data
         count = len(sources.read(wanted(settings, job.recipe.task), Path(job.folder)).splits["train"].labels)
         if count < FEWEST:

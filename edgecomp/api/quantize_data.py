@@ -1,5 +1,6 @@
 """What `edgecomp quantize` takes for inputs: an .npz, a table, a text file of lines, a folder of images: as a recipe's `data`. One row a kind."""
 
+import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ FOLDERS = "folder"  # what labels of a folder of images are called
 
 @dataclass(frozen=True)
 class Asked:
-    """What is said of the inputs: label: the array or column of labels; column: of texts or images; tokenizer, length: of texts, in tokens;
+    """What is said of the inputs: label: the array or column of labels; column: of texts or images, or a pattern of those of numbers; tokenizer, length: of texts, in tokens;
     size, mean, std: of images, as `data` has them."""
 
     label: str | None = None
@@ -35,7 +36,8 @@ class Asked:
 
 
 def section(path: Path, model: Model, asked: Asked) -> dict[str, Any]:
-    """A recipe's `data` of the inputs at `path` for `model`, without its fractions. Raises UsageError, FileError."""
+    """A recipe's `data` of the inputs at `path` for `model`, without its fractions. asked: what else is said of them. Raises UsageError,
+    FileError."""
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder{nearest_there(path)}; the inputs are {KINDS}")
     kind = next((make for fits, make in READERS if fits(path)), None)
@@ -85,24 +87,41 @@ def _table(path: Path, model: Model, asked: Asked) -> dict[str, Any]:
     """Of columns by the inputs' names; else of texts, or images, where the model may take those; else of numbers side by side."""
     found: dict[str, Any] = {"source": "huggingface", "path": str(path.absolute())}
     columns = _columns(path)
+    for option, one in (("--labels", asked.label), ("--column", asked.column)):
+        if one and not fnmatch.filter(columns, one):
+            raise UsageError(
+                f"{path}: has no column {one!r} ({option}){nearest(one, columns)}; it has {_shown(columns)}"
+            )
     names = [one.name for one in model.inputs]
     if names and {*names} <= {*columns}:
         return found | {"tensors": {one.name: one.declared for one in model.inputs}}
-    kinds = {columns[asked.column]} if asked.column in columns else {*columns.values()}
+    kinds = {columns[one] for one in fnmatch.filter(columns, asked.column or "*")}
     if "text" in kinds and (not names or "input_ids" in names):
         return found | _column(asked) | _of_texts(path, model, asked)
     if "image" in kinds and (not names or len(names) == 1):
         return found | _column(asked) | _of_images(path, model, asked)
-    numbers = [name for name, kind in columns.items() if kind == "number" and name != asked.label]
-    if len(names) == 1 and model.inputs[0].shape in ((len(numbers),), (None,)) and numbers:
+    numbers = [
+        name
+        for name in fnmatch.filter(columns, asked.column or "*")
+        if columns[name] == "number" and name != asked.label
+    ]
+    takes_rows = len(names) == 1 and len(model.inputs[0].shape) == 1
+    if takes_rows and numbers and model.inputs[0].shape in ((len(numbers),), (None,)):
         return found | {"inputs": numbers, "mean": [0.0], "std": [1.0]}
+    if takes_rows and numbers:
+        raise UsageError(f"{path}: the model takes rows of {model.inputs[0].shape[0]} numbers, and the table has {len(numbers)} columns of them: {_shown(columns)}. "
+                         "Name those that are meant, --column 'x*' for instance, and the one of labels with --labels")  # fmt: skip
     wanted = (
         ", ".join(f"{one.name} {one.declared}" for one in model.inputs) or "one column of texts or images"
     )
-    shown = ", ".join(f"{name} ({kind})" for name, kind in list(columns.items())[:20])
     missing = next((name for name in names if name not in columns), "")
-    raise UsageError(f"{path}: the model takes {wanted}, and the columns are {shown}: call them as the model's inputs"
+    raise UsageError(f"{path}: the model takes {wanted}, and the columns are {_shown(columns)}: call them as the model's inputs"
                      f"{nearest(missing, columns) if missing else ''}")  # fmt: skip
+
+
+def _shown(columns: dict[str, str], most: int = 8) -> str:
+    some = ", ".join(f"{name} ({kind})" for name, kind in list(columns.items())[:most])
+    return some + (f" and {len(columns) - most} more" if len(columns) > most else "")
 
 
 def _column(asked: Asked) -> dict[str, Any]:

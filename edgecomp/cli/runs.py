@@ -96,7 +96,10 @@ def quantize(
     ] = None,
     column: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Of a table's texts or images, where several could be."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Of a table's texts or images, or a pattern of those of numbers, where several could be.",
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None,

@@ -110,7 +110,12 @@ def test_a_row_of_numbers_is_a_csv_s_columns_as_they_are(tmp_path: Path) -> None
     assert {name: content["data"][name] for name in ("inputs", "mean", "std")} == {
         "inputs": ["a", "b", "c", "d"], "mean": [0.0], "std": [1.0],
     }  # fmt: skip
-    assert "the model takes x float32[5]" in refused(
+    more = [f"{line},{place}" for place, line in enumerate(lines)]
+    Path("more.csv").write_text("\n".join(["xa,xb,xc,xd,kind,row", *more]), encoding="utf-8")
+    assert "takes rows of 4 numbers, and the table has 5 columns of them" in refused("m.onnx", "more.csv")
+    assert tried("m.onnx", "more.csv", column="x?")[1]["data"]["inputs"] == ["xa", "xb", "xc", "xd"]
+    assert "has no column 'kid' (--labels); did you mean 'kind'" in refused("m.onnx", "t.csv", label="kid")
+    assert "takes rows of 5 numbers, and the table has 4" in refused(
         write(tmp_path / "five.onnx", "g (float[n, 5] x) => (float[n, 5] y) { y = Relu (x) }"), "t.csv"
     )
 
