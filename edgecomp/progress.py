@@ -81,6 +81,7 @@ class Until:
         self._track, self._deadline = listener.track, deadline
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        """As a Track hands on `items`, of `total`, of `what`. Raises TimeIsUp."""
         for done, item in enumerate(self._track(items, what, total)):
             if what.endswith(STEPS) and time.monotonic() > self._deadline:
                 raise TimeIsUp(

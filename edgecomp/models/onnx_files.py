@@ -123,7 +123,7 @@ def _take_texts(network: "fx.GraphModule", file: Path) -> None:
 
 
 def draw_weights(network: "nn.Module") -> None:
-    """Weights of the architecture drawn anew, whatever their layout: those of matrices and kernels normal, with the deviation that each has, and
+    """Weights of the architecture drawn anew in `network`, whatever their layout: those of matrices and kernels normal, with the deviation that each has, and
     in the place of vectors their mean, for they scale or centre. Batch normalisation begins as it does."""
     import torch
     from torch import nn

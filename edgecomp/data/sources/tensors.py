@@ -37,7 +37,7 @@ def declared(text: str, name: str) -> Declared:
 def fitted(
     arrays: Mapping[str, npt.NDArray[Any]], wanted: Mapping[str, str], where: str
 ) -> dict[str, npt.NDArray[Any]]:
-    """The `arrays` [N, ...] as the network wants them, by name. Lists of as many numbers are brought to its shape. Raises DataError, which
+    """The `arrays` [N, ...] as the network wants them, by name, `wanted` as in `declared`. Lists of as many numbers are brought to its shape. Raises DataError, which
     begins with `where`, for others, and for numbers that are not of its type."""
     return {name: _fitted(arrays[name], name, declared(text, name), where) for name, text in wanted.items()}
 
