@@ -60,13 +60,22 @@ PTQ_ORT = Arm(
 PTQ_NNCF = Arm(
     "ptq_nncf", "student, NNCF's PTQ", "#8a63b0", baseline="ptq-nncf", tool="ptq-nncf", per_scheme=True
 )
+PTQ_DYNAMIC = Arm(
+    "ptq_dynamic",
+    "student, dynamic PTQ",
+    "#4a9a9a",
+    baseline="ptq-dynamic",
+    tool="ptq-dynamic",
+    per_scheme=True,
+)
 PTQ_BEST = Arm(
     "ptq_best", "student, best PTQ on validation", "#b08a2e", ("ptq",), baseline="ptq-best",
     per_target=True, low_bits="student, best PTQ on validation, {} (simulated)",
 )  # fmt: skip
 
 ARMS: dict[str, Arm] = {
-    arm.name: arm for arm in (TEACHER, STUDENT_FP32, STUDENT_INT8, CONTROL, PTQ_ORT, PTQ_NNCF, PTQ_BEST)
+    arm.name: arm
+    for arm in (TEACHER, STUDENT_FP32, STUDENT_INT8, CONTROL, PTQ_ORT, PTQ_NNCF, PTQ_DYNAMIC, PTQ_BEST)
 }
 TOOLS = tuple(arm.tool for arm in ARMS.values() if arm.tool)
 

@@ -16,7 +16,8 @@
     ├── UserCodeError               70  a factory or a score function of the user's own raised something, or wanted to exit
     ├── EmulatorError               70  an emulated machine's environment could not be made
     ├── WorkerError                 70  a benchmark process died, hung or answered nonsense
-    └── BudgetExceededError          1  a model did not fit into the memory of its target
+    ├── BudgetExceededError          1  a model did not fit into the memory of its target
+    └── TimeIsUp                     3  what was to end within a time has not
 
 The message says what happened, the value, the limit, and what to try.
 """
@@ -116,6 +117,10 @@ class BudgetExceededError(EdgecompError):
         self.model, self.phase, self.certain = model, phase, certain
         # INCONCLUSIVE where what it died of counts more than it held.
         self.exit_code = exit_codes.FAIL if certain else exit_codes.INCONCLUSIVE
+
+
+class TimeIsUp(EdgecompError):  # noqa: N818 - it is a state, and reads better as one
+    exit_code = exit_codes.INCONCLUSIVE
 
 
 class Terminated(BaseException):

@@ -1,7 +1,10 @@
 """How long work says how far it is, without knowing who listens."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
+
+from edgecomp.errors import TimeIsUp
 
 Item = TypeVar("Item")
 
@@ -11,6 +14,9 @@ class Track(Protocol):
 
     def __call__(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]: ...
 
+
+STEPS = ", steps"
+"""How what is tracked ends where it is training, a step an item."""
 
 Note = Callable[[str], None]
 """Takes a sentence that a user should read now."""
@@ -63,3 +69,22 @@ class Silent:
 
     def failed(self, what: str, how: str, why: str) -> None:
         self.notes.append(f"{what} {how}: {why}")
+
+
+class Until:
+    """A listener who hears what another does, and ends a loop of training steps once the time is up."""
+
+    def __init__(self, listener: Listener, deadline: float) -> None:
+        """deadline: by time.monotonic(). The loop that it comes in raises TimeIsUp."""
+        self.started, self.note = listener.started, listener.note
+        self.say, self.failed = listener.say, listener.failed
+        self._track, self._deadline = listener.track, deadline
+
+    def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        """As a Track hands on `items`, of `total`, of `what`. Raises TimeIsUp."""
+        for done, item in enumerate(self._track(items, what, total)):
+            if what.endswith(STEPS) and time.monotonic() > self._deadline:
+                raise TimeIsUp(
+                    f"{what.removesuffix(STEPS)}: the time is up after {done:,} of {total:,} steps"
+                )
+            yield item

@@ -5,31 +5,55 @@ same function within the margin, the model is trained through its integers with 
 stay in float. Each is a run of one recipe, which is written down, and shares what it can with the one before.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any, NamedTuple
 
 import yaml
 
+from edgecomp import __version__
+from edgecomp.api.quantize_data import Asked, section, told
+from edgecomp.api.quantize_model import Model, recognised
 from edgecomp.api.results import RunResult
-from edgecomp.api.run import run
-from edgecomp.errors import ModelFileError, UsageError, nearest, nearest_there
-from edgecomp.files.array_files import names_in, read_npz
+from edgecomp.api.run import job_of, run
+from edgecomp.artifacts.run_folder import RunFolder
+from edgecomp.data import sources
+from edgecomp.errors import FileError, RecipeError, TimeIsUp, UsageError
+from edgecomp.files.json_files import read_mapping
 from edgecomp.files.scratch import replacing
-from edgecomp.files.writing import write_json
+from edgecomp.files.writing import digest_of, write_json
 from edgecomp.gate.verdict import Verdict
 from edgecomp.history.store import STORE
+from edgecomp.inputs import some
 from edgecomp.metrics.registry import ACCURACY, TEACHER_ERROR, TOP_AGREEMENT
 from edgecomp.metrics.units import parse_quantity
-from edgecomp.progress import Listener, Silent
+from edgecomp.pipeline.epoch_time import measure
+from edgecomp.pipeline.loaders import Run, check_ready_made, fingerprinted, fresh_network, probes, wanted
+from edgecomp.pipeline.stages import learning
+from edgecomp.progress import Listener, Silent, Until, silent
 from edgecomp.report.evidence import TRIED
 
 AGREEMENT, ERROR = TOP_AGREEMENT, TEACHER_ERROR
 FEWEST = 100  # inputs, in all
+ASKED = 16  # inputs that the model is tried on
+SUM_TO_ONE = 1e-3  # what probabilities may be off by
 SHOWN = 20_000  # inputs that are trained on, over all epochs
 JUDGED_ON = 700  # inputs, where there are enough: 598 without a change show 99.5 %
+MOST_EPOCHS = 10_000
+MADE_AGAIN = (
+    "export",
+    "parity",
+    "deploy",
+    "bench",
+    "portable",
+    "emulation",
+    "gate",
+    "report",
+)  # steps, after each training
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
 
 
@@ -55,6 +79,12 @@ def quantize(
     *,
     targets: Sequence[str] = TARGETS,
     label: str | None = None,
+    column: str | None = None,
+    tokenizer: str | None = None,
+    length: int | None = None,
+    size: int | None = None,
+    mean: list[float] | None = None,
+    std: list[float] | None = None,
     max_drop: str | None = None,
     min_agreement: str | None = None,
     max_error: str | None = None,
@@ -65,39 +95,71 @@ def quantize(
 ) -> RunResult:
     """Quantises a model to int8 for some targets, and judges whether it is still the same function.
 
-    model: an ONNX file, in float. data: an .npz file with its inputs by name, [N, ...] each. targets: device profiles, by name or file. label:
-    the array of `data` with the class of each input, for a margin of accuracy, `max_drop` (`0.5 pt`); without it nothing is labelled, and the
+    model: an ONNX file in float, a .pt2, a Hugging Face folder or name, or a factory `module:function`. data: its inputs by name in an .npz,
+    [N, ...] each, or as columns of a table; a folder of images, or a column of them; a text file of lines, or a column of texts. targets:
+    device profiles, by name or file. label: the array or column of `data` with the class of each input (`folder` of a folder of images),
+    for a margin of accuracy, `max_drop` (`0.5 pt`); without it nothing is labelled, and the
     outputs decide: `min_agreement` (`99.5 %`) of the largest of a row of numbers with the model's own, else `max_error` (`1 %`), the mean error over
-    the outputs' deviation. minutes: after which no further way is begun. out: the run folder, `runs/quantize/NAME` where it is not given;
-    its recipe is the file of that name with .yaml. history, listener: as `run` takes them.
+    the outputs' deviation. column: of texts or images, or a pattern of those of numbers, where a table has several. tokenizer, length: of texts, a folder, and how many tokens at
+    most. size, mean, std: of images, pixels a side, and by channel what is subtracted from pixels of 0 to 1 and what divides them, where
+    the model does not say. minutes: how long it may take: training
+    goes on for as long as that leaves, and ends with it; without it, training is as long whatever the machine. out: the run folder,
+    `runs/quantize/NAME` where it is not given; its recipe is the file of that name with .yaml. history, listener: as `run` takes them.
 
     The result is the last way's; what was tried is in `quantize.json` of the run folder. Raises UsageError, ModelFileError and DataError before
     anything is trained.
     """
     listener, began = listener or Silent(), time.monotonic()
-    file, inputs = _model(Path(model)), Path(data)
-    names, outputs = _interface(file, inputs)
-    folder = Path(out) if out is not None else Path("runs") / "quantize" / file.stem
-    count = _count(inputs, names)
-    check, limit = _decides(outputs, label, max_drop, min_agreement, max_error)
-    recipe = folder.with_name(f"{folder.name}.yaml")
-    content = _recipe(file, inputs, names, count, list(targets), label, check, limit)
+    if (max_drop is None) != (label is None):
+        raise UsageError(
+            "--max-drop is a drop of accuracy, which takes labels: name their array with --labels, and say the drop, such as '0.5 pt'"
+        )
+    known = recognised(str(model))
+    asked_of = Asked(label, column, tokenizer, length, size, mean, std)
+    source = section(Path(data), known, asked_of)
+    if made := told(source):
+        listener.note(made)
+    folder = Path(out) if out is not None else Path("runs") / "quantize" / known.called
+    recipe = (
+        Path(f"quantize-{folder.name}.yaml") if known.is_code else folder.with_name(f"{folder.name}.yaml")
+    ).absolute()
+    content = _recipe(known, source, list(targets), label, Path(model).name)
+    tried = _tried_out(content, recipe.parent, known.is_code)
+    check, limit = _decides(tried.outputs, label, max_drop, min_agreement, max_error)
+    content = _decided(content, tried, check, limit)
     recipe.parent.mkdir(parents=True, exist_ok=True)
     with replacing(recipe) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
-    tried: list[Attempt] = []
+    record = _Record.of(recipe, folder, check, limit)
+    record.take(minutes)
     result: RunResult | None = None
-    for name, overrides in _ways(content):
-        if tried and (tried[-1].is_the_same or _is_over(minutes, began)):
-            break
+    ways = _ways(content)
+    for place, (name, asked) in enumerate(ways):
+        if (
+            place < len(record.tried) or record.is_the_same
+        ):  # by a call before, that was ended or asks for less
+            continue
+        overrides, heard = asked, listener
+        if place and minutes is not None:
+            if not (epochs := _epochs(record, recipe, asked, folder, minutes, began, listener)):
+                break
+            overrides = (*asked, f"quantize.epochs={epochs}")
+            heard = Until(listener, began + 60 * minutes)
         started = time.monotonic()
         listener.say(f"{name}: {' '.join(overrides)}")
-        result = run(recipe, overrides, out=folder, history=None, listener=listener)
-        tried.append(_attempt(name, overrides, time.monotonic() - started, result, check))
-        write_json(folder / TRIED, {"check": check, "limit": limit, "tried": [vars(one) for one in tried]})
-    assert result is not None
+        try:
+            result = run(recipe, overrides, out=folder, history=None, listener=heard)
+        except TimeIsUp as over:
+            listener.note(f"{name}: {over}; what is trained is kept, and the same command goes on from it")
+            result = None
+            break
+        record.tried.append(_attempt(name, overrides, time.monotonic() - started, result, check))
+        record.save()
+    if result is None:
+        result = run(recipe, record.tried[-1].overrides, out=folder, history=None, listener=listener)
+    record.save()
     run(folder, only="report", listener=Silent())  # which shows what was tried
-    for one in tried:
+    for one in record.tried:
         listener.say(
             f"tried {one.name}, {one.seconds:.0f} s: "
             + "; ".join(f"{target}, {said}" for target, said in one.found.items())
@@ -107,46 +169,100 @@ def quantize(
     return result
 
 
-def _model(file: Path) -> Path:
-    """Raises ModelFileError."""
-    if file.suffix.lower() != ".onnx":
-        raise ModelFileError(f"{file}: what is quantised is an ONNX file; a network of a recipe is quantised by `edgecomp run` with distill.epochs: 0 "
-                             "and `student: { network: teacher }`")  # fmt: skip
-    if not file.is_file():
-        raise ModelFileError(f"no such model file: {file}{nearest_there(file)}")
-    return file.absolute()
+@dataclass
+class _Record:
+    """`quantize.json` of a run folder: what was asked for, by its digest, and what was tried of it.
+
+    minutes, epochs: the time that the last training was chosen for, and how long it is.
+    """
+
+    file: Path
+    asked: str
+    check: str
+    limit: Mapping[str, Any]
+    tried: list[Attempt]
+    minutes: float | None = None
+    epochs: int = 0
+
+    @classmethod
+    def of(cls, recipe: Path, folder: Path, check: str, limit: Mapping[str, Any]) -> "_Record":
+        """That of a call for the same before, or a new one."""
+        job = fingerprinted(job_of(recipe, ()))
+        asked = digest_of([job.model_dump(mode="json", exclude={"folder"}), __version__])
+        new = cls(folder / TRIED, asked, check, limit, [])
+        try:
+            known = read_mapping(new.file, "asked", "tried", "minutes", "epochs")
+        except FileError:  # none, or an earlier version's
+            return new
+        if known["asked"] == asked:
+            new.tried = [Attempt(**one | {"overrides": tuple(one["overrides"])}) for one in known["tried"]]
+            new.minutes, new.epochs = known["minutes"], known["epochs"]
+        return new
+
+    def take(self, minutes: float | None) -> None:
+        """Another time makes another training, but where one was ended before, which has time again now, and where none is needed."""
+        begun = self.epochs > 0 and len(self.tried) == 1
+        if minutes != self.minutes and (minutes is None or not (begun or self.is_the_same)):
+            self.epochs = 0
+            del self.tried[1:]
+        self.minutes = minutes
+
+    @property
+    def is_the_same(self) -> bool:
+        return bool(self.tried) and self.tried[-1].is_the_same
+
+    def save(self) -> None:
+        told = {name: value for name, value in vars(self).items() if name not in ("file", "tried")}
+        write_json(self.file, told | {"tried": [vars(one) for one in self.tried]})
 
 
-def _interface(file: Path, data: Path) -> tuple[list[str], tuple[int, ...]]:
-    """The model's inputs in order, and the shape of an example's first output. Raises UsageError, ModelFileError, FileError."""
-    import torch
+class _Tried(NamedTuple):
+    """What the model answers to some of the inputs: outputs: the shape of an example's; inputs: how many there are."""
 
-    from edgecomp.onnx_import import from_onnx, interface_of
-
-    if not data.is_file() or data.suffix != ".npz":
-        raise UsageError(
-            f"{data}: the inputs are an .npz file with the model's inputs by name{nearest_there(data)}"
-        )
-    network = from_onnx(file)
-    names = list(interface_of(network).inputs)
-    there = names_in(data)
-    if missing := [name for name in names if name not in there]:
-        raise UsageError(f"{data}: has no array {missing[0]!r}{nearest(missing[0], there)}, which the model takes; it has {', '.join(there)}: save "
-                         f"{', '.join(names)} in it, [N, ...] each")  # fmt: skip
-    held = read_npz(data, names)
-    with torch.no_grad():
-        given = network.eval()(*(torch.from_numpy(held[name][:2].copy()) for name in names))
-    first = given[0] if isinstance(given, tuple | list) else given
-    return names, tuple(first.shape[1:])
+    outputs: tuple[int, ...]
+    inputs: int
+    are_probabilities: bool
 
 
-def _count(data: Path, names: Sequence[str]) -> int:
-    """Raises UsageError where the inputs are too few to split."""
-    count = len(read_npz(data, names[:1])[names[0]])
-    if count < FEWEST:
-        raise UsageError(f"{data}: has {count} inputs, and it takes {FEWEST} to calibrate, choose and judge on different ones; some 1,500 are needed "
-                         "to show that 99.5 % of the answers are the same")  # fmt: skip
-    return count
+def _tried_out(content: Mapping[str, Any], beside: Path, own_code: bool) -> _Tried:
+    """Reads the data and asks the model twice. beside: where the recipe will lie. Raises what a run would, before anything is trained."""
+    import numpy as np
+
+    from edgecomp.training.loop import Examples, logits_of
+
+    with TemporaryDirectory(prefix="edgecomp-quantize-") as scratch:
+        with NamedTemporaryFile(
+            "w", dir=beside if own_code else scratch, suffix=".yaml", encoding="utf-8"
+        ) as file:
+            yaml.safe_dump(dict(content), file)
+            file.flush()
+            try:
+                job = fingerprinted(job_of(file.name, ()))
+            except RecipeError as error:  # of a file that nobody has seen
+                raise UsageError(
+                    "; ".join(re.sub(r"^line \d+, column \d+: ", "", one) for one in error.problems)
+                ) from error
+        settings = job.recipe.data
+        count = len(sources.read(wanted(settings, job.recipe.task), Path(job.folder)).splits["train"].labels)
+        if count < FEWEST:
+            raise UsageError(f"{settings.path}: has {count} inputs, and it takes {FEWEST} to calibrate, choose and judge on different "
+                             "ones; some 1,500 are needed to show that 99.5 % of the answers are the same")  # fmt: skip
+        run = Run(job, Path(scratch), silent)
+        (made := run.folder / "data").mkdir()
+        learning.data(run, made, made)
+        network = fresh_network(run, job.recipe.teacher)
+        check_ready_made(run, network)
+        examples = Examples(some(probes(run), slice(ASKED)), np.zeros(ASKED, np.int64), lambda inputs: inputs)
+        first, again = (logits_of(network, examples) for _ in range(2))
+    if not np.array_equal(first, again, equal_nan=True):
+        raise UsageError(f"{content['teacher']['network']} is no function of its inputs: asked twice, it gives other answers; it draws random "
+                         "numbers, and takes to be exported without them")  # fmt: skip
+    if not np.isfinite(first).all():
+        raise UsageError(f"{content['teacher']['network']} gives {int((~np.isfinite(first)).sum())} of {first.size} numbers that are NaN or infinite, "
+                         "on inputs of yours: are they made as the model takes them?")  # fmt: skip
+    sums = first.sum(axis=1) if first.ndim == 2 and first.shape[1] > 1 else None
+    likely = sums is not None and bool((first >= 0).all() and (abs(sums - 1) < SUM_TO_ONE).all())
+    return _Tried(first.shape[1:], count, likely)
 
 
 def _decides(
@@ -157,10 +273,6 @@ def _decides(
     max_error: str | None,
 ) -> tuple[str, dict[str, Any]]:
     """The check that decides whether it is the same function, and its limit. Raises UsageError where the options do not go together."""
-    if (max_drop is None) != (label is None):
-        raise UsageError(
-            "--max-drop is a drop of accuracy, which takes labels: name their array with --label, and say the drop, such as '0.5 pt'"
-        )
     if sum(one is not None for one in (max_drop, min_agreement, max_error)) > 1:
         raise UsageError("one margin decides: give --max-drop, --min-agreement or --max-error alone")
     if max_drop is not None:
@@ -175,36 +287,35 @@ def _decides(
 
 
 def _recipe(
-    file: Path,
-    data: Path,
-    names: list[str],
-    count: int,
-    targets: list[str],
-    label: str | None,
-    check: str,
-    limit: Mapping[str, Any],
+    model: Model, data: Mapping[str, Any], targets: list[str], label: str | None, called: str
 ) -> dict[str, Any]:
-    """What all ways share. The other checks of answers than `check` are taken out of the policy."""
-    trained = 0.8 * count - min(JUDGED_ON, 0.5 * count)
-    others: dict[str, Any] = {name: None for name in (AGREEMENT, ERROR) if name != check}
+    """What all ways share, but for what `_decided` adds."""
+    names_its_output = {"arguments": {"output": model.output}} if label and model.output else {}
     return {
-        "name": "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in file.stem).lstrip("._-")
+        "name": "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in model.called).lstrip(
+            "._-"
+        )
         or "model",
-        "description": f"{file.name}, quantised to int8 with itself as its teacher",
+        "description": f"{called}, quantised to int8 with itself as its teacher",
         "task": "outputs" if label is None else "classification",
-        "data": {"source": "numpy", "path": str(data.absolute()), "inputs": names}
-        | ({} if label is None else {"label": label})
-        | {
-            "test_fraction": round(min(JUDGED_ON / count, 0.5), 4),
-            "validation_fraction": 0.1,
-            "calibration_fraction": 0.1,
-        },
-        "teacher": {"network": f"onnx:{file}", "epochs": 0},
+        "data": dict(data) | {"test_fraction": 0.25, "validation_fraction": 0.1, "calibration_fraction": 0.1},
+        "teacher": {"network": model.network, **names_its_output, "epochs": 0},
         "student": {"network": "teacher"},
         "distill": {"epochs": 0, "batch_size": 32, "hard_label_weight": 0},
-        "quantize": {"epochs": max(2, min(30, round(SHOWN / max(1.0, trained)))), "learning_rate": 1.0e-4},
         "targets": targets,
         "policy": "same-function",
+    }
+
+
+def _decided(content: dict[str, Any], tried: _Tried, check: str, limit: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with what its number of inputs and its outputs ask for. The other checks of answers than `check` are taken out of the policy."""
+    trained = 0.8 * tried.inputs - min(JUDGED_ON, 0.5 * tried.inputs)
+    others: dict[str, Any] = {name: None for name in (AGREEMENT, ERROR) if name != check}
+    of_classes = content["task"] == "classification" and tried.are_probabilities
+    return content | {
+        "task": "probabilities" if of_classes else content["task"],
+        "data": content["data"] | {"test_fraction": round(min(JUDGED_ON / tried.inputs, 0.5), 4)},
+        "quantize": {"epochs": max(2, min(30, round(SHOWN / max(1.0, trained)))), "learning_rate": 1.0e-4},
         "thresholds": others | {check: dict(limit)},
     }
 
@@ -235,8 +346,32 @@ def _attempt(name: str, overrides: tuple[str, ...], seconds: float, result: RunR
     return Attempt(name, overrides, round(seconds, 1), found, str(result.verdict))
 
 
-def _is_over(minutes: float | None, began: float) -> bool:
-    return minutes is not None and time.monotonic() - began > 60 * minutes
+def _epochs(
+    record: _Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, listener: Listener,
+) -> int:  # fmt: skip
+    """How long is trained, for half of the time that is left beside export and bench: the other half is for layers in float, which takes as
+    long again. 0: not at all. A training that was begun before goes on as it was meant."""
+    left = 60 * minutes - (time.monotonic() - began)
+    if len(record.tried) > 1 and left < record.tried[1].seconds:
+        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, and training again with layers in float takes "
+                      f"{record.tried[1].seconds:.0f} s: it is not done")  # fmt: skip
+        return 0
+    if record.epochs:
+        return record.epochs
+    manifest = RunFolder(folder).manifest()
+    known = manifest.steps if manifest else {}
+    again = sum(one.seconds for name, one in known.items() if name.split("/")[0] in MADE_AGAIN)
+    took = measure(Run(fingerprinted(job_of(recipe, overrides)), folder, listener.track, listener.note))
+    again += took.afterwards_s
+    left = 60 * minutes - (time.monotonic() - began)
+    epochs = min(MOST_EPOCHS, int((left - again) / 2 // took.seconds))
+    if epochs < 1:
+        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, an epoch of training takes {took.seconds:.0f} s, and what follows it "
+                      f"{again:.0f} s: nothing is trained")  # fmt: skip
+        return 0
+    record.epochs = epochs
+    record.save()
+    return epochs
 
 
 def _remember(result: RunResult, store: Path, listener: Listener) -> None:

@@ -107,6 +107,11 @@ def judged(job: Job, folder: RunFolder, listener: Listener) -> RunResult:
     return RunResult(folder.path, verdict, job, data_notes=splits.notes if splits else [])
 
 
+def job_of(recipe: str | Path, overrides: Sequence[str]) -> Job:
+    """What a `recipe`, with its `overrides`, asks for on this machine. Raises RecipeError, UsageError."""
+    return on_this_machine(load_job(str(recipe), list(overrides)))
+
+
 def _prepared(
     recipe: str | Path, overrides: Sequence[str], out: Path | str | None, quick: bool, listener: Listener
 ) -> tuple[Job, RunFolder, list[Step]]:
@@ -117,7 +122,7 @@ def _prepared(
                              "with overrides")  # fmt: skip
         job, place = on_this_machine(read_job(Path(recipe))), Path(recipe)
     else:
-        job = on_this_machine(load_job(str(recipe), [*overrides, *(["quick=true"] if quick else [])]))
+        job = job_of(recipe, [*overrides, *(["quick=true"] if quick else [])])
         place = (
             Path(out) if out is not None else Path("runs") / (job.recipe.name + "-quick" * job.recipe.quick)
         )

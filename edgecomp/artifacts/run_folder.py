@@ -7,6 +7,7 @@ manifest does not list is never deleted.
 """
 
 import os
+import re
 import shutil
 import time
 from contextlib import AbstractContextManager, suppress
@@ -30,6 +31,7 @@ FORMAT_VERSION = 1
 MANIFEST, JOB = "manifest.json", "job.json"
 NOT_RUN = "not-run.txt"  # in a step's folder: why it made nothing, so that the next run tries again
 CHECKPOINTS = ".checkpoints"
+CLOCK = ".seconds"  # beside a step's checkpoints: how long it ran
 KEPT = "what was finished before is kept"
 FULL_BYTES = 2**20  # free, at most, on a disk that is said to be full
 OWN = (MANIFEST, JOB, run_lock.LOCK, run_lock.OWNER, run_lock.SCRATCH, CHECKPOINTS)
@@ -227,8 +229,8 @@ class RunFolder:
         key = digest_of(made_from)
         scratch = self.path / run_lock.SCRATCH / step.name
         shutil.rmtree(scratch, ignore_errors=True)
-        checkpoints = self.path / CHECKPOINTS / f"{step.name.replace('/', '-')}-{key[:16]}"
-        clock = checkpoints.with_name(f"{checkpoints.name}.seconds")
+        checkpoints = self.path / CHECKPOINTS / _checkpoints(step.name, key)
+        clock = checkpoints.with_name(f"{checkpoints.name}{CLOCK}")
         started = time.monotonic() - _spent(clock)
         try:
             scratch.mkdir(parents=True)
@@ -259,11 +261,24 @@ class RunFolder:
                 f"{step.name}: {self.path}: the disk is full, {left:,} bytes are left ({error}); {KEPT}"
             ) from error
         self._verified[step.name] = {}
-        self.clear_checkpoints()
+        self._clear(rf"{re.escape(_plain(step.name))}-\w{{16}}")
 
     def clear_checkpoints(self) -> None:
-        """Takes away what a step that is finished would have resumed from."""
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        """Takes away what steps that are finished would have resumed from. One that is not, of other settings, may go on yet."""
+        manifest = self.manifest()
+        done = [_checkpoints(name, one.key) for name, one in manifest.steps.items()] if manifest else []
+        self._clear("|".join(map(re.escape, done)))
+
+    def _clear(self, names: str) -> None:
+        """Checkpoints whose folders have such `names`, a pattern, with the times beside them."""
+        place = self.path / CHECKPOINTS
+        for one in list(place.iterdir()) if place.is_dir() else []:
+            if re.fullmatch(names, one.name):
+                shutil.rmtree(one, ignore_errors=True)
+            elif re.fullmatch(names, one.name.removesuffix(CLOCK)):
+                one.unlink(missing_ok=True)
+        with suppress(OSError):  # where something is left, or nothing was
+            place.rmdir()
 
     def not_its_own(self, name: str) -> list[str]:
         """Files in the folder of the step `name` that the manifest does not list: they are kept when the step
@@ -296,6 +311,14 @@ class RunFolder:
         write_json(
             self.path / MANIFEST, Manifest(edgecomp=__version__, recipe=recipe, steps=steps).model_dump()
         )
+
+
+def _plain(step: str) -> str:
+    return step.replace("/", "-")
+
+
+def _checkpoints(step: str, key: str) -> str:
+    return f"{_plain(step)}-{key[:16]}"
 
 
 def _spent(clock: Path) -> float:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names, target_names
+from edgecomp.errors import UsageError
 
 RECIPES = "cifar10, diabetes, digits, lines, multilabel, recommend, segmentation, sst2, tabular"
 
@@ -54,10 +55,21 @@ def run(
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file, in float.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="An ONNX file in float, a .pt2, a Hugging Face folder, or a factory module:function.",
+        ),
+    ],
     data: Annotated[
         Path,
-        typer.Option("--data", "-d", metavar="FILE", help="Its inputs by name, .npz; labels are not needed."),
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="INPUTS",
+            help="Its inputs: .npz or a table, by name; images in a folder; texts, one a line. Labels are not needed.",
+        ),
     ],
     target: Annotated[
         list[str] | None,
@@ -70,7 +82,10 @@ def quantize(
         ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The array of labels, for --max-drop.")
+        str | None,
+        typer.Option(
+            "--labels", "--label", metavar="COLUMN", help="The array or column of labels, for --max-drop."
+        ),
     ] = None,
     max_drop: Annotated[str | None, typer.Option(help="Of accuracy, such as '0.5 pt'.")] = None,
     min_agreement: Annotated[
@@ -79,9 +94,39 @@ def quantize(
     max_error: Annotated[
         str | None, typer.Option(help="Of outputs that are no classes.", show_default="1 %")
     ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Of a table's texts or images, or a pattern of those of numbers, where several could be.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Of texts.", show_default="a Hugging Face model's own"),
+    ] = None,
+    length: Annotated[
+        int | None, typer.Option(min=4, help="Of texts, in tokens, at most.", show_default="128")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=8, help="Of images, pixels a side.", show_default="the model's")
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,G,B",
+            help="What is subtracted from pixels of 0 to 1.",
+            show_default="a Hugging Face model's own",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="What divides them then.", show_default="likewise")
+    ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--time", metavar="MINUTES", min=0, help="After which nothing else is tried."),
+        typer.Option(
+            "--time", metavar="MINUTES", min=0, help="Training is as long as that leaves, and ends with it."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder.", show_default="runs/quantize/MODEL")
@@ -98,10 +143,20 @@ def quantize(
 
     screen = Screen(json=as_json)
     result = of_api(
-        model, data, targets=target or TARGETS, label=label, max_drop=max_drop, min_agreement=min_agreement, max_error=max_error,
+        model, data, targets=target or TARGETS, label=label, column=column, tokenizer=tokenizer, length=length, size=size,
+        mean=_numbers(mean, "--mean"), std=_numbers(std, "--std"), max_drop=max_drop, min_agreement=min_agreement, max_error=max_error,
         minutes=minutes, out=out, history=store, listener=screen,
     )  # fmt: skip
     raise typer.Exit(show_run(result, screen, as_json))
+
+
+def _numbers(text: str | None, option: str) -> list[float] | None:
+    try:
+        return None if text is None else [float(one) for one in text.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text!r} is not numbers with commas between them: write {option} 0.485,0.456,0.406, or one for all"
+        ) from error
 
 
 def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:

@@ -76,6 +76,11 @@ class Data(Part):
     validation_fraction: float = Field(0.15, gt=0, lt=1)  # likewise; everything is chosen on this split
     # of the training examples; nothing is trained on them
     calibration_fraction: float = Field(0.05, gt=0, lt=1)
+    # what a network takes, by name, as it is: `float32[3, 32, 32]`, `int64[?]`, in place of `inputs`; arrays of an .npz, or columns
+    tensors: dict[str, str] = {}
+    # by channel or feature, or one for all: (x - mean) / std, of pixels from 0 to 1; those of the training split where they are not given
+    mean: list[float] | None = Field(None, min_length=1)
+    std: list[float] | None = Field(None, min_length=1)  # likewise
     limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
     shift: int = Field(0, ge=0, le=16)  # pixels that a training image is shifted by, at most
     flip: bool = False  # whether training images are mirrored as well
@@ -83,9 +88,20 @@ class Data(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `slice` where there is none, so that digests of recipes stay what they were."""
+        """Without what came later where it says nothing, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        return found if self.slice is not None else {k: v for k, v in found.items() if k != "slice"}
+        later: dict[str, Any] = {"slice": None, "tensors": {}, "mean": None, "std": None}
+        return {k: v for k, v in found.items() if k not in later or v != later[k]}
+
+    @model_validator(mode="after")
+    def _they_go_together(self) -> "Data":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both, or neither")
+        if self.std is not None and not all(value > 0 for value in self.std):
+            raise ValueError(f"std: {self.std} divides, and must be more than 0")
+        if self.tensors and self.inputs is not None:
+            raise ValueError("tensors names the network's inputs: leave out inputs")
+        return self
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "Data":
@@ -99,7 +115,7 @@ class Data(Part):
 class Network(Part):
     """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
 
-    network: str  # a name, `hf:MODEL`, `onnx:FILE`, or a factory `package.module:function`
+    network: str  # a name, `hf:MODEL`, `onnx:FILE`, `pt2:FILE`, or a factory `package.module:function`
     arguments: dict[str, Any] = {}  # what it is built with, by name
 
 
@@ -151,15 +167,15 @@ class Quantize(Part):
     """How the student comes to int8.
 
     `qad`: the same loss, through fake-quant, for `epochs` more epochs. `ptq-ort`, `ptq-nncf`: a runtime's own
-    post-training quantisation of the fp32 student. `ptq-best`: for each target the best of all ways to do that, chosen on the validation
+    post-training quantisation of the fp32 student. `ptq-dynamic`: weights in int8, and what products read rounded as it comes. `ptq-best`: for each target the best of all ways to do that, chosen on the validation
     split. `none`: it stays in fp32. `baselines` are measured and shown
     beside whatever is judged. Scales start from `calibration`, learn, and freeze; batch statistics freeze too.
     """
 
     # how: trained through its integers (qad), by a runtime's own tool, or not at all
-    method: Literal["qad", "ptq-ort", "ptq-nncf", "ptq-best", "none"] = "qad"
+    method: Literal["qad", "ptq-ort", "ptq-nncf", "ptq-dynamic", "ptq-best", "none"] = "qad"
     # other ways to quantise the same student, measured beside it
-    baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-best"]] = []
+    baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-dynamic", "ptq-best"]] = []
     epochs: int = Field(4, ge=1, le=10_000)  # of training through fake-quant
     learning_rate: float = Field(4e-4, gt=0, le=10)  # of weights, at its highest
     scale_learning_rate: float = Field(1e-3, gt=0, le=10)  # of the logarithms of scales
@@ -287,6 +303,7 @@ class Recipe(Part):
     # what labels and outputs mean, a row of edgecomp.tasks.TASKS
     task: Literal[
         "classification",
+        "probabilities",
         "binary",
         "multilabel",
         "regression",

@@ -1,7 +1,7 @@
 """What travels with a model: how an image, a row of numbers or a text becomes the network's inputs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgecomp.errors import DataError
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
@@ -287,6 +288,22 @@ def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...
     if of_each == "token":
         return (*first[:2], data.width)
     return (first[0], data.width, *(first[2:] if of_each == "pixel" else ()))
+
+
+def given(
+    values: Array, head: Head, columns: tuple[str, ...], mean: Sequence[float], std: Sequence[float]
+) -> Numbers:
+    """The preprocessing that a recipe says, `mean` and `std` by channel or feature, or one for all. values, head, columns: as in `fitted`.
+    Raises DataError where they are not as many."""
+    wanted = values.shape[1]
+    for name, one in (("mean", mean), ("std", std)):
+        if len(one) not in (1, wanted):
+            raise DataError(
+                f"data.{name} has {len(one)} numbers, and the inputs have {wanted} channels or features: give as many, or one for all"
+            )
+    kind: Literal["image", "array"] = "image" if values.dtype == np.uint8 else "array"
+    mean, std = (tuple(map(float, one)) * (wanted if len(one) == 1 else 1) for one in (mean, std))
+    return Numbers(kind, values.shape[1:], mean, std, head.names, columns, **head.more)
 
 
 def fitted(values: Array, head: Head, columns: tuple[str, ...] = ()) -> Numbers:

@@ -1,7 +1,7 @@
 """Seeded, stratified splits of a source, as arrays in files of their own."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ def write_splits(
     tokenizer: Tokenizer | None,
     seed: int,
     folder: Path,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> list[str]:
     """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of
     texts, tokenizer.json, into `folder`.
@@ -92,7 +94,8 @@ def write_splits(
     draws, whatever the source's (a folder is read class by class), so that its first ones stand for all of
     them. Returns what a user should know of them, a sentence each. Raises DataError where a class would be
     missing from a split. task: what labels are, a row of TASKS; standardise: numbers are learnt in units of
-    their deviation from the mean, in the training split; tokenizer: of texts, else None.
+    their deviation from the mean, in the training split; tokenizer: of texts, else None. mean, std: by channel or feature, or one for
+    all; those of the training split where None.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels, classes = _strata(source.splits["train"].labels, source.classes, task)
@@ -138,8 +141,17 @@ def write_splits(
         if of_classes:
             kept_labels[name] = strata[index]
         arrays, labels_of, made = _arrays(examples, index, head, tokenizer)
+        if mean is not None and "values" not in arrays:
+            raise DataError("data.mean and data.std are of images or numbers: take them out")
         if name == "train":
-            (made or preprocessing.fitted(arrays["values"], head, source.columns)).save(folder)
+            if made is None:
+                values = arrays["values"]
+                made = (
+                    preprocessing.fitted(values, head, source.columns)
+                    if mean is None or std is None
+                    else preprocessing.given(values, head, source.columns, mean, std)
+                )
+            made.save(folder)
         beside: dict[str, npt.NDArray[Any]] = {"labels": labels_of}
         if name == "test" and examples.slices is not None:
             beside["slices"] = examples.slices[index]

@@ -105,7 +105,7 @@ THROUGHPUT = "throughput_p50_per_s"
 FILE_SIZE = "file_size_bytes"
 ENERGY = "energy_per_inference_mj"
 
-CLASSES = ("classification", "binary")
+CLASSES = ("classification", "probabilities", "binary")
 
 
 def _time(

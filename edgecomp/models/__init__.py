@@ -1,4 +1,4 @@
-"""Networks by name: a literal table, `hf:` models of Hugging Face, `onnx:` files, and factories `package.module:function` of the
+"""Networks by name: a literal table, `hf:` models of Hugging Face, `onnx:` and `pt2:` files, and factories `package.module:function` of the
 user's own."""
 
 import importlib
@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgecomp.errors import UsageError, UserCodeError, nearest
-from edgecomp.models import onnx_files
+from edgecomp.models import onnx_files, pt2_files
 from edgecomp.models.checks import declared, said_by
 from edgecomp.models.onnx_files import ONNX
 from edgecomp.models.own_code import files_of_module, importable, load_function, users_code, users_line
+from edgecomp.models.pt2_files import PT2
 from edgecomp.models.references import PREFIX, check_reference, files_of
 
 if TYPE_CHECKING:
@@ -37,11 +38,31 @@ OF_TEACHER = "teacher"  # of a student: some of the teacher's layers
 DATA_GIVE = {"channels", "features", "vocabulary", "max_length", "classes"}
 
 
+class FileKind(NamedTuple):
+    """A kind of file as a network: what looks for it, what it is made of, what may be said of it, and what builds it."""
+
+    resolve: Callable[[str, Path], Path]
+    files_of: Callable[[str, Path], list[Path]]
+    arguments: dict[str, bool]
+    build: "Callable[[str, Mapping[str, Any], Mapping[str, Any], Path], nn.Module]"
+
+
+FILES = {
+    ONNX: FileKind(onnx_files.resolve, onnx_files.files_of, onnx_files.ARGUMENTS, onnx_files.build_onnx),
+    PT2: FileKind(pt2_files.resolve, pt2_files.files_of, pt2_files.ARGUMENTS, pt2_files.build_pt2),
+}
+"""By what stands before the file's name."""
+
+
+def _file_kind(name: str) -> FileKind | None:
+    return next((kind for prefix, kind in FILES.items() if name.startswith(prefix)), None)
+
+
 def find_factory(name: str, folder: Path) -> str:
-    """`name` as `module:function`, proved importable, or as it is where it begins with `hf:` or `onnx:`.
+    """`name` as `module:function`, proved importable, or as it is where it begins with `hf:`, `onnx:` or `pt2:`.
     folder: the recipe's, where files and code are looked for. Raises UsageError.
 
-    Our own networks are taken at their word, and of `hf:` and `onnx:` ones the files are looked for: a recipe is checked without
+    Our own networks are taken at their word, and of `hf:`, `onnx:` and `pt2:` ones the files are looked for: a recipe is checked without
     importing torch or transformers.
     """
     if name in TABLE:
@@ -49,13 +70,13 @@ def find_factory(name: str, folder: Path) -> str:
     if name.startswith(PREFIX):
         check_reference(name.removeprefix(PREFIX), folder)
         return name
-    if name.startswith(ONNX):
-        onnx_files.resolve(name.removeprefix(ONNX), folder)
+    if kind := _file_kind(name):
+        kind.resolve(name.partition(":")[2], folder)
         return name
     if ":" not in name:
         raise UsageError(
             f"no such network: {name!r}{nearest(name, TABLE)} Known: {', '.join(TABLE)}, a Hugging Face model "
-            f"'{PREFIX}FOLDER or NAME', an ONNX file '{ONNX}FILE', or a factory 'package.module:function'"
+            f"'{PREFIX}FOLDER or NAME', a file '{ONNX}FILE' or '{PT2}FILE', or a factory 'package.module:function'"
         )
     load_factory(name, folder)
     return name
@@ -93,8 +114,8 @@ def known_arguments(name: str, folder: Path) -> dict[str, bool] | None:
     does not say. folder: the recipe's. Raises UsageError, UserCodeError."""
     if name == OF_TEACHER or name.startswith(PREFIX):
         return None
-    if name.startswith(ONNX):
-        return onnx_files.ARGUMENTS
+    if kind := _file_kind(name):
+        return kind.arguments
     if name in TABLE:
         return declared(*TABLE[name].split(":"))
     return _parameters(load_factory(name, folder))
@@ -113,13 +134,13 @@ def arguments_of(name: str) -> dict[str, str]:
 
 def own_files(name: str, folder: Path) -> list[Path]:
     """What the network `name`, where it is not edgecomp's own, is made of: an `hf:` model's folder, an
-    `onnx:` file, or a factory's code. folder: the recipe's. Raises UsageError."""
+    `onnx:` or `pt2:` file, or a factory's code. folder: the recipe's. Raises UsageError."""
     if name in TABLE:
         return []
     if name.startswith(PREFIX):
         return files_of(name.removeprefix(PREFIX), folder)
-    if name.startswith(ONNX):
-        return onnx_files.files_of(name.removeprefix(ONNX), folder)
+    if kind := _file_kind(name):
+        return kind.files_of(name.partition(":")[2], folder)
     load_factory(name, folder)
     module = name.partition(":")[0]  # not where the factory is defined: a partial is functools'
     source = sys.modules[module].__file__
@@ -143,8 +164,8 @@ def build(
         from edgecomp.models.huggingface import build_huggingface
 
         return build_huggingface(name.removeprefix(PREFIX), given, arguments, folder, of_each)
-    if name.startswith(ONNX):
-        return onnx_files.build_onnx(name.removeprefix(ONNX), given, arguments, folder)
+    if kind := _file_kind(name):
+        return kind.build(name.partition(":")[2], given, arguments, folder)
     factory = load_factory(name, folder)
     _check_arguments(name, factory, arguments, given)
     called = ", ".join(f"{key}={value!r}" for key, value in given.items())

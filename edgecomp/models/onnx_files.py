@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING, Any
 from edgecomp.errors import UsageError, nearest_there
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import fx, nn
 
 ONNX = "onnx:"
-ARGUMENTS = {"output": False, "fixed": False}
+ARGUMENTS = {"output": False, "fixed": False, "pretrained": False}
 """What may be said of a file, and whether it must be."""
 
 
 def resolve(reference: str, folder: Path) -> Path:
-    """The file that `reference` (what follows `onnx:`) means: an absolute path, or one from `folder`, or from
-    the current one. Raises UsageError."""
+    """The file that `reference` (what follows `onnx:`) means, as `found_file` looks for it in `folder`. Raises UsageError."""
+    return found_file(reference, folder, ONNX)
+
+
+def found_file(reference: str, folder: Path, prefix: str) -> Path:
+    """The file at `reference`: an absolute path, or one from `folder`, or from the current one. prefix: what stands before it in a recipe.
+    Raises UsageError."""
     path = Path(reference).expanduser()
     looked_in = list(dict.fromkeys([folder.absolute(), Path.cwd()]))
     for parent in looked_in:
         if reference and (parent / path).is_file():
             return (parent / path).resolve()
     places = "" if path.is_absolute() else f" in {' or in '.join(str(place) for place in looked_in)}"
-    raise UsageError(f"{ONNX}{reference}: no file {reference!r}{places}{nearest_there(looked_in[0] / path)}")
+    raise UsageError(
+        f"{prefix}{reference}: no file {reference!r}{places}{nearest_there(looked_in[0] / path)}"
+    )
 
 
 def files_of(reference: str, folder: Path) -> list[Path]:
@@ -40,7 +47,7 @@ def build_onnx(
     """The network in the file, whose outputs were compared with ONNX Runtime's. Raises UsageError.
 
     reference, folder: as in `resolve`; given: what the data say; arguments: `output`, the value that is the network's, else the file's
-    first output; `fixed`, by name of an axis or of an input of one number, what it always is.
+    first output; `fixed`, by name of an axis or of an input of one number, what it always is; `pretrained: false`, weights drawn anew.
     """
     output, fixed = arguments.get("output"), arguments.get("fixed") or {}
     if output is not None and not isinstance(output, str):
@@ -50,17 +57,25 @@ def build_onnx(
         raise UsageError(
             f"{ONNX}{reference}: fixed is {fixed!r}; write names and whole numbers, fixed: {{length: 128}}"
         )
+    pretrained = arguments.get("pretrained", True)
+    if not isinstance(pretrained, bool):
+        raise UsageError(f"{ONNX}{reference}: pretrained is {pretrained!r}; write true or false")
     file = resolve(reference, folder)
     named = tuple(sorted((str(name), number) for name, number in fixed.items()))
     stamp = tuple(
         (part, part.stat().st_mtime_ns, part.stat().st_size) for part in files_of(reference, folder)
     )
-    return _checked(file, output, named, "classes" in given, stamp)
+    network = _checked(file, output, named, "classes" in given, stamp)
+    if "vocabulary" in given:
+        _take_texts(network, file)
+    if not pretrained:
+        draw_weights(network)
+    return network
 
 
 def _checked(
     file: Path, output: str | None, fixed: tuple[tuple[str, int], ...], logits: bool, stamp: Any
-) -> "nn.Module":
+) -> "fx.GraphModule":
     from edgecomp.onnx_import import before_softmax, from_onnx, interface_of
     from edgecomp.onnx_import.reading import load
 
@@ -69,7 +84,8 @@ def _checked(
     before = before_softmax(network)
     if before and logits and output is None:
         raise UsageError(f"{file}: its output {interface_of(network).outputs[0]!r} is probabilities, by a softmax, and a network is taught and "
-                         f"compared by its logits: name what the softmax is of, arguments: {{output: {before!r}}}")  # fmt: skip
+                         f"compared by its logits: name what the softmax is of, arguments: {{output: {before!r}}}, or say task: probabilities and "
+                         f"arguments: {{output: {first!r}}}")  # fmt: skip
     _compare(file, first, fixed, stamp)
     return network
 
@@ -80,3 +96,47 @@ def _compare(file: Path, output: str, fixed: tuple[tuple[str, int], ...], stamp:
     from edgecomp.onnx_import import check, from_onnx
 
     check(file, from_onnx(file, [output], dict(fixed)))
+
+
+TEXTS = ("input_ids", "attention_mask")
+SEGMENTS = "token_type_ids"
+
+
+def _take_texts(network: "fx.GraphModule", file: Path) -> None:
+    """What texts give, token ids and their mask, in this order, whatever the file's is; all of one segment. Raises UsageError for others."""
+    import torch
+
+    inputs = {node.target: node for node in network.graph.nodes if node.op == "placeholder"}
+    if not {*TEXTS} <= {*inputs} <= {*TEXTS, SEGMENTS}:
+        raise UsageError(
+            f"{file}: takes {', '.join(map(str, inputs))}, and texts give {' and '.join(TEXTS)}: bring its inputs by name in an .npz"
+        )
+    ids, mask = (inputs[name] for name in TEXTS)
+    if SEGMENTS in inputs:
+        with network.graph.inserting_after(ids):
+            segments = network.graph.call_function(torch.zeros_like, (ids,))
+        inputs[SEGMENTS].replace_all_uses_with(segments)
+        network.graph.erase_node(inputs[SEGMENTS])
+    if list(network.graph.nodes).index(mask) < list(network.graph.nodes).index(ids):
+        mask.prepend(ids)
+    network.recompile()
+
+
+def draw_weights(network: "nn.Module") -> None:
+    """Weights of the architecture drawn anew in `network`, whatever their layout: those of matrices and kernels normal, with the deviation that each has, and
+    in the place of vectors their mean, for they scale or centre. Batch normalisation begins as it does."""
+    import torch
+    from torch import nn
+
+    norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    own = {id(one) for part in norms for one in part.parameters()}
+    for part in norms:
+        part.reset_parameters()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if id(parameter) in own or parameter.numel() < 2 or not parameter.isfinite().all():
+                continue
+            if parameter.numel() > max(parameter.shape):
+                nn.init.normal_(parameter, std=float(parameter.std()))
+            else:
+                parameter.fill_(float(parameter.mean()))

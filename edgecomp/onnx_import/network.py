@@ -14,13 +14,15 @@ from edgecomp.onnx_import.values import DTYPES
 
 
 class Interface(NamedTuple):
-    """inputs, outputs: their names; dtypes: of the inputs; free_axes: by input, axis → what the file calls it; fixed: what is always so."""
+    """inputs, outputs: their names; dtypes, shapes: of the inputs, None for a free axis; free_axes: by input, axis → what the file calls it;
+    fixed: what is always so."""
 
     inputs: tuple[str, ...]
     dtypes: tuple[str, ...]
     free_axes: tuple[dict[int, str], ...]
     outputs: tuple[str, ...]
     fixed: dict[str, int]
+    shapes: tuple[tuple[int | None, ...], ...]
 
 
 def from_onnx(
@@ -91,6 +93,10 @@ def _interface(file: Path, model: ir.Model, outputs: tuple[str, ...], fixed: dic
         tuple(_free(value) for value in inputs),
         outputs,
         fixed,
+        tuple(
+            tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape or ())
+            for value in inputs
+        ),
     )
 
 

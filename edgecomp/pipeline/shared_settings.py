@@ -39,6 +39,8 @@ class Keys:
         }
         after_training = {"baselines", "max_drop", "precision_by"}
         self.quantize = recipe.quantize.model_dump(exclude=after_training)
+        used = {"calibration_batches", "float_layers", "weight_bits", "activation_bits"}
+        self.post_training = recipe.quantize.model_dump(include=used)
         self.rows = {
             target: {name: row.model_dump() for name, row in rows.items()}
             for target, rows in job.rows.items()
@@ -57,8 +59,13 @@ class Keys:
         self.training_libraries = (
             *PYTORCH, *(("transformers",) if ready_made else ()), *(("onnx", "onnxscript") if imported else ())
         )  # fmt: skip
-        asked = {*arms.baselines(recipe.quantize), *arms.of_tools(recipe.quantize)}
-        quantizes = recipe.quantize.tool == arms.PTQ_NNCF.tool or asked & {arms.PTQ_NNCF, arms.PTQ_BEST}
+        asked = {
+            arms.judged(recipe.quantize),
+            *arms.baselines(recipe.quantize),
+            *arms.of_tools(recipe.quantize),
+        }
+        by_nncf = {arms.PTQ_NNCF, arms.PTQ_DYNAMIC, arms.PTQ_BEST}
+        quantizes = recipe.quantize.tool in {one.tool for one in by_nncf if one.tool} or asked & by_nncf
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
         self.export_libraries = (*PYTORCH, *FORMATS, *nncf)
 

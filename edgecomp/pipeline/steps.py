@@ -143,7 +143,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
                     keys.seeded,
                     keys.quantised,
                     job.recipe.distill.batch_size,
-                    keys.quantize,
+                    keys.post_training,
                     profile(job, target),
                 ],
                 ("data", "soft_labels", "distill"),

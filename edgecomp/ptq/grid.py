@@ -28,11 +28,12 @@ from edgecomp.ptq import tools as ptq
 from edgecomp.ptq.ours import corrected_fp32, post_training
 from edgecomp.quantization.capture import DynamicAxes
 from edgecomp.quantization.folding import fold
+from edgecomp.quantization.layers import rule_of
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import Labels, Task
 from edgecomp.training.loop import network_inputs
 
-Tool = Literal["ptq-ort", "ptq-nncf", "ours"]
+Tool = Literal["ptq-ort", "ptq-nncf", "ptq-dynamic", "ours"]
 Bias = Literal["none", "ours", "fast", "full"]
 
 TOOLS: tuple[Tool, ...] = ("ptq-ort", "ptq-nncf", "ours")
@@ -41,12 +42,14 @@ TOOLS: tuple[Tool, ...] = ("ptq-ort", "ptq-nncf", "ours")
 CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
     "ptq-ort": ("min-max", "percentile"),
     "ptq-nncf": ("min-max", "percentile", "histogram"),
+    "ptq-dynamic": ("min-max",),
     "ours": ("min-max", "percentile", "mse"),
 }
 # NNCF's `fast` one, its default, is wrong where means depend on the position (docs/decisions/004).
 BIASES: dict[Tool, tuple[Bias, ...]] = {
     "ptq-ort": ("none", "ours"),
     "ptq-nncf": ("none", "fast", "full"),
+    "ptq-dynamic": ("none",),
     "ours": ("none", "ours"),
 }
 OPERATORS = (ptq.WEIGHTED_AND_TABLES, ptq.WEIGHTED)
@@ -69,14 +72,13 @@ class Candidate:
     @property
     def name(self) -> str:
         """Such as `ptq-ort percentile 99.99 + bn + bias`."""
-        ranges = (
-            f"{self.calibration} {self.percentile:g}"
-            if self.calibration == "percentile"
-            else self.calibration
+        ranges = {"percentile": f" percentile {self.percentile:g}"}.get(
+            self.calibration, f" {self.calibration}"
         )
+        ranges = "" if self.tool == "ptq-dynamic" else ranges
         biases = {"none": "", "ours": " + bias", "fast": " + fast bias", "full": " + full bias"}
         kept = f" of {'+'.join(self.operators)}" if self.operators else ""
-        return f"{self.tool} {ranges}{kept}{' + bn' if self.batchnorm else ''}{biases[self.bias]}"
+        return f"{self.tool}{ranges}{kept}{' + bn' if self.batchnorm else ''}{biases[self.bias]}"
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,14 @@ def grid(
     has_attention: bool = False,
     tools: Collection[Tool] = TOOLS,
     percentile: float = 99.99,
+    dynamic: Collection[tuple[str, ...]] = (),
 ) -> list[Candidate]:
     """Every combination of ranges, batch statistics and biases, the simplest first.
 
     has_batchnorm: there are batch statistics to estimate again; tools: those that are wanted; percentile: of
     the calibration of that name. has_attention: ONNX Runtime's tool is kept to weighted operators, with
     tables and without, which leaves those their four bytes a value; its own choice of operators, which loses
-    points, is one more.
+    points, is one more. dynamic: operators that are quantised dynamically, a candidate each.
     """
     found = [
         Candidate(tool, calibration, percentile, batchnorm, bias, operators)
@@ -119,6 +122,7 @@ def grid(
     ]
     if has_attention and "ptq-ort" in tools:
         found.insert(0, Candidate("ptq-ort", "min-max", percentile))
+    found += [Candidate("ptq-dynamic", "min-max", percentile, operators=one) for one in dynamic]
     return sorted(found, key=lambda one: one.batchnorm + (one.bias != "none"))
 
 
@@ -205,8 +209,8 @@ def make(
 
 
 def suffix(candidate: Candidate, runtime: str) -> str:
-    """That of a candidate's file for `runtime`: `.xml` where NNCF quantises the IR, else `.onnx`."""
-    return ".xml" if candidate.tool == "ptq-nncf" and runtime == "openvino-cpu" else ".onnx"
+    """That of a candidate's file for `runtime`: `.xml` where NNCF quantises or compresses the IR, else `.onnx`."""
+    return ".xml" if candidate.tool in ("ptq-nncf", "ptq-dynamic") and runtime == "openvino-cpu" else ".onnx"
 
 
 def setting_of(candidate: Candidate, scheme: str, float_layers: Collection[str]) -> ptq.Setting:
@@ -224,6 +228,22 @@ def setting_of(candidate: Candidate, scheme: str, float_layers: Collection[str])
         bias_correction="none" if candidate.bias == "ours" else candidate.bias,
         scheme=scheme,
     )
+
+
+def _dynamic(captured: fx.GraphModule, runtime: str, scheme: str) -> tuple[tuple[str, ...], ...]:
+    """What is quantised dynamically, a candidate each: of a network whose weights are all in products, for convolutions would stay in float.
+    OpenVINO does it with VNNI alone, of linear layers alone, and its tables are among them."""
+    rules = {rule_of(node) for node in captured.graph.nodes}
+    if runtime == "onnxruntime-cpu" and "convolution" not in rules and rules & {"linear", "recurrent"}:
+        return OPERATORS if "embedding" in rules else OPERATORS[1:]
+    if (
+        runtime == "openvino-cpu"
+        and not rules & {"convolution", "recurrent"}
+        and "linear" in rules
+        and scheme != "cpu-u8-narrow"
+    ):
+        return ((),)
+    return ()
 
 
 def best(made: Made, evaluate: Callable[[Path], float]) -> tuple[Score, list[Score]]:
@@ -294,6 +314,7 @@ def choose(
         has_batchnorm=any(issubclass(kind, nn.modules.batchnorm._BatchNorm) for kind in kinds),
         has_attention=has_softmax,
         tools=TOOLS if bits == (8, 8) else ("ours",),
+        dynamic=_dynamic(captured, runtime_name, scheme) if bits == (8, 8) else (),
     )
     made = make(
         candidates,

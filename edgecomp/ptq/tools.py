@@ -21,18 +21,20 @@ import numpy.typing as npt
 
 from edgecomp.errors import EdgecompError, RuntimeUnavailableError
 
-Tool = Literal["ptq-ort", "ptq-nncf"]
+Tool = Literal["ptq-ort", "ptq-nncf", "ptq-dynamic"]
 
-DISTRIBUTION: dict[Tool, str] = {"ptq-ort": "onnxruntime", "ptq-nncf": "nncf"}
+DISTRIBUTION: dict[Tool, str] = {"ptq-ort": "onnxruntime", "ptq-nncf": "nncf", "ptq-dynamic": "onnxruntime"}
 
 TAKES: dict[Tool, tuple[str, ...]] = {
     "ptq-ort": ("onnxruntime.quantization",),
     "ptq-nncf": ("nncf", "openvino"),
+    "ptq-dynamic": ("onnxruntime.quantization",),
 }
 
 CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
     "ptq-ort": ("min-max", "percentile", "entropy"),
     "ptq-nncf": ("min-max", "percentile", "histogram"),  # the last: least squared error
+    "ptq-dynamic": ("min-max",),  # each input's own, found as it comes
 }
 
 # Of a transformer, what runs well in integers; with or without its tables, which the tool rounds by one scale each.
@@ -46,6 +48,9 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 @dataclass(frozen=True)
 class Setting:
     """How a tool quantises. Weights are always per channel.
+
+    `ptq-dynamic` rounds weights, and leaves it to the runtime to round what a product reads as it comes: by ONNX Runtime's quantize_dynamic, and
+    an IR by NNCF's compression of weights, whose activations OpenVINO rounds in groups, where the CPU has VNNI.
 
     calibration: one of CALIBRATIONS, `percentile` of an activation's values; `float_layers` are left out.
     operators (ONNX Runtime): only these, of products those with a constant, and their results in float, as our schemes
@@ -92,7 +97,7 @@ class Quantiser:
 
     @property
     def takes_ir(self) -> bool:
-        return self.setting.tool == "ptq-nncf"
+        return self.setting.tool != "ptq-ort"
 
     def __call__(self, model: Path, to: Path) -> None:
         quantise(self.setting, model, self.batches, to)
@@ -130,7 +135,9 @@ def _fetch(job: Job, made: Path, said: str) -> EdgecompError | None:
     error = made / "error"
     words = error.read_text(encoding="utf-8") if error.is_file() else said
     if "No module named 'nncf'" in words:
-        return RuntimeUnavailableError("quantize: ptq-nncf needs NNCF: pip install 'edgecomp[nncf]'")
+        return RuntimeUnavailableError(
+            f"quantize: {job.setting.tool} needs NNCF: pip install 'edgecomp[nncf]'"
+        )
     return EdgecompError(f"{job.setting.tool} cannot quantise {job.model.name}: {words.strip()[-400:]}")
 
 
@@ -164,7 +171,7 @@ def _import(tool: Tool) -> None:
 def _make(job: dict[str, Any], folder: Path) -> None:
     setting = Setting(**job["setting"])
     batches = [dict(np.load(file, allow_pickle=False)) for file in sorted(Path().glob("*.npz"))]
-    make = _onnxruntime if setting.tool == "ptq-ort" else _nncf
+    make = {"ptq-ort": _onnxruntime, "ptq-nncf": _nncf, "ptq-dynamic": _dynamic}[setting.tool]
     try:
         make(setting, Path(job["model"]), folder / job["file"], batches)
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is its answer
@@ -223,6 +230,42 @@ def _onnxruntime(setting: Setting, model: Path, to: Path, batches: list[dict[str
         op_types_to_quantize=list(setting.operators),
         nodes_to_exclude=excluded,
         extra_options=options,
+    )
+    _finish(to)
+
+
+def _dynamic(setting: Setting, model: Path, to: Path, batches: list[dict[str, npt.NDArray[Any]]]) -> None:
+    """batches: not needed, for nothing is calibrated."""
+    if model.suffix == ".xml":
+        import nncf
+        import openvino as ov
+
+        compressed = nncf.compress_weights(
+            ov.Core().read_model(model),
+            mode=nncf.CompressWeightsMode.INT8_SYM,
+            ignored_scope=nncf.IgnoredScope(names=list(setting.float_layers), validate=False),
+        )
+        ov.save_model(compressed, to, compress_to_fp16=False)
+        return
+    import onnx
+    from onnxruntime import quantization as ort
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = to.with_name("prepared.onnx")
+    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+    known = onnx.load(prepared)
+    del known.graph.value_info[
+        :
+    ]  # the tool makes products of Gemm, and takes the shapes that stand here for theirs
+    onnx.save(known, prepared)
+    ort.quantize_dynamic(
+        str(prepared),
+        str(to),
+        op_types_to_quantize=[*(setting.operators or WEIGHTED_AND_TABLES), "LSTM"],
+        per_channel=True,
+        reduce_range=setting.scheme == "cpu-u8-narrow",
+        weight_type=ort.QuantType.QInt8,
+        nodes_to_exclude=[*setting.float_layers, *_products_of_activations(prepared)],
     )
     _finish(to)
 

@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 
 from edgecomp.errors import InferenceError, ModelFileError
+from edgecomp.machine import cpu_flags
 from edgecomp.runtimes.base import (
     Array,
     Held,
@@ -26,12 +27,22 @@ from edgecomp.runtimes.files import openvino_macs
 
 OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
     "inference_precision": ("f32", "bf16", "f16"),
-    "low_precision": (True, False),  # False: FakeQuantize is executed as it is written, in float
+    "low_precision": (
+        True,
+        False,
+    ),  # False: FakeQuantize is executed as it is written, in float, and so is what has int8 weights alone
+    "dynamic_group": (
+        0,
+        32,
+        64,
+        128,
+    ),  # of inputs that are rounded together where the weights alone are int8; 0: none are
 }
 
 WARMUP = 3  # inferences before a profile counts: the first ones allocate
 
 INTEGER_PRECISIONS = {"i8", "u8"}
+VNNI = {"avx_vnni", "avx512_vnni"}  # with which OpenVINO rounds a layer's inputs as they come
 
 
 class OpenVinoSession:
@@ -119,12 +130,18 @@ class OpenVinoCpu:
         ]  # 0: folded into another, or less than it resolves
 
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
-        """Read from the executed graph's `runtimePrecision`."""
-        executed = _compile(model, 1, options).get_runtime_model()
+        """Read from the executed graph's `runtimePrecision`; of a layer that has int8 weights alone, whether its inputs are rounded as well."""
+        compiled = _compile(model, 1, options)
+        executed = compiled.get_runtime_model()
+        rounds = int(
+            compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")
+        ) > 0 and not cpu_flags().isdisjoint(VNNI)
         layers = []
         for operation in executed.get_ordered_ops():
             information = operation.get_rt_info()
             precision = _text(information, "runtimePrecision")
+            if precision in INTEGER_PRECISIONS and not rounds and _reads_floats(operation):
+                precision = "f32"
             kind = _text(information, "layerType") or operation.get_type_name()
             if kind == "Subgraph" and any(
                 word in _text(information, "originalLayersNames").lower() for word in ("matmul", "softmax")
@@ -144,6 +161,14 @@ class OpenVinoCpu:
 RUNTIME: Runtime = OpenVinoCpu()
 
 
+def _reads_floats(operation: Any) -> bool:
+    """Whether it is a linear layer of the executed graph that is given what is not in integers: it says int8 of its weights alone."""
+    if _text(operation.get_rt_info(), "layerType") != "FullyConnected":
+        return False
+    given = operation.input_value(0).get_node().get_rt_info()
+    return _text(given, "outputPrecisions").split(",")[0] not in INTEGER_PRECISIONS
+
+
 def _compile(model: Model, threads: int, options: Options, profiled: bool = False) -> ov.CompiledModel:
     check_options("openvino-cpu", options, OPTIONS)
     if not isinstance(model, Held) and not model.is_file():
@@ -157,7 +182,9 @@ def _compile(model: Model, threads: int, options: Options, profiled: bool = Fals
     if profiled:
         settings["PERF_COUNT"] = True
     if not options.get("low_precision", True):
-        settings["LP_TRANSFORMS_MODE"] = "NO"
+        settings |= {"LP_TRANSFORMS_MODE": "NO", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+    if "dynamic_group" in options:
+        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = int(options["dynamic_group"])
     try:
         core = ov.Core()
         read = (

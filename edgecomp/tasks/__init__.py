@@ -1,6 +1,7 @@
 """What a network's outputs mean: how labels are read and learnt, and how answers are held against each other. One file a task.
 
     classification   one class of several for each example      logits [N, classes]
+    probabilities    the same, by what a softmax gives          probabilities [N, classes]
     binary           one class of two, by one number            logit [N, 1], positive for the second class
     multilabel       any of several labels                      logits [N, labels], positive where the label is given
     regression       one or several numbers                     values [N, targets]
@@ -14,7 +15,7 @@ To add one: a file here, and a row of TASKS; metrics that are its own are rows o
 """
 
 from edgecomp.tasks.base import Labels, Outputs, Task
-from edgecomp.tasks.classification import Binary, Classification
+from edgecomp.tasks.classification import Binary, Classification, Probabilities
 from edgecomp.tasks.embedding import Embedding
 from edgecomp.tasks.multilabel import Multilabel
 from edgecomp.tasks.outputs import AsTeacher
@@ -31,6 +32,7 @@ TASKS: dict[str, Task] = {
     one.name: one
     for one in (
         Classification(),
+        Probabilities(),
         Binary(),
         Multilabel(),
         Regression(),

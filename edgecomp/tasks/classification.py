@@ -1,4 +1,4 @@
-"""One class of several for each example; and of two, by one number."""
+"""One class of several for each example, by logits or by their probabilities; and of two, by one number."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,6 +73,30 @@ class Classification:
             log_target=True,
         )
         return divergence * temperature**2
+
+
+class Probabilities(Classification):
+    """Probabilities [N, classes], as a softmax gives them; labels int64 [N]. Their logarithms are logits, and are learnt from and with."""
+
+    name = "probabilities"
+
+    def hard_label_loss(self, outputs: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
+        """-log of the probability of the label."""
+        return super().hard_label_loss(_logarithms(outputs), labels)
+
+    def soft_label_loss(
+        self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
+    ) -> "torch.Tensor":
+        """T²·KL(teacher ‖ student) of their logarithms at temperature T."""
+        return super().soft_label_loss(_logarithms(outputs), _logarithms(teacher), temperature)
+
+
+LEAST = 1e-7
+"""Probability: what float16, in which a teacher's are stored, tells from 0."""
+
+
+def _logarithms(probabilities: "torch.Tensor") -> "torch.Tensor":
+    return probabilities.clamp_min(LEAST).log()
 
 
 class Binary(Classification):

@@ -21,7 +21,7 @@ from edgecomp.errors import EdgecompError, FileError
 from edgecomp.files.json_files import parse_json
 from edgecomp.files.scratch import replacing
 from edgecomp.inputs import MASK, Inputs, joined, some
-from edgecomp.progress import Track
+from edgecomp.progress import STEPS, Track
 from edgecomp.training.convolutions import sound_gradients
 
 
@@ -98,7 +98,7 @@ def train(
     remaining = range(len(history) * steps, epochs * steps)
     batches: Iterator[Batch] = iter(())
     losses: list[float] = []
-    for step in track(remaining, f"{what}, steps", len(remaining)):
+    for step in track(remaining, f"{what}{STEPS}", len(remaining)):
         epoch, position = divmod(step, steps)
         if position == 0:
             network.train()

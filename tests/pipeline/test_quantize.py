@@ -1,17 +1,22 @@
 """`edgecomp quantize`: from an ONNX file and inputs to a verdict, without labels; and what it refuses before anything is trained."""
 
 import json
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from running import Cli
+from safetensors import safe_open
 
-from edgecomp.api.quantize import AGREEMENT, Attempt, _decides, _ways
+from edgecomp.api.quantize import AGREEMENT, Attempt, _decides, _Record, _ways, quantize
 from edgecomp.errors import UsageError
+from edgecomp.pipeline.epoch_time import EpochTime
+from edgecomp.progress import Silent
 
 SHORT = ["-t", "onnxruntime-cpu"]
 
@@ -130,3 +135,75 @@ def test_the_cheapest_way_is_first_and_layers_in_float_the_last() -> None:
     assert not Attempt(
         "a", (), 1.0, {"x": "it is 99 %: PASS", "y": "it is 90 %: INCONCLUSIVE"}, "FAIL"
     ).is_the_same
+
+
+def a_record(folder: Path, *said: str, minutes: float | None = None) -> _Record:
+    tried = [Attempt(str(place), (), 1.0, {"x": one}, one) for place, one in enumerate(said)]
+    return _Record(folder / "quantize.json", "", AGREEMENT, {}, tried, minutes, 40 if minutes else 0)
+
+
+def test_another_time_makes_another_training_but_of_one_that_was_cut(tmp_path: Path) -> None:
+    more = a_record(tmp_path, "FAIL", "FAIL", "FAIL", minutes=2)
+    more.take(5)
+    assert (len(more.tried), more.epochs, more.minutes) == (1, 0, 5)
+    again = a_record(tmp_path, "FAIL", "FAIL", "FAIL", minutes=2)
+    again.take(2)
+    assert (len(again.tried), again.epochs) == (3, 40)
+    was_cut = a_record(tmp_path, "FAIL", minutes=2)
+    was_cut.take(5)
+    assert was_cut.epochs == 40  # it goes on from its checkpoint
+    without = a_record(tmp_path, "FAIL", "PASS", minutes=2)
+    without.take(None)  # as long as it always is
+    assert (len(without.tried), without.epochs) == (1, 0)
+    enough = a_record(tmp_path, "FAIL", "PASS", minutes=2)
+    enough.take(1)
+    assert len(enough.tried) == 2
+
+
+class Impatient(Silent):
+    """A user who ends the command in the third epoch of training through integers."""
+
+    def track(self, items: Iterable[Any], what: str, total: int) -> Iterator[Any]:  # type: ignore[override]
+        for place, item in enumerate(items):
+            if what.startswith("student, int8") and place == 2 * total // 6 + 1:
+                raise KeyboardInterrupt
+            yield item
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+
+@pytest.mark.slow
+def test_training_is_as_long_as_the_time_leaves_and_one_that_was_ended_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edgecomp.api.quantize as module
+
+    monkeypatch.setattr(
+        module, "measure", lambda run: EpochTime(2900.0, 0.0, 3)
+    )  # six epochs are half of 10 h
+    asked: dict[str, Any] = {"targets": SHORT[1:], "min_agreement": "99.9 %", "history": None, "minutes": 600}
+    asked |= {"model": a_model(tmp_path), "data": inputs(tmp_path), "out": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):
+        quantize(**asked, listener=Impatient())
+    record = json.loads((tmp_path / "run" / "quantize.json").read_text(encoding="utf-8"))
+    assert (record["minutes"], record["epochs"], len(record["tried"])) == (600, 6, 1)
+    (checkpoint,) = (tmp_path / "run" / ".checkpoints").glob("quantize-*/int8.safetensors")
+    assert len(_history(checkpoint)) == 2
+
+    made = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["steps"]
+    monkeypatch.setattr(module, "_ways", lambda recipe: _ways(recipe)[:2])
+    quantize(**asked | {"minutes": 500})
+    steps = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["steps"]
+    assert steps["ptq/onnxruntime-cpu"] == made["ptq/onnxruntime-cpu"]  # and what is post-training is shared
+    history = json.loads((tmp_path / "run" / "quantize" / "history.json").read_text(encoding="utf-8"))
+    assert len(history["student_int8"]) == 6
+    record = json.loads((tmp_path / "run" / "quantize.json").read_text(encoding="utf-8"))
+    assert record["tried"][1]["overrides"][-1] == "quantize.epochs=6"
+    assert not (tmp_path / "run" / ".checkpoints").exists()
+
+
+def _history(checkpoint: Path) -> list[dict[str, float]]:
+    with safe_open(checkpoint, "pt") as file:
+        found: list[dict[str, float]] = json.loads(file.metadata()["history"])
+    return found

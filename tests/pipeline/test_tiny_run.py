@@ -13,6 +13,9 @@ from running import TINY, Cli
 from edgecomp import machine
 from edgecomp.config.job import read_job
 from edgecomp.gate.document import read
+from edgecomp.pipeline.epoch_time import measure
+from edgecomp.pipeline.loaders import Run
+from edgecomp.progress import silent
 from edgecomp.report.evidence import Splits
 from edgecomp.report.stage import write_report
 
@@ -284,3 +287,12 @@ def test_the_report_says_what_the_splits_hold(
         for name in ("report.html", "report.md"):
             text = (tmp_path / name).read_text(encoding="utf-8")
             assert ("3 of 9 &lt;test" in text) is (said is not None)
+
+
+def test_an_epoch_is_timed_by_a_few_of_its_steps(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    took = measure(Run(read_job(folder), folder, silent))
+    assert 0 < took.training_s < 120
+    assert took.seconds > took.evaluation_s > 0
+    assert took.afterwards_s > took.layers * took.evaluation_s > 0
+    assert sorted(folder.rglob("*")) == before  # nothing is kept of them

@@ -23,7 +23,7 @@ ROOMS = {
     "metrics": GROUND | {"files", "stats", "tasks"},
     "runtimes": GROUND | {"files"},
     "onnx_import": GROUND | {"files", "runtimes"},
-    "models": GROUND | {"files", "onnx_import"},
+    "models": GROUND | {"files", "runtimes", "onnx_import"},
     "training": GROUND | {"files"},
     "config": GROUND | {"files", "tasks", "metrics", "models", "runtimes"},
     "artifacts": GROUND | {"files", "config"},

@@ -50,7 +50,8 @@ class Wanted:
     `inputs`, `label`, `slice`: a column, or an array's name; `inputs` may list columns of numbers, or the arrays that a network takes as they
     are, in its order. `image_size`: images are resized
     to it, bilinear; None: they must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of
-    one mode. `task`: what the labels are, a row of edgecomp.tasks.TASKS.
+    one mode. `tensors`: by name what a network takes, as `tensors.fitted` has it, in place of `inputs`. `task`: what the labels are, a row of
+    edgecomp.tasks.TASKS.
     """
 
     source: str
@@ -61,6 +62,7 @@ class Wanted:
     slice: str | None = None
     image_size: int | None = None
     mode: str | None = None
+    tensors: Mapping[str, str] = field(default_factory=dict)
     task: str = DEFAULT
 
     @property

@@ -11,11 +11,11 @@ from edgecomp.data.sources.arrays import finite
 from edgecomp.data.sources.examples import Examples, Source, Wanted
 from edgecomp.data.sources.images import fitted
 from edgecomp.data.sources.paths import found, split_files
+from edgecomp.data.sources.tensors import check_not_flat, checked
+from edgecomp.data.sources.tensors import fitted as fitted_to
 from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.array_files import names_in, read_npz
 from edgecomp.tasks import TASKS
-
-RESERVED = ("labels", "slices")  # what a split's file calls what is no input
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
@@ -27,7 +27,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
     slices: dict[str, npt.NDArray[np.str_] | None] = {}
     axes = TASKS[wanted.task].label_axes
     for split, (path,) in files(wanted, folder).items():
-        listed = wanted.inputs if isinstance(wanted.inputs, list) else [wanted.inputs or "inputs"]
+        named = list(wanted.tensors) or wanted.inputs
+        listed = named if isinstance(named, list) else [named or "inputs"]
         names = [
             *listed,
             *([wanted.slice] if wanted.slice else []),
@@ -54,8 +55,8 @@ def read(wanted: Wanted, folder: Path) -> Source:
                 )
             slices[split] = as_slices(beside[0].tolist(), str(path), wanted.slice or "")
         values[split] = (
-            _tensors(dict(zip(listed, held, strict=False)), str(path))
-            if isinstance(wanted.inputs, list)
+            _tensors(dict(zip(listed, held, strict=False)), wanted, str(path))
+            if isinstance(named, list)
             else _values(inputs, wanted, str(path), told)
         )
         _check_masks(inputs, label, wanted, path)
@@ -111,24 +112,8 @@ def _check_labels(labels: npt.NDArray[Any], name: str, path: Path, axes: tuple[i
         raise DataError(f"{path}: {name!r} holds {labels.dtype}; labels are integers or strings")
 
 
-def _tensors(arrays: dict[str, npt.NDArray[Any]], where: str) -> dict[str, npt.NDArray[Any]]:
-    """A network's inputs, as they are. Raises DataError where they are not of as many examples, or hold what is no finite number."""
-    counts = {name: len(values) for name, values in arrays.items()}
-    if len(set(counts.values())) > 1:
-        shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise DataError(
-            f"{where}: the inputs are of different numbers of examples ({shown}): each example needs all of them"
-        )
-    for name, values in arrays.items():
-        if name in RESERVED:
-            raise DataError(f"{where}: an input cannot be called {name!r}: save it under another name")
-        if values.dtype.kind not in "biuf":
-            raise DataError(f"{where}: {name!r} holds {values.dtype}; inputs are numbers")
-        _check_not_flat(values, where)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(f"{where}: {int((~np.isfinite(values)).sum())} values of {name!r} are NaN or infinite: fill them in, or take those "
-                            "examples out")  # fmt: skip
-    return arrays
+def _tensors(arrays: dict[str, npt.NDArray[Any]], wanted: Wanted, where: str) -> dict[str, npt.NDArray[Any]]:
+    return checked(fitted_to(arrays, wanted.tensors, where) if wanted.tensors else arrays, where)
 
 
 def _check_masks(inputs: npt.NDArray[Any], labels: npt.NDArray[Any], wanted: Wanted, path: Path) -> None:
@@ -158,7 +143,7 @@ def _values(
             raise DataError(
                 f"{where}: uint8 inputs are images [N, channels, height, width], not {shape}{hint}"
             )
-        _check_not_flat(inputs, where)
+        check_not_flat(inputs, where)
         return fitted(inputs, wanted.image_size, wanted.mode, where)
     if inputs.dtype.kind != "f":
         raise DataError(f"{where}: inputs hold {inputs.dtype}; they are uint8 (images) or floating: save them with "
@@ -167,10 +152,5 @@ def _values(
         raise DataError(
             f"{where}: floating inputs are [N, ...], not {shape}: add an axis with array[:, None]"
         )
-    _check_not_flat(inputs, where)
+    check_not_flat(inputs, where)
     return finite(inputs, where, told)
-
-
-def _check_not_flat(inputs: npt.NDArray[Any], where: str) -> None:
-    if 0 in inputs.shape[1:]:
-        raise DataError(f"{where}: inputs of shape {inputs.shape} hold no values")

@@ -31,6 +31,8 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         else None,
         seed=run.job.recipe.seed,
         folder=out,
+        mean=settings.mean,
+        std=settings.std,
     )
     for note in notes:
         run.note(f"data: {note}")

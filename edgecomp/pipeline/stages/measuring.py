@@ -175,7 +175,10 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     job, settings = run.job, run.job.recipe.bench
     assert job.host is not None
     # NNCF quantises the IR by itself: the ONNX file beside it is another one, or there is none.
-    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.tool != arms.PTQ_NNCF.tool
+    defined = target.runtime == "onnxruntime-cpu" or job.recipe.quantize.tool not in (
+        arms.PTQ_NNCF.tool,
+        arms.PTQ_DYNAMIC.tool,
+    )
     definition = model_files.made_file(run, arms.judged(job.recipe.quantize), target, "onnxruntime-cpu")
     ask_other_cpus(
         isa=target.isa,

@@ -105,6 +105,27 @@ def test_a_checkpoint_is_only_seen_by_the_key_it_was_made_for(folder: RunFolder)
     assert seen == [[], ["state.json"], []]
 
 
+def test_a_checkpoint_outlives_other_steps_until_its_own_is_made(folder: RunFolder) -> None:
+    ends: list[type[BaseException]] = [KeyboardInterrupt]
+
+    def make(out: Path, checkpoints: Path) -> None:
+        write_json(checkpoints / "state.json", {})
+        if ends:
+            raise ends.pop()
+
+    kept = folder.path / ".checkpoints"
+    with pytest.raises(KeyboardInterrupt):
+        folder.run(Step("cpu-u8/quantize", "distill", make, "long"), "r")
+    for other in (step("export"), step("quantize")):  # of its scheme, and of its name
+        folder.run(other, "r")
+        folder.clear_checkpoints()
+        assert [one.name.rpartition("-")[0] for one in kept.iterdir() if one.is_dir()] == ["cpu-u8-quantize"]
+    folder.run(
+        Step("cpu-u8/quantize", "distill", make, "short"), "r"
+    )  # what it is made of otherwise needs the old one no more
+    assert not kept.exists()
+
+
 @pytest.mark.parametrize(("kept", "seconds"), [(True, 70), (False, 40)])
 def test_a_step_that_went_on_from_a_checkpoint_took_as_long_as_all_its_sittings(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch, kept: bool, seconds: int

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from onnx_files import cnn, text
@@ -90,3 +91,46 @@ def test_data_that_do_not_fit_are_told(tmp_path: Path) -> None:
         check_output("onnx:cnn.onnx", network, {"image": torch.zeros(2, 1, 16, 16)}, (2, 4))
     with pytest.raises(UsageError, match=r"it must be \(2, 10\)"):
         check_output("onnx:cnn.onnx", network, {"image": torch.zeros(2, 3, 16, 16)}, (2, 10))
+
+
+def test_weights_drawn_anew_are_of_the_same_architecture_and_spread(tmp_path: Path) -> None:
+    cnn(tmp_path / "cnn.onnx")
+    own = build("onnx:cnn.onnx", {"output": "logits"}, tmp_path, GIVEN)
+    torch.manual_seed(3)
+    drawn = build("onnx:cnn.onnx", {"output": "logits", "pretrained": False}, tmp_path, GIVEN)
+    torch.manual_seed(3)
+    again = build("onnx:cnn.onnx", {"output": "logits", "pretrained": False}, tmp_path, GIVEN)
+    x = torch.randn(8, 3, 16, 16)
+    assert torch.equal(drawn(x), again(x))
+    assert drawn.state_dict().keys() == own.state_dict().keys()
+    for (name, one), other in zip(own.named_parameters(), drawn.parameters(), strict=True):
+        assert one.shape == other.shape
+        assert not torch.allclose(one, other), name
+        if one.ndim > 1:
+            assert 0.5 < other.std() / one.std() < 1.5, name
+            assert abs(np.corrcoef(one.detach().ravel(), other.detach().ravel())[0, 1]) < 0.6, name
+    assert torch.equal(drawn.get_submodule("bn").running_var, torch.ones(8))
+    with pytest.raises(UsageError, match="pretrained is 'no'; write true or false"):
+        build("onnx:cnn.onnx", {"pretrained": "no"}, tmp_path, GIVEN)
+
+
+def test_what_torch_export_wrote_is_a_network_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Flatten(), torch.nn.Linear(288, 4)
+    ).eval()
+    x = torch.randn(3, 3, 8, 8)
+    program = torch.export.export(network, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+    torch.export.save(program, tmp_path / "net.pt2")
+    assert find_factory("pt2:net.pt2", tmp_path) == "pt2:net.pt2"
+    assert own_files("pt2:net.pt2", tmp_path) == [tmp_path / "net.pt2"]
+    found = build("pt2:net.pt2", {}, tmp_path, GIVEN)
+    torch.testing.assert_close(found(x), network(x))
+    found(x).sum().backward()
+    assert all(one.grad is not None for one in found.parameters())
+    assert not torch.allclose(build("pt2:net.pt2", {"pretrained": False}, tmp_path, GIVEN)(x), network(x))
+    with pytest.raises(UsageError, match=r"did you mean 'net\.pt2'"):
+        find_factory("pt2:nte.pt2", tmp_path)
+    (tmp_path / "no.pt2").write_bytes(b"no archive")
+    with pytest.raises(UsageError, match="PyTorch cannot load"):
+        build("pt2:no.pt2", {}, tmp_path, GIVEN)

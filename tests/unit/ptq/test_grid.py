@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
+from torch import nn
 
 from edgecomp import runtimes
 from edgecomp.errors import EdgecompError
 from edgecomp.export.parity import answers
 from edgecomp.models.networks.resnet import ResNet
-from edgecomp.ptq.grid import Candidate, best, grid, make, suffix
+from edgecomp.ptq.grid import Candidate, _dynamic, best, grid, make, suffix
 from edgecomp.quantization.calibration import reestimate_batchnorm
 from edgecomp.quantization.capture import capture
 
@@ -195,3 +196,21 @@ def test_the_whole_grid_runs_and_loses_nothing_on_an_easy_network(
     fp32 = float((logits.argmax(1) == digits[3]).mean() * 100)
     assert chosen.accuracy is not None
     assert chosen.accuracy >= fp32 - 0.5
+
+
+def test_dynamic_is_a_candidate_where_no_weight_stays_in_float_of_it() -> None:
+    def asked(network: nn.Module, example: torch.Tensor, runtime: str, scheme: str = "cpu-u8") -> list[str]:
+        dynamic = _dynamic(capture(network.eval(), [example], ({0: "batch"},)), runtime, scheme)
+        return [one.name for one in grid(has_batchnorm=False, dynamic=dynamic) if one.tool == "ptq-dynamic"]
+
+    rows, row = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.zeros(2, 4)
+    words = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3))
+    assert asked(rows, row, "onnxruntime-cpu") == ["ptq-dynamic of Conv+Gemm+MatMul"]
+    assert asked(words, torch.zeros(2, 4, dtype=torch.int64), "onnxruntime-cpu") == [
+        "ptq-dynamic of Gather+Conv+Gemm+MatMul", "ptq-dynamic of Conv+Gemm+MatMul",
+    ]  # fmt: skip
+    assert asked(rows, row, "openvino-cpu") == ["ptq-dynamic"]
+    assert asked(rows, row, "openvino-cpu", "cpu-u8-narrow") == []  # there is no VNNI
+    assert asked(rows, row, "tensorrt") == []
+    picture = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 3))
+    assert asked(picture, torch.zeros(2, 1, 8, 8), "onnxruntime-cpu") == []

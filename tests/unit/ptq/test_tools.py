@@ -12,12 +12,15 @@ from edgecomp import runtimes
 from edgecomp.errors import EdgecompError, RuntimeUnavailableError
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
-from edgecomp.export.parity import answers, own_name
+from edgecomp.export.parity import answers, int8_share_pct, own_name
+from edgecomp.machine import cpu_flags
 from edgecomp.models.networks.resnet import ResNet
 from edgecomp.ptq import tools
 from edgecomp.ptq.tools import WEIGHTED, WEIGHTED_AND_TABLES, Job, Setting, quantise, quantise_all
+from edgecomp.quantization.capture import capture
 from edgecomp.runtimes import Inspect
 from edgecomp.runtimes.files import integer_weights
+from edgecomp.runtimes.openvino_cpu import VNNI
 
 BATCHES = [
     {"input": np.random.default_rng(i).normal(size=(16, 1, 16, 16)).astype(np.float32)} for i in range(3)
@@ -222,3 +225,48 @@ def test_a_file_that_is_moved_half_is_not_there(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         tools._fetch(job, made, "")
     assert not (tmp_path / "model.onnx").exists()
+
+
+class Products(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.wide, self.narrow = torch.nn.Linear(64, 256), torch.nn.Linear(256, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.narrow(self.wide(x).relu().mean(1))
+        return found
+
+
+@pytest.mark.parametrize(
+    ("runtime", "file"), [("onnxruntime-cpu", "model.onnx"), ("openvino-cpu", "model.xml")]
+)
+def test_a_dynamic_file_is_as_its_network_and_counts_as_int8_where_inputs_are_rounded(
+    runtime: str, file: str, tmp_path: Path
+) -> None:
+    if file.endswith("xml"):
+        pytest.importorskip("nncf", reason="needs the extra `nncf`")
+    example = torch.randn(8, 6, 64, generator=torch.Generator().manual_seed(0))
+    export_onnx(
+        capture(Products(), [example], ({0: "batch"},)),
+        [example],
+        tmp_path / "model.onnx",
+        input_names=["x"],
+        dynamic_axes=({0: "batch"},),
+    )
+    ir.convert(tmp_path / "model.onnx", tmp_path)
+    batches = [{"x": example.numpy()}]
+    (tmp_path / "made").mkdir()
+    quantise(Setting("ptq-dynamic", operators=WEIGHTED), tmp_path / file, batches, tmp_path / "made" / file)
+    adapter = runtimes.adapter(runtime)
+    wanted, found = (
+        answers(adapter, one, {}, batches[0], 4) for one in (tmp_path / file, tmp_path / "made" / file)
+    )
+    assert 1e-5 < np.abs(found - wanted).mean() / wanted.std() < 0.03
+    assert isinstance(adapter, Inspect)
+    rounds = runtime != "openvino-cpu" or not cpu_flags().isdisjoint(VNNI)
+    layers = [one for one in adapter.executed_layers(tmp_path / "made" / file, options={}) if one.macs]
+    assert int8_share_pct(layers) == (100 if rounds else 0)
+    if runtime == "openvino-cpu":  # whose executed graph says int8 of weights alone, too
+        alone = adapter.executed_layers(tmp_path / "made" / file, options={"dynamic_group": 0})
+        assert int8_share_pct([one for one in alone if one.macs]) == 0

@@ -18,6 +18,7 @@ N = 40
 RANDOM = np.random.default_rng(0)
 OUTPUTS: dict[str, Outputs] = {
     "classification": RANDOM.normal(size=(N, 5)).astype(np.float32),
+    "probabilities": RANDOM.dirichlet(np.ones(5), N).astype(np.float32),
     "binary": RANDOM.normal(size=(N, 1)).astype(np.float32),
     "multilabel": RANDOM.normal(size=(N, 4)).astype(np.float32),
     "regression": RANDOM.normal(size=(N, 2)).astype(np.float32),
@@ -30,6 +31,7 @@ OUTPUTS: dict[str, Outputs] = {
 OUTPUTS["token-classification"][::3, 4:] = 0  # padding
 LABELS: dict[str, Labels] = {
     "classification": RANDOM.integers(0, 5, N),
+    "probabilities": RANDOM.integers(0, 5, N),
     "binary": RANDOM.integers(0, 2, N),
     "multilabel": RANDOM.integers(0, 2, (N, 4)),
     "regression": RANDOM.normal(size=(N, 2)).astype(np.float32),
@@ -180,3 +182,21 @@ def test_a_positive_logit_is_the_second_class_and_a_label_that_is_given() -> Non
     assert TASKS["classification"].answers(np.hstack([-logits, logits])).tolist() == [1, 0, 0]
     loss = TASKS["binary"].hard_label_loss(torch.tensor([[9.0], [-9.0]]), torch.tensor([1, 0]))
     assert float(loss) < 0.001  # what is learnt is what is answered
+
+
+def test_probabilities_are_learnt_and_scored_as_the_logits_they_are_made_of() -> None:
+    logits, teacher = (torch.from_numpy(RANDOM.normal(size=(N, 5))) for _ in range(2))
+    labels = torch.from_numpy(LABELS["classification"])
+    by_logits, by_probabilities = TASKS["classification"], TASKS["probabilities"]
+    ours, theirs = logits.softmax(1), teacher.softmax(1)
+    for temperature in (1.0, 4.0):
+        wanted = by_logits.soft_label_loss(logits, teacher, temperature)
+        torch.testing.assert_close(by_probabilities.soft_label_loss(ours, theirs, temperature), wanted)
+    torch.testing.assert_close(
+        by_probabilities.hard_label_loss(ours, labels), by_logits.hard_label_loss(logits, labels)
+    )
+    assert by_probabilities.validation_score(ours.numpy(), labels.numpy()) == by_logits.validation_score(
+        logits.numpy(), labels.numpy()
+    )
+    certain = torch.eye(5).double()[labels]  # of a 0 as well
+    assert by_probabilities.soft_label_loss(certain, theirs, 1.0).isfinite()

@@ -143,6 +143,12 @@ def _images(
 
 def _numbers(column: pa.ChunkedArray, name: str, where: str, told: list[str] | None) -> Values:
     """Lists, also of lists, all of one shape."""
+    return finite(numbers(column, name, where), where, told)
+
+
+def numbers(column: pa.ChunkedArray, name: str, where: str) -> npt.NDArray[Any]:
+    """What a `column` of numbers, or of lists of them, of lists too, all of one shape, holds, [N, ...]. Raises DataError, which names it by
+    `where` and `name`."""
     count, inner = len(column), 1  # `inner`: lists or values an example has at this depth
     shape = [count]
     array = pa.concat_arrays(column.chunks)
@@ -166,8 +172,10 @@ def _numbers(column: pa.ChunkedArray, name: str, where: str, told: list[str] | N
         inner *= first
         array = array.flatten()
     if not (types.is_floating(array.type) or types.is_integer(array.type)):
-        raise DataError(f"{where}: column {name!r} holds lists of {array.type}, not of numbers")
-    return finite(array.to_numpy(zero_copy_only=False).reshape(shape), where, told)
+        held = f"lists of {array.type}" if len(shape) > 1 else kind(column.type)
+        raise DataError(f"{where}: column {name!r} holds {held}, not of numbers")
+    found: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False).reshape(shape)
+    return found
 
 
 def _of_categories(

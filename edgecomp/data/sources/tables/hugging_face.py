@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.data.labels import as_slices, as_written
-from edgecomp.data.sources.examples import Examples, Source, Wanted
+from edgecomp.data.sources.examples import Examples, Source, Values, Wanted
 from edgecomp.data.sources.paths import find, found, has_suffix, looked, split_files
 from edgecomp.data.sources.tables import hub
+from edgecomp.data.sources.tensors import checked, fitted
 from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.json_files import parse_json
 from edgecomp.tasks import TASKS
@@ -16,6 +17,7 @@ from edgecomp.tasks import TASKS
 # Texts alone: what a number is, the reader says.
 WRITTEN = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zip"))
 LINES = tuple(kind + packed for kind in (".json", ".jsonl", ".ndjson") for packed in ("", ".gz", ".zip"))
+TEXTS = (".txt",)  # one a line
 SUFFIXES = (".parquet", *LINES, *WRITTEN)
 
 
@@ -35,6 +37,8 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     from edgecomp.data.sources.tables import columns
 
     where = str(wanted.path)
+    if wanted.tensors:
+        wanted = replace(wanted, inputs=list(wanted.tensors))
     tables, inputs, label = _tables(wanted, folder)
     for split, table in tables.items():
         if table.num_rows == 0:
@@ -50,9 +54,12 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     names = _common_names(tables, where) if len(label) == 1 else tuple(label)
     encoded, classes = TASKS[wanted.task].encode(labels, names, where)
     told: list[str] = []
-    categories = {} if isinstance(inputs, str) else columns.categories(tables["train"].select(inputs), where)
-    values = {
-        split: columns.values(
+    as_one = isinstance(inputs, str) or wanted.tensors
+    categories = {} if as_one else columns.categories(tables["train"].select(inputs), where)
+    values: dict[str, Values] = {
+        split: _tensors(table, wanted, f"{where}, {split} split")
+        if wanted.tensors
+        else columns.values(
             table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode, told
         )
         if isinstance(inputs, str)
@@ -60,9 +67,7 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         for split, table in tables.items()
     }
     names_of_inputs = (
-        ()
-        if isinstance(inputs, str)
-        else tuple(one for name in inputs for one in columns.spread_out(name, categories))
+        () if as_one else tuple(one for name in inputs for one in columns.spread_out(name, categories))
     )
     slices = {
         split: as_slices(columns.plain(table.column(wanted.slice)), f"{where}, {split} split", wanted.slice)
@@ -72,6 +77,14 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     }
     splits = {split: Examples(values[split], encoded[split], slices[split]) for split in tables}
     return Source(splits, classes, names_of_inputs, tuple(told))
+
+
+def _tensors(table: Any, wanted: Wanted, where: str) -> Values:
+    """The columns that a network takes by name, as it takes them."""
+    from edgecomp.data.sources.tables import columns
+
+    arrays = {name: columns.numbers(table.column(name), name, where) for name in wanted.tensors}
+    return checked(fitted(arrays, wanted.tensors, where), where)
 
 
 def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[str, list[object]]:
@@ -87,7 +100,10 @@ def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
     the recipe's, for a relative path. Raises DataError."""
     if find(wanted, folder) is None and _may_be_of_the_hub(wanted):
         return {}
-    return split_files(found(wanted, folder), wanted, SUFFIXES)
+    path = found(wanted, folder)
+    return split_files(
+        path, wanted, SUFFIXES + (TEXTS if path.is_file() else ())
+    )  # in a folder it may say what the rest is
 
 
 def class_names(schema: Any, column: str) -> tuple[str, ...] | None:

@@ -172,6 +172,15 @@ def _with_points(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return compute.replace_substring(column, ",", ".").cast(pa.float64()) if numbers else column
 
 
+def _lines(path: Path, choose: Choose, codes: int) -> pa.Table:
+    """A text a line, in a column `text`; empty lines are none."""
+    lines = _utf8(path).to_pybytes().decode("utf-8-sig").splitlines()
+    table = pa.table({"text": pa.array([line for line in lines if line.strip()], pa.string())})
+    if table.num_rows == 0:
+        raise DataError(f"{path}: is empty: it has no line of text")
+    return table.select(list(choose(table.schema)))
+
+
 def _json(path: Path, choose: Choose, codes: int) -> pa.Table:
     """One object a line, or one list of objects. A key that an object lacks is a missing value."""
     rows = _rows(path, _utf8(path).to_pybytes().decode("utf-8-sig"))
@@ -219,4 +228,5 @@ READERS: dict[str, Callable[[Path, Choose, int], pa.Table]] = {
     ".json": _json,
     ".jsonl": _json,
     ".ndjson": _json,
+    ".txt": _lines,
 }
