@@ -11,7 +11,7 @@ import numpy as np
 
 from edgecomp import inputs, machine
 from edgecomp.artifacts.run_folder import NOT_RUN
-from edgecomp.benchmark.emulation import answers_as
+from edgecomp.benchmark.emulation import answers_as, judged
 from edgecomp.benchmark.hosts.emulators import this_cpu
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.quality import Quality, grade
@@ -100,6 +100,7 @@ def bench_target(
         arms={
             arm: replace(
                 measured,
+                logits=judged(measured.outputs) if len(measured.outputs) > 1 else measured.logits,
                 parity=parity.get(arm),
                 scores=None if score is None else score(measured.outputs, test.labels),
             )

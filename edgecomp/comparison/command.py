@@ -20,9 +20,10 @@ from edgecomp.comparison.data import class_names, given_examples, of_runs, told_
 from edgecomp.comparison.evidence import ratios_of, save, verdict_of
 from edgecomp.comparison.sides import Given, given, preprocessing_differences
 from edgecomp.comparison.trial import Judging, Outcome, compare, place_of, signature
-from edgecomp.config.job import for_task, waiving_nothing
+from edgecomp.config.job import waiving_nothing
 from edgecomp.config.policy import Policy, Threshold, load_policy
 from edgecomp.config.target import Target, check_cores, load_target
+from edgecomp.config.task_checks import for_task
 from edgecomp.errors import ModelFileError, RecipeError, UsageError
 from edgecomp.files.scratch import replacing
 from edgecomp.files.writing import sha256, write_json

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
-from edgecomp.tasks import DEFAULT, TASKS, Labels
+from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
+from edgecomp.tasks import task as meaning
 
 Array = npt.NDArray[Any]
 FILE = "preprocessing.json"
@@ -27,7 +28,7 @@ class Head:
     """What a network answers: the task, the names of its classes, labels or targets, and of numbers that are learnt in units of their
     deviation (`(y - mean) / std`), mean and std by target."""
 
-    task: str
+    task: Meant
     names: tuple[str, ...]
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
@@ -62,6 +63,16 @@ def in_own_unit(values: Any, of: OfNumbers) -> Any:
     return np.asarray(values * np.asarray(of.target_std) + np.asarray(of.target_mean), np.float32)
 
 
+def of_output(data: "Preprocessing", name: str) -> Head:
+    """What the output `name` of a network answers that has several. data: of its inputs."""
+    of = meaning(data.task, data.classes)
+    assert isinstance(of, SeveralOutputs)
+    one = of.of(name)
+    if not (one.task.are_numbers and data.target_std):
+        return Head(one.task.name, one.names)
+    return Head(one.task.name, one.names, data.target_mean[one.labels], data.target_std[one.labels])
+
+
 class Preprocessing(Protocol):
     """`dynamic_axes`: by input, axis → name. `given`: what a network's factory is told of the data."""
 
@@ -74,7 +85,7 @@ class Preprocessing(Protocol):
         ...
 
     @property
-    def task(self) -> str: ...
+    def task(self) -> Meant: ...
 
     @property
     def target_mean(self) -> tuple[float, ...]: ...
@@ -121,13 +132,13 @@ class Numbers:
     std: tuple[float, ...]
     classes: tuple[str, ...]
     columns: tuple[str, ...] = ()
-    task: str = DEFAULT
+    task: Meant = DEFAULT
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 
     @property
     def width(self) -> int | None:
-        return TASKS[self.task].width(self.classes)
+        return meaning(self.task, self.classes).width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         over = (-1, *(1 for _ in self.shape[1:]))
@@ -149,7 +160,7 @@ class Numbers:
     @property
     def given(self) -> dict[str, Any]:
         what = "channels" if self.kind == "image" else "features"
-        return {what: self.shape[0]} | ({} if self.width is None else {"classes": self.width})
+        return {what: self.shape[0]} | _classes(self)
 
     def save(self, folder: Path) -> None:
         dtype, scale = ("uint8", "1/255") if self.kind == "image" else ("float32", "1")
@@ -164,13 +175,13 @@ class Tokens:
     max_length: int
     classes: tuple[str, ...]
     kind: Literal["text"] = "text"
-    task: str = DEFAULT
+    task: Meant = DEFAULT
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 
     @property
     def width(self) -> int | None:
-        return TASKS[self.task].width(self.classes)
+        return meaning(self.task, self.classes).width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         return trimmed({name: arrays[name].astype(np.int64) for name in ("input_ids", MASK)})
@@ -190,8 +201,7 @@ class Tokens:
 
     @property
     def given(self) -> dict[str, Any]:
-        given = {"vocabulary": self.vocabulary, "max_length": self.max_length}
-        return given | ({} if self.width is None else {"classes": self.width})
+        return {"vocabulary": self.vocabulary, "max_length": self.max_length} | _classes(self)
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, {"tokenizer": TOKENIZER} | _told(asdict(self)))
@@ -206,13 +216,13 @@ class AsTheyAre:
     shapes: tuple[tuple[int, ...], ...]
     classes: tuple[str, ...]
     kind: Literal["tensors"] = "tensors"
-    task: str = DEFAULT
+    task: Meant = DEFAULT
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 
     @property
     def width(self) -> int | None:
-        return TASKS[self.task].width(self.classes)
+        return meaning(self.task, self.classes).width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         given = {
@@ -241,10 +251,17 @@ class AsTheyAre:
 
     @property
     def given(self) -> dict[str, Any]:
-        return {} if self.width is None else {"classes": self.width}
+        return _classes(self)
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, _told(asdict(self)))
+
+
+def _classes(data: Preprocessing) -> dict[str, Any]:
+    """How many numbers a network's factory is to answer, where the data tell; of several outputs by name."""
+    of = meaning(data.task, data.classes)
+    width = of.widths if isinstance(of, SeveralOutputs) else data.width
+    return {} if width is None else {"classes": width}
 
 
 def _told(fields: dict[str, Any]) -> dict[str, Any]:
@@ -283,7 +300,7 @@ def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...
     if data.width is None:
         return None
     first = next(iter(inputs.values())).shape
-    of_each = TASKS[data.task].of_each
+    of_each = meaning(data.task).of_each
     if of_each == "token":
         return (*first[:2], data.width)
     return (first[0], data.width, *(first[2:] if of_each == "pixel" else ()))

@@ -70,6 +70,12 @@ class Metric:
         return self.source in ("restarts", "file") or bool(self.comparator)
 
     @property
+    def is_of_an_output(self) -> bool:
+        """Whether each of several outputs has its own."""
+        of_file = (BLOCK_SQNR, "score")  # of all that a file computes, and of all outputs at once
+        return self.source in ("answers", "outputs", "export", "emulation") and self.id not in of_file
+
+    @property
     def is_of_the_device(self) -> bool:
         """Whether it takes the device itself: what another one answers is known, and not how fast, from what memory, by which kernels."""
         return self.source in ("restarts", "sensor", "scenario", "kernels")

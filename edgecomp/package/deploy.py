@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgecomp.data.preprocessing import TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered
+from edgecomp.data.preprocessing import TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered, of_output
 from edgecomp.data.splits import Split
 from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.inputs import MASK
 from edgecomp.machine import installed
+from edgecomp.outputs import ONE
 from edgecomp.runtimes import TABLE, formats
-from edgecomp.tasks import TASKS
+from edgecomp.tasks import SeveralOutputs
+from edgecomp.tasks import task as meaning
 
 TAKES = {
     "image": "uint8 images [N, {}] in a .npy file",
@@ -96,12 +98,26 @@ def write_deploy_folder(
                 preprocessing.example().items(), preprocessing.dynamic_axes, strict=True
             )
         ],
-        "outputs": [{"name": "logits", "shape": _output_shape(preprocessing, answers), "dtype": "float32"}],
-        "task": preprocessing.task,
+        "outputs": _outputs(preprocessing, answers),
+        "task": preprocessing.task if isinstance(preprocessing.task, str) else SeveralOutputs.name,
         "files": {name: sha256(folder / name) for name in names},
     }
     write_json(folder / "contract.json", contract)
     (folder / "infer.py").write_text(_script(runtime, options, threads, preprocessing), encoding="utf-8")
+
+
+def _outputs(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> list[dict[str, Any]]:
+    """What the file gives; of several outputs with what each means."""
+    of = meaning(preprocessing.task, preprocessing.classes)
+    if not isinstance(of, SeveralOutputs):
+        return [{"name": ONE, "shape": _output_shape(preprocessing, answers), "dtype": "float32"}]
+    found = []
+    for one in of.outputs:
+        head = of_output(preprocessing, one.name)
+        numbers = {"target_mean": head.target_mean, "target_std": head.target_std} if head.target_std else {}
+        told = {"name": one.name, "shape": [None, one.width], "dtype": "float32", "task": one.task.name}
+        found.append({**told, "labels": list(one.names), **numbers})
+    return found
 
 
 def _output_shape(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> list[int | None] | None:
@@ -109,7 +125,7 @@ def _output_shape(preprocessing: Preprocessing, answers: tuple[int, ...] | None)
     shape = answered(preprocessing, preprocessing.example())
     if shape is None:
         return None if answers is None else [None, *answers]
-    return [None, None, *shape[2:]] if TASKS[preprocessing.task].of_each == "token" else [None, *shape[1:]]
+    return [None, None, *shape[2:]] if meaning(preprocessing.task).of_each == "token" else [None, *shape[1:]]
 
 
 def _write_texts(sample: Mapping[str, Any], tokenizer: Path, path: Path) -> None:
@@ -143,8 +159,11 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         gpu=TABLE[runtime].gpu,
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
-        task=preprocessing.task,
-        says=SAYS.get(preprocessing.task, "one label a line"),
+        task=preprocessing.task if isinstance(preprocessing.task, str) else SeveralOutputs.name,
+        says=SAYS.get(preprocessing.task, "one label a line")
+        if isinstance(preprocessing.task, str)
+        else "a line of JSON each, what every output says",
+        outputs=[] if isinstance(preprocessing.task, str) else sorted(preprocessing.task),
         answers=_mask_shape(preprocessing),
         standardised=bool(preprocessing.target_std),
         given=dict(zip(preprocessing.names, preprocessing.dtypes, strict=True))
@@ -159,7 +178,7 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
 def _mask_shape(preprocessing: Preprocessing) -> tuple[int, ...]:
     """Of an example's logits by pixel; nothing of another task."""
     shape = answered(preprocessing, preprocessing.example())
-    return shape[1:] if shape and TASKS[preprocessing.task].of_each == "pixel" else ()
+    return shape[1:] if shape and meaning(preprocessing.task).of_each == "pixel" else ()
 
 
 def _providers(runtime: str, options: dict[str, Any]) -> list[Any]:

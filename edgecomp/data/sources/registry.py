@@ -10,6 +10,7 @@ from edgecomp.data.sources import bundled, generated, image_folder, numpy_files
 from edgecomp.data.sources.examples import Source, Wanted, check_files, check_source
 from edgecomp.data.sources.tables import hugging_face
 from edgecomp.errors import DataError, nearest
+from edgecomp.tasks import SeveralOutputs
 
 TABLE: dict[str, Callable[[Wanted, Path], Source]] = {
     "digits": bundled.digits,
@@ -37,6 +38,8 @@ FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
     "numpy": numpy_files.files,
 }
 
+OF_SEVERAL = ("huggingface", "numpy")  # whose columns or arrays are labels of several outputs
+
 
 def read(wanted: Wanted, folder: Path) -> Source:
     """Every split of the source that is `wanted`. folder: the recipe's, for a relative path. Raises
@@ -62,4 +65,7 @@ def _check(wanted: Wanted) -> None:
         raise DataError(f"data.mode: {wanted.mode!r} is not L (grey) or RGB")
     if wanted.image_size is not None and wanted.image_size < 1:
         raise DataError(f"data.image_size: {wanted.image_size} is less than one pixel")
+    if isinstance(wanted.meaning, SeveralOutputs) and wanted.source not in OF_SEVERAL:
+        raise DataError(f"source {wanted.source!r} has one label an example, and tasks names {', '.join(wanted.meaning.widths)}: "
+                        f"labels of several outputs are in the columns or arrays of {' and '.join(OF_SEVERAL)}")  # fmt: skip
     check_files(wanted)
