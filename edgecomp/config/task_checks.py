@@ -26,21 +26,26 @@ def for_task(rows: Mapping[str, Threshold], task: str) -> dict[str, Threshold]:
 
 def for_meant(rows: Mapping[str, Threshold], meant: Meant) -> dict[str, Threshold]:
     """The checks among `rows`, by name, that the answers can be judged by which are so `meant`. Of several outputs each has those of its
-    task, `CHECK[OUTPUT]`, but where a check names its output; what is of all that a file computes stays as it is."""
+    task, `CHECK[OUTPUT]`, but where a check names its output and says as much of it; what is of all that a file computes stays as it is, and so
+    does what a comparison asks of outputs as numbers, whatever they mean."""
     if isinstance(meant, str):
         return for_task(rows, meant)
-    own = {(row.metric, row.output) for row in rows.values() if row.output is not None}
+    own = {_way(row, row.output) for row in rows.values() if row.output is not None}
     found = {
         name: row
         for name, row in rows.items()
-        if row.output is not None or not METRICS[row.metric].is_of_an_output
+        if row.output is not None or row.what.source == "outputs" or not row.what.is_of_an_output
     }
     shared = {name: row for name, row in rows.items() if name not in found}
     for output in sorted(meant):
         for name, row in for_task(shared, meant[output]["task"]).items():
-            if (row.metric, output) not in own:
+            if _way(row, output) not in own:
                 found[f"{name}[{output}]"] = row.model_copy(update={"output": output})
     return found
+
+
+def _way(row: Threshold, output: str | None) -> tuple[object, ...]:
+    return row.metric, row.against, row.kind, output
 
 
 def unlike_outputs(rows: Mapping[str, Threshold], meant: Meant) -> list[str]:

@@ -14,6 +14,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
 from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
 from edgecomp.tasks import task as meaning
+from edgecomp.tasks.several import Output
 
 Array = npt.NDArray[Any]
 FILE = "preprocessing.json"
@@ -63,14 +64,32 @@ def in_own_unit(values: Any, of: OfNumbers) -> Any:
     return np.asarray(values * np.asarray(of.target_std) + np.asarray(of.target_mean), np.float32)
 
 
-def of_output(data: "Preprocessing", name: str) -> Head:
-    """What the output `name` of a network answers that has several. data: of its inputs."""
-    of = meaning(data.task, data.classes)
-    assert isinstance(of, SeveralOutputs)
-    one = of.of(name)
-    if not (one.task.are_numbers and data.target_std):
+def of_output(one: Output, of: OfNumbers) -> Head:
+    """What `one` of several outputs answers. of: the mean and deviation by label of all of them."""
+    if not (one.task.are_numbers and of.target_std):
         return Head(one.task.name, one.names)
-    return Head(one.task.name, one.names, data.target_mean[one.labels], data.target_std[one.labels])
+    return Head(one.task.name, one.names, of.target_mean[one.labels], of.target_std[one.labels])
+
+
+def outputs_in_own_unit(
+    several: SeveralOutputs, answers: Mapping[str, Any], labels: Labels | None, of: OfNumbers
+) -> tuple[dict[str, Array], dict[str, Labels] | None]:
+    """By output, what a network answers and what it is held against, in the data's unit.
+
+    answers: by name, or, of a file that has lost the names, in their order; labels: of all outputs beside each other; of: the mean and
+    deviation by label.
+    """
+    named = (
+        answers
+        if set(answers) >= set(several.widths)
+        else dict(zip(several.widths, answers.values(), strict=True))
+    )
+    heads = {one.name: of_output(one, of) for one in several.outputs}
+    given = {name: in_own_unit(named[name], head) for name, head in heads.items()}
+    if labels is None:
+        return given, None
+    own = {one.name: one.own_labels(labels) for one in several.outputs}
+    return given, {name: in_own_unit(own[name], head) for name, head in heads.items()}
 
 
 class Preprocessing(Protocol):

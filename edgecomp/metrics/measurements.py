@@ -142,11 +142,13 @@ class Measurements:
     def of_output(self, name: str) -> "Measurements":
         """With what is known of the output `name` alone: of a network of several, with its own task; in a comparison, where all
         outputs were held against each other as numbers, with those."""
-        if isinstance(of := self.task, SeveralOutputs) and name in of.widths:
-            return self._of(of.of(name))
         known = {key: self.facts.get(key, {}) for key in BY_OUTPUT.values()}
         only = {key: {name: of[name]} if name in of else {} for key, of in known.items()}
-        return replace(self, facts=self.facts | only)
+        alone = replace(self, facts=self.facts | only)
+        several = self.task
+        if isinstance(several, SeveralOutputs) and name in several.widths and self.labels.ndim == 2:
+            return alone._of(several.of(name))
+        return alone
 
     def _of(self, one: Output) -> "Measurements":
         std = list(self.facts.get("target_std", ()))[one.labels] if one.task.are_numbers else []

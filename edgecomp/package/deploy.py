@@ -33,6 +33,7 @@ SAYS = {
     "token-classification": "a line of tags each, one a word",
     "segmentation": "a line of the classes' shares of pixels each; masks int64 [N, height, width] in the .npy file that is named second",
     "embedding": "a line of numbers each",
+    "similarity": "a line of numbers each",
     "outputs": "a line of numbers each",
     "ranking": "a line of the first ten items each",
 }
@@ -113,7 +114,7 @@ def _outputs(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> l
         return [{"name": ONE, "shape": _output_shape(preprocessing, answers), "dtype": "float32"}]
     found = []
     for one in of.outputs:
-        head = of_output(preprocessing, one.name)
+        head = of_output(one, preprocessing)
         numbers = {"target_mean": head.target_mean, "target_std": head.target_std} if head.target_std else {}
         told = {"name": one.name, "shape": [None, one.width], "dtype": "float32", "task": one.task.name}
         found.append({**told, "labels": list(one.names), **numbers})

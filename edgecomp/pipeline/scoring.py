@@ -20,7 +20,7 @@ def score(run: Run) -> "Callable[[Mapping[str, Any], Labels], Values] | None":
     of `run` names no function."""
     import numpy as np
 
-    from edgecomp.data.preprocessing import in_own_unit, of_output
+    from edgecomp.data.preprocessing import in_own_unit, outputs_in_own_unit
     from edgecomp.models.own_code import load_score
     from edgecomp.tasks import SeveralOutputs
 
@@ -38,16 +38,7 @@ def score(run: Run) -> "Callable[[Mapping[str, Any], Labels], Values] | None":
             return own(
                 in_own_unit(next(iter(outputs.values())), data), in_own_unit(labels, data), len(labels)
             )
-        # A PyTorch file has lost their names, and kept their order.
-        named = (
-            outputs if set(outputs) == set(of.widths) else dict(zip(of.widths, outputs.values(), strict=True))
-        )
-        heads = {name: of_output(data, name) for name in of.widths}
-        return own(
-            {name: in_own_unit(named[name], head) for name, head in heads.items()},
-            {one.name: in_own_unit(one.own_labels(labels), heads[one.name]) for one in of.outputs},
-            len(labels),
-        )
+        return own(*outputs_in_own_unit(of, outputs, labels, data), len(labels))
 
     return scored
 

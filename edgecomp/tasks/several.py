@@ -62,6 +62,7 @@ class SeveralOutputs:
     ) -> None:
         """meant: output → its `task`, `weight`, and where the task does not tell it the `width`; tasks: by name; names: of what the outputs'
         numbers are, `OUTPUT: NAME` each, as `encode` gives them: without them the outputs have no places yet."""
+        self.meant, self.names = meant, tuple(names)
         self.outputs: tuple[Output, ...] = ()
         column = label = 0
         for name in sorted(meant):

@@ -5,8 +5,9 @@ To add one: a file here, a row of TABLE and of FILES, and its name in the Litera
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
-from edgecomp.data.sources import bundled, generated, image_folder, numpy_files
+from edgecomp.data.sources import bundled, generated, image_folder, mask_folders, numpy_files
 from edgecomp.data.sources.examples import Source, Wanted, check_files, check_source
 from edgecomp.data.sources.tables import hugging_face
 from edgecomp.errors import DataError, nearest
@@ -21,7 +22,7 @@ TABLE: dict[str, Callable[[Wanted, Path], Source]] = {
     "canvases": generated.canvases,
     "catalogue": generated.catalogue,
     "huggingface": hugging_face.read,
-    "images": image_folder.read,
+    "images": lambda wanted, folder: _of_images(wanted).read(wanted, folder),
     "numpy": numpy_files.read,
 }
 
@@ -34,7 +35,7 @@ FILES: dict[str, Callable[[Wanted, Path], dict[str, list[Path]]]] = {
     "canvases": bundled.files,
     "catalogue": bundled.files,
     "huggingface": hugging_face.files,
-    "images": image_folder.files,
+    "images": lambda wanted, folder: _of_images(wanted).files(wanted, folder),
     "numpy": numpy_files.files,
 }
 
@@ -55,6 +56,11 @@ def source_files(wanted: Wanted, folder: Path) -> list[Path]:
     sets and hub names. Raises DataError."""
     _check(wanted)
     return sorted(path for paths in FILES[wanted.source](wanted, folder).values() for path in paths)
+
+
+def _of_images(wanted: Wanted) -> ModuleType:
+    """What reads folders of images: those of classes, or those with masks."""
+    return mask_folders if wanted.meaning.of_each == "pixel" else image_folder
 
 
 def _check(wanted: Wanted) -> None:
