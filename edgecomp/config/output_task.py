@@ -15,6 +15,7 @@ TaskName = Literal[
     "token-classification",
     "segmentation",
     "embedding",
+    "similarity",
     "ranking",
     "outputs",
 ]

@@ -331,6 +331,15 @@ class Recipe(Part):
             raise ValueError(f"tasks: no output can be called {apart[0]!r}")
         return self
 
+    @model_validator(mode="after")
+    def _similarity_is_learnt_of_a_teacher(self) -> "Recipe":
+        if "similarity" in (self.task, *(one.task for one in self.tasks.values())):
+            if self.teacher.epochs:
+                raise ValueError("task similarity is learnt of a teacher that is ready: teacher.epochs: 0")
+            if self.data.limit is not None:
+                raise ValueError("data.limit would part the pairs of task similarity: leave it out")
+        return self
+
     @property
     def meant(self) -> Meant:
         """What its outputs mean: `task`, or of each of several outputs its part of `tasks`."""

@@ -19,6 +19,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import some
 from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
 from edgecomp.tasks import task as meaning
+from edgecomp.tasks.embedding import Similarity
 
 SPLITS = ("train", "calibration", "validation", "test")
 FILE = "splits.json"
@@ -100,6 +101,9 @@ def write_splits(
     of_classes = classes == source.classes
     _check_classes(labels, classes, "train", of_classes)
     same = duplicates.identities(source.splits)
+    together = same["train"]
+    if task == Similarity.name:
+        together = duplicates.with_pairs(together, source.splits["train"].labels[:, 0])
     if of_classes:
         _check_rare(
             labels, same["train"], classes, len(SPLITS) - len(source.splits)
@@ -113,11 +117,11 @@ def write_splits(
     ):
         if name not in source.splits:
             share = fraction / left
-            if len(np.unique(same["train"])) == len(labels):
+            if len(np.unique(together)) == len(labels):
                 rest, carved[name] = _stratified(rest, labels, share, classes, seed, name)
             else:
                 random = np.random.default_rng((seed, SPLITS.index(name)))
-                rest, carved[name] = duplicates.drawn_together(rest, labels, same["train"], share, random)
+                rest, carved[name] = duplicates.drawn_together(rest, labels, together, share, random)
             left -= fraction
     carved["train"] = rest
     kept, kept_labels = {}, {}

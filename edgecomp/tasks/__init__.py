@@ -7,6 +7,7 @@
     token-classification   one tag of several for each word     logits [N, length, tags]
     segmentation     one class of several for each pixel        logits [N, classes, height, width]
     embedding        a direction; what is alike lies near       vectors [N, width]
+    similarity       the same, judged by pairs with a score     vectors [N, width]
     ranking          a score for each item                      scores [N, items]
     outputs          numbers of no known meaning, not labelled  values [N, ...]
 
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 
 from edgecomp.tasks.base import Labels, Meant, Outputs, Task
 from edgecomp.tasks.classification import Binary, Classification
-from edgecomp.tasks.embedding import Embedding
+from edgecomp.tasks.embedding import Embedding, Similarity
 from edgecomp.tasks.multilabel import Multilabel
 from edgecomp.tasks.outputs import AsTeacher
 from edgecomp.tasks.ranking import Ranking
@@ -42,6 +43,7 @@ TASKS: dict[str, Task] = {
         TokenClassification(),
         Segmentation(),
         Embedding(),
+        Similarity(),
         Ranking(),
         AsTeacher(),
     )
