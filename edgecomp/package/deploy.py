@@ -27,6 +27,7 @@ TAKES = {
 }
 NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "tensors": "numpy"}
 SAMPLES = 8
+LOW = {"fp16": "float16", "bf16": "bfloat16"}  # precisions of PyTorch's runtimes, as torch calls them
 SAYS = {
     "regression": "a line of numbers each",
     "multilabel": "a line of labels each",
@@ -160,6 +161,7 @@ def _script(runtime: str, options: dict[str, Any], threads: int, preprocessing: 
         gpu=TABLE[runtime].gpu,
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
+        low=LOW.get(str(options.get("precision", "")), ""),
         task=preprocessing.task if isinstance(preprocessing.task, str) else SeveralOutputs.name,
         says=SAYS.get(preprocessing.task, "one label a line")
         if isinstance(preprocessing.task, str)

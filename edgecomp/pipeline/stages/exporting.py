@@ -126,7 +126,7 @@ def _executed(run: Run, target: Target) -> Executed:
     try:
         runtimes.adapter(target.runtime).load(file, threads=1, options=target.options).close()
     except RuntimeUnavailableError as error:
-        return Executed(stand_in.runtime, dict(stand_in.options), stand_in.said, str(error))
+        return Executed(stand_in.runtime, stand_in.options_under(target.options), stand_in.said, str(error))
     return own
 
 
