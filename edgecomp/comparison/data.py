@@ -118,7 +118,7 @@ def _of_each(asked: str, ports: Sequence[Port]) -> Task:
 def labels_of(file: Path, found: Evaluation, several: SeveralOutputs) -> Evaluation:
     """The examples with the labels of all outputs beside each other: of each output that has labels its own, `label.OUTPUT` of the file.
 
-    found: what was read, with these columns. Raises DataError where one is not there, or is of another shape.
+    found: what was read, with these columns; several: the outputs. Raises DataError where one is not there, or is of another shape.
     """
     labelled = [one for one in several.outputs if one.task.label_axes]
     there = [one for one in labelled if f"{LABEL}.{one.name}" in found.more]

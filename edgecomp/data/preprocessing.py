@@ -76,7 +76,7 @@ def outputs_in_own_unit(
 ) -> tuple[dict[str, Array], dict[str, Labels] | None]:
     """By output, what a network answers and what it is held against, in the data's unit.
 
-    answers: by name, or, of a file that has lost the names, in their order; labels: of all outputs beside each other; of: the mean and
+    several: the outputs; answers: by name, or, of a file that has lost the names, in their order; labels: of all outputs beside each other; of: the mean and
     deviation by label.
     """
     named = (
