@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from comparing import compare
 from running import Cli
 
 pytestmark = pytest.mark.slow
@@ -114,6 +115,21 @@ def test_each_output_is_learnt_judged_and_deployed(cli: Cli, tmp_path: Path) -> 
             >= 6
         )
     assert cli("report", "run", cwd=tmp_path).code == 0
+    rows = {
+        "macro_f1_pct": {"against": "baseline", "margin": "3 pt"},
+        "baseline_agreement_pct": {"min": "95 %"},
+    }
+    (tmp_path / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "checks": rows}), encoding="utf-8")
+    both = compare(tmp_path, "run", "run", "-t", "onnxruntime-cpu", "--policy", "p.yaml", "--json")
+    assert (both.code, set(both.rows)) == (
+        0,
+        {
+            "macro_f1_pct[kind]",
+            "r2_pct[amount]",
+            "baseline_agreement_pct[kind]",
+            "baseline_agreement_pct[amount]",
+        },
+    ), both.err
     assert cli("run", "run", "--only", "gate", cwd=tmp_path).code == 0
 
 
@@ -162,6 +178,10 @@ def test_the_order_of_outputs_changes_nothing_and_an_onnx_file_may_teach(cli: Cl
         "tasks.kinds" in wrong.err,
         "did you mean 'kind'?" in " ".join(wrong.err.split()),
     ) == (2, True, True), wrong.err
+    told = json.loads((one / "run" / "data" / "preprocessing.json").read_text(encoding="utf-8"))
+    with np.load(one / "rows.npz") as held:  # a teacher that is ready answers in the labels' own unit
+        amount = (held["amount"] - told["target_mean"][0]) / told["target_std"][0]
+        np.savez(one / "rows.npz", inputs=held["inputs"], kind=held["kind"], amount=amount)
     done = cli("run", "two.yaml", *short, *ready, "--out", "again", "--json", cwd=one)
     gates = {row["name"]: row["verdict"] for row in done.json["gates"]}
     assert (done.code, gates["macro_f1_pct[kind]"], gates["r2_pct[amount]"]) == (0, "PASS", "PASS"), done.err
