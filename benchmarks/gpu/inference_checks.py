@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import torch
 from clock import median_ms, peak_memory, rate
-from int8 import Int8Linear, in_int8, in_type
 from rows import Row, at_least, not_run
 from subjects import Sitting, Task, Tensors, answers, moved, on
 from torch import nn
+
+from edgecomp.export.integer_linear import Int8Linear, in_int8, in_type
 
 TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 BATCHES = (1, 256)

@@ -243,7 +243,7 @@ def _tried_out(content: Mapping[str, Any], beside: Path, own_code: bool) -> _Tri
                     "; ".join(re.sub(r"^line \d+, column \d+: ", "", one) for one in error.problems)
                 ) from error
         settings = job.recipe.data
-        count = len(sources.read(wanted(settings, job.recipe.task), Path(job.folder)).splits["train"].labels)
+        count = len(sources.read(wanted(job.recipe), Path(job.folder)).splits["train"].labels)
         if count < FEWEST:
             raise UsageError(f"{settings.path}: has {count} inputs, and it takes {FEWEST} to calibrate, choose and judge on different "
                              "ones; some 1,500 are needed to show that 99.5 % of the answers are the same")  # fmt: skip

@@ -17,6 +17,7 @@ from edgecomp.benchmark.hosts.process import Place, Worker
 from edgecomp.benchmark.worker import answers
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, delete, save
+from edgecomp.outputs import beside_each_other
 
 BATCH = 25  # under qemu-user an answer takes seconds, and a reply is waited for
 
@@ -46,6 +47,15 @@ def emulate(
         for name, logits in found.items():
             np.save(folder / f"{name}.npy", logits)
     write_json(folder / "emulation.json", facts)
+
+
+def judged(by_name: Mapping[str, answers.Answer]) -> npt.NDArray[np.float32]:
+    """The one output, [examples, ...], or several beside each other (edgecomp.outputs); of one that is an array a query, no values.
+
+    by_name: what a file that a run has made answers.
+    """
+    arrays = {name: answer for name, answer in by_name.items() if isinstance(answer, np.ndarray)}
+    return beside_each_other(arrays) if len(arrays) == len(by_name) else np.empty((0, 0), np.float32)
 
 
 def answers_as(
@@ -80,7 +90,7 @@ def answers_as(
             for name in asked:
                 inputs_at, outputs = scratch / f"{name}_inputs", scratch / f"{name}_outputs.npz"
                 worker.ask("outputs", inputs=str(inputs_at.resolve()), to=str(outputs.resolve()), batch=BATCH)
-                found[name] = answers.first(outputs)
+                found[name] = judged(answers.load(outputs))
                 outputs.unlink()
                 delete(inputs_at)
     return found, versions

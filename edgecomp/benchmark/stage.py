@@ -11,7 +11,7 @@ import numpy as np
 
 from edgecomp import inputs, machine
 from edgecomp.artifacts.run_folder import NOT_RUN
-from edgecomp.benchmark.emulation import answers_as
+from edgecomp.benchmark.emulation import answers_as, judged
 from edgecomp.benchmark.hosts.emulators import this_cpu
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.quality import Quality, grade
@@ -83,7 +83,7 @@ def bench_target(
             TABLE[place.runtime].stand_in if gated and isinstance(error, RuntimeUnavailableError) else None
         )
         if stand_in is not None:
-            arms = _answered_by(stand_in, models_described, inputs.load(asked), place.timeout_s, folder)
+            arms = _answered_by(stand_in, models_described, inputs.load(asked), place, folder)
             facts["stand_in"] = stand_in.said
     if student in arms and not not_run:
         facts["quality"] = quality(arms[student], facts["noise"][student], place)._asdict()
@@ -100,6 +100,7 @@ def bench_target(
         arms={
             arm: replace(
                 measured,
+                logits=judged(measured.outputs) if len(measured.outputs) > 1 else measured.logits,
                 parity=parity.get(arm),
                 scores=None if score is None else score(measured.outputs, test.labels),
             )
@@ -119,14 +120,14 @@ def bench_target(
 
 
 def _answered_by(
-    stand_in: StandIn, models: Mapping[str, Model], asked: inputs.Inputs, timeout_s: float, scratch: Path
+    stand_in: StandIn, models: Mapping[str, Model], asked: inputs.Inputs, place: Place, scratch: Path
 ) -> dict[str, Arm]:
     """What each model answers, with no sample of time and no memory. Raises what a worker raises."""
 
     def logits(file: Path) -> Any:
-        options = dict(stand_in.options)
+        options = stand_in.options_under(place.options)
         found, _ = answers_as(
-            this_cpu(), stand_in.runtime, options, file, {"asked": asked}, timeout_s, scratch
+            this_cpu(), stand_in.runtime, options, file, {"asked": asked}, place.timeout_s, scratch
         )
         return found["asked"]
 

@@ -147,7 +147,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What labels and outputs mean: regression, multilabel, ….",
+            help="What labels and outputs mean: regression, multilabel, …; OUTPUT=TASK,… of several outputs.",
             show_default="as the run says, else classification",
         ),
     ] = None,

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from edgecomp.comparison.data import class_names, given_examples, of_runs, told_
 from edgecomp.comparison.evidence import ratios_of, save, verdict_of
 from edgecomp.comparison.sides import Given, given, preprocessing_differences
 from edgecomp.comparison.trial import Judging, Outcome, compare, place_of, signature
-from edgecomp.config.job import for_task, waiving_nothing
+from edgecomp.config.job import waiving_nothing
 from edgecomp.config.policy import Policy, Threshold, load_policy
 from edgecomp.config.target import Target, check_cores, load_target
+from edgecomp.config.task_checks import for_meant
 from edgecomp.errors import ModelFileError, RecipeError, UsageError
 from edgecomp.files.scratch import replacing
 from edgecomp.files.writing import sha256, write_json
@@ -40,8 +42,9 @@ from edgecomp.progress import Listener
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, Port
 from edgecomp.runtimes.files import integer_weights
+from edgecomp.tasks import SeveralOutputs
 
 SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
 
@@ -93,7 +96,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
         raise UsageError(
             "--shape and --range are of inputs that are made up, and --data gives real ones: leave out one or the other"
         )
-    judging = _judging(asked, baseline, candidate)
+    judging = _judging(asked, baseline, candidate, target)
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     read = [*_files(baseline), *_files(candidate), *_named(asked)]
@@ -109,7 +112,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     with tempfile.TemporaryDirectory() as name:
         evaluation, why_not = _evaluation(asked, baseline, candidate, target, judging)
         if evaluation is not None:
-            evaluation = replace(evaluation, classes=class_names(baseline))
+            evaluation = replace(evaluation, classes=_class_names(baseline, judging))
         judged_on = None if evaluation is None else _source(asked, evaluation)
         policy, added = _judged_by(named, evaluation, judging, target)
         if differences := preprocessing_differences(baseline, candidate):
@@ -199,12 +202,25 @@ def _policy(name: str, target: Target) -> Policy:
     return policy
 
 
-def _judging(asked: Asked, baseline: Given, candidate: Given) -> Judging:
+def _judging(asked: Asked, baseline: Given, candidate: Given, target: Target) -> Judging:
     """Raises UsageError, UserCodeError. A score function is one that is named here, never one that a folder names."""
     score = None if asked.score is None else load_score(asked.score, Path.cwd())
     if score is not None and asked.data is None and None in (baseline.run, candidate.run):
         raise UsageError(f"--score {asked.score}: there are no examples to score: give some with --data")
-    return Judging(asked.output, told_task(asked.task, (baseline, candidate)), score)
+    outputs = partial(_outputs, asked, baseline, target)
+    of = told_task(asked.task, (baseline, candidate), outputs)
+    if isinstance(of, SeveralOutputs) and asked.output is not None:
+        raise UsageError(
+            f"--output {asked.output}: all outputs are judged, {', '.join(of.widths)}: leave it out, or name its --task"
+        )
+    return Judging(asked.output, of, score)
+
+
+def _outputs(asked: Asked, baseline: Given, target: Target) -> Sequence[Port]:
+    try:
+        return signature(BASELINE, _side(baseline, target, asked)).outputs
+    except Crashed as crash:
+        raise crash.error from crash
 
 
 def _evaluation(
@@ -234,7 +250,9 @@ def _judged_by(
     labelled = evaluation is not None and evaluation.labels is not None and of_task
     unlabelled = "no-slower" if evaluation is None or judging.score is not None else "same-outputs"
     policy, added = named or _policy("release" if labelled else unlabelled, target), []
-    rows = policy.rows if judging.task is None else for_task(policy.rows, judging.task.name)
+    of = judging.task
+    meant = None if of is None else of.meant if isinstance(of, SeveralOutputs) else of.name
+    rows = policy.rows if meant is None else for_meant(policy.rows, meant)
     added = changes(policy, {target.name: {}}, {target.name: rows})
     has_slices = labelled and evaluation is not None and evaluation.slices is not None
     if named is None and has_slices and (judging.task is None or judging.task.name in BY_SLICE.what.tasks):
@@ -251,6 +269,10 @@ def _judged_by(
             f"policy {policy.name} has a check of a score: name the function that gives it with --score"
         )
     return policy.model_copy(update={"rows": rows}), added
+
+
+def _class_names(baseline: Given, judging: Judging) -> tuple[str, ...]:
+    return judging.task.names if isinstance(judging.task, SeveralOutputs) else class_names(baseline)
 
 
 def _warnings(
@@ -283,7 +305,7 @@ def _of_outputs(facts: Mapping[str, Any]) -> list[str]:
         name: error
         for name, error in facts.get("outputs", {}).items()
         if facts.get("judged")
-        and name != facts["judged"]["output"]
+        and name not in facts["judged"]["output"].split(", ")
         and error is not None
         and error > SEEN_PCT
     }

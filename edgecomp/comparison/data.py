@@ -1,20 +1,23 @@
 """The examples that two models are compared on, and what their labels mean."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from edgecomp.benchmark.inputs import examples as evaluations
-from edgecomp.benchmark.inputs.examples import Evaluation
+from edgecomp.benchmark.inputs.examples import LABEL, Evaluation
 from edgecomp.comparison.sides import Given, check_labels, check_recorded
 from edgecomp.comparison.trial import Judging
 from edgecomp.config.target import Target
 from edgecomp.data import preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import UsageError, nearest
+from edgecomp.errors import DataError, UsageError, nearest
 from edgecomp.files.writing import sha256
 from edgecomp.runtimes import Port
-from edgecomp.tasks import DEFAULT, TASKS, Task
+from edgecomp.tasks import DEFAULT, TASKS, Meant, SeveralOutputs, Task, task
+from edgecomp.tasks.several import OF
 
 
 def given_examples(file: Path, ports: Sequence[Port], baseline: Given, judging: Judging) -> Evaluation:
@@ -26,7 +29,12 @@ def given_examples(file: Path, ports: Sequence[Port], baseline: Given, judging: 
         meaning = "numbers"
     elif judging.score is not None:
         meaning = "anything"
-    found = evaluations.read(file, ports, meaning)
+    several = judging.task if isinstance(judging.task, SeveralOutputs) else None
+    found = evaluations.read(
+        file, ports, meaning, [f"{LABEL}.{name}" for name in several.widths] if several else ()
+    )
+    if several is not None:
+        found = labels_of(file, found, several)
     head = baseline.preprocessing() or {}
     mean, std = (tuple(head.get(name, ())) for name in ("target_mean", "target_std"))
     return replace(found, target_mean=mean, target_std=std).standardised()
@@ -65,16 +73,69 @@ def of_runs(baseline: Given, candidate: Given, target: Target) -> tuple[Evaluati
     return found, ""
 
 
-def told_task(asked: str | None, sides: Sequence[Given]) -> Task | None:
+def told_task(
+    asked: str | None, sides: Sequence[Given], outputs: Callable[[], Sequence[Port]]
+) -> Task | None:
     """What outputs mean, as it was asked, or as what was deployed, the sides, says; None of classes, which
-    are read in whichever form. Raises UsageError."""
-    told = [asked] if asked is not None else [one for side in sides if (one := side.task()) is not None]
-    for name in told:
-        if name not in TASKS:
+    are read in whichever form. outputs: what the models give, for a task of each output, `OUTPUT=TASK,…`. Raises UsageError."""
+    if asked is not None and "=" in asked:
+        return _of_each(asked, outputs())
+    told: list[tuple[Meant, tuple[str, ...]]] = [(asked, ())] if asked is not None else []
+    told = told or [(one, class_names(side)) for side in sides if (one := side.task()) is not None]
+    for meant, _ in told:
+        if isinstance(meant, str) and meant not in TASKS:
             raise UsageError(
-                f"--task {name}: no such task{nearest(name, TASKS)}; there are {', '.join(TASKS)}"
+                f"--task {meant}: no such task{nearest(meant, TASKS)}; there are {', '.join(TASKS)}, and OUTPUT=TASK,… of several outputs"
             )
-    return TASKS[told[0]] if told and told[0] != DEFAULT else None
+    return task(*told[0]) if told and told[0][0] != DEFAULT else None
+
+
+def _of_each(asked: str, ports: Sequence[Port]) -> Task:
+    """Of `OUTPUT=TASK,…`, where labels do not name what an output's numbers are. Raises UsageError."""
+    known = {port.name: port.shape for port in ports}
+    meant, names = {}, []
+    for part in asked.split(","):
+        output, _, name = (word.strip() for word in part.rpartition("="))
+        if output not in known:
+            raise UsageError(
+                f"--task {asked}: the models have no output {output!r}{nearest(output, known)}; they have {', '.join(known)}"
+            )
+        if name not in TASKS or TASKS[name].of_each != "example":
+            rows = [one for one, task_ in TASKS.items() if task_.of_each == "example"]
+            raise UsageError(
+                f"--task {asked}: {name!r} is no task of one of several outputs{nearest(name, rows)}; there are {', '.join(rows)}"
+            )
+        shape = known[output]
+        if shape is None or len(shape) != 2 or shape[1] is None:
+            raise UsageError(f"--task {asked}: output {output} is no row of numbers an example, of a width that the file tells: name the one "
+                             "output that is judged, --output")  # fmt: skip
+        width = TASKS[name].width(())
+        meant[output] = {"task": name, "weight": 1.0} | ({"width": shape[1]} if width is None else {})
+        names += [f"{output}{OF}{place}" for place in range(shape[1] if name != "binary" else 2)]
+    return task(meant, names)
+
+
+def labels_of(file: Path, found: Evaluation, several: SeveralOutputs) -> Evaluation:
+    """The examples with the labels of all outputs beside each other: of each output that has labels its own, `label.OUTPUT` of the file.
+
+    found: what was read, with these columns; several: the outputs. Raises DataError where one is not there, or is of another shape.
+    """
+    labelled = [one for one in several.outputs if one.task.label_axes]
+    there = [one for one in labelled if f"{LABEL}.{one.name}" in found.more]
+    if not there:
+        return found
+    parts = []
+    for one in labelled:
+        column = f"{LABEL}.{one.name}"
+        if one not in there:
+            raise DataError(f"{file} has no {column}, and has {', '.join(found.more)}: give the labels of every output, or name those alone that "
+                            "have some, --task OUTPUT=TASK,…")  # fmt: skip
+        values = found.more[column].reshape(len(found.more[column]), -1).astype(np.float32)
+        wanted = one.labels.stop - one.labels.start
+        if values.shape[1] != wanted:
+            raise DataError(f"{file}: {column} is of {values.shape[1]} numbers an example, and output {one.name}, task {one.task.name}, takes {wanted}")  # fmt: skip
+        parts.append(values)
+    return replace(found, labels=np.concatenate(parts, axis=1))
 
 
 def class_names(side: Given) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ import numpy.typing as npt
 from edgecomp.benchmark.worker.answers import Answer
 from edgecomp.errors import DataError, UsageError, nearest
 from edgecomp.metrics.comparison import BASELINE, CANDIDATE
+from edgecomp.outputs import beside_each_other
 from edgecomp.runtimes import Port
-from edgecomp.tasks import Labels, Task
+from edgecomp.tasks import Labels, SeveralOutputs, Task
+from edgecomp.tasks.segmentation import judged_pixels
 
 ARMS = (BASELINE, CANDIDATE)
 
@@ -63,6 +65,8 @@ def judged_as(task: Task, outputs: Outputs, asked: str | None, labels: Labels) -
     """The output that is asked for, or the first that the task takes with these labels. outputs: by arm,
     every example's by name; asked: its name, or None; labels: as edgecomp.tasks has them. Raises DataError
     where there is none."""
+    if isinstance(task, SeveralOutputs):
+        return _judged_all(task, outputs, labels)
     of_baseline, whys = outputs[BASELINE], []
     for name in [asked] if asked else sorted(of_baseline, key=lambda one: not _is_float(of_baseline[one])):
         columns = {arm: answer for arm in ARMS if isinstance(answer := outputs[arm][name], np.ndarray)}
@@ -78,7 +82,7 @@ def judged_as(task: Task, outputs: Outputs, asked: str | None, labels: Labels) -
             arm: (one[:, None] if one.ndim == 1 else one).astype(np.float32) for arm, one in columns.items()
         }
         why = ""
-        for told in _as_labels(labels):
+        for told in _as_labels(labels, task):
             if not (misfit := task.misfit(wide[BASELINE], told)):
                 return Judged(name, f"task {task.name}", wide, told)
             why = why or misfit
@@ -87,12 +91,41 @@ def judged_as(task: Task, outputs: Outputs, asked: str | None, labels: Labels) -
                     "(--output), or leave out `label`, and all outputs are compared as numbers")  # fmt: skip
 
 
+def _judged_all(several: SeveralOutputs, outputs: Outputs, labels: Labels) -> Judged:
+    """Each of several outputs, beside each other. Raises DataError where one is not what its task and its labels take."""
+    wide: dict[str, Logits] = {}
+    for arm in ARMS:
+        columns: Columns = {}
+        for name, width in several.widths.items():
+            answer = outputs[arm].get(name)
+            if (
+                not isinstance(answer, np.ndarray)
+                or answer.dtype.kind not in "fiu"
+                or answer.shape[1:] != (width,)
+            ):
+                shown = "not there" if answer is None else f"of {_shown(answer)}"
+                raise DataError(
+                    f"output {name} is {shown}, and task {several.of(name).task.name} takes {width} numbers an example"
+                )
+            columns[name] = answer.astype(np.float32)
+            _check_kept(name, {arm: answer, BASELINE: answer}, labels)
+        wide[arm] = beside_each_other(columns)
+    if why := several.misfit(wide[BASELINE], labels):
+        raise DataError(
+            f"{why}: name other tasks (--task), or leave out the labels, and all outputs are compared as numbers"
+        )
+    how = ", ".join(f"{one.name}: task {one.task.name}" for one in several.outputs)
+    return Judged(", ".join(several.widths), how, wide, labels)
+
+
 def _is_float(answer: Answer) -> bool:
     return isinstance(answer, np.ndarray) and answer.dtype.kind == "f"
 
 
-def _as_labels(labels: Labels) -> list[Labels]:
-    """As a task may have them: as they are, and one a row."""
+def _as_labels(labels: Labels, task: Task) -> list[Labels]:
+    """As a task may have them: as they are, and one a row; of masks, with the pixels that are of no class."""
+    if task.of_each == "pixel" and labels.dtype.kind != "f":
+        return [judged_pixels(labels)]
     typed = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)
     return [typed, typed[..., None]]
 

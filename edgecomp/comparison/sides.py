@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from edgecomp.artifacts.run_folder import MANIFEST, RunFolder
 from edgecomp.config.job import read_job
+from edgecomp.config.output_task import OutputTask
 from edgecomp.config.target import Target
 from edgecomp.data.preprocessing import TOKENIZER
 from edgecomp.errors import (
@@ -27,6 +29,7 @@ from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import sha256
 from edgecomp.runtimes import Port, formats
 from edgecomp.runtimes.formats import CONTRACT
+from edgecomp.tasks import Meant, SeveralOutputs
 
 COPY_AGAIN = "copy the folder again, or make it with `edgecomp run DIR --only export`"
 
@@ -46,10 +49,21 @@ class Given:
         """What the model's inputs are made of, and the classes it answers with. Raises RunFolderError."""
         return None if self.deployed is None else _content(self.deployed / "preprocessing.json")
 
-    def task(self) -> str | None:
+    def task(self) -> Meant | None:
         """What its outputs mean, where its contract tells. Raises RunFolderError."""
         told = None if self.deployed is None else _content(self.deployed / CONTRACT).get("task")
-        return told if isinstance(told, str) else None
+        if told != SeveralOutputs.name:
+            return told if isinstance(told, str) else None
+        several = (self.preprocessing() or {}).get("task")
+        try:
+            return {
+                str(name): OutputTask.model_validate(one).model_dump(exclude_none=True)
+                for name, one in several.items()  # type: ignore[union-attr]  # of whatever a file holds
+            }
+        except (ValidationError, AttributeError) as error:
+            raise RunFolderError(
+                f"{self.deployed}: its preprocessing.json does not say what each output means: {COPY_AGAIN}"
+            ) from error
 
 
 def given(what: Path, target: Target) -> Given:

@@ -26,7 +26,7 @@ from edgecomp.comparison.measured import as_measured, audit
 from edgecomp.comparison.sides import contract_differences
 from edgecomp.config.policy import Policy
 from edgecomp.config.target import Shapes, Target
-from edgecomp.data.preprocessing import in_own_unit
+from edgecomp.data.preprocessing import in_own_unit, outputs_in_own_unit
 from edgecomp.errors import DataError, EdgecompError, UsageError
 from edgecomp.files.writing import sha256
 from edgecomp.gate.document import Check
@@ -47,7 +47,7 @@ from edgecomp.models.own_code import OwnScore
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.stats.sequential import LOOKS
-from edgecomp.tasks import Task
+from edgecomp.tasks import SeveralOutputs, Task
 
 EXAMPLES = 16  # that are timed
 BATCH = 32  # of the answers to an evaluation
@@ -218,7 +218,7 @@ def compare(
 def _judge_answers(of: Comparison, pair: SideBySide, evaluation: Evaluation, by: Judging) -> None:
     """What is held against the labels, where there are any; every example's score, where they have one; and all outputs as numbers."""
     if by.task is not None:
-        of.facts["task"] = by.task.name
+        of.facts["task"] = by.task.meant if isinstance(by.task, SeveralOutputs) else by.task.name
     if evaluation.labels is not None and (by.task is not None or by.score is None):
         if by.task is not None:
             found = judged_as(by.task, pair.outputs, by.output, evaluation.labels)
@@ -228,11 +228,13 @@ def _judge_answers(of: Comparison, pair: SideBySide, evaluation: Evaluation, by:
         of.logits, of.labels = found.logits, found.labels
         of.facts["judged"] = {"output": found.name, "how": found.how}
     if by.score is not None:
-        _score(of, pair, evaluation, by.score)
+        _score(of, pair, evaluation, by.score, by.task)
     _beside(of, pair, by.task)
 
 
-def _score(of: Comparison, pair: SideBySide, evaluation: Evaluation, score: OwnScore) -> None:
+def _score(
+    of: Comparison, pair: SideBySide, evaluation: Evaluation, score: OwnScore, task: Task | None
+) -> None:
     """Outputs that are no numbers are not scored: that is said of the model."""
     count = named.count(evaluation.inputs)
     of.facts["score"] = {"function": score.name, "files": {file.name: sha256(file) for file in score.files}}
@@ -243,6 +245,9 @@ def _score(of: Comparison, pair: SideBySide, evaluation: Evaluation, score: OwnS
         if short := [name for name, answer in outputs.items() if len(answer) < count]:
             raise DataError(f"output {short[0]} has {len(outputs[short[0]])} values for {count} examples: it is not one for each, or too much of the "
                             "memory: give fewer examples (--data)")  # fmt: skip
+        if isinstance(task, SeveralOutputs):
+            of.scores[arm] = score(*outputs_in_own_unit(task, outputs, evaluation.labels, evaluation), count)
+            continue
         one = in_own_unit(next(iter(outputs.values())), evaluation) if len(outputs) == 1 else outputs
         of.scores[arm] = score(one, labels, count)
 

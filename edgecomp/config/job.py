@@ -23,6 +23,7 @@ from edgecomp.config.policy import (
 from edgecomp.config.recipe import Quantize, Recipe, rehearsal
 from edgecomp.config.schema import Schema, explain, find, shipped
 from edgecomp.config.target import Target, load_target, saturating, target_names
+from edgecomp.config.task_checks import for_meant, unlike_outputs
 from edgecomp.errors import FileError, RecipeError, RunFolderError, UsageError, nearest, nearest_there
 from edgecomp.files import limits
 from edgecomp.files.json_files import MOST_BYTES
@@ -32,14 +33,12 @@ from edgecomp.metrics.registry import (
     BLOCK_SQNR,
     CPU_P50,
     INT8_SHARE,
-    METRICS,
     PORTABLE_AGREEMENT,
     VALIDATION_DROP,
 )
 from edgecomp.models import OF_TEACHER, check_arguments, find_factory
 from edgecomp.models.own_code import load_score
 from edgecomp.runtimes import TABLE
-from edgecomp.tasks import TASKS
 
 
 class Host(Schema):
@@ -106,10 +105,13 @@ def load_job(name: str, overrides: list[str]) -> Job:
         changes = content.get("thresholds") or {}
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
         if recipe is not None:
+            problems += dict.fromkeys(
+                said for named in rows.values() for said in unlike_outputs(named, recipe.meant)
+            )
             known = {target.name: target for target in targets}
             rows = {
                 name: _applicable(
-                    for_task(named, recipe.task),
+                    for_meant(named, recipe.meant),
                     recipe.quantize.of(known[name].scheme),
                     portable=known[name].must_be_portable,
                 )
@@ -278,22 +280,6 @@ def _not_bounded(waiver: Waiver, rows: Sequence[Mapping[str, Threshold]]) -> Ite
                 waiver.widened(named[waiver.check])
         except ValueError as error:
             yield f"{waiver.check}: {error}"
-
-
-def for_task(rows: dict[str, Threshold], task: str) -> dict[str, Threshold]:
-    """The checks among `rows`, by name, that the answers of `task` can be judged by. Where one of a
-    classifier's score is left out, the task's own score is held to the same limit: R² of a regression to
-    the margin of macro F1."""
-    headline, found = TASKS[task].headline, {}
-    for name, row in rows.items():
-        metric = METRICS[row.metric]
-        if not metric.tasks or task in metric.tasks:
-            found[name] = row
-        elif (
-            metric.source == "answers" and metric.relative and metric.dimension == METRICS[headline].dimension
-        ):
-            found.setdefault(headline, row.model_copy(update={"metric": headline}))
-    return found
 
 
 def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: bool) -> dict[str, Threshold]:

@@ -18,7 +18,6 @@ from pydantic import (
 from edgecomp.config.schema import FORMAT, Schema, find, parse, shipped
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.files.yaml_files import read_yaml
-from edgecomp.metrics.comparison import BY_OUTPUT
 from edgecomp.metrics.registry import METRICS, Metric
 from edgecomp.metrics.units import EXAMPLES, Quantity, parse_quantity, units_of
 
@@ -47,7 +46,7 @@ class Threshold(Schema):
     margin: str | None = None  # at most so much worse than what it is compared with
     confidence: float = Field(0.95, ge=0.5, le=0.999)  # of each bound; 0.99 against a baseline
     severity: Literal["block", "warn"] = "block"  # warn: judged and shown, and does not decide
-    output: str | None = None  # of a comparison's outputs this one; of each of the others a check is made
+    output: str | None = None  # of several outputs this one; of each of the others a check is made
     implausible: str | None = None  # a gain beyond which it is no PASS: `5 pt`, or `10 x`
 
     @model_serializer(mode="wrap")
@@ -76,8 +75,9 @@ class Threshold(Schema):
         if metric is None:
             hint = nearest(self.metric, METRICS) or f"; metrics are {', '.join(METRICS)}"
             raise ValueError(f"no such metric: {self.metric!r}{hint}")
-        if self.output is not None and metric.source != "outputs":
-            raise ValueError(f"output: {metric.id} is not of an output; {', '.join(BY_OUTPUT)} are")
+        if self.output is not None and not metric.is_of_an_output:
+            own = [name for name, one in METRICS.items() if one.is_of_an_output]
+            raise ValueError(f"output: {metric.id} is not of an output; {', '.join(own)} are")
         self._check_implausible()
         given = [name for name in LIMITS if getattr(self, name) is not None]
         if len(given) != 1:

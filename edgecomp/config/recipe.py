@@ -12,8 +12,11 @@ from pydantic import (
 
 from edgecomp import arms
 from edgecomp.config import renamed
+from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.schema import FORMAT, Schema
 from edgecomp.metrics.units import parse_quantity
+from edgecomp.tasks import DEFAULT, Meant
+from edgecomp.tasks.several import OF
 
 
 class Part(Schema):
@@ -301,18 +304,8 @@ class Recipe(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""  # a line for the report
     # what labels and outputs mean, a row of edgecomp.tasks.TASKS
-    task: Literal[
-        "classification",
-        "probabilities",
-        "binary",
-        "multilabel",
-        "regression",
-        "token-classification",
-        "segmentation",
-        "embedding",
-        "ranking",
-        "outputs",
-    ] = "classification"
+    task: TaskName = "classification"
+    tasks: dict[str, OutputTask] = {}  # of a network of several outputs, by name, in place of `task`
     # your own function `(outputs, labels) -> [N]`, the higher the better: `package.module:function` or `path/to/file.py:function`
     score: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)  # of weights, splits and order
@@ -333,9 +326,41 @@ class Recipe(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_scores(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score` where there is none, so that digests of recipes stay what they were."""
+        """Without `score` and `tasks` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        return found if self.score is not None else {k: v for k, v in found.items() if k != "score"}
+        unsaid = {name for name in ("score", "tasks") if not getattr(self, name)}
+        return {key: value for key, value in found.items() if key not in unsaid}
+
+    @model_validator(mode="after")
+    def _several_outputs_say_what_each_is(self) -> "Recipe":
+        if not self.tasks:
+            return self
+        if len(self.tasks) == 1:
+            raise ValueError("tasks: there is one output: write `task` and `data.label` in its place")
+        if self.task != DEFAULT:
+            raise ValueError(
+                f"tasks says what each output is, and task: {self.task} what the one output is: leave one of them out"
+            )
+        if self.data.label is not None:
+            raise ValueError("data.label: each output names its own labels, tasks.OUTPUT.label: leave it out")
+        if apart := [name for name in self.tasks if not name or OF in name]:
+            raise ValueError(f"tasks: no output can be called {apart[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _similarity_is_learnt_of_a_teacher(self) -> "Recipe":
+        if "similarity" in (self.task, *(one.task for one in self.tasks.values())):
+            if self.teacher.epochs:
+                raise ValueError("task similarity is learnt of a teacher that is ready: teacher.epochs: 0")
+            if self.data.limit is not None:
+                raise ValueError("data.limit would part the pairs of task similarity: leave it out")
+        return self
+
+    @property
+    def meant(self) -> Meant:
+        """What its outputs mean: `task`, or of each of several outputs its part of `tasks`."""
+        told = {name: output.model_dump(exclude_none=True) for name, output in self.tasks.items()}
+        return told or self.task
 
     @model_validator(mode="before")
     @classmethod

@@ -60,6 +60,20 @@ def drawn_together(
     return index[~chosen[group]], index[chosen[group]]
 
 
+def with_pairs(same: Index, pairs: npt.NDArray[Any]) -> Index:
+    """Groups, int64 [N], of what belongs together: examples that are the same, and both of a pair. same: as `identities` gives it; pairs:
+    [N], of which pair each is."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, one = np.unique(same, return_inverse=True)
+    _, other = np.unique(pairs, return_inverse=True)
+    size = int(one.max()) + int(other.max()) + 2
+    graph = coo_array((np.ones(len(one)), (one, one.max() + 1 + other)), shape=(size, size))
+    _, groups = connected_components(graph, directed=False)
+    return np.asarray(groups[one], np.int64)
+
+
 def found(same: Mapping[str, Index], labels: Mapping[str, Index], source_train: Index) -> dict[str, Any]:
     """How many examples splits share, and how many contradict each other. same, labels: of the splits as they
     are written; source_train: `same` of all that the source's train split holds. All are int64 [N]."""

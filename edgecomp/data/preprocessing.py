@@ -13,7 +13,9 @@ from edgecomp.errors import DataError
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
-from edgecomp.tasks import DEFAULT, TASKS, Labels
+from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
+from edgecomp.tasks import task as meaning
+from edgecomp.tasks.several import Output
 
 Array = npt.NDArray[Any]
 FILE = "preprocessing.json"
@@ -28,7 +30,7 @@ class Head:
     """What a network answers: the task, the names of its classes, labels or targets, and of numbers that are learnt in units of their
     deviation (`(y - mean) / std`), mean and std by target."""
 
-    task: str
+    task: Meant
     names: tuple[str, ...]
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
@@ -63,6 +65,34 @@ def in_own_unit(values: Any, of: OfNumbers) -> Any:
     return np.asarray(values * np.asarray(of.target_std) + np.asarray(of.target_mean), np.float32)
 
 
+def of_output(one: Output, of: OfNumbers) -> Head:
+    """What `one` of several outputs answers. of: the mean and deviation by label of all of them."""
+    if not (one.task.are_numbers and of.target_std):
+        return Head(one.task.name, one.names)
+    return Head(one.task.name, one.names, of.target_mean[one.labels], of.target_std[one.labels])
+
+
+def outputs_in_own_unit(
+    several: SeveralOutputs, answers: Mapping[str, Any], labels: Labels | None, of: OfNumbers
+) -> tuple[dict[str, Array], dict[str, Labels] | None]:
+    """By output, what a network answers and what it is held against, in the data's unit.
+
+    several: the outputs; answers: by name, or, of a file that has lost the names, in their order; labels: of all outputs beside each other; of: the mean and
+    deviation by label.
+    """
+    named = (
+        answers
+        if set(answers) >= set(several.widths)
+        else dict(zip(several.widths, answers.values(), strict=True))
+    )
+    heads = {one.name: of_output(one, of) for one in several.outputs}
+    given = {name: in_own_unit(named[name], head) for name, head in heads.items()}
+    if labels is None:
+        return given, None
+    own = {one.name: one.own_labels(labels) for one in several.outputs}
+    return given, {name: in_own_unit(own[name], head) for name, head in heads.items()}
+
+
 class Preprocessing(Protocol):
     """`dynamic_axes`: by input, axis → name. `given`: what a network's factory is told of the data."""
 
@@ -75,7 +105,7 @@ class Preprocessing(Protocol):
         ...
 
     @property
-    def task(self) -> str: ...
+    def task(self) -> Meant: ...
 
     @property
     def target_mean(self) -> tuple[float, ...]: ...
@@ -122,13 +152,13 @@ class Numbers:
     std: tuple[float, ...]
     classes: tuple[str, ...]
     columns: tuple[str, ...] = ()
-    task: str = DEFAULT
+    task: Meant = DEFAULT
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 
     @property
     def width(self) -> int | None:
-        return TASKS[self.task].width(self.classes)
+        return meaning(self.task, self.classes).width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         over = (-1, *(1 for _ in self.shape[1:]))
@@ -150,7 +180,7 @@ class Numbers:
     @property
     def given(self) -> dict[str, Any]:
         what = "channels" if self.kind == "image" else "features"
-        return {what: self.shape[0]} | ({} if self.width is None else {"classes": self.width})
+        return {what: self.shape[0]} | _classes(self)
 
     def save(self, folder: Path) -> None:
         dtype, scale = ("uint8", "1/255") if self.kind == "image" else ("float32", "1")
@@ -165,13 +195,13 @@ class Tokens:
     max_length: int
     classes: tuple[str, ...]
     kind: Literal["text"] = "text"
-    task: str = DEFAULT
+    task: Meant = DEFAULT
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 
     @property
     def width(self) -> int | None:
-        return TASKS[self.task].width(self.classes)
+        return meaning(self.task, self.classes).width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         return trimmed({name: arrays[name].astype(np.int64) for name in ("input_ids", MASK)})
@@ -191,8 +221,7 @@ class Tokens:
 
     @property
     def given(self) -> dict[str, Any]:
-        given = {"vocabulary": self.vocabulary, "max_length": self.max_length}
-        return given | ({} if self.width is None else {"classes": self.width})
+        return {"vocabulary": self.vocabulary, "max_length": self.max_length} | _classes(self)
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, {"tokenizer": TOKENIZER} | _told(asdict(self)))
@@ -207,13 +236,13 @@ class AsTheyAre:
     shapes: tuple[tuple[int, ...], ...]
     classes: tuple[str, ...]
     kind: Literal["tensors"] = "tensors"
-    task: str = DEFAULT
+    task: Meant = DEFAULT
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 
     @property
     def width(self) -> int | None:
-        return TASKS[self.task].width(self.classes)
+        return meaning(self.task, self.classes).width(self.classes)
 
     def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         given = {
@@ -242,10 +271,17 @@ class AsTheyAre:
 
     @property
     def given(self) -> dict[str, Any]:
-        return {} if self.width is None else {"classes": self.width}
+        return _classes(self)
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, _told(asdict(self)))
+
+
+def _classes(data: Preprocessing) -> dict[str, Any]:
+    """How many numbers a network's factory is to answer, where the data tell; of several outputs by name."""
+    of = meaning(data.task, data.classes)
+    width = of.widths if isinstance(of, SeveralOutputs) else data.width
+    return {} if width is None else {"classes": width}
 
 
 def _told(fields: dict[str, Any]) -> dict[str, Any]:
@@ -284,7 +320,7 @@ def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...
     if data.width is None:
         return None
     first = next(iter(inputs.values())).shape
-    of_each = TASKS[data.task].of_each
+    of_each = meaning(data.task).of_each
     if of_each == "token":
         return (*first[:2], data.width)
     return (first[0], data.width, *(first[2:] if of_each == "pixel" else ()))

@@ -17,7 +17,9 @@ from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import some
-from edgecomp.tasks import DEFAULT, TASKS, Labels
+from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
+from edgecomp.tasks import task as meaning
+from edgecomp.tasks.embedding import Similarity
 
 SPLITS = ("train", "calibration", "validation", "test")
 FILE = "splits.json"
@@ -50,10 +52,10 @@ class Split:
             return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None))
 
 
-def check_varied(source: Source, *, task: str = DEFAULT, shift: int, flip: bool) -> None:
+def check_varied(source: Source, *, task: Meant = DEFAULT, shift: int, flip: bool) -> None:
     """Raises DataError where examples of `source` that are no images [N, C, H, W], or have masks, are to be shifted or
     mirrored. task: what labels are; shift: by how many pixels, 0 for none; flip: whether."""
-    values, of_pixels = source.splits["train"].values, TASKS[task].of_each == "pixel"
+    values, of_pixels = source.splits["train"].values, meaning(task).of_each == "pixel"
     if isinstance(values, np.ndarray) and values.ndim == 4 and not of_pixels:
         return
     have = (
@@ -72,7 +74,7 @@ def check_varied(source: Source, *, task: str = DEFAULT, shift: int, flip: bool)
 def write_splits(
     source: Source,
     *,
-    task: str = DEFAULT,
+    task: Meant = DEFAULT,
     standardise: bool = True,
     test_fraction: float,
     validation_fraction: float,
@@ -102,6 +104,9 @@ def write_splits(
     of_classes = classes == source.classes
     _check_classes(labels, classes, "train", of_classes)
     same = duplicates.identities(source.splits)
+    together = same["train"]
+    if task == Similarity.name:
+        together = duplicates.with_pairs(together, source.splits["train"].labels[:, 0])
     if of_classes:
         _check_rare(
             labels, same["train"], classes, len(SPLITS) - len(source.splits)
@@ -115,11 +120,11 @@ def write_splits(
     ):
         if name not in source.splits:
             share = fraction / left
-            if len(np.unique(same["train"])) == len(labels):
+            if len(np.unique(together)) == len(labels):
                 rest, carved[name] = _stratified(rest, labels, share, classes, seed, name)
             else:
                 random = np.random.default_rng((seed, SPLITS.index(name)))
-                rest, carved[name] = duplicates.drawn_together(rest, labels, same["train"], share, random)
+                rest, carved[name] = duplicates.drawn_together(rest, labels, together, share, random)
             left -= fraction
     carved["train"] = rest
     kept, kept_labels = {}, {}
@@ -167,18 +172,27 @@ def write_splits(
 
 
 def _strata(
-    labels: Labels, names: tuple[str, ...], task: str
+    labels: Labels, names: tuple[str, ...], task: Meant
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Groups, [N], that every split has in proportion, and their names: the classes, or all examples as one."""
-    found = TASKS[task].strata(labels)
+    found = meaning(task).strata(labels)
     return (np.zeros(len(labels), np.int64), ("any",)) if found is None else (found, names)
 
 
-def _head(labels: Labels, names: tuple[str, ...], task: str, standardise: bool) -> preprocessing.Head:
+def _head(labels: Labels, names: tuple[str, ...], task: Meant, standardise: bool) -> preprocessing.Head:
     """What the network answers. labels: of the training split."""
-    if not (standardise and TASKS[task].are_numbers):
+    of = meaning(task, names)
+    numbers = (
+        [one.labels for one in of.outputs if one.task.are_numbers] if isinstance(of, SeveralOutputs) else []
+    )
+    if not (standardise and (of.are_numbers or numbers)):
         return preprocessing.Head(task, names)
     mean, std = labels.mean(axis=0, dtype=np.float64), labels.std(axis=0, dtype=np.float64)
+    if isinstance(of, SeveralOutputs):  # classes stay as they are
+        others = np.ones(labels.shape[1], bool)
+        for place in numbers:
+            others[place] = False
+        mean[others], std[others] = 0, 1
     return preprocessing.Head(
         task, names, tuple(map(float, mean)), tuple(map(float, np.where(std > 0, std, 1.0)))
     )
@@ -254,7 +268,7 @@ def _arrays(
         )
     texts = [values[position] for position in index]
     made = preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, head.names, **head.more)
-    if TASKS[head.task].of_each == "token":
+    if meaning(head.task).of_each == "token":
         ids, mask, labels = tokenizer.with_tags(texts, labels)
     else:
         ids, mask = tokenizer(texts)

@@ -15,7 +15,7 @@ def output_name(block: str) -> str:
 
 
 def tap_blocks(student: fx.GraphModule) -> tuple[fx.GraphModule, list[str]]:
-    """A copy of the graph that gives its logits and every quantised activation, and the names of the latter.
+    """A copy of the graph that gives its outputs and every quantised activation, and the names of the latter.
 
     student: a captured graph with fake-quant in it, which stays as it is.
 
@@ -31,9 +31,8 @@ def tap_blocks(student: fx.GraphModule) -> tuple[fx.GraphModule, list[str]]:
             name = paths[-1] if paths else node.all_input_nodes[0].name
             found[name if name not in found else f"{name}:{node.all_input_nodes[0].name}"] = node
     (output,) = (node for node in tapped.graph.nodes if node.op == "output")
-    logits = output.all_input_nodes[0]
-    output.args = ((logits, *found.values()),)
-    tapped.graph.set_codegen(fx.graph.CodeGen())  # the captured one knows of one output
+    output.args = ((*output.all_input_nodes, *found.values()),)
+    tapped.graph.set_codegen(fx.graph.CodeGen())  # the captured one knows of its own outputs alone
     tapped.graph.lint()
     tapped.recompile()
     return tapped, list(found)

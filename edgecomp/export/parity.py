@@ -14,11 +14,15 @@ from edgecomp.export.blocks import output_name
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, joined, some, trimmed
+from edgecomp.outputs import beside_each_other
 from edgecomp.runtimes import Inspect, Layer, Runtime
 from edgecomp.runtimes.base import Options
-from edgecomp.tasks import Task
+from edgecomp.tasks import SeveralOutputs, Task
 
 Array = npt.NDArray[Any]
+Pairs = Mapping[str, tuple[Array, Array]]
+"""By what was asked: what was executed, and what it is held against."""
+
 # Operators that move, convert or describe values, in either runtime's words.
 MOVES = {
     "Cast", "Concat", "Concatenation", "Const", "Convert", "DequantizeLinear", "Expand", "Flatten", "Gather", "Identity",
@@ -160,18 +164,41 @@ def compare(
             )
         references = {main: plain}
     reference = references[main]
-    found = {}
+    pairs: dict[str, tuple[Array, Array]] = {}
     for name, wanted in references.items():
         for batch in BATCHES:
             asked = len(wanted) if batch == BATCHES[0] else min(FEWER, len(wanted))
             executed = answers(runtime, model, options, some(probes[name], slice(asked)), batch)
             if not np.isfinite(executed).all():
                 raise EdgecompError(f"{model.name} gives logits that are not finite in {runtime_name}")
-            found[f"{name}, batch {batch}"] = difference(executed, wanted[:asked], task)
+            pairs[f"{name}, batch {batch}"] = executed, wanted[:asked]
+    result = held_against(pairs, plain, task) | {"versions": runtime.versions()}
+    if isinstance(task, SeveralOutputs):
+        result["outputs"] = {
+            one.name: held_against(
+                {name: (one.own(executed), one.own(wanted)) for name, (executed, wanted) in pairs.items()},
+                None if plain is None else one.own(plain),
+                one.task,
+            )
+            for one in task.outputs
+        }
+    if asks_kernels and isinstance(runtime, Inspect):
+        result |= executed_precision(runtime.executed_layers(model, options=options), float_layers)
+    return result, reference
+
+
+def held_against(pairs: Pairs, plain: Array | None, task: Task) -> dict[str, Any]:
+    """How far one output, or all of them, are from the reference.
+
+    pairs: by set and batch size, what was executed and what it is held against, [N, ...] each, the main one first; plain: what the main
+    one is, executed as the file is written; None where that is not known; task: when two answers are the same.
+    """
+    main, found = next(iter(pairs)), {name: difference(*pair, task) for name, pair in pairs.items()}
+    _, reference = pairs[main]
     spread = task.spread(reference)
     result: dict[str, Any] = {
         "examples": len(reference),
-        "agreeing": found[f"{main}, batch {BATCHES[0]}"]["agreeing"],
+        "agreeing": found[main]["agreeing"],
         "mean_absolute_error": max(one["mean_absolute_error"] for one in found.values()),
         "sqnr_db": min(one["sqnr_db"] for one in found.values()),
         "by_shape": found,
@@ -179,13 +206,10 @@ def compare(
         "classes": spread.possible,
         "classes_predicted": spread.kinds,
         "prevailing": spread.prevailing,
-        "versions": runtime.versions(),
     }
     if plain is not None:
         result["agreeing_unoptimised"] = difference(plain, reference, task)["agreeing"]
-    if asks_kernels and isinstance(runtime, Inspect):
-        result |= executed_precision(runtime.executed_layers(model, options=options), float_layers)
-    return result, reference
+    return result
 
 
 def compare_blocks(
@@ -261,7 +285,7 @@ def answers(
         inputs = dict(zip(names, inputs.values(), strict=True))
     try:
         parts = [
-            next(iter(session.run(trimmed(some(inputs, slice(start, start + batch)))).values())).copy()
+            beside_each_other(session.run(trimmed(some(inputs, slice(start, start + batch))))).copy()
             for start in range(0, count(inputs), batch)
         ]
     finally:

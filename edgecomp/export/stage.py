@@ -22,6 +22,7 @@ from edgecomp.export.onnx.qdq import export_onnx, unswept
 from edgecomp.export.openvino import ir
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
+from edgecomp.outputs import ONE
 from edgecomp.progress import Track
 from edgecomp.quantization import saturation
 from edgecomp.quantization.capture import DynamicAxes, capture, dynamic_shapes, recurrent_layers_whole
@@ -50,11 +51,13 @@ class PostTraining(Protocol):
 
 @dataclass(frozen=True)
 class Interface:
-    """What goes into a network: its inputs' names and dynamic axes, legal examples, and some of another shape."""
+    """What goes into a network: its inputs' names and dynamic axes, legal examples, and some of another shape; and what its outputs are
+    called, in order."""
 
     axes: DynamicAxes
     example: Inputs
     other: Inputs
+    outputs: tuple[str, ...] = (ONE,)
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
@@ -179,22 +182,22 @@ def write_onnx(
     network: nn.Module,
     interface: Interface,
     path: Path,
-    outputs: Sequence[str] = ("logits",),
-    first_output: Path | None = None,
+    blocks: Sequence[str] = (),
+    without_blocks: Path | None = None,
 ) -> None:
     """Writes `network` as the ONNX file `path`.
 
-    interface: its inputs' names and dynamic axes, and an example; outputs: names, in its order; first_output:
-    where the same network goes with its first output alone. Raises CaptureError.
+    interface: its inputs' names and dynamic axes, an example, and its outputs' names; blocks: names of more outputs, in its order;
+    without_blocks: where the same network goes without those. Raises CaptureError.
     """
     export_onnx(
         network,
         interface.tensors,
         path,
         input_names=list(interface.example),
-        output_names=outputs,
+        output_names=[*interface.outputs, *blocks],
         dynamic_axes=interface.axes,
-        first_output=first_output,
+        first_outputs=None if without_blocks is None else (len(interface.outputs), without_blocks),
     )
 
 
@@ -229,11 +232,10 @@ def _look_inside(
     layers = saturation.audit(student, tensors)
     write_json(folder / "saturation.json", {"layers": [layer._asdict() for layer in layers]})
     tapped, names = tap_blocks(student)
-    outputs = ["logits", *map(output_name, names)]
-    files = folder / "onnx"
-    write_onnx(tapped, interface, files / f"{BLOCKS}.onnx", outputs, first_output=files / f"{arm}.onnx")
+    files, blocks = folder / "onnx", [output_name(name) for name in names]
+    write_onnx(tapped, interface, files / f"{BLOCKS}.onnx", blocks, without_blocks=files / f"{arm}.onnx")
     with torch.no_grad():
-        _, *values = tapped(*tensors)
+        values = tapped(*tensors)[len(interface.outputs) :]
     np.savez(
         folder / "blocks.npz", **{name: value.numpy() for name, value in zip(names, values, strict=True)}
     )

@@ -89,6 +89,8 @@ def changes(
     for target, judged in rows.items():
         given = with_budget(policy.rows, budgets[target])
         for name, row in given.items():
+            if any(one.startswith(f"{name}[") for one in judged):
+                continue  # each of several outputs has it
             if name not in judged:
                 found.setdefault(f"{name} taken out ({row.text})", []).append(target)
             elif judged[name] != row:
@@ -97,7 +99,7 @@ def changes(
                     target
                 )
         for name in judged:
-            if name not in given:
+            if name.partition("[")[0] not in given:
                 found.setdefault(f"{name} {judged[name].text} added", []).append(target)
     return [said if len(of) == len(rows) else f"{said} of {', '.join(of)}" for said, of in found.items()]
 

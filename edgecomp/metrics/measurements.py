@@ -19,7 +19,8 @@ from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.metrics.comparison import BY_OUTPUT
 from edgecomp.metrics.samples import SCORE
-from edgecomp.tasks import Labels, Task, task
+from edgecomp.tasks import Labels, SeveralOutputs, Task, task
+from edgecomp.tasks.several import Output
 
 FORMAT_VERSION = 3
 
@@ -80,6 +81,11 @@ class Emulated:
         )
         return cls(facts, test, probes, read_npy(reference_file))
 
+    def of(self, one: Output) -> "Emulated":
+        """With the numbers of one of several outputs alone."""
+        test, probes = (None if values is None else one.own(values) for values in (self.test, self.probes))
+        return replace(self, test=test, probes=probes, reference=one.own(self.reference))
+
 
 @dataclass(frozen=True)
 class Portable:
@@ -99,6 +105,11 @@ class Portable:
         """What was written into `folder` of a target's execution on other CPUs. Raises FileError."""
         content = read_mapping(folder / "portable.json", "isa", "host", "why", "executed")
         return cls(content["isa"], content["host"], content["why"], content["executed"])
+
+
+def _parity_of(parity: dict[str, Any] | None, output: str) -> dict[str, Any] | None:
+    """Of an exported file, with what is known of one of its outputs."""
+    return parity and parity | parity.get("outputs", {}).get(output, {})
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ class Measurements:
     @property
     def task(self) -> Task:
         """What outputs and labels mean."""
-        return task(self.facts.get("task"))
+        return task(self.facts.get("task"), self.facts.get("classes", ()))
 
     @property
     def stand_in(self) -> str:
@@ -129,11 +140,30 @@ class Measurements:
         return str(self.facts.get("stand_in", ""))
 
     def of_output(self, name: str) -> "Measurements":
-        """With what is known of the output `name` alone, where all outputs of a comparison were held against
-        each other."""
+        """With what is known of the output `name` alone: of a network of several, with its own task; in a comparison, where all
+        outputs were held against each other as numbers, with those."""
         known = {key: self.facts.get(key, {}) for key in BY_OUTPUT.values()}
         only = {key: {name: of[name]} if name in of else {} for key, of in known.items()}
-        return replace(self, facts=self.facts | only)
+        alone = replace(self, facts=self.facts | only)
+        several = self.task
+        if isinstance(several, SeveralOutputs) and name in several.widths and self.labels.ndim == 2:
+            return alone._of(several.of(name))
+        return alone
+
+    def _of(self, one: Output) -> "Measurements":
+        std = list(self.facts.get("target_std", ()))[one.labels] if one.task.are_numbers else []
+        facts = self.facts | {"task": one.task.name, "classes": list(one.names), "target_std": std}
+        arms = {
+            name: replace(arm, logits=one.own(arm.logits), parity=_parity_of(arm.parity, one.name))
+            for name, arm in self.arms.items()
+        }
+        return replace(
+            self,
+            arms=arms,
+            labels=one.own_labels(self.labels),
+            facts=facts,
+            emulated=self.emulated and self.emulated.of(one),
+        )
 
     def save(self, folder: Path) -> None:
         """Writes measurements.json, samples.npz and outputs.npz into `folder`."""

@@ -70,6 +70,12 @@ class Metric:
         return self.source in ("restarts", "file") or bool(self.comparator)
 
     @property
+    def is_of_an_output(self) -> bool:
+        """Whether each of several outputs has its own."""
+        of_file = (BLOCK_SQNR, "score")  # of all that a file computes, and of all outputs at once
+        return self.source in ("answers", "outputs", "export", "emulation") and self.id not in of_file
+
+    @property
     def is_of_the_device(self) -> bool:
         """Whether it takes the device itself: what another one answers is known, and not how fast, from what memory, by which kernels."""
         return self.source in ("restarts", "sensor", "scenario", "kernels")
@@ -176,6 +182,7 @@ METRICS: dict[str, Metric] = {
         _score("pixel_accuracy_pct", "pixels whose class is right", "structured:pixel_accuracy", "structured:pixel_accuracy_against", ("segmentation",)),
         _score("recall_at_1_pct", "the nearest other example is of the same class", "structured:recall_at_1", "structured:recall_at_1_against", ("embedding",)),
         _score("recall_at_5_pct", "one of the five nearest is of the same class", "structured:recall_at_5", "structured:recall_at_5_against", ("embedding",)),
+        _score("spearman_pct", "rank correlation of the pairs' cosines with their scores (Spearman)", "structured:rank_correlation", "structured:rank_correlation_against", ("similarity",)),
         _score("ndcg_at_10_pct", "NDCG of the first ten items", "structured:ndcg_at_10", "structured:ndcg_at_10_against", ("ranking",)),
         _score("recall_at_10_pct", "relevant items among the first ten", "structured:recall_at_10", "structured:recall_at_10_against", ("ranking",)),
         _score("auc_pct", "pairs of a relevant and another item in order (AUC)", "structured:auc_of_users", "structured:auc_of_users_against", ("ranking",)),

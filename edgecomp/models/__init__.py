@@ -16,6 +16,7 @@ from edgecomp.models.onnx_files import ONNX
 from edgecomp.models.own_code import files_of_module, importable, load_function, users_code, users_line
 from edgecomp.models.pt2_files import PT2
 from edgecomp.models.references import PREFIX, check_reference, files_of
+from edgecomp.outputs import by_name
 
 if TYPE_CHECKING:
     import torch
@@ -155,11 +156,14 @@ def build(
     arguments: the recipe's own for it; folder: the recipe's, where files and code are looked for. given: what
     the data say. Images: channels, classes. Rows of numbers: features, classes. Texts: vocabulary,
     max_length, classes. A factory takes them as keyword arguments, beside its own; classes are not given
-    where the width of the outputs is the network's affair. of_each: `example` or `token`, which a Hugging
+    where the width of the outputs is the network's affair, and of several outputs they are how many numbers each is, by name. of_each: `example` or `token`, which a Hugging
     Face model has different heads for.
     """
     from torch import nn
 
+    if isinstance(several := given.get("classes"), Mapping) and (name in TABLE or name.startswith(PREFIX)):
+        raise UsageError(f"network {name!r} has one output, and `tasks` names {', '.join(several)}: take a factory of your own, an ONNX file, or "
+                         f"as the student the teacher itself (network: {OF_TEACHER})")  # fmt: skip
     if name.startswith(PREFIX):
         from edgecomp.models.huggingface import build_huggingface
 
@@ -247,20 +251,15 @@ def check_output(
     """
     import torch
 
-    shapes = ", ".join(f"{key} {list(tensor.shape)}" for key, tensor in example.items())
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            logits = network.eval()(*example.values())
-    except (Exception, SystemExit) as error:  # a user's network may raise anything
-        said = f"network {name!r} cannot take a batch of {shapes}: {said_by(error)}"
-        if line := users_line(error):
-            raise UserCodeError(f"{said} (your own code, {line})") from error
-        raise UsageError(f"{said}{_expected(network)}") from error
-    finally:
-        network.train(was_training)
+    logits = _answered(name, network, example)
     if not isinstance(logits, torch.Tensor):
-        raise UsageError(f"network {name!r} returns {type(logits).__name__}, not a tensor of logits")
+        several = by_name(logits)
+        hint = (
+            f"; `tasks` in the recipe says what each output is: {', '.join(several)}"
+            if len(several) > 1
+            else ""
+        )
+        raise UsageError(f"network {name!r} returns {type(logits).__name__}, not a tensor of logits{hint}")
     batch, found = next(iter(example.values())).shape[0], tuple(logits.shape)
     if shape is None and (len(found) < 2 or found[0] != batch):
         raise UsageError(
@@ -269,6 +268,54 @@ def check_output(
     if shape is not None and found != shape:
         raise UsageError(f"network {name!r} returns shape {found} for a batch of {batch}; with these data it must be {shape}: "
                          f"{shape[-1] if len(shape) < 4 else shape[1]} classes, labels or numbers{_FOR_EACH[len(shape)]}")  # fmt: skip
+
+
+def check_outputs(
+    name: str, network: "nn.Module", example: "Mapping[str, torch.Tensor]", widths: Mapping[str, int]
+) -> None:
+    """Runs the network on a batch. Raises UsageError, UserCodeError unless it returns these outputs by name, a row of numbers an example each.
+
+    name: what messages call the network; example: as in `check_output`; widths: by output, how many numbers it is.
+    """
+    returned, wanted = _answered(name, network, example), ", ".join(sorted(widths))
+    found = by_name(returned)
+    if type(returned) is tuple and "onnx" in getattr(
+        network, "meta", {}
+    ):  # it was built for these, in this order
+        found = dict(zip(sorted(widths), returned, strict=True))
+    if len(found) < 2 and set(found) != set(widths):
+        raise UsageError(f"network {name!r} returns {type(returned).__name__}, and `tasks` names the outputs {wanted}: return them by name, "
+                         "{'" + wanted.replace(", ", "': ..., '") + "': ...}")  # fmt: skip
+    for output in sorted(widths):
+        if output not in found:
+            raise UsageError(
+                f"tasks.{output}: network {name!r} has no such output{nearest(output, found)}; it has {', '.join(found)}"
+            )
+    for output, value in found.items():
+        if output not in widths:
+            raise UsageError(f"network {name!r} has an output {output!r}, and `tasks` does not say what it means{nearest(output, widths)}; it "
+                             f"names {wanted}")  # fmt: skip
+        batch = next(iter(example.values())).shape[0]
+        if tuple(value.shape) != (batch, widths[output]):
+            raise UsageError(f"output {output!r} of network {name!r} is of shape {tuple(value.shape)} for a batch of {batch}; with these data it "
+                             f"must be {(batch, widths[output])}: {widths[output]} classes, labels or numbers an example")  # fmt: skip
+
+
+def _answered(name: str, network: "nn.Module", example: "Mapping[str, torch.Tensor]") -> Any:
+    import torch
+
+    shapes = ", ".join(f"{key} {list(tensor.shape)}" for key, tensor in example.items())
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            return network.eval()(*example.values())
+    except (Exception, SystemExit) as error:  # a user's network may raise anything
+        said = f"network {name!r} cannot take a batch of {shapes}: {said_by(error)}"
+        if line := users_line(error):
+            raise UserCodeError(f"{said} (your own code, {line})") from error
+        raise UsageError(f"{said}{_expected(network)}") from error
+    finally:
+        network.train(was_training)
 
 
 _FOR_EACH = {2: "", 3: " for each token", 4: " for each pixel"}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecomp.errors import UsageError, nearest_there
+from edgecomp.errors import UsageError, nearest, nearest_there
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -65,12 +65,48 @@ def build_onnx(
     stamp = tuple(
         (part, part.stat().st_mtime_ns, part.stat().st_size) for part in files_of(reference, folder)
     )
-    network = _checked(file, output, named, "classes" in given, stamp)
+    classes = given.get("classes")
+    if isinstance(classes, Mapping):
+        if output is not None:
+            raise UsageError(
+                f"{ONNX}{reference}: output is {output!r}, and `tasks` names the outputs: leave it out"
+            )
+        return _several(file, sorted(classes), named, stamp)
+    network = _checked(file, output, named, classes is not None, stamp)
     if "vocabulary" in given:
         _take_texts(network, file)
     if not pretrained:
         draw_weights(network)
     return network
+
+
+def _several(file: Path, outputs: list[str], fixed: tuple[tuple[str, int], ...], stamp: Any) -> "nn.Module":
+    """The network that gives these outputs, in their order, as a tuple. Raises UsageError where one is not of the file, or one of the file's
+    is neither among them nor the probabilities of one."""
+    from edgecomp.onnx_import import from_onnx
+    from edgecomp.onnx_import.network import before_probabilities
+    from edgecomp.onnx_import.reading import load
+
+    graph = load(file).graph
+    own = [str(value.name) for value in graph.output]
+    known = {name for node in graph.node for name in node.output} | set(own)
+    for name in outputs:
+        if name not in known:
+            raise UsageError(
+                f"tasks.{name}: {file} has no such output{nearest(name, own)}; it has {', '.join(own)}"
+            )
+    made_of = before_probabilities(from_onnx(file, None, dict(fixed)))
+    for name in own:
+        kind, before = made_of.get(name, ("", ""))
+        if name in outputs and kind == "Softmax":
+            raise UsageError(f"tasks.{name}: it is probabilities, by a softmax, and a network is taught and compared by its logits: name what the "
+                             f"softmax is of, tasks.{before}")  # fmt: skip
+        if name not in outputs and before not in outputs:
+            raise UsageError(f"{file} has an output {name!r}, and `tasks` does not say what it means{nearest(name, outputs)}; it names "
+                             f"{', '.join(outputs)}")  # fmt: skip
+    for name in outputs:
+        _compare(file, name, fixed, stamp)
+    return from_onnx(file, outputs, dict(fixed))
 
 
 def _checked(

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgecomp.data.preprocessing import TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered
+from edgecomp.data.preprocessing import TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered, of_output
 from edgecomp.data.splits import Split
 from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.inputs import MASK
 from edgecomp.machine import installed
+from edgecomp.outputs import ONE
 from edgecomp.runtimes import TABLE, formats
 from edgecomp.runtimes.formats import CONTRACT
-from edgecomp.tasks import TASKS
+from edgecomp.tasks import SeveralOutputs
+from edgecomp.tasks import task as meaning
 
 TAKES = {
     "image": "uint8 images [N, {}] in a .npy file",
@@ -27,12 +29,14 @@ TAKES = {
 NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "tensors": "numpy"}
 SAMPLES = 8
 SCRIPT = "infer.py"
+LOW = {"fp16": "float16", "bf16": "bfloat16"}  # precisions of PyTorch's runtimes, as torch calls them
 SAYS = {
     "regression": "a line of numbers each",
     "multilabel": "a line of labels each",
     "token-classification": "a line of tags each, one a word",
     "segmentation": "a line of the classes' shares of pixels each; masks int64 [N, height, width] in the .npy file that is named second",
     "embedding": "a line of numbers each",
+    "similarity": "a line of numbers each",
     "outputs": "a line of numbers each",
     "ranking": "a line of the first ten items each",
 }
@@ -98,12 +102,26 @@ def write_deploy_folder(
                 preprocessing.example().items(), preprocessing.dynamic_axes, strict=True
             )
         ],
-        "outputs": [{"name": "logits", "shape": _output_shape(preprocessing, answers), "dtype": "float32"}],
-        "task": preprocessing.task,
+        "outputs": _outputs(preprocessing, answers),
+        "task": preprocessing.task if isinstance(preprocessing.task, str) else SeveralOutputs.name,
         "files": {name: sha256(folder / name) for name in names},
     }
     write_json(folder / CONTRACT, contract)
     (folder / SCRIPT).write_text(script(runtime, options, threads, preprocessing), encoding="utf-8")
+
+
+def _outputs(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> list[dict[str, Any]]:
+    """What the file gives; of several outputs with what each means."""
+    of = meaning(preprocessing.task, preprocessing.classes)
+    if not isinstance(of, SeveralOutputs):
+        return [{"name": ONE, "shape": _output_shape(preprocessing, answers), "dtype": "float32"}]
+    found = []
+    for one in of.outputs:
+        head = of_output(one, preprocessing)
+        numbers = {"target_mean": head.target_mean, "target_std": head.target_std} if head.target_std else {}
+        told = {"name": one.name, "shape": [None, one.width], "dtype": "float32", "task": one.task.name}
+        found.append({**told, "labels": list(one.names), **numbers})
+    return found
 
 
 def _output_shape(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> list[int | None] | None:
@@ -111,7 +129,7 @@ def _output_shape(preprocessing: Preprocessing, answers: tuple[int, ...] | None)
     shape = answered(preprocessing, preprocessing.example())
     if shape is None:
         return None if answers is None else [None, *answers]
-    return [None, None, *shape[2:]] if TASKS[preprocessing.task].of_each == "token" else [None, *shape[1:]]
+    return [None, None, *shape[2:]] if meaning(preprocessing.task).of_each == "token" else [None, *shape[1:]]
 
 
 def _write_texts(sample: Mapping[str, Any], tokenizer: Path, path: Path) -> None:
@@ -150,8 +168,12 @@ def script(
         gpu=TABLE[runtime].gpu,
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
-        task=preprocessing.task,
-        says=SAYS.get(preprocessing.task, "one label a line"),
+        low=LOW.get(str(options.get("precision", "")), ""),
+        task=preprocessing.task if isinstance(preprocessing.task, str) else SeveralOutputs.name,
+        says=SAYS.get(preprocessing.task, "one label a line")
+        if isinstance(preprocessing.task, str)
+        else "a line of JSON each, what every output says",
+        outputs=[] if isinstance(preprocessing.task, str) else sorted(preprocessing.task),
         answers=_mask_shape(preprocessing),
         standardised=bool(preprocessing.target_std),
         given=dict(zip(preprocessing.names, preprocessing.dtypes, strict=True))
@@ -166,7 +188,7 @@ def script(
 def _mask_shape(preprocessing: Preprocessing) -> tuple[int, ...]:
     """Of an example's logits by pixel; nothing of another task."""
     shape = answered(preprocessing, preprocessing.example())
-    return shape[1:] if shape and TASKS[preprocessing.task].of_each == "pixel" else ()
+    return shape[1:] if shape and meaning(preprocessing.task).of_each == "pixel" else ()
 
 
 def _providers(runtime: str, options: dict[str, Any]) -> list[Any]:

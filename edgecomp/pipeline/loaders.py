@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from edgecomp import arms
 from edgecomp.arms import Arm
 from edgecomp.config.job import Job
-from edgecomp.config.recipe import Data, Network, Recipe
+from edgecomp.config.recipe import Network, Recipe
 from edgecomp.files.json_files import read_mapping
 from edgecomp.machine import usable_cores
+from edgecomp.outputs import ONE
 from edgecomp.progress import Note, Track, unheard
-from edgecomp.tasks import TASKS
+from edgecomp.tasks import SeveralOutputs, Task, task
 
 if TYPE_CHECKING:
     import torch
@@ -60,11 +61,11 @@ class Run:
         return self.folder / self.named(step)
 
 
-def wanted(data: Data, task: str) -> "Wanted":
-    """A recipe's data, in the source's own terms. task: the recipe's, which says what labels are."""
+def wanted(recipe: Recipe) -> "Wanted":
+    """The data of `recipe`, in the source's own terms."""
     from edgecomp.data.sources import Wanted
 
-    return Wanted(**data.model_dump(include=set(Wanted.__dataclass_fields__)), task=task)
+    return Wanted(**recipe.data.model_dump(include=set(Wanted.__dataclass_fields__)), task=recipe.meant)
 
 
 def fingerprinted(job: Job) -> Job:
@@ -75,7 +76,7 @@ def fingerprinted(job: Job) -> Job:
     from edgecomp.data.sources import source_files
 
     folder = Path(job.folder)
-    data_files = digests_by_path(source_files(wanted(job.recipe.data, job.recipe.task), folder))
+    data_files = digests_by_path(source_files(wanted(job.recipe), folder))
     return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
 
 
@@ -119,6 +120,11 @@ def preprocessing(run: Run) -> "Preprocessing":
     return load(run.folder / "data")
 
 
+def meaning(run: Run) -> Task:
+    """What labels and outputs of `run` mean, as its recipe says and its data step found."""
+    return task(run.job.recipe.meant, preprocessing(run).classes)
+
+
 def training_threads(run: Run) -> int:
     """As many as the recipe of `run` asks for, or one a core where there are fewer: two on one core spin
     while they wait for each other."""
@@ -131,7 +137,7 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     import torch
 
     from edgecomp.data.preprocessing import answered
-    from edgecomp.models import build, check_output
+    from edgecomp.models import build, check_output, check_outputs
 
     torch.set_num_threads(training_threads(run))
     torch.use_deterministic_algorithms(True)
@@ -141,9 +147,12 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     if wanted.network == "teacher":
         network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
     else:
-        of_each = TASKS[run.job.recipe.task].of_each
+        of_each = task(run.job.recipe.meant).of_each
         network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given, of_each)
-    check_output(wanted.network, network, _example(run), answered(data, data.example()))
+    if isinstance(of := meaning(run), SeveralOutputs):
+        check_outputs(wanted.network, network, _example(run), of.widths)
+    else:
+        check_output(wanted.network, network, _example(run), answered(data, data.example()))
     return network
 
 
@@ -246,7 +255,8 @@ def interface(run: Run) -> "Interface":
     from edgecomp.export.stage import Interface
 
     data = preprocessing(run)
-    return Interface(data.dynamic_axes, data.example(), data.example(size=3, longer=3))
+    outputs = tuple(sorted(run.job.recipe.tasks)) or (ONE,)
+    return Interface(data.dynamic_axes, data.example(), data.example(size=3, longer=3), outputs)
 
 
 def probes(run: Run) -> "Inputs":
@@ -327,7 +337,7 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
             views=views(run),
             calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,
-            task=TASKS[recipe.task],
+            task=meaning(run),
             seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
         )
 
@@ -338,7 +348,7 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
     from edgecomp.distill.losses import build
 
     teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
-    return build(run.job.recipe.distill.model_dump(), TASKS[run.job.recipe.task], lambda: teacher(run))
+    return build(run.job.recipe.distill.model_dump(), meaning(run), lambda: teacher(run))
 
 
 def qad(run: Run) -> "Qad":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecomp.outputs import by_name
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
 
@@ -19,21 +20,25 @@ def score(run: Run) -> "Callable[[Mapping[str, Any], Labels], Values] | None":
     of `run` names no function."""
     import numpy as np
 
-    from edgecomp.data.preprocessing import in_own_unit
+    from edgecomp.data.preprocessing import in_own_unit, outputs_in_own_unit
     from edgecomp.models.own_code import load_score
+    from edgecomp.tasks import SeveralOutputs
 
     if run.job.recipe.score is None:
         return None
     own, data = load_score(run.job.recipe.score, Path(run.job.folder)), loaders.preprocessing(run)
+    of = loaders.meaning(run)
 
     def scored(outputs: "Mapping[str, Any]", labels: "Labels") -> "Values":
         if not all(np.isfinite(values).all() for values in outputs.values()):
             return np.full(
                 len(labels), np.nan
             )  # of a model that gives no numbers: the function is not blamed
-        shown = {name: in_own_unit(values, data) for name, values in outputs.items()}
-        one = shown if len(shown) > 1 else next(iter(shown.values()))
-        return own(one, in_own_unit(labels, data), len(labels))
+        if not isinstance(of, SeveralOutputs):
+            return own(
+                in_own_unit(next(iter(outputs.values())), data), in_own_unit(labels, data), len(labels)
+            )
+        return own(*outputs_in_own_unit(of, outputs, labels, data), len(labels))
 
     return scored
 
@@ -51,6 +56,6 @@ def try_score(run: Run) -> None:
     inputs = loaders.preprocessing(run).apply(few.arrays)
     with torch.no_grad():
         network = loaders.fresh_network(run, run.job.recipe.student)
-        outputs = network.eval()(*(torch.from_numpy(values) for values in inputs.values()))
-    named = outputs if isinstance(outputs, dict) else {"logits": outputs}
-    scored({name: values.numpy() for name, values in named.items()}, few.labels)
+        returned = network.eval()(*(torch.from_numpy(values) for values in inputs.values()))
+    outputs = dict(enumerate(returned)) if type(returned) is tuple else by_name(returned)
+    scored({str(name): values.numpy() for name, values in outputs.items()}, few.labels)

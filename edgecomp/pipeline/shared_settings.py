@@ -27,9 +27,9 @@ class Keys:
             "data": recipe.data.model_dump(),
         }
         if (
-            recipe.task != DEFAULT
+            recipe.meant != DEFAULT
         ):  # the settings of a run that was made before there were others stay what they were
-            self.seeded |= {"task": recipe.task, "ready": recipe.teacher.epochs == 0}
+            self.seeded |= {"task": recipe.meant, "ready": recipe.teacher.epochs == 0}
         self.training = [self.seeded, {"precision": job.precision}]
         self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
         self.student = recipe.student.model_dump() | own_files(job, "student")

@@ -14,8 +14,10 @@ import torch
 from torch import fx, nn
 from torch._decomp import decomposition_table
 from torch.export import _patches
+from torch.utils._pytree import tree_unflatten
 
 from edgecomp.errors import CaptureError
+from edgecomp.outputs import named
 from edgecomp.quantization.constants import value_of
 from edgecomp.quantization.layers import layer_name
 from edgecomp.quantization.linear import write_as_linear
@@ -61,6 +63,7 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
         ) from error
     unguarded = program.module(check_guards=False)
     module = fx.GraphModule(unguarded, unguarded.graph)  # its own train() and eval() work
+    _one_or_a_tuple(module, program.call_spec.out_spec)
     _undo_in_place(module)
     for node in list(module.graph.nodes):
         if node.target is aten._assert_tensor_metadata.default:
@@ -82,6 +85,18 @@ def capture(network: nn.Module, example: Sequence[torch.Tensor], dynamic_axes: D
     module.graph.lint()
     module.recompile()
     return module
+
+
+def _one_or_a_tuple(module: fx.GraphModule, spec: Any) -> None:
+    """Several outputs become a tuple, in the order of their names: what a dictionary or a named tuple was is forgotten. spec: torch's, of
+    what the network returns."""
+    if spec.is_leaf():
+        return
+    (output,) = (node for node in module.graph.nodes if node.op == "output")
+    given = tree_unflatten(list(output.args[0]), spec)
+    in_order = named(given).values() if named(given) else given
+    output.args = (tuple(node for node in in_order if isinstance(node, fx.Node)),)
+    module.graph.set_codegen(fx.graph.CodeGen())
 
 
 def duplicate(module: fx.GraphModule) -> fx.GraphModule:

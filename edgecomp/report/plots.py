@@ -107,7 +107,7 @@ def accuracy_against_latency(evidence: Evidence) -> str:
     Bars are bounds, of the confidence that the axis says.
     """
     figure, (axis,) = subplots(1, width=7.2, height=3.6)
-    said, score = "none", task(evidence.job.recipe.task).score
+    said, score = "none", task(evidence.job.recipe.meant).score
     for marker, (target, arms) in zip(MARKERS, evidence.figures.items(), strict=False):
         for arm, figures in arms.items():
             latency, accuracy = figures.get(LATENCY_P50), figures.get(score)
@@ -133,7 +133,7 @@ def accuracy_against_latency(evidence: Evidence) -> str:
 
 def _short(metric: str) -> str:
     """A score's title without what it is explained by."""
-    return METRICS[metric].title.partition(",")[0]
+    return METRICS[metric].title.partition(",")[0] if metric else "mean of the outputs' scores"
 
 
 def _score_key(history: Sequence[Mapping[str, float]]) -> str:
@@ -207,7 +207,7 @@ def training_curves(evidence: Evidence) -> str:
     for axis in (left, right):
         axis.axvline(start + 0.5, color="#8b929c", linestyle=":", linewidth=1.2)
         axis.set_xlabel("epoch (dotted: quantisation sets in)")
-    left.set(title=f"validation, {_short(task(evidence.job.recipe.task).score)} (%)")
+    left.set(title=f"validation, {_short(task(evidence.job.recipe.meant).score)} (%)")
     right.set(title="training loss (log scale)", yscale="log")
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     right.yaxis.set_minor_formatter(NullFormatter())

@@ -27,7 +27,11 @@ from edgecomp.runtimes.base import (
 )
 from edgecomp.runtimes.files import pt2
 
-OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {"mode": ("eager", "compile")}
+TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
+    "mode": ("eager", "compile"),
+    "precision": tuple(TYPES),
+}
 
 
 class PyTorchSession:
@@ -36,9 +40,15 @@ class PyTorchSession:
     concurrent = False
 
     def __init__(
-        self, module: Callable[..., Any], signature: Signature, device: str, axes: Sequence[pt2.Axis] = ()
+        self,
+        module: Callable[..., Any],
+        signature: Signature,
+        device: str,
+        axes: Sequence[pt2.Axis] = (),
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self._module, self._signature, self._device, self._axes = module, signature, device, axes
+        self._dtype = dtype
         self.checked_ns = 0  # of its loading, what looking at the file took
 
     def signature(self) -> Signature:
@@ -47,7 +57,7 @@ class PyTorchSession:
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         try:
             self._check_lengths(batch)
-            with torch.inference_mode():
+            with torch.inference_mode(), _computing_in(self._dtype, self._device):
                 result = self._module(
                     *(_tensor(batch[port.name], port).to(self._device) for port in self._signature.inputs)
                 )
@@ -58,6 +68,8 @@ class PyTorchSession:
         outputs = [result] if isinstance(result, torch.Tensor) else tree_leaves(result)
         names = [port.name for port in self._signature.outputs]
         names += [f"output_{place}" for place in range(len(names), len(outputs))]
+        if self._dtype is not torch.float32:
+            outputs = [one.float() if one.dtype is self._dtype else one for one in outputs]
         return {name: _array(output) for name, output in zip(names, outputs, strict=False)}
 
     def _check_lengths(self, batch: Mapping[str, Array]) -> None:
@@ -99,15 +111,30 @@ class PyTorch:
             raise ModelFileError(f"no such model file: {model}")
         torch.set_num_threads(threads)
         program = _run(model, self._device) if trusted else pt2.read(model, self._device)
-        module: Callable[..., Any] = program.module
+        dtype = TYPES[str(options.get("precision", "fp32"))]
+        module: Callable[..., Any] = _in_type(program.module, dtype)
         if options.get("mode", "eager") == "compile":
             # A cache on disk that another CPU has filled gives NaN, or crashes: PyTorch's keys do not have the CPU.
             torch.compiler.config.cache_key_tag = f"edgecomp {host_isa()}"
             module = torch.compile(module, dynamic=False)
-        return PyTorchSession(module, program.signature, self._device, program.axes)
+        return PyTorchSession(module, program.signature, self._device, program.axes, dtype)
 
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
+
+
+def _in_type(module: Any, dtype: torch.dtype) -> Any:
+    """The network with its matrices and kernels in that type, in place; vectors, a layer's scales among them, stay as they are."""
+    if dtype is not torch.float32:
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.dtype is torch.float32 and tensor.ndim > 1:
+                tensor.data = tensor.data.to(dtype)
+    return module
+
+
+def _computing_in(dtype: torch.dtype, device: str) -> torch.autocast:
+    """Products are of that type, whatever is put into them; what would lose by it, such as a softmax, stays in fp32."""
+    return torch.autocast(device, dtype, enabled=dtype is not torch.float32)
 
 
 CPU: Runtime = PyTorch("pytorch-cpu", "cpu")

@@ -5,19 +5,25 @@ Importing this package imports no runtime: a worker takes only its own.
 """
 
 import importlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from edgecomp.runtimes.base import Runtime
+from edgecomp.runtimes.base import Options, Runtime
 
 INTEGERS = ("cpu-u8", "cpu-u8-narrow")
 
 
 class StandIn(NamedTuple):
-    """What gives the answers of a file on this CPU where its own runtime is not here: another row, its options, and what that is called."""
+    """What gives the answers of a file on this CPU where its own runtime is not here: another row, its options, and what that is called;
+    keeps: those of the target's options that hold for it as well."""
 
     runtime: str
     called: str
     options: tuple[tuple[str, str], ...] = ()
+    keeps: tuple[str, ...] = ()
+
+    def options_under(self, options: Options) -> dict[str, Any]:
+        """Its own options, and those that it keeps of a target's, `options`."""
+        return {**dict(self.options), **{name: options[name] for name in self.keeps if name in options}}
 
     @property
     def said(self) -> str:
@@ -26,7 +32,7 @@ class StandIn(NamedTuple):
 
 # The graph as it is written: integers in float arithmetic, exactly.
 AS_WRITTEN = StandIn("onnxruntime-cpu", "ONNX Runtime with its optimisations off", (("optimisation", "off"),))
-EAGER = StandIn("pytorch-cpu", "PyTorch, eager")
+EAGER = StandIn("pytorch-cpu", "PyTorch, eager", keeps=("precision",))
 
 
 class Row(NamedTuple):

@@ -61,6 +61,78 @@ def paired_bounds(
     return point, float(np.minimum(point, one)), float(np.maximum(point, other))
 
 
+def rank_correlation_bounds(values: Values, scores: Values, *, confidence: float, seed: int) -> Bounds:
+    """Spearman's rank correlation of `values` with `scores`, [pairs] each, and one-sided bounds by a bootstrap over pairs.
+
+    One more pair is in each bound, ranked as wrongly and as rightly as any, as in `bounds`. confidence: of each bound; seed: of the draws.
+    """
+
+    def bound(end: float, quantile: float) -> float:
+        more, best = np.append(values, end), np.append(scores, scores.max())
+        draws = [rank_correlation(more, best, drawn) for drawn in _draws(len(more), confidence, seed)]
+        return float(np.quantile(np.concatenate(draws), quantile))
+
+    point = float(rank_correlation(values, scores, np.ones((1, len(values))))[0])
+    lower, upper = bound(values.min() - 1, 1 - confidence), bound(values.max() + 1, confidence)
+    return point, min(point, lower), max(point, upper)
+
+
+def paired_rank_correlation_bounds(
+    ours: Values,
+    theirs: Values,
+    scores: Values,
+    compare: Callable[[Values, Values], Values],
+    *,
+    confidence: float,
+    seed: int,
+) -> Bounds:
+    """Estimate and one-sided bounds of `compare(our correlation, their correlation)` with the same `scores`, by a paired bootstrap over pairs.
+
+    ours, theirs, scores: [pairs]; confidence: of each bound, which is NaN where a draw has no finite comparison; seed: of the draws.
+    """
+
+    def compared(first: Values, second: Values, wanted: Values, drawn: Values) -> Values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return compare(rank_correlation(first, wanted, drawn), rank_correlation(second, wanted, drawn))
+
+    def bound(against: int, quantile: float) -> float:
+        """against: 1, one pair more that theirs rank rightly and ours wrongly; -1, the other way."""
+        ends = [ours.min() - 1, ours.max() + 1], [theirs.max() + 1, theirs.min() - 1]
+        first, second = (
+            np.append(one, end[against < 0]) for one, end in zip((ours, theirs), ends, strict=True)
+        )
+        wanted = np.append(scores, scores.max())
+        draws = [compared(first, second, wanted, drawn) for drawn in _draws(len(wanted), confidence, seed)]
+        found = np.concatenate(draws)
+        return float(np.quantile(found, quantile)) if np.isfinite(found).all() else np.nan
+
+    point = float(compared(ours, theirs, scores, np.ones((1, len(ours))))[0])
+    lower, upper = bound(1, 1 - confidence), bound(-1, confidence)
+    return point, float(np.minimum(point, lower)), float(np.maximum(point, upper))
+
+
+def rank_correlation(values: Values, scores: Values, weights: Values) -> Values:
+    """Spearman's rho of each draw, [draws]; 0 where all of one side are alike. values, scores: [pairs]; weights: how often each pair is in
+    a draw, [draws, pairs]. What is alike has the mean of its ranks."""
+    first, second = (_ranks(one, weights) for one in (values, scores))
+    total = weights.sum(axis=1, keepdims=True)
+    ours, theirs = (rank - (weights * rank).sum(axis=1, keepdims=True) / total for rank in (first, second))
+    both = (weights * ours * theirs).sum(axis=1)
+    size = np.sqrt((weights * ours**2).sum(axis=1) * (weights * theirs**2).sum(axis=1))
+    rho: Values = np.divide(both, size, out=np.zeros_like(both), where=size > 0)
+    return rho
+
+
+def _ranks(values: Values, weights: Values) -> Values:
+    """[draws, pairs]: how many lie below, and half of what is alike."""
+    different, place = np.unique(values, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[order], np.arange(len(different)))
+    held = np.add.reduceat(weights[:, order], starts, axis=1)
+    ranks: Values = (np.cumsum(held, axis=1) - held / 2)[:, place]
+    return ranks
+
+
 def _scores(parts: Values, score: Score, confidence: float, seed: int) -> Values:
     return np.concatenate([score(drawn @ parts) for drawn in _draws(len(parts), confidence, seed)])
 

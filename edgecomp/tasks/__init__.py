@@ -8,23 +8,29 @@
     token-classification   one tag of several for each word     logits [N, length, tags]
     segmentation     one class of several for each pixel        logits [N, classes, height, width]
     embedding        a direction; what is alike lies near       vectors [N, width]
+    similarity       the same, judged by pairs with a score     vectors [N, width]
     ranking          a score for each item                      scores [N, items]
     outputs          numbers of no known meaning, not labelled  values [N, ...]
+
+A network of several outputs has a task for each, and a weight (`several`).
 
 To add one: a file here, and a row of TASKS; metrics that are its own are rows of edgecomp.metrics.registry.
 """
 
-from edgecomp.tasks.base import Labels, Outputs, Task
+from collections.abc import Sequence
+
+from edgecomp.tasks.base import Labels, Meant, Outputs, Task
 from edgecomp.tasks.classification import Binary, Classification, Probabilities
-from edgecomp.tasks.embedding import Embedding
+from edgecomp.tasks.embedding import Embedding, Similarity
 from edgecomp.tasks.multilabel import Multilabel
 from edgecomp.tasks.outputs import AsTeacher
 from edgecomp.tasks.ranking import Ranking
 from edgecomp.tasks.regression import Regression
 from edgecomp.tasks.segmentation import Segmentation
+from edgecomp.tasks.several import SeveralOutputs
 from edgecomp.tasks.token_classification import TokenClassification
 
-__all__ = ["DEFAULT", "TASKS", "Labels", "Outputs", "Task", "task"]
+__all__ = ["DEFAULT", "TASKS", "Labels", "Meant", "Outputs", "SeveralOutputs", "Task", "task"]
 
 DEFAULT = "classification"
 
@@ -39,12 +45,16 @@ TASKS: dict[str, Task] = {
         TokenClassification(),
         Segmentation(),
         Embedding(),
+        Similarity(),
         Ranking(),
         AsTeacher(),
     )
 }
 
 
-def task(name: str | None) -> Task:
-    """The task of that name; classification where none is named, as in runs that were made before there were others."""
-    return TASKS[name or DEFAULT]
+def task(meant: Meant | None, names: Sequence[str] = ()) -> Task:
+    """The task that is `meant`, or of several outputs theirs as one; classification where none is named, as in runs that were made before
+    there were others. names: of classes, labels or targets, which tell where each of several outputs has its numbers."""
+    if meant is not None and not isinstance(meant, str):
+        return SeveralOutputs(meant, TASKS, names)
+    return TASKS[meant or DEFAULT]

@@ -17,6 +17,10 @@ Labels: TypeAlias = npt.NDArray[Any]
 float32 [N, 0] where nothing is labelled."""
 
 
+Meant: TypeAlias = str | Mapping[str, Mapping[str, Any]]
+"""What outputs mean, as a recipe says it: the name of the one output's task, or of several outputs, by name, what each is
+(edgecomp.tasks.several)."""
+
 IGNORED = -100
 """The class of a token or pixel that is not judged, nor learnt from: torch's own ignore_index."""
 
@@ -46,6 +50,21 @@ def misfit_of_columns(outputs: Outputs, labels: Labels) -> str:
     if outputs.ndim == labels.ndim == 2 and labels.shape[1] == outputs.shape[1]:
         return ""
     return f"labels of shape {list(labels.shape[1:])} an example do not fit outputs of shape {list(outputs.shape[1:])}"
+
+
+def bernoulli_divergence(
+    student: "torch.Tensor", teacher: "torch.Tensor", temperature: float
+) -> "torch.Tensor":
+    """T²·Σ KL(teacher ‖ student) of Bernoulli distributions over outputs that are each a label of its own, mean over the batch; a scalar.
+    student, teacher: logits [N, outputs]; temperature: T, by which both are divided."""
+    import torch
+    from torch.nn.functional import logsigmoid
+
+    ours, theirs = student / temperature, teacher / temperature
+    given = torch.sigmoid(theirs)
+    positive = given * (logsigmoid(theirs) - logsigmoid(ours))
+    negative = (1 - given) * (logsigmoid(-theirs) - logsigmoid(-ours))
+    return (positive + negative).sum(dim=1).mean() * temperature**2
 
 
 class Task(Protocol):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError
-from edgecomp.tasks.base import Labels, Outputs, Spread
+from edgecomp.tasks.base import Labels, Outputs, Spread, bernoulli_divergence
 from edgecomp.tasks.labels import encode_classes
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ class Binary(Classification):
         self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
     ) -> "torch.Tensor":
         """T²·KL of Bernoulli distributions at temperature T."""
-        from edgecomp.tasks.bernoulli import divergence
-
-        return divergence(outputs, teacher, temperature)
+        return bernoulli_divergence(outputs, teacher, temperature)
 
 
 def _misfit(outputs: Outputs, labels: Labels, classes: int) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError
-from edgecomp.tasks.base import Labels, Outputs, Spread, misfit_of_columns
+from edgecomp.tasks.base import Labels, Outputs, Spread, bernoulli_divergence, misfit_of_columns
 
 if TYPE_CHECKING:
     import torch
@@ -99,9 +99,7 @@ class Multilabel:
         self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
     ) -> "torch.Tensor":
         """T²·KL of Bernoulli distributions at temperature T, summed over labels."""
-        from edgecomp.tasks.bernoulli import divergence
-
-        return divergence(outputs, teacher, temperature)
+        return bernoulli_divergence(outputs, teacher, temperature)
 
 
 def _items(row: object) -> tuple[str, ...]:

@@ -94,6 +94,13 @@ class Segmentation:
         return kl_div(ours, theirs, reduction="sum", log_target=True) / pixels * temperature**2
 
 
+def judged_pixels(masks: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The masks [N, height, width] with IGNORED where a pixel is of no class: 255, or -1."""
+    found = masks.astype(np.int64)
+    found[(found == UNLABELLED) | (found == -1)] = IGNORED
+    return found
+
+
 def intersections_and_unions(
     answers: npt.NDArray[np.int64], labels: Labels, classes: int
 ) -> npt.NDArray[np.float64]:
@@ -125,8 +132,7 @@ def _masks(rows: Sequence[object], where: str) -> npt.NDArray[np.int64]:
     if masks.ndim != 3 or masks.dtype.kind not in "iub":
         raise DataError(f"{where}: labels of task segmentation are masks of whole numbers [N, height, width], and these are "
                         f"{masks.dtype} of shape {list(masks.shape)}")  # fmt: skip
-    masks = masks.astype(np.int64)
-    masks[(masks == UNLABELLED) | (masks == -1)] = IGNORED
+    masks = judged_pixels(masks)
     if (wrong := masks[(masks < 0) & (masks != IGNORED)]).size:
         raise DataError(f"{where}: a mask holds {wrong[0]}: classes count from 0, and 255 is a pixel of none")
     if (masks == IGNORED).all():

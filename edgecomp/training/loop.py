@@ -21,6 +21,7 @@ from edgecomp.errors import EdgecompError, FileError
 from edgecomp.files.json_files import parse_json
 from edgecomp.files.scratch import replacing
 from edgecomp.inputs import MASK, Inputs, joined, some
+from edgecomp.outputs import as_one
 from edgecomp.progress import STEPS, Track
 from edgecomp.training.convolutions import sound_gradients
 
@@ -111,7 +112,7 @@ def train(
         batch = next(batches)
         optimizer.zero_grad(set_to_none=True)
         with sound, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            value = loss(network(*batch.inputs).float(), batch)
+            value = loss(as_one(network(*batch.inputs)).float(), batch)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(value.item())
@@ -171,7 +172,7 @@ def parameter_groups(
 
 @torch.no_grad()
 def logits_of(network: nn.Module, examples: Examples, batch_size: int = 64) -> npt.NDArray[np.float32]:
-    """Outputs [N, ...] of `examples`, `batch_size` of them at a time.
+    """Outputs [N, ...] of `examples`, `batch_size` of them at a time; several beside each other.
 
     network: takes their inputs in order, and is left in evaluation mode. Texts go beside texts of like
     length, which halves the padding.
@@ -179,11 +180,14 @@ def logits_of(network: nn.Module, examples: Examples, batch_size: int = 64) -> n
     network.eval()
     starts = range(0, len(examples), batch_size)
     if MASK not in examples.arrays:
-        parts = [network(*examples.inputs(slice(start, start + batch_size))) for start in starts]
+        parts = [as_one(network(*examples.inputs(slice(start, start + batch_size)))) for start in starts]
         found: npt.NDArray[np.float32] = torch.cat(parts).float().numpy()
         return found
     order = np.argsort(examples.arrays[MASK].sum(axis=1), kind="stable")
-    asked = [network(*examples.inputs(order[start : start + batch_size])).float().numpy() for start in starts]
+    asked = [
+        as_one(network(*examples.inputs(order[start : start + batch_size]))).float().numpy()
+        for start in starts
+    ]
     logits = joined(asked, examples.arrays, batch_size, order)
     found = np.empty_like(logits)
     found[order] = logits

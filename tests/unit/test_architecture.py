@@ -14,7 +14,7 @@ from edgecomp.metrics.registry import METRICS
 PACKAGE = Path(edgecomp.__file__).parent
 
 # Every room, and what of the others it may import: floor by floor, and never upwards.
-GROUND = {"arms", "errors", "exit_codes", "inputs", "machine", "progress", "text"}
+GROUND = {"arms", "errors", "exit_codes", "inputs", "machine", "outputs", "progress", "text"}
 ROOMS = {
     # What everything stands on.
     "files": GROUND,

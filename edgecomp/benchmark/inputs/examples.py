@@ -27,7 +27,8 @@ Meaning = Literal["classes", "numbers", "anything"]
 class Evaluation:
     """inputs: by name, [N, ...]; labels: [N, ...] or None; slices: [N] or None, the part of the data that each is of; file: where
     they are from; axes: where a model's axis of examples is not the first; classes: names of the labels, where these are known;
-    target_mean, target_std: of labels that are numbers, in units of whose deviation the model answers."""
+    target_mean, target_std: of labels that are numbers, in units of whose deviation the model answers; more: other columns of numbers
+    that were asked for, as far as the file has them."""
 
     inputs: dict[str, npt.NDArray[Any]]
     labels: npt.NDArray[Any] | None = None
@@ -37,6 +38,7 @@ class Evaluation:
     classes: tuple[str, ...] = ()
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
+    more: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def standardised(self) -> "Evaluation":
         """Labels in the data's unit as the model answers them."""
@@ -47,7 +49,9 @@ class Evaluation:
         return replace(self, labels=by.astype(np.float32))
 
 
-def read(file: Path, ports: Sequence[Port], meaning: Meaning = "classes") -> Evaluation:
+def read(
+    file: Path, ports: Sequence[Port], meaning: Meaning = "classes", more: Sequence[str] = ()
+) -> Evaluation:
     """A .npz or .parquet `file` with the model's inputs, and `label` and `slice` where it has them, held
     against the signature, `ports`.
 
@@ -55,7 +59,7 @@ def read(file: Path, ports: Sequence[Port], meaning: Meaning = "classes") -> Eva
     examples is given once. In a parquet file an input is a column of numbers or of (nested) lists of one
     length. Another type or shape becomes the model's where no number changes. meaning: of `label`, a class
     number each, numbers of any shape, or anything, lists of different lengths and rows of several columns
-    too. Raises DataError.
+    too. more: other columns of numbers. Raises DataError.
     """
     if not file.is_file():
         raise DataError(f"no such file of examples: {file}{nearest_there(file)}")
@@ -65,7 +69,7 @@ def read(file: Path, ports: Sequence[Port], meaning: Meaning = "classes") -> Eva
             f"{file}: examples are read from .npz and .parquet, not {file.suffix or 'a file without a suffix'}"
         )
     inputs = [port.name for port in ports]
-    columns, names = readers[file.suffix](file, (*inputs, LABEL, SLICE), meaning)
+    columns, names = readers[file.suffix](file, (*inputs, LABEL, SLICE, *more), meaning)
     if missing := [name for name in inputs if name not in columns]:
         raise DataError(
             f"{file} has no {', '.join(missing)}{nearest(missing[0], names)}; it has {', '.join(names) or 'nothing'}"
@@ -85,6 +89,9 @@ def read(file: Path, ports: Sequence[Port], meaning: Meaning = "classes") -> Eva
         _slices(file, columns.get(SLICE)),
         file,
         {name: axis for name, axis in axes.items() if axis != 0},
+        more={
+            name: values for name in more if (values := _numbers(file, columns.get(name), name)) is not None
+        },
     )
 
 
@@ -176,16 +183,16 @@ def _labels(file: Path, labels: npt.NDArray[Any] | None) -> npt.NDArray[np.int64
     return labels.astype(np.int64)
 
 
-def _numbers(file: Path, labels: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+def _numbers(file: Path, labels: npt.NDArray[Any] | None, name: str = LABEL) -> npt.NDArray[Any] | None:
     if labels is None:
         return None
     if labels.dtype.kind not in "iubf":
-        raise DataError(f"{file}: `{LABEL}` is of {labels.dtype}, and must be numbers, or classes by their numbers, as the model has them; a "
+        raise DataError(f"{file}: `{name}` is of {labels.dtype}, and must be numbers, or classes by their numbers, as the model has them; a "
                         "score function (--score) takes any")  # fmt: skip
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         bad = ~np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)
         raise DataError(
-            f"{file}: `{LABEL}` of example {int(bad.argmax())} is no number ({int(bad.sum())} are none): leave them out"
+            f"{file}: `{name}` of example {int(bad.argmax())} is no number ({int(bad.sum())} are none): leave them out"
         )
     return labels
 

@@ -139,13 +139,6 @@ def load(file: Path) -> dict[str, Answer]:
     return found
 
 
-def first(file: Path) -> npt.NDArray[np.float32]:
-    """Of the `file` that `save` wrote: the first output, [examples, ...]; of one that is an array a query, no
-    values."""
-    answer = next(iter(load(file).values()))
-    return answer if isinstance(answer, np.ndarray) else np.empty((0, 0), np.float32)
-
-
 def broken_in(answers: Mapping[str, Answer]) -> dict[str, str]:
     """By output of the `answers` what is no number in it; an output of numbers alone is left out."""
     found = {

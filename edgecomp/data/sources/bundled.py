@@ -8,7 +8,6 @@ import numpy as np
 
 from edgecomp.data.sources.examples import Examples, Source, Wanted, refuse_unused
 from edgecomp.data.sources.images import fitted
-from edgecomp.tasks import TASKS
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
@@ -80,7 +79,7 @@ def _features(wanted: Wanted, load: Callable[[], Any]) -> Source:
 
 def _source(wanted: Wanted, bundle: Any, values: Any, columns: Sequence[str] = ()) -> Source:
     names = tuple(str(name) for name in bundle.get("target_names", ())) or None
-    labels, classes = TASKS[wanted.task].encode({"train": bundle.target.tolist()}, names, wanted.source)
+    labels, classes = wanted.meaning.encode({"train": bundle.target.tolist()}, names, wanted.source)
     return Source(
         splits={"train": Examples(values, labels["train"])},
         classes=classes,

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError, nearest
-from edgecomp.tasks import DEFAULT, TASKS, Labels
+from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs, Task
+from edgecomp.tasks import task as meaning
 
 SPLITS = ("train", "validation", "test")
 
@@ -63,12 +64,33 @@ class Wanted:
     image_size: int | None = None
     mode: str | None = None
     tensors: Mapping[str, str] = field(default_factory=dict)
-    task: str = DEFAULT
+    task: Meant = DEFAULT
+
+    @property
+    def meaning(self) -> Task:
+        """What the labels are; of several outputs, without their places."""
+        return meaning(self.task)
 
     @property
     def labels(self) -> list[str]:
-        """The columns or arrays of labels that are named."""
-        return [] if self.label is None else [self.label] if isinstance(self.label, str) else self.label
+        """The columns or arrays of labels that are named; of several outputs, one output's after another's."""
+        return [name for _, names in self.labels_of for name in names]
+
+    @property
+    def labels_of(self) -> list[tuple[Task, list[str]]]:
+        """Of each output that has labels, in their order, its task and the columns or arrays that are named."""
+        of = self.meaning
+        if not isinstance(of, SeveralOutputs):
+            return [(of, _listing(self.label))]
+        assert not isinstance(self.task, str)
+        told = self.task
+        return [
+            (one.task, _listing(told[one.name].get("label"))) for one in of.outputs if one.task.label_axes
+        ]
+
+
+def _listing(label: str | list[str] | None) -> list[str]:
+    return [] if label is None else [label] if isinstance(label, str) else label
 
 
 def refuse_unused(wanted: Wanted, *unused: str) -> None:
@@ -95,7 +117,7 @@ def check_source(source: Source, wanted: Wanted) -> None:
     """Raises DataError where a split of `source` is empty, of one class, or unlike the train split, or where
     `wanted` has a setting for images, and these are none."""
     train = source.splits["train"]
-    of_classes = TASKS[wanted.task].strata(train.labels) is not None
+    of_classes = wanted.meaning.strata(train.labels) is not None
     known = set(np.unique(train.labels).tolist())
     for name, split in source.splits.items():
         where = f"{_title(wanted)}: the {name} split"

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.data.sources.examples import Examples, Source, Wanted, refuse_unused
-from edgecomp.tasks import TASKS
 
 SEED = 0
 CANVASES, CANVAS, DIGITS, FIRST = (
@@ -42,7 +41,7 @@ def canvases(wanted: Wanted, folder: Path) -> Source:
             mask[place][ink > 4] = bundle.target[one] + 1
     names = ("background", *(str(digit) for digit in range(FIRST)))
     found: dict[str, Any] = {"train": masks}
-    labels, classes = TASKS[wanted.task].encode(found, names, wanted.source)
+    labels, classes = wanted.meaning.encode(found, names, wanted.source)
     return Source({"train": Examples(images.astype(np.uint8)[:, None], labels["train"])}, classes)
 
 
@@ -61,7 +60,7 @@ def catalogue(wanted: Wanted, folder: Path) -> Source:
     order = np.argsort(-(np.log(likely) + random.gumbel(size=likely.shape)), axis=1)
     before, after = order[:, :SEEN], order[:, SEEN : SEEN + NEXT]
     names = tuple(f"item {place} of kind {one}" for place, one in enumerate(kind))
-    labels, classes = TASKS[wanted.task].encode({"train": _marked(after).tolist()}, names, wanted.source)
+    labels, classes = wanted.meaning.encode({"train": _marked(after).tolist()}, names, wanted.source)
     return Source({"train": Examples(_marked(before).astype(np.float32), labels["train"])}, classes, names)
 
 

@@ -9,7 +9,6 @@ from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, ref
 from edgecomp.data.sources.images import stacked
 from edgecomp.data.sources.paths import found, split_of_folder, visible
 from edgecomp.errors import DataError, nearest
-from edgecomp.tasks import TASKS
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -19,7 +18,7 @@ _LITTER = {"Thumbs.db", "desktop.ini"}  # a file manager's
 def read(wanted: Wanted, folder: Path) -> Source:
     """Images of all splits; classes are the names of the class folders of all splits, sorted. wanted: what
     was asked for; folder: the recipe's, for a relative path. Raises DataError."""
-    task = TASKS[wanted.task]
+    task = wanted.meaning
     if task.label_axes not in ((0,), ()):
         raise DataError(f"{wanted.path}: folders are classes, and task {wanted.task} has other labels: write them into a table "
                         "(source huggingface) or an .npz file (numpy)")  # fmt: skip
@@ -92,7 +91,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _found(root: Path, wanted: Wanted) -> list[tuple[Path, str]]:
     """The images of a split, each with its class; where nothing is labelled, all that lie anywhere in the folder."""
-    if TASKS[wanted.task].label_axes:
+    if wanted.meaning.label_axes:
         return _labelled(root)
     images = [path for path in visible(root) if path.suffix.lower() in SUFFIXES]
     if not images:

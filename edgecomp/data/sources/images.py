@@ -17,7 +17,7 @@ from edgecomp.errors import DataError
 CHANNELS = {"L": 1, "RGB": 3}
 
 # What Pillow raises of a file that is cut short or no image: which of these depends on the format and the place.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error,
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error,
            Image.DecompressionBombError)  # fmt: skip
 
 
@@ -95,13 +95,14 @@ def _pixels(
             if image_size is not None:
                 image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
             return _channels_first(image)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(
-            f"{name}: cannot be read as an image: {_reason(error)}; mend it or take it out"
+            f"{name}: cannot be read as an image: {reason(error)}; mend it or take it out"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why an image cannot be read, by the `error` that Pillow raised."""
     if isinstance(error, UnidentifiedImageError):
         return "it is in no known image format"
     if isinstance(error, OSError) and error.strerror:
@@ -157,7 +158,7 @@ def _header(encoded: Path | BytesIO, name: str) -> tuple[tuple[str, str], tuple[
         with Image.open(encoded) as image:
             width, height = image.size[::-1] if _orientation(image) >= 5 else image.size
             return ("size", f"{width}×{height}"), ("mode", image.mode)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(
-            f"{name}: cannot be read as an image: {_reason(error)}; mend it or take it out"
+            f"{name}: cannot be read as an image: {reason(error)}; mend it or take it out"
         ) from error

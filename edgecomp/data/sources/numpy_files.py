@@ -15,7 +15,7 @@ from edgecomp.data.sources.tensors import check_not_flat, checked
 from edgecomp.data.sources.tensors import fitted as fitted_to
 from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.array_files import names_in, read_npz
-from edgecomp.tasks import TASKS
+from edgecomp.tasks import SeveralOutputs
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
@@ -25,28 +25,32 @@ def read(wanted: Wanted, folder: Path) -> Source:
     found_labels: dict[str, Any] = {}
     told: list[str] = []
     slices: dict[str, npt.NDArray[np.str_] | None] = {}
-    axes = TASKS[wanted.task].label_axes
+    axes = wanted.meaning.label_axes
+    is_one = not isinstance(wanted.meaning, SeveralOutputs)
     for split, (path,) in files(wanted, folder).items():
         named = list(wanted.tensors) or wanted.inputs
         listed = named if isinstance(named, list) else [named or "inputs"]
         names = [
             *listed,
             *([wanted.slice] if wanted.slice else []),
-            *((wanted.labels or ["label"])[:1] if axes else []),
+            *((wanted.labels or ["label"]) if axes else []),
         ]
-        if len(wanted.labels) > 1:
-            raise DataError(
-                f"data.label={wanted.label} lists columns of a table: of an .npz name the one array that holds the labels"
-            )
+        for _, several in wanted.labels_of:
+            if len(several) > 1:
+                raise DataError(
+                    f"label: {several} lists columns of a table: of an .npz name the one array that holds the labels"
+                )
         held = _arrays(path, *names)
         inputs, beside = held[0], held[len(listed) :]
-        label = beside.pop() if axes else np.zeros(len(inputs))
-        if axes:
-            _check_labels(label, names[-1], path, axes)
-        if len(inputs) != len(label):
-            raise DataError(
-                f"{path}: has {len(inputs)} inputs and {len(label)} labels: each input needs its own"
-            )
+        labelled: list[npt.NDArray[Any]] = []
+        for of, _ in reversed(wanted.labels_of if axes else []):
+            labelled.insert(0, beside.pop())
+            _check_labels(labelled[0], names[len(listed) + len(beside)], path, of.label_axes)
+            if len(inputs) != len(labelled[0]):
+                raise DataError(
+                    f"{path}: has {len(inputs)} inputs and {len(labelled[0])} labels: each input needs its own"
+                )
+        label = labelled[0] if is_one and labelled else np.zeros(len(inputs))
         slices[split] = None
         if beside:
             if beside[0].shape != (len(label),):
@@ -62,7 +66,11 @@ def read(wanted: Wanted, folder: Path) -> Source:
         _check_masks(inputs, label, wanted, path)
         # Masks stay an array: as lists they would take a hundred times the memory.
         found_labels[split] = label if label.ndim > 2 else label.tolist()
-    labels, classes = TASKS[wanted.task].encode(found_labels, None, str(wanted.path))
+        if not is_one:
+            found_labels[split] = list(zip(*(one.tolist() for one in labelled), strict=True)) or [()] * len(
+                inputs
+            )
+    labels, classes = wanted.meaning.encode(found_labels, None, str(wanted.path))
     splits = {split: Examples(values[split], labels[split], slices[split]) for split in values}
     return Source(splits, classes, notes=tuple(told))
 
@@ -118,7 +126,7 @@ def _tensors(arrays: dict[str, npt.NDArray[Any]], wanted: Wanted, where: str) ->
 
 def _check_masks(inputs: npt.NDArray[Any], labels: npt.NDArray[Any], wanted: Wanted, path: Path) -> None:
     """Raises DataError where images are not of their masks' size, or would be brought to another."""
-    if TASKS[wanted.task].of_each != "pixel":
+    if wanted.meaning.of_each != "pixel":
         return
     if wanted.image_size is not None:
         raise DataError(

@@ -14,6 +14,7 @@ from torch import nn
 
 from edgecomp.distill.losses.hidden_states import hidden_states
 from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
+from edgecomp.outputs import as_one
 from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
 
@@ -64,8 +65,7 @@ class Learner(nn.Module):
         self.terms = nn.ModuleList(terms)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.student(*inputs)
-        return logits
+        return as_one(self.student(*inputs))
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """The sum of all terms, a scalar, after a forward pass on the batch's inputs. logits: [N, classes]."""

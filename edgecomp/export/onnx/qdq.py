@@ -19,6 +19,7 @@ from edgecomp.export.onnx.graphs import store_weights
 from edgecomp.export.onnx.names import name_layers
 from edgecomp.export.onnx.passes import PASSES
 from edgecomp.export.onnx.recurrent import pack_recurrent
+from edgecomp.outputs import ONE
 from edgecomp.quantization.capture import DynamicAxes, dynamic_shapes, recurrent_layers_whole
 from edgecomp.quantization.fake_quant import frozen
 
@@ -35,14 +36,14 @@ def export_onnx(
     path: Path,
     *,
     input_names: Sequence[str] = ("input",),
-    output_names: Sequence[str] = ("logits",),
+    output_names: Sequence[str] = (ONE,),
     dynamic_axes: DynamicAxes = ({0: "batch"},),
-    first_output: Path | None = None,
+    first_outputs: tuple[int, Path] | None = None,
 ) -> None:
     """Writes `network` as the ONNX file `path`, with those inputs and outputs; layers keep their own names.
 
     example: one tensor an input; input_names, output_names: in the network's order; dynamic_axes: by input,
-    axis → name; first_output: where the same network goes with its first output alone. Raises CaptureError
+    axis → name; first_outputs: how many, and where the same network goes with these alone. Raises CaptureError
     where torch.export cannot follow the network, or ONNX has no such operator.
 
     Fake-quant becomes QuantizeLinear and DequantizeLinear, constant weights int8 initialisers. What the
@@ -51,12 +52,13 @@ def export_onnx(
     """
     network.eval()
     model = _translated(network, example, list(input_names), list(output_names), dynamic_axes)
-    if first_output is not None:
+    if first_outputs is not None:
+        count, to = first_outputs
         alone = onnx.ModelProto()
         alone.CopyFrom(model)
-        del alone.graph.output[1:]
+        del alone.graph.output[count:]
         remove_unused_nodes(alone)
-        _finish(alone, network, dynamic_axes, first_output)
+        _finish(alone, network, dynamic_axes, to)
     _finish(model, network, dynamic_axes, path)
 
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp.metrics.estimators.common import proportion
+from edgecomp.metrics.estimators.common import of_bounds, proportion
 from edgecomp.metrics.estimators.numbers import Score, all_right, all_wrong, halves, micro, of_answers
-from edgecomp.metrics.estimators.scores import TEACHER, answers, class_name, outputs
+from edgecomp.metrics.estimators.scores import SEED, TEACHER, answers, class_name, outputs
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.missing import NotMeasured
+from edgecomp.stats import resampling
 from edgecomp.stats.figure import Figure
 from edgecomp.stats.intervals import Values
 from edgecomp.tasks.base import IGNORED
-from edgecomp.tasks.embedding import found_among_nearest
+from edgecomp.tasks.embedding import cosines_and_scores, found_among_nearest
 from edgecomp.tasks.outputs import errors_and_variances
 from edgecomp.tasks.ranking import SHOWN, auc, ndcg, recall
 from edgecomp.tasks.segmentation import intersections_and_unions, mean_iou
@@ -120,6 +121,28 @@ def top_agreement(measured: Measurements, arm_name: str, confidence: float) -> F
         )
     same = ours.argmax(axis=1) == theirs.argmax(axis=1)
     return proportion(int(same.sum()), len(same), confidence)
+
+
+def rank_correlation(measured: Measurements, arm_name: str, confidence: float) -> Figure:
+    """Spearman's rank correlation of the pairs' cosines with their scores, in per cent, with bounds by resampling pairs. measured: of one
+    target; arm_name: which arm; confidence: of each bound. Raises NotMeasured, Impossible, NotFinite."""
+    cosines, scores = cosines_and_scores(outputs(measured, arm_name), measured.labels)
+    bounds = resampling.rank_correlation_bounds(cosines, scores, confidence=confidence, seed=SEED)
+    return of_bounds(bounds, 100, "percent", len(scores), confidence)
+
+
+def rank_correlation_against(
+    measured: Measurements, arm_name: str, reference: str, kind: str, confidence: float
+) -> Figure:
+    """That correlation held against another arm's on the same pairs. measured: of one target; arm_name, reference: the arm and the other;
+    kind: `points` or `multiple`; confidence: of each bound. Raises NotMeasured, Impossible, NotFinite."""
+    ours, scores = cosines_and_scores(outputs(measured, arm_name), measured.labels)
+    theirs, _ = cosines_and_scores(outputs(measured, reference), measured.labels)
+    compare: Any = np.subtract if kind == "points" else np.divide
+    bounds = resampling.paired_rank_correlation_bounds(
+        ours, theirs, scores, compare, confidence=confidence, seed=SEED
+    )
+    return of_bounds(bounds, 100 if kind == "points" else 1, kind, len(scores), confidence)
 
 
 def _share(sums: Values) -> Values:

@@ -15,7 +15,6 @@ from edgecomp.inputs import some
 from edgecomp.pipeline import loaders, model_files
 from edgecomp.pipeline.loaders import Run
 from edgecomp.runtimes.base import Options
-from edgecomp.tasks import TASKS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -101,7 +100,7 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             dynamic_axes=data.views.preprocessing.dynamic_axes,
             float_layers=tuple(settings.float_layers),
             bits=settings.bits,
-            task=TASKS[run.job.recipe.task],
+            task=loaders.meaning(run),
             folder=out,
             candidates_folder=checkpoints,
         )
@@ -127,7 +126,7 @@ def _executed(run: Run, target: Target) -> Executed:
     try:
         runtimes.adapter(target.runtime).load(file, threads=1, options=target.options).close()
     except RuntimeUnavailableError as error:
-        return Executed(stand_in.runtime, dict(stand_in.options), stand_in.said, str(error))
+        return Executed(stand_in.runtime, stand_in.options_under(target.options), stand_in.said, str(error))
     return own
 
 
@@ -170,7 +169,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             blocks_model=model_files.exported(run, "blocks", target.runtime),
             blocks_file=exported / "blocks.npz" if settings.trains else None,
             float_layers={} if settings.in_float else loaders.float_layers(run),
-            task=TASKS[run.job.recipe.task],
+            task=loaders.meaning(run),
             folder=out,
         )
         compare_references(

@@ -5,7 +5,6 @@ from pathlib import Path
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
-from edgecomp.tasks import TASKS
 
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
@@ -16,11 +15,11 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
-    source = sources.read(loaders.wanted(settings, run.job.recipe.task), folder)
-    splits.check_varied(source, task=run.job.recipe.task, shift=settings.shift, flip=settings.flip)
+    source = sources.read(loaders.wanted(run.job.recipe), folder)
+    splits.check_varied(source, task=run.job.recipe.meant, shift=settings.shift, flip=settings.flip)
     notes = splits.write_splits(
         source,
-        task=run.job.recipe.task,
+        task=run.job.recipe.meant,
         standardise=run.job.recipe.teacher.epochs > 0,  # one that is ready answers in the labels' own unit
         test_fraction=settings.test_fraction,
         validation_fraction=settings.validation_fraction,
@@ -48,7 +47,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     train_teacher(
         loaders.tried(run),
         loaders.views(run),
-        TASKS[recipe.task],
+        loaders.meaning(run),
         epochs=recipe.teacher.epochs,
         batch_size=recipe.teacher.batch_size,
         learning_rate=recipe.teacher.learning_rate,

@@ -9,7 +9,6 @@ from edgecomp.config.target import Target
 from edgecomp.inputs import some
 from edgecomp.pipeline import loaders, model_files, scoring
 from edgecomp.pipeline.loaders import Run
-from edgecomp.tasks import TASKS
 
 UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
 TIMED_INPUTS = 16
@@ -190,7 +189,7 @@ def portable(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         inputs=loaders.probes(run),
         slow_examples=settings.portable_examples,
         timeout_s=settings.emulation_timeout_s,
-        task=TASKS[job.recipe.task],
+        task=loaders.meaning(run),
         folder=out,
     )
 

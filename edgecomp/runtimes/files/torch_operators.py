@@ -22,7 +22,7 @@ WITH_A_MODE = {
 
 OF_NETWORKS = {
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_assert_async", "_assert_scalar", "_assert_tensor_metadata", "_cdist_forward",
-    "_convolution", "_convolution_mode", "_is_all_true", "_is_any_true", "_local_scalar_dense", "_log_softmax",
+    "_convolution", "_convolution_mode", "_int_mm", "_is_all_true", "_is_any_true", "_local_scalar_dense", "_log_softmax",
     "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_prelu_kernel", "_safe_softmax",
     "_scaled_dot_product_flash_attention_for_cpu", "_shape_as_tensor", "_softmax", "_to_copy", "_unsafe_view",
     "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_weight_norm", "_weight_norm_interface",

@@ -291,3 +291,27 @@ def test_a_score_function_that_fails_is_the_users_with_its_line(tmp_path: Path) 
         tmp_path, "base.onnx", "base.onnx", "-t", "onnxruntime-cpu", "--score", "scores.py:accuracy"
     )
     assert (no_data.code, "there are no examples to score" in " ".join(no_data.err.split())) == (2, True)
+
+
+def test_a_masks_255_is_a_pixel_of_no_class(tmp_path: Path) -> None:
+    """A network that is right but where nothing is labelled."""
+    node = helper.make_node("Identity", ["x"], ["logits"])
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3, 4, 4]) for name in ("x", "logits")
+    ]
+    model = helper.make_model(helper.make_graph([node], "same", ports[:1], ports[1:]), opset_imports=[helper.make_opsetid("", 18)], ir_version=10)  # fmt: skip
+    onnx.save(model, tmp_path / "a.onnx")
+    x = np.random.default_rng(0).normal(size=(50, 3, 4, 4)).astype(np.float32)
+    masks = x.argmax(axis=1)
+    masks[:, 0] = 255
+    for labels in (masks, masks.astype(np.uint8)):
+        np.savez(tmp_path / "d.npz", x=x, label=labels)
+        rows = {
+            "mean_iou_pct": {"against": "baseline", "margin": "1 pt"},
+            "pixel_accuracy_pct": {"min": "99.9 %"},
+        }
+        done = compare(tmp_path, "a.onnx", "a.onnx", *policy(tmp_path, **rows), "--task", "segmentation")
+        figures = done.verdict(tmp_path)["figures"]["onnxruntime-cpu"]["candidate"]
+        assert (figures["mean_iou_pct"]["value"], figures["pixel_accuracy_pct"]["value"]) == (100.0, 100.0), (
+            done.err
+        )

@@ -43,7 +43,7 @@ def test_the_file_beside_the_one_with_all_tensors_is_the_network_alone(tmp_path:
     export_onnx(module, [INPUTS[:2]], alone)
     tapped, names = tap_blocks(module)
     outputs = ["logits", *map(output_name, names)]
-    export_onnx(tapped, [INPUTS[:2]], with_all, output_names=outputs, first_output=beside)
+    export_onnx(tapped, [INPUTS[:2]], with_all, output_names=outputs, first_outputs=(1, beside))
     kinds = [[node.op_type for node in onnx.load(file).graph.node] for file in (alone, beside)]
     assert kinds[0] == kinds[1]
     answers = [

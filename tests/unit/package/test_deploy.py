@@ -265,3 +265,21 @@ def test_nothing_is_deployed_for_a_runtime_without_a_script(model: Path, runtime
     with pytest.raises(UsageError, match=f"nothing is deployed for {runtime}, which has no script"):
         deployed(model, runtime)
     assert not list((model.parent / "deployed").iterdir())
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_script_of_pytorchs_computes_in_the_precision_that_was_measured(
+    model: Path, precision: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = torch.nn.Linear(3, 3, bias=False)
+    torch.nn.init.eye_(network.weight)
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(network, (torch.zeros(2, 3),), dynamic_shapes=({0: rows},))
+    torch.export.save(program, model.with_suffix(".pt2"))
+    folder = deployed(model, "pytorch-cpu", precision=precision)
+    kind = {"fp16": "float16", "bf16": "bfloat16"}[precision]
+    script = (folder / "infer.py").read_text(encoding="utf-8")
+    assert f"kind = torch.{kind}" in script
+    assert 'torch.autocast("cpu", kind)' in script
+    run(folder, monkeypatch)
+    assert capsys.readouterr().out.split() == ["c", "a", "b"]

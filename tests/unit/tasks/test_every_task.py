@@ -25,6 +25,7 @@ OUTPUTS: dict[str, Outputs] = {
     "token-classification": RANDOM.normal(size=(N, 6, 3)).astype(np.float32),
     "segmentation": RANDOM.normal(size=(N, 3, 4, 5)).astype(np.float32),
     "embedding": RANDOM.normal(size=(N, 8)).astype(np.float32),
+    "similarity": RANDOM.normal(size=(N, 8)).astype(np.float32),
     "ranking": RANDOM.normal(size=(N, 20)).astype(np.float32),
     "outputs": RANDOM.normal(size=(N, 3, 2)).astype(np.float32),
 }
@@ -40,6 +41,7 @@ LABELS: dict[str, Labels] = {
     ),
     "segmentation": np.where(RANDOM.random((N, 4, 5)) < 0.1, IGNORED, RANDOM.integers(0, 3, (N, 4, 5))),
     "embedding": RANDOM.integers(0, 5, N),
+    "similarity": np.stack([np.arange(N) // 2, np.arange(N) // 2 % 7], axis=1).astype(np.float32),
     "ranking": (RANDOM.random((N, 20)) < 0.2).astype(np.int64),
     "outputs": np.zeros((N, 0), np.float32),
 }

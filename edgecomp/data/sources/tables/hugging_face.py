@@ -12,7 +12,7 @@ from edgecomp.data.sources.tables import hub
 from edgecomp.data.sources.tensors import checked, fitted
 from edgecomp.errors import DataError, FileError, nearest
 from edgecomp.files.json_files import parse_json
-from edgecomp.tasks import TASKS
+from edgecomp.tasks import SeveralOutputs
 
 # Texts alone: what a number is, the reader says.
 WRITTEN = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zip"))
@@ -49,10 +49,12 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         split: list(zip(*(one[split] for one in found), strict=True)) if len(label) != 1 else found[0][split]
         for split in tables
     }
+    if isinstance(wanted.meaning, SeveralOutputs):
+        labels = {split: [_by_output(row, wanted) for row in rows] for split, rows in labels.items()}
     if not label:
         labels = {split: [None] * table.num_rows for split, table in tables.items()}
     names = _common_names(tables, where) if len(label) == 1 else tuple(label)
-    encoded, classes = TASKS[wanted.task].encode(labels, names, where)
+    encoded, classes = wanted.meaning.encode(labels, names, where)
     told: list[str] = []
     as_one = isinstance(inputs, str) or wanted.tensors
     categories = {} if as_one else columns.categories(tables["train"].select(inputs), where)
@@ -85,6 +87,14 @@ def _tensors(table: Any, wanted: Wanted, where: str) -> Values:
 
     arrays = {name: columns.numbers(table.column(name), name, where) for name in wanted.tensors}
     return checked(fitted(arrays, wanted.tensors, where), where)
+
+
+def _by_output(row: Any, wanted: Wanted) -> tuple[object, ...]:
+    """A row of all columns of labels, as a label of each output."""
+    left = list(row) if len(wanted.labels) > 1 else [row]
+    return tuple(
+        left.pop(0) if len(names) == 1 else tuple(left.pop(0) for _ in names) for _, names in wanted.labels_of
+    )
 
 
 def _labels(tables: dict[str, Any], column: str, in_texts: list[str]) -> dict[str, list[object]]:
@@ -145,7 +155,7 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
     pair = wanted
     where = ""
     more = wanted.labels[1:]
-    if more and 1 not in TASKS[wanted.task].label_axes:
+    if more and 1 not in wanted.meaning.label_axes:
         raise DataError(
             f"data.label names {len(more) + 1} columns, and task {wanted.task} has one label an example"
         )
@@ -156,7 +166,7 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
         pair = replace(
             pair, inputs=every(pair.inputs, schema.names, [*pair.labels, *more, *beside], "inputs", where)
         )
-        if not TASKS[wanted.task].label_axes:
+        if not wanted.meaning.label_axes:
             inputs = choose_inputs(schema, pair.inputs, where, pair.slice)
             pair = replace(pair, inputs=inputs, label=[])
             return [*([inputs] if isinstance(inputs, str) else inputs), *beside]
@@ -210,7 +220,7 @@ def every(
 
 def _codes(wanted: Wanted) -> list[str]:
     """The columns that are not inputs: of labels, one where none is named, and of slices."""
-    labels = (wanted.labels or ["label"]) if TASKS[wanted.task].label_axes else []
+    labels = (wanted.labels or ["label"]) if wanted.meaning.label_axes else []
     return [*labels, *([wanted.slice] if wanted.slice else [])]
 
 

@@ -18,6 +18,8 @@ MULTIPLE = 8  # and other sizes that are multiples of 8
 class Levels(nn.Module):
     """Values → their integers on an activation's grid, int8; the zero point is 0."""
 
+    step: float
+
     def __init__(self, quant: FakeQuant) -> None:
         super().__init__()
         assert not quant.zero_point.any(), "gpu-s8 has none"
@@ -30,24 +32,30 @@ class Levels(nn.Module):
 class Int8Linear(nn.Module):
     """int8 [..., K] → [..., N] in `out`; sizes that the kernel refuses are filled up with zeros, and `filled` says so."""
 
+    levels: torch.Tensor
+    scale: torch.Tensor
+    bias: torch.Tensor | None
+
     def __init__(
         self, weight: torch.Tensor, quant: FakeQuant, step: float, bias: torch.Tensor | None
     ) -> None:
         super().__init__()
         scale = quant.scale()
-        levels = (weight / scale).round().clamp(quant.grid.low, quant.grid.high).to(torch.int8)
+        levels = (
+            (weight.detach() / scale.detach()).round().clamp(quant.grid.low, quant.grid.high).to(torch.int8)
+        )
         self.outputs, self.inputs = levels.shape
         spare = (-self.inputs % MULTIPLE, -self.outputs % MULTIPLE)
         self.filled = any(spare)
         self.register_buffer("levels", F.pad(levels, (0, spare[0], 0, spare[1])))
-        self.register_buffer("scale", scale.flatten() * step)
+        self.register_buffer("scale", scale.detach().flatten() * step)
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self.out = torch.float32
 
     def forward(self, levels: torch.Tensor) -> torch.Tensor:
         flat = levels.reshape(-1, self.inputs)
         count = flat.shape[0]
-        flat = F.pad(flat, (0, self.levels.shape[1] - self.inputs, 0, max(0, FEWEST_ROWS - count)))
+        flat = F.pad(flat, [0, self.levels.shape[1] - self.inputs, 0, _spare(count)])
         sums = torch._int_mm(flat, self.levels.t())[:count, : self.outputs]
         values = sums.float() * self.scale
         if self.bias is not None:
@@ -55,8 +63,18 @@ class Int8Linear(nn.Module):
         return values.to(self.out).reshape(*levels.shape[:-1], self.outputs)
 
 
+def _spare(rows: Any) -> Any:
+    """How many rows of zeros bring so many to what the kernel takes; rows: a number, or one that an exporter leaves free."""
+    if torch._C._get_tracing_state() is not None:
+        return FEWEST_ROWS - 1  # whatever they are: a trace holds for any number
+    return torch.sym_max(0, FEWEST_ROWS - rows)  # type: ignore[no-untyped-call]
+
+
 def in_int8(folded: fx.GraphModule) -> tuple[fx.GraphModule, list[str], dict[str, str]]:
-    """A copy that computes in integers what it can, the layers that do, and the others with the reason."""
+    """A copy that computes in integers what it can, the layers that do, and the others with the reason.
+
+    folded: a student of scheme gpu-s8, folded, which stays as it is.
+    """
     module = duplicate(folded)
     _bake_tables(module)
     done, left = [], {}
@@ -74,14 +92,17 @@ def in_int8(folded: fx.GraphModule) -> tuple[fx.GraphModule, list[str], dict[str
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     for part in fake_quants(module).values():
-        part.state = "plain"
+        part.form = "plain"  # type: ignore[assignment]
     module.graph.lint()
     module.recompile()
     return module, done, left
 
 
 def in_type(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """What integer layers hand on is of that type, and their scales stay in fp32, in place: after a move to that type."""
+    """What integer layers hand on is of that type, and their scales stay in fp32, in place: after a move to that type.
+
+    module: which `in_int8` has made; dtype: fp32, fp16 or bf16.
+    """
     for part in module.modules():
         if isinstance(part, Int8Linear):
             part.out = dtype
@@ -112,12 +133,11 @@ def _replace(
         with module.graph.inserting_after(read):
             levels[read] = module.graph.call_module(path, (read.args[0],))
     bias: Any = node.args[2] if len(node.args) > 2 else None
-    step = module.get_submodule(str(levels[read].target)).step
+    grid: Any = module.get_submodule(str(levels[read].target))
     value = None if bias is None else module.get_parameter(str(bias.target))
     path = f"int8_{node.name}"
-    module.add_submodule(
-        path, Int8Linear(module.get_parameter(str(source.target)), quant, float(step), value)
-    )  # type: ignore[arg-type]
+    weight = module.get_parameter(str(source.target))
+    module.add_submodule(path, Int8Linear(weight, quant, grid.step, value))
     with module.graph.inserting_before(node):
         layer = module.graph.call_module(path, (levels[read],))
     layer.meta = dict(node.meta)
