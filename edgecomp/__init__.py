@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgecomp.api.bench import bench
     from edgecomp.api.compare import compare
+    from edgecomp.api.evidence import pack, verify
     from edgecomp.api.load import load
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
 
 __version__ = "0.2.0"
-__all__ = ["bench", "compare", "load", "plan", "quantize", "run"]
+__all__ = ["bench", "compare", "load", "pack", "plan", "quantize", "run", "verify"]
 
 _API = {
     "bench": "bench",
     "compare": "compare",
     "load": "load",
+    "pack": "evidence",
     "plan": "run",
     "quantize": "quantize",
     "run": "run",
+    "verify": "evidence",
 }
 
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from running import Cli
+from packing import holds
+from running import SHORT, Cli
 
 pytestmark = pytest.mark.slow
 
@@ -22,3 +23,4 @@ def test_it_passes(cli: Cli, tmp_path: Path, recipe: str, headline: str) -> None
         done = cli("run", recipe, "--out", folder, "--json")
     assert done.code == 0, done.err
     assert headline in {row["name"] for row in done.json["gates"]}
+    holds(cli, tmp_path / "run")
