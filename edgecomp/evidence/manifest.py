@@ -54,6 +54,11 @@ def member(content: bytes) -> Member:
     return Member(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
+def digests(content: Mapping[str, bytes]) -> dict[str, str]:
+    """By name, the sha256 of each member in `content`."""
+    return {name: hashlib.sha256(one).hexdigest() for name, one in content.items()}
+
+
 def altered(path: Path, what: str) -> AlteredError:
     """Of the pack at `path`, that it does not hold, and `what` shows it."""
     return AlteredError(

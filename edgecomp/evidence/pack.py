@@ -1,16 +1,19 @@
 """A run's pack: its members, their manifest, the signature; written once it holds."""
 
 import datetime
+import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgecomp.artifacts.places import check_writable
 from edgecomp.artifacts.run_folder import Manifest, RunFolder
-from edgecomp.config.job import read_job
+from edgecomp.config.job import Job, read_job
 from edgecomp.errors import EdgecompError, RunFolderError, UsageError
-from edgecomp.evidence import archive, manifest, members, signature
+from edgecomp.evidence import archive, bom, manifest, members, signature, statements
 from edgecomp.evidence.verify import Held, held
 from edgecomp.files.scratch import replacing
+from edgecomp.gate.document import from_json
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages.judging import check_evidence, check_labels, checked
 from edgecomp.progress import silent
@@ -32,12 +35,31 @@ def pack(run: Path, out: Path, key: Path | None) -> Held:
     if note:
         raise RunFolderError(f"{note}: `edgecomp run {run} --only gate` does so; then pack it")
     content = members.of_run(run, job, made)
+    content |= _said(job, made, content, key)
     about = manifest.manifest(content, job.recipe.name, asked.today)
     content[manifest.MANIFEST] = about.as_bytes()
     if key is not None:
         content[manifest.SIGNATURE] = _signature(content, key)
     found = held(run, about, content, None)
     _write(out, content)
+    return found
+
+
+def _said(job: Job, made: Manifest, content: Mapping[str, bytes], key: Path | None) -> dict[str, bytes]:
+    """The ML-BOM, and where somebody signs them the statements. Raises EdgecompError where their own validators find fault."""
+    document = from_json(json.loads(content["gate/verdict.json"]), "gate/verdict.json")
+    found = {bom.BOM: bom.bom(job, made, document, json.loads(content[members.LICENCES]))}
+    flaws = {bom.BOM: bom.flaw(found[bom.BOM])}
+    if key is not None:
+        said = statements.statements(job, made, document, manifest.digests(content))
+        flaws |= {name: statements.flaw(name, one) for name, one in said.items()}
+        found |= {
+            name: signature.enveloped(statements.as_bytes(one), statements.PAYLOAD, key)
+            for name, one in said.items()
+        }
+    for name, flaw in flaws.items():
+        if flaw:
+            raise EdgecompError(f"{name} would not be valid: {flaw}")
     return found
 
 

@@ -15,16 +15,16 @@ from edgecomp import __version__
 from edgecomp.artifacts import run_folder
 from edgecomp.config.job import Job, read_job
 from edgecomp.errors import EdgecompError, FileError
-from edgecomp.evidence import archive, manifest, members, signature
+from edgecomp.evidence import archive, manifest, members, said, signature
 from edgecomp.evidence.manifest import PackManifest, altered
 from edgecomp.files.json_files import parse_json
-from edgecomp.gate.document import VerdictDocument, upgraded
+from edgecomp.gate.document import VerdictDocument, from_json, upgraded
 from edgecomp.gate.rederived import differences
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages.judging import derived
 from edgecomp.progress import silent
 
-RUN, VERDICT, REPORT = "run.json", "gate/verdict.json", "report/report.json"
+RUN, VERDICT = "run.json", "gate/verdict.json"
 NOT_DERIVED = "report.html and report.md say what whoever made the pack wrote there; what is shown here is derived from its samples"
 
 
@@ -59,7 +59,11 @@ def held(pack: Path, about: PackManifest, content: Mapping[str, bytes], key: Pat
         raise altered(
             pack, f"its manifest is of the recipe {about.recipe!r}, and its job of {job.recipe.name!r}"
         )
-    notes = (_check_kept(pack, content, found), *_expired(job), *(() if key else (NOT_DERIVED,)))
+    notes = (
+        _check_kept(pack, about, content, job, run, found),
+        *_expired(job),
+        *(() if key else (NOT_DERIVED,)),
+    )
     return Held(about, job, found, key is not None, tuple(filter(None, notes)))
 
 
@@ -93,12 +97,12 @@ def _check_signature(
 ) -> None:
     if signed.is_file():
         try:
-            said = signature.listed(content[manifest.SIGNATURE])
+            listed = signature.listed(content[manifest.SIGNATURE])
         except (ValueError, KeyError, TypeError) as error:
             raise altered(
                 pack, f"{manifest.SIGNATURE} is no signature ({type(error).__name__}: {error})"
             ) from error
-        if said != {
+        if listed != {
             name: manifest.member(one).sha256 for name, one in content.items() if name != manifest.SIGNATURE
         }:
             raise altered(pack, "what was signed is not what it holds")
@@ -131,16 +135,26 @@ def _run(pack: Path, content: Mapping[str, bytes], job: Job) -> run_folder.Manif
     return found
 
 
-def _check_kept(pack: Path, content: Mapping[str, bytes], found: VerdictDocument) -> str:
-    """A note on the versions; raises AlteredError where the verdict that the pack holds, or its report's, is another than `found`."""
+def _check_kept(
+    pack: Path,
+    about: PackManifest,
+    content: Mapping[str, bytes],
+    job: Job,
+    run: run_folder.Manifest,
+    found: VerdictDocument,
+) -> str:
+    """A note on the versions; raises AlteredError where the verdict that the pack holds is another than `found`, or what else it says is
+    of another than that."""
     kept = upgraded(_json(pack, content, VERDICT))
     if not isinstance(kept, dict):
         raise altered(pack, f"{VERDICT} is no verdict document")
     note = _check_verdict(pack, kept, found.as_json())
-    report = _json(pack, content, REPORT)
-    told = upgraded(_mapping(report.get("verdict")) | {"figures": report.get("figures")})
-    for difference in differences(told, kept):
-        raise altered(pack, f"{REPORT} is not of the verdict beside it: {difference}")
+    try:
+        document = from_json(kept, VERDICT)
+    except FileError as error:
+        raise altered(pack, str(error)) from error
+    for flaw in said.flaws(content, job, run, document, about.edgecomp == __version__):
+        raise altered(pack, flaw)
     return note
 
 

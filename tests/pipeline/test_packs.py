@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from packing import Members, changed, keys, made_to_fit, members_of, unsigned, write
 from running import Cli, environment
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer import SSlibKey
 
 import edgecomp
 from edgecomp.errors import AlteredError, FileError, RunFolderError, UsageError
-from edgecomp.evidence import manifest
+from edgecomp.evidence import bom, manifest, signature, statements
 
 pytestmark = pytest.mark.slow
 SAMPLES, VERDICT = "bench/openvino-cpu/samples.npz", "gate/verdict.json"
@@ -73,8 +77,8 @@ def test_two_packs_of_one_run_are_the_same_bytes(tiny_run: Path, tmp_path: Path)
 def test_it_holds_scores_and_no_example_and_no_path_of_the_machine(packed: Path, tiny_run: Path) -> None:
     members = members_of(packed)
     assert {name.partition("/")[0] for name in members} == {
-        *("bench", "gate", "parity", "portable", "report"),
-        *("job.json", "licences.json", "pack.json", "pack.sig", "run.json"),
+        *("attestations", "bench", "gate", "parity", "portable", "report"),
+        *("bom.json", "job.json", "licences.json", "pack.json", "pack.sig", "run.json"),
     }
     folder = json.loads((tiny_run / "job.json").read_text(encoding="utf-8"))["folder"]
     assert json.loads(members["job.json"])["folder"] == "."
@@ -82,6 +86,87 @@ def test_it_holds_scores_and_no_example_and_no_path_of_the_machine(packed: Path,
     licences = json.loads(members["licences.json"])
     assert licences["edgecomp"] == {"version": edgecomp.__version__, "licence": "Apache-2.0"}
     assert {"numpy", "onnxruntime", "openvino", "scipy", "torch"} <= set(licences)
+
+
+def test_its_statements_are_valid_and_signed(packed: Path, signer: tuple[Path, Path]) -> None:
+    members, key = members_of(packed), SSlibKey.from_crypto(load_pem_public_key(signer[1].read_bytes()))
+    for name, (predicate_type, *_) in statements.PREDICATES.items():
+        statement = statements.opened(members[name])
+        assert statement["predicateType"] == predicate_type
+        assert statements.flaw(name, statement) == ""
+        envelope = Envelope.from_dict(json.loads(members[name]))
+        assert envelope.verify([key], 1)
+        envelope.payload += b" "
+        with pytest.raises(VerificationError):
+            envelope.verify([key], 1)
+    said = statements.opened(members[statements.TEST_RESULT])
+    assert said["predicate"]["result"] == "FAILED"
+    assert said["predicate"]["configuration"][1]["annotations"]["verdict"] in ("FAIL", "INCONCLUSIVE")
+    assert {one["name"] for one in said["subject"]} >= {
+        "deploy/openvino-cpu/model.xml",
+        "deploy/onnxruntime-cpu/model.onnx",
+    }
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda said: said.update(_type="https://in-toto.io/Statement/v9"),
+        lambda said: said["subject"][0].pop("digest"),
+        lambda said: said["subject"].clear(),
+        lambda said: said["predicate"].clear(),
+        lambda said: said["predicate"].update(nobodyKnows=1),
+        lambda said: said.update(predicateType="https://example.org/else"),
+    ],
+)
+@pytest.mark.parametrize("name", statements.PREDICATES)
+def test_an_error_in_a_statement_is_found(packed: Path, name: str, plant: Callable[[Any], object]) -> None:
+    statement = statements.opened(members_of(packed)[name])
+    plant(statement)
+    assert statements.flaw(name, statement)
+
+
+def test_its_bom_is_strictly_valid_and_has_the_models_card(packed: Path, tiny_run: Path) -> None:
+    members = members_of(packed)
+    assert bom.flaw(members["bom.json"]) == ""
+    found = json.loads(members["bom.json"])
+    assert found["specVersion"] == "1.7"
+    card = found["metadata"]["component"]["modelCard"]
+    figures = json.loads((tiny_run / VERDICT).read_text(encoding="utf-8"))["figures"]["openvino-cpu"][
+        "student_int8"
+    ]
+    (accuracy,) = [
+        one
+        for one in card["quantitativeAnalysis"]["performanceMetrics"]
+        if (one["type"], one["slice"]) == ("accuracy_pct", "openvino-cpu")
+    ]
+    assert float(accuracy["value"]) == pytest.approx(figures["accuracy_pct"]["value"], rel=1e-8)
+    assert float(accuracy["confidenceInterval"]["lowerBound"]) == pytest.approx(
+        figures["accuracy_pct"]["lower"], rel=1e-8
+    )
+    assert {one["name"] for one in found["components"]} >= {
+        "digits",
+        "edgecomp",
+        "numpy",
+        "onnxruntime",
+        "openvino",
+        "torch",
+    }
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda card: card.update(modelParametres={}),
+        lambda card: card["quantitativeAnalysis"]["performanceMetrics"][0].update(value=1.5),
+        lambda card: card["quantitativeAnalysis"]["performanceMetrics"][0].update(confidence="95 %"),
+        lambda card: card["modelParameters"]["approach"].update(type="distilled"),
+    ],
+)
+def test_an_error_in_the_card_is_found(packed: Path, plant: Callable[[Any], object]) -> None:
+    found = json.loads(members_of(packed)["bom.json"])
+    plant(found["metadata"]["component"]["modelCard"])
+    assert bom.flaw(json.dumps(found))
 
 
 def test_every_one_of_a_thousand_changed_bytes_is_refused(packed: Path, tmp_path: Path) -> None:
@@ -135,6 +220,7 @@ FORGED: dict[str, tuple[Callable[[Members], Members], str]] = {
     "a waiver": (lambda members: changed(members, "job.json", waived), "does not follow"),
     "a threshold": (lambda members: changed(members, "job.json", loosened), "does not follow"),
     "the report": (lambda members: changed(members, "report/report.json", lambda report: passing(report["verdict"])), "is not of the verdict"),
+    "the ML-BOM": (lambda members: changed(members, "bom.json", lambda found: found["metadata"]["component"]["modelCard"].update(considerations={})), "bom.json is not of the verdict"),
     "no sample": (lambda members: without(members, SAMPLES), "no verdict can be derived"),
     "no job": (lambda members: without(members, "job.json"), "no verdict can be derived"),
     "another recipe": (lambda members: changed(members, "job.json", lambda job: job["recipe"].update(name="other")), "its job of 'other'"),
@@ -152,6 +238,22 @@ def test_what_does_not_follow_is_refused_whoever_signed_it(
     assert refused(file)  # its digests alone
     assert said in refused(write(file, made_to_fit(unsigned(forged))))
     assert said in refused(write(file, made_to_fit(forged, stranger[0])), stranger[1])
+
+
+def test_a_statement_of_another_verdict_is_refused(
+    packed: Path, tmp_path: Path, stranger: tuple[Path, Path]
+) -> None:
+    members = members_of(packed)
+    statement = statements.opened(members[statements.TEST_RESULT])
+    statement["predicate"]["result"] = "PASSED"
+    content = statements.as_bytes(statement)
+    members[statements.TEST_RESULT] = signature.enveloped(content, statements.PAYLOAD, stranger[0])
+    about = manifest.PackManifest.model_validate_json(members[manifest.MANIFEST])
+    listed = {name: manifest.member(members[name]) for name in about.members}
+    members[manifest.MANIFEST] = about.model_copy(update={"members": listed}).as_bytes()
+    assert "test-result.dsse.json is not of the verdict" in refused(
+        write(tmp_path / "pack.zip", unsigned(members))
+    )
 
 
 def test_consistent_lies_are_told_by_the_signature_alone(
@@ -265,7 +367,7 @@ def test_verifying_runs_nothing_that_a_pack_names_and_no_runtime(
         job["recipe"]["teacher"]["network"] = job["recipe"]["student"]["network"] = "evil:made"
         job["recipe"]["score"] = f"{tmp_path / 'evil.py'}:made"
 
-    members = changed(members_of(packed), "job.json", named)
+    members = without(changed(members_of(packed), "job.json", named), "bom.json")
     file = write(tmp_path / "pack.zip", made_to_fit(members, stranger[0]))
     command = [sys.executable, "-c", VERIFYING, str(file), str(stranger[1])]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment() | {"PYTHONPATH": f"{tmp_path}:{Path(edgecomp.__file__).parents[1]}"})  # fmt: skip

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from packing import holds
-from running import SHORT, Cli
+from running import Cli
 
 pytestmark = pytest.mark.slow
 
