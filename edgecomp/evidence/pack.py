@@ -10,7 +10,8 @@ from edgecomp.artifacts.places import check_writable
 from edgecomp.artifacts.run_folder import Manifest, RunFolder
 from edgecomp.config.job import Job, read_job
 from edgecomp.errors import EdgecompError, RunFolderError, UsageError
-from edgecomp.evidence import archive, bom, manifest, members, signature, statements
+from edgecomp.evidence import archive, manifest, members, signature
+from edgecomp.evidence.documents import bom, statements
 from edgecomp.evidence.verify import Held, held
 from edgecomp.files.scratch import replacing
 from edgecomp.gate.document import from_json

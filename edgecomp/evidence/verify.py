@@ -15,7 +15,8 @@ from edgecomp import __version__
 from edgecomp.artifacts import run_folder
 from edgecomp.config.job import Job, read_job
 from edgecomp.errors import EdgecompError, FileError
-from edgecomp.evidence import archive, manifest, members, said, signature
+from edgecomp.evidence import archive, manifest, members, signature
+from edgecomp.evidence.documents import said
 from edgecomp.evidence.manifest import PackManifest, altered
 from edgecomp.files.json_files import parse_json
 from edgecomp.gate.document import VerdictDocument, from_json, upgraded

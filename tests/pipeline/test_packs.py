@@ -20,7 +20,8 @@ from securesystemslib.signer import SSlibKey
 
 import edgecomp
 from edgecomp.errors import AlteredError, FileError, RunFolderError, UsageError
-from edgecomp.evidence import bom, manifest, signature, statements
+from edgecomp.evidence import manifest, signature
+from edgecomp.evidence.documents import bom, statements
 
 pytestmark = pytest.mark.slow
 SAMPLES, VERDICT = "bench/openvino-cpu/samples.npz", "gate/verdict.json"

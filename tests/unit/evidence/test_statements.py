@@ -3,7 +3,7 @@
 import pytest
 from judging import check, verdict
 
-from edgecomp.evidence.statements import result
+from edgecomp.evidence.documents.statements import result
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 from edgecomp.artifacts.run_folder import Manifest
 from edgecomp.config.job import Job
 from edgecomp.errors import FileError
-from edgecomp.evidence import bom, statements
+from edgecomp.evidence.documents import bom, statements
 from edgecomp.evidence.manifest import digests
 from edgecomp.files.json_files import parse_json
 from edgecomp.gate.document import VerdictDocument, upgraded
