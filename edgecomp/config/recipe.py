@@ -12,6 +12,7 @@ from pydantic import (
 
 from edgecomp import arms
 from edgecomp.config import renamed
+from edgecomp.config.declared import Declared
 from edgecomp.config.schema import FORMAT, Schema
 from edgecomp.metrics.units import parse_quantity
 
@@ -313,12 +314,13 @@ class Recipe(Part):
     bench: Bench = Bench()  # how much is measured
     policy: str = "industrial"  # by name or path
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
+    declared: Declared | None = None  # what no measurement can say, for whoever must know it
 
     @model_serializer(mode="wrap")
-    def _as_before_there_were_scores(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score` where there is none, so that digests of recipes stay what they were."""
+    def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `score` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        return found if self.score is not None else {k: v for k, v in found.items() if k != "score"}
+        return {k: v for k, v in found.items() if k not in ("score", "declared") or v is not None}
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,8 @@ from edgecomp.artifacts.run_folder import Manifest, RunFolder
 from edgecomp.config.job import Job, read_job
 from edgecomp.errors import EdgecompError, RunFolderError, UsageError
 from edgecomp.evidence import archive, manifest, members, signature
-from edgecomp.evidence.documents import bom, statements
+from edgecomp.evidence.documents import bom, card, compliance, statements
+from edgecomp.evidence.documents.compliance import Facts
 from edgecomp.evidence.verify import Held, held
 from edgecomp.files.scratch import replacing
 from edgecomp.gate.document import from_json
@@ -47,10 +48,12 @@ def pack(run: Path, out: Path, key: Path | None) -> Held:
 
 
 def _said(job: Job, made: Manifest, content: Mapping[str, bytes], key: Path | None) -> dict[str, bytes]:
-    """The ML-BOM, and where somebody signs them the statements. Raises EdgecompError where their own validators find fault."""
+    """The ML-BOM, the auditor's page and the model card, and where somebody signs them the statements. Raises EdgecompError where their own validators find fault."""
     document = from_json(json.loads(content["gate/verdict.json"]), "gate/verdict.json")
     found = {bom.BOM: bom.bom(job, made, document, json.loads(content[members.LICENCES]))}
-    flaws = {bom.BOM: bom.flaw(found[bom.BOM])}
+    facts = Facts(job, made, document)
+    found |= {compliance.PAGE: compliance.page(facts), card.CARD: card.card(facts)}
+    flaws = {bom.BOM: bom.flaw(found[bom.BOM]), card.CARD: card.flaw(found[card.CARD])}
     if key is not None:
         said = statements.statements(job, made, document, manifest.digests(content))
         flaws |= {name: statements.flaw(name, one) for name, one in said.items()}

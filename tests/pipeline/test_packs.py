@@ -78,7 +78,7 @@ def test_two_packs_of_one_run_are_the_same_bytes(tiny_run: Path, tmp_path: Path)
 def test_it_holds_scores_and_no_example_and_no_path_of_the_machine(packed: Path, tiny_run: Path) -> None:
     members = members_of(packed)
     assert {name.partition("/")[0] for name in members} == {
-        *("attestations", "bench", "gate", "parity", "portable", "report"),
+        *("attestations", "bench", "gate", "model-card", "parity", "portable", "report", "compliance.md"),
         *("bom.json", "job.json", "licences.json", "pack.json", "pack.sig", "run.json"),
     }
     folder = json.loads((tiny_run / "job.json").read_text(encoding="utf-8"))["folder"]
@@ -222,6 +222,8 @@ FORGED: dict[str, tuple[Callable[[Members], Members], str]] = {
     "a threshold": (lambda members: changed(members, "job.json", loosened), "does not follow"),
     "the report": (lambda members: changed(members, "report/report.json", lambda report: passing(report["verdict"])), "is not of the verdict"),
     "the ML-BOM": (lambda members: changed(members, "bom.json", lambda found: found["metadata"]["component"]["modelCard"].update(considerations={})), "bom.json is not of the verdict"),
+    "the auditor's page": (lambda members: members | {"compliance.md": members["compliance.md"].replace(b"FAIL", b"PASS")}, "compliance.md is not of the verdict"),
+    "the model card": (lambda members: members | {"model-card/README.md": members["model-card/README.md"].replace(b"value: ", b"value: 9")}, "README.md is not of the verdict"),
     "no sample": (lambda members: without(members, SAMPLES), "no verdict can be derived"),
     "no job": (lambda members: without(members, "job.json"), "no verdict can be derived"),
     "another recipe": (lambda members: changed(members, "job.json", lambda job: job["recipe"].update(name="other")), "its job of 'other'"),

@@ -58,7 +58,8 @@ ROOMS = {
         "history",
     },
     "pipeline": set(),  # filled in below: all but what stands beside and above it
-    "evidence": GROUND | {"files", "config", "artifacts", "gate", "metrics", "stats", "report", "pipeline"},
+    "evidence": GROUND
+    | {"files", "tasks", "config", "artifacts", "gate", "metrics", "stats", "report", "pipeline"},
     "api": set(),
     "cli": set(),
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgecomp.arms import judged
 from edgecomp.artifacts.run_folder import Manifest
+from edgecomp.config.declared import Declared
 from edgecomp.config.job import Job
 from edgecomp.evidence.libraries import library
 from edgecomp.evidence.members import NOT_DECLARED
@@ -68,6 +69,7 @@ def model_card(job: Job, document: VerdictDocument) -> Json:
             ]
         },
         "considerations": {
+            **_considered(recipe.declared or Declared()),
             "technicalLimitations": [one.sentence for one in document.checks if one.verdict != "PASS"]
             or ["every check passed"],
             "performanceTradeoffs": [
@@ -79,6 +81,16 @@ def model_card(job: Job, document: VerdictDocument) -> Json:
             {"name": f"{OURS}verdict", "value": str(document.verdict)},
             *({"name": f"{OURS}{metric}", "value": _unit(one)} for metric, one in _once(figures).items()),
         ],
+    }
+
+
+def _considered(declared: Declared) -> Json:
+    """What the user declares of it."""
+    return {
+        "users": [declared.users or NOT_DECLARED],
+        "useCases": [declared.intended_use or NOT_DECLARED],
+        "ethicalConsiderations": [{"name": "risks", "mitigationStrategy": declared.risks or NOT_DECLARED}],
+        "fairnessAssessments": [{"harms": declared.fairness or NOT_DECLARED}],
     }
 
 
@@ -121,7 +133,9 @@ def _listed(job: Job, run: Manifest, licences: Licences) -> str:
             run.steps[f"deploy/{target.name}"].outputs if f"deploy/{target.name}" in run.steps else {}
         ).items()
     ]
+    declared = job.recipe.declared or Declared()
     whole = parts.Component(
+        **_licensed(declared.student_licence or NOT_DECLARED, model),
         name=job.recipe.name,
         type=kind.MACHINE_LEARNING_MODEL,
         bom_ref=MODEL,
@@ -136,7 +150,7 @@ def _listed(job: Job, run: Manifest, licences: Licences) -> str:
             parts.Component(name=path, type=kind.FILE, bom_ref=f"{DATA}/{path}", hashes=[_sha256(model, one)])
             for path, one in job.data_files.items()
         ],
-        properties=[model.Property(name=f"{OURS}licence", value=NOT_DECLARED)],
+        **_licensed(declared.data_licence or NOT_DECLARED, model),
     )
     used = [_library(name, one, parts, model) for name, one in licences.items()]
     found = made.Bom(
@@ -150,19 +164,23 @@ def _listed(job: Job, run: Manifest, licences: Licences) -> str:
 
 
 def _library(name: str, about: Mapping[str, str], parts: Any, model: Any) -> Any:
-    declared = not about["licence"].startswith(NOT_DECLARED)
-    licence = (
-        library("cyclonedx.contrib.license.factories").LicenseFactory().make_from_string(about["licence"])
-    )
     return parts.Component(
         name=name,
         version=about["version"],
         type=parts.ComponentType.LIBRARY,
         bom_ref=f"pkg:{name}",
-        licenses=[licence] if declared else [],
         purl=library("packageurl").PackageURL("pypi", name=name, version=about["version"]),
-        properties=[] if declared else [model.Property(name=f"{OURS}licence", value=about["licence"])],
+        **_licensed(about["licence"], model),
     )
+
+
+def _licensed(said: str, model: Any) -> dict[str, Any]:
+    """A component's licence, or that none is declared."""
+    if said.startswith(NOT_DECLARED):
+        return {"properties": [model.Property(name=f"{OURS}licence", value=said)]}
+    return {
+        "licenses": [library("cyclonedx.contrib.license.factories").LicenseFactory().make_from_string(said)]
+    }
 
 
 def _sha256(model: Any, digest: str) -> Any:

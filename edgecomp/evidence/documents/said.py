@@ -6,7 +6,8 @@ from typing import Any
 from edgecomp.artifacts.run_folder import Manifest
 from edgecomp.config.job import Job
 from edgecomp.errors import FileError
-from edgecomp.evidence.documents import bom, statements
+from edgecomp.evidence.documents import bom, card, compliance, statements
+from edgecomp.evidence.documents.compliance import Facts
 from edgecomp.evidence.manifest import digests
 from edgecomp.files.json_files import parse_json
 from edgecomp.gate.document import VerdictDocument, upgraded
@@ -40,6 +41,10 @@ def flaws(
     )
     if component and same and component.get("modelCard") != bom.model_card(job, kept):
         yield f"{bom.BOM} is not of the verdict beside it"
+    facts = Facts(job, run, kept)
+    for name, made in ((compliance.PAGE, compliance.page), (card.CARD, card.card)) if same else ():
+        if name in content and content[name] != made(facts):
+            yield f"{name} is not of the verdict beside it"
 
 
 def _mapping(content: Mapping[str, bytes], name: str) -> dict[str, Any]:
