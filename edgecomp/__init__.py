@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgecomp.api.bench import bench
     from edgecomp.api.compare import compare
+    from edgecomp.api.evidence import pack, verify
     from edgecomp.api.load import load
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
     from edgecomp.package.encryption import encrypt
 
 __version__ = "0.2.0"
-__all__ = ["bench", "compare", "encrypt", "load", "plan", "quantize", "run"]
+__all__ = ["bench", "compare", "encrypt", "load", "pack", "plan", "quantize", "run", "verify"]
 
 _API = {
     "bench": "api.bench",
     "compare": "api.compare",
     "encrypt": "package.encryption",
     "load": "api.load",
+    "pack": "api.evidence",
     "plan": "api.run",
     "quantize": "api.quantize",
     "run": "api.run",
+    "verify": "api.evidence",
 }
 
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from edgecomp import __version__
-from edgecomp.api.quantize_data import Asked, section, told
-from edgecomp.api.quantize_model import Model, recognised
+from edgecomp.api.quantizing.data import Asked, section, told
+from edgecomp.api.quantizing.model import Model, recognised
 from edgecomp.api.results import RunResult
 from edgecomp.api.run import job_of, run
 from edgecomp.artifacts.run_folder import RunFolder

@@ -1,11 +1,13 @@
 """What the Python API returns: results that show themselves in a notebook. Everything in them is read from the folder that holds the evidence."""
 
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecomp import exit_codes
 from edgecomp.config.job import Job
 from edgecomp.errors import RuntimeUnavailableError, UsageError, nearest
 from edgecomp.gate.document import Check, Compared, VerdictDocument
@@ -168,6 +170,23 @@ class ComparisonResult(Judged):
         """Of the candidate."""
         by_target = self.document.figures
         return Figures({target: arms.get("candidate", {}) for target, arms in by_target.items()})
+
+
+@dataclass(frozen=True)
+class Verified(Judged):
+    """A pack that holds: its digests, and the verdict that its samples give. folder: the file; is_signed: by the key that it was held
+    against; edgecomp: the version that made it; judged_on: the day that its waivers were held against; notes: what else is to be said."""
+
+    job: Job = field(repr=False)
+    is_signed: bool
+    edgecomp: str
+    judged_on: datetime.date
+    notes: Sequence[str] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """Of `edgecomp verify`: 0 where it is signed by the reader's key, whatever the verdict is; 3 where nobody knows who made it."""
+        return exit_codes.PASS if self.is_signed else exit_codes.INCONCLUSIVE
 
 
 @dataclass(frozen=True)

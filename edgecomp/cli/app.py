@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgecomp import __version__
-from edgecomp.cli import examine, models, runs, shelf
+from edgecomp.cli import evidence, examine, models, runs, shelf
 from edgecomp.cli.exit import end, end_when_terminated, ended, leave, why
 from edgecomp.cli.options import examples
 from edgecomp.errors import Terminated
@@ -57,6 +57,8 @@ app.command(
     )
 )(models.compare)
 app.command()(runs.report)
+app.command(epilog=examples("edgecomp pack runs/digits -o digits.zip --key signer.key"))(evidence.pack)
+app.command(epilog=examples("edgecomp verify digits.zip --key signer.pub"))(evidence.verify)
 app.command(
     epilog=examples(
         "EDGECOMP_KEY_FILE=release.key edgecomp encrypt runs/digits/deploy/openvino-cpu -o to-ship"

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from edgecomp.api.results import Benched, ComparisonResult, RunResult
+from edgecomp.api.results import Benched, ComparisonResult, RunResult, Verified
 from edgecomp.api.run import Planned
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.cli.terminal import COLOURS, Screen, bench_table, line, say, verdict_table, write
@@ -120,6 +120,62 @@ def show_comparison(result: ComparisonResult, screen: Screen, as_json: bool) -> 
         of_answers = {key: compared.facts.get(key) for key in ("judged", "outputs", "not_finite", "made_up")}
         say(summary(verdict) | {key: record[key] for key in keys} | of_answers | {"folder": str(folder)})
     return verdict.exit_code
+
+
+def show_packed(result: Verified, key: Path | None, screen: Screen, as_json: bool) -> None:
+    """Where the pack of `result` is and what it says, on `screen`, and where `as_json` as a line of JSON. key: that signed it, if any."""
+    document = result.document
+    screen.out.print(
+        line(
+            (document.verdict, f"bold {COLOURS[document.verdict]}"),
+            f" is what {result.job.recipe.name} came to.",
+        )
+    )
+    screen.out.print(f"Pack: {result.folder}", soft_wrap=True)
+    if key is None:
+        screen.note("it is not signed, and nobody can tell who made it: --key signs it")
+    if as_json:
+        say(
+            {
+                "verdict": document.verdict,
+                "exit_code": 0,
+                "pack": str(result.folder),
+                "signed": key is not None,
+            }
+        )
+
+
+def show_verified(result: Verified, key: Path | None, screen: Screen, as_json: bool) -> int:
+    """What a pack says that holds, the `result`, on `screen`, and where `as_json` as a line of JSON. key: that it was held against, if
+    any. Returns the exit code."""
+    document, recipe = result.document, result.job.recipe
+    screen.out.print()
+    screen.out.print(verdict_table(document))
+    screen.out.print()
+    of = f" is the verdict on {recipe.name} of {result.judged_on}, derived again from the raw samples."
+    screen.out.print(line((document.verdict, f"bold {COLOURS[document.verdict]}"), of))
+    for note in result.notes:
+        screen.note(f"{note}.")
+    if result.is_signed:
+        screen.out.print(f"It holds: every member is signed by {key}.", soft_wrap=True)
+    else:
+        screen.out.print(
+            "Consistent, signer unknown: whoever made it may have made up the samples; --key takes the signer's public key."
+        )
+    if as_json:
+        more = {
+            "exit_code": result.exit_code,
+            "pack": str(result.folder),
+            "recipe": recipe.name,
+            "edgecomp": result.edgecomp,
+        }
+        told = {
+            "judged_on": str(result.judged_on),
+            "signer": "known" if result.is_signed else "unknown",
+            "notes": list(result.notes),
+        }
+        say(summary(document) | more | told)
+    return result.exit_code
 
 
 def outputs_told(facts: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pydantic import (
 
 from edgecomp import arms
 from edgecomp.config import renamed
+from edgecomp.config.declared import Declared
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.schema import FORMAT, Schema
 from edgecomp.metrics.units import parse_quantity
@@ -323,12 +324,13 @@ class Recipe(Part):
     bench: Bench = Bench()  # how much is measured
     policy: str = "industrial"  # by name or path
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
+    declared: Declared | None = None  # what no measurement can say, for whoever must know it
 
     @model_serializer(mode="wrap")
-    def _as_before_there_were_scores(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score` and `tasks` where there are none, so that digests of recipes stay what they were."""
+    def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `score`, `tasks` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        unsaid = {name for name in ("score", "tasks") if not getattr(self, name)}
+        unsaid = {name for name in ("score", "tasks", "declared") if not getattr(self, name)}
         return {key: value for key, value in found.items() if key not in unsaid}
 
     @model_validator(mode="after")

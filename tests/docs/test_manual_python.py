@@ -13,7 +13,12 @@ import edgecomp
 from edgecomp.api import results
 
 PYTHON = [block for block in blocks("python") if not block.page.startswith("docs/extend/")]
-RESULTS = {"run": results.RunResult, "bench": results.BenchResult, "compare": results.ComparisonResult}
+RESULTS = {
+    "run": results.RunResult,
+    "bench": results.BenchResult,
+    "compare": results.ComparisonResult,
+    "verify": results.Verified,
+}
 
 
 def function_of(call: ast.AST) -> str:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packing import holds
 from running import Cli
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,7 @@ def test_it_passes(cli: Cli, tmp_path: Path, recipe: str, headline: str) -> None
         done = cli("run", recipe, "--out", folder, "--json")
     assert done.code == 0, done.err
     assert headline in {row["name"] for row in done.json["gates"]}
+    holds(cli, tmp_path / "run")
 
 
 # What makes a rehearsal of the two recipes that take minutes a matter of seconds.

@@ -58,10 +58,12 @@ ROOMS = {
         "history",
     },
     "pipeline": set(),  # filled in below: all but what stands beside and above it
+    "evidence": GROUND
+    | {"files", "tasks", "config", "artifacts", "gate", "metrics", "stats", "report", "pipeline"},
     "api": set(),
     "cli": set(),
 }
-ROOMS["pipeline"] = GROUND | set(ROOMS) - {"comparison", "history", "pipeline", "api", "cli"}
+ROOMS["pipeline"] = GROUND | set(ROOMS) - {"comparison", "history", "pipeline", "evidence", "api", "cli"}
 ROOMS["api"] = GROUND | set(ROOMS) - {"api", "cli"}
 ROOMS["cli"] = GROUND | set(ROOMS) - {"cli"}
 

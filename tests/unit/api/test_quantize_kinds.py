@@ -16,8 +16,8 @@ from PIL import Image
 from torch import nn
 
 from edgecomp.api.quantize import _recipe, _Tried, _tried_out
-from edgecomp.api.quantize_data import Asked, section, told
-from edgecomp.api.quantize_model import recognised
+from edgecomp.api.quantizing.data import Asked, section, told
+from edgecomp.api.quantizing.model import recognised
 from edgecomp.errors import EdgecompError
 from edgecomp.models.references import resolve
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecomp.api.quantize_model import Model, pictures
+from edgecomp.api.quantizing.model import Model, pictures
 from edgecomp.data.sources.image_folder import SUFFIXES as IMAGES
 from edgecomp.data.sources.paths import has_suffix, visible
 from edgecomp.data.sources.tables.hugging_face import SUFFIXES as TABLES

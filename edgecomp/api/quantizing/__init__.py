@@ -1,0 +1,1 @@
+"""What `edgecomp quantize` is given: a model of any kind, and inputs of any kind."""
