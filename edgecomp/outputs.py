@@ -3,6 +3,7 @@
 Light on purpose: torch is not imported, for what comes in is of the library that it is of.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 ONE = "logits"
 """What the output of a network is called that has one."""
+
+PLACE = re.compile(rf"{ONE}|output_\d+")
+"""What the outputs of a PyTorch file are called."""
 
 
 def by_name(returned: Any) -> "dict[str, torch.Tensor]":
@@ -51,9 +55,11 @@ def as_one(returned: Any) -> "torch.Tensor":
 def beside_each_other(answers: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Outputs by name as one array [N, numbers of all], flat and in the order of their names; of one output, that as it is.
 
-    answers: [N, ...] each.
+    answers: [N, ...] each; of a PyTorch file, which has lost the names and kept their order, in theirs.
     """
     if len(answers) == 1:
         return next(iter(answers.values()))
-    flat = [answers[name].reshape(len(answers[name]), -1) for name in sorted(answers)]
+    without_names = all(PLACE.fullmatch(name) for name in answers)
+    in_order = list(answers) if without_names else sorted(answers)
+    flat = [answers[name].reshape(len(answers[name]), -1) for name in in_order]
     return np.concatenate(flat, axis=1)

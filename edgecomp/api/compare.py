@@ -45,7 +45,7 @@ def compare(
     profile, by name or file. policy: a policy file or a shipped one; `release` with labelled examples, `same-outputs` with examples
     that are not, `no-slower` without any, where none
     is given. data: examples (.npz, .parquet): the inputs by name, `label`, `slice`. output: the output that is judged. task: what labels
-    and outputs mean, of `edgecomp.tasks`. score: `package.module:function` or `path/to/file.py:function`, a function of your own,
+    and outputs mean, of `edgecomp.tasks`, or `OUTPUT=TASK,…` of several outputs, whose labels are `label.OUTPUT`. score: `package.module:function` or `path/to/file.py:function`, a function of your own,
     `(outputs, labels) -> [N]`, the higher the better. shape, range:
     `AXIS=N` and `INPUT=LOW:HIGH` of inputs that are made up. max_time_s: it ends sooner where the answer is clear. seed: of the order in which the two take turns. trust: .pt2 and .ts files that may run
     code. certificate: a record of `edgecomp selftest`. junit, metrics: files to write as well. out: a new folder. history: the file that

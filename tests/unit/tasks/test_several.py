@@ -80,6 +80,10 @@ def test_the_order_of_outputs_changes_nothing() -> None:
     turned = dict(reversed(by_name.items()))
     laid = outputs.beside_each_other(by_name)
     assert np.array_equal(outputs.beside_each_other(turned), laid)
+    of_pytorch = {"logits": laid[:, :1]} | {
+        f"output_{place}": laid[:, place : place + 1] for place in range(1, 15)
+    }
+    assert np.array_equal(outputs.beside_each_other(of_pytorch), laid)
     tensors = {name: torch.from_numpy(values) for name, values in turned.items()}
     assert np.array_equal(outputs.as_one(tensors).numpy(), laid)
     assert all(np.array_equal(one.own(laid), by_name[one.name]) for one in of.outputs)
