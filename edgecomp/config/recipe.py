@@ -130,12 +130,26 @@ class Hint(Schema):
     weight: float = Field(1.0, gt=0, le=1e6)  # of this term of the loss
 
 
+class Term(Schema):
+    """A term of the distillation loss by its name (edgecomp.distill.losses.NAMED), with its weight and arguments. Of hidden states it names the
+    module whose output is meant in each network, and what brings the student's width to the teacher's, where that is needed."""
+
+    loss: str  # soft-labels, hard-labels, dkd, dist, features-cosine, ...
+    weight: float = Field(1.0, gt=0, le=1e6)  # of this term
+    arguments: dict[str, Any] = {}  # the loss's own, by name: temperature, beta, ...
+    student: str | None = None  # of hidden states: a module path of the student
+    teacher: str | None = None  # of hidden states: a module path of the teacher
+    # linear: learnt; least-squares: learnt, from the closed form of the first batch on; fixed: that closed form, not learnt
+    projection: Literal["linear", "least-squares", "fixed"] = "linear"
+
+
 class Distill(Part):
     """fp32 distillation from the stored soft labels, before quantisation sets in.
 
     With no epochs the student stays as it is: the teacher itself, or some of its layers, or what its factory gives.
 
-    `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step.
+    `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step. `terms`, where there are any, stand
+    instead of the soft and hard labels that `temperature` and `hard_label_weight` weigh.
     """
 
     epochs: int = Field(ge=0, le=10_000)  # in fp32; 0: the student is trained already
@@ -145,6 +159,7 @@ class Distill(Part):
     temperature: float = Field(4.0, gt=0, le=100)  # that both networks' logits are divided by
     hard_label_weight: float = Field(0.1, ge=0, le=1)  # of cross-entropy; the rest is of the soft labels
     hidden: list[Hint] = []  # hidden states drawn to the teacher's
+    terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
 
 
 class Quantize(Part):

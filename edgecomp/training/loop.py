@@ -28,11 +28,12 @@ from edgecomp.training.convolutions import sound_gradients
 @dataclass(frozen=True)
 class Batch:
     """inputs: tensors [N, ...] in the network's order; labels: [N] or [N, width], as edgecomp.tasks has them; soft_labels: float32 logits
-    [N, width]."""
+    [N, width]; mask: of texts, 1 where a token is one, [N, tokens]."""
 
     inputs: tuple[torch.Tensor, ...]
     labels: torch.Tensor
     soft_labels: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class Examples:
     def batch(self, chosen: npt.NDArray[np.int64]) -> Batch:
         """The `chosen` examples, int64 [n], as a batch, with soft labels where there are any."""
         soft = None if self.soft_labels is None else torch.from_numpy(self.soft_labels[chosen])
-        return Batch(self.inputs(chosen), torch.from_numpy(self.labels[chosen]), soft)
+        prepared = self.prepare(some(self.arrays, chosen))
+        mask = torch.from_numpy(np.asarray(prepared[MASK])) if MASK in prepared else None
+        return Batch(network_inputs(prepared), torch.from_numpy(self.labels[chosen]), soft, mask)
 
 
 History = list[dict[str, float]]

@@ -93,7 +93,8 @@ def linear_cka(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     ours, theirs = (one.flatten(1) - one.flatten(1).mean(dim=0) for one in (ours, theirs))
     grams = [one @ one.T for one in (ours, theirs)]
     alike, most = (grams[0] * grams[1]).sum(), torch.linalg.norm(grams[0]) * torch.linalg.norm(grams[1])
-    return alike / most.clamp_min(torch.finfo(alike.dtype).tiny)
+    found: torch.Tensor = alike / most.clamp_min(torch.finfo(alike.dtype).tiny)
+    return found
 
 
 def _energy(features: torch.Tensor, power: float) -> torch.Tensor:

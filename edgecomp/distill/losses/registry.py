@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from edgecomp.distill.losses.hidden_states import hidden_states
+from edgecomp.distill.losses.named import named
 from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
 from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
@@ -32,6 +33,7 @@ class Term(Protocol):
 TERMS: dict[str, Callable[[Mapping[str, Any], Task, Teacher], Sequence[Term]]] = {
     "soft and hard labels": soft_and_hard_labels,
     "hidden states": hidden_states,
+    "named": named,
 }
 """By family: what makes its terms of the recipe's `distill`; none where that asks for none."""
 

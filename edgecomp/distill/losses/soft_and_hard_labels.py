@@ -68,10 +68,12 @@ def soft_and_hard_labels(
     settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
 ) -> list[SoftAndHardLabels]:
     """The term of `distill.temperature` and `distill.hard_label_weight`, which is 0 where
-    nothing is labelled.
+    nothing is labelled; none where `distill.terms` says what there is instead.
 
     settings: the recipe's `distill`; task: how labels are learnt; teacher: not loaded, for its soft labels
     are stored.
     """
+    if settings["terms"]:
+        return []
     weight = settings["hard_label_weight"] if task.label_axes else 0.0
     return [SoftAndHardLabels(task, settings["temperature"], weight)]
