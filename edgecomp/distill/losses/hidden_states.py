@@ -11,21 +11,25 @@ from edgecomp.distill.losses.of_features import mean_squared
 from edgecomp.errors import CaptureError
 from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
+from edgecomp.training.schedules import Scheduled, all_at, at
 
 Loss = Callable[..., torch.Tensor]
 
 
 class Hint(NamedTuple):
     """Module paths of a student's and a teacher's hidden state, the weight of their loss, and that: a function of both. projects: whether it takes
-    equal widths; by: how that is brought about, as `distill.terms` says it; masked: whether it takes the batch's `mask`, where there is one."""
+    equal widths; by: how that is brought about, as `distill.terms` says it; masked: whether it takes the batch's `mask`, where there is one; name: of the loss, in
+    histories; arguments: its own."""
 
     student: str
     teacher: str
-    weight: float
+    weight: Scheduled
     loss: Loss = mean_squared
     projects: bool = True
     by: str = "linear"
     masked: bool = False
+    name: str = "hidden"
+    arguments: Mapping[str, Scheduled] = {}
 
 
 class Tap(nn.Module):
@@ -94,7 +98,13 @@ class Bound(nn.Module):
             for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
         )
 
-    def forward(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        with torch.no_grad():
+            for hint, project, ours, theirs in zip(
+                hints, self.projections, self._ours, self._theirs, strict=True
+            ):
+                check(hint, project, ours(), theirs())
+
+    def forward(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """After a forward pass of the student on the batch's inputs."""
         with torch.no_grad():
             self._teacher[0](*batch.inputs)
@@ -104,12 +114,31 @@ class Bound(nn.Module):
                 if hint.by != "linear" and not isinstance(project, nn.Identity):
                     take_closed_form(project, ours, theirs)
             self.closed_forms_taken.fill_(True)
-        terms = [
-            hint.weight
-            * hint.loss(project(ours).float(), theirs, **({"mask": batch.mask} if hint.masked else {}))
-            for hint, project, (ours, theirs) in zip(self._hints, self.projections, pairs, strict=True)
-        ]
-        return torch.stack(terms).sum()
+        terms = zip(self._hints, self.projections, pairs, strict=True)
+        return {
+            f"{hint.name} of {hint.student}": weighed(hint, project, *pair, batch)
+            for hint, project, pair in terms
+        }
+
+
+def weighed(
+    hint: Hint, project: nn.Module, ours: torch.Tensor, theirs: torch.Tensor, batch: Batch
+) -> torch.Tensor:
+    """A `hint`'s weight times its loss, a scalar. project: stands between; ours, theirs: hidden states; batch: that they are of."""
+    arguments: dict[str, Any] = all_at(hint.arguments, batch.done)
+    if hint.masked:
+        arguments["mask"] = batch.mask
+    return at(hint.weight, batch.done) * hint.loss(project(ours).float(), theirs, **arguments)
+
+
+def check(hint: Hint, project: nn.Module, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """Raises CaptureError where the loss of a `hint` cannot be taken of such hidden states, `ours` and `theirs`, with `project` between."""
+    try:
+        weighed(hint, project, ours, theirs.float(), Batch((), torch.empty(0)))
+    except (RuntimeError, ValueError, IndexError) as error:
+        shapes = f"{list(ours.shape)} and {list(theirs.shape)}"
+        raise CaptureError(f"distill: {hint.name} of {hint.student} and the teacher's {hint.teacher}, {shapes}, cannot be taken: "
+                           f"{' '.join(str(error).split())[:200]}") from error  # fmt: skip
 
 
 def hidden_states(

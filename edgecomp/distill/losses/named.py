@@ -14,6 +14,7 @@ from edgecomp.distill.losses.hidden_states import HiddenStates, Hint
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.tasks import DEFAULT, Task
 from edgecomp.training.loop import Batch
+from edgecomp.training.schedules import Scheduled, all_at, at
 
 OfLogits = Callable[..., torch.Tensor]
 
@@ -76,10 +77,12 @@ NOT_SET = ("task", "mask")  # of a function's arguments: they come from elsewher
 
 @dataclass(frozen=True)
 class OfOutputs:
-    """A term: weight · function(student's outputs, the teacher's, labels)."""
+    """A term: weight · function(student's outputs, the teacher's, labels, arguments)."""
 
+    name: str
     function: OfLogits
-    weight: float
+    weight: Scheduled
+    arguments: Mapping[str, Scheduled]
 
     def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Bound":
         return Bound(self)
@@ -90,9 +93,11 @@ class Bound(nn.Module):
         super().__init__()
         self._term = term
 
-    def forward(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         assert batch.soft_labels is not None
-        return self._term.weight * self._term.function(logits, batch.soft_labels, batch.labels)
+        term, arguments = self._term, all_at(self._term.arguments, batch.done)
+        value = term.function(logits, batch.soft_labels, batch.labels, **arguments)
+        return {term.name: at(term.weight, batch.done) * value}
 
 
 def named(
@@ -110,15 +115,14 @@ def named(
     found: list[OfOutputs | HiddenStates] = []
     hints = []
     for one in asked:
-        function = partial(NAMED[one["loss"]], **one["arguments"])
-        if one["loss"] in FEATURES:
-            _, projects, masked = FEATURES[one["loss"]]
-            layers = one["student"], one["teacher"]
-            hints.append(Hint(*layers, one["weight"], function, projects, one["projection"], masked))
-        elif one["loss"] in OF_A_TASK:
-            found.append(OfOutputs(partial(function, task=task), one["weight"]))
+        name, weight, arguments = one["loss"], one["weight"], one["arguments"]
+        if name in FEATURES:
+            function, projects, masked = FEATURES[name]
+            how = function, projects, one["projection"], masked
+            hints.append(Hint(one["student"], one["teacher"], weight, *how, name, arguments))
         else:
-            found.append(OfOutputs(function, one["weight"]))
+            function = partial(NAMED[name], task=task) if name in OF_A_TASK else NAMED[name]
+            found.append(OfOutputs(name, function, weight, arguments))
     return [*found, *([HiddenStates(hints, teacher())] if hints else [])]
 
 
@@ -133,13 +137,13 @@ def _wrong(one: Mapping[str, Any], task: Task) -> list[str]:
         for key, one in inspect.signature(NAMED[name]).parameters.items()
         if one.kind is one.KEYWORD_ONLY and key not in NOT_SET
     }
-    for key, value in one["arguments"].items():
+    for key, given in one["arguments"].items():
         if key not in known:
             found.append(
                 f"{name} has no argument {key!r}{nearest(key, known)}; it has {', '.join(known) or 'none'}"
             )
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            found.append(f"{name}: {key} is {value!r}, and it is a number above 0")
+        elif not all(value > 0 for value in (at(given, 0), at(given, 1))):
+            found.append(f"{name}: {key} is {given!r}, and it is a number above 0")
     if name in LOGITS and task.name != DEFAULT:
         found.append(
             f"{name} is of a classifier's logits, and the task is {task.name}: take soft-labels, which is every task's"

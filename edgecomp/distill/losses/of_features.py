@@ -124,6 +124,8 @@ def _angles(points: torch.Tensor) -> torch.Tensor:
 def _relations(values: torch.Tensor, heads: int, mask: torch.Tensor | None) -> torch.Tensor:
     """[N, heads, tokens, tokens], logarithms of probabilities."""
     count, tokens, width = values.shape
+    if width % heads:
+        raise ValueError(f"a width of {width} cannot be divided by {heads} heads")
     split = values.reshape(count, tokens, heads, width // heads).transpose(1, 2)
     products = split @ split.transpose(2, 3) / (width // heads) ** 0.5
     if mask is not None:

@@ -1,5 +1,6 @@
 """`distill.terms`: what a name means, what is refused, and that the terms teach."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from torch import nn
 
 from edgecomp.config.job import load_job
+from edgecomp.config.recipe import Distill
 from edgecomp.distill import losses
+from edgecomp.distill.losses import of_logits
 from edgecomp.distill.losses.hidden_states import HiddenStates, Hint, take_closed_form
 from edgecomp.distill.losses.named import FEATURES, LOGITS, NAMED
 from edgecomp.distill.losses.of_features import linear_cka
@@ -27,8 +30,7 @@ def network(width: int, seed: int = 0) -> ResNet:
 
 
 def settings(*terms: dict[str, Any]) -> dict[str, Any]:
-    recipe = load_job("digits", [f"distill.terms={list(terms)}".replace("'", "")]).recipe
-    return recipe.distill.model_dump()
+    return Distill(epochs=1, terms=list(terms)).model_dump()
 
 
 def learner(ours: nn.Module, theirs: nn.Module, *terms: dict[str, Any]) -> losses.Learner:
@@ -80,6 +82,34 @@ def test_terms_stand_instead_of_soft_and_hard_labels_and_add_up() -> None:
     assert both.loss(logits, given).item() == pytest.approx(usual.loss(logits, given).item(), rel=1e-6)
     alone = [learner(ours, theirs, one).loss(logits, given).item() for one in (soft, hard)]
     assert sum(alone) == pytest.approx(both.loss(logits, given).item(), rel=1e-6)
+
+
+def test_a_weight_and_an_argument_may_change_while_it_is_trained() -> None:
+    ours, theirs = network(4), network(8, seed=1)
+    fading = {
+        "loss": "soft-labels",
+        "weight": {"start": 0.7, "end": 0.3},
+        "arguments": {"temperature": {"start": 5, "end": 1}},
+    }
+    taught, given, logits = learner(ours, theirs, fading), batch(theirs), ours(INPUTS)
+    for done, weight, temperature in ((0.0, 0.7, 5.0), (0.5, 0.5, 3.0), (1.0, 0.3, 1.0)):
+        expected = weight * of_logits.soft_target_kl(
+            logits, given.soft_labels, LABELS, temperature=temperature
+        )
+        assert taught.loss(logits, replace(given, done=done)).item() == pytest.approx(
+            expected.item(), rel=1e-6
+        )
+
+
+def test_every_term_is_watched_under_its_name() -> None:
+    ours, theirs = network(4), network(8, seed=1)
+    taught = learner(
+        ours, theirs, {"loss": "dkd"}, {"loss": "hard-labels", "weight": 0.5}, of_layers("similarity")
+    )
+    total = taught.loss(taught(INPUTS), batch(theirs))
+    seen = taught.watched()
+    assert list(seen) == ["loss: dkd", "loss: hard-labels", "loss: similarity of layers.1"]
+    assert sum(seen.values()).item() == pytest.approx(total.item(), rel=1e-6)
 
 
 def test_the_teacher_runs_once_a_batch_whatever_hidden_states_are_named() -> None:
@@ -138,7 +168,7 @@ def test_the_closed_form_is_the_least_squares_solution() -> None:
         ({"loss": "dkb"}, "there is no 'dkb'; did you mean 'dkd'?"),
         ({"loss": "dkd", "arguments": {"betta": 2}}, "dkd has no argument 'betta'; did you mean 'beta'?"),
         ({"loss": "dkd", "arguments": {"beta": -2}}, "beta is -2, and it is a number above 0"),
-        ({"loss": "dkd", "arguments": {"beta": "x"}}, "beta is 'x', and it is a number above 0"),
+        ({"loss": "dkd", "arguments": {"beta": {"start": 0, "end": 2}}}, "and it is a number above 0"),
         ({"loss": "hard-labels", "arguments": {"task": 1}}, "hard-labels has no argument 'task'"),
         ({"loss": "similarity"}, "similarity is of hidden states: name the module of each network"),
         ({"loss": "dist", "student": "layers.1"}, "dist is of outputs, and student would name hidden states"),
@@ -181,6 +211,39 @@ def test_relations_of_tokens_leave_padding_out() -> None:
         values.append(taught.loss(taught(ids, mask), given).item())
     assert torch.isfinite(torch.tensor(values)).all()
     assert values[0] != values[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "more", "said"),
+    [
+        ("token-relations", "layers.1", {}, "expected 3"),
+        ("attention-transfer", "head", {}, "cannot be taken"),
+        ("features-mse", "head", {}, ""),
+    ],
+)
+def test_hidden_states_that_a_loss_does_not_take_are_told_before_training(
+    name: str, layer: str, more: dict, said: str
+) -> None:
+    term = {"loss": name, "student": layer, "teacher": layer, "arguments": more}
+    if not said:
+        learner(network(4), network(8), term)
+        return
+    with pytest.raises(CaptureError, match=said):
+        learner(network(4), network(8), term)
+
+
+def test_heads_that_do_not_divide_a_width_are_told_before_training() -> None:
+    ours, theirs = Transformer(50, 8, 4), Transformer(50, 16, 4)
+    term = {
+        "loss": "token-relations",
+        "student": "layers.0.query",
+        "teacher": "layers.0.query",
+        "arguments": {"heads": 3},
+    }
+    with pytest.raises(CaptureError, match="a width of 128 cannot be divided by 3 heads"):
+        losses.build(settings(term), task("classification"), lambda: theirs).bind(
+            ours, (torch.ones(2, 4, dtype=torch.int64),) * 2
+        )
 
 
 def test_every_name_is_one_of_a_kind() -> None:
