@@ -167,7 +167,7 @@ def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Modul
     ]
     if ours.ndim != theirs.ndim or any(a != b for a, b in same):
         raise CaptureError(
-            f"distill.hidden: {hint.student} gives {list(ours.shape)}, the teacher's {hint.teacher} "
+            f"distill: {hint.student} gives {list(ours.shape)}, the teacher's {hint.teacher} "
             f"{list(theirs.shape)}: they may differ in width only; choose layers of the same resolution"
         )
     width, wanted = ours.shape[channels], theirs.shape[channels]
@@ -216,4 +216,4 @@ def _output_of(module: fx.GraphModule, path: str) -> fx.Node:
 
 def _unknown(path: str, known: Sequence[str]) -> str:
     names = ", ".join(dict.fromkeys(name for name in known if name))
-    return f"distill.hidden: no module {path!r}; there are {names}"
+    return f"distill: no module {path!r}; there are {names}"
