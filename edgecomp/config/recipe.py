@@ -13,6 +13,7 @@ from pydantic import (
 from edgecomp import arms
 from edgecomp.config import renamed
 from edgecomp.config.declared import Declared
+from edgecomp.config.loss_terms import Hint, Term
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.schema import FORMAT, Schema
 from edgecomp.metrics.units import parse_quantity
@@ -142,20 +143,13 @@ class Student(Network):
     seed: int | None = Field(None, ge=0, lt=2**32)
 
 
-class Hint(Schema):
-    """A hidden state of the student that is drawn to one of the teacher's: module paths, as in named_modules()."""
-
-    student: str  # a module path of the student
-    teacher: str  # a module path of the teacher
-    weight: float = Field(1.0, gt=0, le=1e6)  # of this term of the loss
-
-
 class Distill(Part):
     """fp32 distillation from the stored soft labels, before quantisation sets in.
 
     With no epochs the student stays as it is: the teacher itself, or some of its layers, or what its factory gives.
 
-    `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step.
+    `hidden` adds the mean squared difference of hidden states; the teacher then runs in every step. `terms`, where there are any, stand
+    instead of the soft and hard labels that `temperature` and `hard_label_weight` weigh.
     """
 
     epochs: int = Field(ge=0, le=10_000)  # in fp32; 0: the student is trained already
@@ -165,6 +159,7 @@ class Distill(Part):
     temperature: float = Field(4.0, gt=0, le=100)  # that both networks' logits are divided by
     hard_label_weight: float = Field(0.1, ge=0, le=1)  # of cross-entropy; the rest is of the soft labels
     hidden: list[Hint] = []  # hidden states drawn to the teacher's
+    terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
 
 
 class Quantize(Part):

@@ -1,7 +1,7 @@
 """The student: distilled in fp32 first, then through fake-quant, from the same stored soft labels."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -63,6 +63,7 @@ def distill_fp32(
         adamw(parameter_groups(list(learner.named_parameters()), learning_rate, weight_decay)),
         examples=data.epoch,
         loss=learner.loss,
+        watched=learner.watched,
         schedule=one_cycle(),
         evaluate=data.score,
         epochs=epochs,
@@ -210,7 +211,10 @@ def _train_further(
         learner,
         adamw(groups),
         examples=lambda epoch: data.epoch(qad.first_epoch + epoch),
-        loss=learner.loss,
+        loss=lambda logits, batch: learner.loss(
+            logits, replace(batch, done=1.0)
+        ),  # schedules ended with fp32
+        watched=learner.watched,
         schedule=cosine,
         evaluate=data.score,
         epochs=qad.epochs,

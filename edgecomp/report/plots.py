@@ -136,6 +136,9 @@ def _short(metric: str) -> str:
     return METRICS[metric].title.partition(",")[0] if metric else "mean of the outputs' scores"
 
 
+TERM = "loss: "  # before the name of a term of the loss, in a history
+
+
 def _score_key(history: Sequence[Mapping[str, float]]) -> str:
     """What an epoch's score on the validation split is called; of runs made before there were other tasks it is the accuracy."""
     return next(key for key in ("validation_score_pct", "validation_accuracy_pct") if key in history[0])
@@ -177,11 +180,14 @@ def memory_by_phase(evidence: Evidence) -> str:
 
 
 def training_curves(evidence: Evidence) -> str:
-    """Validation score and loss by epoch in `evidence`; the int8 student goes on where the fp32 student ends.
+    """Validation score and loss by epoch in `evidence`; the int8 student goes on where the fp32 student ends. Where a recipe
+    names terms of its loss, each of them as well.
 
     What was trained already has a score and no loss: its score is drawn as a level.
     """
-    figure, (left, right) = subplots(2, width=4.6, height=2.9)
+    distill = evidence.job.recipe.distill
+    terms = _terms(evidence) if distill.terms or distill.hidden else {}
+    figure, (left, right, *rest) = subplots(3 if terms else 2, width=4.6, height=2.9)
     start = len(evidence.history[STUDENT_FP32.name])
     for arm in TRAINED:
         offset = 0 if arm in (TEACHER.name, STUDENT_FP32.name) else start
@@ -204,7 +210,12 @@ def training_curves(evidence: Evidence) -> str:
                 linewidth=1.4,
                 label=evidence.names[arm],
             )
-    for axis in (left, right):
+    for axis in rest:
+        for name, values in terms.items():
+            axis.plot(range(1, len(values) + 1), values, "o-", markersize=3, linewidth=1.4, label=name)
+        axis.set(title="terms of the student's loss, weighted")
+        axis.legend(fontsize=8.5)
+    for axis in (left, right, *rest):
         axis.axvline(start + 0.5, color="#8b929c", linestyle=":", linewidth=1.2)
         axis.set_xlabel("epoch (dotted: quantisation sets in)")
     left.set(title=f"validation, {_short(task(evidence.job.recipe.meant).score)} (%)")
@@ -213,6 +224,14 @@ def training_curves(evidence: Evidence) -> str:
     right.yaxis.set_minor_formatter(NullFormatter())
     left.legend(fontsize=8.5, loc="lower right")
     return svg(figure)
+
+
+def _terms(evidence: Evidence) -> dict[str, list[float]]:
+    """Each term of the student's loss by epoch, of fp32 and then of int8."""
+    arms = [arm.name for arm in (STUDENT_FP32, STUDENT_INT8) if arm.name in evidence.history]
+    epochs = [epoch for arm in arms for epoch in evidence.history[arm]]
+    names = [key for key in epochs[0] if key.startswith(TERM)] if epochs else []
+    return {name.removeprefix(TERM): [epoch[name] for epoch in epochs if name in epoch] for name in names}
 
 
 def sensitivity(precision: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ Everything random is a function of (seed, epoch), so an epoch can be run again f
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from edgecomp.training.convolutions import sound_gradients
 @dataclass(frozen=True)
 class Batch:
     """inputs: tensors [N, ...] in the network's order; labels: [N] or [N, width], as edgecomp.tasks has them; soft_labels: float32 logits
-    [N, width]."""
+    [N, width]; mask: of texts, 1 where a token is one, [N, tokens]; done: the share of training that was over when it is learnt."""
 
     inputs: tuple[torch.Tensor, ...]
     labels: torch.Tensor
     soft_labels: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    done: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Examples:
     def batch(self, chosen: npt.NDArray[np.int64]) -> Batch:
         """The `chosen` examples, int64 [n], as a batch, with soft labels where there are any."""
         soft = None if self.soft_labels is None else torch.from_numpy(self.soft_labels[chosen])
-        return Batch(self.inputs(chosen), torch.from_numpy(self.labels[chosen]), soft)
+        prepared = self.prepare(some(self.arrays, chosen))
+        mask = torch.from_numpy(np.asarray(prepared[MASK])) if MASK in prepared else None
+        return Batch(network_inputs(prepared), torch.from_numpy(self.labels[chosen]), soft, mask)
 
 
 History = list[dict[str, float]]
@@ -79,8 +83,10 @@ def train(
     track: Track,
     what: str,
     before_epoch: Callable[[int], None] = lambda epoch: None,
+    watched: Callable[[], Mapping[str, torch.Tensor]] = dict,
 ) -> History:
-    """Trains in place and returns, by epoch, the mean loss and what `evaluate` makes of the network, in per cent.
+    """Trains in place and returns, by epoch, the mean loss and what `evaluate` makes of the network, in per cent, and the means of what is `watched`: one
+    number each by name, read after every step.
 
     optimizer: its groups' learning rates are the peaks; loss: of outputs in fp32 [N, width] and a batch, a
     scalar; epochs: in whole batches of batch_size; seed: of the examples' order and of dropout, with the
@@ -99,6 +105,7 @@ def train(
     remaining = range(len(history) * steps, epochs * steps)
     batches: Iterator[Batch] = iter(())
     losses: list[float] = []
+    seen: dict[str, list[torch.Tensor]] = {}
     for step in track(remaining, f"{what}{STEPS}", len(remaining)):
         epoch, position = divmod(step, steps)
         if position == 0:
@@ -106,23 +113,28 @@ def train(
             before_epoch(epoch)
             batches = shuffled(examples(epoch), batch_size, np.random.default_rng([seed, epoch]))
             torch.manual_seed(seed * 1_000_003 + epoch)  # for networks with dropout
-            losses = []
+            losses, seen = [], {}
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * schedule(step / (epochs * steps))
-        batch = next(batches)
+        batch = replace(next(batches), done=step / (epochs * steps))
         optimizer.zero_grad(set_to_none=True)
         with sound, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             value = loss(as_one(network(*batch.inputs)).float(), batch)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(value.item())
+        for name, one in watched().items():
+            seen.setdefault(name, []).append(one.detach())
         if not math.isfinite(losses[-1]):
             raise EdgecompError(f"{what}: the loss is {losses[-1]} in epoch {epoch + 1}, step {position + 1}: "
                                 + ("the network itself gives that: look at its inputs and its activations" if step == 0
                                    else "training has diverged; lower the learning rate"))  # fmt: skip
         if position == steps - 1:
             network.eval()
-            history.append({"loss": float(np.mean(losses)), "validation_score_pct": evaluate(network)})
+            means = {name: torch.stack(values).mean().item() for name, values in seen.items()}
+            history.append(
+                {"loss": float(np.mean(losses)), "validation_score_pct": evaluate(network), **means}
+            )
             _save(network, optimizer, history, checkpoint)
     network.eval()
     return history

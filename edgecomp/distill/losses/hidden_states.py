@@ -5,20 +5,31 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
+from edgecomp.distill.losses.of_features import mean_squared
 from edgecomp.errors import CaptureError
 from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
+from edgecomp.training.schedules import Scheduled, all_at, at
+
+Loss = Callable[..., torch.Tensor]
 
 
 class Hint(NamedTuple):
-    """Module paths of a student's and a teacher's hidden state, and the weight of their mean squared difference."""
+    """Module paths of a student's and a teacher's hidden state, the weight of their loss, and that: a function of both. projects: whether it takes
+    equal widths; by: how that is brought about, as `distill.terms` says it; masked: whether it takes the batch's `mask`, where there is one; name: of the loss, in
+    histories; arguments: its own."""
 
     student: str
     teacher: str
-    weight: float
+    weight: Scheduled
+    loss: Loss = mean_squared
+    projects: bool = True
+    by: str = "linear"
+    masked: bool = False
+    name: str = "hidden"
+    arguments: Mapping[str, Scheduled] = {}
 
 
 class Tap(nn.Module):
@@ -54,7 +65,7 @@ def tap(network: nn.Module, path: str) -> Callable[[], torch.Tensor]:
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """A term: Σ weight · mean squared difference of hidden states. teacher: the network whose states the hints name."""
+    """A term: Σ weight · loss of hidden states. teacher: the network whose states the hints name; it runs once a batch, whatever hints there are."""
 
     hints: Sequence[Hint]
     teacher: nn.Module
@@ -67,11 +78,15 @@ class HiddenStates:
 class Bound(nn.Module):
     """Hints of a student and a teacher, with the projections between their widths."""
 
+    closed_forms_taken: torch.Tensor
+
     def __init__(
         self, student: nn.Module, teacher: nn.Module, hints: Sequence[Hint], example: Sequence[torch.Tensor]
     ) -> None:
         super().__init__()
-        self._weights = [hint.weight for hint in hints]
+        self._hints = hints
+        # That the closed forms were taken is a part of the checkpoint, as they are.
+        self.register_buffer("closed_forms_taken", torch.zeros((), dtype=torch.bool))
         self._ours = [tap(student, hint.student) for hint in hints]
         self._theirs = [tap(teacher, hint.teacher) for hint in hints]
         self._teacher = (teacher.eval(),)  # in a tuple: no part of this module
@@ -79,21 +94,51 @@ class Bound(nn.Module):
             student.eval()(*example)
             teacher(*example)
         self.projections = nn.ModuleList(
-            projection(hint, ours(), theirs())
+            projection(hint, ours(), theirs()) if hint.projects else nn.Identity()
             for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
         )
 
-    def forward(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        with torch.no_grad():
+            for hint, project, ours, theirs in zip(
+                hints, self.projections, self._ours, self._theirs, strict=True
+            ):
+                check(hint, project, ours(), theirs())
+
+    def forward(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         """After a forward pass of the student on the batch's inputs."""
         with torch.no_grad():
             self._teacher[0](*batch.inputs)
-        terms = [
-            weight * F.mse_loss(project(ours()).float(), theirs().float())
-            for weight, project, ours, theirs in zip(
-                self._weights, self.projections, self._ours, self._theirs, strict=True
-            )
-        ]
-        return torch.stack(terms).sum()
+        pairs = [(ours(), theirs().float()) for ours, theirs in zip(self._ours, self._theirs, strict=True)]
+        if not self.closed_forms_taken:
+            for hint, project, (ours, theirs) in zip(self._hints, self.projections, pairs, strict=True):
+                if hint.by != "linear" and not isinstance(project, nn.Identity):
+                    take_closed_form(project, ours, theirs)
+            self.closed_forms_taken.fill_(True)
+        terms = zip(self._hints, self.projections, pairs, strict=True)
+        return {
+            f"{hint.name} of {hint.student}": weighed(hint, project, *pair, batch)
+            for hint, project, pair in terms
+        }
+
+
+def weighed(
+    hint: Hint, project: nn.Module, ours: torch.Tensor, theirs: torch.Tensor, batch: Batch
+) -> torch.Tensor:
+    """A `hint`'s weight times its loss, a scalar. project: stands between; ours, theirs: hidden states; batch: that they are of."""
+    arguments: dict[str, Any] = all_at(hint.arguments, batch.done)
+    if hint.masked:
+        arguments["mask"] = batch.mask
+    return at(hint.weight, batch.done) * hint.loss(project(ours).float(), theirs, **arguments)
+
+
+def check(hint: Hint, project: nn.Module, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """Raises CaptureError where the loss of a `hint` cannot be taken of such hidden states, `ours` and `theirs`, with `project` between."""
+    try:
+        weighed(hint, project, ours, theirs.float(), Batch((), torch.empty(0)))
+    except (RuntimeError, ValueError, IndexError) as error:
+        shapes = f"{list(ours.shape)} and {list(theirs.shape)}"
+        raise CaptureError(f"distill: {hint.name} of {hint.student} and the teacher's {hint.teacher}, {shapes}, cannot be taken: "
+                           f"{' '.join(str(error).split())[:200]}") from error  # fmt: skip
 
 
 def hidden_states(
@@ -122,13 +167,32 @@ def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Modul
     ]
     if ours.ndim != theirs.ndim or any(a != b for a, b in same):
         raise CaptureError(
-            f"distill.hidden: {hint.student} gives {list(ours.shape)}, the teacher's {hint.teacher} "
+            f"distill: {hint.student} gives {list(ours.shape)}, the teacher's {hint.teacher} "
             f"{list(theirs.shape)}: they may differ in width only; choose layers of the same resolution"
         )
     width, wanted = ours.shape[channels], theirs.shape[channels]
-    if width == wanted:
+    if width == wanted and hint.by == "linear":
         return nn.Identity()
-    return nn.Conv2d(width, wanted, 1) if ours.ndim == 4 else nn.Linear(width, wanted)
+    made = nn.Conv2d(width, wanted, 1) if ours.ndim == 4 else nn.Linear(width, wanted)
+    return made.requires_grad_(hint.by != "fixed")
+
+
+@torch.no_grad()
+def take_closed_form(project: nn.Module, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """Sets a linear map, `project`, to the one whose squared error is least: that of `ours` onto `theirs`, hidden states of a batch. Of a map that the
+    batch does not determine, the smallest."""
+    rows, wanted = (_rows(one.detach().double()) for one in (ours, theirs))
+    found = torch.linalg.lstsq(
+        torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1), wanted, driver="gelsd"
+    ).solution
+    project.weight.copy_(found[:-1].T.reshape(project.weight.shape))  # type: ignore[operator]  # a layer's own
+    project.bias.copy_(found[-1])  # type: ignore[operator]
+
+
+def _rows(values: torch.Tensor) -> torch.Tensor:
+    """[rows, width]: of [N, C, H, W] by place, else by the last axis."""
+    last = values.movedim(1, -1) if values.ndim == 4 else values
+    return last.reshape(-1, last.shape[-1])
 
 
 def _keep(kept: Tap, output: Any) -> None:
@@ -152,4 +216,4 @@ def _output_of(module: fx.GraphModule, path: str) -> fx.Node:
 
 def _unknown(path: str, known: Sequence[str]) -> str:
     names = ", ".join(dict.fromkeys(name for name in known if name))
-    return f"distill.hidden: no module {path!r}; there are {names}"
+    return f"distill: no module {path!r}; there are {names}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -29,10 +30,27 @@ def distillation_loss(
 
     student, teacher: outputs [N, ...]; labels: as the task has them; temperature: of the soft labels.
     """
+    how = {"temperature": temperature, "hard_label_weight": hard_label_weight}
+    return reduce(torch.add, weighed(student, teacher, labels, task=task, **how).values())
+
+
+def weighed(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    temperature: float,
+    hard_label_weight: float,
+    task: Task,
+) -> dict[str, torch.Tensor]:
+    """The two summands of `distillation_loss`, of the same student, teacher, labels, temperature, hard_label_weight and task."""
     soft = task.soft_label_loss(student, teacher, temperature)
     if hard_label_weight == 0:
-        return soft
-    return hard_label_weight * task.hard_label_loss(student, labels) + (1 - hard_label_weight) * soft
+        return {"soft-labels": soft}
+    return {
+        "hard-labels": hard_label_weight * task.hard_label_loss(student, labels),
+        "soft-labels": (1 - hard_label_weight) * soft,
+    }
 
 
 @dataclass(frozen=True)
@@ -52,9 +70,9 @@ class Bound(nn.Module):
         super().__init__()
         self._term = term
 
-    def forward(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         assert batch.soft_labels is not None
-        return distillation_loss(
+        return weighed(
             logits,
             batch.soft_labels,
             batch.labels,
@@ -68,10 +86,12 @@ def soft_and_hard_labels(
     settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
 ) -> list[SoftAndHardLabels]:
     """The term of `distill.temperature` and `distill.hard_label_weight`, which is 0 where
-    nothing is labelled.
+    nothing is labelled; none where `distill.terms` says what there is instead.
 
     settings: the recipe's `distill`; task: how labels are learnt; teacher: not loaded, for its soft labels
     are stored.
     """
+    if settings["terms"]:
+        return []
     weight = settings["hard_label_weight"] if task.label_axes else 0.0
     return [SoftAndHardLabels(task, settings["temperature"], weight)]
