@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from running import Cli
-
+import edgecomp
 from edgecomp.evidence import archive, manifest, signature
 
 Members = dict[str, bytes]
@@ -29,14 +28,14 @@ def keys(folder: Path, name: str = "signer") -> tuple[Path, Path]:
     return private, public
 
 
-def holds(cli: Cli, run: Path) -> None:
+def holds(run: Path) -> None:
     """A pack of the run can be made, and verified by whoever has the key."""
     with tempfile.TemporaryDirectory() as place:
-        (private, public), file = keys(Path(place)), str(Path(place, "pack.zip"))
-        packed = cli("pack", str(run), "-o", file, "--key", str(private))
-        assert packed.code == 0, packed.err
-        verified = cli("verify", file, "--key", str(public))
-        assert verified.code == 0, verified.err
+        (private, public), file = keys(Path(place)), Path(place, "pack.zip")
+        packed = edgecomp.pack(run, file, key=private)
+        verified = edgecomp.verify(file, key=public)
+        assert verified.exit_code == 0
+        assert verified.verdict == packed.verdict
 
 
 def members_of(pack: Path) -> Members:

@@ -33,8 +33,8 @@ def test_every_gate_passes_and_it_takes_about_a_minute(run: tuple[Path, dict, fl
     assert seconds < 150  # 90 s is the promise on two quiet cores; the machine of a test may be busy
 
 
-def test_a_pack_of_it_holds(cli: Cli, run: tuple[Path, dict, float]) -> None:
-    holds(cli, run[0])
+def test_a_pack_of_it_holds(run: tuple[Path, dict, float]) -> None:
+    holds(run[0])
 
 
 def test_the_int8_students_are_within_a_point_of_the_fp32_student(run: tuple[Path, dict, float]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packing import holds
 from running import Cli
 
 pytestmark = pytest.mark.slow
@@ -202,6 +203,7 @@ def test_a_task_comes_from_data_to_a_verdict_and_a_script(
         assert checks[name]["verdict"] == "PASS", checks[name]
     headline, shape = HEADLINES[task]
     assert checks[headline]["metric"] == headline
+    holds(run)
     deployed = run / "deploy" / "onnxruntime-cpu"
     contract = json.loads((deployed / "contract.json").read_text(encoding="utf-8"))
     assert contract["task"] == task

@@ -27,6 +27,8 @@ COMMANDS = (
     "bench",
     "compare",
     "report",
+    "pack",
+    "verify",
     "history",
     "init",
     "doctor",

@@ -364,7 +364,7 @@ def test_every_error_of_ours_has_an_exit_code() -> None:
     def tree(kind: type[EdgecompError]) -> set[type[EdgecompError]]:
         return {kind}.union(*(tree(child) for child in kind.__subclasses__()))
 
-    assert {kind.exit_code for kind in tree(EdgecompError)} == {1, 2, 4, 70}
+    assert {kind.exit_code for kind in tree(EdgecompError)} == {1, 2, 3, 4, 70}
     assert RecipeError.exit_code == 2
 
 

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecomp.errors import FileError
@@ -39,6 +39,7 @@ def test_what_is_written_is_read_again_and_every_program_can_unpack_it(tmp_path:
         assert {info.external_attr >> 16 for info in other.infolist()} == {stat.S_IFREG | 0o644}
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z]{1,3}(/[0-9.]?[A-Z]{1,3}){0,2}", fullmatch=True),
