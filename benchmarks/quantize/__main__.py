@@ -26,6 +26,7 @@ from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import write_json
 from edgecomp.machine import cpu_model, host_isa
 from edgecomp.progress import Silent
+from edgecomp.stats.figure import Figure
 
 RUNTIMES = ("onnxruntime-cpu", "openvino-cpu")
 
@@ -89,13 +90,19 @@ def cell(name: str, model: Model, asked: argparse.Namespace) -> dict[str, Any]:
         "next_step": result.next_step,
         "checks": [
             {"target": one.target, "metric": one.metric, "limit": one.limit, "verdict": str(one.verdict), "reason": str(one.reason),
-             "estimate": one.estimate.value, "lower": one.estimate.lower, "upper": one.estimate.upper, "sentence": one.sentence}
+             **bounds(one.estimate), "sentence": one.sentence}
             for one in result.checks
         ],
         **read_json(folder / "run" / "quantize.json"),
         "quantisations": {runtime: quantisations(folder / "run", runtime) for runtime in RUNTIMES},
         "bytes": {runtime: size(folder / "run" / "deploy" / runtime) for runtime in RUNTIMES},
     }  # fmt: skip
+
+
+def bounds(figure: Figure | None) -> dict[str, float | None]:
+    if figure is None:
+        return dict.fromkeys(("estimate", "lower", "upper"))
+    return {"estimate": figure.estimate, "lower": figure.low, "upper": figure.high}
 
 
 def member(wheels: Path, model: Model) -> bytes:

@@ -8,25 +8,21 @@ stay in float. Each is a run of one recipe, which is written down, and shares wh
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, NamedTuple
 
 import yaml
 
-from edgecomp import __version__
 from edgecomp.api.quantizing.data import Asked, section, told
 from edgecomp.api.quantizing.model import Model, recognised
+from edgecomp.api.quantizing.record import Attempt, Record
 from edgecomp.api.results import RunResult
 from edgecomp.api.run import job_of, run
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.data import sources
-from edgecomp.errors import FileError, RecipeError, TimeIsUp, UsageError
-from edgecomp.files.json_files import read_mapping
+from edgecomp.errors import RecipeError, TimeIsUp, UsageError
 from edgecomp.files.scratch import replacing
-from edgecomp.files.writing import digest_of, write_json
-from edgecomp.gate.verdict import Verdict
 from edgecomp.history.store import STORE
 from edgecomp.inputs import some
 from edgecomp.metrics.registry import ACCURACY, TEACHER_ERROR, TOP_AGREEMENT
@@ -35,7 +31,6 @@ from edgecomp.pipeline.epoch_time import measure
 from edgecomp.pipeline.loaders import Run, check_ready_made, fingerprinted, fresh_network, probes, wanted
 from edgecomp.pipeline.stages import learning
 from edgecomp.progress import Listener, Silent, Until, silent
-from edgecomp.report.evidence import TRIED
 
 AGREEMENT, ERROR = TOP_AGREEMENT, TEACHER_ERROR
 FEWEST = 100  # inputs, in all
@@ -55,22 +50,6 @@ MADE_AGAIN = (
     "report",
 )  # steps, after each training
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One way: what it is called, the recipe's keys that make it, how long it took, and by target the figure that decides and its verdict."""
-
-    name: str
-    overrides: tuple[str, ...]
-    seconds: float
-    found: dict[str, str]
-    verdict: str
-
-    @property
-    def is_the_same(self) -> bool:
-        """Whether every target's check of the answers passed."""
-        return all(said.endswith(Verdict.PASS) for said in self.found.values())
 
 
 def quantize(
@@ -106,7 +85,7 @@ def quantize(
     goes on for as long as that leaves, and ends with it; without it, training is as long whatever the machine. out: the run folder,
     `runs/quantize/NAME` where it is not given; its recipe is the file of that name with .yaml. history, listener: as `run` takes them.
 
-    The result is the last way's; what was tried is in `quantize.json` of the run folder. Raises UsageError, ModelFileError and DataError before
+    The result is that of the first way that is the same function; where none is, of the one whose figure comes nearest. What was tried is in `quantize.json` of the run folder. Raises UsageError, ModelFileError and DataError before
     anything is trained.
     """
     listener, began = listener or Silent(), time.monotonic()
@@ -130,7 +109,7 @@ def quantize(
     recipe.parent.mkdir(parents=True, exist_ok=True)
     with replacing(recipe) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
-    record = _Record.of(recipe, folder, check, limit)
+    record = Record.of(recipe, folder, check, limit)
     record.take(minutes)
     result: RunResult | None = None
     ways = _ways(content)
@@ -155,8 +134,8 @@ def quantize(
             break
         record.tried.append(_attempt(name, overrides, time.monotonic() - started, result, check))
         record.save()
-    if result is None:
-        result = run(recipe, record.tried[-1].overrides, out=folder, history=None, listener=listener)
+    if result is None or record.best is not record.tried[-1]:
+        result = run(recipe, record.best.overrides, out=folder, history=None, listener=listener)
     record.save()
     run(folder, only="report", listener=Silent())  # which shows what was tried
     for one in record.tried:
@@ -167,53 +146,6 @@ def quantize(
     if history is not None:
         _remember(result, Path(history), listener)
     return result
-
-
-@dataclass
-class _Record:
-    """`quantize.json` of a run folder: what was asked for, by its digest, and what was tried of it.
-
-    minutes, epochs: the time that the last training was chosen for, and how long it is.
-    """
-
-    file: Path
-    asked: str
-    check: str
-    limit: Mapping[str, Any]
-    tried: list[Attempt]
-    minutes: float | None = None
-    epochs: int = 0
-
-    @classmethod
-    def of(cls, recipe: Path, folder: Path, check: str, limit: Mapping[str, Any]) -> "_Record":
-        """That of a call for the same before, or a new one."""
-        job = fingerprinted(job_of(recipe, ()))
-        asked = digest_of([job.model_dump(mode="json", exclude={"folder"}), __version__])
-        new = cls(folder / TRIED, asked, check, limit, [])
-        try:
-            known = read_mapping(new.file, "asked", "tried", "minutes", "epochs")
-        except FileError:  # none, or an earlier version's
-            return new
-        if known["asked"] == asked:
-            new.tried = [Attempt(**one | {"overrides": tuple(one["overrides"])}) for one in known["tried"]]
-            new.minutes, new.epochs = known["minutes"], known["epochs"]
-        return new
-
-    def take(self, minutes: float | None) -> None:
-        """Another time makes another training, but where one was ended before, which has time again now, and where none is needed."""
-        begun = self.epochs > 0 and len(self.tried) == 1
-        if minutes != self.minutes and (minutes is None or not (begun or self.is_the_same)):
-            self.epochs = 0
-            del self.tried[1:]
-        self.minutes = minutes
-
-    @property
-    def is_the_same(self) -> bool:
-        return bool(self.tried) and self.tried[-1].is_the_same
-
-    def save(self) -> None:
-        told = {name: value for name, value in vars(self).items() if name not in ("file", "tried")}
-        write_json(self.file, told | {"tried": [vars(one) for one in self.tried]})
 
 
 class _Tried(NamedTuple):
@@ -343,11 +275,16 @@ def _attempt(name: str, overrides: tuple[str, ...], seconds: float, result: RunR
         for one in result.checks
         if one.metric == check
     }
-    return Attempt(name, overrides, round(seconds, 1), found, str(result.verdict))
+    scores = {
+        one.target: one.estimate.estimate if one.estimate else None
+        for one in result.checks
+        if one.metric == check
+    }
+    return Attempt(name, overrides, round(seconds, 1), found, str(result.verdict), scores)
 
 
 def _epochs(
-    record: _Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, listener: Listener,
+    record: Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, listener: Listener,
 ) -> int:  # fmt: skip
     """How long is trained, for half of the time that is left beside export and bench: the other half is for layers in float, which takes as
     long again. 0: not at all. A training that was begun before goes on as it was meant."""

@@ -67,7 +67,7 @@ class Evidence:
                 for target in job.targets
                 if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme), gated=True)
             },
-            tried=_json(folder / TRIED)["tried"] if (folder / TRIED).is_file() else [],
+            tried=_tried(folder),
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
 
@@ -238,6 +238,15 @@ def of_data(folder: Path) -> Splits | None:
 
 TRIED = "quantize.json"
 """What `edgecomp quantize` writes into a run folder."""
+
+
+def _tried(folder: Path) -> list[dict[str, Any]]:
+    """With `is_chosen`: of an earlier version, the last."""
+    if not (folder / TRIED).is_file():
+        return []
+    known = _json(folder / TRIED)
+    chosen = known.get("chosen") or known["tried"][-1]["name"]
+    return [one | {"is_chosen": one["name"] == chosen} for one in known["tried"]]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Evidence that somebody altered, with every digest made to fit: nothing that is shown comes of it."""
 
+import datetime
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,13 @@ import numpy as np
 import pytest
 from forging import made_to_fit
 from running import TINY, Cli
+
+from edgecomp.config.job import read_job
+from edgecomp.config.policy import Waiver
+from edgecomp.errors import AlteredError
+from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.stages import judging
+from edgecomp.progress import silent
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +34,31 @@ def forged(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     change(verdict)
     file.write_text(json.dumps(verdict), encoding="utf-8")
     made_to_fit(folder, "gate/verdict.json")
+
+
+def test_a_verdict_stands_when_its_waiver_has_expired(folder: Path) -> None:
+    """Whoever opens the folder a year later sees what was decided, and that it would be another today."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    later = today + datetime.timedelta(days=400)
+    run = Run(read_job(folder), folder, silent, today=today)
+    waived = {row.name for row in judging.derived(run).checks if row.verdict != "PASS"}
+    assert waived
+    waivers = [
+        Waiver(check=name, owner="ann", reason="x", expires=today + datetime.timedelta(days=9))
+        for name in waived
+    ]
+    job = run.job.model_copy(update={"policy": run.job.policy.model_copy(update={"waivers": waivers})})
+    run = replace(run, job=job)
+    judging.gate(run, folder / "gate", folder)
+    judging._derived_here.clear()
+    verdict, note = judging.checked(replace(run, today=later))
+    assert (str(verdict.verdict), verdict.exit_code) == ("FAIL", 0)
+    assert f"is of {today}, and a waiver has expired since: judged today it ends with exit 1" in note
+    assert judging.checked(run)[1] == ""
+    forged(folder, lambda kept: kept.update(next_step="ship it"))
+    forged(folder, all_pass)
+    with pytest.raises(AlteredError):
+        judging.checked(replace(run, today=later))
 
 
 def ships(verdict: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from running import Cli
 from safetensors import safe_open
 
-from edgecomp.api.quantize import AGREEMENT, Attempt, _decides, _Record, _ways, quantize
+from edgecomp.api.quantize import AGREEMENT, ERROR, _decides, _ways, quantize
+from edgecomp.api.quantizing.record import Attempt, Record
 from edgecomp.errors import UsageError
 from edgecomp.pipeline.epoch_time import EpochTime
 from edgecomp.progress import Silent
@@ -133,13 +134,29 @@ def test_the_cheapest_way_is_first_and_layers_in_float_the_last() -> None:
     numbers = _ways({"thresholds": {"teacher_error_pct": {"max": "2 %"}, AGREEMENT: None}})
     assert numbers[-1][1][1] == "quantize.max_drop='0.0625 pt'"
     assert not Attempt(
-        "a", (), 1.0, {"x": "it is 99 %: PASS", "y": "it is 90 %: INCONCLUSIVE"}, "FAIL"
+        "a", (), 1.0, {"x": "it is 99 %: PASS", "y": "it is 90 %: INCONCLUSIVE"}, "FAIL", {}
     ).is_the_same
+    assert not Attempt("nothing was judged", (), 1.0, {}, "INCONCLUSIVE", {}).is_the_same
 
 
-def a_record(folder: Path, *said: str, minutes: float | None = None) -> _Record:
-    tried = [Attempt(str(place), (), 1.0, {"x": one}, one) for place, one in enumerate(said)]
-    return _Record(folder / "quantize.json", "", AGREEMENT, {}, tried, minutes, 40 if minutes else 0)
+def of_scores(check: str, *scores: dict[str, float | None], same: int | None = None) -> str:
+    tried = [
+        Attempt(str(place), (), 1.0, {"x": "PASS" if place == same else "FAIL"}, "FAIL", score)
+        for place, score in enumerate(scores)
+    ]
+    return Record(Path("quantize.json"), "", check, {}, tried).best.name
+
+
+def test_what_training_made_worse_is_not_what_is_left() -> None:
+    assert of_scores(AGREEMENT, {"x": 98.6, "y": 98.6}, {"x": 97.9, "y": 99.0}, {"x": 98.0, "y": 98.7}) == "0"
+    assert of_scores(ERROR, {"x": 1.9}, {"x": 1.5}, {"x": 1.5}) == "1"  # of equals the cheapest
+    assert of_scores(ERROR, {"x": None}, {"x": 9.0}) == "1"
+    assert of_scores(AGREEMENT, {"x": 99.9}, {"x": 99.8}, same=1) == "1"
+
+
+def a_record(folder: Path, *said: str, minutes: float | None = None) -> Record:
+    tried = [Attempt(str(place), (), 1.0, {"x": one}, one, {"x": 90.0}) for place, one in enumerate(said)]
+    return Record(folder / "quantize.json", "", AGREEMENT, {}, tried, minutes, 40 if minutes else 0)
 
 
 def test_another_time_makes_another_training_but_of_one_that_was_cut(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The verdict, and what is said of it."""
 
+import datetime
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +69,8 @@ def checked(run: Run) -> "tuple[VerdictDocument, str]":
     """The verdict of `run` to show, derived from the raw samples, and what is to be said of the one that was
     kept, if anything.
 
-    Raises AlteredError where that is of the same versions and policy, and says something else.
+    Raises AlteredError where that is of the same versions and policy, and says something else. A waiver that has expired since takes
+    nothing from a verdict that was given while it held.
     """
     from edgecomp.gate.document import upgraded
     from edgecomp.gate.rederived import differences, is_comparable
@@ -92,11 +95,32 @@ def checked(run: Run) -> "tuple[VerdictDocument, str]":
             found,
             f"{file} was made by {version}, or of another policy: it is judged again here, from its samples",
         )
-    for difference in differences(kept, again):
+    difference = next(differences(kept, again), None)
+    if difference is not None and (day := judged_on(run)) != run.today:
+        of_that_day = derived(replace(run, today=day))
+        if next(differences(kept, of_that_day.as_json()), None) is None:
+            return (
+                of_that_day,
+                f"{file} is of {day}, and a waiver has expired since: judged today it ends with exit {found.exit_code}",
+            )
+    if difference is not None:
         raise AlteredError(
             _altered(run.folder, f"{file} does not follow from the samples beside it: {difference}")
         )
     return found, ""
+
+
+def judged_on(run: Run) -> datetime.date:
+    """The day that waivers were held against when `run` was judged; today, where that is not known."""
+    try:
+        manifest = RunFolder(run.folder).manifest()
+        return (
+            run.today
+            if manifest is None
+            else datetime.date.fromisoformat(manifest.steps["gate"].finished[:10])
+        )
+    except (KeyError, ValueError, RunFolderError):
+        return run.today
 
 
 def check_evidence(folder: RunFolder, steps: Iterable[str]) -> None:
