@@ -1,16 +1,14 @@
 """What a network answers: one output, or several by name. Several go beside each other wherever one goes: flat, in the order of their names.
 
-Light on purpose: torch is not imported, for what comes in is of the library that it is of.
+Light on purpose: neither torch nor numpy is imported, for what comes in is of the library that it is of.
 """
 
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
 ONE = "logits"
@@ -52,11 +50,13 @@ def as_one(returned: Any) -> "torch.Tensor":
     return torch.cat([one.flatten(1) for one in tensors], dim=1)
 
 
-def beside_each_other(answers: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def beside_each_other(answers: "Mapping[str, npt.NDArray[Any]]") -> "npt.NDArray[Any]":
     """Outputs by name as one array [N, numbers of all], flat and in the order of their names; of one output, that as it is.
 
     answers: [N, ...] each; of a PyTorch file, which has lost the names and kept their order, in theirs.
     """
+    import numpy as np
+
     if len(answers) == 1:
         return next(iter(answers.values()))
     without_names = all(PLACE.fullmatch(name) for name in answers)

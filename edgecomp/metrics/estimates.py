@@ -78,9 +78,9 @@ def against(
 def _is_of_task(measured: Measurements, metric: Metric) -> None:
     """Raises NotMeasured where answers of this task have no such score."""
     if metric.tasks and measured.task.name not in metric.tasks:
-        raise NotMeasured(
-            f"{metric.id} is of {' and '.join(metric.tasks)}, and the task is {measured.task.name}"
-        )
+        *others, last = metric.tasks
+        tasks = f"{', '.join(others)} and {last}" if others else last
+        raise NotMeasured(f"{metric.id} is of {tasks}, and the task is {measured.task.name}")
 
 
 def by_restart(measured: Measurements, arm_name: str, metric: Metric) -> stats.Values:

@@ -29,6 +29,7 @@ COMMANDS = (
     "report",
     "pack",
     "verify",
+    "encrypt",
     "history",
     "init",
     "doctor",

@@ -96,5 +96,7 @@ def test_a_model_without_a_fault_is_not_known_to_have_none() -> None:
 
 def test_a_score_of_another_task_is_not_measured() -> None:
     labels, ours, _ = numbers(3)
-    with pytest.raises(NotMeasured, match="is of classification and binary, and the task is regression"):
+    with pytest.raises(
+        NotMeasured, match="is of classification, probabilities and binary, and the task is regression"
+    ):
         estimate(measured("regression", labels, student=ours), "student", "accuracy_pct", 0.95)
