@@ -161,6 +161,12 @@ class Distill(Part):
     hidden: list[Hint] = []  # hidden states drawn to the teacher's
     terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
 
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_terms(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `terms` where there are none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return {key: value for key, value in found.items() if key != "terms" or value}
+
 
 class Quantize(Part):
     """How the student comes to int8.

@@ -108,7 +108,7 @@ def named(
     settings: the recipe's `distill`; task: what labels and outputs mean; teacher: loads the network, where a hidden state is asked for. Raises
     RecipeError with everything that cannot be.
     """
-    asked = settings["terms"]
+    asked = settings.get("terms", ())
     problems = [f"terms[{place}]: {said}" for place, one in enumerate(asked) for said in _wrong(one, task)]
     if problems:
         raise RecipeError("distill", problems)

@@ -91,7 +91,7 @@ def soft_and_hard_labels(
     settings: the recipe's `distill`; task: how labels are learnt; teacher: not loaded, for its soft labels
     are stored.
     """
-    if settings["terms"]:
+    if settings.get("terms"):
         return []
     weight = settings["hard_label_weight"] if task.label_axes else 0.0
     return [SoftAndHardLabels(task, settings["temperature"], weight)]
