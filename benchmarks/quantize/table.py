@@ -7,6 +7,7 @@ from typing import Any
 from edgecomp.metrics.registry import ACCURACY, INT8_SHARE, TEACHER_ERROR, TOP_AGREEMENT
 
 DECIDES = (TOP_AGREEMENT, TEACHER_ERROR, ACCURACY)
+SPEED = "cpu_p50_ms"  # which the policy `same-function` holds against the model's own
 RUNTIMES = ("onnxruntime-cpu", "openvino-cpu")
 
 
@@ -42,7 +43,7 @@ def _row(cell: dict[str, Any]) -> str:
     shares = [
         f"{check['estimate']:.4g} %" for runtime in RUNTIMES for check in _of(cell, runtime, (INT8_SHARE,))
     ]
-    speeds = [f"{cell['speed'][runtime]:.2f}" for runtime in RUNTIMES if runtime in cell.get("speed", {})]
+    speeds = [f"{check['estimate']:.2f}" for runtime in RUNTIMES for check in _of(cell, runtime, (SPEED,))]
     sizes = [f"{cell['bytes'][runtime] / cell['float_bytes']:.2f}" for runtime in RUNTIMES]
     return (f"{begin} {cell['tried'][-1]['name']} | {answers[0]} | {answers[1]} | {', '.join(shares)} | {', '.join(speeds)} | "
             f"{', '.join(sizes)} | {cell['seconds']:.0f} s |")  # fmt: skip
