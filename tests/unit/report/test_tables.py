@@ -41,7 +41,10 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
         figures={},
         precision=None,
         splits=None,
-        tried=[{"name": TEXT, "seconds": 1.0, "found": {"onnxruntime-cpu": TEXT}}],
+        tried=[
+            {"name": TEXT, "seconds": 1.0, "found": {"onnxruntime-cpu": TEXT}, "is_chosen": chosen}
+            for chosen in (False, True)
+        ],
         float_layers=[{"layer": "head", "reason": TEXT}],
         provenance=[("policy", TEXT)],
     )
