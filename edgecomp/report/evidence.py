@@ -245,7 +245,7 @@ def _tried(folder: Path) -> list[dict[str, Any]]:
     if not (folder / TRIED).is_file():
         return []
     known = _json(folder / TRIED)
-    chosen = known.get("chosen") or known["tried"][-1]["name"]
+    chosen = known.get("chosen") or (known["tried"][-1]["name"] if known["tried"] else None)
     return [one | {"is_chosen": one["name"] == chosen} for one in known["tried"]]
 
 
