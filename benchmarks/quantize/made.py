@@ -33,7 +33,7 @@ def files(count: int, random: Random) -> Array:
         if file.is_file() and file.stat().st_size > 64:
             by_suffix.setdefault(file.suffix.lower(), []).append(file)
     for held in by_suffix.values():
-        random.shuffle(held)  # type: ignore[arg-type]
+        random.shuffle(held)
     taken = [
         file
         for place in range(count)

@@ -13,7 +13,7 @@ from edgecomp.benchmark.standalone import Options, bench_model, check_trust, nam
 from edgecomp.config.job import read_job
 from edgecomp.config.target import Target, load_target
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
-from edgecomp.files.json_files import read_json
+from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import write_json
 from edgecomp.history.record import of_bench, remember
 from edgecomp.history.store import STORE
@@ -147,7 +147,7 @@ def jobs_of(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
     file's own runtime. Raises UsageError where there is none.
     """
     if (what / formats.CONTRACT).is_file():
-        what = formats.deployed_in(what, str(read_json(what / formats.CONTRACT).get("runtime")))
+        what = formats.deployed_in(what, str(read_mapping(what / formats.CONTRACT, "runtime")["runtime"]))
     if what.is_dir():
         job = read_job(what)
         known = {target.name: target for target in (*job.targets, *job.ungated_targets)}

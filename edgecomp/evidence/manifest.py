@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -18,7 +18,7 @@ from edgecomp.errors import AlteredError, FileError
 from edgecomp.evidence.archive import Contents
 from edgecomp.files.json_files import parse_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 MANIFEST, SIGNATURE = "pack.json", "pack.sig"
 UNLISTED = (MANIFEST, SIGNATURE)  # what the manifest does not list
 
@@ -32,7 +32,7 @@ class PackManifest(Schema):
     """edgecomp: the version that wrote it; judged_on: the day that waivers were held against; members: by name, of all but the manifest
     and its signature."""
 
-    format: Literal[1] = FORMAT_VERSION  # type: ignore[assignment]
+    format: Literal[1] = FORMAT_VERSION
     edgecomp: str
     recipe: str
     judged_on: datetime.date

@@ -67,7 +67,7 @@ def _spare(rows: Any) -> Any:
     """How many rows of zeros bring so many to what the kernel takes; rows: a number, or one that an exporter leaves free."""
     if torch._C._get_tracing_state() is not None:
         return FEWEST_ROWS - 1  # whatever they are: a trace holds for any number
-    return torch.sym_max(0, FEWEST_ROWS - rows)  # type: ignore[no-untyped-call]
+    return torch.sym_max(0, FEWEST_ROWS - rows)  # type: ignore[no-untyped-call]  # torch does not type it
 
 
 def in_int8(folded: fx.GraphModule) -> tuple[fx.GraphModule, list[str], dict[str, str]]:
@@ -92,7 +92,7 @@ def in_int8(folded: fx.GraphModule) -> tuple[fx.GraphModule, list[str], dict[str
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     for part in fake_quants(module).values():
-        part.form = "plain"  # type: ignore[assignment]
+        part.form = "plain"  # type: ignore[assignment]  # a fake-quant module's own
     module.graph.lint()
     module.recompile()
     return module, done, left
@@ -129,7 +129,7 @@ def _replace(
     read: Any = node.args[0]
     if read not in levels:
         path = f"levels_{read.name}"
-        module.add_submodule(path, Levels(module_of(module, read)))  # type: ignore[arg-type]
+        module.add_submodule(path, Levels(module_of(module, read)))  # type: ignore[arg-type]  # an fx argument that is a node here
         with module.graph.inserting_after(read):
             levels[read] = module.graph.call_module(path, (read.args[0],))
     bias: Any = node.args[2] if len(node.args) > 2 else None

@@ -1,7 +1,7 @@
 """Files encrypted at rest: AES-256-GCM (NIST SP 800-38D) with a fresh 96-bit nonce a file, and the key from the environment.
 
 A sealed file begins with MAGIC and a line of JSON, in plain text, that says what it is: the name it had, the target it is for, the release it
-belongs to. Both are the cipher's associated data, so that a file given another name, or taken from another release, does not open.
+belongs to. All of that is the cipher's associated data, so that a file given another name, or taken from another release, does not open.
 It protects a file at rest, and not against whoever holds the device with its key.
 """
 
@@ -14,12 +14,13 @@ from typing import Any
 
 from edgecomp.errors import FileError, RuntimeUnavailableError, UsageError
 from edgecomp.files import limits
-from edgecomp.files.json_files import read_json
+from edgecomp.files.json_files import read_mapping
 
 SUFFIX = ".aes"
 MAGIC = b"edgecomp sealed 1\n"
 NONCE_BYTES = 12
 KEY_BYTES = 32
+BOUND = ("target", "release")  # what a contract says of the encrypted files, and each of them of itself
 MOST_HEADER = 4096  # bytes
 KEY, KEY_FILE = "EDGECOMP_KEY", "EDGECOMP_KEY_FILE"
 GIVE = f"set {KEY} to 64 hexadecimal digits, or {KEY_FILE} to a file that holds them (`openssl rand -hex 32` makes some)"
@@ -73,11 +74,12 @@ def unseal(file: Path, about: Mapping[str, str], secret: bytes) -> bytes:
 
     Raises FileError where it is no sealed file, another than `about` says, not of this key, or was changed.
     """
+    cipher = _cipher(secret)
     from cryptography.exceptions import InvalidTag
 
     header, rest = _parted(file)
     try:
-        opened: bytes = _cipher(secret).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], header)
+        opened: bytes = cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], header)
     except (InvalidTag, ValueError) as error:
         raise FileError(
             f"{file}: does not open: the key is another, or the file was changed: copy it again, or look for its key"
@@ -94,8 +96,12 @@ def opened_release(model: Path, parts: Sequence[Path], contract: Path) -> list[b
     """What an encrypted `model` and the `parts` beside it hold, with the environment's key: all of one release, each under its own name, and the
     release that the `contract` names, where there is one. Raises UsageError, FileError, RuntimeUnavailableError."""
     secret = key()
-    release = read_json(contract).get("encryption", {}) if contract.is_file() else header_of(model)
-    about = {name: str(release.get(name, "")) for name in ("target", "release")}
+    release = read_mapping(contract, "encryption")["encryption"] if contract.is_file() else header_of(model)
+    if not isinstance(release, dict) or not {*BOUND} <= {*release}:
+        raise FileError(
+            f"{contract if contract.is_file() else model}: does not say which {' and '.join(BOUND)} it is of: copy the folder again"
+        )
+    about = {name: str(release[name]) for name in BOUND}
     return [unseal(file, about | {"name": plain_name(file)}, secret) for file in (model, *parts)]
 
 

@@ -6,7 +6,7 @@ from shutil import copyfile
 from edgecomp.data.preprocessing import load
 from edgecomp.errors import UsageError, nearest_there
 from edgecomp.files import sealed
-from edgecomp.files.json_files import read_json
+from edgecomp.files.json_files import read_mapping
 from edgecomp.files.scratch import new_folder
 from edgecomp.files.writing import digest_of, sha256, write_json
 from edgecomp.package.deploy import SCRIPT, script
@@ -27,8 +27,9 @@ def encrypt(folder: Path, out: Path) -> Path:
         )
     if out.exists():
         raise UsageError(f"{out} is there already: name a new folder with --out")
-    contract = read_json(folder / CONTRACT)
-    runtime = contract["runtime"]
+    contract = read_mapping(folder / CONTRACT, "runtime", "options", "threads", "files")
+    runtime = str(contract["runtime"])
+    model = formats.deployed_in(folder, runtime)
     if "encryption" in contract:
         raise UsageError(f"{folder} is encrypted already: encrypt the folder that it was made from")
     if not TABLE[runtime].from_memory:
@@ -36,21 +37,20 @@ def encrypt(folder: Path, out: Path) -> Path:
         raise UsageError(
             f"{folder} is for {runtime}, which reads a model from a file alone, or keeps a copy of it; {able} take one that is encrypted"
         )
-    secret, model = sealed.key(), folder / TABLE[runtime].model_file
+    for name, digest in contract["files"].items():
+        if name != Path(name).name or not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise UsageError(
+                f"{folder / name} is not the file that {CONTRACT} names (missing, elsewhere, or its sha256 differs): copy the folder again"
+            )
+    secret = sealed.key()
     about = {"target": folder.resolve().name, "release": digest_of(contract["files"])}
     with new_folder(out, "nothing was encrypted") as made:
         for file in sorted(folder.iterdir()):
-            if file.name in contract["files"] and sha256(file) != contract["files"][file.name]:
-                raise UsageError(
-                    f"{file} is not the file that {CONTRACT} names (its sha256 differs): copy the folder again"
-                )
             if file in (model, *formats.parts_of(model)):
-                content = sealed.seal(file.read_bytes(), about | {"name": file.name}, secret)
-                (made / f"{file.name}{sealed.SUFFIX}").write_bytes(content)
-                contract["files"][f"{file.name}{sealed.SUFFIX}"] = sha256(
-                    made / f"{file.name}{sealed.SUFFIX}"
-                )
+                encrypted = made / f"{file.name}{sealed.SUFFIX}"
+                encrypted.write_bytes(sealed.seal(file.read_bytes(), about | {"name": file.name}, secret))
                 del contract["files"][file.name]
+                contract["files"][encrypted.name] = sha256(encrypted)
             elif file.is_file() and file.name not in (CONTRACT, SCRIPT):
                 copyfile(file, made / file.name)
         write_json(made / CONTRACT, contract | {"encryption": about})

@@ -14,7 +14,7 @@ from running import Cli
 from safetensors import safe_open
 
 from edgecomp.api.quantize import AGREEMENT, ERROR, _decides, _ways, quantize
-from edgecomp.api.quantizing.record import Attempt, Record
+from edgecomp.api.quantizing.record import Attempt, Record, kept
 from edgecomp.errors import UsageError
 from edgecomp.pipeline.epoch_time import EpochTime
 from edgecomp.progress import Silent
@@ -175,6 +175,17 @@ def test_another_time_makes_another_training_but_of_one_that_was_cut(tmp_path: P
     enough = a_record(tmp_path, "FAIL", "PASS", minutes=2)
     enough.take(1)
     assert len(enough.tried) == 2
+
+
+def test_a_record_that_another_version_wrote_is_no_obstacle(tmp_path: Path) -> None:
+    record = a_record(tmp_path, "FAIL")
+    assert kept(record.file)["tried"] == []  # there is none yet
+    record.save()
+    assert kept(record.file)["tried"] == record.tried
+    written = json.loads(record.file.read_text())
+    del written["tried"][0]["scores"]
+    record.file.write_text(json.dumps(written))
+    assert kept(record.file) == {"asked": None, "tried": []}
 
 
 class Impatient(Silent):

@@ -52,21 +52,17 @@ class Record:
 
     @classmethod
     def of(cls, recipe: Path, folder: Path, check: str, limit: Mapping[str, Any]) -> "Record":
-        """That of a call for the same before, or a new one."""
+        """That of a call for the same before, or a new one. recipe: what is asked for; folder: the run's; check, limit: what decides."""
         job = fingerprinted(job_of(recipe, ()))
         asked = digest_of([job.model_dump(mode="json", exclude={"folder"}), __version__])
         new = cls(folder / TRIED, asked, check, limit, [])
-        try:
-            known = read_mapping(new.file, "asked", "tried", "minutes", "epochs")
-        except FileError:  # none, or an earlier version's
-            return new
+        known = kept(new.file)
         if known["asked"] == asked:
-            new.tried = [Attempt(**one | {"overrides": tuple(one["overrides"])}) for one in known["tried"]]
-            new.minutes, new.epochs = known["minutes"], known["epochs"]
+            new.tried, new.minutes, new.epochs = known["tried"], known["minutes"], known["epochs"]
         return new
 
     def take(self, minutes: float | None) -> None:
-        """Another time makes another training, but where one was ended before, which has time again now, and where none is needed."""
+        """Another time, of so many `minutes`, makes another training, but where one was ended before, which has time again now, and where none is needed."""
         begun = self.epochs > 0 and len(self.tried) == 1
         if minutes != self.minutes and (minutes is None or not (begun or self.is_the_same)):
             self.epochs = 0
@@ -96,3 +92,14 @@ class Record:
             told
             | {"tried": [vars(one) for one in self.tried], "chosen": self.best.name if self.tried else None},
         )
+
+
+def kept(file: Path) -> dict[str, Any]:
+    """What the `file` of a record says of `asked`, `tried`, `minutes` and `epochs`; of none, or another version's, that nothing was asked: all is
+    tried then, and steps that are there are shared."""
+    try:
+        known = read_mapping(file, "asked", "tried", "minutes", "epochs")
+        tried = [Attempt(**one | {"overrides": tuple(one["overrides"])}) for one in known["tried"]]
+    except (FileError, KeyError, TypeError):
+        return {"asked": None, "tried": []}
+    return known | {"tried": tried}

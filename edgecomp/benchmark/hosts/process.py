@@ -81,6 +81,7 @@ class Worker:
         interpreter: Sequence[str] | None = None,
         path: Sequence[str] | None = None,
     ) -> None:
+        opened = self._opened(place, model) if is_sealed(model) else []
         self._replies, replies = os.pipe()
         parent, self._held = os.pipe()  # until the worker has ended, or this process, however that ends
         job: dict[str, Any] = {
@@ -96,7 +97,6 @@ class Worker:
             "slowdown": place.slowdown,
             "trusted": place.trusted,
         }
-        opened = [] if not is_sealed(model) else self._opened(place, model)
         pipes = [os.pipe() for _ in opened]
         job["sealed"] = [end for end, _ in pipes]
         self._model = str(model.resolve())

@@ -13,7 +13,7 @@ class Slowed:
     """A session whose every inference costs `share` more of the CPU time that this inference took.
 
     It is not so many operations counted out beforehand: what shares the core slows one kind of operation more than
-    another (of the same sines it made 63 % instead of 50 %). What the clock's grain paid too much is less to pay next time.
+    another. What the clock's grain paid too much is less to pay next time.
     """
 
     def __init__(self, session: Session, share: float) -> None:

@@ -27,7 +27,7 @@ def read(wanted: Wanted, folder: Path) -> Source:
     index = {name: place for place, name in enumerate(classes)}
     splits = {}
     for split, pairs in by_split.items():
-        images = _images([path for path, _ in pairs], wanted)
+        images = read_images([path for path, _ in pairs], wanted)
         splits[split] = Examples(images, np.asarray([index[name] for _, name in pairs], np.int64))
     if not task.label_axes:
         labels, _ = task.encode({split: [None] * len(pairs) for split, pairs in by_split.items()}, None, "")
@@ -44,7 +44,8 @@ def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:
     }
 
 
-def _images(paths: list[Path], wanted: Wanted) -> npt.NDArray[np.uint8]:
+def read_images(paths: list[Path], wanted: Wanted) -> npt.NDArray[np.uint8]:
+    """The images in the files `paths`, [N, height, width] or [N, height, width, channels], as `wanted` says. Raises DataError."""
     return stacked(
         len(paths),
         lambda index: paths[index],

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, refuse_unused
-from edgecomp.data.sources.image_folder import SUFFIXES
-from edgecomp.data.sources.images import BROKEN, reason, stacked
+from edgecomp.data.sources.image_folder import SUFFIXES, read_images
+from edgecomp.data.sources.images import BROKEN, reason
 from edgecomp.data.sources.paths import found, split_of_folder, visible
 from edgecomp.errors import DataError, nearest
 
@@ -27,7 +27,7 @@ def read(wanted: Wanted, folder: Path) -> Source:
     the recipe's, for a relative path. Raises DataError."""
     values, masks = {}, {}
     for split, pairs in _pairs(wanted, folder).items():
-        values[split] = _images([image for image, _ in pairs], wanted)
+        values[split] = read_images([image for image, _ in pairs], wanted)
         masks[split] = _masks(pairs, wanted.image_size)
     found: dict[str, Any] = masks  # an array, for as lists masks would take a hundred times the memory
     labels, classes = wanted.meaning.encode(found, None, str(wanted.path))
@@ -103,16 +103,6 @@ def _by_stem(folder: Path) -> dict[str, Path]:
                 )
             by_stem[stem] = path
     return by_stem
-
-
-def _images(paths: list[Path], wanted: Wanted) -> npt.NDArray[np.uint8]:
-    return stacked(
-        len(paths),
-        lambda place: paths[place],
-        lambda place: str(paths[place]),
-        wanted.image_size,
-        wanted.mode,
-    )
 
 
 def _masks(pairs: Pairs, image_size: int | None) -> npt.NDArray[np.uint8]:

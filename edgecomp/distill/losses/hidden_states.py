@@ -9,7 +9,6 @@ from torch import fx, nn
 
 from edgecomp.distill.losses.of_features import mean_squared
 from edgecomp.errors import CaptureError
-from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
 from edgecomp.training.schedules import Scheduled, all_at, at
 
@@ -97,28 +96,27 @@ class Bound(nn.Module):
             projection(hint, ours(), theirs()) if hint.projects else nn.Identity()
             for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
         )
-
         with torch.no_grad():
             for hint, project, ours, theirs in zip(
                 hints, self.projections, self._ours, self._theirs, strict=True
             ):
                 check(hint, project, ours(), theirs())
 
-    def forward(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    def forward(self, logits: torch.Tensor, batch: Batch) -> list[tuple[str, torch.Tensor]]:
         """After a forward pass of the student on the batch's inputs."""
         with torch.no_grad():
             self._teacher[0](*batch.inputs)
         pairs = [(ours(), theirs().float()) for ours, theirs in zip(self._ours, self._theirs, strict=True)]
         if not self.closed_forms_taken:
             for hint, project, (ours, theirs) in zip(self._hints, self.projections, pairs, strict=True):
-                if hint.by != "linear" and not isinstance(project, nn.Identity):
+                if hint.by != "linear" and isinstance(project, nn.Conv2d | nn.Linear):
                     take_closed_form(project, ours, theirs)
             self.closed_forms_taken.fill_(True)
         terms = zip(self._hints, self.projections, pairs, strict=True)
-        return {
-            f"{hint.name} of {hint.student}": weighed(hint, project, *pair, batch)
+        return [
+            (f"{hint.name} of {hint.student}", weighed(hint, project, *pair, batch))
             for hint, project, pair in terms
-        }
+        ]
 
 
 def weighed(
@@ -139,18 +137,6 @@ def check(hint: Hint, project: nn.Module, ours: torch.Tensor, theirs: torch.Tens
         shapes = f"{list(ours.shape)} and {list(theirs.shape)}"
         raise CaptureError(f"distill: {hint.name} of {hint.student} and the teacher's {hint.teacher}, {shapes}, cannot be taken: "
                            f"{' '.join(str(error).split())[:200]}") from error  # fmt: skip
-
-
-def hidden_states(
-    settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
-) -> list[HiddenStates]:
-    """The term of `distill.hidden`: [{student, teacher, weight}]; none where that is empty.
-
-    settings: the recipe's `distill`; task: of no matter here; teacher: loads the network, where there is a
-    hint.
-    """
-    hints = [Hint(hint["student"], hint["teacher"], hint["weight"]) for hint in settings["hidden"]]
-    return [HiddenStates(hints, teacher())] if hints else []
 
 
 def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Module:
@@ -178,15 +164,16 @@ def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Modul
 
 
 @torch.no_grad()
-def take_closed_form(project: nn.Module, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+def take_closed_form(project: nn.Conv2d | nn.Linear, ours: torch.Tensor, theirs: torch.Tensor) -> None:
     """Sets a linear map, `project`, to the one whose squared error is least: that of `ours` onto `theirs`, hidden states of a batch. Of a map that the
     batch does not determine, the smallest."""
     rows, wanted = (_rows(one.detach().double()) for one in (ours, theirs))
     found = torch.linalg.lstsq(
         torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1), wanted, driver="gelsd"
     ).solution
-    project.weight.copy_(found[:-1].T.reshape(project.weight.shape))  # type: ignore[operator]  # a layer's own
-    project.bias.copy_(found[-1])  # type: ignore[operator]
+    assert project.bias is not None
+    project.weight.copy_(found[:-1].T.reshape(project.weight.shape))
+    project.bias.copy_(found[-1])
 
 
 def _rows(values: torch.Tensor) -> torch.Tensor:

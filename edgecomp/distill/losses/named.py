@@ -1,4 +1,4 @@
-"""Terms by name: `distill.terms` of a recipe. To add one: a function in a file of this folder, and a row of LOGITS or FEATURES."""
+"""Terms by name: `distill.terms` of a recipe, and `distill.hidden`, which are `features-mse`. To add one: a function in a file of this folder, and a row of LOGITS or FEATURES."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -93,17 +93,17 @@ class Bound(nn.Module):
         super().__init__()
         self._term = term
 
-    def forward(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    def forward(self, logits: torch.Tensor, batch: Batch) -> list[tuple[str, torch.Tensor]]:
         assert batch.soft_labels is not None
         term, arguments = self._term, all_at(self._term.arguments, batch.done)
         value = term.function(logits, batch.soft_labels, batch.labels, **arguments)
-        return {term.name: at(term.weight, batch.done) * value}
+        return [(term.name, at(term.weight, batch.done) * value)]
 
 
 def named(
     settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
 ) -> list[OfOutputs | HiddenStates]:
-    """The terms of `distill.terms`; those of hidden states share the teacher's forward pass.
+    """The terms of `distill.terms` and `distill.hidden`; those of hidden states share the teacher's forward pass.
 
     settings: the recipe's `distill`; task: what labels and outputs mean; teacher: loads the network, where a hidden state is asked for. Raises
     RecipeError with everything that cannot be.
@@ -114,7 +114,8 @@ def named(
         raise RecipeError("distill", problems)
     found: list[OfOutputs | HiddenStates] = []
     hints = []
-    for one in asked:
+    plain = {"loss": "features-mse", "arguments": {}, "projection": "linear"}
+    for one in (*asked, *(plain | hint for hint in settings["hidden"])):
         name, weight, arguments = one["loss"], one["weight"], one["arguments"]
         if name in FEATURES:
             function, projects, masked = FEATURES[name]
@@ -132,11 +133,13 @@ def _wrong(one: Mapping[str, Any], task: Task) -> list[str]:
     if name not in NAMED:
         return [f"loss: there is no {name!r}{nearest(name, NAMED)}; there are {', '.join(NAMED)}"]
     found = []
-    known = {
-        key: one
-        for key, one in inspect.signature(NAMED[name]).parameters.items()
-        if one.kind is one.KEYWORD_ONLY and key not in NOT_SET
-    }
+    known = [
+        key
+        for key, parameter in inspect.signature(NAMED[name]).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and key not in NOT_SET
+    ]
+    if not any(at(one["weight"], done) > 0 for done in (0, 1)):
+        found.append(f"{name}: its weight is never above 0: take the term out")
     for key, given in one["arguments"].items():
         if key not in known:
             found.append(

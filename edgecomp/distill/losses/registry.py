@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from edgecomp.distill.losses.hidden_states import hidden_states
 from edgecomp.distill.losses.named import named
 from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
 from edgecomp.outputs import as_one
@@ -28,13 +27,12 @@ class Term(Protocol):
     """One summand of the loss, not bound to a network yet."""
 
     def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> nn.Module:
-        """A module `(logits [N, classes], Batch) → by name, weighted scalars`. example: legal inputs of the student. Raises CaptureError."""
+        """A module `(logits [N, classes], Batch) → weighted scalars, a name with each`. example: legal inputs of the student. Raises CaptureError."""
         ...
 
 
 TERMS: dict[str, Callable[[Mapping[str, Any], Task, Teacher], Sequence[Term]]] = {
     "soft and hard labels": soft_and_hard_labels,
-    "hidden states": hidden_states,
     "named": named,
 }
 """By family: what makes its terms of the recipe's `distill`; none where that asks for none."""
@@ -66,16 +64,20 @@ class Learner(nn.Module):
         super().__init__()
         self.student = student
         self.terms = nn.ModuleList(terms)
-        self.values: dict[str, torch.Tensor] = {}
+        self.values: list[tuple[str, torch.Tensor]] = []
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return as_one(self.student(*inputs))
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """The sum of all terms, a scalar, after a forward pass on the batch's inputs. logits: [N, classes]."""
-        self.values = {name: value for term in self.terms for name, value in term(logits, batch).items()}
-        return reduce(torch.add, self.values.values())
+        self.values = [named for term in self.terms for named in term(logits, batch)]
+        return reduce(torch.add, (value for _, value in self.values))
 
     def watched(self) -> dict[str, torch.Tensor]:
-        """What each term came to in the last batch, weighted, by `loss: NAME`."""
-        return {f"loss: {name}": value for name, value in self.values.items()}
+        """What each term came to in the last batch, weighted, by `loss: NAME`; of a name that comes again, `loss: NAME (2)`."""
+        found: dict[str, torch.Tensor] = {}
+        for place, (name, value) in enumerate(self.values):
+            before = sum(name == other for other, _ in self.values[:place])
+            found[f"loss: {name} ({before + 1})" if before else f"loss: {name}"] = value
+        return found

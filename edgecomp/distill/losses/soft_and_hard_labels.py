@@ -70,9 +70,9 @@ class Bound(nn.Module):
         super().__init__()
         self._term = term
 
-    def forward(self, logits: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    def forward(self, logits: torch.Tensor, batch: Batch) -> list[tuple[str, torch.Tensor]]:
         assert batch.soft_labels is not None
-        return weighed(
+        terms = weighed(
             logits,
             batch.soft_labels,
             batch.labels,
@@ -80,6 +80,7 @@ class Bound(nn.Module):
             hard_label_weight=self._term.hard_label_weight,
             task=self._term.task,
         )
+        return list(terms.items())
 
 
 def soft_and_hard_labels(

@@ -112,6 +112,31 @@ def test_every_term_is_watched_under_its_name() -> None:
     assert sum(seen.values()).item() == pytest.approx(total.item(), rel=1e-6)
 
 
+def test_a_term_that_is_asked_for_twice_counts_twice() -> None:
+    ours, theirs = network(4), network(8, seed=1)
+    given, logits = batch(theirs), ours(INPUTS)
+    for term in ({"loss": "dkd"}, of_layers("similarity")):
+        once, twice = learner(ours, theirs, term), learner(ours, theirs, term, term)
+        ours(INPUTS)
+        assert twice.loss(logits, given).item() == pytest.approx(
+            2 * once.loss(logits, given).item(), rel=1e-6
+        )
+        assert len(twice.watched()) == 2
+        assert list(twice.watched())[1].endswith(" (2)")
+
+
+def test_hints_are_terms_beside_the_others_and_the_teacher_runs_once() -> None:
+    ours, theirs = network(4), network(8, seed=1)
+    hint = {"student": "layers.1", "teacher": "layers.1", "weight": 0.5}
+    told = Distill(epochs=1, terms=[of_layers("similarity")], hidden=[hint]).model_dump()
+    taught = losses.build(told, task("classification"), lambda: theirs).bind(ours, (INPUTS[:2],))
+    calls: list[int] = []
+    theirs.register_forward_hook(lambda *_: calls.append(1))
+    taught.loss(taught(INPUTS), batch(network(8, seed=1)))
+    assert list(taught.watched()) == ["loss: similarity of layers.1", "loss: features-mse of layers.1"]
+    assert len(calls) == 1
+
+
 def test_the_teacher_runs_once_a_batch_whatever_hidden_states_are_named() -> None:
     ours, theirs = network(4), network(8, seed=1)
     taught = learner(
@@ -171,6 +196,7 @@ def test_the_closed_form_is_the_least_squares_solution() -> None:
         ({"loss": "dkd", "arguments": {"beta": {"start": 0, "end": 2}}}, "and it is a number above 0"),
         ({"loss": "hard-labels", "arguments": {"task": 1}}, "hard-labels has no argument 'task'"),
         ({"loss": "similarity"}, "similarity is of hidden states: name the module of each network"),
+        ({"loss": "dist", "weight": {"start": 0, "end": 0}}, "its weight is never above 0"),
         ({"loss": "dist", "student": "layers.1"}, "dist is of outputs, and student would name hidden states"),
     ],
 )

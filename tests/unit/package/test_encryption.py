@@ -15,7 +15,7 @@ from edgecomp import encrypt
 from edgecomp.benchmark.hosts.process import Place, Worker
 from edgecomp.comparison.sides import given
 from edgecomp.config.target import load_target
-from edgecomp.errors import FileError, ModelFileError, UsageError
+from edgecomp.errors import FileError, ModelFileError, RuntimeUnavailableError, UsageError
 from edgecomp.files import sealed
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import deployed_in, parts_of
@@ -160,11 +160,53 @@ def test_what_cannot_be_encrypted_is_refused(model: Path, tmp_path: Path) -> Non
         encrypt(folder, made)
     with pytest.raises(UsageError, match="encrypted already"):
         encrypt(made, tmp_path / "twice")
+    (folder / "labels.txt").unlink()  # which the contract does not name
+    (folder / "model.onnx").rename(folder / "away")
+    with pytest.raises(UsageError, match="is not the file"):
+        encrypt(folder, tmp_path / "missing")
     (folder / "model.onnx").write_bytes(b"another")
     with pytest.raises(UsageError, match="is not the file"):
         encrypt(folder, tmp_path / "changed")
     assert not (tmp_path / "changed").exists()
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+
+
+def test_a_part_that_is_missing_is_not_left_out(model: Path, tmp_path: Path) -> None:  # noqa: F811
+    folder = deployed(model, "openvino-cpu")
+    (folder / "model.bin").unlink()
+    with pytest.raises(UsageError, match=r"model\.bin is not the file"):
+        encrypt(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"runtime": "no-such", "options": {}, "threads": 1, "files": {}}']
+)
+def test_a_contract_that_is_none_is_told(model: Path, tmp_path: Path, content: str) -> None:  # noqa: F811
+    folder = deployed(model, "onnxruntime-cpu")
+    made = encrypt(folder, tmp_path / "out")
+    for one in (folder, made):
+        (one / "contract.json").write_text(content)
+    with pytest.raises(UsageError):
+        encrypt(folder, tmp_path / "again")
+    with pytest.raises(FileError):
+        opened(made / "model.onnx.aes")
+
+
+def test_without_the_library_it_is_said(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    made = encrypt(deployed(model, "onnxruntime-cpu"), tmp_path / "out")
+    for name in [name for name in sys.modules if name.split(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(RuntimeUnavailableError, match="pip install"):
+        opened(made / "model.onnx.aes")
+
+
+def test_its_script_says_what_does_not_open(model: Path, tmp_path: Path, capsys, monkeypatch) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+    made = encrypt(deployed(model, "onnxruntime-cpu"), tmp_path / "out")
+    (made / "model.onnx.aes").write_bytes(b"cut")
+    with pytest.raises(SystemExit, match="does not open"):
+        answers(made, capsys, monkeypatch)
 
 
 def test_a_runtime_that_reads_files_alone_says_so(model: Path, tmp_path: Path) -> None:  # noqa: F811
