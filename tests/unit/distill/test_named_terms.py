@@ -170,7 +170,10 @@ def test_the_closed_form_is_taken_once_and_goes_with_a_checkpoint() -> None:
     again.load_state_dict(taught.state_dict())
     taught(INPUTS[:8]), again(INPUTS[:8])
     other = Batch((INPUTS[:8],), LABELS[:8], given.soft_labels[:8])
+    first = [value.clone() for value in taught.terms.parameters()]
     assert again.loss(again(INPUTS[:8]), other).item() == taught.loss(taught(INPUTS[:8]), other).item()
+    for one in (taught, again):
+        assert all(torch.equal(*pair) for pair in zip(first, one.terms.parameters(), strict=True))
 
 
 def test_the_closed_form_is_the_least_squares_solution() -> None:
