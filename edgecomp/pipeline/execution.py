@@ -9,10 +9,11 @@ from edgecomp.artifacts.rerun import Step
 from edgecomp.artifacts.run_folder import JOB, RunFolder
 from edgecomp.config.job import Job
 from edgecomp.config.target import check_cores
-from edgecomp.errors import RunFolderError
+from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
 from edgecomp.pipeline import loaders
+from edgecomp.pipeline.practice import not_installed
 from edgecomp.pipeline.stages import judging, learning
 from edgecomp.progress import Note
 from edgecomp.runtimes import TABLE
@@ -26,8 +27,17 @@ Started = Callable[[str, str], None]
 
 
 def check_machine(job: Job, note: Note) -> None:
-    """Raises UsageError where a target of the job asks for more cores than there are, or the fused kernel
-    cannot be compiled; notes what else the machine lacks, a `note` each."""
+    """Raises UsageError where a target of the job asks for more cores than there are, the fused kernel cannot be compiled, there is no GPU
+    to train in fp16 on, or a tracker is not installed; notes what else the machine lacks, a `note` each."""
+    for loop in (job.recipe.teacher.loop, job.recipe.distill.loop):
+        for name in not_installed(loop):
+            raise UsageError(
+                f"loop.trackers: {name} is not installed: pip install 'edgecomp[{name}]', or take it out"
+            )
+    if job.precision == "fp16" and not gpus():
+        raise UsageError(
+            "precision: fp16 is trained on a GPU, and there is none here: take fp32, bf16 or auto"
+        )
     if job.recipe.quantize.kernel == "fused":
         from edgecomp.quantization import fused
 
@@ -42,7 +52,7 @@ def notes(job: Job) -> list[str]:
     """What a run of the job costs on this machine that it would not elsewhere, and what it cannot measure
     here, in words."""
     found = []
-    if job.precision != "fp32" and not has_bf16():
+    if job.precision == "bf16" and not has_bf16():
         costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
         found.append(f"precision: bf16: {costs}; precision=auto takes fp32 here")
     for target in (*job.targets, *job.ungated_targets):

@@ -72,6 +72,9 @@ OF_A_TASK: dict[str, OfLogits] = {"soft-labels": soft_labels, "hard-labels": har
 """Of the outputs of any task."""
 
 NAMED = {**OF_A_TASK, **LOGITS, **{name: row.function for name, row in FEATURES.items()}}
+DIVERGENCES = ("soft-labels", "dkd", "dist")
+"""That are nothing where the student says what the teacher does."""
+
 NOT_SET = ("task", "mask")  # of a function's arguments: they come from elsewhere
 
 
