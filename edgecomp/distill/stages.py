@@ -1,8 +1,10 @@
 """Stages of fp32 distillation: which terms are learnt, and which modules of the student stand still, for how many epochs."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import Any
 
 from torch import nn
@@ -122,8 +124,9 @@ def entering(stages: Sequence[Stage], learner: Learner) -> Callable[[int], None]
     def enter(epoch: int) -> None:
         if not stages:
             return
-        stage = stage_of(stages, epoch)
-        learner.only = stage.terms
+        place = place_of(stages, epoch)
+        stage = stages[place]
+        learner.only, learner.stage = stage.terms, place + 1
         for parameter in free:
             parameter.requires_grad_(True)
         for name, module in student.named_modules():
@@ -136,10 +139,7 @@ def entering(stages: Sequence[Stage], learner: Learner) -> Callable[[int], None]
     return enter
 
 
-def stage_of(stages: Sequence[Stage], epoch: int) -> Stage:
-    """The one of `stages` that an `epoch`, from 0, is of; the last, of epochs after it."""
-    for stage in stages:
-        epoch -= stage.epochs
-        if epoch < 0:
-            return stage
-    return stages[-1]
+def place_of(stages: Sequence[Stage], epoch: int) -> int:
+    """The place, from 0, of the one of `stages` that an `epoch`, from 0, is of; the last, of epochs after it."""
+    ends = list(accumulate(stage.epochs for stage in stages))
+    return min(bisect_right(ends, epoch), len(stages) - 1)

@@ -16,6 +16,8 @@ Epoch = Mapping[str, float]
 
 NORM, FIRST_NORMS, LARGEST_NORM = "gradient_norm", "gradient_norm_first", "gradient_norm_max"
 RATE, LOSS, SCORE, AGREEMENT = "learning_rate", "loss", "validation_score_pct", "agreement_pct"
+STAGE = "stage"
+"""Which of a training's stages an epoch is of, from 1."""
 RAISED = "alarm: "
 """Before an alarm's name, in a history: what it was raised at."""
 
@@ -30,7 +32,7 @@ FIRST = 10  # steps that gradients begin with
 
 def exploding_gradient(epochs: Sequence[Epoch]) -> float | None:
     """How many times the norm of gradients as they began, the largest of them in the last of `epochs` is, where that is EXPLODES."""
-    began = max(epoch.get(FIRST_NORMS, 0.0) for epoch in epochs)
+    began = max(epoch.get(FIRST_NORMS, 0.0) for epoch in epochs[:-1] or epochs)
     times = epochs[-1][LARGEST_NORM] / began if began > 0 else 0.0
     return times if times > EXPLODES else None
 
@@ -99,8 +101,9 @@ SAYS_MEMORY = (
 
 
 def raised(epochs: Sequence[Epoch], divergences: Sequence[str] = ()) -> dict[str, tuple[float, str]]:
-    """By name, the alarms of the last of `epochs`, each with its number and a sentence. divergences: keys of terms that are
-    divergences from the teacher, with weights that do not change."""
+    """By name, the alarms of the last of `epochs`, each with its number and a sentence: beside those of its own stage. divergences: keys of
+    terms that are divergences from the teacher, with weights that do not change."""
+    epochs = [epoch for epoch in epochs if epoch.get(STAGE) == epochs[-1].get(STAGE)]
     found = {}
     for name, alarm in ALARMS.items():
         value = alarm.rule(epochs)

@@ -19,6 +19,7 @@ from edgecomp.distill.losses.soft_and_hard_labels import SoftAndHardLabels, soft
 from edgecomp.distill.similarity import likeness
 from edgecomp.outputs import as_one
 from edgecomp.tasks import Task
+from edgecomp.training.alarms import STAGE
 from edgecomp.training.loop import Batch
 
 Teacher = Callable[[], nn.Module]
@@ -84,6 +85,7 @@ class Learner(nn.Module):
         self.terms = nn.ModuleList(terms)
         self.values: list[tuple[str, torch.Tensor]] = []
         self.only: frozenset[str] | None = None  # the terms that a stage learns, by name; None: all
+        self.stage = 0  # which stage it is, from 1; 0 where there are none
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return as_one(self.student(*inputs))
@@ -104,10 +106,11 @@ class Learner(nn.Module):
         return {f"loss: {name}": value for name, value in self.values}
 
     def likeness(self) -> dict[str, float]:
-        """How alike the hidden states that terms compare were in the last batch, by name (edgecomp.distill.similarity)."""
-        return likeness(
-            pair for term in self.terms if isinstance(term, hidden_states.Bound) for pair in term.compared()
-        )
+        """How alike the hidden states that terms compare were in the last batch, by name (edgecomp.distill.similarity); and the stage, where there
+        are several."""
+        bound = [term for term in self.terms if isinstance(term, hidden_states.Bound)]
+        stage = {STAGE: float(self.stage)} if self.stage else {}
+        return stage | likeness(pair for term in bound for pair in term.compared())
 
 
 def numbered(names: Sequence[str]) -> list[str]:
