@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from edgecomp.errors import EdgecompError
-from edgecomp.training import alarms, epoch_table
+from edgecomp.files import epoch_table
+from edgecomp.training import alarms
 from edgecomp.training.checkpoints import History, best_weights, keep, keep_best
 from edgecomp.training.practice import Practice
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Loss = Callable[[torch.Tensor, Any], torch.Tensor]
 
+TRACKED = "tracked"
+"""The folder, in a run's, of what trackers write."""
+
 
 def accelerator(practice: Practice, batch_size: int) -> "Accelerator":
     """Where and how `practice` has steps taken, each of `batch_size` examples. Raises UsageError where that cannot be here."""
@@ -47,7 +50,7 @@ def accelerator(practice: Practice, batch_size: int) -> "Accelerator":
         ),
         log_with=list(practice.trackers) or None,
         project_config=ProjectConfiguration(
-            project_dir=str(practice.folder), logging_dir=str(practice.folder)
+            project_dir=str(practice.folder), logging_dir=str(practice.folder and practice.folder / TRACKED)
         ),
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=True)

@@ -18,8 +18,8 @@ from torch import nn
 from trained_in_double import trained
 
 from edgecomp.errors import EdgecompError, UsageError
+from edgecomp.files import epoch_table
 from edgecomp.progress import silent
-from edgecomp.training import epoch_table
 from edgecomp.training.checkpoints import History
 from edgecomp.training.loop import Batch, Examples, train
 from edgecomp.training.optimizers import OPTIMIZERS, parameter_groups
@@ -186,7 +186,7 @@ def test_the_table_of_epochs_has_each_once(tmp_path: Path) -> None:
 def test_a_tracker_is_told_of_each_epoch(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     run(tmp_path, Practice(folder=tmp_path, trackers=("tensorboard",)), epochs=2)
-    assert list((tmp_path / "test").glob("events.*"))
+    assert list((tmp_path / "tracked" / "test").glob("events.*"))
 
 
 def broken_in(epoch: int) -> Callable[[torch.Tensor, Batch], torch.Tensor]:
