@@ -116,7 +116,7 @@ def weak_teacher(of: Trainings) -> str | None:
         score(of.student[-1]),
         score(of.teacher[-1]),
     )  # the last: the best of many is best by chance
-    if not taught - teaches > max(1.0, 4 * _error(teaches, of.examples)):
+    if not taught - teaches > max(1.0, 6 * _error(teaches, of.examples)):
         return None
     return (
         f"the teacher is no better than its student on the validation split ({teaches:.1f} and {taught:.1f} %): hard labels alone may do as well, "
@@ -125,9 +125,11 @@ def weak_teacher(of: Trainings) -> str | None:
 
 
 def wide_gap(of: Trainings) -> str | None:
-    """The student stays far behind its teacher. of: the trainings."""
-    taught, teaches = max(map(score, of.student)), score(of.teacher[-1])
-    if not teaches - taught > max(15.0, 3 * _error(teaches, of.examples)) or len(of.student) < 4:
+    """The student stays far behind its teacher, and no longer comes nearer. of: the trainings."""
+    scores, teaches = [score(epoch) for epoch in of.student], score(of.teacher[-1])
+    taught, before = max(scores), max(scores[: len(scores) * 3 // 4], default=0.0)
+    rising = taught - before > 0.05 * (teaches - taught)
+    if not teaches - taught > max(15.0, 3 * _error(teaches, of.examples)) or rising:
         return None
     return (
         f"the gap between teacher and student is wide ({teaches:.1f} and {taught:.1f} %): put a network of a size in between, which learns of the "

@@ -22,7 +22,7 @@ RAISED = "alarm: "
 """Before an alarm's name, in a history: what it was raised at."""
 
 EXPLODES = 100.0  # times what gradients began with
-VANISHES = 1e-7  # of the loss: a gradient that changes nothing
+VANISHES = 1e-9  # of the loss: a gradient that changes nothing
 COLLAPSES = 1e-3  # of what a divergence began with
 UNLIKE_PCT = 90.0  # of answers like the teacher's: where a divergence may not be nothing
 STANDS, STANDS_FOR = 0.01, 4  # the share of the loss, and epochs

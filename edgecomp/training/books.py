@@ -20,7 +20,7 @@ from edgecomp.training.practice import Practice
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-LOOKS = 16  # steps between two looks at the memory
+LOOKS = 64  # steps between two looks at the memory
 MACHINE = ("memory_mib", "cpu_seconds", "seconds")
 """Of the table alone: what differs between two runs of the same training."""
 
@@ -57,21 +57,22 @@ class Books:
         for name, one in watched.items():
             self._seen.setdefault(name, []).append(one.detach())
 
-    def is_sound(self, position: int, norm: torch.Tensor) -> bool:
-        """Whether a step may be taken: with loss and gradients that are finite. position: of the step in its epoch; norm: of its gradients.
+    def is_sound(self, position: int, norm: torch.Tensor | None) -> bool:
+        """Whether a step may be taken: with loss and gradients that are finite. position: of the step in its epoch; norm: of its gradients,
+        where that was looked at.
 
         Raises EdgecompError where they are not, or the memory is about to run out, unless the recipe says `warn`.
         """
-        self._norms.append(norm.item())
-        place = f"in epoch {self._epoch + 1}, step {position + 1}"
-        if position % LOOKS == 0 and (scarce := alarms.scarce_memory(alarms.memory_left())):
-            self._raise(alarms.MEMORY, scarce[0], f"{scarce[1]}, {place}")
+        length = 0.0 if norm is None else norm.item()
+        if norm is not None:
+            self._norms.append(length)
         finite = math.isfinite(self._losses[-1])
-        if finite and (math.isfinite(self._norms[-1]) or self._helper.scaler is not None):
+        if position % LOOKS == 0 and (scarce := alarms.scarce_memory(alarms.memory_left())):
+            self._raise(alarms.MEMORY, scarce[0], f"{scarce[1]}, in epoch {self._epoch + 1}")
+        if finite and (math.isfinite(length) or self._helper.scaler is not None):
             return True  # a scaler leaves out such a step, and lowers its scale
-        broken = (
-            f"the loss is {self._losses[-1]}" if not finite else f"the norm of gradients is {self._norms[-1]}"
-        )
+        place = f"in epoch {self._epoch + 1}, step {position + 1}"
+        broken = f"the loss is {self._losses[-1]}" if not finite else f"the norm of gradients is {length}"
         first = self._epoch == position == 0
         remedy = (
             "the network itself gives that: look at its inputs and its activations"
@@ -79,10 +80,9 @@ class Books:
             else "training has diverged; lower the learning rate"
         )
         self._raise(alarms.NOT_FINITE, float(position + 1), f"{broken} {place}: {remedy}")
-        self._losses.pop()
-        self._norms.pop()
-        for values in self._seen.values():
-            values.pop()
+        parts = self._practice.accumulation
+        for values in (self._losses, *self._seen.values()):
+            del values[-parts:]
         return False
 
     def close(self, found: Mapping[str, float], rate: float, history: History) -> dict[str, float]:

@@ -4,6 +4,7 @@ Everything random is a function of (seed, epoch), so an epoch can be run again f
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from edgecomp.training.books import Books
 from edgecomp.training.checkpoints import History, resume
 from edgecomp.training.convolutions import sound_gradients
 from edgecomp.training.practice import PLAIN, Practice
-from edgecomp.training.processes import Step, accelerator, clip, parts_of, placed, told_to_all
+from edgecomp.training.processes import Step, accelerator, clip, parts_of, placed, scaled, told_to_all
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Examples:
         return Batch(network_inputs(prepared), torch.from_numpy(self.labels[chosen]), soft, mask)
 
 
+NORMS = 16  # of gradients that are looked at in an epoch, at least, where they are not cut
 ALIKE = 16  # batches of texts that are sorted by length among themselves
 
 
@@ -106,10 +108,12 @@ def train(
     peaks = [group["lr"] for group in optimizer.param_groups]
     history = resume(network, optimizer, checkpoint)
     learner = helper.prepare_model(Step(network, loss), device_placement=False)
-    stepper = helper.prepare_optimizer(optimizer, device_placement=False)
+    stepper = scaled(helper, optimizer)
     share = slice(helper.process_index, None, helper.num_processes)
     books = Books(what, helper, practice, checkpoint, divergences)
     remaining = range(len(history) * steps, epochs * steps)
+    cuts = practice.clip_norm is not None or helper.num_processes > 1 or helper.scaler is not None
+    every = max(1, steps // NORMS)
     batches: Iterator[Batch] = iter(())
     for step in track(remaining, f"{what}{STEPS}", len(remaining)):
         epoch, position = divmod(step, steps)
@@ -128,12 +132,13 @@ def train(
         batch = replace(next(batches), done=step / (epochs * steps))
         optimizer.zero_grad(set_to_none=True)
         for part in parts_of(placed(batch, helper.device), practice.accumulation):
-            with helper.accumulate(learner):
+            with helper.accumulate(learner) if practice.accumulation > 1 else nullcontext():
                 with sound:
                     value = learner(part)
                 helper.backward(value)
             books.add(value, watched())
-        if books.is_sound(position, clip(helper, stepper, optimizer, practice.clip_norm)):
+        norm = clip(helper, stepper, optimizer, practice.clip_norm) if cuts or position % every == 0 else None
+        if books.is_sound(position, norm):
             stepper.step()
         if position == steps - 1:
             found = after_epoch()

@@ -81,6 +81,14 @@ class Step(nn.Module):
         return self._loss(outputs if outputs.dtype == torch.float64 else outputs.float(), batch)
 
 
+def scaled(helper: "Accelerator", optimizer: torch.optim.Optimizer) -> Any:
+    """What takes the steps of `optimizer`: itself, or where gradients are scaled what leaves out those that overflow. helper: where training runs.
+
+    Accelerate's own does no more, and looks for another package in every step.
+    """
+    return optimizer if helper.scaler is None else helper.prepare_optimizer(optimizer, device_placement=False)
+
+
 def clip(
     helper: "Accelerator", stepper: Any, optimizer: torch.optim.Optimizer, most: float | None
 ) -> torch.Tensor:
@@ -88,7 +96,8 @@ def clip(
 
     helper: where training runs; stepper: what it made of the optimiser, which may have scaled them.
     """
-    helper.unscale_gradients(stepper)
+    if helper.scaler is not None:
+        helper.unscale_gradients(stepper)
     with_gradients = [
         one for group in optimizer.param_groups for one in group["params"] if one.grad is not None
     ]

@@ -61,13 +61,13 @@ def good(**more: list[float]) -> Trainings:
 
 
 PLANTED = {
-    "over-imitation": good(score=[60, 80, 90, 88, 86, 84], mistakes=[10, 20, 30, 40, 50, 60]),
+    "over-imitation": good(score=[60, 80, 90, 86, 82, 78], mistakes=[10, 20, 30, 40, 50, 60]),
     "idle projection": good(explained=[0.0] * 6, explainable=[0.8] * 6),
     "narrow projection": good(explained=[0.1] * 6, explainable=[0.12] * 6),
     "still term": good(hidden=[0.5, 0.5001, 0.4999, 0.5, 0.5, 0.5]),
     "unstable divergence": good(kl=[1, 0.2, 0.9, 0.1, 0.8, 0.3]),
     "weak teacher": good()._replace(teacher=[{"loss": 1, "validation_score_pct": 80.0}]),
-    "wide gap": good(score=[30, 50, 60, 62, 63, 63]),
+    "wide gap": good(score=[30, 50, 62, 63, 63, 63]),
 }
 
 

@@ -23,7 +23,7 @@ KL = "loss: soft-labels"
 def clean(random: np.random.Generator) -> History:
     """A training as it should be: the loss falls to a floor, gradients with it, with noise, a spike now and then, and a score that rises."""
     epochs, steps = int(random.integers(3, 60)), int(random.integers(4, 200))
-    start, floor = 10 ** random.uniform(-2, 2), random.uniform(0, 0.6)
+    start, floor = 10 ** random.uniform(-2, 2), random.uniform(0.01, 0.6)
     speed, norm, fall = random.uniform(0.05, 3), 10 ** random.uniform(-3, 2), 10 ** random.uniform(-3, 0.7)
     best, chance = random.uniform(60, 100), random.uniform(1, 50)
     found: History = []
@@ -73,7 +73,7 @@ def exploding(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 def vanishing(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    return plain(torch.tanh(logits * 1e-9), batch)
+    return plain(torch.tanh(logits * 1e-12), batch)
 
 
 def stuck(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
