@@ -81,7 +81,8 @@ class Books:
         )
         self._raise(alarms.NOT_FINITE, float(position + 1), f"{broken} {place}: {remedy}")
         parts = self._practice.accumulation
-        for values in (self._losses, *self._seen.values()):
+        del self._losses[-parts:]
+        for values in self._seen.values():
             del values[-parts:]
         return False
 
