@@ -126,7 +126,7 @@ class Books:
     def _raise(self, name: str, value: float, says: str) -> None:
         """An alarm: raises EdgecompError where it stops, else says so once."""
         action = self._practice.alarms.get(name, "stop" if name in alarms.STOPS else "warn")
-        if action == "off":
+        if action == "ignore":
             return
         self._raised[name] = value
         if action == "stop":

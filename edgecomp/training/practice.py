@@ -12,7 +12,7 @@ from edgecomp.training.optimizers import OPTIMIZERS
 from edgecomp.training.schedules import LEARNING_RATES, Factor
 
 Precision = Literal["fp32", "bf16", "fp16"]
-Action = Literal["stop", "warn", "off"]
+Action = Literal["stop", "warn", "ignore"]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from pydantic import Field
 
 from edgecomp.config.schema import Schema
 
-Action = Literal["stop", "warn", "off"]
+Action = Literal["stop", "warn", "ignore"]
 
 
 class Alarms(Schema):
-    """What is done where training goes wrong: `stop` with an error and the checkpoint of the epoch before, `warn`, or `off`."""
+    """What is done where training goes wrong: `stop` with an error and the checkpoint of the epoch before, `warn`, or `ignore`."""
 
     not_finite: Literal["stop", "warn"] = "stop"  # a loss or a gradient; warn: its step is left out
     exploding_gradient: Action = "warn"  # a hundred times as large as the first ones
