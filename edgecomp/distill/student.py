@@ -223,7 +223,9 @@ def _train_further(
         epochs=qad.epochs,
         batch_size=qad.batch_size,
         seed=data.seed + 1,
-        practice=replace(qad.practice, alarms={**qad.practice.alarms, "stuck_loss": "ignore"}),  # it has learnt
+        practice=replace(
+            qad.practice, alarms={**qad.practice.alarms, "stuck_loss": "ignore"}
+        ),  # it has learnt
         checkpoint=checkpoint,
         track=track,
         what=what,

@@ -1,5 +1,6 @@
 """A run executed: what is checked before it starts, which steps must run, and one after another of them."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,10 @@ Started = Callable[[str, str], None]
 
 def check_machine(job: Job, note: Note) -> None:
     """Raises UsageError where a target of the job asks for more cores than there are, the fused kernel cannot be compiled, there is no GPU
-    to train in fp16 on, or a tracker is not installed; notes what else the machine lacks, a `note` each."""
+    to train in fp16 on, a tracker is not installed, or several processes were started; notes what else the machine lacks, a `note` each."""
+    if (started := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise UsageError(f"a run is one process, which measures alone, and {started} were started: leave out torchrun; a script of your own may "
+                         "train in several (edgecomp.training.loop.train)")  # fmt: skip
     for loop in (job.recipe.teacher.loop, job.recipe.distill.loop):
         for name in not_installed(loop):
             raise UsageError(

@@ -154,7 +154,7 @@ class Evidence:
         machines = [measured.facts["machine"] for measured in self.measured.values()]
         versions: dict[str, str] = {}
         for record in steps.values():
-            own = ("settings", "format", "cpu", "edgecomp", *steps)
+            own = ("settings", "format", "cpu", "gpus", "edgecomp", *steps)
             facts = record["made_from"].items()
             versions |= {
                 name: value for name, value in facts if name not in own and not name.startswith("as ")
