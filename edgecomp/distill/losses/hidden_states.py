@@ -186,9 +186,8 @@ def take_closed_form(project: nn.Conv2d | nn.Linear, ours: torch.Tensor, theirs:
     assert project.bias is not None
     project.weight.copy_(found[:-1].T.reshape(project.weight.shape))
     project.bias.copy_(found[-1])
-    if (
-        dist.is_initialized()
-    ):  # each process has seen its share of the batch: the first one's map is everyone's
+    if dist.is_initialized():
+        # Each process has seen its share of the batch: the first one's map is everyone's.
         dist.broadcast(project.weight, 0)
         dist.broadcast(project.bias, 0)
 
