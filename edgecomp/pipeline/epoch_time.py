@@ -44,7 +44,8 @@ def measure(run: Run) -> EpochTime:
     with loaders.distillation_data(run) as data, TemporaryDirectory(prefix="edgecomp-time-") as scratch:
         qad, captured = practice.qad(run), loaders.captured_student(run)
         unfrozen = 1 + max(qad.freeze_scales_epochs, qad.freeze_batchnorm_epochs)
-        qad = replace(qad, epochs=unfrozen)
+        untold = replace(qad.practice, folder=None, trackers=())
+        qad = replace(qad, epochs=unfrozen, practice=untold)
         student = calibrated(captured, data, qad, tuple(loaders.named_float_layers(run)))
         train_int8(student, data, qad, checkpoint=Path(scratch) / "none", track=clock.some)
         began = time.perf_counter()
