@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
 from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8, TEACHER
 from edgecomp.report.evidence import Evidence
 from edgecomp.report.plots import COLOURS, subplots, svg
@@ -25,13 +27,11 @@ class Watched(NamedTuple):
 
 
 PICTURES = (
-    Watched("norm of gradients, median (log scale)", ("gradient_norm",), log=True),
+    Watched("norm of gradients (log scale)", ("gradient_norm",), log=True),
     Watched("learning rate", ("learning_rate",)),
     Watched("answers like the teacher's (%)", ("agreement_pct",)),
     Watched("memory (MiB)", ("memory_mib",)),
-    Watched(
-        "likeness of hidden states, fp32 student", ("cka: ", "explained: ", "explainable: "), by_arm=False
-    ),
+    Watched("likeness of hidden states", ("cka: ", "explained: ", "explainable: "), by_arm=False),
 )
 
 
@@ -54,6 +54,10 @@ def watched(evidence: Evidence) -> str:
             )
         axis.set(title=one.title, yscale="log" if one.log and _positive(lines) else "linear")
         axis.set_xlabel("epoch of each training")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if one.log:
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.yaxis.set_minor_formatter(NullFormatter())
         axis.legend(fontsize=7.5)
     return svg(figure)
 
