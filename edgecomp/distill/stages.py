@@ -16,11 +16,11 @@ from edgecomp.training.schedules import at
 
 @dataclass(frozen=True)
 class Stage:
-    """epochs: how long; terms: that are learnt, by the names that a history has, None for all; frozen: patterns of module paths of the student,
-    `*` for any characters: neither their weights nor their batch statistics change."""
+    """epochs: how long; without: the terms that are not learnt, by the names that a history has; frozen: patterns of module paths of the
+    student, `*` for any characters: neither their weights nor their batch statistics change."""
 
     epochs: int
-    terms: frozenset[str] | None = None
+    without: frozenset[str] = frozenset()
     frozen: tuple[str, ...] = ()
 
 
@@ -28,7 +28,11 @@ def of_recipe(settings: Mapping[str, Any]) -> list[Stage]:
     """The stages of `settings`, a recipe's `distill`."""
     known = labels(settings)
     return [
-        Stage(one["epochs"], frozenset(_chosen(one["terms"], known)) or None, tuple(one["frozen"]))
+        Stage(
+            one["epochs"],
+            frozenset(known) - set(_chosen(one["terms"], known)) if one["terms"] else frozenset(),
+            tuple(one["frozen"]),
+        )
         for one in settings.get("stages", ())
     ]
 
@@ -81,14 +85,14 @@ def problems(settings: Mapping[str, Any], student: nn.Module) -> list[str]:
             )
         middle = (begun + stage.epochs / 2) / max(1, settings["epochs"])
         begun += stage.epochs
-        weights = _weights(settings, known, middle)
-        if (
-            stage.terms is not None
-            and stage.terms <= set(weights)
-            and sum(weights[name] for name in stage.terms) == 0
-        ):
+        left = {
+            name: weight
+            for name, weight in _weights(settings, known, middle).items()
+            if name not in stage.without
+        }
+        if left and not sum(left.values()):
             found.append(
-                f"{where}: the weights of its terms sum to nothing half-way: {', '.join(sorted(stage.terms))}"
+                f"{where}: the weights of its terms sum to nothing half-way: {', '.join(sorted(left))}"
             )
     return found
 
@@ -126,7 +130,7 @@ def entering(stages: Sequence[Stage], learner: Learner) -> Callable[[int], None]
             return
         place = place_of(stages, epoch)
         stage = stages[place]
-        learner.only, learner.stage = stage.terms, place + 1
+        learner.without, learner.stage = stage.without, place + 1
         for parameter in free:
             parameter.requires_grad_(True)
         for name, module in student.named_modules():

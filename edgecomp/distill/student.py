@@ -104,7 +104,7 @@ class Qad:
     freeze_batchnorm_epochs: int
     kernel: Kernel
     practice: Practice
-    only: frozenset[str] | None = None  # the terms of the last stage before it, by name; None: all
+    without: frozenset[str] = frozenset()  # the terms that the last stage before it leaves out, by name
 
 
 def distill_int8(
@@ -188,7 +188,7 @@ def _train_further(
     student: nn.Module, data: DistillationData, qad: Qad, checkpoint: Path, track: Track, what: str
 ) -> History:
     learner = qad.loss.bind(student, example_of(data))
-    learner.only = qad.only
+    learner.without = qad.without
     scales = (
         [quant.log_scale for quant in fake_quants(student).values()]
         if isinstance(student, fx.GraphModule)

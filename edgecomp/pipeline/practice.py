@@ -76,5 +76,5 @@ def qad(run: Run) -> "Qad":
         freeze_batchnorm_epochs=settings.freeze_batchnorm_epochs,
         kernel=settings.kernel,
         practice=practice(run, recipe.distill.loop),
-        only=last[-1].terms if (last := stages(run)) else None,
+        without=last[-1].without if (last := stages(run)) else frozenset(),
     )

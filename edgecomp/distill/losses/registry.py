@@ -84,7 +84,7 @@ class Learner(nn.Module):
         self.student = student
         self.terms = nn.ModuleList(terms)
         self.values: list[tuple[str, torch.Tensor]] = []
-        self.only: frozenset[str] | None = None  # the terms that a stage learns, by name; None: all
+        self.without: frozenset[str] = frozenset()  # the terms that a stage leaves out, by name
         self.stage = 0  # which stage it is, from 1; 0 where there are none
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -95,9 +95,7 @@ class Learner(nn.Module):
         found = [named for term in self.terms for named in term(logits, batch)]
         names = numbered([name for name, _ in found])
         self.values = [
-            (name, value)
-            for name, (_, value) in zip(names, found, strict=True)
-            if self.only is None or name in self.only
+            (name, value) for name, (_, value) in zip(names, found, strict=True) if name not in self.without
         ]
         return reduce(torch.add, (value for _, value in self.values))
 
