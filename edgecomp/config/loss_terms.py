@@ -15,6 +15,13 @@ class Hint(Schema):
     weight: float = Field(1.0, gt=0, le=1e6)  # of this term of the loss
 
 
+class Balance(Schema):
+    """What an example counts in the terms of outputs, by how many training examples its class has."""
+
+    by: Literal["inverse", "effective-number"]  # 1 / n, or (1 - β) / (1 - βⁿ): Cui et al. 2019
+    beta: float = Field(0.999, ge=0, lt=1)  # β of effective-number: 0 weighs all alike, near 1 as inverse
+
+
 class Schedule(Schema):
     """A number that changes while the student is trained in fp32, and keeps its end through fake-quant."""
 

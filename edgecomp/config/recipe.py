@@ -1,6 +1,6 @@
 """What a user may ask for, in a recipe."""
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -13,30 +13,14 @@ from pydantic import (
 from edgecomp import arms
 from edgecomp.config import renamed
 from edgecomp.config.declared import Declared
-from edgecomp.config.loss_terms import Hint, Term
+from edgecomp.config.loss_terms import Balance, Hint, Term
 from edgecomp.config.output_task import OutputTask, TaskName
-from edgecomp.config.schema import FORMAT, Schema
+from edgecomp.config.parts.bench import Bench
+from edgecomp.config.parts.teachers import Student, Teacher, Teachers
+from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.tasks import DEFAULT, Meant
 from edgecomp.tasks.several import OF
-
-
-class Part(Schema):
-    """A part of a recipe: `null` clears what it inherits, so that a key that cannot be null has its default."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_clears(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        may_be_null = {
-            name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)
-        }
-        return {
-            key: value
-            for key, value in given.items()
-            if value is not None or key in may_be_null or key not in cls.model_fields
-        }
 
 
 class Data(Part):
@@ -89,13 +73,15 @@ class Data(Part):
     limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
     shift: int = Field(0, ge=0, le=16)  # pixels that a training image is shifted by, at most
     flip: bool = False  # whether training images are mirrored as well
+    # of its different training examples: a class of fewer is left out, which is noted; without it that is refused
+    fewest: int | None = Field(None, ge=10)
     views: int = Field(8, ge=1, le=256)  # copies of each training image that share one set of soft labels
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later where it says nothing, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        later: dict[str, Any] = {"slice": None, "tensors": {}, "mean": None, "std": None}
+        later: dict[str, Any] = {"slice": None, "tensors": {}, "mean": None, "std": None, "fewest": None}
         return {k: v for k, v in found.items() if k not in later or v != later[k]}
 
     @model_validator(mode="after")
@@ -117,30 +103,7 @@ class Data(Part):
         return self
 
 
-class Network(Part):
-    """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
-
-    network: str  # a name, `hf:MODEL`, `onnx:FILE`, `pt2:FILE`, or a factory `package.module:function`
-    arguments: dict[str, Any] = {}  # what it is built with, by name
-
-
-class Teacher(Network):
-    """Trained on hard labels; with no epochs it is taken as its factory, or its folder, gives it."""
-
-    epochs: int = Field(ge=0, le=10_000)  # 0: it is trained already
-    batch_size: int = Field(64, ge=2)  # examples
-    learning_rate: float = Field(3e-3, gt=0, le=10)  # at its highest
-    weight_decay: float = Field(5e-4, ge=0, le=1)  # of AdamW
-
-
-class Student(Network):
-    """A network of its own, or `network: teacher`: the teacher as it is, or some of its layers, `arguments: {layers: [0, 2, 5]}`.
-
-    `seed` is of its weights and the order of its examples, where it should differ from the recipe's.
-    """
-
-    # of its weights and the order of its data, where it should differ from the recipe's
-    seed: int | None = Field(None, ge=0, lt=2**32)
+LATER = ("terms", "balance", "keywords")  # of Distill
 
 
 class Distill(Part):
@@ -160,12 +123,21 @@ class Distill(Part):
     hard_label_weight: float = Field(0.1, ge=0, le=1)  # of cross-entropy; the rest is of the soft labels
     hidden: list[Hint] = []  # hidden states drawn to the teacher's
     terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
+    balance: Balance | None = None  # what an example counts, by how rare its class is
+    keywords: dict[
+        str, Annotated[float, Field(gt=0, le=1e6)]
+    ] = {}  # term → what a text that has it counts more
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_terms(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `terms` where there are none, so that digests of recipes stay what they were."""
+        """Without what came later where there is none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        return {key: value for key, value in found.items() if key != "terms" or value}
+        return {key: value for key, value in found.items() if key not in LATER or value}
+
+    @property
+    def weighs_examples(self) -> bool:
+        """Whether some examples count more than others."""
+        return self.balance is not None or bool(self.keywords)
 
 
 class Quantize(Part):
@@ -279,26 +251,6 @@ class Quantize(Part):
         return None if self.max_drop is None else parse_quantity(self.max_drop).value
 
 
-class Bench(Part):
-    """How much is measured. Restarts of the worker process are the statistical unit.
-
-    Of a target that is not gated the teacher alone is measured, with `ungated_restarts`.
-    """
-
-    restarts: int = Field(5, ge=1, le=1000)  # processes, one after another
-    ungated_restarts: int = Field(2, ge=1, le=1000)  # of ungated targets
-    warmup: int = Field(20, ge=1)  # inferences that are not counted
-    iterations: int = Field(480, ge=8)  # inferences of one example, each timed
-    offline_batch: int = Field(32, ge=1)  # examples at once
-    offline_batches: int = Field(16, ge=1)  # so many are timed
-    timeout_s: float = Field(120.0, gt=0)  # after which a worker that says nothing is ended
-    emulated_examples: int = Field(5000, ge=1)  # or the whole split, where it is smaller
-    portable_examples: int = Field(
-        250, ge=1
-    )  # of the training split, asked as other CPUs where qemu-user plays them
-    emulation_timeout_s: float = Field(1800.0, gt=0)  # likewise, of an emulated CPU
-
-
 class Recipe(Part):
     # of the file; 1 is the only one
     format: Literal[1] = FORMAT  # type: ignore[assignment]
@@ -317,6 +269,7 @@ class Recipe(Part):
     quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
     data: Data  # where examples come from
     teacher: Teacher  # the network to learn from
+    teachers: Teachers | None = None  # others beside it
     student: Student  # the network that is made
     distill: Distill  # how the student learns in fp32
     quantize: Quantize = Quantize()  # how it comes to integers
@@ -329,9 +282,9 @@ class Recipe(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score`, `tasks` and `declared` where there are none, so that digests of recipes stay what they were."""
+        """Without `score`, `tasks`, `teachers` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        unsaid = {name for name in ("score", "tasks", "declared") if not getattr(self, name)}
+        unsaid = {name for name in ("score", "tasks", "teachers", "declared") if not getattr(self, name)}
         return {key: value for key, value in found.items() if key not in unsaid}
 
     @model_validator(mode="after")
@@ -351,6 +304,32 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _labels_tell_who_is_right(self) -> "Recipe":
+        if self.teachers and self.teachers.by != "weight" and (self.tasks or self.task != DEFAULT):
+            raise ValueError(
+                f"teachers.by: {self.teachers.by} asks the labels of one classifier which teacher is right: take teachers.by: weight"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_weighed_and_left_out(self) -> "Recipe":
+        of_one_classifier = not self.tasks and self.task == DEFAULT
+        asked = {
+            "data.fewest": self.data.fewest is not None,
+            "distill.balance": self.distill.balance is not None,
+            "distill.keywords": bool(self.distill.keywords),
+        }
+        if (given := [name for name, there in asked.items() if there]) and not of_one_classifier:
+            raise ValueError(
+                f"{' and '.join(given)}: of one classifier's examples, and this is another task: take it out"
+            )
+        if self.data.fewest is not None and self.has_stored_teachers:
+            raise ValueError(
+                "data.fewest leaves examples out, and stored soft_labels are in the order of all of them: leave out one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _similarity_is_learnt_of_a_teacher(self) -> "Recipe":
         if "similarity" in (self.task, *(one.task for one in self.tasks.values())):
             if self.teacher.epochs:
@@ -358,6 +337,11 @@ class Recipe(Part):
             if self.data.limit is not None:
                 raise ValueError("data.limit would part the pairs of task similarity: leave it out")
         return self
+
+    @property
+    def has_stored_teachers(self) -> bool:
+        """Whether somebody teaches by answers that are stored already."""
+        return any(one.network is None for one in (self.teachers.others.values() if self.teachers else ()))
 
     @property
     def meant(self) -> Meant:
@@ -393,4 +377,11 @@ def rehearsal(recipe: Recipe) -> Recipe:
         settings = parts.get(part, getattr(recipe, part))
         asked = getattr(settings, setting)
         parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
+    if recipe.teachers is not None:
+        most = QUICK["teacher", "epochs"]
+        others = {
+            name: one.model_copy(update={"epochs": min(one.epochs, most)})
+            for name, one in recipe.teachers.others.items()
+        }
+        parts["teachers"] = recipe.teachers.model_copy(update={"others": others})
     return recipe.model_copy(update=parts)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from edgecomp.data.soft_labels import SoftLabels
@@ -14,13 +16,15 @@ from edgecomp.training.loop import Examples, logits_of
 
 @dataclass(frozen=True)
 class DistillationData:
-    """`seed` is that of the order of the examples; the views have their own, which is the teacher's. task: what labels and outputs mean."""
+    """`seed` is that of the order of the examples; the views have their own, which is the teacher's. task: what labels and outputs mean;
+    weights: float32 [N], what each training example counts; None: all the same."""
 
     views: Views
     calibration_split: Split
     soft_labels: SoftLabels
     task: Task
     seed: int
+    weights: npt.NDArray[np.float32] | None = None
 
     def epoch(self, epoch: int) -> Examples:
         """The very view that the teacher labelled, with its soft labels.
@@ -28,7 +32,8 @@ class DistillationData:
         epoch: from 0; where the views are fewer, they are taken again in turn.
         """
         index = epoch % self.soft_labels.views
-        return replace(self.views.view(index), soft_labels=self.soft_labels.view(index))
+        soft_labels = self.soft_labels.view(index)
+        return replace(self.views.view(index), soft_labels=soft_labels, weights=self.weights)
 
     def held_out(self) -> Examples:
         return self.views.held_out()

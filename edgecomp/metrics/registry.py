@@ -170,6 +170,7 @@ METRICS: dict[str, Metric] = {
         Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "sizes:parameters"),
         _score(ACCURACY, "accuracy", "scores:accuracy", "scores:accuracy_against"),
         _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
+        _score("tail_macro_f1_pct", "macro F1 of the rarest classes, which have a fifth of the examples", "scores:tail_macro_f1", "scores:tail_macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
         _score(WORST_SLICE, "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
         _score("micro_f1_pct", "micro F1 of labels", "numbers:micro_f1", "numbers:micro_f1_against", ("multilabel",)),

@@ -12,7 +12,7 @@ from edgecomp.config.target import check_cores
 from edgecomp.errors import RunFolderError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import loaders, several_teachers
 from edgecomp.pipeline.stages import judging, learning
 from edgecomp.progress import Note
 from edgecomp.runtimes import TABLE
@@ -69,6 +69,7 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
             (run.folder / "data").mkdir()
             learning.data(run, run.folder / "data", run.folder)
         if outdated:
+            several_teachers.try_others(run)
             loaders.tried(run)
 
 

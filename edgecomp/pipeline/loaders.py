@@ -2,8 +2,7 @@
 
 import copy
 import datetime
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 from edgecomp import arms
 from edgecomp.arms import Arm
 from edgecomp.config.job import Job
-from edgecomp.config.recipe import Network, Recipe
+from edgecomp.config.parts.teachers import Network
+from edgecomp.config.recipe import Recipe
 from edgecomp.files.json_files import read_mapping
 from edgecomp.machine import usable_cores
 from edgecomp.outputs import ONE
@@ -20,6 +20,8 @@ from edgecomp.progress import Note, Track, unheard
 from edgecomp.tasks import SeveralOutputs, Task, task
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import fx, nn
 
@@ -66,51 +68,6 @@ def wanted(recipe: Recipe) -> "Wanted":
     from edgecomp.data.sources import Wanted
 
     return Wanted(**recipe.data.model_dump(include=set(Wanted.__dataclass_fields__)), task=recipe.meant)
-
-
-def fingerprinted(job: Job) -> Job:
-    """The job with digests of what it names outside: its data's files, networks of one's own, a tokenizer.
-
-    Raises DataError, UsageError where they are missing.
-    """
-    from edgecomp.data.sources import source_files
-
-    folder = Path(job.folder)
-    data_files = digests_by_path(source_files(wanted(job.recipe), folder))
-    return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
-
-
-def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
-    """sha256 by the path from the folder that holds them all: of two files of one name, and of one that moves."""
-    from edgecomp.files.writing import sha256
-
-    root = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
-    return {file.relative_to(root).as_posix(): sha256(file) for file in files}
-
-
-def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """`teacher`, `student`, `tokenizer`, `score` → a digest of the files it is made with, where those are not edgecomp's own.
-
-    An argument of a network that is a file, such as its weights, is one of them.
-    """
-    from edgecomp.files.writing import digest_of
-    from edgecomp.models import own_files
-    from edgecomp.models.own_code import load_score
-    from edgecomp.models.references import files_of
-
-    def of(wanted: Network) -> list[Path]:
-        words = [value for value in wanted.arguments.values() if isinstance(value, str)]
-        paths = dict.fromkeys((base / word).absolute() for word in words for base in (folder, Path()))
-        given = [path for path in paths if os.path.isfile(path)]
-        return given if wanted.network == "teacher" else [*own_files(wanted.network, folder), *given]
-
-    named = {
-        "teacher": of(recipe.teacher),
-        "student": of(recipe.student),
-        "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
-        "score": [*load_score(recipe.score, folder).files] if recipe.score else [],
-    }
-    return {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
 
 
 def preprocessing(run: Run) -> "Preprocessing":
@@ -173,10 +130,10 @@ def first_student(run: Run) -> "nn.Module":
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
 
 
-def check_ready_made(run: Run, network: "nn.Module") -> None:
-    """Raises UsageError where a teacher that is taken as it is, `network`, cannot have been trained for the
+def check_ready_made(run: Run, network: "nn.Module", wanted: Network) -> None:
+    """Raises UsageError where a teacher that is taken as it is, `network`, `wanted` in a recipe, cannot have been trained for the
     classes of `run`."""
-    if run.job.recipe.teacher.network.startswith("hf:"):
+    if wanted.network.startswith("hf:"):
         from edgecomp.models import huggingface
 
         assert isinstance(network, huggingface.Classifier)
@@ -218,13 +175,14 @@ def tried(run: Run) -> "nn.Module":
     recipe = run.job.recipe
     for target in (*run.job.targets, *run.job.ungated_targets):
         check_options(target)
+    example_weights(run)
     student = fresh_network(run, recipe.student)
     if not recipe.quantize.in_float:
         check_layers(_captured(run, student), recipe.quantize.float_layers)
     loss(run, trained=False).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
     teacher = fresh_network(run, recipe.teacher)
     if recipe.teacher.epochs == 0:
-        check_ready_made(run, teacher)
+        check_ready_made(run, teacher, recipe.teacher)
     if _structure(student) == _structure(teacher):
         count = sum(parameter.numel() for parameter in teacher.parameters())
         run.note(f"student and teacher are the same network, of {count:,} parameters: nothing is made smaller but by its integers; "
@@ -339,7 +297,20 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
             soft_labels=stored,
             task=meaning(run),
             seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
+            weights=example_weights(run),
         )
+
+
+def example_weights(run: Run) -> "npt.NDArray[np.float32] | None":
+    """What each training example of `run` counts; None where all count the same. Raises DataError."""
+    from edgecomp.data.preprocessing import TOKENIZER
+    from edgecomp.data.splits import Split
+    from edgecomp.distill.example_weights import example_weights
+
+    asked, folder = run.job.recipe.distill, run.folder / "data"
+    balance = None if asked.balance is None else asked.balance.model_dump()
+    train = Split.load(folder, "train")
+    return example_weights(train, balance=balance, keywords=asked.keywords, tokenizer=folder / TOKENIZER)
 
 
 def loss(run: Run, *, trained: bool = True) -> "Loss":

