@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from edgecomp.config.schema import Schema
 
@@ -29,6 +29,26 @@ class Schedule(Schema):
     end: float = Field(ge=0, le=1e6)  # and at last
     shape: Literal["linear", "cosine", "steps"] = "linear"  # how it goes there
     steps: int = Field(4, ge=2, le=1000)  # of shape: steps, the levels, start and end among them
+
+
+class Exits(Schema):
+    """Early exits of the student, a linear classifier on what each of some layers gives, which its own end teaches."""
+
+    layers: list[str] = Field(
+        min_length=1
+    )  # module paths of the student, in the order that they are computed
+    weight: float = Field(0.5, gt=0, le=1e6)  # of each exit's loss
+    hard_label_weight: float = Field(0.5, ge=0, le=1)  # of cross-entropy; the rest is of what the end says
+    temperature: float = Field(3.0, gt=0, le=100)  # that both logits are divided by
+    # points of accuracy that early answers may cost on validation, which chooses the threshold; null: exits help to train, and go
+    max_drop_pt: float | None = Field(None, ge=0, le=100)
+
+    @field_validator("layers")
+    @classmethod
+    def _each_once(cls, layers: list[str]) -> list[str]:
+        if twice := sorted({layer for layer in layers if layers.count(layer) > 1}):
+            raise ValueError(f"{twice[0]!r} is named twice")
+        return layers
 
 
 class Noise(Schema):

@@ -13,7 +13,7 @@ from pydantic import (
 from edgecomp import arms
 from edgecomp.config import renamed
 from edgecomp.config.declared import Declared
-from edgecomp.config.loss_terms import Balance, Hint, Term
+from edgecomp.config.loss_terms import Balance, Exits, Hint, Term
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
 from edgecomp.config.parts.teachers import Student, Teacher, Teachers
@@ -103,7 +103,7 @@ class Data(Part):
         return self
 
 
-LATER = ("terms", "balance", "keywords")  # of Distill
+LATER = ("terms", "balance", "keywords", "exits")  # of Distill
 
 
 class Distill(Part):
@@ -123,6 +123,7 @@ class Distill(Part):
     hard_label_weight: float = Field(0.1, ge=0, le=1)  # of cross-entropy; the rest is of the soft labels
     hidden: list[Hint] = []  # hidden states drawn to the teacher's
     terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
+    exits: Exits | None = None  # of the student, beside everything else it learns
     balance: Balance | None = None  # what an example counts, by how rare its class is
     keywords: dict[
         str, Annotated[float, Field(gt=0, le=1e6)]
@@ -318,6 +319,7 @@ class Recipe(Part):
             "data.fewest": self.data.fewest is not None,
             "distill.balance": self.distill.balance is not None,
             "distill.keywords": bool(self.distill.keywords),
+            "distill.exits": self.distill.exits is not None,
         }
         if (given := [name for name, there in asked.items() if there]) and not of_one_classifier:
             raise ValueError(

@@ -76,6 +76,7 @@ def distill_fp32(
         what="student, fp32",
     )
     reestimate_batchnorm(network, data.batches(epochs, batch_size, calibration_batches))
+    learner.finish(data, folder)
     save_weights(network, folder / "student_fp32.safetensors")
     write_json(folder / "history.json", {STUDENT_FP32.name: history})
 

@@ -47,3 +47,12 @@ def test_a_long_tail(cli: Cli, tmp_path: Path, data: Path, monkeypatch: pytest.M
     gates = {row["name"]: row for row in done.json["gates"]}
     assert gates["tail_macro_f1_pct"]["estimate"] is not None
     assert "classes have fewer than 100 different examples: they are left out" in done.err
+
+
+def test_early_exits(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "early-exit", *SMALL, "--out", str(tmp_path / "run"), "--json")
+    assert done.code in (0, 1, 3), done.err
+    told = json.loads((tmp_path / "run" / "distill" / "exits.json").read_text(encoding="utf-8"))
+    assert sum(one["leaving"] for one in told["exits"]) == pytest.approx(1)
+    for report in ("report.html", "report.md"):
+        assert "Early exits" in (tmp_path / "run" / "report" / report).read_text(encoding="utf-8")

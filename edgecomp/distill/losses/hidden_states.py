@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from edgecomp.distill.losses.of_features import mean_squared
-from edgecomp.errors import CaptureError
+from edgecomp.errors import CaptureError, nearest
 from edgecomp.training.loop import Batch
 from edgecomp.training.schedules import Scheduled, all_at, at
 
@@ -62,6 +62,19 @@ def tap(network: nn.Module, path: str) -> Callable[[], torch.Tensor]:
     return lambda: kept.value
 
 
+def taps(asked: Sequence[tuple[nn.Module, str]]) -> list[Callable[[], torch.Tensor]]:
+    """What reads each module that is `asked` for, by its network and path. Raises CaptureError with all that are not there."""
+    found, wrong = [], []
+    for network, path in asked:
+        try:
+            found.append(tap(network, path))
+        except CaptureError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise CaptureError("; ".join(wrong))
+    return found
+
+
 @dataclass(frozen=True)
 class HiddenStates:
     """A term: Σ weight · loss of hidden states. teacher: the network whose states the hints name; it runs once a batch, whatever hints there are."""
@@ -86,8 +99,9 @@ class Bound(nn.Module):
         self._hints = hints
         # That the closed forms were taken is a part of the checkpoint, as they are.
         self.register_buffer("closed_forms_taken", torch.zeros((), dtype=torch.bool))
-        self._ours = [tap(student, hint.student) for hint in hints]
-        self._theirs = [tap(teacher, hint.teacher) for hint in hints]
+        asked = [(student, hint.student) for hint in hints] + [(teacher, hint.teacher) for hint in hints]
+        read = taps(asked)
+        self._ours, self._theirs = read[: len(hints)], read[len(hints) :]
         self._teacher = (teacher.eval(),)  # in a tuple: no part of this module
         with torch.no_grad():
             student.eval()(*example)
@@ -202,5 +216,5 @@ def _output_of(module: fx.GraphModule, path: str) -> fx.Node:
 
 
 def _unknown(path: str, known: Sequence[str]) -> str:
-    names = ", ".join(dict.fromkeys(name for name in known if name))
-    return f"distill: no module {path!r}; there are {names}"
+    names = list(dict.fromkeys(name for name in known if name))
+    return f"distill: no module {path!r}{nearest(path, names)}; there are {', '.join(names)}"

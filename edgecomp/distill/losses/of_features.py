@@ -97,6 +97,18 @@ def linear_cka(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     return found
 
 
+def pooled(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """[N, width]: the mean over places of `values` [N, channels, height, width], over tokens of [N, tokens, width]. mask: 1 where a token is one."""
+    if values.ndim == 4:
+        return values.mean(dim=(2, 3))
+    if values.ndim == 3:
+        if mask is None:
+            return values.mean(dim=1)
+        kept = mask[:, :, None].to(values.dtype)
+        return (values * kept).sum(dim=1) / kept.sum(dim=1).clamp_min(1)
+    return values
+
+
 def _energy(features: torch.Tensor, power: float) -> torch.Tensor:
     """[N, height · width], of length 1."""
     return F.normalize(features.abs().pow(power).mean(dim=1).flatten(1))

@@ -8,17 +8,24 @@ in a file of this folder, and a row of TERMS.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
+from edgecomp.distill.losses import exits as early_exits
 from edgecomp.distill.losses import of_itself
+from edgecomp.distill.losses.exits import exits
 from edgecomp.distill.losses.named import named
 from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
+from edgecomp.errors import CaptureError
 from edgecomp.outputs import as_one
 from edgecomp.tasks import Task
 from edgecomp.training.loop import Batch
+
+if TYPE_CHECKING:
+    from edgecomp.distill.data import DistillationData
 
 Teacher = Callable[[], nn.Module]
 """Loads the teacher, for terms that look inside it."""
@@ -35,6 +42,7 @@ class Term(Protocol):
 TERMS: dict[str, Callable[[Mapping[str, Any], Task, Teacher], Sequence[Term]]] = {
     "soft and hard labels": soft_and_hard_labels,
     "named": named,
+    "exits": exits,
 }
 """By family: what makes its terms of the recipe's `distill`; none where that asks for none."""
 
@@ -47,7 +55,15 @@ class Loss:
 
     def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Learner":
         """The student with its loss. example: legal inputs of the student, each [N, ...]. Raises CaptureError."""
-        return Learner(student, [term.bind(student, example) for term in self.terms])
+        bound, wrong = [], []
+        for term in self.terms:
+            try:
+                bound.append(term.bind(student, example))
+            except CaptureError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise CaptureError("; ".join(wrong))
+        return Learner(student, bound)
 
 
 def build(settings: Mapping[str, Any], task: Task, teacher: Teacher) -> Loss:
@@ -80,6 +96,12 @@ class Learner(nn.Module):
         for term in self.terms:
             if isinstance(term, of_itself.Bound):
                 term.begin(epoch)
+
+    def finish(self, data: "DistillationData", folder: Path) -> None:
+        """After training in fp32, for terms that keep something of it. data: that was learnt; folder: of their files."""
+        for term in self.terms:
+            if isinstance(term, early_exits.Bound):
+                term.finish(self.student, data, folder)
 
     def watched(self) -> dict[str, torch.Tensor]:
         """What each term came to in the last batch, weighted, by `loss: NAME`; of a name that comes again, `loss: NAME (2)`."""
