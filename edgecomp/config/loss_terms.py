@@ -51,6 +51,27 @@ class Exits(Schema):
         return layers
 
 
+class Lifelong(Schema):
+    """A student that knows some classes already, learns the others, and keeps what it knew: its old self teaches beside the teacher."""
+
+    old_classes: list[str] = Field(min_length=2)  # by name; an old student is trained on their labels first
+    epochs: int = Field(ge=1, le=10_000)  # of that
+    replay: float = Field(
+        0.0, ge=0, le=1
+    )  # the share of their training examples that is kept, and learnt again beside the new ones
+    weight: float = Field(
+        1.0, gt=0, le=1e6
+    )  # of what the old student says of all examples, among the old classes
+    temperature: float = Field(2.0, gt=0, le=100)  # that both logits are divided by there
+
+    @field_validator("old_classes")
+    @classmethod
+    def _each_once(cls, classes: list[str]) -> list[str]:
+        if twice := sorted({name for name in classes if classes.count(name) > 1}):
+            raise ValueError(f"{twice[0]!r} is named twice")
+        return classes
+
+
 class Noise(Schema):
     """Noise on a teacher's outputs (Sau & Balasubramanian 2016): each number is multiplied by 1 + ξ, ξ normal."""
 

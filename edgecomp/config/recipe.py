@@ -13,7 +13,7 @@ from pydantic import (
 from edgecomp import arms
 from edgecomp.config import renamed
 from edgecomp.config.declared import Declared
-from edgecomp.config.loss_terms import Balance, Exits, Hint, Term
+from edgecomp.config.loss_terms import Balance, Exits, Hint, Lifelong, Term
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
 from edgecomp.config.parts.teachers import Student, Teacher, Teachers
@@ -103,7 +103,7 @@ class Data(Part):
         return self
 
 
-LATER = ("terms", "balance", "keywords", "exits")  # of Distill
+LATER = ("terms", "balance", "keywords", "exits", "lifelong")  # of Distill
 
 
 class Distill(Part):
@@ -124,6 +124,7 @@ class Distill(Part):
     hidden: list[Hint] = []  # hidden states drawn to the teacher's
     terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
     exits: Exits | None = None  # of the student, beside everything else it learns
+    lifelong: Lifelong | None = None  # of some classes first, and of the others without forgetting them
     balance: Balance | None = None  # what an example counts, by how rare its class is
     keywords: dict[
         str, Annotated[float, Field(gt=0, le=1e6)]
@@ -320,10 +321,15 @@ class Recipe(Part):
             "distill.balance": self.distill.balance is not None,
             "distill.keywords": bool(self.distill.keywords),
             "distill.exits": self.distill.exits is not None,
+            "distill.lifelong": self.distill.lifelong is not None,
         }
         if (given := [name for name, there in asked.items() if there]) and not of_one_classifier:
             raise ValueError(
                 f"{' and '.join(given)}: of one classifier's examples, and this is another task: take it out"
+            )
+        if self.distill.lifelong is not None and self.distill.epochs == 0:
+            raise ValueError(
+                "distill.lifelong: new classes are learnt in distill.epochs, and there are none: give it some"
             )
         if self.data.fewest is not None and self.has_stored_teachers:
             raise ValueError(
@@ -379,6 +385,9 @@ def rehearsal(recipe: Recipe) -> Recipe:
         settings = parts.get(part, getattr(recipe, part))
         asked = getattr(settings, setting)
         parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
+    if (lifelong := recipe.distill.lifelong) is not None:
+        fewer = lifelong.model_copy(update={"epochs": min(lifelong.epochs, QUICK["distill", "epochs"])})
+        parts["distill"] = parts["distill"].model_copy(update={"lifelong": fewer})
     if recipe.teachers is not None:
         most = QUICK["teacher", "epochs"]
         others = {

@@ -17,7 +17,8 @@ from edgecomp.training.loop import Examples, logits_of
 @dataclass(frozen=True)
 class DistillationData:
     """`seed` is that of the order of the examples; the views have their own, which is the teacher's. task: what labels and outputs mean;
-    weights: float32 [N], what each training example counts; None: all the same."""
+    weights: float32 [N], what each training example counts; None: all the same; only: int64 [n], places of the training examples that are learnt
+    from; None: all."""
 
     views: Views
     calibration_split: Split
@@ -25,6 +26,7 @@ class DistillationData:
     task: Task
     seed: int
     weights: npt.NDArray[np.float32] | None = None
+    only: npt.NDArray[np.int64] | None = None
 
     def epoch(self, epoch: int) -> Examples:
         """The very view that the teacher labelled, with its soft labels.
@@ -33,7 +35,8 @@ class DistillationData:
         """
         index = epoch % self.soft_labels.views
         soft_labels = self.soft_labels.view(index)
-        return replace(self.views.view(index), soft_labels=soft_labels, weights=self.weights)
+        examples = replace(self.views.view(index), soft_labels=soft_labels, weights=self.weights)
+        return examples if self.only is None else examples.chosen(self.only)
 
     def held_out(self) -> Examples:
         return self.views.held_out()

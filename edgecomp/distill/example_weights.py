@@ -40,12 +40,18 @@ def holds(ids: npt.NDArray[Any], words: Sequence[int]) -> npt.NDArray[np.bool_]:
 
 
 def example_weights(
-    train: Split, *, balance: Mapping[str, Any] | None, keywords: Mapping[str, float], tokenizer: Path
+    train: Split,
+    *,
+    balance: Mapping[str, Any] | None,
+    keywords: Mapping[str, float],
+    tokenizer: Path,
+    all_there: bool = True,
 ) -> npt.NDArray[np.float32] | None:
     """float32 [N], of mean 1 over the training split, so that the loss stays as large; None where all count the same.
 
     train: the training split; balance: how a class is weighed, `by` a name of BALANCES and `beta`; keywords: term → what a text that has it is
-    multiplied by, of several the largest; tokenizer: the file of the texts' own. Raises DataError where no text has a term.
+    multiplied by, of several the largest; tokenizer: the file of the texts' own; all_there: whether each term must be in some text, which a few
+    examples of many need not have. Raises DataError where one is not.
     """
     if balance is None and not keywords:
         return None
@@ -57,11 +63,11 @@ def example_weights(
         of_class[there] = BALANCES[balance["by"]](counts[there], balance["beta"])
         found *= of_class[train.labels]
     if keywords:
-        found *= _of_keywords(train, keywords, tokenizer)
+        found *= _of_keywords(train, keywords, tokenizer, all_there)
     return np.asarray(found / found.mean(), np.float32)
 
 
-def _of_keywords(train: Split, keywords: Mapping[str, float], tokenizer: Path) -> Weights:
+def _of_keywords(train: Split, keywords: Mapping[str, float], tokenizer: Path, all_there: bool) -> Weights:
     if "input_ids" not in train.arrays:
         raise DataError("distill.keywords are looked for in texts, and these are none: take them out")
     from tokenizers import Tokenizer
@@ -74,7 +80,7 @@ def _of_keywords(train: Split, keywords: Mapping[str, float], tokenizer: Path) -
         if not has.any():
             missing.append(term)
         factors = np.where(has, np.maximum(factors, factor), factors)
-    if missing:
+    if missing and all_there:
         raise DataError(
             f"distill.keywords: no training text has {', '.join(map(repr, missing))} (within data.max_length tokens, as whole words): take them out"
         )

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from edgecomp.inputs import Inputs
 
 
+OLD = "old"  # the step that trains a student that goes on from there
+
+
 @dataclass(frozen=True)
 class Run:
     """A job in its folder. scheme: the quantisation scheme whose student is meant, where the job's targets need several."""
@@ -126,8 +129,27 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
 def first_student(run: Run) -> "nn.Module":
     """The student of `run` before it is trained: fresh, or with its teacher's weights."""
     student = run.job.recipe.student
+    if run.job.recipe.distill.lifelong is not None:
+        return old_student(run)
     network = fresh_network(run, student)
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
+
+
+def old_student(run: Run) -> "nn.Module":
+    """The student of `run` as it was before it learnt new classes, in evaluation mode."""
+    from edgecomp.training.loop import load_weights
+
+    network = fresh_network(run, run.job.recipe.student)
+    network.load_state_dict(load_weights(run.folder / OLD / "student_fp32.safetensors"))
+    return network.eval()
+
+
+def old_classes(run: Run) -> list[int]:
+    """The numbers of the classes that the student of `run` knew before; none where it is not one that goes on. Raises DataError."""
+    from edgecomp.distill.lifelong import numbers_of
+
+    asked = run.job.recipe.distill.lifelong
+    return [] if asked is None else numbers_of(asked.old_classes, preprocessing(run).classes)
 
 
 def check_ready_made(run: Run, network: "nn.Module", wanted: Network) -> None:
@@ -288,16 +310,21 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
     from edgecomp.data import soft_labels
     from edgecomp.data.splits import Split
     from edgecomp.distill.data import DistillationData
+    from edgecomp.distill.lifelong import new_places
 
-    recipe = run.job.recipe
+    recipe, own, asked = run.job.recipe, views(run), run.job.recipe.distill.lifelong
+    only = None
+    if asked is not None:
+        only = new_places(own.train.labels, old_classes(run), asked.replay, recipe.seed)
     with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
         yield DistillationData(
-            views=views(run),
+            views=own,
             calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,
             task=meaning(run),
             seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
             weights=example_weights(run),
+            only=only,
         )
 
 
@@ -310,16 +337,31 @@ def example_weights(run: Run) -> "npt.NDArray[np.float32] | None":
     asked, folder = run.job.recipe.distill, run.folder / "data"
     balance = None if asked.balance is None else asked.balance.model_dump()
     train = Split.load(folder, "train")
-    return example_weights(train, balance=balance, keywords=asked.keywords, tokenizer=folder / TOKENIZER)
+    return example_weights(
+        train,
+        balance=balance,
+        keywords=asked.keywords,
+        tokenizer=folder / TOKENIZER,
+        all_there=run.job.recipe.data.limit is None,
+    )
 
 
 def loss(run: Run, *, trained: bool = True) -> "Loss":
     """The loss that the fp32 and the fake-quant student of `run` share. trained: of the trained teacher,
     where a term looks inside it; else of a fresh one."""
-    from edgecomp.distill.losses import build
+    from edgecomp.distill.losses import Loss, build
+    from edgecomp.distill.losses.of_old import OfOld
 
-    teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
-    return build(run.job.recipe.distill.model_dump(), meaning(run), lambda: teacher(run))
+    recipe = run.job.recipe
+    teacher = trained_teacher if trained else lambda run: fresh_network(run, recipe.teacher)
+    found, asked = (
+        build(recipe.distill.model_dump(), meaning(run), lambda: teacher(run)),
+        recipe.distill.lifelong,
+    )
+    if asked is None:
+        return found
+    old = old_student(run) if trained else fresh_network(run, recipe.student)
+    return Loss((*found.terms, OfOld(old, old_classes(run), asked.weight, asked.temperature)))
 
 
 def qad(run: Run) -> "Qad":

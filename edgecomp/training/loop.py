@@ -53,6 +53,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def chosen(self, places: npt.NDArray[np.int64]) -> "Examples":
+        """Those at `places`, int64 [n]."""
+        soft, weights = (None if one is None else one[places] for one in (self.soft_labels, self.weights))
+        return Examples(some(self.arrays, places), self.labels[places], self.prepare, soft, weights)
+
     def inputs(self, chosen: slice | npt.NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
         """The network's inputs of the `chosen` examples: tensors [n, ...] in its order."""
         return network_inputs(self.prepare(some(self.arrays, chosen)))

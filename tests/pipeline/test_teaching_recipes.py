@@ -56,3 +56,18 @@ def test_early_exits(cli: Cli, tmp_path: Path) -> None:
     assert sum(one["leaving"] for one in told["exits"]) == pytest.approx(1)
     for report in ("report.html", "report.md"):
         assert "Early exits" in (tmp_path / "run" / "report" / report).read_text(encoding="utf-8")
+
+
+def test_new_classes_without_forgetting(cli: Cli, tmp_path: Path) -> None:
+    folder = str(tmp_path / "run")
+    done = cli("run", "lifelong", *SMALL, "distill.lifelong.epochs=2", "--out", folder, "--json")
+    assert done.code in (0, 1, 3), done.err
+    gates = {row["name"]: row for row in done.json["gates"]}
+    assert gates["old_task_drop_pt"]["estimate"] is not None
+    (history,) = json.loads(
+        (tmp_path / "run" / "distill" / "history.json").read_text(encoding="utf-8")
+    ).values()
+    assert history[-1]["loss: old classes"] > 0
+    unknown = cli("run", "lifelong", *SMALL, "distill.lifelong.old_classes=['0','1','twelve']", "--plan")
+    assert unknown.code == 2
+    assert "no such class 'twelve'" in unknown.err

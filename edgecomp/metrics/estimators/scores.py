@@ -99,6 +99,30 @@ def validation_drop(measured: Measurements, arm_name: str, confidence: float) ->
     return exact(finite("the drop", drop), "points", confidence)
 
 
+def old_task_drop(measured: Measurements, arm_name: str, confidence: float) -> Figure:
+    """Points of accuracy lost on the classes that a student knew before it learnt new ones, on the test examples of these.
+
+    measured: of one target, whose facts say what was known; arm_name: which arm; confidence: of each bound. Raises NotMeasured, Impossible,
+    NotFinite.
+    """
+    known = measured.facts.get("known_before")
+    if known is None:
+        raise NotMeasured("nothing was known before: distill.lifelong names old classes")
+    places, before = np.asarray(known["examples"], np.int64), np.asarray(known["right"], bool)
+    if (
+        len(places) == 0
+        or len(places) != len(before)
+        or places.min() < 0
+        or places.max() >= len(measured.labels)
+    ):
+        raise NotMeasured("what was known before is of other examples")
+    now = (answers(measured, arm_name) == measured.labels)[places]
+    gained, lost = int((now & ~before).sum()), int((~now & before).sum())
+    return of_bounds(
+        stats.difference_bounds(lost, gained, len(places), confidence), 100, "points", len(places), confidence
+    )
+
+
 class _Pair:
     """Two models' answers to the same examples. Raises NotMeasured, Impossible, NotFinite."""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecomp.arms import TEACHER
+from edgecomp.config.loss_terms import Term
 from edgecomp.config.parts.teachers import Teacher
 from edgecomp.pipeline import loaders, several_teachers
 from edgecomp.pipeline.loaders import Run
@@ -113,6 +114,42 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
         folder=out,
         track=run.track,
     )
+
+
+def old(run: Run, out: Path, checkpoints: Path) -> None:
+    """Writes the student of `run` that knows the old classes alone, learnt from their labels, into `out`; checkpoints: where it goes on from."""
+    from dataclasses import replace
+
+    from edgecomp.config.recipe import Distill
+    from edgecomp.distill.lifelong import of_old, old_places
+    from edgecomp.distill.losses import build
+    from edgecomp.distill.student import distill_fp32
+
+    recipe, known = run.job.recipe, loaders.old_classes(run)
+    asked = recipe.distill.lifelong
+    assert asked is not None
+    labels = Distill(epochs=asked.epochs, terms=[Term(loss="hard-labels")]).model_dump()
+    with loaders.distillation_data(run) as data:
+        own = replace(
+            data,
+            views=of_old(data.views, known),
+            only=old_places(data.views.train.labels, known),
+            weights=None,
+        )
+        distill_fp32(
+            loaders.fresh_network(run, recipe.student),
+            own,
+            loss=build(labels, loaders.meaning(run), lambda: loaders.trained_teacher(run)),
+            epochs=asked.epochs,
+            batch_size=recipe.distill.batch_size,
+            learning_rate=recipe.distill.learning_rate,
+            weight_decay=recipe.distill.weight_decay,
+            calibration_batches=recipe.quantize.calibration_batches,
+            bf16=run.job.precision == "bf16",
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
 
 
 def distill(run: Run, out: Path, checkpoints: Path) -> None:

@@ -104,6 +104,8 @@ def test_a_term_that_no_text_has_is_named(tokenizer: Path) -> None:
         example_weights(
             texts, balance=None, keywords={"error disk": 2, "all all": 2, "error": 2}, tokenizer=tokenizer
         )
+    few = example_weights(texts, balance=None, keywords={"all all": 2}, tokenizer=tokenizer, all_there=False)
+    np.testing.assert_array_equal(few, 1)
     with pytest.raises(DataError, match="looked for in texts, and these are none"):
         example_weights(split(), balance=None, keywords={"error": 2}, tokenizer=tokenizer)
 
