@@ -17,7 +17,7 @@ from edgecomp.outputs import as_one
 
 if TYPE_CHECKING:
     from edgecomp.distill.data import DistillationData
-    from edgecomp.distill.losses.exits import Bound
+    from edgecomp.distill.losses.own.exits import Bound
 
 FILE, WEIGHTS = "exits.json", "exits.safetensors"
 GRID = 200  # thresholds that are tried

@@ -350,7 +350,7 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
     """The loss that the fp32 and the fake-quant student of `run` share. trained: of the trained teacher,
     where a term looks inside it; else of a fresh one."""
     from edgecomp.distill.losses import Loss, build
-    from edgecomp.distill.losses.of_old import OfOld
+    from edgecomp.distill.losses.own.of_old import OfOld
 
     recipe = run.job.recipe
     teacher = trained_teacher if trained else lambda run: fresh_network(run, recipe.teacher)

@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from edgecomp.distill.losses import of_features, of_logits
+from edgecomp.distill.losses.attention import attention_maps
+from edgecomp.distill.losses.crd import Memory
 from edgecomp.distill.losses.hidden_states import HiddenStates, Hint
-from edgecomp.distill.losses.of_itself import OfItself
 from edgecomp.distill.losses.of_outputs import Noise, OfLogits, OfOutputs
+from edgecomp.distill.losses.own.of_itself import OfItself
 from edgecomp.distill.losses.soft_and_hard_labels import hard_labels, soft_labels
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.tasks import DEFAULT, Task
@@ -42,6 +44,8 @@ FEATURES: dict[str, OfFeatures] = {
     "relational-distance": OfFeatures(of_features.relational_distance, False),
     "relational-angle": OfFeatures(of_features.relational_angle, False),
     "similarity": OfFeatures(of_features.similarity_preserving, False),
+    "crd": OfFeatures(Memory.forward, False),
+    "attention-maps": OfFeatures(attention_maps, True, masked=True),
     "token-relations": OfFeatures(of_features.token_relations, projects=False, masked=True),
 }
 """Of a hidden state and the teacher's."""
@@ -90,7 +94,8 @@ def named(
         if name in FEATURES:
             function, projects, masked = FEATURES[name]
             how = function, projects, one["projection"], masked
-            hints.append(Hint(one["student"], one["teacher"], weight, *how, name, arguments))
+            heads = (arguments["heads"], arguments["teacher_heads"]) if function is attention_maps else None
+            hints.append(Hint(one["student"], one["teacher"], weight, *how, name, arguments, heads))
         else:
             function = partial(NAMED[name], task=task) if name in OF_A_TASK else NAMED[name]
             noise = Noise(**one["noise"]) if one.get("noise") else None
@@ -108,11 +113,14 @@ def _wrong(one: Mapping[str, Any], task: Task) -> list[str]:
     if name not in NAMED:
         return [f"loss: there is no {name!r}{nearest(name, NAMED)}; there are {', '.join(NAMED)}"]
     found = []
-    known = [
-        key
+    known = {
+        key: parameter
         for key, parameter in inspect.signature(NAMED[name]).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and key not in NOT_SET
-    ]
+    }
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty and key not in one["arguments"]:
+            found.append(f"{name} needs its argument {key!r}")
     if not any(at(one["weight"], done) > 0 for done in (0, 1)):
         found.append(f"{name}: its weight is never above 0: take the term out")
     for key, given in one["arguments"].items():
@@ -122,6 +130,8 @@ def _wrong(one: Mapping[str, Any], task: Task) -> list[str]:
             )
         elif not all(value > 0 for value in (at(given, 0), at(given, 1))):
             found.append(f"{name}: {key} is {given!r}, and it is a number above 0")
+        elif known[key].annotation is int and not isinstance(given, int):
+            found.append(f"{name}: {key} is {given!r}, and it is a whole number that stays")
     if name in LOGITS and task.name != DEFAULT:
         found.append(
             f"{name} is of a classifier's logits, and the task is {task.name}: take soft-labels, which is every task's"

@@ -81,12 +81,6 @@ def token_relations(
     return (found * kept).sum() / kept.sum()
 
 
-def attention_maps(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """The mean squared difference of attention maps (TinyBERT, Jiao et al. 2020, arXiv:1909.10351, equation 7). ours, theirs: [N, heads, tokens,
-    tokens], of as many heads."""
-    return F.mse_loss(ours, theirs)
-
-
 def linear_cka(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     """How alike two representations of the same examples are, from 0 to 1, whatever their width, rotation and scale: linear centred kernel alignment
     (Kornblith et al. 2019, arXiv:1905.00414, equation 3). It is watched, and no loss. ours, theirs: [N, ...]."""

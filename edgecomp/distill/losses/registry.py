@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from edgecomp.distill.losses import exits as early_exits
-from edgecomp.distill.losses import of_itself
-from edgecomp.distill.losses.exits import exits
 from edgecomp.distill.losses.named import named
+from edgecomp.distill.losses.own import exits as early_exits
+from edgecomp.distill.losses.own import of_itself
+from edgecomp.distill.losses.own.exits import exits
 from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
 from edgecomp.errors import CaptureError
 from edgecomp.outputs import as_one

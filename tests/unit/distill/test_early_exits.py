@@ -14,8 +14,8 @@ from edgecomp.config.job import load_job
 from edgecomp.config.recipe import Distill
 from edgecomp.distill import losses
 from edgecomp.distill.early_exits import EarlyExit, at_threshold, choose, cost_to, keep
-from edgecomp.distill.losses.exits import Bound, Exits
 from edgecomp.distill.losses.of_features import pooled
+from edgecomp.distill.losses.own.exits import Bound, Exits
 from edgecomp.errors import CaptureError, RecipeError
 from edgecomp.models.networks.resnet import ResNet
 from edgecomp.models.networks.transformer import Transformer

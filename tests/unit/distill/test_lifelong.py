@@ -8,7 +8,7 @@ import torch
 
 from edgecomp.config.job import load_job
 from edgecomp.distill.lifelong import new_places, numbers_of, old_places
-from edgecomp.distill.losses.of_old import OfOld, old_classes_kl
+from edgecomp.distill.losses.own.of_old import OfOld, old_classes_kl
 from edgecomp.errors import DataError, RecipeError
 from edgecomp.metrics.estimates import estimate
 from edgecomp.metrics.measurements import Arm, Measurements

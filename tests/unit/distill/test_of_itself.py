@@ -13,8 +13,8 @@ from edgecomp.config.job import load_job
 from edgecomp.config.recipe import Distill
 from edgecomp.distill import losses
 from edgecomp.distill.losses import of_logits
-from edgecomp.distill.losses.of_itself import Bound
 from edgecomp.distill.losses.of_outputs import noisy
+from edgecomp.distill.losses.own.of_itself import Bound
 from edgecomp.errors import RecipeError
 from edgecomp.models.networks.resnet import ResNet
 from edgecomp.progress import silent

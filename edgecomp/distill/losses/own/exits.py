@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgecomp.distill.early_exits import keep
-from edgecomp.distill.losses.hidden_states import taps
 from edgecomp.distill.losses.of_features import pooled
 from edgecomp.distill.losses.of_logits import soft_target_kl
+from edgecomp.distill.losses.taps import tap, taps
 from edgecomp.errors import CaptureError
 from edgecomp.outputs import as_one
 from edgecomp.tasks import Task
@@ -48,7 +49,7 @@ class Bound(nn.Module):
     def __init__(self, term: Exits, student: nn.Module, example: Sequence[torch.Tensor]) -> None:
         super().__init__()
         self._settings, self._example = term, tuple(example)
-        self._taps = taps([(student, layer) for layer in term.layers])
+        self._taps = taps([partial(tap, student, layer) for layer in term.layers])
         with torch.no_grad():
             classes = as_one(student.eval()(*example)).shape[1]
         wrong, widths = [], []
