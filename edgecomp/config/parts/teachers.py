@@ -41,7 +41,7 @@ class Another(Part):
     arguments: dict[str, Any] = {}  # what it is built with, by name
     # in place of a network: an .npz of its outputs, `train` [N, classes] in the order of the training data; beside the recipe or in $EDGECOMP_DATA
     soft_labels: str | None = None
-    weight: float = Field(1.0, gt=0, le=1e6)  # beside that of the others
+    weight: float = Field(1.0, ge=0, le=1e6)  # beside that of the others
     epochs: int = Field(0, ge=0, le=10_000)  # 0: it is trained already
     batch_size: int = Field(64, ge=2)  # examples
     learning_rate: float = Field(3e-3, gt=0, le=10)  # at its highest
@@ -65,13 +65,25 @@ class Teachers(Part):
 
     # weight: as they say; learned: the mixture that makes the validation labels likeliest; confidence: by example, as each is right about its label
     by: Literal["weight", "learned", "confidence"] = "weight"
-    weight: float = Field(1.0, gt=0, le=1e6)  # of the teacher itself
+    weight: float = Field(
+        1.0, ge=0, le=1e6
+    )  # of the teacher itself; 0: it is judged beside its student, and teaches nothing
     others: dict[str, Another] = Field(min_length=1)  # by name: letters, digits, `.`, `_`, `-`
 
     @model_validator(mode="after")
     def _names_are_folders(self) -> "Teachers":
         if odd := [name for name in self.others if not NAME.fullmatch(name)]:
             raise ValueError(f"others: a teacher cannot be called {odd[0]!r}: letters, digits, `.`, `_`, `-`")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_teaches(self) -> "Teachers":
+        if self.by != "weight" and "weight" in self.model_fields_set | {
+            key for one in self.others.values() for key in one.model_fields_set
+        }:
+            raise ValueError(f"weight is said, and by: {self.by} finds the weights: leave out one of the two")
+        if self.weight + sum(one.weight for one in self.others.values()) == 0:
+            raise ValueError("the weights sum to nothing: give one teacher a weight")
         return self
 
 

@@ -225,7 +225,15 @@ def test_all_that_is_wrong_with_others_is_said_at_once_and_before_training(folde
             ["+teachers.others={a: {network: mlpp}}"],
             "teachers.others.a.network: .*'mlpp'.*did you mean 'mlp'",
         ),
-        (["+teachers.others={a: {network: mlp, weight: 0}}"], "teachers.others.a.weight: .*greater than 0"),
+        (
+            ["+teachers.others={a: {network: mlp, weight: -1}}"],
+            "teachers.others.a.weight: .*greater than or equal to 0",
+        ),
+        (["+teachers={weight: 0, others: {a: {network: mlp, weight: 0}}}"], "the weights sum to nothing"),
+        (
+            ["+teachers={by: learned, others: {a: {network: mlp, weight: 2}}}"],
+            "weight is said, and by: learned finds the weights",
+        ),
         (["+teachers.others={_a: {network: mlp}}"], "cannot be called '_a'"),
         (["+teachers.others={}"], "teachers.others: .*at least 1"),
         (
