@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from edgecomp import release
 from edgecomp.arms import CONTROL, STUDENT_FP32
 from edgecomp.config.composition import compose, files_of
+from edgecomp.config.parts.rehearsal import rehearsal
 from edgecomp.config.policy import (
     BOUNDED_FROM,
     Policy,
@@ -20,7 +21,7 @@ from edgecomp.config.policy import (
     refuse_newer,
     with_budget,
 )
-from edgecomp.config.recipe import Quantize, Recipe, rehearsal
+from edgecomp.config.recipe import Quantize, Recipe
 from edgecomp.config.schema import Schema, explain, find, shipped
 from edgecomp.config.target import Target, load_target, saturating, target_names
 from edgecomp.config.task_checks import for_meant, unlike_outputs

@@ -316,20 +316,21 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _classes_are_weighed_and_left_out(self) -> "Recipe":
         of_one_classifier = not self.tasks and self.task == DEFAULT
-        asked = {
+        of_classes = {
             "data.fewest": self.data.fewest is not None,
             "distill.balance": self.distill.balance is not None,
             "distill.keywords": bool(self.distill.keywords),
             "distill.exits": self.distill.exits is not None,
             "distill.lifelong": self.distill.lifelong is not None,
         }
-        if (given := [name for name, there in asked.items() if there]) and not of_one_classifier:
+        if (given := [name for name, there in of_classes.items() if there]) and not of_one_classifier:
             raise ValueError(
                 f"{' and '.join(given)}: of one classifier's examples, and this is another task: take it out"
             )
-        if self.distill.lifelong is not None and self.distill.epochs == 0:
+        if self.distill.epochs == 0 and (self.distill.lifelong or self.distill.exits):
+            asked = "lifelong: new classes" if self.distill.lifelong else "exits"
             raise ValueError(
-                "distill.lifelong: new classes are learnt in distill.epochs, and there are none: give it some"
+                f"distill.{asked} are learnt in distill.epochs, and there are none: give it some"
             )
         if self.data.fewest is not None and self.has_stored_teachers:
             raise ValueError(
@@ -362,37 +363,3 @@ class Recipe(Part):
     def _has_present_names(cls, given: Any) -> Any:
         """Of a job that was kept by an earlier version."""
         return renamed.keys(given) if isinstance(given, dict) else given
-
-
-# What a rehearsal has at most.
-QUICK = {
-    ("data", "limit"): 600,
-    ("data", "views"): 2,
-    ("teacher", "epochs"): 2,
-    ("distill", "epochs"): 2,
-    ("quantize", "epochs"): 1,
-    ("bench", "restarts"): 2,
-    ("bench", "iterations"): 96,
-    ("bench", "offline_batches"): 4,
-    ("bench", "emulated_examples"): 200,
-}
-
-
-def rehearsal(recipe: Recipe) -> Recipe:
-    """The recipe with at most as many examples, epochs and restarts."""
-    parts: dict[str, Any] = {}
-    for (part, setting), most in QUICK.items():
-        settings = parts.get(part, getattr(recipe, part))
-        asked = getattr(settings, setting)
-        parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
-    if (lifelong := recipe.distill.lifelong) is not None:
-        fewer = lifelong.model_copy(update={"epochs": min(lifelong.epochs, QUICK["distill", "epochs"])})
-        parts["distill"] = parts["distill"].model_copy(update={"lifelong": fewer})
-    if recipe.teachers is not None:
-        most = QUICK["teacher", "epochs"]
-        others = {
-            name: one.model_copy(update={"epochs": min(one.epochs, most)})
-            for name, one in recipe.teachers.others.items()
-        }
-        parts["teachers"] = recipe.teachers.model_copy(update={"others": others})
-    return recipe.model_copy(update=parts)

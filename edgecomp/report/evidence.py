@@ -7,7 +7,7 @@ from typing import Any
 
 from edgecomp import __version__, arms
 from edgecomp.config.job import Job, is_for_cpus
-from edgecomp.config.recipe import QUICK
+from edgecomp.config.parts.rehearsal import QUICK
 from edgecomp.config.schema import Schema
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.gate.document import VerdictDocument

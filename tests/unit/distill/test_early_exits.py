@@ -207,5 +207,7 @@ def test_layers_that_are_not_there_are_named_at_once_with_the_nearest() -> None:
         assert repr(near) in said
     with pytest.raises(RecipeError, match=r"distill\.exits\.layers: 'layers.0' is named twice"):
         load_job("digits", ["+distill.exits={layers: [layers.0, layers.0]}"])
+    with pytest.raises(RecipeError, match=r"distill\.exits are learnt in distill\.epochs"):
+        load_job("digits", ["+distill.exits={layers: [layers.0]}", "distill.epochs=0"])
     with pytest.raises(RecipeError, match=r"distill\.exits: of one classifier's examples"):
         load_job("multilabel", ["+distill.exits={layers: [layers.0]}"])
