@@ -54,6 +54,8 @@ def test_early_exits(cli: Cli, tmp_path: Path) -> None:
     assert done.code in (0, 1, 3), done.err
     told = json.loads((tmp_path / "run" / "distill" / "exits.json").read_text(encoding="utf-8"))
     assert sum(one["leaving"] for one in told["exits"]) == pytest.approx(1)
+    written = {file.name for file in (tmp_path / "run" / "export" / "exits").glob("*.onnx")}
+    assert written == ({"exit_0.onnx", "exit_1.onnx", "end.onnx"} if told["threshold"] is not None else set())
     for report in ("report.html", "report.md"):
         assert "Early exits" in (tmp_path / "run" / "report" / report).read_text(encoding="utf-8")
 

@@ -13,8 +13,9 @@ from torch import nn
 from edgecomp.config.job import load_job
 from edgecomp.config.recipe import Distill
 from edgecomp.distill import losses
-from edgecomp.distill.early_exits import EarlyExit, at_threshold, choose, cost_to, keep
 from edgecomp.distill.losses.of_features import pooled
+from edgecomp.distill.losses.own.early_exits import EarlyExit, Head, at_threshold, choose, cost_to, keep
+from edgecomp.distill.losses.own.early_exits import kept as kept_heads
 from edgecomp.distill.losses.own.exits import Bound, Exits
 from edgecomp.errors import CaptureError, RecipeError
 from edgecomp.models.networks.resnet import ResNet
@@ -167,11 +168,21 @@ def kept(tmp_path: Path) -> tuple[ResNet, Bound, dict[str, Any]]:
     return student, bound, json.loads((tmp_path / "exits.json").read_text(encoding="utf-8"))
 
 
-def test_what_is_kept_adds_up(kept: tuple[ResNet, Bound, dict[str, Any]]) -> None:
-    _, _, told = kept
+def test_what_is_kept_adds_up_and_is_read_again(
+    kept: tuple[ResNet, Bound, dict[str, Any]], tmp_path: Path
+) -> None:
+    student, bound, told = kept
+    heads = kept_heads(tmp_path)
+    assert list(heads) == ["layers.0", "layers.1"]
+    student(IMAGES)
+    for head, read, said in zip(heads.values(), bound._taps, bound.answers(None), strict=True):
+        torch.testing.assert_close(head(read()), said)
+    assert kept_heads(tmp_path / "nowhere") == {}
     assert [one["layer"] for one in told["exits"]] == ["layers.0", "layers.1", "end"]
     costs = [one["cost"] for one in told["exits"]]
     assert costs == sorted(costs)
+    first, second = (cost_to(student, layer, (IMAGES[:1],)) for layer in ("layers.0", "layers.1"))
+    assert costs[:2] == pytest.approx([(first + 12) / told["macs"], (second + 12 + 24) / told["macs"]])
     assert costs[-1] == pytest.approx(1 + (4 * 3 + 8 * 3) / told["macs"])
     assert told["average_cost"] == pytest.approx(sum(one["cost"] * one["leaving"] for one in told["exits"]))
     assert told["accuracy_pct"] >= told["exits"][-1]["accuracy_pct"] - 20
@@ -181,9 +192,8 @@ def test_what_is_kept_adds_up(kept: tuple[ResNet, Bound, dict[str, Any]]) -> Non
 def test_a_student_that_is_sure_computes_no_further(threshold: float, computed: int) -> None:
     student = network()
     bound = term().bind(student, (IMAGES[:2],))
-    early = EarlyExit(
-        student, list(zip(("layers.0", "layers.1"), bound.heads, strict=True)), threshold
-    ).eval()  # type: ignore[arg-type]
+    heads = {layer: Head(one) for layer, one in zip(("layers.0", "layers.1"), bound.heads, strict=True)}
+    early = EarlyExit(student, heads, threshold).eval()
     run: list[int] = []
     for layer in student.layers:
         layer.conv1.register_forward_hook(lambda *_: run.append(1))

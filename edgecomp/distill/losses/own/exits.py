@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgecomp.distill.early_exits import keep
 from edgecomp.distill.losses.of_features import pooled
 from edgecomp.distill.losses.of_logits import soft_target_kl
+from edgecomp.distill.losses.own.early_exits import keep
 from edgecomp.distill.losses.taps import tap, taps
 from edgecomp.errors import CaptureError
 from edgecomp.outputs import as_one

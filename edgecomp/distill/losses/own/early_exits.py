@@ -1,6 +1,6 @@
 """Early exits that are kept: the threshold of confidence that the validation split chooses, and what an answer then costs on average."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +12,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgecomp.distill.losses.of_features import pooled
+from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import write_json
 from edgecomp.outputs import as_one
+from edgecomp.training.loop import load_weights
 
 if TYPE_CHECKING:
     from edgecomp.distill.data import DistillationData
@@ -158,15 +160,41 @@ def keep(
     save_file(weights, folder / WEIGHTS)
 
 
+class Head(nn.Module):
+    """A layer's output, of one example or without padding, → an exit's logits [N, classes]. linear: [N, width] → [N, classes]."""
+
+    def __init__(self, linear: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.linear(pooled(values, None))
+        return found
+
+
+def kept(folder: Path) -> dict[str, nn.Module]:
+    """By layer, what makes logits of its output, as `keep` wrote it into `folder`; none where there are none, or the threshold lets none of
+    them answer."""
+    if not (folder / FILE).is_file():
+        return {}
+    told, weights = read_mapping(folder / FILE, "exits", "threshold"), load_weights(folder / WEIGHTS)
+    found: dict[str, nn.Module] = {}
+    for layer in [one["layer"] for one in told["exits"][:-1]] if told["threshold"] is not None else []:
+        weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"]
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        linear.load_state_dict({"weight": weight, "bias": bias})
+        found[layer] = Head(linear).eval()
+    return found
+
+
 class EarlyExit(nn.Module):
     """A student that answers as soon as an exit is sure. One example at a time: the others of a batch would have to wait for it."""
 
-    def __init__(self, student: nn.Module, heads: Sequence[tuple[str, nn.Linear]], threshold: float) -> None:
-        """student: trained; heads: by layer, in the order that they are computed; threshold: of the largest probability."""
+    def __init__(self, student: nn.Module, heads: Mapping[str, nn.Module], threshold: float) -> None:
+        """student: trained; heads: as `kept` gives them; threshold: of the largest probability."""
         super().__init__()
         self.student, self.threshold = student, threshold
-        self.heads = nn.ModuleList(head for _, head in heads)
-        self.layers = [layer for layer, _ in heads]
+        self.heads, self.layers = nn.ModuleList(heads.values()), list(heads)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Logits [1, classes]; layers behind the exit that is taken are not computed."""
@@ -174,7 +202,7 @@ class EarlyExit(nn.Module):
 
         def asks(head: nn.Module) -> Any:
             def ask(module: nn.Module, given: Any, output: Any) -> None:
-                logits = head(pooled(output[0] if isinstance(output, tuple) else output, None))
+                logits = head(output[0] if isinstance(output, tuple) else output)
                 if logits.softmax(dim=1).max() >= self.threshold:
                     taken.append(logits)
                     raise _Reached
