@@ -174,7 +174,7 @@ def test_what_is_kept_adds_up_and_is_read_again(
     student, bound, told = kept
     heads = kept_heads(tmp_path)
     assert list(heads) == ["layers.0", "layers.1"]
-    student(IMAGES)
+    bound.eval()(student(IMAGES), Batch((IMAGES,), LABELS))
     for head, read, said in zip(heads.values(), bound._taps, bound.answers(None), strict=True):
         torch.testing.assert_close(head(read()), said)
     assert kept_heads(tmp_path / "nowhere") == {}
@@ -191,7 +191,7 @@ def test_what_is_kept_adds_up_and_is_read_again(
 @pytest.mark.parametrize(("threshold", "computed"), [(0.0, 1), (1.1, 3)])
 def test_a_student_that_is_sure_computes_no_further(threshold: float, computed: int) -> None:
     student = network()
-    bound = term().bind(student, (IMAGES[:2],))
+    bound = term().bind(student, (IMAGES[:2],)).eval()
     heads = {layer: Head(one) for layer, one in zip(("layers.0", "layers.1"), bound.heads, strict=True)}
     early = EarlyExit(student, heads, threshold).eval()
     run: list[int] = []

@@ -113,6 +113,7 @@ def keep(
     chosen threshold may cost.
     """
     student.eval()
+    bound.eval()
     held_out = data.held_out()
     said: list[list[torch.Tensor]] = []
     for start in range(0, len(held_out), 64):
@@ -122,7 +123,7 @@ def keep(
     probabilities = [torch.cat(parts).double().numpy() for parts in zip(*said, strict=True)]
     example = held_out.batch(np.arange(1)).inputs
     whole = cost_to(student, None, example)
-    heads = [head.weight.numel() for head in bound.heads if isinstance(head, nn.Linear)]
+    heads = [part.weight.numel() for part in bound.heads.modules() if isinstance(part, nn.Linear)]
     spent = [cost_to(student, layer, example) for layer in layers]
     # Whoever goes on has asked every exit before.
     costs = [(up_to + sum(heads[: place + 1])) / whole for place, up_to in enumerate(spent)]
@@ -153,22 +154,27 @@ def keep(
         },
     )
     weights = {
-        f"{layer}.{name}": value.contiguous()
+        f"{layer}/{name}": value.contiguous()
         for layer, head in zip(layers, bound.heads, strict=True)
         for name, value in head.state_dict().items()
     }
     save_file(weights, folder / WEIGHTS)
 
 
-class Head(nn.Module):
-    """A layer's output, of one example or without padding, → an exit's logits [N, classes]. linear: [N, width] → [N, classes]."""
+def classifier(width: int, classes: int) -> nn.Sequential:
+    """[N, width] → logits [N, classes], linear in values that are standardised over what was trained on."""
+    return nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, classes))
 
-    def __init__(self, linear: nn.Module) -> None:
+
+class Head(nn.Module):
+    """A layer's output, of one example or without padding, → an exit's logits [N, classes]. reads: [N, width] → [N, classes]."""
+
+    def __init__(self, reads: nn.Module) -> None:
         super().__init__()
-        self.linear = linear
+        self.reads = reads
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.linear(pooled(values, None))
+        found: torch.Tensor = self.reads(pooled(values, None))
         return found
 
 
@@ -180,10 +186,14 @@ def kept(folder: Path) -> dict[str, nn.Module]:
     told, weights = read_mapping(folder / FILE, "exits", "threshold"), load_weights(folder / WEIGHTS)
     found: dict[str, nn.Module] = {}
     for layer in [one["layer"] for one in told["exits"][:-1]] if told["threshold"] is not None else []:
-        weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"]
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-        linear.load_state_dict({"weight": weight, "bias": bias})
-        found[layer] = Head(linear).eval()
+        own = {
+            name.removeprefix(f"{layer}/"): value
+            for name, value in weights.items()
+            if name.startswith(f"{layer}/")
+        }
+        made = classifier(*reversed(own["1.weight"].shape))
+        made.load_state_dict(own)
+        found[layer] = Head(made).eval()
     return found
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgecomp.distill.losses.of_features import pooled
 from edgecomp.distill.losses.of_logits import soft_target_kl
-from edgecomp.distill.losses.own.early_exits import keep
+from edgecomp.distill.losses.own.early_exits import classifier, keep
 from edgecomp.distill.losses.taps import tap, taps
 from edgecomp.errors import CaptureError
 from edgecomp.outputs import as_one
@@ -44,7 +44,7 @@ class Exits:
 
 
 class Bound(nn.Module):
-    """The exits, with a linear classifier each, which belong to no exported file."""
+    """The exits, with a classifier each, which belong to no exported file."""
 
     def __init__(self, term: Exits, student: nn.Module, example: Sequence[torch.Tensor]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Bound(nn.Module):
                 widths.append(pooled(read(), None).shape[1])
         if wrong:
             raise CaptureError("; ".join(wrong))
-        self.heads = nn.ModuleList(nn.Linear(width, classes) for width in widths)
+        self.heads = nn.ModuleList(classifier(width, classes) for width in widths)
 
     def answers(self, mask: torch.Tensor | None) -> list[torch.Tensor]:
         """What each exit answers, logits [N, classes], after a forward pass of the student. mask: of texts, 1 where a token is one, [N, tokens]."""
