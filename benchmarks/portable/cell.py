@@ -20,7 +20,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, some
 from edgecomp.machine import cpu_model, host_isa
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.pipeline import execution, loaders, steps
+from edgecomp.pipeline import execution, fingerprints, loaders, steps
 from edgecomp.quantization.schemes import INT8, SCHEMES, Grid, Scheme
 from edgecomp.runtimes import TABLE
 
@@ -70,7 +70,7 @@ def job_of(data: str, variant: str, seed: int) -> Job:
         target.model_copy(update={"scheme": settings.scheme, "options": target.options | settings.options})
         for target in job.targets
     ]
-    return loaders.fingerprinted(job.model_copy(update={"targets": targets}))
+    return fingerprints.fingerprinted(job.model_copy(update={"targets": targets}))
 
 
 def make(data: str, variant: str, seed: int, slow: int, run_folder: Path) -> dict[str, Any]:

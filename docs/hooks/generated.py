@@ -110,7 +110,8 @@ def first_line(file: Path) -> str:
 
 
 def recipe() -> str:
-    from edgecomp.config.recipe import QUICK, Recipe
+    from edgecomp.config.parts.rehearsal import QUICK
+    from edgecomp.config.recipe import Recipe
 
     quick = table(
         ("key", "at most"), ((f"`{part}.{key}`", f"`{most}`") for (part, key), most in QUICK.items())

@@ -28,7 +28,8 @@ from edgecomp.inputs import some
 from edgecomp.metrics.registry import ACCURACY, TEACHER_ERROR, TOP_AGREEMENT
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.pipeline.epoch_time import measure
-from edgecomp.pipeline.loaders import Run, check_ready_made, fingerprinted, fresh_network, probes, wanted
+from edgecomp.pipeline.fingerprints import fingerprinted
+from edgecomp.pipeline.loaders import Run, check_ready_made, fresh_network, probes, wanted
 from edgecomp.pipeline.stages import learning
 from edgecomp.progress import Listener, Silent, Until, silent
 
@@ -183,7 +184,7 @@ def _tried_out(content: Mapping[str, Any], beside: Path, own_code: bool) -> _Tri
         (made := run.folder / "data").mkdir()
         learning.data(run, made, made)
         network = fresh_network(run, job.recipe.teacher)
-        check_ready_made(run, network)
+        check_ready_made(run, network, job.recipe.teacher)
         examples = Examples(some(probes(run), slice(ASKED)), np.zeros(ASKED, np.int64), lambda inputs: inputs)
         first, again = (logits_of(network, examples) for _ in range(2))
     if not np.array_equal(first, again, equal_nan=True):

@@ -12,7 +12,8 @@ from edgecomp.errors import UsageError, nearest
 from edgecomp.history.record import of_run, remember
 from edgecomp.history.store import STORE
 from edgecomp.pipeline import execution, steps
-from edgecomp.pipeline.loaders import Run, fingerprinted
+from edgecomp.pipeline.fingerprints import fingerprinted
+from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import judging
 from edgecomp.progress import Listener, Silent
 

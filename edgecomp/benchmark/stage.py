@@ -48,10 +48,12 @@ def bench_target(
     track: Track,
     gated: bool = True,
     score: Callable[[Mapping[str, Any], Labels], Values] | None = None,
+    known_before: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes measurements.json, samples.npz and outputs.npz into `folder`. target: its name; place: where its
     models run; models: arm → model file; `student` is judged. parameters: bytes by arm.
-    score: (outputs by name, labels) → [examples], by the user's own function.
+    score: (outputs by name, labels) → [examples], by the user's own function. known_before: of a student that has learnt new classes, places of the
+    old ones' examples and whether it was right before.
 
     without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
     parity_file, references_file, precision_file: what other steps found of the exported files, of the student
@@ -90,6 +92,8 @@ def bench_target(
     if precision_file is not None:
         precision = read_mapping(precision_file, "fp32_accuracy_pct", "accuracy_pct")
         facts["validation_drop_pt"] = precision["fp32_accuracy_pct"] - precision["accuracy_pct"]
+    if known_before is not None:
+        facts["known_before"] = known_before
     parity = read_mapping(parity_file) if parity_file else {}
     if references_file is not None and references_file.is_file():
         facts["as_trained_sqnr_db"] = read_json(references_file)

@@ -127,9 +127,11 @@ def load_job(name: str, overrides: list[str]) -> Job:
     if recipe is not None:
         problems += _bits_not_executed(recipe.quantize, targets)
         problems += _nothing_to_quantise(recipe.quantize, targets)
-    for part in ("teacher", "student"):
-        asked = content.get(part)
-        asked = asked if isinstance(asked, dict) else {}
+    parts = {part: content.get(part) for part in ("teacher", "student")}
+    beside = {} if recipe is None or recipe.teachers is None else recipe.teachers.others
+    parts |= {f"teachers.others.{name}": one.model_dump() for name, one in beside.items()}
+    for part, given in parts.items():
+        asked = given if isinstance(given, dict) else {}
         network, arguments = asked.get("network"), asked.get("arguments") or {}
         if not isinstance(network, str) or not isinstance(arguments, dict):
             continue

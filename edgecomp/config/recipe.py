@@ -1,6 +1,6 @@
 """What a user may ask for, in a recipe."""
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -13,31 +13,15 @@ from pydantic import (
 from edgecomp import arms
 from edgecomp.config import renamed
 from edgecomp.config.declared import Declared
-from edgecomp.config.loss_terms import Hint, Term
+from edgecomp.config.loss_terms import Balance, Exits, Hint, Lifelong, Term
 from edgecomp.config.output_task import OutputTask, TaskName
+from edgecomp.config.parts.bench import Bench
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
-from edgecomp.config.schema import FORMAT, Schema
+from edgecomp.config.parts.teachers import Student, Teacher, Teachers
+from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.tasks import DEFAULT, Meant
 from edgecomp.tasks.several import OF
-
-
-class Part(Schema):
-    """A part of a recipe: `null` clears what it inherits, so that a key that cannot be null has its default."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_clears(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        may_be_null = {
-            name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)
-        }
-        return {
-            key: value
-            for key, value in given.items()
-            if value is not None or key in may_be_null or key not in cls.model_fields
-        }
 
 
 class Data(Part):
@@ -90,13 +74,15 @@ class Data(Part):
     limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
     shift: int = Field(0, ge=0, le=16)  # pixels that a training image is shifted by, at most
     flip: bool = False  # whether training images are mirrored as well
+    # of its different training examples: a class of fewer is left out, which is noted; without it that is refused
+    fewest: int | None = Field(None, ge=10)
     views: int = Field(8, ge=1, le=256)  # copies of each training image that share one set of soft labels
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later where it says nothing, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        later: dict[str, Any] = {"slice": None, "tensors": {}, "mean": None, "std": None}
+        later: dict[str, Any] = {"slice": None, "tensors": {}, "mean": None, "std": None, "fewest": None}
         return {k: v for k, v in found.items() if k not in later or v != later[k]}
 
     @model_validator(mode="after")
@@ -118,41 +104,7 @@ class Data(Part):
         return self
 
 
-class Network(Part):
-    """A network by name (edgecomp.models.TABLE) or factory (`package.module:function`), with its arguments."""
-
-    network: str  # a name, `hf:MODEL`, `onnx:FILE`, `pt2:FILE`, or a factory `package.module:function`
-    arguments: dict[str, Any] = {}  # what it is built with, by name
-
-
-class Teacher(Network):
-    """Trained on hard labels; with no epochs it is taken as its factory, or its folder, gives it."""
-
-    epochs: int = Field(ge=0, le=10_000)  # 0: it is trained already
-    batch_size: int = Field(64, ge=2)  # examples
-    learning_rate: float = Field(3e-3, gt=0, le=10)  # at its highest
-    weight_decay: float = Field(5e-4, ge=0, le=1)  # of matrices and kernels
-    loop: Loop = PLAIN  # how steps are taken, alarms, trackers
-
-    @model_serializer(mode="wrap")
-    def _as_before_there_was_a_loop(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_plain(dump(self))
-
-    @model_validator(mode="after")
-    def _batches_can_be_taken_in_parts(self) -> "Teacher":
-        if wrong := parts_do_not_fit(self.loop, self.batch_size):
-            raise ValueError(wrong)
-        return self
-
-
-class Student(Network):
-    """A network of its own, or `network: teacher`: the teacher as it is, or some of its layers, `arguments: {layers: [0, 2, 5]}`.
-
-    `seed` is of its weights and the order of its examples, where it should differ from the recipe's.
-    """
-
-    # of its weights and the order of its data, where it should differ from the recipe's
-    seed: int | None = Field(None, ge=0, lt=2**32)
+LATER = ("terms", "balance", "keywords", "exits", "lifelong")  # of Distill
 
 
 class Distill(Part):
@@ -174,12 +126,23 @@ class Distill(Part):
     terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
     stages: list[Stage] = []  # of training, one after another; fake-quant goes on with the last one's terms
     loop: Loop = PLAIN  # how steps are taken, alarms, trackers; of all training of the student
+    exits: Exits | None = None  # of the student, beside everything else it learns
+    lifelong: Lifelong | None = None  # of some classes first, and of the others without forgetting them
+    balance: Balance | None = None  # what an example counts, by how rare its class is
+    keywords: dict[
+        str, Annotated[float, Field(gt=0, le=1e6)]
+    ] = {}  # term → what a text that has it counts more
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_terms(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `terms` where there are none, so that digests of recipes stay what they were."""
+        """Without what came later where there is none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = without_plain(dump(self))
-        return {key: value for key, value in found.items() if key != "terms" or value}
+        return {key: value for key, value in found.items() if key not in LATER or value}
+
+    @property
+    def weighs_examples(self) -> bool:
+        """Whether some examples count more than others."""
+        return self.balance is not None or bool(self.keywords)
 
     @model_validator(mode="after")
     def _the_training_can_be_so(self) -> "Distill":
@@ -300,26 +263,6 @@ class Quantize(Part):
         return None if self.max_drop is None else parse_quantity(self.max_drop).value
 
 
-class Bench(Part):
-    """How much is measured. Restarts of the worker process are the statistical unit.
-
-    Of a target that is not gated the teacher alone is measured, with `ungated_restarts`.
-    """
-
-    restarts: int = Field(5, ge=1, le=1000)  # processes, one after another
-    ungated_restarts: int = Field(2, ge=1, le=1000)  # of ungated targets
-    warmup: int = Field(20, ge=1)  # inferences that are not counted
-    iterations: int = Field(480, ge=8)  # inferences of one example, each timed
-    offline_batch: int = Field(32, ge=1)  # examples at once
-    offline_batches: int = Field(16, ge=1)  # so many are timed
-    timeout_s: float = Field(120.0, gt=0)  # after which a worker that says nothing is ended
-    emulated_examples: int = Field(5000, ge=1)  # or the whole split, where it is smaller
-    portable_examples: int = Field(
-        250, ge=1
-    )  # of the training split, asked as other CPUs where qemu-user plays them
-    emulation_timeout_s: float = Field(1800.0, gt=0)  # likewise, of an emulated CPU
-
-
 class Recipe(Part):
     # of the file; 1 is the only one
     format: Literal[1] = FORMAT  # type: ignore[assignment]
@@ -338,6 +281,7 @@ class Recipe(Part):
     quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
     data: Data  # where examples come from
     teacher: Teacher  # the network to learn from
+    teachers: Teachers | None = None  # others beside it
     student: Student  # the network that is made
     distill: Distill  # how the student learns in fp32
     quantize: Quantize = Quantize()  # how it comes to integers
@@ -350,9 +294,9 @@ class Recipe(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score`, `tasks` and `declared` where there are none, so that digests of recipes stay what they were."""
+        """Without `score`, `tasks`, `teachers` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        unsaid = {name for name in ("score", "tasks", "declared") if not getattr(self, name)}
+        unsaid = {name for name in ("score", "tasks", "teachers", "declared") if not getattr(self, name)}
         return {key: value for key, value in found.items() if key not in unsaid}
 
     @model_validator(mode="after")
@@ -372,6 +316,39 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _labels_tell_who_is_right(self) -> "Recipe":
+        if self.teachers and self.teachers.by != "weight" and (self.tasks or self.task != DEFAULT):
+            raise ValueError(
+                f"teachers.by: {self.teachers.by} asks the labels of one classifier which teacher is right: take teachers.by: weight"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_weighed_and_left_out(self) -> "Recipe":
+        of_one_classifier = not self.tasks and self.task == DEFAULT
+        of_classes = {
+            "data.fewest": self.data.fewest is not None,
+            "distill.balance": self.distill.balance is not None,
+            "distill.keywords": bool(self.distill.keywords),
+            "distill.exits": self.distill.exits is not None,
+            "distill.lifelong": self.distill.lifelong is not None,
+        }
+        if (given := [name for name, there in of_classes.items() if there]) and not of_one_classifier:
+            raise ValueError(
+                f"{' and '.join(given)}: of one classifier's examples, and this is another task: take it out"
+            )
+        if self.distill.epochs == 0 and (self.distill.lifelong or self.distill.exits):
+            asked = "lifelong: new classes" if self.distill.lifelong else "exits"
+            raise ValueError(
+                f"distill.{asked} are learnt in distill.epochs, and there are none: give it some"
+            )
+        if self.data.fewest is not None and self.has_stored_teachers:
+            raise ValueError(
+                "data.fewest leaves examples out, and stored soft_labels are in the order of all of them: leave out one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _similarity_is_learnt_of_a_teacher(self) -> "Recipe":
         if "similarity" in (self.task, *(one.task for one in self.tasks.values())):
             if self.teacher.epochs:
@@ -379,6 +356,11 @@ class Recipe(Part):
             if self.data.limit is not None:
                 raise ValueError("data.limit would part the pairs of task similarity: leave it out")
         return self
+
+    @property
+    def has_stored_teachers(self) -> bool:
+        """Whether somebody teaches by answers that are stored already."""
+        return any(one.network is None for one in (self.teachers.others.values() if self.teachers else ()))
 
     @property
     def meant(self) -> Meant:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from edgecomp.errors import RecipeError, UsageError, nearest, nearest_there
@@ -23,6 +23,24 @@ class Schema(BaseModel):
     """A frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Part(Schema):
+    """A part of a recipe: `null` clears what it inherits, so that a key that cannot be null has its default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_clears(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        may_be_null = {
+            name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)
+        }
+        return {
+            key: value
+            for key, value in given.items()
+            if value is not None or key in may_be_null or key not in cls.model_fields
+        }
 
 
 AnySchema = TypeVar("AnySchema", bound=Schema)

@@ -29,11 +29,13 @@ FEWEST = 10  # examples of a class, where a split is to be carved
 @dataclass(frozen=True)
 class Split:
     """arrays: images or numbers as `values` [N, ...], or texts as `input_ids` and `attention_mask` [N, L]; labels: as edgecomp.tasks has them;
-    slices: of the test split, texts [N], where the recipe names them."""
+    slices: of the test split, texts [N], where the recipe names them; rows: of the train and the validation split, int64 [N], the places of its
+    examples in the data as they came, where those are kept."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
     labels: Labels
     slices: npt.NDArray[np.str_] | None = None
+    rows: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,7 +51,7 @@ class Split:
         written."""
         arrays = read_npz(folder / f"{name}.npz")
         with shaped(folder / f"{name}.npz", "edgecomp"):
-            return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None))
+            return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None), arrays.pop("rows", None))
 
 
 def check_varied(source: Source, *, task: Meant = DEFAULT, shift: int, flip: bool) -> None:
@@ -85,6 +87,7 @@ def write_splits(
     folder: Path,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    rows: bool = False,
 ) -> list[str]:
     """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of
     texts, tokenizer.json, into `folder`.
@@ -97,7 +100,7 @@ def write_splits(
     them. Returns what a user should know of them, a sentence each. Raises DataError where a class would be
     missing from a split. task: what labels are, a row of TASKS; standardise: numbers are learnt in units of
     their deviation from the mean, in the training split; tokenizer: of texts, else None. mean, std: by channel or feature, or one for
-    all; those of the training split where None.
+    all; those of the training split where None. rows: whether it is kept where each example was in the data as they came.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels, classes = _strata(source.splits["train"].labels, source.classes, task)
@@ -135,10 +138,12 @@ def write_splits(
         strata, _ = _strata(examples.labels, source.classes, task)
         most = limit if limit is None or name == "train" else max(1, limit // 2)
         if most is not None and most < len(index):
-            if np.bincount(strata[index])[np.unique(strata[index])].min() < 2:
-                raise DataError(f"the {name} split has a class with one example: it cannot be limited; leave out "
-                                "data.limit")  # fmt: skip
-            _, index = _stratified(index, strata, most, classes, seed, name)
+            single = np.unique(strata[index], return_counts=True)[1].min() < 2
+            chosen = index if single else _stratified(index, strata, most, classes, seed, name)[1]
+            if single or len(np.unique(strata[chosen])) < len(np.unique(strata[index])):
+                random = np.random.default_rng((seed, SPLITS.index(name)))
+                chosen = _of_every_class(index, strata, most, random)
+            index = chosen
         index = np.random.default_rng((seed, SPLITS.index(name))).permutation(np.sort(index))
         _check_classes(strata[index], classes, name, of_classes)
         kept[name] = same["train" if name in carved else name][index]
@@ -160,6 +165,8 @@ def write_splits(
         beside: dict[str, npt.NDArray[Any]] = {"labels": labels_of}
         if name == "test" and examples.slices is not None:
             beside["slices"] = examples.slices[index]
+        if rows and name in ("train", "validation"):
+            beside["rows"] = index
         np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
     if tokenizer is not None:
         tokenizer.save(folder / preprocessing.TOKENIZER)
@@ -167,7 +174,12 @@ def write_splits(
     counted = duplicates.found(kept, kept_labels, same["train"])
     judged = "validation" in carved or "test" in carved
     notes = [*source.notes, *duplicates.told(counted, sizes, len(labels), judged)]
-    write_json(folder / FILE, {"examples": sizes, "duplicates": counted, "notes": notes})
+    told = {"examples": sizes, "duplicates": counted, "notes": notes}
+    if rows:
+        told["source"] = {
+            name: len(source.splits[name].labels) for name in ("train", "validation") if name in source.splits
+        }
+    write_json(folder / FILE, told)
     return notes
 
 
@@ -229,6 +241,17 @@ def _stratified(
                         f"data.{name}_fraction")  # fmt: skip
     without, chosen = train_test_split(index, test_size=wanted, random_state=seed, stratify=labels[index])
     return without, chosen
+
+
+def _of_every_class(
+    index: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], most: int, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """At most so many of `index`, one of each class at least, where a share in proportion would leave the rarest out."""
+    index = random.permutation(index)
+    present, counts = np.unique(labels[index], return_counts=True)
+    shares = 1 + (max(0, most - len(present)) * (counts - 1)) // len(index)
+    firsts = [index[labels[index] == label][:share] for label, share in zip(present, shares, strict=True)]
+    return np.concatenate(firsts)
 
 
 def _check_classes(

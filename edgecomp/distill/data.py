@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from edgecomp.data.soft_labels import SoftLabels
@@ -18,13 +19,17 @@ AGREEMENT_ON_MISTAKES = "agreement_on_mistakes_pct"
 
 @dataclass(frozen=True)
 class DistillationData:
-    """`seed` is that of the order of the examples; the views have their own, which is the teacher's. task: what labels and outputs mean."""
+    """`seed` is that of the order of the examples; the views have their own, which is the teacher's. task: what labels and outputs mean;
+    weights: float32 [N], what each training example counts; None: all the same; only: int64 [n], places of the training examples that are learnt
+    from; None: all."""
 
     views: Views
     calibration_split: Split
     soft_labels: SoftLabels
     task: Task
     seed: int
+    weights: npt.NDArray[np.float32] | None = None
+    only: npt.NDArray[np.int64] | None = None
 
     def epoch(self, epoch: int) -> Examples:
         """The very view that the teacher labelled, with its soft labels.
@@ -32,7 +37,9 @@ class DistillationData:
         epoch: from 0; where the views are fewer, they are taken again in turn.
         """
         index = epoch % self.soft_labels.views
-        return replace(self.views.view(index), soft_labels=self.soft_labels.view(index))
+        soft_labels = self.soft_labels.view(index)
+        examples = replace(self.views.view(index), soft_labels=soft_labels, weights=self.weights)
+        return examples if self.only is None else examples.chosen(self.only)
 
     def held_out(self) -> Examples:
         return self.views.held_out()

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from edgecomp.distill.losses.named import TEACHER
 from edgecomp.distill.losses.registry import Learner, numbered
 from edgecomp.errors import nearest
 from edgecomp.training.schedules import at
@@ -43,10 +44,15 @@ def labels(settings: Mapping[str, Any]) -> list[str]:
         *settings.get("terms", ()),
         *({"loss": "features-mse", **hint} for hint in settings.get("hidden", ())),
     ]
-    own = [
-        one["loss"] if one.get("student") is None else f"{one['loss']} of {one['student']}" for one in asked
-    ]
+    own = [_name(one) for one in asked]
     return numbered(own if settings.get("terms") else ["soft-labels", "hard-labels", *own])
+
+
+def _name(term: Mapping[str, Any]) -> str:
+    """What a history calls a `term` of a recipe, were it the only one."""
+    if term.get("of", TEACHER) != TEACHER:
+        return f"{term['loss']} of its {term['of']}"
+    return str(term["loss"]) if term.get("student") is None else f"{term['loss']} of {term['student']}"
 
 
 def _chosen(asked: Sequence[int | str], known: Sequence[str]) -> Iterator[str]:
@@ -126,6 +132,7 @@ def entering(stages: Sequence[Stage], learner: Learner) -> Callable[[int], None]
     free = [parameter for parameter in student.parameters() if parameter.requires_grad]
 
     def enter(epoch: int) -> None:
+        learner.begin(epoch)
         if not stages:
             return
         place = place_of(stages, epoch)

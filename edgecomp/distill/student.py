@@ -75,6 +75,7 @@ def distill_fp32(
         what="student, fp32",
     )
     reestimate_batchnorm(network, data.batches(epochs, batch_size, calibration_batches))
+    learner.finish(data, folder)
     save_weights(network, folder / "student_fp32.safetensors")
     write_json(folder / "history.json", {STUDENT_FP32.name: history})
 
@@ -196,6 +197,7 @@ def _train_further(
     )
 
     def freeze(epoch: int) -> None:
+        learner.begin(epoch)
         if epoch >= qad.epochs - qad.freeze_scales_epochs:
             for scale in scales:
                 scale.requires_grad_(False)

@@ -101,6 +101,7 @@ INT8_SHARE = "int8_share_pct"
 PORTABLE_AGREEMENT = "portable_agreement_pct"
 BLOCK_SQNR = "export_block_sqnr_db"
 VALIDATION_DROP = "validation_drop_pt"
+OLD_TASK_DROP = "old_task_drop_pt"
 WORST_SLICE = "worst_slice_pct"
 TOP_AGREEMENT = "top_agreement_pct"
 TEACHER_ERROR = "teacher_error_pct"
@@ -170,6 +171,7 @@ METRICS: dict[str, Metric] = {
         Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "sizes:parameters"),
         _score(ACCURACY, "accuracy", "scores:accuracy", "scores:accuracy_against"),
         _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
+        _score("tail_macro_f1_pct", "macro F1 of the rarest classes, which have a fifth of the examples", "scores:tail_macro_f1", "scores:tail_macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
         _score(WORST_SLICE, "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
         _score("micro_f1_pct", "micro F1 of labels", "numbers:micro_f1", "numbers:micro_f1_against", ("multilabel",)),
@@ -202,6 +204,7 @@ METRICS: dict[str, Metric] = {
         Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation", "export", "export:error"),
         Metric("export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits", "export", "export:sqnr"),
         Metric(BLOCK_SQNR, "decibel", "higher", "exported file: signal to quantisation noise of its worst block", "export", "export:worst_block"),
+        Metric(OLD_TASK_DROP, "points", "lower", "accuracy lost on what the student knew before", "answers", "scores:old_task_drop", tasks=("classification",)),
         Metric("emulated_agreement_pct", "percent", "higher", "on the device's CPU: same answer as the fake-quant student", "emulation", "portability:emulated_agreement"),
         Metric("emulated_loss_pt", "points", "lower", "on the device's CPU: accuracy lost against this machine's", "emulation", "portability:emulated_loss", tasks=CLASSES),
         Metric(PORTABLE_AGREEMENT, "percent", "higher", "on other CPUs: same answer as here", "other CPUs", "portability:least_agreement"),

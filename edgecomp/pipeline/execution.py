@@ -13,7 +13,7 @@ from edgecomp.config.target import check_cores
 from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import loaders, several_teachers
 from edgecomp.pipeline.practice import not_installed
 from edgecomp.pipeline.stages import judging, learning
 from edgecomp.progress import Note
@@ -83,6 +83,7 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
             (run.folder / "data").mkdir()
             learning.data(run, run.folder / "data", run.folder)
         if outdated:
+            several_teachers.try_others(run)
             loaders.tried(run)
 
 

@@ -2,8 +2,7 @@
 
 import copy
 import datetime
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 from edgecomp import arms
 from edgecomp.arms import Arm
 from edgecomp.config.job import Job
-from edgecomp.config.recipe import Network, Recipe
+from edgecomp.config.parts.teachers import Network
+from edgecomp.config.recipe import Recipe
 from edgecomp.files.json_files import read_mapping
 from edgecomp.machine import usable_cores
 from edgecomp.outputs import ONE
@@ -20,6 +20,8 @@ from edgecomp.progress import Note, Track, unheard
 from edgecomp.tasks import SeveralOutputs, Task, task
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
     from torch import fx, nn
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from edgecomp.distill.losses import Loss
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
+
+
+OLD = "old"  # the step that trains a student that goes on from there
 
 
 @dataclass(frozen=True)
@@ -65,51 +70,6 @@ def wanted(recipe: Recipe) -> "Wanted":
     from edgecomp.data.sources import Wanted
 
     return Wanted(**recipe.data.model_dump(include=set(Wanted.__dataclass_fields__)), task=recipe.meant)
-
-
-def fingerprinted(job: Job) -> Job:
-    """The job with digests of what it names outside: its data's files, networks of one's own, a tokenizer.
-
-    Raises DataError, UsageError where they are missing.
-    """
-    from edgecomp.data.sources import source_files
-
-    folder = Path(job.folder)
-    data_files = digests_by_path(source_files(wanted(job.recipe), folder))
-    return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
-
-
-def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
-    """sha256 by the path from the folder that holds them all: of two files of one name, and of one that moves."""
-    from edgecomp.files.writing import sha256
-
-    root = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
-    return {file.relative_to(root).as_posix(): sha256(file) for file in files}
-
-
-def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """`teacher`, `student`, `tokenizer`, `score` → a digest of the files it is made with, where those are not edgecomp's own.
-
-    An argument of a network that is a file, such as its weights, is one of them.
-    """
-    from edgecomp.files.writing import digest_of
-    from edgecomp.models import own_files
-    from edgecomp.models.own_code import load_score
-    from edgecomp.models.references import files_of
-
-    def of(wanted: Network) -> list[Path]:
-        words = [value for value in wanted.arguments.values() if isinstance(value, str)]
-        paths = dict.fromkeys((base / word).absolute() for word in words for base in (folder, Path()))
-        given = [path for path in paths if os.path.isfile(path)]
-        return given if wanted.network == "teacher" else [*own_files(wanted.network, folder), *given]
-
-    named = {
-        "teacher": of(recipe.teacher),
-        "student": of(recipe.student),
-        "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
-        "score": [*load_score(recipe.score, folder).files] if recipe.score else [],
-    }
-    return {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
 
 
 def preprocessing(run: Run) -> "Preprocessing":
@@ -168,14 +128,33 @@ def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
 def first_student(run: Run) -> "nn.Module":
     """The student of `run` before it is trained: fresh, or with its teacher's weights."""
     student = run.job.recipe.student
+    if run.job.recipe.distill.lifelong is not None:
+        return old_student(run)
     network = fresh_network(run, student)
     return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
 
 
-def check_ready_made(run: Run, network: "nn.Module") -> None:
-    """Raises UsageError where a teacher that is taken as it is, `network`, cannot have been trained for the
+def old_student(run: Run) -> "nn.Module":
+    """The student of `run` as it was before it learnt new classes, in evaluation mode."""
+    from edgecomp.training.loop import load_weights
+
+    network = fresh_network(run, run.job.recipe.student)
+    network.load_state_dict(load_weights(run.folder / OLD / "student_fp32.safetensors"))
+    return network.eval()
+
+
+def old_classes(run: Run) -> list[int]:
+    """The numbers of the classes that the student of `run` knew before; none where it is not one that goes on. Raises DataError."""
+    from edgecomp.distill.lifelong import numbers_of
+
+    asked = run.job.recipe.distill.lifelong
+    return [] if asked is None else numbers_of(asked.old_classes, preprocessing(run).classes)
+
+
+def check_ready_made(run: Run, network: "nn.Module", wanted: Network) -> None:
+    """Raises UsageError where a teacher that is taken as it is, `network`, `wanted` in a recipe, cannot have been trained for the
     classes of `run`."""
-    if run.job.recipe.teacher.network.startswith("hf:"):
+    if wanted.network.startswith("hf:"):
         from edgecomp.models import huggingface
 
         assert isinstance(network, huggingface.Classifier)
@@ -217,13 +196,14 @@ def tried(run: Run) -> "nn.Module":
     recipe = run.job.recipe
     for target in (*run.job.targets, *run.job.ungated_targets):
         check_options(target)
+    example_weights(run)
     student = fresh_network(run, recipe.student)
     if not recipe.quantize.in_float:
         check_layers(_captured(run, student), recipe.quantize.float_layers)
     check_loss(run).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
     teacher = fresh_network(run, recipe.teacher)
     if recipe.teacher.epochs == 0:
-        check_ready_made(run, teacher)
+        check_ready_made(run, teacher, recipe.teacher)
     if _structure(student) == _structure(teacher):
         count = sum(parameter.numel() for parameter in teacher.parameters())
         run.note(f"student and teacher are the same network, of {count:,} parameters: nothing is made smaller but by its integers; "
@@ -345,25 +325,58 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
     from edgecomp.data import soft_labels
     from edgecomp.data.splits import Split
     from edgecomp.distill.data import DistillationData
+    from edgecomp.distill.lifelong import new_places
 
-    recipe = run.job.recipe
+    recipe, own, asked = run.job.recipe, views(run), run.job.recipe.distill.lifelong
+    only = None
+    if asked is not None:
+        only = new_places(own.train.labels, old_classes(run), asked.replay, recipe.seed)
     with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
         yield DistillationData(
-            views=views(run),
+            views=own,
             calibration_split=Split.load(run.folder / "data", "calibration"),
             soft_labels=stored,
             task=meaning(run),
             seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
+            weights=example_weights(run),
+            only=only,
         )
+
+
+def example_weights(run: Run) -> "npt.NDArray[np.float32] | None":
+    """What each training example of `run` counts; None where all count the same. Raises DataError."""
+    from edgecomp.data.preprocessing import TOKENIZER
+    from edgecomp.data.splits import Split
+    from edgecomp.distill.example_weights import example_weights
+
+    asked, folder = run.job.recipe.distill, run.folder / "data"
+    balance = None if asked.balance is None else asked.balance.model_dump()
+    train = Split.load(folder, "train")
+    return example_weights(
+        train,
+        balance=balance,
+        keywords=asked.keywords,
+        tokenizer=folder / TOKENIZER,
+        all_there=run.job.recipe.data.limit is None,
+    )
 
 
 def loss(run: Run, *, trained: bool = True) -> "Loss":
     """The loss that the fp32 and the fake-quant student of `run` share. trained: of the trained teacher,
     where a term looks inside it; else of a fresh one."""
-    from edgecomp.distill.losses import build
+    from edgecomp.distill.losses import Loss, build
+    from edgecomp.distill.losses.own.of_old import OfOld
 
-    teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
-    return build(run.job.recipe.distill.model_dump(), meaning(run), lambda: teacher(run))
+    recipe = run.job.recipe
+    teacher = trained_teacher if trained else lambda run: fresh_network(run, recipe.teacher)
+    found, asked = (
+        build(recipe.distill.model_dump(), meaning(run), lambda: teacher(run)),
+        recipe.distill.lifelong,
+    )
+    if asked is None:
+        return found
+    old = old_student(run) if trained else fresh_network(run, recipe.student)
+    return Loss((*found.terms, OfOld(old, old_classes(run), asked.weight, asked.temperature)))
 
 
 # What a run has trained, loaded: by arm.

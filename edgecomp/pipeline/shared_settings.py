@@ -7,9 +7,10 @@ from importlib.util import find_spec
 
 from edgecomp import arms
 from edgecomp.config.job import Job
-from edgecomp.config.recipe import Distill, Teacher
+from edgecomp.config.parts.teachers import Teacher
+from edgecomp.config.recipe import Distill
 from edgecomp.config.target import Target
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import loaders, several_teachers
 from edgecomp.tasks import DEFAULT
 
 PYTORCH = ("torch", "numpy")
@@ -27,12 +28,19 @@ class Keys:
             "threads": recipe.threads,
             "data": recipe.data.model_dump(),
         }
+        if recipe.has_stored_teachers:
+            self.seeded["rows"] = True
         if (
             recipe.meant != DEFAULT
         ):  # the settings of a run that was made before there were others stay what they were
             self.seeded |= {"task": recipe.meant, "ready": recipe.teacher.epochs == 0}
         self.training = [self.seeded, {"precision": job.precision}]
         self.teacher = learnt(recipe.teacher) | own_files(job, "teacher")
+        # Of a run with one teacher these are what they were before there could be others.
+        others = (
+            None if recipe.teachers is None else recipe.teachers.model_dump() | own_files(job, "teachers")
+        )
+        self.taught = [self.training, self.teacher, *([others, recipe.distill.temperature] if others else [])]
         self.student = recipe.student.model_dump() | own_files(job, "student")
         self.quantised = {"network": self.student, "scheme": run.scheme}
         self.distill = learnt(recipe.distill) | {"calibration_batches": recipe.quantize.calibration_batches}
@@ -48,12 +56,13 @@ class Keys:
             waiver.check for waiver in job.policy.waivers if waiver.has_expired(run.today)
         ]
 
-        ready_made = any(
-            network.startswith("hf:") for network in (recipe.teacher.network, recipe.student.network)
-        )
-        imported = any(
-            network.startswith("onnx:") for network in (recipe.teacher.network, recipe.student.network)
-        )
+        networks = [
+            recipe.teacher.network,
+            recipe.student.network,
+            *(one.network for one in several_teachers.networks(recipe).values()),
+        ]
+        ready_made = any(network.startswith("hf:") for network in networks)
+        imported = any(network.startswith("onnx:") for network in networks)
         self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
         self.training_libraries = (
             *PYTORCH, *(("transformers",) if ready_made else ()), *(("onnx", "onnxscript") if imported else ())

@@ -1,6 +1,6 @@
 """The main job, step by step. Read this first.
 
-    recipe → data → teacher → soft labels → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
+    recipe → data → teacher, (teachers) → soft labels → (old) → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
            → bench, portable, emulation → gate → report
 
 Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
@@ -19,7 +19,7 @@ from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
-from edgecomp.pipeline import loaders, shared_settings
+from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
 from edgecomp.runtimes import TABLE
@@ -57,12 +57,18 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *keys.tokenizer_libraries),
     )
     yield _trains(run, keys, "teacher", "teacher", learning.teacher, taught, "data")
-    soft_labels = _trains(
-        run, keys, "soft_labels", "teacher", learning.soft_labels, taught, "data", "teacher"
-    )
+    others = several_teachers.networks(run.job.recipe)
+    for name, wanted in others.items():
+        make = partial(learning.another_teacher, name=name)
+        told = [keys.training, wanted.model_dump(), own_files(run.job, "teachers")]
+        yield _trains(run, keys, several_teachers.step_of(name), "teacher", make, told, "data")
+    from_all = ("data", "teacher", *map(several_teachers.step_of, others))
+    soft_labels = _trains(run, keys, "soft_labels", "teacher", learning.soft_labels, keys.taught, *from_all)
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
     learnt = [keys.training, keys.student, keys.distill]
-    yield _trains(run, keys, "distill", "distill", learning.distill, learnt, *DISTILLATION_DATA)
+    if run.job.recipe.distill.lifelong is not None:
+        yield _trains(run, keys, loaders.OLD, "distill", learning.old, learnt, *DISTILLATION_DATA)
+    yield _trains(run, keys, "distill", "distill", learning.distill, learnt, *_learnt_from(run))
 
 
 def _quantising(run: loaders.Run, keys: Keys) -> Iterator[Step]:
@@ -72,7 +78,7 @@ def _quantising(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         return
     quantised = [keys.training, keys.quantised, keys.distill, keys.quantize]
     chosen = [*quantised, quantize.max_drop]
-    learns_from = (*DISTILLATION_DATA, "distill")
+    learns_from = (*_learnt_from(run), "distill")
     by_speed = (run.named("speed"),) if quantize.precision_by == "speed" else ()
     if by_speed:
         where = [
@@ -101,7 +107,7 @@ def _control(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     if arms.CONTROL in arms.trained(run.job.recipe.quantize):
         as_long = [keys.training, keys.student, keys.distill, keys.quantize]
         yield _trains(
-            run, keys, "control", "distill", learning.control, as_long, *DISTILLATION_DATA, "distill"
+            run, keys, "control", "distill", learning.control, as_long, *_learnt_from(run), "distill"
         )
 
 
@@ -137,7 +143,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     }
     first = run.scheme == job.schemes[0]
     of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, job.recipe.quantize.baselines]
-    trained = (*DISTILLATION_DATA, *(_students(run) if first else ("distill", *_quantised(run), "export")))
+    trained = (*_learnt_from(run), *(_students(run) if first else ("distill", *_quantised(run), "export")))
     yield Step(run.named("export"), "export", partial(exporting.export, run), of_all, trained, **computes)
     if first and any(map(_pytorch, (*job.targets, *job.ungated_targets))):
         yield Step("pytorch", "export", partial(exporting.pytorch, run), of_all, trained, **computes)
@@ -196,7 +202,14 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
             "bench",
             partial(measuring.bench, own, target=target),
             [shared_settings.bench(job), profile(job, target)],
-            ("data", *_files(own, target), *_quantised(own, target), *_best_ptq(job, target), *gated),
+            (
+                "data",
+                *_files(own, target),
+                *_quantised(own, target),
+                *_best_ptq(job, target),
+                *gated,
+                *_old(run),
+            ),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
         )
@@ -260,6 +273,16 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         ),
         libraries=("matplotlib", "jinja2"),
     )
+
+
+def _old(run: loaders.Run) -> tuple[str, ...]:
+    """The step that trains what a student goes on from, where it does."""
+    return () if run.job.recipe.distill.lifelong is None else (loaders.OLD,)
+
+
+def _learnt_from(run: loaders.Run) -> tuple[str, ...]:
+    """The steps that make what a student learns from."""
+    return (*DISTILLATION_DATA, *_old(run))
 
 
 def _quantised(run: loaders.Run, target: Target | None = None) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class Evidence:
     epochs: list[
         tuple[str, int, str, float]
     ]  # what was watched: training, epoch, figure, value; none of an older run
+    exits: dict[str, Any] | None  # of the fp32 student, early ones that are kept
+    teachers: dict[str, Any] | None  # where there are several, what each counts
     tried: list[dict[str, Any]]  # by `edgecomp quantize`, one way after another; none of another run
     manifest: dict[str, Any]
 
@@ -79,6 +81,8 @@ class Evidence:
                 (training, int(epoch), figure, float(value))
                 for training, epoch, figure, value in epoch_table.rows(folder)
             ],
+            exits=_if_there(folder / "distill" / "exits.json"),
+            teachers=_if_there(folder / "soft_labels" / "teachers.json"),
             tried=_tried(folder),
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
@@ -235,7 +239,7 @@ def _current(manifest: dict[str, Any], targets: list[str], schemes: list[str]) -
 
     def belongs(name: str) -> bool:
         first, _, last = name.partition("/")
-        return last in targets or first in schemes if last else name != "report"
+        return last in targets or first in (*schemes, "teachers") if last else name != "report"
 
     return manifest | {"steps": {name: record for name, record in manifest["steps"].items() if belongs(name)}}
 
@@ -246,6 +250,7 @@ class Splits(Schema):
     examples: dict[str, int]
     duplicates: dict[str, int]
     notes: list[str]
+    source: dict[str, int] = {}  # examples of the splits as they came, where their places are kept
 
 
 def of_data(folder: Path) -> Splits | None:
@@ -282,6 +287,10 @@ def _tried(folder: Path) -> list[dict[str, Any]]:
     known = _json(folder / TRIED)
     chosen = known.get("chosen") or (known["tried"][-1]["name"] if known["tried"] else None)
     return [one | {"is_chosen": one["name"] == chosen} for one in known["tried"]]
+
+
+def _if_there(path: Path) -> dict[str, Any] | None:
+    return _json(path) if path.is_file() else None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -76,6 +76,8 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
             "saturation": evidence.saturation,
             "best_ptq": evidence.best_ptq,
             "tried": evidence.tried,
+            "exits": evidence.exits,
+            "teachers": evidence.teachers,
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
             "data": evidence.splits and evidence.splits.model_dump(),
             "history": evidence.history,

@@ -40,20 +40,34 @@ def accuracy(labels: Labels, predicted: Labels, weights: Values, classes: int) -
     return right / total
 
 
-def macro_f1(labels: Labels, predicted: Labels, weights: Values, classes: int) -> Values:
+def macro_f1(
+    labels: Labels, predicted: Labels, weights: Values, classes: int, *, of: Labels | None = None
+) -> Values:
     """weights [draws, examples] → unweighted mean over classes of F1, [draws].
 
-    labels, predicted: class numbers, int64 [examples]; classes: how many there are.
+    labels, predicted: class numbers, int64 [examples]; classes: how many there are; of: the mean is over these alone, and all where None.
 
     A class that a draw neither holds nor predicts does not count; one that it holds or predicts in vain has F1 0.
     """
-    columns = np.arange(classes)
+    columns = np.arange(classes) if of is None else of
     truth = weights @ (labels[:, None] == columns).astype(np.float64)
     answers = weights @ (predicted[:, None] == columns).astype(np.float64)
     right = weights @ ((labels[:, None] == columns) & (predicted[:, None] == columns)).astype(np.float64)
     present = truth + answers > 0
     f1 = np.divide(2 * right, truth + answers, out=np.zeros_like(right), where=present)
-    return f1.sum(axis=1) / present.sum(axis=1)  # type: ignore[no-any-return]
+    return f1.sum(axis=1) / np.maximum(present.sum(axis=1), 1)  # type: ignore[no-any-return]
+
+
+TAIL = 0.2  # of all examples
+
+
+def tail(labels: Labels) -> Labels:
+    """The rarest classes that together have at most a fifth of the examples, and at least the rarest of all: class numbers, int64.
+    labels: int64 [examples]."""
+    present, counts = np.unique(labels, return_counts=True)
+    order = np.argsort(counts, kind="stable")
+    within = int((counts[order].cumsum() <= TAIL * len(labels)).sum())
+    return present[order[: max(1, within)]]
 
 
 Score = Callable[[Labels, Labels, Values, int], Values]

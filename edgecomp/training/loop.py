@@ -30,13 +30,15 @@ from edgecomp.training.processes import Step, accelerator, clip, parts_of, place
 @dataclass(frozen=True)
 class Batch:
     """inputs: tensors [N, ...] in the network's order; labels: [N] or [N, width], as edgecomp.tasks has them; soft_labels: float32 logits
-    [N, width]; mask: of texts, 1 where a token is one, [N, tokens]; done: the share of training that was over when it is learnt."""
+    [N, width]; mask: of texts, 1 where a token is one, [N, tokens]; done: the share of training that was over when it is learnt;
+    weights: float32 [N], what each example counts; None: all the same."""
 
     inputs: tuple[torch.Tensor, ...]
     labels: torch.Tensor
     soft_labels: torch.Tensor | None = None
     mask: torch.Tensor | None = None
     done: float = 0.0
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,15 @@ class Examples:
     labels: npt.NDArray[Any]
     prepare: Callable[[Inputs], Inputs]
     soft_labels: npt.NDArray[np.float32] | None = None
+    weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def chosen(self, places: npt.NDArray[np.int64]) -> "Examples":
+        """Those at `places`, int64 [n]."""
+        soft, weights = (None if one is None else one[places] for one in (self.soft_labels, self.weights))
+        return Examples(some(self.arrays, places), self.labels[places], self.prepare, soft, weights)
 
     def inputs(self, chosen: slice | npt.NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
         """The network's inputs of the `chosen` examples: tensors [n, ...] in its order."""
@@ -60,7 +68,9 @@ class Examples:
         soft = None if self.soft_labels is None else torch.from_numpy(self.soft_labels[chosen])
         prepared = self.prepare(some(self.arrays, chosen))
         mask = torch.from_numpy(np.asarray(prepared[MASK])) if MASK in prepared else None
-        return Batch(network_inputs(prepared), torch.from_numpy(self.labels[chosen]), soft, mask)
+        weights = None if self.weights is None else torch.from_numpy(self.weights[chosen])
+        labels = torch.from_numpy(self.labels[chosen])
+        return Batch(network_inputs(prepared), labels, soft, mask, weights=weights)
 
 
 NORMS = 16  # of gradients that are looked at in an epoch, at least, where they are not cut

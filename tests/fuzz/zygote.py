@@ -27,7 +27,8 @@ def data(recipe: str) -> None:
     from edgecomp.config.job import load_job, on_this_machine
     from edgecomp.pipeline import execution
     from edgecomp.pipeline import steps as pipeline
-    from edgecomp.pipeline.loaders import Run, fingerprinted
+    from edgecomp.pipeline.fingerprints import fingerprinted
+    from edgecomp.pipeline.loaders import Run
     from edgecomp.progress import silent
 
     job = fingerprinted(on_this_machine(load_job(recipe, [])))

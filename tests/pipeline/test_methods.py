@@ -12,7 +12,8 @@ from edgecomp.benchmark import layer_speed
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.layer_speed import Times
 from edgecomp.config.job import load_job, on_this_machine
-from edgecomp.pipeline.loaders import Run, fingerprinted
+from edgecomp.pipeline.fingerprints import fingerprinted
+from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import measuring
 from edgecomp.pipeline.stages.measuring import executed_in_integers
 from edgecomp.progress import silent

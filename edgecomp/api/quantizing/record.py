@@ -13,7 +13,7 @@ from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import digest_of, write_json
 from edgecomp.gate.verdict import Verdict
 from edgecomp.metrics.registry import METRICS
-from edgecomp.pipeline.loaders import fingerprinted
+from edgecomp.pipeline.fingerprints import fingerprinted
 from edgecomp.report.evidence import TRIED
 
 

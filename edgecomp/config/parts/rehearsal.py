@@ -27,4 +27,14 @@ def rehearsal(recipe: Recipe) -> Recipe:
         parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
     if stages := [stage.model_copy(update={"epochs": 1}) for stage in recipe.distill.stages]:
         parts["distill"] = parts["distill"].model_copy(update={"stages": stages, "epochs": len(stages)})
+    if (lifelong := recipe.distill.lifelong) is not None:
+        fewer = lifelong.model_copy(update={"epochs": min(lifelong.epochs, QUICK["distill", "epochs"])})
+        parts["distill"] = parts["distill"].model_copy(update={"lifelong": fewer})
+    if recipe.teachers is not None:
+        most = QUICK["teacher", "epochs"]
+        others = {
+            name: one.model_copy(update={"epochs": min(one.epochs, most)})
+            for name, one in recipe.teachers.others.items()
+        }
+        parts["teachers"] = recipe.teachers.model_copy(update={"others": others})
     return recipe.model_copy(update=parts)

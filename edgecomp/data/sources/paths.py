@@ -54,6 +54,15 @@ def found(wanted: Wanted, folder: Path) -> Path:
     return path
 
 
+def stored_answers(path: str, folder: Path) -> Path:
+    """Where the file `path` of a teacher's answers lies: where data do. folder: the recipe's. Raises DataError."""
+    wanted = Wanted("numpy", path=path)
+    file = find(wanted, folder)
+    if file is None or not file.is_file():
+        raise DataError(f"teachers: no such file of soft_labels, {looked(wanted, folder)}")
+    return file
+
+
 def looked(wanted: Wanted, folder: Path) -> str:
     """`'x': looked for /a/x and /b/x`, the `places` of `wanted` and `folder`, with the nearest name there,
     for a message."""

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import fx, nn
+from torch import nn
 
+from edgecomp.distill.losses.attention import attention_tap
+from edgecomp.distill.losses.crd import SLOTS, Memory
 from edgecomp.distill.losses.of_features import mean_squared
+from edgecomp.distill.losses.taps import Read, tap, taps
 from edgecomp.distill.similarity import Compared
 from edgecomp.errors import CaptureError
 from edgecomp.training.loop import Batch
@@ -20,7 +24,7 @@ Loss = Callable[..., torch.Tensor]
 class Hint(NamedTuple):
     """Module paths of a student's and a teacher's hidden state, the weight of their loss, and that: a function of both. projects: whether it takes
     equal widths; by: how that is brought about, as `distill.terms` says it; masked: whether it takes the batch's `mask`, where there is one; name: of the loss, in
-    histories; arguments: its own."""
+    histories; arguments: its own; heads: of attention maps, the student's and the teacher's."""
 
     student: str
     teacher: str
@@ -31,37 +35,7 @@ class Hint(NamedTuple):
     masked: bool = False
     name: str = "hidden"
     arguments: Mapping[str, Scheduled] = {}
-
-
-class Tap(nn.Module):
-    """Keeps what flows through it."""
-
-    value: torch.Tensor
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.value = x
-        return x
-
-
-def tap(network: nn.Module, path: str) -> Callable[[], torch.Tensor]:
-    """What reads the output of the module at `path` after each forward pass. Raises CaptureError.
-
-    The network may be a captured graph: the modules it was captured from are known by the names of its nodes.
-    """
-    kept = Tap()
-    if isinstance(network, fx.GraphModule):
-        node = _output_of(network, path)
-        name = f"tap_{path.replace('.', '_')}"
-        network.add_submodule(name, kept)
-        with network.graph.inserting_after(node):
-            network.graph.call_module(name, (node,))
-        network.recompile()
-    else:
-        known = dict(network.named_modules())
-        if path not in known:
-            raise CaptureError(_unknown(path, list(known)))
-        known[path].register_forward_hook(lambda module, inputs, output: _keep(kept, output))
-    return lambda: kept.value
+    heads: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +50,16 @@ class HiddenStates:
         return Bound(student, self.teacher, self.hints, example)
 
 
+def reading(network: nn.Module, hint: Hint, place: int) -> Callable[[], Read]:
+    """What makes a tap of the `network` for a `hint`. place: 0 of the student, 1 of the teacher."""
+    path = (hint.student, hint.teacher)[place]
+    return (
+        partial(attention_tap, network, path, hint.heads[place])
+        if hint.heads
+        else partial(tap, network, path)
+    )
+
+
 class Bound(nn.Module):
     """Hints of a student and a teacher, with the projections between their widths."""
 
@@ -88,8 +72,10 @@ class Bound(nn.Module):
         self._hints = hints
         # That the closed forms were taken is a part of the checkpoint, as they are.
         self.register_buffer("closed_forms_taken", torch.zeros((), dtype=torch.bool))
-        self._ours = [tap(student, hint.student) for hint in hints]
-        self._theirs = [tap(teacher, hint.teacher) for hint in hints]
+        read = taps(
+            [reading(student, hint, 0) for hint in hints] + [reading(teacher, hint, 1) for hint in hints]
+        )
+        self._ours, self._theirs = read[: len(hints)], read[len(hints) :]
         self._teacher = (teacher.to(example[0].device).eval(),)  # in a tuple: no part of this module
         self._last: list[tuple[torch.Tensor, torch.Tensor]] = []
         with torch.no_grad():
@@ -99,6 +85,14 @@ class Bound(nn.Module):
             projection(hint, ours(), theirs()) if hint.projects else nn.Identity()
             for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
         )
+        self.memories = nn.ModuleList(
+            memory(hint, ours(), theirs()) if hint.loss is Memory.forward else nn.Identity()
+            for hint, ours, theirs in zip(hints, self._ours, self._theirs, strict=True)
+        )
+        self._hints = hints = [
+            hint._replace(loss=made) if isinstance(made, Memory) else hint
+            for hint, made in zip(hints, self.memories, strict=True)
+        ]
         with torch.no_grad():
             for hint, project, ours, theirs in zip(
                 hints, self.projections, self._ours, self._theirs, strict=True
@@ -151,6 +145,13 @@ def check(hint: Hint, project: nn.Module, ours: torch.Tensor, theirs: torch.Tens
                            f"{' '.join(str(error).split())[:200]}") from error  # fmt: skip
 
 
+def memory(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> Memory:
+    """Of a `hint` of CRD, whose hidden states are as `ours` and `theirs` are."""
+    slots = hint.arguments.get("memory", SLOTS)
+    assert not isinstance(slots, Mapping)
+    return Memory(ours.flatten(1).shape[1], theirs.flatten(1).shape[1], int(slots))
+
+
 def projection(hint: Hint, ours: torch.Tensor, theirs: torch.Tensor) -> nn.Module:
     """A linear map between widths, nothing where they are equal. [N, C, H, W] by channel, else by the last axis.
 
@@ -196,27 +197,3 @@ def _rows(values: torch.Tensor) -> torch.Tensor:
     """[rows, width]: of [N, C, H, W] by place, else by the last axis."""
     last = values.movedim(1, -1) if values.ndim == 4 else values
     return last.reshape(-1, last.shape[-1])
-
-
-def _keep(kept: Tap, output: Any) -> None:
-    """The first tensor of what a module gives: transformers' layers give tuples."""
-    kept(output[0] if isinstance(output, tuple) else output)
-
-
-def _output_of(module: fx.GraphModule, path: str) -> fx.Node:
-    """The last node that was computed inside the module at `path`."""
-    found: fx.Node | None = None
-    known: list[str] = []
-    for node in module.graph.nodes:
-        stack = [name for name, _ in node.meta.get("nn_module_stack", {}).values()]
-        known += stack
-        if path in stack and isinstance(node.meta.get("val"), torch.Tensor):
-            found = node
-    if found is None:
-        raise CaptureError(_unknown(path, known))
-    return found
-
-
-def _unknown(path: str, known: Sequence[str]) -> str:
-    names = ", ".join(dict.fromkeys(name for name in known if name))
-    return f"distill: no module {path!r}; there are {names}"

@@ -81,12 +81,6 @@ def token_relations(
     return (found * kept).sum() / kept.sum()
 
 
-def attention_maps(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """The mean squared difference of attention maps (TinyBERT, Jiao et al. 2020, arXiv:1909.10351, equation 7). ours, theirs: [N, heads, tokens,
-    tokens], of as many heads."""
-    return F.mse_loss(ours, theirs)
-
-
 def linear_cka(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     """How alike two representations of the same examples are, from 0 to 1, whatever their width, rotation and scale: linear centred kernel alignment
     (Kornblith et al. 2019, arXiv:1905.00414, equation 3). It is watched, and no loss. ours, theirs: [N, ...]."""
@@ -95,6 +89,18 @@ def linear_cka(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     alike, most = (grams[0] * grams[1]).sum(), torch.linalg.norm(grams[0]) * torch.linalg.norm(grams[1])
     found: torch.Tensor = alike / most.clamp_min(torch.finfo(alike.dtype).tiny)
     return found
+
+
+def pooled(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """[N, width]: the mean over places of `values` [N, channels, height, width], over tokens of [N, tokens, width]. mask: 1 where a token is one."""
+    if values.ndim == 4:
+        return values.mean(dim=(2, 3))
+    if values.ndim == 3:
+        if mask is None:
+            return values.mean(dim=1)
+        kept = mask[:, :, None].to(values.dtype)
+        return (values * kept).sum(dim=1) / kept.sum(dim=1).clamp_min(1)
+    return values
 
 
 def _energy(features: torch.Tensor, power: float) -> torch.Tensor:

@@ -3,6 +3,7 @@ but for soft cross-entropy and hard labels.
 
 student, teacher: logits [N, classes], any floating dtype; labels: int64 [N]; temperature: what logits are divided by, above 0. Where a
 temperature is T, the loss is multiplied by T², so that its gradients are as large whatever T is (Hinton et al. 2015, arXiv:1503.02531).
+weights: float [N], what each example counts, which its summand of the mean is multiplied by; None: all 1.
 """
 
 import torch
@@ -10,29 +11,46 @@ import torch.nn.functional as F
 
 
 def soft_target_kl(
-    student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, *, temperature: float = 4.0
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    temperature: float = 4.0,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """T² · KL(teacher ‖ student) (Hinton et al. 2015, arXiv:1503.02531). student, teacher, temperature: as the file says; labels: not read."""
+    """T² · KL(teacher ‖ student) (Hinton et al. 2015, arXiv:1503.02531). student, teacher, temperature, weights: as the file says; labels: not read."""
     ours, theirs = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
-    return F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * temperature**2
+    return _divergence(ours, theirs, weights) * temperature**2
 
 
 def soft_cross_entropy(
-    student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, *, temperature: float = 4.0
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    temperature: float = 4.0,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """T² · -Σ p log q, p the teacher's probabilities and q the student's: `soft_target_kl` and the teacher's entropy, with the same gradients.
 
-    student, teacher, temperature: as the file says; labels: not read.
+    student, teacher, temperature, weights: as the file says; labels: not read.
     """
-    return F.cross_entropy(student / temperature, F.softmax(teacher / temperature, dim=1)) * temperature**2
+    wanted = F.softmax(teacher / temperature, dim=1)
+    return _mean(F.cross_entropy(student / temperature, wanted, reduction="none"), weights) * temperature**2
 
 
-def logits_mse(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def logits_mse(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The mean squared difference of logits (Ba & Caruana 2014, arXiv:1312.6184; Kim et al. 2021, arXiv:2105.08919).
 
-    student, teacher: as the file says; labels: not read.
+    student, teacher, weights: as the file says; labels: not read.
     """
-    return F.mse_loss(student, teacher)
+    return _mean(F.mse_loss(student, teacher, reduction="none").mean(dim=1), weights)
 
 
 def decoupled_kd(
@@ -43,12 +61,13 @@ def decoupled_kd(
     temperature: float = 4.0,
     alpha: float = 1.0,
     beta: float = 8.0,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Decoupled knowledge distillation, T² · (α · TCKD + β · NCKD) (Zhao et al. 2022, arXiv:2203.08679, equations 6 and 7).
 
     TCKD: the divergence of the probabilities of the right class and of all others together; NCKD: that among the wrong classes alone.
-    With α = 1 and β = 1 - the teacher's probability of the right class it would be `soft_target_kl`. student, teacher, labels, temperature: as
-    the file says; alpha, beta: the two weights. At least two classes.
+    With α = 1 and β = 1 - the teacher's probability of the right class it would be `soft_target_kl`. student, teacher, labels, temperature,
+    weights: as the file says; alpha, beta: of the two summands. At least two classes.
     """
     right = F.one_hot(labels, student.shape[1]).bool()
     of_all = [F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher)]
@@ -60,9 +79,7 @@ def decoupled_kd(
         F.log_softmax(logits[~right].reshape(len(logits), -1) / temperature, dim=1)
         for logits in (student, teacher)
     ]
-    target, others = (
-        F.kl_div(ours, theirs, reduction="batchmean", log_target=True) for ours, theirs in (two, wrong)
-    )
+    target, others = (_divergence(ours, theirs, weights) for ours, theirs in (two, wrong))
     return (alpha * target + beta * others) * temperature**2
 
 
@@ -86,9 +103,26 @@ def dist(
     return (beta * between + gamma * within) * temperature**2
 
 
-def hard_cross_entropy(student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy with the labels. student, labels: as the file says; teacher: not read."""
-    return F.cross_entropy(student, labels)
+def hard_cross_entropy(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cross-entropy with the labels. student, labels, weights: as the file says; teacher: not read."""
+    return _mean(F.cross_entropy(student, labels, reduction="none"), weights)
+
+
+def _divergence(ours: torch.Tensor, theirs: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """KL(theirs ‖ ours), a mean over examples. ours, theirs: logarithms of probabilities, [N, ...]."""
+    if weights is None:
+        return F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+    return _mean(F.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=1), weights)
+
+
+def _mean(values: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    return values.mean() if weights is None else (values * weights).mean()
 
 
 def _correlations(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:

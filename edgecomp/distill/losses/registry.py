@@ -8,19 +8,28 @@ in a file of this folder, and a row of TERMS.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
 from edgecomp.distill.losses import hidden_states
-from edgecomp.distill.losses.named import DIVERGENCES, OfOutputs, named
+from edgecomp.distill.losses.named import DIVERGENCES, named
+from edgecomp.distill.losses.of_outputs import OfOutputs
+from edgecomp.distill.losses.own import exits as early_exits
+from edgecomp.distill.losses.own import of_itself
+from edgecomp.distill.losses.own.exits import exits
 from edgecomp.distill.losses.soft_and_hard_labels import SoftAndHardLabels, soft_and_hard_labels
 from edgecomp.distill.similarity import likeness
+from edgecomp.errors import CaptureError
 from edgecomp.outputs import as_one
 from edgecomp.tasks import Task
 from edgecomp.training.alarms import STAGE
 from edgecomp.training.loop import Batch
+
+if TYPE_CHECKING:
+    from edgecomp.distill.data import DistillationData
 
 Teacher = Callable[[], nn.Module]
 """Loads the teacher, for terms that look inside it."""
@@ -37,6 +46,7 @@ class Term(Protocol):
 TERMS: dict[str, Callable[[Mapping[str, Any], Task, Teacher], Sequence[Term]]] = {
     "soft and hard labels": soft_and_hard_labels,
     "named": named,
+    "exits": exits,
 }
 """By family: what makes its terms of the recipe's `distill`; none where that asks for none."""
 
@@ -49,7 +59,15 @@ class Loss:
 
     def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Learner":
         """The student with its loss. example: legal inputs of the student, each [N, ...]. Raises CaptureError."""
-        return Learner(student, [term.bind(student, example) for term in self.terms], self.divergences)
+        bound, wrong = [], []
+        for term in self.terms:
+            try:
+                bound.append(term.bind(student, example))
+            except CaptureError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise CaptureError("; ".join(wrong))
+        return Learner(student, bound, self.divergences)
 
     @property
     def divergences(self) -> tuple[str, ...]:
@@ -98,6 +116,18 @@ class Learner(nn.Module):
             (name, value) for name, (_, value) in zip(names, found, strict=True) if name not in self.without
         ]
         return reduce(torch.add, (value for _, value in self.values))
+
+    def begin(self, epoch: int) -> None:
+        """Before each `epoch`, from 0, for terms that change with them."""
+        for term in self.terms:
+            if isinstance(term, of_itself.Bound):
+                term.begin(epoch)
+
+    def finish(self, data: "DistillationData", folder: Path) -> None:
+        """After training in fp32, for terms that keep something of it. data: that was learnt; folder: of their files."""
+        for term in self.terms:
+            if isinstance(term, early_exits.Bound):
+                term.finish(self.student, data, folder)
 
     def watched(self) -> dict[str, torch.Tensor]:
         """What each term came to in the last batch, weighted, by `loss: NAME`; of a name that comes again, `loss: NAME (2)`."""

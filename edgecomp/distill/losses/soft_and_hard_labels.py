@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgecomp.distill.losses.of_logits import hard_cross_entropy, soft_target_kl
 from edgecomp.tasks import DEFAULT, TASKS, Task
 from edgecomp.training.loop import Batch
 
@@ -30,8 +31,15 @@ def distillation_loss(
 
     student, teacher: outputs [N, ...]; labels: as the task has them; temperature: of the soft labels.
     """
-    how = {"temperature": temperature, "hard_label_weight": hard_label_weight}
-    return reduce(torch.add, weighed(student, teacher, labels, task=task, **how).values())
+    summands = weighed(
+        student,
+        teacher,
+        labels,
+        temperature=temperature,
+        hard_label_weight=hard_label_weight,
+        task=task,
+    )
+    return reduce(torch.add, summands.values())
 
 
 def weighed(
@@ -42,15 +50,48 @@ def weighed(
     temperature: float,
     hard_label_weight: float,
     task: Task,
+    weights: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """The two summands of `distillation_loss`, of the same student, teacher, labels, temperature, hard_label_weight and task."""
-    soft = task.soft_label_loss(student, teacher, temperature)
+    """The two summands of `distillation_loss`, of the same student, teacher, labels, temperature, hard_label_weight and task. weights: of a
+    classifier's examples, float [N]; None: all 1."""
+    soft = soft_labels(student, teacher, labels, task=task, temperature=temperature, weights=weights)
     if hard_label_weight == 0:
         return {"soft-labels": soft}
     return {
-        "hard-labels": hard_label_weight * task.hard_label_loss(student, labels),
+        "hard-labels": hard_label_weight * hard_labels(student, teacher, labels, task=task, weights=weights),
         "soft-labels": (1 - hard_label_weight) * soft,
     }
+
+
+def soft_labels(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    task: Task,
+    temperature: float = 4.0,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The task's own loss of its teacher's outputs. student, teacher: outputs [N, ...]; labels: not read; task: whose; temperature: of those that
+    have one; weights: of a classifier's examples, float [N]; None: all 1."""
+    if weights is None:
+        return task.soft_label_loss(student, teacher, temperature)
+    return soft_target_kl(student, teacher, labels, temperature=temperature, weights=weights)
+
+
+def hard_labels(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    task: Task,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The task's own loss of labels. student: outputs [N, ...]; teacher: not read; labels: as the task has them; task: whose; weights: of a
+    classifier's examples, float [N]; None: all 1."""
+    if weights is None:
+        return task.hard_label_loss(student, labels)
+    return hard_cross_entropy(student, teacher, labels, weights=weights)
 
 
 @dataclass(frozen=True)
@@ -79,6 +120,7 @@ class Bound(nn.Module):
             temperature=self._term.temperature,
             hard_label_weight=self._term.hard_label_weight,
             task=self._term.task,
+            weights=batch.weights,
         )
         return list(terms.items())
 

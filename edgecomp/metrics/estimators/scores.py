@@ -37,9 +37,12 @@ class Group(NamedTuple):
 Groups = Callable[[Measurements], list[Group]]
 
 
-def _of_score(score: stats.Score) -> Estimator:
+def _of_score(scored: stats.Score | None) -> Estimator:
+    """scored: None: the macro F1 of the tail, which the labels tell."""
+
     def estimated(measured: Measurements, arm_name: str, confidence: float) -> Figure:
         given = answers(measured, arm_name)
+        score = scored or _tail_macro_f1(measured)
         classes = len_of_classes(measured, arm_name)
         bounds = stats.score_bounds(score, measured.labels, given, classes, confidence=confidence, seed=SEED)
         return of_bounds(bounds, 100, "percent", len(given), confidence)
@@ -96,6 +99,30 @@ def validation_drop(measured: Measurements, arm_name: str, confidence: float) ->
     return exact(finite("the drop", drop), "points", confidence)
 
 
+def old_task_drop(measured: Measurements, arm_name: str, confidence: float) -> Figure:
+    """Points of accuracy lost on the classes that a student knew before it learnt new ones, on the test examples of these.
+
+    measured: of one target, whose facts say what was known; arm_name: which arm; confidence: of each bound. Raises NotMeasured, Impossible,
+    NotFinite.
+    """
+    known = measured.facts.get("known_before")
+    if known is None:
+        raise NotMeasured("nothing was known before: distill.lifelong names old classes")
+    places, before = np.asarray(known["examples"], np.int64), np.asarray(known["right"], bool)
+    if (
+        len(places) == 0
+        or len(places) != len(before)
+        or places.min() < 0
+        or places.max() >= len(measured.labels)
+    ):
+        raise NotMeasured("what was known before is of other examples")
+    now = (answers(measured, arm_name) == measured.labels)[places]
+    gained, lost = int((now & ~before).sum()), int((~now & before).sum())
+    return of_bounds(
+        stats.difference_bounds(lost, gained, len(places), confidence), 100, "points", len(places), confidence
+    )
+
+
 class _Pair:
     """Two models' answers to the same examples. Raises NotMeasured, Impossible, NotFinite."""
 
@@ -123,11 +150,15 @@ class _Pair:
         return stats.difference_bounds(wins, losses, len(right), confidence)
 
 
-def _scores_against(score: stats.Score) -> Comparator:
+def _tail_macro_f1(measured: Measurements) -> stats.Score:
+    return partial(stats.macro_f1, of=stats.tail(measured.labels))
+
+
+def _scores_against(scored: stats.Score | None) -> Comparator:
     def compared(
         measured: Measurements, arm_name: str, reference: str, kind: str, confidence: float
     ) -> Figure:
-        pair = _Pair(measured, arm_name, reference, kind)
+        pair, score = _Pair(measured, arm_name, reference, kind), scored or _tail_macro_f1(measured)
         bounds = (
             pair.difference(slice(None), confidence)
             if score is stats.accuracy and kind == "points"
@@ -261,6 +292,7 @@ def _exact(measured: Measurements, arm_name: str) -> npt.NDArray[np.bool_]:
 
 accuracy, accuracy_against = _of_score(stats.accuracy), _scores_against(stats.accuracy)
 macro_f1, macro_f1_against = _of_score(stats.macro_f1), _scores_against(stats.macro_f1)
+tail_macro_f1, tail_macro_f1_against = _of_score(None), _scores_against(None)
 worst_class, worst_class_against = _of_worst(_classes), _worst_against(_classes)
 worst_slice, worst_slice_against = _of_worst(_slices), _worst_against(_slices)
 teacher_agreement, baseline_agreement = _of_agreement(TEACHER), _of_agreement(BASELINE)

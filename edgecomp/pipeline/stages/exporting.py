@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 def export(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes every model of `run` as ONNX and IR, and the student's own answers, into `out`; checkpoints: not
     needed."""
+    from edgecomp.distill.losses.own import early_exits
+    from edgecomp.export.early_exits import export_exits
     from edgecomp.export.stage import export_all
     from edgecomp.ptq.tools import Quantiser, Setting
 
@@ -64,6 +66,9 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         folder=out,
         track=run.track,
     )
+    heads = early_exits.kept(run.folder / arms.STUDENT_FP32.steps[-1])
+    if heads and run.scheme == run.job.schemes[0]:
+        export_exits(loaders.student_fp32(run), heads, loaders.interface(run), out / "exits")
 
 
 def pytorch(run: Run, out: Path, checkpoints: Path) -> None:

@@ -1,21 +1,30 @@
 """From data to the students: what trains."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgecomp.pipeline import loaders, practice
+from edgecomp.arms import TEACHER
+from edgecomp.config.loss_terms import Term
+from edgecomp.config.parts.teachers import Teacher
+from edgecomp.pipeline import loaders, practice, several_teachers
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes the splits of `run` and its preprocessing into `out`; checkpoints: not needed. Raises DataError,
     UsageError."""
-    from edgecomp.data import sources, splits
+    from edgecomp.data import rare, sources, splits
     from edgecomp.data.tokens import Tokenizer
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
     source = sources.read(loaders.wanted(run.job.recipe), folder)
+    if settings.fewest is not None:
+        source = rare.without_rare(source, settings.fewest)
     splits.check_varied(source, task=run.job.recipe.meant, shift=settings.shift, flip=settings.flip)
     notes = splits.write_splits(
         source,
@@ -32,6 +41,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         folder=out,
         mean=settings.mean,
         std=settings.std,
+        rows=run.job.recipe.has_stored_teachers,
     )
     for note in notes:
         run.note(f"data: {note}")
@@ -40,20 +50,31 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes a network of `run` trained on hard labels into `out`; checkpoints: where it goes on from. Both
     networks, and a score of the user's own, are tried before any time is spent."""
+    try_score(run)
+    several_teachers.try_others(run)
+    _train(run, loaders.tried(run), run.job.recipe.teacher, run.job.recipe.seed, out, checkpoints)
+
+
+def another_teacher(run: Run, out: Path, checkpoints: Path, *, name: str) -> None:
+    """Writes a network of `run` that teaches beside its teacher into `out`; checkpoints: where it goes on from; name: in the recipe."""
+    wanted = several_teachers.networks(run.job.recipe)[name]
+    network = loaders.fresh_network(run, wanted)
+    _train(run, network, wanted, wanted.seed, out, checkpoints)
+
+
+def _train(run: Run, network: "nn.Module", wanted: Teacher, seed: int, out: Path, checkpoints: Path) -> None:
     from edgecomp.teachers.trained import train_teacher
 
-    recipe = run.job.recipe
-    try_score(run)
     train_teacher(
-        loaders.tried(run),
+        network,
         loaders.views(run),
         loaders.meaning(run),
-        epochs=recipe.teacher.epochs,
-        batch_size=recipe.teacher.batch_size,
-        learning_rate=recipe.teacher.learning_rate,
-        weight_decay=recipe.teacher.weight_decay,
-        seed=recipe.seed,
-        practice=practice.practice(run, recipe.teacher.loop),
+        epochs=wanted.epochs,
+        batch_size=wanted.batch_size,
+        learning_rate=wanted.learning_rate,
+        weight_decay=wanted.weight_decay,
+        seed=seed,
+        practice=practice.practice(run, wanted.loop),
         folder=out,
         checkpoints=checkpoints,
         track=run.track,
@@ -61,11 +82,29 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
-    """Writes the logits of the teacher of `run` for every view of every training example into `out`;
+    """Writes the logits of the teacher of `run`, or the mixture of its teachers', for every view of every training example into `out`;
     checkpoints: not needed."""
+    from edgecomp.teachers.several import store_mixture
     from edgecomp.teachers.trained import store_soft_labels
 
     recipe = run.job.recipe
+    if recipe.teachers is not None:
+        others = recipe.teachers.others
+        store_mixture(
+            several_teachers.answers(run),
+            loaders.views(run),
+            loaders.meaning(run),
+            by=recipe.teachers.by,
+            weights={TEACHER.name: recipe.teachers.weight}
+            | {name: one.weight for name, one in others.items()},
+            temperature=recipe.distill.temperature,
+            count=recipe.data.views,
+            teacher_file=run.folder / "teacher" / "teacher.safetensors",
+            folder=out,
+            track=run.track,
+            note=run.note,
+        )
+        return
     store_soft_labels(
         loaders.trained_teacher(run),
         run.folder / "teacher" / "teacher.safetensors",
@@ -75,6 +114,42 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
         folder=out,
         track=run.track,
     )
+
+
+def old(run: Run, out: Path, checkpoints: Path) -> None:
+    """Writes the student of `run` that knows the old classes alone, learnt from their labels, into `out`; checkpoints: where it goes on from."""
+    from dataclasses import replace
+
+    from edgecomp.config.recipe import Distill
+    from edgecomp.distill.lifelong import of_old, old_places
+    from edgecomp.distill.losses import build
+    from edgecomp.distill.student import distill_fp32
+
+    recipe, known = run.job.recipe, loaders.old_classes(run)
+    asked = recipe.distill.lifelong
+    assert asked is not None
+    labels = Distill(epochs=asked.epochs, terms=[Term(loss="hard-labels")]).model_dump()
+    with loaders.distillation_data(run) as data:
+        own = replace(
+            data,
+            views=of_old(data.views, known),
+            only=old_places(data.views.train.labels, known),
+            weights=None,
+        )
+        distill_fp32(
+            loaders.fresh_network(run, recipe.student),
+            own,
+            loss=build(labels, loaders.meaning(run), lambda: loaders.trained_teacher(run)),
+            epochs=asked.epochs,
+            batch_size=recipe.distill.batch_size,
+            learning_rate=recipe.distill.learning_rate,
+            weight_decay=recipe.distill.weight_decay,
+            calibration_batches=recipe.quantize.calibration_batches,
+            practice=practice.practice(run, recipe.distill.loop),
+            folder=out,
+            checkpoints=checkpoints,
+            track=run.track,
+        )
 
 
 def distill(run: Run, out: Path, checkpoints: Path) -> None:

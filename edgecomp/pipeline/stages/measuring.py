@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgecomp import arms
 from edgecomp.config.target import Target
 from edgecomp.inputs import some
 from edgecomp.pipeline import loaders, model_files, practice, scoring
 from edgecomp.pipeline.loaders import Run
+
+if TYPE_CHECKING:
+    from edgecomp.data.splits import Split
 
 UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
 TIMED_INPUTS = 16
@@ -31,6 +34,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         if gated and quantize.trains
     }
     settings, parity = run.job.recipe.bench, run.folder / "parity" / target.name
+    test = Split.load(run.folder / "data", "test")
     bench_target(
         target=target.name,
         place=Place.of(target, settings.timeout_s),
@@ -41,7 +45,8 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         precision_file=run.made("precision") / "precision.json" if gated and quantize.trains else None,
         parity_file=parity / "parity.json" if gated else None,
         references_file=parity / REFERENCES if gated else None,
-        test=Split.load(run.folder / "data", "test"),
+        test=test,
+        known_before=_known_before(run, test),
         preprocessing=loaders.preprocessing(run),
         score=scoring.score(run),
         folder=out,
@@ -55,6 +60,15 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             offline_batches=settings.offline_batches if gated else UNGATED_BATCHES,
         ),
     )
+
+
+def _known_before(run: Run, test: "Split") -> dict[str, Any] | None:
+    """What the student knew of old classes before it learnt new ones; None where it did not go on from another."""
+    from edgecomp.distill.lifelong import what_was_known
+
+    if run.job.recipe.distill.lifelong is None:
+        return None
+    return what_was_known(loaders.old_student(run), test, loaders.views(run), loaders.old_classes(run))
 
 
 def speed(run: Run, out: Path, checkpoints: Path) -> None:

@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from edgecomp.config.job import load_job
-from edgecomp.config.recipe import Bench, Data, Recipe
+from edgecomp.config.parts.bench import Bench
+from edgecomp.config.recipe import Data, Recipe
 from edgecomp.data.sources import TABLE
 from edgecomp.errors import RecipeError
 

@@ -1,9 +1,13 @@
 """Our losses beside torchdistill's, where it has them: an implementation by other hands. Installed by `pip install --no-deps torchdistill`."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from edgecomp.distill.losses import of_features, of_logits
+from edgecomp.distill.losses.crd import crd
 
 reference = pytest.importorskip(
     "torchdistill.losses.mid_level", reason="needs torchdistill (pip install --no-deps torchdistill)"
@@ -72,3 +76,16 @@ def test_similarities_but_for_their_norm() -> None:
     products = [one.flatten(1) @ one.flatten(1).T for one in (student, teacher)]
     by_one = [product / product.abs().sum(dim=1, keepdim=True) for product in products]
     close(torch.nn.functional.mse_loss(by_one[0], by_one[1]), theirs)
+
+
+def test_contrast_with_a_memory() -> None:
+    random = torch.Generator().manual_seed(0)
+    ours, theirs, memory = (
+        F.normalize(torch.randn(rows, 16, dtype=torch.float64, generator=random)) for rows in (5, 5, 40)
+    )
+    asked = torch.cat([(ours * theirs).sum(dim=1, keepdim=True), ours @ memory.T], dim=1)
+    examples, scale = 1000, 1.7
+    likely = torch.exp(asked / 0.07) / (scale * examples)
+    told = SimpleNamespace(num_samples=examples, eps=0.0)
+    expected = reference.CRDLoss.compute_contrast_loss(told, likely)
+    close(crd(ours, theirs, memory=memory, temperature=0.07, scale=scale), expected)

@@ -9,7 +9,8 @@ import pytest
 from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Host, Job, load_job, on_this_machine
 from edgecomp.files.writing import digest_of
-from edgecomp.pipeline.loaders import Run, digests_by_path, fingerprinted
+from edgecomp.pipeline.fingerprints import digests_by_path, fingerprinted
+from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.steps import steps
 from edgecomp.progress import silent
 
