@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from edgecomp.arms import TEACHER
 from edgecomp.config.schema import Part
 
 
@@ -72,8 +73,10 @@ class Teachers(Part):
 
     @model_validator(mode="after")
     def _names_are_folders(self) -> "Teachers":
-        if odd := [name for name in self.others if not NAME.fullmatch(name)]:
-            raise ValueError(f"others: a teacher cannot be called {odd[0]!r}: letters, digits, `.`, `_`, `-`")
+        if odd := [name for name in self.others if not NAME.fullmatch(name) or name == TEACHER.name]:
+            raise ValueError(
+                f"others: a teacher cannot be called {odd[0]!r}: letters, digits, `.`, `_`, `-`, and not {TEACHER.name!r}, which is the first"
+            )
         return self
 
     @model_validator(mode="after")
