@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from running import SHORT, TINY, Cli
 
@@ -73,3 +74,18 @@ def test_new_classes_without_forgetting(cli: Cli, tmp_path: Path) -> None:
     unknown = cli("run", "lifelong", *SMALL, "distill.lifelong.old_classes=['0','1','twelve']", "--plan")
     assert unknown.code == 2
     assert "no such class 'twelve'" in unknown.err
+
+
+def test_stored_answers_teach_from_data_to_the_report(cli: Cli, tmp_path: Path) -> None:
+    np.savez(tmp_path / "answers.npz", train=np.random.default_rng(0).normal(size=(150, 3)))
+    (tmp_path / "stored.yaml").write_text(
+        "name: stored\ndata: { source: iris }\nteacher: { network: mlp, epochs: 1 }\n"
+        "teachers: { weight: 0, others: { asked: { soft_labels: answers.npz } } }\n"
+        "student: { network: mlp, arguments: { width: 8 } }\ndistill: { epochs: 1 }\ntargets: [onnxruntime-cpu]\n",
+        encoding="utf-8",
+    )
+    done = cli("run", str(tmp_path / "stored.yaml"), *SHORT, "--out", str(tmp_path / "run"), "--json")
+    assert done.code in (0, 1, 3), done.err
+    report = (tmp_path / "run" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "| asked | 1 |" in report
+    assert "| teacher | 0 |" in report

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from edgecomp.arms import TEACHER
 from edgecomp.config.parts.loop import PLAIN, Loop, parts_do_not_fit, without_plain
 from edgecomp.config.schema import Part
 
@@ -84,8 +85,10 @@ class Teachers(Part):
 
     @model_validator(mode="after")
     def _names_are_folders(self) -> "Teachers":
-        if odd := [name for name in self.others if not NAME.fullmatch(name)]:
-            raise ValueError(f"others: a teacher cannot be called {odd[0]!r}: letters, digits, `.`, `_`, `-`")
+        if odd := [name for name in self.others if not NAME.fullmatch(name) or name == TEACHER.name]:
+            raise ValueError(
+                f"others: a teacher cannot be called {odd[0]!r}: letters, digits, `.`, `_`, `-`, and not {TEACHER.name!r}, which is the first"
+            )
         return self
 
     @model_validator(mode="after")

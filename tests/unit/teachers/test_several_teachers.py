@@ -235,6 +235,7 @@ def test_all_that_is_wrong_with_others_is_said_at_once_and_before_training(folde
             "weight is said, and by: learned finds the weights",
         ),
         (["+teachers.others={_a: {network: mlp}}"], "cannot be called '_a'"),
+        (["+teachers.others={teacher: {network: mlp}}"], "cannot be called 'teacher'"),
         (["+teachers.others={}"], "teachers.others: .*at least 1"),
         (
             ["+teachers={by: learned, others: {a: {network: mlp}}}", "task=multilabel"],
