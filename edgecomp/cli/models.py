@@ -135,6 +135,13 @@ def compare(
             help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
         ),
     ] = None,
+    key_samples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Inputs whose answers must hold: each `label`, or without that column the baseline's.",
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -186,7 +193,7 @@ def compare(
     screen = Screen(json=as_json)
     result = compare(
         baseline, candidate, target,
-        policy=policy, data=data, output=output, task=task, score=score, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
+        policy=policy, data=data, key_samples=key_samples, output=output, task=task, score=score, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
         trust=trust or (), certificate=certificate, junit=junit, metrics=metrics, out=out, history=store, listener=screen,
     )  # fmt: skip
     raise typer.Exit(show_comparison(result, screen, as_json))

@@ -1,6 +1,4 @@
-"""Checks that a comparison makes without measuring: of a contract that differs, of a side that dies, and of what was not run."""
-
-from collections.abc import Sequence
+"""Checks that a comparison makes without measuring: of a side that dies, and of what was not run."""
 
 from edgecomp.benchmark.inputs import generated
 from edgecomp.benchmark.inputs.generated import Made
@@ -34,13 +32,6 @@ def of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None =
     ]
 
 
-def incompatible(target: str, differences: Sequence[str]) -> Check:
-    """The check that fails where the candidate's inputs or outputs are others than the baseline's. target:
-    its name; differences: in words."""
-    return _said(target, "io_contract", "inputs and outputs", "the baseline's", Verdict.FAIL, Reason.INCOMPATIBLE,
-                 f"whoever calls the baseline cannot call the candidate: {'; '.join(differences)}")  # fmt: skip
-
-
 def crashed(target: str, crash: Crashed) -> Check:
     """A candidate that dies fails; where the baseline dies there is nothing to compare with; inputs that were
     made up blame nobody. target: its name; crash: the side that died, and of what."""
@@ -52,7 +43,7 @@ def crashed(target: str, crash: Crashed) -> Check:
         verdict = Verdict.INVALID
     elif isinstance(crash.error, UsageError):
         verdict, reason = Verdict.INCONCLUSIVE, Reason.MADE_UP
-    return _said(
+    return said(
         target, "runs", "runs to the end", "both do", verdict, reason, f"the {_called(crash.arm)}: {crash}"
     )
 
@@ -63,7 +54,7 @@ def not_run(policy: Policy, target: str, why: str) -> list[Check]:
 
 
 def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Check:
-    check = _said(
+    check = said(
         target,
         name,
         threshold.what.title,
@@ -75,9 +66,8 @@ def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Check:
     return check.but(metric=threshold.metric, severity=threshold.severity)
 
 
-def _said(
-    target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str
-) -> Check:
+def said(target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str) -> Check:
+    """A check that is no figure's. target: its name; name, title, limit, verdict, reason: of the check; why: in words, which end its sentence."""
     return Check(
         target=target,
         name=name,

@@ -11,15 +11,17 @@ from typing import Any
 
 from edgecomp import machine
 from edgecomp.artifacts.places import check_apart, check_duration, check_outputs
+from edgecomp.benchmark.inputs import examples
 from edgecomp.benchmark.inputs.examples import LABEL, Evaluation
 from edgecomp.benchmark.scenarios.side_by_side import Crashed, Side
 from edgecomp.benchmark.stage import parts_of
 from edgecomp.benchmark.standalone import check_file, check_trust, is_trusted, name_of
-from edgecomp.comparison.certificate import read_certificate
-from edgecomp.comparison.checks import incompatible, not_run
+from edgecomp.comparison.checks import not_run
+from edgecomp.comparison.compatibility import not_told, of_folders
 from edgecomp.comparison.data import class_names, given_examples, of_runs, told_task
 from edgecomp.comparison.evidence import ratios_of, save, verdict_of
-from edgecomp.comparison.sides import Given, given, preprocessing_differences
+from edgecomp.comparison.selftest import read_certificate
+from edgecomp.comparison.sides import Given, given
 from edgecomp.comparison.trial import Judging, Outcome, compare, place_of, signature
 from edgecomp.config.job import waiving_nothing
 from edgecomp.config.policy import Policy, Threshold, load_policy
@@ -31,6 +33,7 @@ from edgecomp.files.writing import sha256, write_json
 from edgecomp.gate.document import Compared, ModelRecord, TargetRecord, VerdictDocument
 from edgecomp.gate.paired import not_measured
 from edgecomp.gate.stage import changes
+from edgecomp.gate.verdict import Verdict
 from edgecomp.history.record import drifted, of_comparison, remember
 from edgecomp.history.store import STORE, identity
 from edgecomp.inputs import count
@@ -42,7 +45,7 @@ from edgecomp.progress import Listener
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
-from edgecomp.runtimes import TABLE, Port
+from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.runtimes.files import integer_weights
 from edgecomp.tasks import SeveralOutputs
 
@@ -72,6 +75,7 @@ class Asked:
     score: str | None = None  # package.module:function or path/to/file.py:function, from here
     shape: Sequence[str] = ()
     range: Sequence[str] = ()
+    key_samples: Path | None = None  # whose answers must hold
 
     def __post_init__(self) -> None:
         check_duration(self.max_time_s, "--max-time")
@@ -111,16 +115,14 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
     with tempfile.TemporaryDirectory() as name:
         evaluation, why_not = _evaluation(asked, baseline, candidate, target, judging)
+        key_samples = _key_samples(asked, baseline, target, judging)
         if evaluation is not None:
             evaluation = replace(evaluation, classes=_class_names(baseline, judging))
         judged_on = None if evaluation is None else _source(asked, evaluation)
         policy, added = _judged_by(named, evaluation, judging, target)
-        if differences := preprocessing_differences(baseline, candidate):
-            checks = [
-                incompatible(target.name, differences),
-                *not_run(policy, target.name, "the models are incompatible"),
-            ]
-            outcome = Outcome(None, None, checks, 0.0)
+        compatible = of_folders(target.name, baseline, candidate)
+        if any(check.verdict is Verdict.FAIL for check in compatible):
+            outcome = Outcome(None, None, not_run(policy, target.name, "the models are incompatible"), 0.0)
         else:
             outcome = compare(
                 _side(baseline, target, asked),
@@ -134,9 +136,11 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
                 scratch=Path(name),
                 track=screen.track,
                 judging=judging,
+                key_samples=key_samples,
                 shape=asked.shape,
                 ranges=asked.range,
             )
+        outcome = replace(outcome, compatible=[*compatible, *outcome.compatible])
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
     compared = Compared(
@@ -151,6 +155,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
         data=judged_on,
         not_compared=why_not,
         warnings=(
+            *not_told(baseline, candidate),
             *_warnings(target, certificate, (baseline.model, candidate.model), asked.trust),
             *_of_outputs({} if outcome.comparison is None else outcome.comparison.facts),
         ),
@@ -217,8 +222,12 @@ def _judging(asked: Asked, baseline: Given, candidate: Given, target: Target) ->
 
 
 def _outputs(asked: Asked, baseline: Given, target: Target) -> Sequence[Port]:
+    return _signature(asked, baseline, target).outputs
+
+
+def _signature(asked: Asked, baseline: Given, target: Target) -> Signature:
     try:
-        return signature(BASELINE, _side(baseline, target, asked)).outputs
+        return signature(BASELINE, _side(baseline, target, asked))
     except Crashed as crash:
         raise crash.error from crash
 
@@ -229,14 +238,17 @@ def _evaluation(
     """The examples to compare answers on, or why there are none, or no labels."""
     if asked.data is None:
         return of_runs(baseline, candidate, target)
-    try:
-        ports = signature(BASELINE, _side(baseline, target, asked)).inputs
-    except Crashed as crash:
-        raise crash.error from crash
-    found = given_examples(asked.data, ports, baseline, judging)
+    found = given_examples(asked.data, _signature(asked, baseline, target).inputs, baseline, judging)
     if found.labels is not None or judging.score is not None:
         return found, ""
     return found, f"{asked.data} has no `{LABEL}`: no answers were judged but as numbers, output by output"
+
+
+def _key_samples(asked: Asked, baseline: Given, target: Target, judging: Judging) -> Evaluation | None:
+    if asked.key_samples is None:
+        return None
+    ports = _signature(asked, baseline, target).inputs
+    return examples.read(asked.key_samples, ports, "classes" if judging.task is None else "anything")
 
 
 def _judged_by(
@@ -329,7 +341,7 @@ def _files(side: Given) -> list[Path]:
 
 def _named(asked: Asked) -> list[Path]:
     """The other files that are read; a target or a policy may be a name."""
-    words = [asked.target, asked.policy, asked.data, asked.certificate]
+    words = [asked.target, asked.policy, asked.data, asked.key_samples, asked.certificate]
     return [file for file in (Path(word) for word in words if word is not None) if file.is_file()]
 
 
