@@ -65,7 +65,7 @@ class Evidence:
             best_ptq={
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
-                if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme), gated=True)
+                if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme, target.runtime), gated=True)
             },
             tried=_tried(folder),
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),

@@ -10,6 +10,9 @@ from edgecomp.errors import ModelFileError
 from edgecomp.files import sealed
 from edgecomp.runtimes import TABLE
 
+PYTORCH = "pytorch"
+"""The step that writes PyTorch's own files."""
+
 CONTRACT = "contract.json"
 """What a deployed folder says of itself."""
 
@@ -42,8 +45,8 @@ FORMATS: dict[str, Format] = {
             parts=(".bin",),
             target="openvino-cpu",
         ),
-        Format(".pt2", (".pt2",), "pytorch", "{}.pt2", target="pytorch-cpu", runs_code=True),
-        Format(".ts", (".ts", ".pt"), "pytorch", "{}.ts", target="torchscript-cpu", runs_code=True),
+        Format(".pt2", (".pt2",), PYTORCH, "{}.pt2", target="pytorch-cpu", runs_code=True),
+        Format(".ts", (".ts", ".pt"), PYTORCH, "{}.ts", target="torchscript-cpu", runs_code=True),
         Format(".json", (".json",), "", ""),  # of the fake runtime
     )
 }
@@ -52,6 +55,11 @@ FORMATS: dict[str, Format] = {
 def format_of(runtime: str) -> Format:
     """The format that a runtime's file has. runtime: a row of edgecomp.runtimes.TABLE."""
     return FORMATS[Path(TABLE[runtime].model_file).suffix]
+
+
+def is_pytorch(runtime: str) -> bool:
+    """Whether a runtime takes PyTorch's own files. runtime: as in `format_of`."""
+    return format_of(runtime).step == PYTORCH
 
 
 def target_for(file: Path) -> str:

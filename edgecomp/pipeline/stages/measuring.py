@@ -24,7 +24,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.export.parity import REFERENCES
 
     gated = target in run.job.targets
-    quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
+    quantize = run.job.recipe.quantize.of(target.scheme if gated else "", target.runtime)
     costs = {
         layer: model_files.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
