@@ -5,7 +5,7 @@ from edgecomp.benchmark.inputs.generated import Made
 from edgecomp.benchmark.scenarios.side_by_side import Crashed
 from edgecomp.config.policy import Policy, Threshold
 from edgecomp.config.target import Target
-from edgecomp.errors import BudgetExceededError, InferenceError, UsageError, WorkerError
+from edgecomp.errors import BudgetExceededError, DeviceError, InferenceError, UsageError, WorkerError
 from edgecomp.gate.document import Check
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.metrics.comparison import AGAIN, CANDIDATE
@@ -43,6 +43,8 @@ def crashed(target: str, crash: Crashed) -> Check:
         verdict = Verdict.INVALID
     elif isinstance(crash.error, UsageError):
         verdict, reason = Verdict.INCONCLUSIVE, Reason.MADE_UP
+    if isinstance(crash.error, DeviceError):  # of the way there, whoever was asked
+        verdict, reason = Verdict.INCONCLUSIVE, Reason.NOT_RUN
     return said(
         target, "runs", "runs to the end", "both do", verdict, reason, f"the {_called(crash.arm)}: {crash}"
     )

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgecomp import machine
 from edgecomp.artifacts.places import check_duration, check_writable
+from edgecomp.benchmark.hosts.device import at
+from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.scenarios.side_by_side import Side
 from edgecomp.comparison.trial import compare, place_of
 from edgecomp.config.policy import Policy, load_policy
@@ -56,12 +57,18 @@ class Trial:
 
 
 def trial(
-    model: Path, target: Target, policy: Policy, slowdown: float, seed: int, max_time_s: float
+    model: Path,
+    target: Target,
+    policy: Policy,
+    slowdown: float,
+    seed: int,
+    max_time_s: float,
+    host: Host | None = None,
 ) -> Trial:
     """One comparison of a model with itself, under `target`; the candidate does that much extra work.
     slowdown: as a share of its own, 0.05 for 5 %; policy: judges it; seed: of the order; max_time_s: at most,
-    in seconds."""
-    place = place_of(target)
+    in seconds; host: the machine, this one where it is None."""
+    place = place_of(target, host=host)
     with tempfile.TemporaryDirectory() as name:
         outcome = compare(
             Side(model, place),
@@ -105,11 +112,11 @@ def selftest(
     check_writable(file, "--out", [] if model is None else [model])
     deadline = time.monotonic() + 60 * minutes
     trials: list[Trial] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, at(target) as host:
         model = model or reference_model(target, Path(name))
         while not trials or time.monotonic() + longest(trials) < deadline:
             slowdown = SCHEDULE[len(trials) % len(SCHEDULE)]
-            trials.append(trial(model, target, policy, slowdown, seed + len(trials), 120.0))
+            trials.append(trial(model, target, policy, slowdown, seed + len(trials), 120.0, host))
             last = trials[-1]
             what = f"{100 * slowdown:g} % slower" if slowdown else "the same model"
             listener.say(f"{len(trials):4}  {what:<15} {last.verdict:<13} {last.elapsed_s:5.1f} s")
@@ -120,7 +127,7 @@ def selftest(
             "model": {"file": str(model), "sha256": sha256(model)},
             "policy": policy.name,
             "runtime_version": installed(TABLE[target.runtime].distribution),
-            "machine": machine.facts(),
+            "machine": host.facts(),
             "trials": [asdict(one) for one in trials],
             "summary": summary(trials, policy, target, seed),
         }
@@ -255,8 +262,8 @@ class _Record(_Part):
     summary: _Summary
 
 
-def read_certificate(file: Path, target: Target) -> dict[str, Any]:
-    """The record `file` of `edgecomp selftest`, as a verdict keeps it. target: that is judged now. Raises
+def read_certificate(file: Path, target: Target, host: Host) -> dict[str, Any]:
+    """The record `file` of `edgecomp selftest`, as a verdict keeps it. target: that is judged now; host: the machine that it is judged on. Raises
     UsageError where the file is none, or of another target."""
     try:
         record = _Record.model_validate(read_json(file))
@@ -279,6 +286,6 @@ def read_certificate(file: Path, target: Target) -> dict[str, Any]:
         "sha256": sha256(file),
         "began": record.began,
         "machine": content["machine"],
-        "elsewhere": there != {name: machine.facts()[name] for name in SAME_MACHINE},
+        "elsewhere": there != {name: host.facts()[name] for name in SAME_MACHINE},
         "summary": content["summary"],
     }

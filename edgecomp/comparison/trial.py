@@ -1,8 +1,8 @@
 """A comparison from two sides to a verdict: restarts one after another, and a look now and then, until the answer is clear."""
 
-import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgecomp import inputs as named
-from edgecomp import machine
+from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.inputs import generated
 from edgecomp.benchmark.inputs.examples import Evaluation
@@ -26,7 +26,7 @@ from edgecomp.comparison.measured import as_measured, audit
 from edgecomp.config.policy import Policy
 from edgecomp.config.target import Shapes, Target
 from edgecomp.data.preprocessing import in_own_unit, outputs_in_own_unit
-from edgecomp.errors import DataError, EdgecompError, UsageError
+from edgecomp.errors import DataError, DeviceError, EdgecompError, UsageError
 from edgecomp.files.writing import sha256
 from edgecomp.gate.document import Check
 from edgecomp.gate.paired import (
@@ -84,10 +84,10 @@ class Judging:
     score: OwnScore | None = None
 
 
-def place_of(target: Target, timeout_s: float = 120.0) -> Place:
+def place_of(target: Target, timeout_s: float = 120.0, host: Host | None = None) -> Place:
     """Where both sides run, under `target`: with more than one thread, threads that wait do not spin, for
-    spinning is CPU time as well. timeout_s: for a reply, seconds."""
-    place = Place.of(target, timeout_s)
+    spinning is CPU time as well. timeout_s: for a reply, seconds; host: the machine, this one where it is None."""
+    place = Place.of(target, timeout_s, host)
     if target.threads == 1:
         return place
     return replace(place, options=place.options | dict(TABLE[target.runtime].idle))
@@ -166,8 +166,8 @@ def compare(
 
     A side that cannot be read raises; one that dies is a verdict.
     """
-    began = time.monotonic()
-    of = Comparison(facts={"machine": machine.facts(), "load_before": os.getloadavg()[0], "seed": seed})
+    began, host = time.monotonic(), candidate.place.host
+    of = Comparison(facts={"machine": host.facts(), "load_before": host.load(), "seed": seed})
     of.facts |= {"threads": candidate.place.threads, "options": candidate.place.options}
     try:
         old, new = (signature(arm, side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate)))
@@ -227,7 +227,8 @@ def compare(
         )
     except Crashed as crash:
         checks = of_crash(crash, policy, target, timed.made)
-    of.facts["load_after"] = os.getloadavg()[0]
+    with suppress(DeviceError):
+        of.facts["load_after"] = host.load()
     return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out, compatible)
 
 

@@ -81,6 +81,24 @@ def parts_of(file: Path) -> list[Path]:
     return [file.with_name(f"{stem}{suffix}{end}") for suffix in own.parts] if own else []
 
 
+def all_parts(file: Path) -> list[Path]:
+    """A model's file, and those beside it that hold its weights: an IR's .bin, and what an ONNX file calls external data."""
+    if beside := parts_of(file):
+        return [file, *beside]
+    if file.suffix != ".onnx":
+        return [file]
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        graph = onnx.load(file, load_external_data=False).graph
+    except DecodeError:
+        return [file]  # its runtime says what is wrong with it
+    names = {ExternalDataInfo(one).location for one in graph.initializer if uses_external_data(one)}
+    return [file, *(file.parent / name for name in sorted(names) if (file.parent / name).is_file())]
+
+
 def deployed_in(folder: Path, runtime: str) -> Path:
     """The model's file in a deployed `folder`, as it is or encrypted. runtime: as in `format_of`. Raises ModelFileError where it is none."""
     if runtime not in TABLE:

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.benchmark.inputs.examples import Evaluation
-from edgecomp.benchmark.stage import described, parts_of
+from edgecomp.benchmark.stage import described
 from edgecomp.benchmark.worker import answers
 from edgecomp.comparison.compatibility import contract_differences, preprocessing_differences
 from edgecomp.comparison.judged import classes_told
@@ -23,6 +23,7 @@ from edgecomp.errors import DataError, RunFolderError, UsageError
 from edgecomp.files.writing import sha256
 from edgecomp.metrics.comparison import BASELINE
 from edgecomp.runtimes import Port
+from edgecomp.runtimes.formats import all_parts
 
 
 def sides(before: Port, now: Port, kind: str = "inputs") -> list[str]:
@@ -69,10 +70,10 @@ def test_weights_beside_an_onnx_file_are_a_part_of_it(tmp_path: Path) -> None:
     onnx.save_model(
         model, tmp_path / "m.onnx", save_as_external_data=True, location="m.weights", size_threshold=0
     )
-    assert [part.name for part in parts_of(tmp_path / "m.onnx")] == ["m.onnx", "m.weights"]
+    assert [part.name for part in all_parts(tmp_path / "m.onnx")] == ["m.onnx", "m.weights"]
     assert sum(size for size, _ in described(tmp_path / "m.onnx", 0).files.values()) > 64 * 64 * 4
     (tmp_path / "cut.onnx").write_bytes(b"no model at all")
-    assert parts_of(tmp_path / "cut.onnx") == [tmp_path / "cut.onnx"]
+    assert all_parts(tmp_path / "cut.onnx") == [tmp_path / "cut.onnx"]
 
 
 # Batches of several, and numbers of examples that are no multiple
