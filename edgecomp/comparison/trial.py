@@ -227,6 +227,8 @@ def compare(
         )
     except Crashed as crash:
         checks = of_crash(crash, policy, target, timed.made)
+    except DeviceError as error:  # between two answers
+        checks = of_crash(Crashed(CANDIDATE, error), policy, target, timed.made)
     with suppress(DeviceError):
         of.facts["load_after"] = host.load()
     return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out, compatible)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgecomp import errors
 from edgecomp.benchmark.hosts.served import PREFIX
@@ -92,6 +92,7 @@ class Connection:
         self._waiting: dict[int, queue.SimpleQueue[tuple[dict[str, Any], bytes] | None]] = {}
         self._numbers = itertools.count()
         self._is_lost = False
+        self._listening: threading.Thread | None = None
         self._reading = threading.Thread(target=self._read_words, daemon=True)
         self._reading.start()
         try:
@@ -100,22 +101,28 @@ class Connection:
             self._greeted()
         except BaseException:
             self._process.kill()
-            self._process.wait()
+            self.close()
             raise
-        threading.Thread(target=self._heard, daemon=True).start()
+        self._listening = threading.Thread(target=self._heard, daemon=True)
+        self._listening.start()
         threading.Thread(target=self._say_alive, daemon=True).start()
 
     def close(self) -> None:
         """Ends the connection, and with it all that was started and written there."""
-        assert self._process.stdin is not None
+        stdin, *others = self._process.stdin, self._process.stdout, self._process.stderr
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            _closed(stdin)
         try:
             self._process.wait(timeout=15)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._is_lost = True
+        for thread in (self._reading, self._listening):
+            if thread is not None:
+                thread.join(timeout=5)
+        for pipe in others:
+            _closed(pipe)
 
     def call(
         self,
@@ -259,3 +266,8 @@ class Connection:
             with contextlib.suppress(EdgecompError):
                 self.call("alive", {})
             time.sleep(ALIVE_S)
+
+
+def _closed(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        pipe.close()

@@ -80,7 +80,11 @@ class Device:
         told = {"place": asked, "file": f"{folder}/{model.name}", "inputs": sent, "rows": rows}
         reply = self._call("start", within_s=place.timeout_s, model=model, **told)
         worker = Remote(self, place, model, reply)
-        self._check_version(worker.ready["versions"])
+        try:
+            self._check_version(worker.ready["versions"])
+        except RuntimeUnavailableError:
+            worker.close()
+            raise
         return worker
 
     def noise(self) -> noise.Host:

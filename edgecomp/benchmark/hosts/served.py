@@ -113,7 +113,11 @@ class Served:
         """Writes `content` as the `file` below `home`."""
         to = self.home / file
         to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_bytes(content)
+        try:
+            to.write_bytes(content)
+        except OSError:
+            to.unlink(missing_ok=True)
+            raise
         return {"sha256": hashlib.sha256(to.read_bytes()).hexdigest()}
 
     def get(self, file: str) -> dict[str, Any]:
