@@ -21,7 +21,8 @@ def of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None =
     inputs that were made up, of which the baseline has no more to say than the candidate. target: of the
     comparison.
     """
-    error = generated.blamed(crash.error, made, GIVE)
+    is_way = isinstance(crash.error, DeviceError)  # whatever the inputs were
+    error = crash.error if is_way else generated.blamed(crash.error, made, GIVE)
     if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
         raise crash.error from crash
     if isinstance(error, UsageError) and crash.arm != CANDIDATE:

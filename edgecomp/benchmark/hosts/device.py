@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import itertools
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,12 @@ class Device:
         self._connection = Connection(host, bundled(runtime), ssh)
         self._numbers = itertools.count()
         self._sent: set[str] = set()
-        self._known = self._call("facts")["facts"] | {"host": host}
+        self._sending = threading.Lock()  # several workers start at once, of the same files
+        try:
+            self._known = self._call("facts")["facts"] | {"host": host}
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -128,9 +134,12 @@ class Device:
         return f"inputs/{digest}"
 
     def _send(self, file: Path, to: str) -> None:
-        """Once: what has that name there already is the same. Raises DeviceError."""
-        if to in self._sent:
-            return
+        """Once, and one after another: what has that name there already is the same. Raises DeviceError."""
+        with self._sending:
+            if to not in self._sent:
+                self._put(file, to)
+
+    def _put(self, file: Path, to: str) -> None:
         content = file.read_bytes()
         reply, _ = self._connection.call(
             "put", {"file": to}, content=content, within_s=len(content) / SLOWEST

@@ -45,6 +45,8 @@ class Served:
         self.home, self.say, self.here = home, say, HERE
         self.workers: dict[int, Worker] = {}
         self.count = 0
+        self.writing = threading.Lock()
+        self.is_over = False
         self.heard = time.monotonic()
 
     def handle(self, request: dict[str, Any]) -> None:
@@ -112,12 +114,15 @@ class Served:
     def put(self, file: str, content: bytes) -> dict[str, Any]:
         """Writes `content` as the `file` below `home`."""
         to = self.home / file
-        to.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            to.write_bytes(content)
-        except OSError:
-            to.unlink(missing_ok=True)
-            raise
+        with self.writing:  # nothing is written any more once what was written is deleted
+            if self.is_over:
+                raise OSError("the connection has ended")
+            to.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                to.write_bytes(content)
+            except OSError:
+                to.unlink(missing_ok=True)
+                raise
         return {"sha256": hashlib.sha256(to.read_bytes()).hexdigest()}
 
     def get(self, file: str) -> dict[str, Any]:
@@ -139,7 +144,9 @@ class Served:
         for worker in list(self.workers.values()):
             with contextlib.suppress(OSError):
                 worker.close()
-        shutil.rmtree(self.home, ignore_errors=True)
+        with self.writing:
+            self.is_over = True
+            shutil.rmtree(self.home, ignore_errors=True)
 
 
 CALLS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -1,5 +1,6 @@
 """Models measured on a device over SSH: a real sshd on this machine, and what goes wrong on the way."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from comparing import classifier, compare
 from remote import Kitchen, needs_sshd, served_by
@@ -303,3 +305,116 @@ def test_the_bundle_imports_no_more_than_a_device_has(tmp_path: Path) -> None:
 def test_ssh_options_refuse_a_password_and_a_forwarding() -> None:
     assert connection.command("pi@kitchen", "true")[-3:] == ["--", "pi@kitchen", "true"]
     assert {"BatchMode=yes", "StrictHostKeyChecking=yes"} <= set(connection.command("pi", "true"))
+
+
+CALLS = (
+    "facts",
+    "put",
+    "start",
+    "cores",
+    "noise",
+    "load",
+    "single_stream",
+    "outputs",
+    "memory",
+    "harness",
+    "repeated",
+    "get",
+    "close",
+)
+
+
+def measured(kitchen: Kitchen, place: tuple[Path, Path], scratch: Path) -> None:
+    """Every kind of request that a measurement makes."""
+    with on(kitchen) as there:
+        for ask in (there.cores, there.noise, there.load):
+            ask()
+        with there.start(at(there), *place) as worker:
+            for do in ("single_stream", "repeated"):
+                worker.ask(do, count=4)
+            for do in ("memory", "harness"):
+                worker.ask(do)
+            worker.ask("outputs", inputs=str(place[1]), to=str(scratch / "o.npz"), batch=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+def test_whatever_is_asked_may_be_cut_off(
+    kitchen: Kitchen,
+    place: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    when: str,
+) -> None:
+    """Before it is sent, and before it is answered: it is told within seconds, and nothing is left there."""
+    sent = connection.Connection._write
+
+    def write(self: connection.Connection, message: bytes) -> None:
+        head = message.partition(b"\n")[0]
+        asked = json.loads(head) if head.startswith(b'{"id"') else {}
+        is_it = call in (asked.get("call"), asked.get("do"))
+        if is_it and when == "before":
+            kitchen.cut()
+            time.sleep(0.1)
+        sent(self, message)
+        if is_it and when == "after":
+            kitchen.cut()
+
+    monkeypatch.setattr(connection.Connection, "_write", write)
+    began = time.monotonic()
+    if call == "close":  # all that was wanted is known
+        measured(kitchen, place, tmp_path)
+    elif when == "before":
+        with pytest.raises(DeviceError, match="the connection was lost during"):
+            measured(kitchen, place, tmp_path)
+    else:  # an answer may have been on its way already
+        with contextlib.suppress(DeviceError):
+            measured(kitchen, place, tmp_path)
+    assert time.monotonic() - began < 30
+    assert gone(kitchen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["put", "single_stream", "outputs"])
+def test_what_serves_there_may_be_killed(
+    kitchen: Kitchen, place: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """By the kernel that wants its memory, say: its workers end with it, and the next measurement removes what it left."""
+    sent = connection.Connection._write
+
+    def write(self: connection.Connection, message: bytes) -> None:
+        if f'"{call}"'.encode() in message[:400]:
+            for one in kitchen.workers():
+                if "worker" not in " ".join(one.cmdline()):
+                    one.kill()
+        sent(self, message)
+
+    monkeypatch.setattr(connection.Connection, "_write", write)
+    with pytest.raises(DeviceError, match="the connection was lost during"):
+        measured(kitchen, place, tmp_path)
+    monkeypatch.undo()
+    with on(kitchen):
+        assert len(kitchen.left_behind()) == 1
+    assert gone(kitchen)
+
+
+@pytest.mark.slow
+def test_a_way_that_goes_silent_is_given_up(kitchen: Kitchen, place: tuple[Path, Path]) -> None:
+    """As when a cable is pulled: nothing says that it has ended."""
+    with on(kitchen) as there:
+        carriers = psutil.Process(kitchen.server.pid).children(recursive=True)
+        carriers = [one for one in carriers if "sshd" in one.name()]
+        for one in carriers:
+            one.suspend()
+        began = time.monotonic()
+        try:
+            with pytest.raises(DeviceError, match="the connection was lost during"):
+                there.start(at(there), *place)
+        finally:
+            for one in carriers:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.resume()
+        assert time.monotonic() - began < 40
+    assert gone(kitchen, within_s=90)
