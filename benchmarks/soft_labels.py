@@ -18,7 +18,8 @@ from edgecomp.config.job import read_job
 from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss
 from edgecomp.pipeline import loaders
 from edgecomp.progress import silent
-from edgecomp.training.loop import adamw, shuffled
+from edgecomp.training.loop import shuffled
+from edgecomp.training.optimizers import adamw
 
 BATCHES = 8  # a round
 

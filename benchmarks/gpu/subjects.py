@@ -18,7 +18,7 @@ from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm
 from edgecomp.quantization.capture import DynamicAxes, capture, duplicate
 from edgecomp.quantization.folding import fold
 from edgecomp.quantization.placement import place
-from edgecomp.training.loop import adamw, parameter_groups
+from edgecomp.training.optimizers import adamw, parameter_groups
 
 SCHEME = "gpu-s8"
 BATCHES = 8  # of examples that are learnt from, over and over

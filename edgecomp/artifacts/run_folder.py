@@ -21,6 +21,7 @@ from edgecomp.artifacts import rerun, run_lock, step_files
 from edgecomp.artifacts.rerun import Step
 from edgecomp.config.schema import Schema
 from edgecomp.errors import EdgecompError, FileError, RunFolderError
+from edgecomp.files import epoch_table
 from edgecomp.files.json_files import read_json
 from edgecomp.files.scratch import fsync
 from edgecomp.files.writing import digest_of, sha256, write_json
@@ -132,7 +133,7 @@ class RunFolder:
 
     def locked(self) -> AbstractContextManager[None]:
         """Raises RunFolderBusy, with the other process and its start time, where one writes here already."""
-        return run_lock.locked(self.path, (MANIFEST, JOB))
+        return run_lock.locked(self.path, (MANIFEST, JOB, epoch_table.TABLE))
 
     def forget(self) -> None:
         """Of a run that has finished no step, in a folder that it made, nothing stays. Whoever calls holds the lock."""

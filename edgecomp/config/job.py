@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from edgecomp import release
 from edgecomp.arms import CONTROL, STUDENT_FP32
 from edgecomp.config.composition import compose, files_of
+from edgecomp.config.parts.rehearsal import rehearsal
 from edgecomp.config.policy import (
     BOUNDED_FROM,
     Policy,
@@ -20,7 +21,7 @@ from edgecomp.config.policy import (
     refuse_newer,
     with_budget,
 )
-from edgecomp.config.recipe import Quantize, Recipe, rehearsal
+from edgecomp.config.recipe import Quantize, Recipe
 from edgecomp.config.schema import Schema, explain, find, shipped
 from edgecomp.config.target import Target, load_target, saturating, target_names
 from edgecomp.config.task_checks import for_meant, unlike_outputs
@@ -45,7 +46,7 @@ class Host(Schema):
     """What a run takes of the machine it starts on: decided once, by the CPU's flags, and never again on reading."""
 
     isa: str  # what `isa: host` is here, a row of edgecomp.machine.ISAS
-    precision: Literal["fp32", "bf16"]  # what `precision: auto` is here, or what was asked for
+    precision: Literal["fp32", "bf16", "fp16"]  # what `precision: auto` is here, or what was asked for
 
 
 class Job(Schema):
@@ -72,7 +73,7 @@ class Job(Schema):
 
     @property
     def precision(self) -> str:
-        """Of training: fp32 or bf16. Before it was decided once, a recipe named it."""
+        """Of training: fp32, bf16 or fp16. Before it was decided once, a recipe named it."""
         return self.recipe.precision if self.host is None else self.host.precision
 
 

@@ -15,6 +15,7 @@ from edgecomp.config import renamed
 from edgecomp.config.declared import Declared
 from edgecomp.config.loss_terms import Hint, Term
 from edgecomp.config.output_task import OutputTask, TaskName
+from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
 from edgecomp.config.schema import FORMAT, Schema
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.runtimes.formats import is_pytorch
@@ -131,7 +132,18 @@ class Teacher(Network):
     epochs: int = Field(ge=0, le=10_000)  # 0: it is trained already
     batch_size: int = Field(64, ge=2)  # examples
     learning_rate: float = Field(3e-3, gt=0, le=10)  # at its highest
-    weight_decay: float = Field(5e-4, ge=0, le=1)  # of AdamW
+    weight_decay: float = Field(5e-4, ge=0, le=1)  # of matrices and kernels
+    loop: Loop = PLAIN  # how steps are taken, alarms, trackers
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_loop(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_plain(dump(self))
+
+    @model_validator(mode="after")
+    def _batches_can_be_taken_in_parts(self) -> "Teacher":
+        if wrong := parts_do_not_fit(self.loop, self.batch_size):
+            raise ValueError(wrong)
+        return self
 
 
 class Student(Network):
@@ -156,17 +168,26 @@ class Distill(Part):
     epochs: int = Field(ge=0, le=10_000)  # in fp32; 0: the student is trained already
     batch_size: int = Field(64, ge=2)  # examples; of all later training as well
     learning_rate: float = Field(4e-3, gt=0, le=10)  # at its highest
-    weight_decay: float = Field(5e-4, ge=0, le=1)  # of AdamW
+    weight_decay: float = Field(5e-4, ge=0, le=1)  # of matrices and kernels
     temperature: float = Field(4.0, gt=0, le=100)  # that both networks' logits are divided by
     hard_label_weight: float = Field(0.1, ge=0, le=1)  # of cross-entropy; the rest is of the soft labels
     hidden: list[Hint] = []  # hidden states drawn to the teacher's
     terms: list[Term] = []  # of the loss, by name, instead of soft and hard labels
+    stages: list[Stage] = []  # of training, one after another; fake-quant goes on with the last one's terms
+    loop: Loop = PLAIN  # how steps are taken, alarms, trackers; of all training of the student
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_terms(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without `terms` where there are none, so that digests of recipes stay what they were."""
-        found: dict[str, Any] = dump(self)
+        found: dict[str, Any] = without_plain(dump(self))
         return {key: value for key, value in found.items() if key != "terms" or value}
+
+    @model_validator(mode="after")
+    def _the_training_can_be_so(self) -> "Distill":
+        wrong = (unlike(self.stages, self.epochs), parts_do_not_fit(self.loop, self.batch_size))
+        if said := "; ".join(filter(None, wrong)):
+            raise ValueError(said)
+        return self
 
 
 class Quantize(Part):
@@ -315,8 +336,8 @@ class Recipe(Part):
     score: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)  # of weights, splits and order
     threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
-    # Of training: bf16 is autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Of training: bf16 and fp16 (on a GPU) are autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
     data: Data  # where examples come from
     teacher: Teacher  # the network to learn from
@@ -373,27 +394,3 @@ class Recipe(Part):
     def _has_present_names(cls, given: Any) -> Any:
         """Of a job that was kept by an earlier version."""
         return renamed.keys(given) if isinstance(given, dict) else given
-
-
-# What a rehearsal has at most.
-QUICK = {
-    ("data", "limit"): 600,
-    ("data", "views"): 2,
-    ("teacher", "epochs"): 2,
-    ("distill", "epochs"): 2,
-    ("quantize", "epochs"): 1,
-    ("bench", "restarts"): 2,
-    ("bench", "iterations"): 96,
-    ("bench", "offline_batches"): 4,
-    ("bench", "emulated_examples"): 200,
-}
-
-
-def rehearsal(recipe: Recipe) -> Recipe:
-    """The recipe with at most as many examples, epochs and restarts."""
-    parts: dict[str, Any] = {}
-    for (part, setting), most in QUICK.items():
-        settings = parts.get(part, getattr(recipe, part))
-        asked = getattr(settings, setting)
-        parts[part] = settings.model_copy(update={setting: most if asked is None else min(asked, most)})
-    return recipe.model_copy(update=parts)

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import nn
 
 from edgecomp.data.soft_labels import SoftLabels
 from edgecomp.data.splits import Split
 from edgecomp.data.views import Views, examples_of
 from edgecomp.inputs import Inputs, some
-from edgecomp.tasks import Labels, Task
+from edgecomp.tasks import DEFAULT, Labels, Task
+from edgecomp.training.alarms import AGREEMENT, SCORE
 from edgecomp.training.loop import Examples, logits_of
+
+AGREEMENT_ON_MISTAKES = "agreement_on_mistakes_pct"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,21 @@ class DistillationData:
     def score(self, network: nn.Module) -> float:
         """The score of `network` on the validation split, in per cent, the higher the better."""
         return self.task.validation_score(logits_of(network, self.held_out()), self.wanted())
+
+    def watch(self, network: nn.Module) -> dict[str, float]:
+        """What is watched by epoch on the validation split, in per cent: the score of `network`, how many of its answers are the teacher's, and of
+        those that a teacher gives wrong, where a class is asked for."""
+        answers, taught = logits_of(network, self.held_out()), self.soft_labels.validation()
+        agrees = self.task.agreeing(answers, taught)
+        found = {
+            SCORE: self.task.validation_score(answers, self.wanted()),
+            AGREEMENT: 100 * float(np.mean(agrees)),
+        }
+        if self.task.name == DEFAULT:
+            mistaken = taught.argmax(axis=1) != self.views.validation.labels
+            if mistaken.any():
+                found[AGREEMENT_ON_MISTAKES] = 100 * float(np.mean(agrees[mistaken]))
+        return found
 
 
 def _batches(examples: Examples, size: int, most: int) -> list[Inputs]:

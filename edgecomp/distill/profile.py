@@ -11,7 +11,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from edgecomp.distill.losses import Loss
 from edgecomp.training.convolutions import sound_gradients
-from edgecomp.training.loop import Batch, adamw, parameter_groups
+from edgecomp.training.loop import Batch
+from edgecomp.training.optimizers import adamw, parameter_groups
 
 TRACE = "training_trace.json"
 SHOWN = 15

@@ -1,6 +1,6 @@
 """The student: distilled in fp32 first, then through fake-quant, from the same stored soft labels."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torch import fx, nn
 from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8
 from edgecomp.distill.data import DistillationData
 from edgecomp.distill.losses import Loss
+from edgecomp.distill.stages import Stage, entering
 from edgecomp.errors import CaptureError, nearest
 from edgecomp.files.writing import write_json
 from edgecomp.progress import Track
@@ -18,16 +19,11 @@ from edgecomp.quantization.capture import duplicate
 from edgecomp.quantization.fake_quant import Kernel, use_kernel
 from edgecomp.quantization.layers import layer_names, unruled_layers
 from edgecomp.quantization.placement import fake_quants, left_in_float, place
-from edgecomp.training.loop import (
-    History,
-    adamw,
-    cosine,
-    network_inputs,
-    one_cycle,
-    parameter_groups,
-    save_weights,
-    train,
-)
+from edgecomp.training.checkpoints import History
+from edgecomp.training.loop import network_inputs, save_weights, train
+from edgecomp.training.optimizers import parameter_groups
+from edgecomp.training.practice import Practice
+from edgecomp.training.schedules import cosine
 
 
 def distill_fp32(
@@ -40,7 +36,8 @@ def distill_fp32(
     learning_rate: float,
     weight_decay: float,
     calibration_batches: int,
-    bf16: bool,
+    practice: Practice,
+    stages: Sequence[Stage] = (),
     folder: Path,
     checkpoints: Path,
     track: Track,
@@ -48,28 +45,31 @@ def distill_fp32(
     """Writes student_fp32.safetensors, its batch statistics re-estimated, and history.json.
 
     network: the student, trained in place on `data` with `loss`, for `epochs` in batches of `batch_size`;
-    learning_rate: the peak of one cycle; weight_decay: of matrices and kernels; calibration_batches: how many
-    give the batch statistics; bf16: forward passes under autocast; folder: of both files; checkpoints: the
-    folder of what training goes on from; track: shows progress. Raises CaptureError, EdgecompError.
+    learning_rate: the schedule's peak; weight_decay: of matrices and kernels; calibration_batches: how many
+    give the batch statistics; practice: how steps are taken; stages: of the training, none for one of everything; folder: of both
+    files; checkpoints: the folder of what training goes on from; track: shows progress. Raises CaptureError, EdgecompError.
     """
     if epochs == 0:
         save_weights(network, folder / "student_fp32.safetensors")
-        untrained: History = [{"validation_score_pct": data.score(network)}]
+        untrained: History = [data.watch(network)]
         write_json(folder / "history.json", {STUDENT_FP32.name: untrained})
         return
     learner = loss.bind(network, example_of(data))
     history = train(
         learner,
-        adamw(parameter_groups(list(learner.named_parameters()), learning_rate, weight_decay)),
+        practice.optimiser(parameter_groups(list(learner.named_parameters()), learning_rate, weight_decay)),
         examples=data.epoch,
         loss=learner.loss,
         watched=learner.watched,
-        schedule=one_cycle(),
-        evaluate=data.score,
+        after_epoch=learner.likeness,
+        divergences=learner.divergences,
+        before_epoch=entering(stages, learner),
+        schedule=practice.factor,
+        evaluate=data.watch,
         epochs=epochs,
         batch_size=batch_size,
         seed=data.seed,
-        bf16=bf16,
+        practice=practice,
         checkpoint=checkpoints / "fp32.safetensors",
         track=track,
         what="student, fp32",
@@ -103,7 +103,8 @@ class Qad:
     freeze_scales_epochs: int
     freeze_batchnorm_epochs: int
     kernel: Kernel
-    bf16: bool
+    practice: Practice
+    without: frozenset[str] = frozenset()  # the terms that the last stage before it leaves out, by name
 
 
 def distill_int8(
@@ -187,6 +188,7 @@ def _train_further(
     student: nn.Module, data: DistillationData, qad: Qad, checkpoint: Path, track: Track, what: str
 ) -> History:
     learner = qad.loss.bind(student, example_of(data))
+    learner.without = qad.without
     scales = (
         [quant.log_scale for quant in fake_quants(student).values()]
         if isinstance(student, fx.GraphModule)
@@ -209,18 +211,21 @@ def _train_further(
         groups.append({"params": scales, "lr": qad.scale_learning_rate, "weight_decay": 0.0})
     return train(
         learner,
-        adamw(groups),
+        qad.practice.optimiser(groups),
         examples=lambda epoch: data.epoch(qad.first_epoch + epoch),
         loss=lambda logits, batch: learner.loss(
             logits, replace(batch, done=1.0)
         ),  # schedules ended with fp32
         watched=learner.watched,
+        after_epoch=learner.likeness,
         schedule=cosine,
-        evaluate=data.score,
+        evaluate=data.watch,
         epochs=qad.epochs,
         batch_size=qad.batch_size,
         seed=data.seed + 1,
-        bf16=qad.bf16,
+        practice=replace(
+            qad.practice, alarms={**qad.practice.alarms, "stuck_loss": "ignore"}
+        ),  # it has learnt
         checkpoint=checkpoint,
         track=track,
         what=what,

@@ -9,7 +9,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import loaders, practice
 from edgecomp.pipeline.loaders import Run
 from edgecomp.progress import Item
 
@@ -42,9 +42,10 @@ def measure(run: Run) -> EpochTime:
 
     clock = _Clock()
     with loaders.distillation_data(run) as data, TemporaryDirectory(prefix="edgecomp-time-") as scratch:
-        qad, captured = loaders.qad(run), loaders.captured_student(run)
+        qad, captured = practice.qad(run), loaders.captured_student(run)
         unfrozen = 1 + max(qad.freeze_scales_epochs, qad.freeze_batchnorm_epochs)
-        qad = replace(qad, epochs=unfrozen)
+        untold = replace(qad.practice, folder=None, trackers=())
+        qad = replace(qad, epochs=unfrozen, practice=untold)
         student = calibrated(captured, data, qad, tuple(loaders.named_float_layers(run)))
         train_int8(student, data, qad, checkpoint=Path(scratch) / "none", track=clock.some)
         began = time.perf_counter()

@@ -1,5 +1,6 @@
 """A run executed: what is checked before it starts, which steps must run, and one after another of them."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from edgecomp.artifacts.rerun import Step
 from edgecomp.artifacts.run_folder import JOB, RunFolder
 from edgecomp.config.job import Job
 from edgecomp.config.target import check_cores
-from edgecomp.errors import RunFolderError
+from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
 from edgecomp.pipeline import loaders
+from edgecomp.pipeline.practice import not_installed
 from edgecomp.pipeline.stages import judging, learning
 from edgecomp.progress import Note
 from edgecomp.runtimes import TABLE
@@ -26,8 +28,20 @@ Started = Callable[[str, str], None]
 
 
 def check_machine(job: Job, note: Note) -> None:
-    """Raises UsageError where a target of the job asks for more cores than there are, or the fused kernel
-    cannot be compiled; notes what else the machine lacks, a `note` each."""
+    """Raises UsageError where a target of the job asks for more cores than there are, the fused kernel cannot be compiled, there is no GPU
+    to train in fp16 on, a tracker is not installed, or several processes were started; notes what else the machine lacks, a `note` each."""
+    if (started := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise UsageError(f"a run is one process, which measures alone, and {started} were started: leave out torchrun; a script of your own may "
+                         "train in several (edgecomp.training.loop.train)")  # fmt: skip
+    for loop in (job.recipe.teacher.loop, job.recipe.distill.loop):
+        for name in not_installed(loop):
+            raise UsageError(
+                f"loop.trackers: {name} is not installed: pip install 'edgecomp[{name}]', or take it out"
+            )
+    if job.precision == "fp16" and not gpus():
+        raise UsageError(
+            "precision: fp16 is trained on a GPU, and there is none here: take fp32, bf16 or auto"
+        )
     if job.recipe.quantize.kernel == "fused":
         from edgecomp.quantization import fused
 
@@ -42,7 +56,7 @@ def notes(job: Job) -> list[str]:
     """What a run of the job costs on this machine that it would not elsewhere, and what it cannot measure
     here, in words."""
     found = []
-    if job.precision != "fp32" and not has_bf16():
+    if job.precision == "bf16" and not has_bf16():
         costs = "on a CPU without instructions for it a linear layer's step takes some five times fp32's"
         found.append(f"precision: bf16: {costs}; precision=auto takes fp32 here")
     for target in (*job.targets, *job.ungated_targets):

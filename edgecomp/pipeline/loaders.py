@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from edgecomp.data.views import Views
     from edgecomp.distill.data import DistillationData
     from edgecomp.distill.losses import Loss
-    from edgecomp.distill.student import Qad
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
 
@@ -221,7 +220,7 @@ def tried(run: Run) -> "nn.Module":
     student = fresh_network(run, recipe.student)
     if not recipe.quantize.in_float:
         check_layers(_captured(run, student), recipe.quantize.float_layers)
-    loss(run, trained=False).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
+    check_loss(run).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
     teacher = fresh_network(run, recipe.teacher)
     if recipe.teacher.epochs == 0:
         check_ready_made(run, teacher)
@@ -230,6 +229,22 @@ def tried(run: Run) -> "nn.Module":
         run.note(f"student and teacher are the same network, of {count:,} parameters: nothing is made smaller but by its integers; "
                  "give the student fewer or smaller layers (student.arguments)")  # fmt: skip
     return teacher
+
+
+def check_loss(run: Run) -> "Loss":
+    """The loss of `run`, of a teacher that is not trained yet. Raises RecipeError with all that is wrong with its terms and its stages."""
+    from edgecomp.distill import stages
+    from edgecomp.errors import RecipeError
+
+    settings = run.job.recipe.distill.model_dump()
+    found = stages.problems(settings, fresh_network(run, run.job.recipe.student))
+    try:
+        made = loss(run, trained=False)
+    except RecipeError as error:
+        raise RecipeError(error.where, [*error.problems, *found]) from None
+    if found:
+        raise RecipeError("distill", found)
+    return made
 
 
 def _structure(network: "nn.Module") -> list[tuple[str, object]]:
@@ -349,32 +364,6 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
 
     teacher = trained_teacher if trained else lambda run: fresh_network(run, run.job.recipe.teacher)
     return build(run.job.recipe.distill.model_dump(), meaning(run), lambda: teacher(run))
-
-
-def qad(run: Run) -> "Qad":
-    """The settings of `run` for training through fake-quant, with its loss."""
-    from edgecomp.distill.student import Qad
-
-    recipe, settings = run.job.recipe, run.job.recipe.quantize
-    return Qad(
-        loss=loss(run),
-        scheme=run.scheme,
-        weight_bits=settings.weight_bits,
-        activation_bits=settings.activation_bits,
-        first_epoch=recipe.distill.epochs,
-        epochs=settings.epochs,
-        batch_size=recipe.distill.batch_size,
-        learning_rate=settings.learning_rate,
-        scale_learning_rate=settings.scale_learning_rate,
-        weight_decay=recipe.distill.weight_decay,
-        calibration=settings.calibration,
-        percentile=settings.percentile,
-        calibration_batches=settings.calibration_batches,
-        freeze_scales_epochs=settings.freeze_scales_epochs,
-        freeze_batchnorm_epochs=settings.freeze_batchnorm_epochs,
-        kernel=settings.kernel,
-        bf16=run.job.precision == "bf16",
-    )
 
 
 # What a run has trained, loaded: by arm.

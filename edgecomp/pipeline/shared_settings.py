@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from edgecomp import arms
 from edgecomp.config.job import Job
+from edgecomp.config.recipe import Distill, Teacher
 from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders
 from edgecomp.tasks import DEFAULT
@@ -31,12 +32,10 @@ class Keys:
         ):  # the settings of a run that was made before there were others stay what they were
             self.seeded |= {"task": recipe.meant, "ready": recipe.teacher.epochs == 0}
         self.training = [self.seeded, {"precision": job.precision}]
-        self.teacher = recipe.teacher.model_dump() | own_files(job, "teacher")
+        self.teacher = learnt(recipe.teacher) | own_files(job, "teacher")
         self.student = recipe.student.model_dump() | own_files(job, "student")
         self.quantised = {"network": self.student, "scheme": run.scheme}
-        self.distill = recipe.distill.model_dump() | {
-            "calibration_batches": recipe.quantize.calibration_batches
-        }
+        self.distill = learnt(recipe.distill) | {"calibration_batches": recipe.quantize.calibration_batches}
         after_training = {"baselines", "max_drop", "precision_by"}
         self.quantize = recipe.quantize.model_dump(exclude=after_training)
         used = {"calibration_batches", "float_layers", "weight_bits", "activation_bits"}
@@ -68,6 +67,12 @@ class Keys:
         quantizes = recipe.quantize.tool in {one.tool for one in by_nncf if one.tool} or asked & by_nncf
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
         self.export_libraries = (*PYTORCH, *FORMATS, *nncf)
+
+
+def learnt(part: Teacher | Distill) -> dict[str, object]:
+    """What of a `part` of a recipe decides what it makes: not who is told of its epochs."""
+    plain = part.loop.model_copy(update={"trackers": None})
+    return part.model_copy(update={"loop": plain}).model_dump()
 
 
 def bench(job: Job) -> dict[str, object]:

@@ -18,6 +18,7 @@ from edgecomp import arms
 from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
+from edgecomp.machine import gpus, installed
 from edgecomp.pipeline import loaders, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
@@ -116,7 +117,14 @@ def _trains(
         libraries=keys.training_libraries,
         executes=True,
         threads=loaders.training_threads(run),
+        means=trained_on(),
     )
+
+
+def trained_on() -> dict[str, str]:
+    """The GPUs that training goes to, by their count; nothing where it stays on the CPU: part of the key of what is trained."""
+    found = () if installed("torch").endswith("+cpu") else gpus()
+    return {"gpus": str(len(found))} if found else {}
 
 
 def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:

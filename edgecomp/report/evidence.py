@@ -7,13 +7,18 @@ from typing import Any
 
 from edgecomp import __version__, arms
 from edgecomp.config.job import Job, is_for_cpus
-from edgecomp.config.recipe import QUICK
+from edgecomp.config.loss_terms import Schedule
+from edgecomp.config.parts.rehearsal import QUICK
+from edgecomp.config.recipe import Distill
 from edgecomp.config.schema import Schema
+from edgecomp.files import epoch_table
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.gate.document import VerdictDocument
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.samples import OFFLINE_WALL, SINGLE_STREAM_WALL, WARMUP_WALL
 from edgecomp.metrics.units import format_value
+from edgecomp.report import training_said
+from edgecomp.report.training_said import Trainings
 from edgecomp.stats.figure import Figure
 
 
@@ -31,6 +36,9 @@ class Evidence:
         str, dict[str, Any]
     ]  # of targets that need another than the first: scheme → what each layer's integers cost
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
+    epochs: list[
+        tuple[str, int, str, float]
+    ]  # what was watched: training, epoch, figure, value; none of an older run
     tried: list[dict[str, Any]]  # by `edgecomp quantize`, one way after another; none of another run
     manifest: dict[str, Any]
 
@@ -67,6 +75,10 @@ class Evidence:
                 for target in job.targets
                 if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme, target.runtime), gated=True)
             },
+            epochs=[
+                (training, int(epoch), figure, float(value))
+                for training, epoch, figure, value in epoch_table.rows(folder)
+            ],
             tried=_tried(folder),
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
@@ -114,6 +126,18 @@ class Evidence:
         ]
 
     @property
+    def said_of_training(self) -> dict[str, list[str]]:
+        """`alarms` that were raised, and `failures` of distillation, a sentence each."""
+        trained = {self.names[arm]: epochs for arm, epochs in self.history.items() if arm in self.names}
+        of = Trainings(
+            self.history.get(arms.TEACHER.name, []),
+            self.history.get(arms.STUDENT_FP32.name, []),
+            self.splits.examples.get("validation", 0) if self.splits else 0,
+            _constant(self.job.recipe.distill),
+        )
+        return {"alarms": training_said.alarms(trained), "failures": training_said.failures(of)}
+
+    @property
     def compared(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Target, arm, and what the arm's exported file was found to be; the student that is judged first."""
         return [
@@ -130,7 +154,7 @@ class Evidence:
         machines = [measured.facts["machine"] for measured in self.measured.values()]
         versions: dict[str, str] = {}
         for record in steps.values():
-            own = ("settings", "format", "cpu", "edgecomp", *steps)
+            own = ("settings", "format", "cpu", "gpus", "edgecomp", *steps)
             facts = record["made_from"].items()
             versions |= {
                 name: value for name, value in facts if name not in own and not name.startswith("as ")
@@ -234,6 +258,17 @@ def of_data(folder: Path) -> Splits | None:
         return None
     with shaped(path, "the data step"):
         return Splits.model_validate(read_mapping(path))
+
+
+def _constant(distill: Distill) -> tuple[str, ...]:
+    """The names, in a history, of terms whose weights and arguments do not change."""
+    if not distill.terms:
+        return "soft-labels", "hard-labels"
+    return tuple(
+        one.loss if one.student is None else f"{one.loss} of {one.student}"
+        for one in distill.terms
+        if not any(isinstance(value, Schedule) for value in (one.weight, *one.arguments.values()))
+    )
 
 
 TRIED = "quantize.json"

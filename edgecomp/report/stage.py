@@ -16,7 +16,7 @@ from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
 from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.metrics.registry import METRICS
-from edgecomp.report import answers, plots
+from edgecomp.report import answers, plots, training_plots
 from edgecomp.report.evidence import Evidence
 from edgecomp.report.figures import column, estimate_text, title, unit_text
 from edgecomp.report.in_ci import openmetrics, until
@@ -26,7 +26,7 @@ from edgecomp.text import markdown, plain
 
 FORMAT_VERSION = 2
 """Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,
-samples; best_ptq since data come by name, data since splits share no example."""
+samples; best_ptq since data come by name, data since splits share no example, training since alarms are kept."""
 
 
 def write_report(*, run_folder: Path, job: Job, verdict: VerdictDocument, folder: Path) -> None:
@@ -52,7 +52,8 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
         "asked": yaml.safe_dump(job.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "samples": raw_files(evidence),
     }
-    html = templates.get_template("report.html.j2").render(pictures=plots.pictures(evidence), **facts)
+    pictures = plots.pictures(evidence) | {"watched": training_plots.watched(evidence)}
+    html = templates.get_template("report.html.j2").render(pictures=pictures, **facts)
     (folder / "report.html").write_text(html, encoding="utf-8")
     markdown = templates.get_template("report.md.j2").render(**facts)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
@@ -78,6 +79,7 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
             "facts": {name: measured.facts for name, measured in evidence.measured.items()},
             "data": evidence.splits and evidence.splits.model_dump(),
             "history": evidence.history,
+            "training": evidence.said_of_training,
             "provenance": dict(evidence.provenance),
             "samples": raw_files(evidence),
         },

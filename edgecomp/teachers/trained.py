@@ -14,15 +14,11 @@ from edgecomp.data.views import Views
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.progress import Track
 from edgecomp.tasks import Task
-from edgecomp.training.loop import (
-    History,
-    adamw,
-    logits_of,
-    one_cycle,
-    parameter_groups,
-    save_weights,
-    train,
-)
+from edgecomp.training.alarms import SCORE
+from edgecomp.training.checkpoints import History
+from edgecomp.training.loop import logits_of, save_weights, train
+from edgecomp.training.optimizers import parameter_groups
+from edgecomp.training.practice import Practice
 
 
 def train_teacher(
@@ -35,7 +31,7 @@ def train_teacher(
     learning_rate: float,
     weight_decay: float,
     seed: int,
-    bf16: bool,
+    practice: Practice,
     folder: Path,
     checkpoints: Path,
     track: Track,
@@ -43,32 +39,32 @@ def train_teacher(
     """Trains `network` on hard labels, as the task says; writes teacher.safetensors and history.json into `folder`.
 
     views: of the training split, one an epoch, and the validation split; epochs: with none, `network` is a
-    teacher already, and its weights are kept as they are; batch_size: in examples; learning_rate: the peak of
-    one cycle; weight_decay: of matrices and kernels; seed: of the examples' order and of dropout; bf16:
-    forward passes under autocast; checkpoints: the folder of what training goes on from; track: shows
+    teacher already, and its weights are kept as they are; batch_size: in examples; learning_rate: the schedule's
+    peak; weight_decay: of matrices and kernels; seed: of the examples' order and of dropout; practice: how steps are taken;
+    folder: of both files; checkpoints: the folder of what training goes on from; track: shows
     progress. Raises EdgecompError.
     """
     held_out = views.held_out()
 
-    def score(network: nn.Module) -> float:
+    def score(network: nn.Module) -> dict[str, float]:
         answers = logits_of(network, held_out)
-        return task.validation_score(answers, held_out.labels if task.label_axes else answers)
+        return {SCORE: task.validation_score(answers, held_out.labels if task.label_axes else answers)}
 
     if epochs == 0:
-        history: History = [{"validation_score_pct": score(network)}]
+        history: History = [score(network)]
     else:
         groups = parameter_groups(list(network.named_parameters()), learning_rate, weight_decay)
         history = train(
             network,
-            adamw(groups),
+            practice.optimiser(groups),
             examples=views.view,
             loss=lambda outputs, batch: task.hard_label_loss(outputs, batch.labels),
-            schedule=one_cycle(),
+            schedule=practice.factor,
             evaluate=score,
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
-            bf16=bf16,
+            practice=practice,
             checkpoint=checkpoints / "teacher.safetensors",
             track=track,
             what="teacher",

@@ -26,3 +26,40 @@ def at(value: Scheduled, done: float) -> float:
 def all_at(values: Mapping[str, Scheduled], done: float) -> dict[str, float]:
     """Of each of `values`, what it is when a share of training, `done`, is over."""
     return {name: at(value, done) for name, value in values.items()}
+
+
+Factor = Callable[[float], float]
+"""Of the share of training that is done, in [0, 1): a factor on the learning rate's peak."""
+
+
+def one_cycle(warmup: float = 0.15) -> Factor:
+    """Linear warm-up to the peak, then a half cosine to zero (Smith & Topin 2017, arXiv:1708.07120).
+
+    warmup: its share of training, from 5 % of the peak.
+    """
+
+    def factor(done: float) -> float:
+        if done < warmup:
+            return 0.05 + 0.95 * done / warmup
+        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+
+    return factor
+
+
+def cosine(done: float) -> float:
+    """A half cosine from 1 to 0. done: the share of training, in [0, 1)."""
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def warm_up(warmup: float = 0.15) -> Factor:
+    """Linear warm-up to the peak, which is kept. warmup: its share of training, from 5 % of the peak."""
+    return lambda done: 0.05 + 0.95 * done / warmup if done < warmup else 1.0
+
+
+LEARNING_RATES: dict[str, Callable[[float], Factor]] = {
+    "one-cycle": one_cycle,
+    "cosine": lambda warmup: cosine,
+    "warm-up": warm_up,
+    "constant": lambda warmup: lambda done: 1.0,
+}
+"""By the name that a recipe has (`schedule`): of the share of training that is warm-up, the factor on the peak; where there is none it is not read."""

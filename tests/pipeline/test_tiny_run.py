@@ -243,7 +243,7 @@ def test_what_is_deployed_is_whole_and_runs_without_edgecomp(folder: Path, tmp_p
 
 def test_the_report_is_one_self_contained_file_with_every_picture(folder: Path) -> None:
     html = (folder / "report" / "report.html").read_text(encoding="utf-8")
-    assert html.count("<svg") == 5
+    assert html.count("<svg") == 6
     assert "http://" not in html.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )

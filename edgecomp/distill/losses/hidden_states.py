@@ -1,13 +1,15 @@
 """Hints: a student's hidden states drawn to the teacher's (FitNets, Romero et al. 2015, arXiv:1412.6550)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import fx, nn
 
 from edgecomp.distill.losses.of_features import mean_squared
+from edgecomp.distill.similarity import Compared
 from edgecomp.errors import CaptureError
 from edgecomp.training.loop import Batch
 from edgecomp.training.schedules import Scheduled, all_at, at
@@ -88,7 +90,8 @@ class Bound(nn.Module):
         self.register_buffer("closed_forms_taken", torch.zeros((), dtype=torch.bool))
         self._ours = [tap(student, hint.student) for hint in hints]
         self._theirs = [tap(teacher, hint.teacher) for hint in hints]
-        self._teacher = (teacher.eval(),)  # in a tuple: no part of this module
+        self._teacher = (teacher.to(example[0].device).eval(),)  # in a tuple: no part of this module
+        self._last: list[tuple[torch.Tensor, torch.Tensor]] = []
         with torch.no_grad():
             student.eval()(*example)
             teacher(*example)
@@ -105,18 +108,27 @@ class Bound(nn.Module):
     def forward(self, logits: torch.Tensor, batch: Batch) -> list[tuple[str, torch.Tensor]]:
         """After a forward pass of the student on the batch's inputs."""
         with torch.no_grad():
-            self._teacher[0](*batch.inputs)
+            self._teacher[0].to(logits.device)(*batch.inputs)
         pairs = [(ours(), theirs().float()) for ours, theirs in zip(self._ours, self._theirs, strict=True)]
         if not self.closed_forms_taken:
             for hint, project, (ours, theirs) in zip(self._hints, self.projections, pairs, strict=True):
                 if hint.by != "linear" and isinstance(project, nn.Conv2d | nn.Linear):
                     take_closed_form(project, ours, theirs)
             self.closed_forms_taken.fill_(True)
+        self._last = pairs
         terms = zip(self._hints, self.projections, pairs, strict=True)
         return [
             (f"{hint.name} of {hint.student}", weighed(hint, project, *pair, batch))
             for hint, project, pair in terms
         ]
+
+    def compared(self) -> Iterator[Compared]:
+        """The hidden states of the last batch that was learnt, where both have a row for each place, token or example."""
+        for hint, project, (ours, theirs) in zip(self._hints, self.projections, self._last, strict=True):
+            a, b = _rows(ours.detach().float()), _rows(theirs)
+            squared = hint.loss is mean_squared
+            if len(a) == len(b):
+                yield Compared(hint.student, a, b, _rows(project(ours.detach().float())) if squared else None)
 
 
 def weighed(
@@ -174,6 +186,10 @@ def take_closed_form(project: nn.Conv2d | nn.Linear, ours: torch.Tensor, theirs:
     assert project.bias is not None
     project.weight.copy_(found[:-1].T.reshape(project.weight.shape))
     project.bias.copy_(found[-1])
+    if dist.is_initialized():
+        # Each process has seen its share of the batch: the first one's map is everyone's.
+        dist.broadcast(project.weight, 0)
+        dist.broadcast(project.bias, 0)
 
 
 def _rows(values: torch.Tensor) -> torch.Tensor:

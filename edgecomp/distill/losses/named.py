@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from edgecomp.distill.losses import of_features, of_logits
+from edgecomp.distill.losses import adaptive, of_features, of_logits
 from edgecomp.distill.losses.hidden_states import HiddenStates, Hint
 from edgecomp.errors import RecipeError, nearest
 from edgecomp.tasks import DEFAULT, Task
@@ -23,6 +23,7 @@ LOGITS: dict[str, OfLogits] = {
     "dkd": of_logits.decoupled_kd,
     "dist": of_logits.dist,
     "logits-mse": of_logits.logits_mse,
+    "wsld": adaptive.weighted_soft_labels,
 }
 """Of a classifier's logits, its teacher's and the labels."""
 
@@ -72,6 +73,9 @@ OF_A_TASK: dict[str, OfLogits] = {"soft-labels": soft_labels, "hard-labels": har
 """Of the outputs of any task."""
 
 NAMED = {**OF_A_TASK, **LOGITS, **{name: row.function for name, row in FEATURES.items()}}
+DIVERGENCES = ("soft-labels", "dkd", "dist", "wsld")
+"""That are nothing where the student says what the teacher does."""
+
 NOT_SET = ("task", "mask")  # of a function's arguments: they come from elsewhere
 
 

@@ -13,10 +13,13 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from edgecomp.distill.losses.named import named
-from edgecomp.distill.losses.soft_and_hard_labels import soft_and_hard_labels
+from edgecomp.distill.losses import hidden_states
+from edgecomp.distill.losses.named import DIVERGENCES, OfOutputs, named
+from edgecomp.distill.losses.soft_and_hard_labels import SoftAndHardLabels, soft_and_hard_labels
+from edgecomp.distill.similarity import likeness
 from edgecomp.outputs import as_one
 from edgecomp.tasks import Task
+from edgecomp.training.alarms import STAGE
 from edgecomp.training.loop import Batch
 
 Teacher = Callable[[], nn.Module]
@@ -46,7 +49,20 @@ class Loss:
 
     def bind(self, student: nn.Module, example: Sequence[torch.Tensor]) -> "Learner":
         """The student with its loss. example: legal inputs of the student, each [N, ...]. Raises CaptureError."""
-        return Learner(student, [term.bind(student, example) for term in self.terms])
+        return Learner(student, [term.bind(student, example) for term in self.terms], self.divergences)
+
+    @property
+    def divergences(self) -> tuple[str, ...]:
+        """Keys in a history of terms that diverge from the teacher's answers, with a weight that does not change."""
+        named = [
+            one for one in self.terms if isinstance(one, OfOutputs) and not isinstance(one.weight, Mapping)
+        ]
+        plain = any(isinstance(one, SoftAndHardLabels) for one in self.terms)
+        return tuple(
+            f"loss: {name}"
+            for name in DIVERGENCES
+            if name in [one.name for one in named] or (plain and name == "soft-labels")
+        )
 
 
 def build(settings: Mapping[str, Any], task: Task, teacher: Teacher) -> Loss:
@@ -60,24 +76,44 @@ def build(settings: Mapping[str, Any], task: Task, teacher: Teacher) -> Loss:
 class Learner(nn.Module):
     """A student that is trained: answers as the student does, and knows its loss."""
 
-    def __init__(self, student: nn.Module, terms: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, student: nn.Module, terms: Sequence[nn.Module], divergences: Sequence[str] = ()
+    ) -> None:
         super().__init__()
+        self.divergences = divergences
         self.student = student
         self.terms = nn.ModuleList(terms)
         self.values: list[tuple[str, torch.Tensor]] = []
+        self.without: frozenset[str] = frozenset()  # the terms that a stage leaves out, by name
+        self.stage = 0  # which stage it is, from 1; 0 where there are none
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return as_one(self.student(*inputs))
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """The sum of all terms, a scalar, after a forward pass on the batch's inputs. logits: [N, classes]."""
-        self.values = [named for term in self.terms for named in term(logits, batch)]
+        found = [named for term in self.terms for named in term(logits, batch)]
+        names = numbered([name for name, _ in found])
+        self.values = [
+            (name, value) for name, (_, value) in zip(names, found, strict=True) if name not in self.without
+        ]
         return reduce(torch.add, (value for _, value in self.values))
 
     def watched(self) -> dict[str, torch.Tensor]:
         """What each term came to in the last batch, weighted, by `loss: NAME`; of a name that comes again, `loss: NAME (2)`."""
-        found: dict[str, torch.Tensor] = {}
-        for place, (name, value) in enumerate(self.values):
-            before = sum(name == other for other, _ in self.values[:place])
-            found[f"loss: {name} ({before + 1})" if before else f"loss: {name}"] = value
-        return found
+        return {f"loss: {name}": value for name, value in self.values}
+
+    def likeness(self) -> dict[str, float]:
+        """How alike the hidden states that terms compare were in the last batch, by name (edgecomp.distill.similarity); and the stage, where there
+        are several."""
+        bound = [term for term in self.terms if isinstance(term, hidden_states.Bound)]
+        stage = {STAGE: float(self.stage)} if self.stage else {}
+        return stage | likeness(pair for term in bound for pair in term.compared())
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """The `names` of terms, each once: one that comes again is `NAME (2)`."""
+    return [
+        f"{name} ({before + 1})" if (before := names[:place].count(name)) else name
+        for place, name in enumerate(names)
+    ]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import loaders, practice
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
 
@@ -53,7 +53,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
         learning_rate=recipe.teacher.learning_rate,
         weight_decay=recipe.teacher.weight_decay,
         seed=recipe.seed,
-        bf16=run.job.precision == "bf16",
+        practice=practice.practice(run, recipe.teacher.loop),
         folder=out,
         checkpoints=checkpoints,
         track=run.track,
@@ -92,7 +92,8 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
             learning_rate=recipe.distill.learning_rate,
             weight_decay=recipe.distill.weight_decay,
             calibration_batches=recipe.quantize.calibration_batches,
-            bf16=run.job.precision == "bf16",
+            practice=practice.practice(run, recipe.distill.loop),
+            stages=practice.stages(run),
             folder=out,
             checkpoints=checkpoints,
             track=run.track,
@@ -108,7 +109,7 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
         distill_int8(
             loaders.captured_student(run),
             data,
-            loaders.qad(run),
+            practice.qad(run),
             float_layers=tuple(loaders.named_float_layers(run)),
             folder=out,
             checkpoints=checkpoints,
@@ -125,7 +126,7 @@ def control(run: Run, out: Path, checkpoints: Path) -> None:
         train_control(
             loaders.student_fp32(run),
             data,
-            loaders.qad(run),
+            practice.qad(run),
             folder=out,
             checkpoints=checkpoints,
             track=run.track,
@@ -144,7 +145,7 @@ def precision(run: Run, out: Path, checkpoints: Path) -> None:
             loaders.captured_student(run),
             load_weights(run.made("quantize") / "student_int8.safetensors"),
             data,
-            loaders.qad(run),
+            practice.qad(run),
             named=loaders.named_float_layers(run),
             max_drop_pt=settings.max_drop_pt,
             folder=out,

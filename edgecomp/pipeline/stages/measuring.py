@@ -9,7 +9,7 @@ from edgecomp import arms
 from edgecomp.config.target import Target
 from edgecomp.errors import DeviceError
 from edgecomp.inputs import some
-from edgecomp.pipeline import loaders, model_files, scoring
+from edgecomp.pipeline import loaders, model_files, practice, scoring
 from edgecomp.pipeline.loaders import Run
 
 UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
@@ -86,7 +86,7 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
 
     captured, qad, named = (
         loaders.captured_student(run),
-        loaders.qad(run),
+        practice.qad(run),
         run.job.recipe.quantize.float_layers,
     )
     timed: dict[str, dict[str, float]] = {}

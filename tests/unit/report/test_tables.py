@@ -47,6 +47,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
         ],
         float_layers=[{"layer": "head", "reason": TEXT}],
         provenance=[("policy", TEXT)],
+        said_of_training={"alarms": [TEXT], "failures": [TEXT]},
     )
     text = (
         environment()

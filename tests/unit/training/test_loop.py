@@ -11,7 +11,9 @@ from torch import nn
 from edgecomp.distill.losses.soft_and_hard_labels import distillation_loss, soft_label_loss
 from edgecomp.errors import EdgecompError, FileError
 from edgecomp.progress import silent
-from edgecomp.training.loop import Batch, Examples, cosine, load_weights, one_cycle, parameter_groups, train
+from edgecomp.training.loop import Batch, Examples, load_weights, train
+from edgecomp.training.optimizers import parameter_groups
+from edgecomp.training.schedules import cosine, one_cycle
 
 
 def test_the_soft_label_loss_is_hintons() -> None:
@@ -71,7 +73,7 @@ def run(
         examples=lambda epoch: Examples({"input": INPUTS}, LABELS, dict),
         loss=lambda logits, batch: F.cross_entropy(logits, batch.labels),
         schedule=cosine,
-        evaluate=lambda network: 0.0,
+        evaluate=lambda network: {"validation_score_pct": 0.0},
         epochs=epochs,
         batch_size=8,
         seed=0,
@@ -108,7 +110,7 @@ def test_a_resumed_convolution_equals_the_undisturbed_one(tmp_path: Path, fused:
             examples=lambda epoch: Examples({"input": images}, LABELS[:32] % 2, dict),
             loss=lambda logits, batch: F.cross_entropy(logits, batch.labels),
             schedule=lambda done: 1.0,
-            evaluate=lambda network: 0.0,
+            evaluate=lambda network: {"validation_score_pct": 0.0},
             epochs=epochs,
             batch_size=8,
             seed=0,
@@ -170,7 +172,7 @@ def test_a_diverged_training_says_where(tmp_path: Path) -> None:
             examples=lambda epoch: Examples({"input": INPUTS}, LABELS, dict),
             loss=loss,
             schedule=cosine,
-            evaluate=lambda network: 0.0,
+            evaluate=lambda network: {"validation_score_pct": 0.0},
             epochs=1,
             batch_size=8,
             seed=0,

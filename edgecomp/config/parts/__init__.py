@@ -1,0 +1,1 @@
+"""Parts of a recipe: how networks are trained, and what a rehearsal has at most."""

@@ -1,0 +1,25 @@
+"""Losses that weigh each example by how far the student is from its teacher: pure functions of a classifier's logits, a mean over the batch each.
+
+student, teacher: logits [N, classes], any floating dtype; labels: int64 [N].
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def weighted_soft_labels(
+    student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, *, temperature: float = 2.0
+) -> torch.Tensor:
+    """T² · w · KL(teacher ‖ student), each example weighed by w = 1 - exp(-L_s / L_t), where L_s and L_t are the student's and the teacher's
+    cross-entropies with the label: what the student has learnt already counts less, and what its teacher gets wrong hardly at all
+    (weighted soft labels, WSLD: Zhou et al. 2021, arXiv:2102.00650, equation 14).
+
+    The paper has soft cross-entropy, whose gradients are the same: weights are not learnt through. student, teacher, labels: as the file says;
+    temperature: T, above 0.
+    """
+    with torch.no_grad():
+        ours, theirs = (F.cross_entropy(logits, labels, reduction="none") for logits in (student, teacher))
+        weight = 1 - torch.exp(-ours / theirs.clamp_min(1e-7))
+    student_t, teacher_t = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
+    each = F.kl_div(student_t, teacher_t, reduction="none", log_target=True).sum(dim=1)
+    return (weight * each).mean() * temperature**2
