@@ -14,17 +14,32 @@ if TYPE_CHECKING:
     from edgecomp.api.compare import compare
     from edgecomp.api.evidence import pack, verify
     from edgecomp.api.load import load
+    from edgecomp.api.operations import drift, judge_log
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
     from edgecomp.package.encryption import encrypt
 
 __version__ = "0.2.0"
-__all__ = ["bench", "compare", "encrypt", "load", "pack", "plan", "quantize", "run", "verify"]
+__all__ = [
+    "bench",
+    "compare",
+    "drift",
+    "encrypt",
+    "judge_log",
+    "load",
+    "pack",
+    "plan",
+    "quantize",
+    "run",
+    "verify",
+]
 
 _API = {
     "bench": "api.bench",
     "compare": "api.compare",
+    "drift": "api.operations",
     "encrypt": "package.encryption",
+    "judge_log": "api.operations",
     "load": "api.load",
     "pack": "api.evidence",
     "plan": "api.run",

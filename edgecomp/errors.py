@@ -16,6 +16,7 @@
     ├── UserCodeError               70  a factory or a score function of the user's own raised something, or wanted to exit
     ├── EmulatorError               70  an emulated machine's environment could not be made
     ├── WorkerError                 70  a benchmark process died, hung or answered nonsense
+    │   └── DeviceError             70  a device cannot be reached, is busy or full, or its connection broke
     ├── BudgetExceededError          1  a model did not fit into the memory of its target
     └── TimeIsUp                     3  what was to end within a time has not
 
@@ -104,6 +105,10 @@ class EmulatorError(EdgecompError):
 
 
 class WorkerError(EdgecompError):
+    pass
+
+
+class DeviceError(WorkerError):
     pass
 
 

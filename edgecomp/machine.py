@@ -1,10 +1,13 @@
 """Facts about this machine; nothing is probed by running it.
 
-psutil tells what it knows. Read from /proc by hand: what a CPU can do and what it is called, which psutil does not know, and who wants to
-run just now, for which its load averages are too slow.
+A device that is measured over SSH has Python and no psutil: what Linux tells by itself is asked of it, and psutil elsewhere. Read from /proc
+by hand: what a CPU can do and what it is called, which psutil does not know, and who wants to run just now, for which load averages are too
+slow.
 """
 
+import contextlib
 import functools
+import os
 import platform
 import statistics
 import time
@@ -114,6 +117,9 @@ def is_idle(looks: int = 5, every_s: float = 0.005) -> bool:
 
 def memory_bytes() -> int:
     """Of the whole machine."""
+    with contextlib.suppress(ValueError, OSError):  # a device has no psutil
+        pages: int = os.sysconf("SC_PHYS_PAGES")
+        return pages * int(os.sysconf("SC_PAGE_SIZE"))
     import psutil  # a worker imports this module, and must stay as small as its runtime
 
     return int(psutil.virtual_memory().total)
@@ -125,14 +131,11 @@ def usable_cores() -> int:
 
 def usable_core_numbers() -> list[int]:
     """The cores that this process may run on; all of them where the system has no affinity, as macOS."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
     import psutil
 
-    process = psutil.Process()
-    return (
-        sorted(process.cpu_affinity())
-        if hasattr(process, "cpu_affinity")
-        else list(range(psutil.cpu_count() or 1))
-    )
+    return list(range(psutil.cpu_count() or 1))
 
 
 def gpus() -> tuple[str, ...]:

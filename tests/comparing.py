@@ -23,10 +23,19 @@ FIGURE = {
 }
 
 
+COMPATIBLE = ("inputs", "outputs", "preprocessing", "labels", "key_samples")
+
+
 class Compared(Outcome):
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
-        return {row["name"]: row for row in self.json["gates"]}
+        """By name, the checks that a policy has, and of a side that dies."""
+        return {row["name"]: row for row in self.json["gates"] if row["name"] not in COMPATIBLE}
+
+    @property
+    def compatible(self) -> dict[str, dict[str, Any]]:
+        """By name, those of whether the one can stand where the other stood."""
+        return {row["name"]: row for row in self.json["gates"] if row["name"] in COMPATIBLE}
 
     def verdict(self, folder: Path) -> dict[str, Any]:
         """What it left."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgecomp.api.module import Example, file_for
 from edgecomp.api.results import Benched, BenchResult
-from edgecomp.benchmark.standalone import Options, bench_model, check_trust, name_of
+from edgecomp.benchmark.given_files import check_trust, name_of
+from edgecomp.benchmark.standalone import Options, bench_model
 from edgecomp.config.job import read_job
 from edgecomp.config.target import Target, load_target
 from edgecomp.errors import EdgecompError, UsageError, WorkerError

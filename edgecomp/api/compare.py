@@ -24,6 +24,7 @@ def compare(
     example: "Example | None" = None,
     policy: str | None = None,
     data: Path | str | None = None,
+    key_samples: Path | str | None = None,
     output: str | None = None,
     task: str | None = None,
     score: str | None = None,
@@ -44,7 +45,8 @@ def compare(
     base, candidate: model files, run folders, deployed folders, or networks, with an `example` of their inputs. target: a device
     profile, by name or file. policy: a policy file or a shipped one; `release` with labelled examples, `same-outputs` with examples
     that are not, `no-slower` without any, where none
-    is given. data: examples (.npz, .parquet): the inputs by name, `label`, `slice`. output: the output that is judged. task: what labels
+    is given. data: examples (.npz, .parquet): the inputs by name, `label`, `slice`. key_samples: such
+    a file of inputs whose answers must hold: their `label` where they have one, else the baseline's. output: the output that is judged. task: what labels
     and outputs mean, of `edgecomp.tasks`, or `OUTPUT=TASK,…` of several outputs, whose labels are `label.OUTPUT`. score: `package.module:function` or `path/to/file.py:function`, a function of your own,
     `(outputs, labels) -> [N]`, the higher the better. shape, range:
     `AXIS=N` and `INPUT=LOW:HIGH` of inputs that are made up. max_time_s: it ends sooner where the answer is clear. seed: of the order in which the two take turns. trust: .pt2 and .ts files that may run
@@ -64,6 +66,7 @@ def compare(
             file(base, "base"), file(candidate, "candidate"), target, policy, _path(data),
             max_time_s=max_time_s, seed=seed, certificate=_path(certificate), junit=_path(junit), metrics=_path(metrics),
             out=_path(out), store=_path(history), trust=tuple(map(Path, trust)), output=output, task=task, score=score, shape=tuple(shape), range=tuple(range),
+            key_samples=_path(key_samples),
         )  # fmt: skip
         verdict, folder = compare_and_record(asked, listener or Silent())
     return ComparisonResult(folder, verdict)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgecomp import runtimes
-from edgecomp.benchmark.hosts.process import Place, Worker
+from edgecomp.benchmark.hosts.process import Place
 from edgecomp.inputs import Inputs
 from edgecomp.metrics.samples import CPU
 from edgecomp.runtimes import Profile
@@ -81,7 +81,7 @@ def over_fp32(files: Mapping[str, Path], place: Place, inputs: Path) -> dict[str
     for _ in range(RESTARTS):
         with ExitStack() as stack:
             workers = {
-                name: stack.enter_context(Worker(place, model=file, inputs=inputs))
+                name: stack.enter_context(place.host.start(place, file, inputs))
                 for name, file in files.items()
             }
             for worker in workers.values():

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgecomp.benchmark.hosts.process import Place, Worker, py_spy
+from edgecomp.benchmark.hosts.host import Asked
+from edgecomp.benchmark.hosts.process import Place, py_spy
 from edgecomp.metrics.samples import WALL
 from edgecomp.runtimes import TABLE
 
@@ -24,7 +25,7 @@ def profiled(place: Place, *, model: Path, inputs: Path, rows: int, folder: Path
     place: where it runs; model: its file; inputs: a folder of examples, of which it takes `rows` at once.
     """
     found: dict[str, Any] = {"runs": RUNS}
-    with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
+    with place.host.start(place, model, inputs, rows) as worker:
         found["layers"] = worker.ask("profile", runs=RUNS)["layers"]
         if found["layers"] is None:
             found["layers_note"] = f"{place.runtime} has no times by layer"
@@ -35,8 +36,10 @@ def profiled(place: Place, *, model: Path, inputs: Path, rows: int, folder: Path
     return found
 
 
-def _flame(worker: Worker, to: Path) -> str:
+def _flame(worker: Asked, to: Path) -> str:
     """The picture's name, or why there is none."""
+    if worker.pid is None:
+        return "not run: the process is on another machine"
     tool = py_spy()
     if tool is None:
         return "not run: pip install py-spy"

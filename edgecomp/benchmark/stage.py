@@ -1,6 +1,5 @@
 """The bench stage for one target: the files a device would get, measured under its runtime, and recorded."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -9,23 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp import inputs, machine
+from edgecomp import inputs
 from edgecomp.artifacts.run_folder import NOT_RUN
 from edgecomp.benchmark.emulation import answers_as, judged
 from edgecomp.benchmark.hosts.emulators import this_cpu
+from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.quality import Quality, grade
 from edgecomp.benchmark.scenarios.alternated import Effort, Model, measure
 from edgecomp.config.target import Target
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
+from edgecomp.errors import DeviceError, InferenceError, RuntimeUnavailableError, WorkerError
 from edgecomp.files.json_files import read_json, read_mapping
 from edgecomp.files.writing import sha256
 from edgecomp.metrics.measurements import Arm, Death, Measurements
 from edgecomp.metrics.samples import SINGLE_STREAM_CPU
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, StandIn, formats
+from edgecomp.runtimes import TABLE, StandIn
+from edgecomp.runtimes.formats import all_parts
 from edgecomp.stats.intervals import Values
 from edgecomp.tasks import Labels
 
@@ -47,6 +48,7 @@ def bench_target(
     folder: Path,
     track: Track,
     gated: bool = True,
+    why_not: str = "",
     score: Callable[[Mapping[str, Any], Labels], Values] | None = None,
     known_before: Mapping[str, Any] | None = None,
 ) -> None:
@@ -59,7 +61,7 @@ def bench_target(
     parity_file, references_file, precision_file: what other steps found of the exported files, of the student
     as trained and of its precision; None where they did not run. test: the split that is asked, by way of
     `preprocessing`; effort: how much is measured; track: is told how far it is. A runtime that is not here,
-    or a worker that dies, is recorded as the reason why nothing was measured: other targets go on. Of a
+    or a worker that dies, is recorded as the reason why nothing was measured: other targets go on; so is `why_not`, which the device could not be reached for. Of a
     gated target the runtime's stand-in gives the answers then, and nothing else.
     """
     asked = folder / "inputs"
@@ -68,11 +70,13 @@ def bench_target(
     models_described = {
         arm: described(file, parameters[arm], confined=arm == student) for arm, file in models.items()
     }
-    load_before, not_run = os.getloadavg()[0], ""
+    load_before, not_run = _load(place.host), ""
     arms: dict[str, Arm] = {}
     deaths: dict[str, Death] = {}
     facts: dict[str, Any] = {}
     try:
+        if why_not:
+            raise DeviceError(why_not)
         arms, facts, deaths = settled(models_described, effort=effort)
         if without_float_layer and student in arms:
             facts["float_layer_cost_ms"] = _float_layers(
@@ -117,10 +121,18 @@ def bench_target(
         deaths=deaths,
         not_run=not_run,
         facts=facts
-        | {"machine": machine.facts(), "load_before": load_before, "load_after": os.getloadavg()[0]}
+        | {"machine": place.host.facts(), "load_before": load_before, "load_after": _load(place.host)}
         | {"classes": list(preprocessing.classes), "task": preprocessing.task}
         | ({"target_std": list(preprocessing.target_std)} if preprocessing.target_std else {}),
     ).save(folder)
+
+
+def _load(host: Host) -> float | None:
+    """None of a device that is lost meanwhile."""
+    try:
+        return host.load()
+    except DeviceError:
+        return None
 
 
 def _answered_by(
@@ -177,25 +189,7 @@ def described(file: Path, parameter_bytes: int, confined: bool = False) -> Model
     confined: whether it must fit into the target's memory."""
     return Model(
         file=file,
-        files={part.name: (part.stat().st_size, sha256(part)) for part in parts_of(file)},
+        files={part.name: (part.stat().st_size, sha256(part)) for part in all_parts(file)},
         parameter_bytes=parameter_bytes,
         confined=confined,
     )
-
-
-def parts_of(file: Path) -> list[Path]:
-    """A model's file, and those beside it that hold its weights: an IR's .bin, and what an ONNX file calls external data."""
-    if beside := formats.parts_of(file):
-        return [file, *beside]
-    if file.suffix != ".onnx":
-        return [file]
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-
-    try:
-        graph = onnx.load(file, load_external_data=False).graph
-    except DecodeError:
-        return [file]  # its runtime says what is wrong with it
-    names = {ExternalDataInfo(one).location for one in graph.initializer if uses_external_data(one)}
-    return [file, *(file.parent / name for name in sorted(names) if (file.parent / name).is_file())]

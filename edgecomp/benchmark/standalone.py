@@ -1,7 +1,6 @@
 """Any model file on any target: nothing is known of it but its signature."""
 
 import datetime
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,9 @@ from edgecomp import inputs as named
 from edgecomp import machine
 from edgecomp.artifacts.places import check_duration, check_writable
 from edgecomp.benchmark import result
+from edgecomp.benchmark.given_files import check_file, is_trusted
+from edgecomp.benchmark.hosts.device import at
+from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.inputs import generated
 from edgecomp.benchmark.inputs.examples import read
@@ -24,16 +26,14 @@ from edgecomp.benchmark.profiling import profiled
 from edgecomp.benchmark.scenarios import endurance
 from edgecomp.benchmark.scenarios import server as open_loop
 from edgecomp.benchmark.scenarios.alternated import Effort, measure
-from edgecomp.benchmark.stage import described, parts_of, quality
+from edgecomp.benchmark.stage import described, quality
 from edgecomp.benchmark.worker import answers
 from edgecomp.config.target import Target, check_cores
 from edgecomp.errors import (
     BudgetExceededError,
     EdgecompError,
-    ModelFileError,
     UsageError,
     nearest,
-    nearest_there,
 )
 from edgecomp.files.writing import digest_of
 from edgecomp.metrics.registry import (
@@ -48,9 +48,9 @@ from edgecomp.metrics.registry import (
 )
 from edgecomp.metrics.samples import OFFLINE_WALL, WALL
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, formats
+from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.files import integer_weights
-from edgecomp.runtimes.formats import RUNS_CODE, format_of
+from edgecomp.runtimes.formats import all_parts
 from edgecomp.stats.figure import Figure
 from edgecomp.stats.order_statistics import samples_needed
 
@@ -98,8 +98,22 @@ def bench_model(
         raise UsageError(
             "--shape and --range are of inputs that are made up, and --inputs gives real ones: leave out one or the other"
         )
+    with at(target) as host:
+        return _benched(model, target, options, host, given=given, folder=folder, track=track)
+
+
+def _benched(
+    model: Path,
+    target: Target,
+    options: Options,
+    host: Host,
+    *,
+    given: Path | None,
+    folder: Path,
+    track: Track,
+) -> dict[str, Any]:
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    place, load_before = Place.of(target, options.timeout_s), os.getloadavg()[0]
+    place, load_before = Place.of(target, options.timeout_s, host), host.load()
     place = replace(place, trusted=is_trusted(model, options.trust))
     inputs, outputs = signature_of(place, model)
     fixed = rows_of(inputs)
@@ -156,9 +170,9 @@ def bench_model(
             "rows": rows,
             "asked": asdict(options),
             "began": began,
-            "machine": machine.facts(),
+            "machine": host.facts(),
             "load_before": load_before,
-            "load_after": os.getloadavg()[0],
+            "load_after": host.load(),
             **first.facts,
             "metrics": {name: result.as_json(one) for name, one in first.metrics.items()},
             "saturation": ""
@@ -236,44 +250,7 @@ def check(model: Path, target: Target, options: Options, folder: Path, given: Pa
             )
     if folder.exists():
         raise UsageError(f"{folder} is there already, and results are not changed: name another with --out")
-    check_writable(folder, "--out", [*parts_of(model), *filter(None, [given])])
-
-
-def check_file(model: Path, target: Target) -> None:
-    """Raises ModelFileError where `model` is not there whole, or not of a kind that the runtime of `target`
-    takes."""
-    if not model.is_file():
-        raise ModelFileError(f"no such model file: {model}{nearest_there(model)}")
-    takes = format_of(target.runtime).reads
-    if (suffix := formats.suffix_of(model)) not in takes:
-        raise ModelFileError(f"{model}: {target.runtime} takes {' or '.join(takes)}, not {suffix or 'a file without a suffix'}: "
-                             "name another target with --target")  # fmt: skip
-    for part in (part for part in formats.parts_of(model) if not part.is_file()):
-        raise ModelFileError(f"{model}: its weights, {part.name}, are not beside it")
-
-
-def check_trust(trust: Sequence[Path | str], models: Sequence[Path]) -> None:
-    """Raises UsageError where a file of `trust` is none of the `models`, or of a kind that cannot run code."""
-    for file in trust:
-        if not any(is_trusted(model, [file]) for model in models):
-            raise UsageError(f"--trust {file} is none of the models: {', '.join(map(str, models))}")
-        if Path(file).suffix not in RUNS_CODE:
-            raise UsageError(
-                f"--trust {file}: only {', '.join(RUNS_CODE)} files can run code, and this is none: leave it out"
-            )
-
-
-def is_trusted(model: Path, trust: Sequence[Path | str]) -> bool:
-    """Whether `model` is one of the files of `trust`, which may run code."""
-    return any(Path(file).resolve() == model.resolve() for file in trust)
-
-
-def name_of(what: Path) -> str:
-    """What the results of `what`, a model file or a folder, are called: `model.onnx` alone would be any
-    model."""
-    if what.is_dir():
-        return what.resolve().name
-    return what.stem if what.stem != "model" else what.resolve().parent.name
+    check_writable(folder, "--out", [*all_parts(model), *filter(None, [given])])
 
 
 def query_bytes(examples: named.Inputs, rows: int) -> int:

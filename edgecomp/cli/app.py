@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgecomp import __version__
-from edgecomp.cli import evidence, examine, models, runs, shelf
+from edgecomp.cli import examine, models, runs, served, shelf
 from edgecomp.cli.exit import end, end_when_terminated, ended, leave, why
 from edgecomp.cli.options import examples
 from edgecomp.errors import Terminated
@@ -54,11 +54,12 @@ app.command(
         "edgecomp compare in-use.onnx new.onnx -t onnxruntime-cpu",
         "edgecomp compare in-use.onnx new.onnx -t onnxruntime-cpu -d examples.parquet --junit junit.xml",
         "edgecomp compare runs/last-release runs/digits -t openvino-cpu",
+        "edgecomp compare v1 v2 --log served.parquet --margin '1 pt'",
     )
 )(models.compare)
 app.command()(runs.report)
-app.command(epilog=examples("edgecomp pack runs/digits -o digits.zip --key signer.key"))(evidence.pack)
-app.command(epilog=examples("edgecomp verify digits.zip --key signer.pub"))(evidence.verify)
+app.command(epilog=examples("edgecomp pack runs/digits -o digits.zip --key signer.key"))(runs.pack)
+app.command(epilog=examples("edgecomp verify digits.zip --key signer.pub"))(runs.verify)
 app.command(
     epilog=examples(
         "EDGECOMP_KEY_FILE=release.key edgecomp encrypt runs/digits/deploy/openvino-cpu -o to-ship"
@@ -77,6 +78,7 @@ app.command()(examine.doctor)
 app.command(epilog=examples("edgecomp selftest -t onnxruntime-cpu --minutes 10"))(examine.selftest)
 app.add_typer(shelf.listing, name="list")
 app.add_typer(examine.prepare, name="prepare")
+app.add_typer(served.data, name="data")
 
 # Their old names, which work until 0.3.0 and say so.
 for name in ("distill", "export", "gate"):

@@ -58,6 +58,22 @@ def selftest(
 
 
 @prepare.command()
+def device(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="As ssh names it: pi@kitchen.")],
+    target: Annotated[
+        str,
+        typer.Option("--target", "-t", help="Whose runtime is installed there.", autocompletion=target_names),
+    ] = "onnxruntime-cpu",
+    debug: Debug = False,
+) -> None:
+    """Install numpy and a runtime on a device, in an environment of their own, for targets with `host: HOST`."""
+    from edgecomp.benchmark.hosts.provision import prepare
+    from edgecomp.config.target import load_target
+
+    prepare(host, load_target(target).runtime, typer.echo)
+
+
+@prepare.command()
 def emulator(machine: Machine, to: To = None, apt_sources: AptSources = None, debug: Debug = False) -> None:
     """Fetch the Python and the runtimes of another machine, so that targets with its CPU are executed here."""
     from edgecomp.benchmark.hosts.emulators import environment, variable

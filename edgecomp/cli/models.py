@@ -7,6 +7,7 @@ import typer
 
 from edgecomp.cli.options import STORE, Debug, Json, Ranges, Shapes, Store, Trust, policy_names, target_names
 from edgecomp.cli.runs import again
+from edgecomp.cli.served import LatencyMargin, Log, LowerIsBetter, Margin, VersionShares, judge_log
 from edgecomp.errors import EdgecompError, UsageError
 
 
@@ -105,19 +106,20 @@ def compare(
     baseline: Annotated[
         Path,
         typer.Argument(
-            metavar="BASE", help="What is in use: a model file, a run folder, or a deployed folder."
+            metavar="BASE",
+            help="What is in use: a model file, a run folder, a deployed folder; with --log a version's name.",
         ),
     ],
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--target",
             "-t",
             help="The device profile that both run under, of `edgecomp list targets`, or a file.",
             autocompletion=target_names,
         ),
-    ],
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -133,6 +135,13 @@ def compare(
             "-d",
             metavar="FILE",
             help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
+        ),
+    ] = None,
+    key_samples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Inputs whose answers must hold: each `label`, or without that column the baseline's.",
         ),
     ] = None,
     output: Annotated[
@@ -173,6 +182,11 @@ def compare(
     metrics: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write OpenMetrics text as well.")
     ] = None,
+    log: Log = None,
+    margin: Margin = "1 pt",
+    latency_margin: LatencyMargin = "10 %",
+    lower_is_better: LowerIsBetter = False,
+    share: VersionShares = None,
     out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/compare")] = None,
     store: Store = STORE,
     as_json: Json = False,
@@ -184,9 +198,28 @@ def compare(
     from edgecomp.cli.terminal import Screen
 
     screen = Screen(json=as_json)
+    if log is not None:
+        raise typer.Exit(
+            judge_log(
+                log,
+                str(baseline),
+                str(candidate),
+                margin,
+                latency_margin,
+                lower_is_better,
+                share,
+                out,
+                screen,
+                as_json,
+            )
+        )
+    if target is None:
+        raise typer.BadParameter(
+            "name the device profile that both run under: --target, of `edgecomp list targets`"
+        )
     result = compare(
         baseline, candidate, target,
-        policy=policy, data=data, output=output, task=task, score=score, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
+        policy=policy, data=data, key_samples=key_samples, output=output, task=task, score=score, shape=shape or (), range=range_ or (), max_time_s=max_time, seed=seed,
         trust=trust or (), certificate=certificate, junit=junit, metrics=metrics, out=out, history=store, listener=screen,
     )  # fmt: skip
     raise typer.Exit(show_comparison(result, screen, as_json))

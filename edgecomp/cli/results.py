@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from edgecomp.api.results import Benched, ComparisonResult, RunResult, Verified
+from edgecomp.api.results import Benched, ComparisonResult, Judged, RunResult, Verified
 from edgecomp.api.run import Planned
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.cli.terminal import COLOURS, Screen, bench_table, line, say, verdict_table, write
@@ -120,6 +120,17 @@ def show_comparison(result: ComparisonResult, screen: Screen, as_json: bool) -> 
         of_answers = {key: compared.facts.get(key) for key in ("judged", "outputs", "not_finite", "made_up")}
         say(summary(verdict) | {key: record[key] for key in keys} | of_answers | {"folder": str(folder)})
     return verdict.exit_code
+
+
+def show_judged(result: Judged, name: str, screen: Screen, as_json: bool) -> int:
+    """The verdict of an A/B test, its `result`, on `screen`, with every check's sentence, and where `as_json` as a line of JSON. name: of what is
+    judged. Returns the exit code."""
+    _show(result.document, screen, name, result.folder / "verdict.json", result.next_step)
+    for check in result.checks:
+        screen.out.print(check.sentence, markup=False)
+    if as_json:
+        say(summary(result.document) | {"folder": str(result.folder)})
+    return result.exit_code
 
 
 def show_packed(result: Verified, key: Path | None, screen: Screen, as_json: bool) -> None:

@@ -12,11 +12,13 @@ from edgecomp.cli.terminal import COLOURS, Screen, line, say
 from edgecomp.config.schema import names_in, shipped
 from edgecomp.config.target import load_target, target_names
 from edgecomp.errors import UsageError, nearest
+from edgecomp.gate.verdict import EXIT_CODES
 from edgecomp.history import store as history
 from edgecomp.history.store import Result, drift
 from edgecomp.metrics.registry import ACCURACY, CPU_P50, METRICS
 from edgecomp.metrics.units import UNITS, format_value
 from edgecomp.models import TABLE, arguments_of
+from edgecomp.operations.drift import Drift, sentences
 
 SHOWN = (CPU_P50, ACCURACY)  # of history, a line a result in 80 columns
 
@@ -169,6 +171,31 @@ def show_networks(screen: Screen, as_json: bool) -> None:
         name: ", ".join(f"{key}={value}" for key, value in given.items()) for name, given in found.items()
     }
     _list(shown, screen, False)
+
+
+def show_drift(found: Drift, screen: Screen, as_json: bool) -> int:
+    """How far columns have moved on `screen`, or where `as_json` as a line of JSON; returns the exit code. found: of all."""
+    code = EXIT_CODES[found.verdict]
+    if as_json:
+        say(found.as_json() | {"exit_code": code})
+        return code
+    table = _table("column", "PSI [bounds]", "KS distance", "limit", "verdict")
+    for one in found.columns:
+        distance = "–" if one.distance is None else f"{one.distance:.3f}"
+        bounds = f"{one.psi:.3f} [{one.low:.3f}, {one.high:.3f}]"
+        table.add_row(
+            line((one.name, "bold")),
+            bounds,
+            distance,
+            f"≤ {found.limit:g}",
+            line((one.verdict, COLOURS[one.verdict])),
+        )
+    screen.out.print(table)
+    for said in sentences(found):
+        screen.out.print(f"{said}.", markup=False)
+    rows = f"{found.rows[0]:,} rows of the reference, {found.rows[1]:,} now"
+    screen.out.print(line((found.verdict, f"bold {COLOURS[found.verdict]}"), f" {rows}."))
+    return code
 
 
 def _list(found: dict[str, str], screen: Screen, as_json: bool) -> None:

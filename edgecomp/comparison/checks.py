@@ -1,13 +1,11 @@
-"""Checks that a comparison makes without measuring: of a contract that differs, of a side that dies, and of what was not run."""
-
-from collections.abc import Sequence
+"""Checks that a comparison makes without measuring: of a side that dies, and of what was not run."""
 
 from edgecomp.benchmark.inputs import generated
 from edgecomp.benchmark.inputs.generated import Made
 from edgecomp.benchmark.scenarios.side_by_side import Crashed
 from edgecomp.config.policy import Policy, Threshold
 from edgecomp.config.target import Target
-from edgecomp.errors import BudgetExceededError, InferenceError, UsageError, WorkerError
+from edgecomp.errors import BudgetExceededError, DeviceError, InferenceError, UsageError, WorkerError
 from edgecomp.gate.document import Check
 from edgecomp.gate.verdict import Reason, Verdict
 from edgecomp.metrics.comparison import AGAIN, CANDIDATE
@@ -23,7 +21,8 @@ def of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None =
     inputs that were made up, of which the baseline has no more to say than the candidate. target: of the
     comparison.
     """
-    error = generated.blamed(crash.error, made, GIVE)
+    is_way = isinstance(crash.error, DeviceError)  # whatever the inputs were
+    error = crash.error if is_way else generated.blamed(crash.error, made, GIVE)
     if not isinstance(crash.error, WorkerError | InferenceError | BudgetExceededError):
         raise crash.error from crash
     if isinstance(error, UsageError) and crash.arm != CANDIDATE:
@@ -32,13 +31,6 @@ def of_crash(crash: Crashed, policy: Policy, target: Target, made: Made | None =
         crashed(target.name, Crashed(crash.arm, error)),
         *not_run(policy, target.name, f"the {_called(crash.arm)} did not run"),
     ]
-
-
-def incompatible(target: str, differences: Sequence[str]) -> Check:
-    """The check that fails where the candidate's inputs or outputs are others than the baseline's. target:
-    its name; differences: in words."""
-    return _said(target, "io_contract", "inputs and outputs", "the baseline's", Verdict.FAIL, Reason.INCOMPATIBLE,
-                 f"whoever calls the baseline cannot call the candidate: {'; '.join(differences)}")  # fmt: skip
 
 
 def crashed(target: str, crash: Crashed) -> Check:
@@ -52,7 +44,9 @@ def crashed(target: str, crash: Crashed) -> Check:
         verdict = Verdict.INVALID
     elif isinstance(crash.error, UsageError):
         verdict, reason = Verdict.INCONCLUSIVE, Reason.MADE_UP
-    return _said(
+    if isinstance(crash.error, DeviceError):  # of the way there, whoever was asked
+        verdict, reason = Verdict.INCONCLUSIVE, Reason.NOT_RUN
+    return said(
         target, "runs", "runs to the end", "both do", verdict, reason, f"the {_called(crash.arm)}: {crash}"
     )
 
@@ -63,7 +57,7 @@ def not_run(policy: Policy, target: str, why: str) -> list[Check]:
 
 
 def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Check:
-    check = _said(
+    check = said(
         target,
         name,
         threshold.what.title,
@@ -75,9 +69,8 @@ def _not_run(target: str, name: str, threshold: Threshold, why: str) -> Check:
     return check.but(metric=threshold.metric, severity=threshold.severity)
 
 
-def _said(
-    target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str
-) -> Check:
+def said(target: str, name: str, title: str, limit: str, verdict: Verdict, reason: Reason, why: str) -> Check:
+    """A check that is no figure's. target: its name; name, title, limit, verdict, reason: of the check; why: in words, which end its sentence."""
     return Check(
         target=target,
         name=name,

@@ -11,15 +11,18 @@ from typing import Any
 
 from edgecomp import machine
 from edgecomp.artifacts.places import check_apart, check_duration, check_outputs
+from edgecomp.benchmark.given_files import check_file, check_trust, is_trusted, name_of
+from edgecomp.benchmark.hosts.device import at
+from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.inputs import examples
 from edgecomp.benchmark.inputs.examples import LABEL, Evaluation
 from edgecomp.benchmark.scenarios.side_by_side import Crashed, Side
-from edgecomp.benchmark.stage import parts_of
-from edgecomp.benchmark.standalone import check_file, check_trust, is_trusted, name_of
-from edgecomp.comparison.certificate import read_certificate
-from edgecomp.comparison.checks import incompatible, not_run
+from edgecomp.comparison.checks import not_run
+from edgecomp.comparison.compatibility import not_told, of_folders
 from edgecomp.comparison.data import class_names, given_examples, of_runs, told_task
 from edgecomp.comparison.evidence import ratios_of, save, verdict_of
-from edgecomp.comparison.sides import Given, given, preprocessing_differences
+from edgecomp.comparison.selftest import read_certificate
+from edgecomp.comparison.sides import Given, given
 from edgecomp.comparison.trial import Judging, Outcome, compare, place_of, signature
 from edgecomp.config.job import waiving_nothing
 from edgecomp.config.policy import Policy, Threshold, load_policy
@@ -31,6 +34,7 @@ from edgecomp.files.writing import sha256, write_json
 from edgecomp.gate.document import Compared, ModelRecord, TargetRecord, VerdictDocument
 from edgecomp.gate.paired import not_measured
 from edgecomp.gate.stage import changes
+from edgecomp.gate.verdict import Verdict
 from edgecomp.history.record import drifted, of_comparison, remember
 from edgecomp.history.store import STORE, identity
 from edgecomp.inputs import count
@@ -42,8 +46,9 @@ from edgecomp.progress import Listener
 from edgecomp.report.comparison_page import write_page
 from edgecomp.report.in_ci import openmetrics
 from edgecomp.report.junit import junit
-from edgecomp.runtimes import TABLE, Port
+from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.runtimes.files import integer_weights
+from edgecomp.runtimes.formats import all_parts
 from edgecomp.tasks import SeveralOutputs
 
 SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
@@ -72,6 +77,7 @@ class Asked:
     score: str | None = None  # package.module:function or path/to/file.py:function, from here
     shape: Sequence[str] = ()
     range: Sequence[str] = ()
+    key_samples: Path | None = None  # whose answers must hold
 
     def __post_init__(self) -> None:
         check_duration(self.max_time_s, "--max-time")
@@ -83,20 +89,25 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
 
     Raises UsageError, DataError, ModelFileError before anything is measured.
     """
-    began = datetime.datetime.now(datetime.UTC)
     target = load_target(asked.target)
+    check_cores(target)
+    with at(target) as host:
+        return _recorded(asked, screen, target, place_of(target, host=host))
+
+
+def _recorded(asked: Asked, screen: Listener, target: Target, place: Place) -> tuple[VerdictDocument, Path]:
+    began = datetime.datetime.now(datetime.UTC)
     baseline, candidate = given(asked.baseline, target), given(asked.candidate, target)
     for side in (baseline, candidate):
         check_file(side.model, target)
     check_trust(asked.trust, [baseline.model, candidate.model])
-    check_cores(target)
     now = began.strftime("%Y%m%dT%H%M%S%f")
     folder = asked.out or Path("runs") / "compare" / f"{name_of(asked.candidate)}-{target.name}" / now
     if asked.data is not None and (asked.shape or asked.range):
         raise UsageError(
             "--shape and --range are of inputs that are made up, and --data gives real ones: leave out one or the other"
         )
-    judging = _judging(asked, baseline, candidate, target)
+    judging = _judging(asked, baseline, candidate, place)
     if folder.exists():
         raise UsageError(f"{folder} is there already, and verdicts are not changed: name another with --out")
     read = [*_files(baseline), *_files(candidate), *_named(asked)]
@@ -107,24 +118,24 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     if asked.store is not None:
         check_apart(asked.store, "--store", read)
     named = None if asked.policy is None else _policy(asked.policy, target)
-    certificate = None if asked.certificate is None else read_certificate(asked.certificate, target)
+    certificate = (
+        None if asked.certificate is None else read_certificate(asked.certificate, target, place.host)
+    )
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
     with tempfile.TemporaryDirectory() as name:
-        evaluation, why_not = _evaluation(asked, baseline, candidate, target, judging)
+        evaluation, why_not = _evaluation(asked, baseline, candidate, target, place, judging)
+        key_samples = _key_samples(asked, baseline, place, judging)
         if evaluation is not None:
             evaluation = replace(evaluation, classes=_class_names(baseline, judging))
         judged_on = None if evaluation is None else _source(asked, evaluation)
         policy, added = _judged_by(named, evaluation, judging, target)
-        if differences := preprocessing_differences(baseline, candidate):
-            checks = [
-                incompatible(target.name, differences),
-                *not_run(policy, target.name, "the models are incompatible"),
-            ]
-            outcome = Outcome(None, None, checks, 0.0)
+        compatible = of_folders(target.name, baseline, candidate)
+        if any(check.verdict is Verdict.FAIL for check in compatible):
+            outcome = Outcome(None, None, not_run(policy, target.name, "the models are incompatible"), 0.0)
         else:
             outcome = compare(
-                _side(baseline, target, asked),
-                _side(candidate, target, asked),
+                _side(baseline, place, asked),
+                _side(candidate, place, asked),
                 target=target,
                 policy=policy,
                 today=began.date(),
@@ -134,9 +145,11 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
                 scratch=Path(name),
                 track=screen.track,
                 judging=judging,
+                key_samples=key_samples,
                 shape=asked.shape,
                 ranges=asked.range,
             )
+        outcome = replace(outcome, compatible=[*compatible, *outcome.compatible])
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
         _check_unchanged(side, known)
     compared = Compared(
@@ -151,6 +164,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
         data=judged_on,
         not_compared=why_not,
         warnings=(
+            *not_told(baseline, candidate),
             *_warnings(target, certificate, (baseline.model, candidate.model), asked.trust),
             *_of_outputs({} if outcome.comparison is None else outcome.comparison.facts),
         ),
@@ -174,8 +188,8 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     return verdict, folder
 
 
-def _side(side: Given, target: Target, asked: Asked) -> Side:
-    return Side(side.model, replace(place_of(target), trusted=is_trusted(side.model, asked.trust)))
+def _side(side: Given, place: Place, asked: Asked) -> Side:
+    return Side(side.model, replace(place, trusted=is_trusted(side.model, asked.trust)))
 
 
 def _write_beside(file: Path | None, text: str, screen: Listener) -> None:
@@ -202,12 +216,12 @@ def _policy(name: str, target: Target) -> Policy:
     return policy
 
 
-def _judging(asked: Asked, baseline: Given, candidate: Given, target: Target) -> Judging:
+def _judging(asked: Asked, baseline: Given, candidate: Given, place: Place) -> Judging:
     """Raises UsageError, UserCodeError. A score function is one that is named here, never one that a folder names."""
     score = None if asked.score is None else load_score(asked.score, Path.cwd())
     if score is not None and asked.data is None and None in (baseline.run, candidate.run):
         raise UsageError(f"--score {asked.score}: there are no examples to score: give some with --data")
-    outputs = partial(_outputs, asked, baseline, target)
+    outputs = partial(_outputs, asked, baseline, place)
     of = told_task(asked.task, (baseline, candidate), outputs)
     if isinstance(of, SeveralOutputs) and asked.output is not None:
         raise UsageError(
@@ -216,27 +230,34 @@ def _judging(asked: Asked, baseline: Given, candidate: Given, target: Target) ->
     return Judging(asked.output, of, score)
 
 
-def _outputs(asked: Asked, baseline: Given, target: Target) -> Sequence[Port]:
+def _outputs(asked: Asked, baseline: Given, place: Place) -> Sequence[Port]:
+    return _signature(asked, baseline, place).outputs
+
+
+def _signature(asked: Asked, baseline: Given, place: Place) -> Signature:
     try:
-        return signature(BASELINE, _side(baseline, target, asked)).outputs
+        return signature(BASELINE, _side(baseline, place, asked))
     except Crashed as crash:
         raise crash.error from crash
 
 
 def _evaluation(
-    asked: Asked, baseline: Given, candidate: Given, target: Target, judging: Judging
+    asked: Asked, baseline: Given, candidate: Given, target: Target, place: Place, judging: Judging
 ) -> tuple[Evaluation | None, str]:
     """The examples to compare answers on, or why there are none, or no labels."""
     if asked.data is None:
         return of_runs(baseline, candidate, target)
-    try:
-        ports = signature(BASELINE, _side(baseline, target, asked)).inputs
-    except Crashed as crash:
-        raise crash.error from crash
-    found = given_examples(asked.data, ports, baseline, judging)
+    found = given_examples(asked.data, _signature(asked, baseline, place).inputs, baseline, judging)
     if found.labels is not None or judging.score is not None:
         return found, ""
     return found, f"{asked.data} has no `{LABEL}`: no answers were judged but as numbers, output by output"
+
+
+def _key_samples(asked: Asked, baseline: Given, place: Place, judging: Judging) -> Evaluation | None:
+    if asked.key_samples is None:
+        return None
+    ports = _signature(asked, baseline, place).inputs
+    return examples.read(asked.key_samples, ports, "classes" if judging.task is None else "anything")
 
 
 def _judged_by(
@@ -282,7 +303,7 @@ def _warnings(
     if not TABLE[target.runtime].gpu:
         said = (integer_weights.warning(model, machine.host_isa()) for model in models)
         found += filter(None, dict.fromkeys(said))
-    if target.isa != "host":
+    if target.isa != "host" and target.host is None:
         found.append(
             f"{target.name} is {target.isa}, and both models ran on this machine's CPU: neither times nor answers are the device's"
         )
@@ -324,17 +345,17 @@ def _source(asked: Asked, evaluation: Evaluation) -> dict[str, str]:
 
 def _files(side: Given) -> list[Path]:
     """What is read of a side: its model, and the folder that was deployed."""
-    return [*parts_of(side.model), *filter(None, [side.deployed])]
+    return [*all_parts(side.model), *filter(None, [side.deployed])]
 
 
 def _named(asked: Asked) -> list[Path]:
     """The other files that are read; a target or a policy may be a name."""
-    words = [asked.target, asked.policy, asked.data, asked.certificate]
+    words = [asked.target, asked.policy, asked.data, asked.key_samples, asked.certificate]
     return [file for file in (Path(word) for word in words if word is not None) if file.is_file()]
 
 
 def _described(side: Given) -> ModelRecord:
-    digests = {file.name: sha256(file) for file in parts_of(side.model)}
+    digests = {file.name: sha256(file) for file in all_parts(side.model)}
     return ModelRecord(given=side.name, model=str(side.model), files=digests, sha256=identity(digests))
 
 

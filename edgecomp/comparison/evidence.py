@@ -36,7 +36,7 @@ def verdict_of(
     outcome has no policy of its own; changes: what was made of the policy, in words; today: by which waivers
     hold; compared: the sides and circumstances, as in VerdictDocument. target: of the comparison."""
     rows = (outcome.policy or policy).rows
-    checks = with_waivers(outcome.checks, policy.waivers, {target.name: rows}, today)
+    checks = with_waivers(outcome.all_checks, policy.waivers, {target.name: rows}, today)
     return document(
         checks,
         policy,

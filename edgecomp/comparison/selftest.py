@@ -8,17 +8,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgecomp import machine
 from edgecomp.artifacts.places import check_duration, check_writable
+from edgecomp.benchmark.hosts.device import at
+from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.scenarios.side_by_side import Side
 from edgecomp.comparison.trial import compare, place_of
 from edgecomp.config.policy import Policy, load_policy
+from edgecomp.config.schema import explain
 from edgecomp.config.target import Target, check_cores, load_target
-from edgecomp.errors import UsageError
+from edgecomp.errors import FileError, UsageError
+from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.gate.judge import limit_of
 from edgecomp.gate.paired import fail_alpha, log_ratios
@@ -53,12 +57,18 @@ class Trial:
 
 
 def trial(
-    model: Path, target: Target, policy: Policy, slowdown: float, seed: int, max_time_s: float
+    model: Path,
+    target: Target,
+    policy: Policy,
+    slowdown: float,
+    seed: int,
+    max_time_s: float,
+    host: Host | None = None,
 ) -> Trial:
     """One comparison of a model with itself, under `target`; the candidate does that much extra work.
     slowdown: as a share of its own, 0.05 for 5 %; policy: judges it; seed: of the order; max_time_s: at most,
-    in seconds."""
-    place = place_of(target)
+    in seconds; host: the machine, this one where it is None."""
+    place = place_of(target, host=host)
     with tempfile.TemporaryDirectory() as name:
         outcome = compare(
             Side(model, place),
@@ -102,11 +112,11 @@ def selftest(
     check_writable(file, "--out", [] if model is None else [model])
     deadline = time.monotonic() + 60 * minutes
     trials: list[Trial] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, at(target) as host:
         model = model or reference_model(target, Path(name))
         while not trials or time.monotonic() + longest(trials) < deadline:
             slowdown = SCHEDULE[len(trials) % len(SCHEDULE)]
-            trials.append(trial(model, target, policy, slowdown, seed + len(trials), 120.0))
+            trials.append(trial(model, target, policy, slowdown, seed + len(trials), 120.0, host))
             last = trials[-1]
             what = f"{100 * slowdown:g} % slower" if slowdown else "the same model"
             listener.say(f"{len(trials):4}  {what:<15} {last.verdict:<13} {last.elapsed_s:5.1f} s")
@@ -117,7 +127,7 @@ def selftest(
             "model": {"file": str(model), "sha256": sha256(model)},
             "policy": policy.name,
             "runtime_version": installed(TABLE[target.runtime].distribution),
-            "machine": machine.facts(),
+            "machine": host.facts(),
             "trials": [asdict(one) for one in trials],
             "summary": summary(trials, policy, target, seed),
         }
@@ -222,3 +232,60 @@ def reference_model(target: Target, folder: Path) -> Path:
         network.eval(), Interface(({0: "batch"},), example, other), folder / f"reference{suffix}"
     )
     return file
+
+
+SAME_MACHINE = ("cpu", "cores", "memory_bytes")
+"""Facts by which a certificate is of the machine that a comparison runs on."""
+
+
+class _Part(BaseModel):
+    """What is shown of a record; it has more."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Machine(_Part):
+    cpu: str
+    cores: int
+    memory_bytes: int
+
+
+class _Summary(_Part):
+    advice: str
+
+
+class _Record(_Part):
+    format: Literal[1]
+    target: str
+    began: str
+    machine: _Machine
+    summary: _Summary
+
+
+def read_certificate(file: Path, target: Target, host: Host) -> dict[str, Any]:
+    """The record `file` of `edgecomp selftest`, as a verdict keeps it. target: that is judged now; host: the machine that it is judged on. Raises
+    UsageError where the file is none, or of another target."""
+    try:
+        record = _Record.model_validate(read_json(file))
+    except ValidationError as error:
+        raise UsageError(
+            f"{file} is no record of `edgecomp selftest`: {explain(error, _Record)[0]}"
+        ) from None
+    except FileError as error:
+        raise UsageError(
+            f"{file} is no record of `edgecomp selftest`: {str(error).removeprefix(f'{file}: ')}"
+        ) from None
+    if record.target != target.name:
+        raise UsageError(
+            f"{file} is of target {record.target}, and this is {target.name}: run `edgecomp selftest --target {target.name}`"
+        )
+    content = record.model_dump()
+    there = {name: content["machine"][name] for name in SAME_MACHINE}
+    return {
+        "file": str(file),
+        "sha256": sha256(file),
+        "began": record.began,
+        "machine": content["machine"],
+        "elsewhere": there != {name: host.facts()[name] for name in SAME_MACHINE},
+        "summary": content["summary"],
+    }

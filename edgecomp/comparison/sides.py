@@ -1,7 +1,7 @@
 """What `edgecomp compare` is given: model files, what a run deploys, or a folder that was deployed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from edgecomp.errors import (
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import sha256
-from edgecomp.runtimes import Port, formats
+from edgecomp.runtimes import formats
 from edgecomp.runtimes.formats import CONTRACT
 from edgecomp.tasks import Meant, SeveralOutputs
 
@@ -141,7 +141,7 @@ def _content(file: Path, **wanted: type) -> dict[str, Any]:
     for key, kind in wanted.items():
         if not isinstance(found.get(key), kind):
             raise RunFolderError(
-                f"{file}: {key} is {_short(found.get(key))}, not a {kind.__name__}: {COPY_AGAIN}"
+                f"{file}: {key} is {short(found.get(key))}, not a {kind.__name__}: {COPY_AGAIN}"
             )
     return found
 
@@ -166,72 +166,7 @@ def _deployed(folder: Path, run: Path | None, target: Target) -> Given:
     return Given(str(run or folder), model, deployed=folder, run=run)
 
 
-def contract_differences(
-    baseline: Mapping[str, Sequence[Port]], candidate: Mapping[str, Sequence[Port]]
-) -> list[str]:
-    """What whoever calls the baseline would have to change for the candidate, in words. Keys: inputs and outputs.
-
-    An input axis that is free in the candidate takes what the baseline's takes; what a file does not tell is no difference.
-    """
-    found = []
-    for kind in ("inputs", "outputs"):
-        old, new = ({port.name: port for port in side[kind]} for side in (baseline, candidate))
-        singular = kind.removesuffix("s")
-        found += [f"{singular} {name} is missing" for name in old if name not in new]
-        found += [f"{singular} {name} is new" for name in new if name not in old]
-        for name in [name for name in old if name in new]:
-            before, now = old[name], new[name]
-            if before.dtype and now.dtype and before.dtype != now.dtype:
-                found.append(f"{singular} {name} is of {now.dtype} instead of {before.dtype}")
-            if not _fits(before.shape, now.shape, kind == "inputs"):
-                found.append(f"{singular} {name} is of {_shown(now.shape)} instead of {_shown(before.shape)}")
-        if (
-            kind == "outputs" and list(old) != list(new) and set(old) == set(new)
-        ):  # the first is what is judged
-            found.append(f"outputs are in another order: {', '.join(new)} instead of {', '.join(old)}")
-    return found
-
-
-def preprocessing_differences(baseline: Given, candidate: Given) -> list[str]:
-    """What differs, in words, of a baseline and a candidate that were both deployed: what is done to an input
-    before the model, and the classes it answers with. Empty where one is a model file."""
-    old, new = baseline.preprocessing(), candidate.preprocessing()
-    if old is None or new is None:
-        return []
-    told = {**old, **new}.keys() - {key for key in ("columns",) if None in (old.get(key), new.get(key))}
-    keys = [key for key in {**old, **new} if key in told and old.get(key) != new.get(key)]
-    found = [
-        f"preprocessing: {key} is {_short(new.get(key))} instead of {_short(old.get(key))}" for key in keys
-    ]
-    tokenizers = [side.deployed / "tokenizer.json" for side in (baseline, candidate) if side.deployed]
-    if all(file.is_file() for file in tokenizers) and len({sha256(file) for file in tokenizers}) > 1:
-        found.append("preprocessing: the tokenizer is another")
-    return found
-
-
-def _fits(before: tuple[int | None, ...] | None, now: tuple[int | None, ...] | None, is_input: bool) -> bool:
-    if before is None or now is None:
-        return True
-    if len(before) != len(now):
-        return False
-    # An axis that becomes fixed refuses inputs that were good; one that becomes free refuses none.
-    return all(
-        old == new
-        or (new is None and is_input)
-        or (old is None and not is_input)
-        or (new is None and not is_input)
-        for old, new in zip(before, now, strict=True)
-    )
-
-
-def _shown(shape: tuple[int | None, ...] | None) -> str:
-    return (
-        "any shape"
-        if shape is None
-        else f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
-    )
-
-
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A `value` as JSON has it, in 60 characters."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

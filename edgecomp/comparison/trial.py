@@ -1,8 +1,8 @@
 """A comparison from two sides to a verdict: restarts one after another, and a look now and then, until the answer is clear."""
 
-import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgecomp import inputs as named
-from edgecomp import machine
+from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.inputs import generated
 from edgecomp.benchmark.inputs.examples import Evaluation
@@ -19,15 +19,14 @@ from edgecomp.benchmark.inputs.signatures import rows_of, signature_of, unlike_f
 from edgecomp.benchmark.quality import CONTENDED, wall_over_cpu
 from edgecomp.benchmark.scenarios.side_by_side import Crashed, Side, SideBySide
 from edgecomp.benchmark.worker import answers
-from edgecomp.comparison import numbers
-from edgecomp.comparison.checks import GIVE, incompatible, not_run, of_crash
+from edgecomp.comparison import compatibility, numbers
+from edgecomp.comparison.checks import GIVE, not_run, of_crash
 from edgecomp.comparison.judged import check_output, classes_told, judged, judged_as
 from edgecomp.comparison.measured import as_measured, audit
-from edgecomp.comparison.sides import contract_differences
 from edgecomp.config.policy import Policy
 from edgecomp.config.target import Shapes, Target
 from edgecomp.data.preprocessing import in_own_unit, outputs_in_own_unit
-from edgecomp.errors import DataError, EdgecompError, UsageError
+from edgecomp.errors import DataError, DeviceError, EdgecompError, UsageError
 from edgecomp.files.writing import sha256
 from edgecomp.gate.document import Check
 from edgecomp.gate.paired import (
@@ -40,6 +39,7 @@ from edgecomp.gate.paired import (
     takes_restarts,
     times_starts,
 )
+from edgecomp.gate.verdict import Verdict
 from edgecomp.gate.waivers import deciding, with_waivers
 from edgecomp.metrics.comparison import BASELINE, CANDIDATE, Comparison
 from edgecomp.metrics.measurements import Measurements
@@ -56,7 +56,8 @@ BATCH = 32  # of the answers to an evaluation
 @dataclass(frozen=True)
 class Outcome:
     """What was measured, as far as it was, and the checks; waivers are not laid over them. policy: with a check of each output, where
-    that was asked for; taken_out: which could not be judged of these models, in words."""
+    that was asked for; taken_out: which could not be judged of these models, in words; compatible: whether the one can stand where the
+    other stood (edgecomp.comparison.compatibility)."""
 
     comparison: Comparison | None
     measured: Measurements | None
@@ -64,6 +65,13 @@ class Outcome:
     elapsed_s: float
     policy: Policy | None = None
     taken_out: Sequence[str] = ()
+    compatible: Sequence[Check] = ()
+
+    @property
+    def all_checks(self) -> list[Check]:
+        """Those of compatibility before the others where they say why these were not run, and else after them."""
+        stands = [check for check in self.compatible if check.verdict is Verdict.PASS]
+        return [*(check for check in self.compatible if check not in stands), *self.checks, *stands]
 
 
 @dataclass(frozen=True)
@@ -76,10 +84,10 @@ class Judging:
     score: OwnScore | None = None
 
 
-def place_of(target: Target, timeout_s: float = 120.0) -> Place:
+def place_of(target: Target, timeout_s: float = 120.0, host: Host | None = None) -> Place:
     """Where both sides run, under `target`: with more than one thread, threads that wait do not spin, for
-    spinning is CPU time as well. timeout_s: for a reply, seconds."""
-    place = Place.of(target, timeout_s)
+    spinning is CPU time as well. timeout_s: for a reply, seconds; host: the machine, this one where it is None."""
+    place = Place.of(target, timeout_s, host)
     if target.threads == 1:
         return place
     return replace(place, options=place.options | dict(TABLE[target.runtime].idle))
@@ -144,6 +152,7 @@ def compare(
     scratch: Path,
     track: Track,
     judging: Judging = Judging(),
+    key_samples: Evaluation | None = None,
     shape: Sequence[str] = (),
     ranges: Sequence[str] = (),
 ) -> Outcome:
@@ -152,24 +161,22 @@ def compare(
 
     target: that both run under; today: by which waivers hold; evaluation: examples that both answer, None
     where none are given; max_time_s: of timing, in seconds; seed: of the order; scratch: an empty folder;
-    track: shows the restarts; judging: how answers are judged; shape, ranges: of inputs that are made up, as
-    on the command line.
+    track: shows the restarts; judging: how answers are judged; key_samples: whose answers must hold, None for none; shape, ranges: of
+    inputs that are made up, as on the command line.
 
     A side that cannot be read raises; one that dies is a verdict.
     """
-    began = time.monotonic()
-    of = Comparison(facts={"machine": machine.facts(), "load_before": os.getloadavg()[0], "seed": seed})
+    began, host = time.monotonic(), candidate.place.host
+    of = Comparison(facts={"machine": host.facts(), "load_before": host.load(), "seed": seed})
     of.facts |= {"threads": candidate.place.threads, "options": candidate.place.options}
     try:
         old, new = (signature(arm, side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate)))
     except Crashed as crash:
         return Outcome(of, None, of_crash(crash, policy, target), time.monotonic() - began)
-    if differences := contract_differences(old._asdict(), new._asdict()):
-        checks = [
-            incompatible(target.name, differences),
-            *not_run(policy, target.name, "the models are incompatible"),
-        ]
-        return Outcome(of, None, checks, time.monotonic() - began)
+    compatible = compatibility.of_contract(target.name, old, new)
+    if any(check.verdict is Verdict.FAIL for check in compatible):
+        checks = not_run(policy, target.name, "the models are incompatible")
+        return Outcome(of, None, checks, time.monotonic() - began, compatible=compatible)
     check_output(judging.output, old.outputs)
     for name, row in policy.rows.items():
         check_output(row.output, old.outputs, f"policy {policy.name}: checks.{name}: output")
@@ -192,10 +199,19 @@ def compare(
     of.facts = pair.facts = pair.facts | of.facts
     measured: Measurements | None = None
     taken_out: list[str] = []
+    batch = 1 if rows_of(old.inputs) else BATCH
     try:
+        if key_samples is not None:
+            named.save(
+                key_samples.inputs, scratch / "keys", {**key_samples.axes, **unlike_first(old.outputs)}
+            )
+            pair.answers(scratch / "keys", batch, judging.output)
+            by = judging.output, judging.task
+            compatible.append(compatibility.key_samples(target.name, pair.outputs, key_samples, *by))
+            pair.outputs = {}  # those that are judged and timed are of other examples
         if evaluation is not None:
             named.save(evaluation.inputs, scratch / "evaluation", axes)
-            pair.answers(scratch / "evaluation", 1 if rows_of(old.inputs) else BATCH, judging.output)
+            pair.answers(scratch / "evaluation", batch, judging.output)
             _judge_answers(of, pair, evaluation, judging)
             policy, taken_out = by_output(policy, of.facts)
         elif target.memory is not None or (not takes_restarts(policy) and judges_outputs(policy)):
@@ -204,15 +220,18 @@ def compare(
             _audit(of, pair, timed.rows)
             measured = as_measured(of, pair, evaluation, target)
             checks = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended=False))
-            return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out)
+            return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out, compatible)
         deadline = time.monotonic() + max_time_s
         checks, measured = _until_clear(
             pair, timed.rows, of, evaluation, policy, target, today, deadline, track
         )
     except Crashed as crash:
         checks = of_crash(crash, policy, target, timed.made)
-    of.facts["load_after"] = os.getloadavg()[0]
-    return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out)
+    except DeviceError as error:  # between two answers
+        checks = of_crash(Crashed(CANDIDATE, error), policy, target, timed.made)
+    with suppress(DeviceError):
+        of.facts["load_after"] = host.load()
+    return Outcome(of, measured, checks, time.monotonic() - began, policy, taken_out, compatible)
 
 
 def _judge_answers(of: Comparison, pair: SideBySide, evaluation: Evaluation, by: Judging) -> None:

@@ -113,7 +113,7 @@ def load_job(name: str, overrides: list[str]) -> Job:
             rows = {
                 name: _applicable(
                     for_meant(named, recipe.meant),
-                    recipe.quantize.of(known[name].scheme),
+                    recipe.quantize.of(known[name].scheme, known[name].runtime),
                     portable=known[name].must_be_portable,
                 )
                 for name, named in rows.items()

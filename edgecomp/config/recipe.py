@@ -20,6 +20,7 @@ from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unl
 from edgecomp.config.parts.teachers import Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.units import parse_quantity
+from edgecomp.runtimes.formats import is_pytorch
 from edgecomp.tasks import DEFAULT, Meant
 from edgecomp.tasks.several import OF
 
@@ -227,12 +228,14 @@ class Quantize(Part):
             raise ValueError(f"baselines: {self.method} is the method itself")
         return self
 
-    def of(self, scheme: str) -> "Quantize":
-        """What of it holds for a target of that scheme: one that has none is sent the student in float, beside others in float."""
+    def of(self, scheme: str, runtime: str) -> "Quantize":
+        """What of it holds for a target of that scheme and runtime: without a scheme it is sent the student in float, beside others in float;
+        of PyTorch's own files no tool makes one after training."""
+        trained = tuple(name for name in self.baselines if name == arms.CONTROL.baseline)
         if scheme != "none":
-            return self
-        in_float = [name for name in self.baselines if name == arms.CONTROL.baseline]
-        return Quantize(method="none").model_copy(update={"baselines": in_float})
+            own = tuple(self.baselines) if not is_pytorch(runtime) else trained
+            return self if own == tuple(self.baselines) else self.model_copy(update={"baselines": own})
+        return Quantize(method="none").model_copy(update={"baselines": trained})
 
     @property
     def trains(self) -> bool:

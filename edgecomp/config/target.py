@@ -70,6 +70,7 @@ class Target(Schema):
     description: str = ""  # a line for lists and reports
     runtime: str  # a row of edgecomp.runtimes.TABLE
     options: dict[str, str | int | float | bool] = {}  # the runtime's own, checked by its adapter
+    host: str | None = None  # of the device, as ssh names it: pi@kitchen; this machine where none is named
     isa: str = "host"  # the device's kind of CPU; host: any
     cores: int | None = Field(None, ge=1, le=1024)  # that it may use, kept by affinity
     threads: int = Field(1, ge=1, le=256)  # of the runtime
@@ -221,11 +222,17 @@ def _composed(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def check_cores(target: Target) -> None:
-    """Raises UsageError where a target asks for more cores than there are: its figures would be of something else."""
-    usable = usable_cores()
+    """Raises UsageError where a target asks for more cores than there are: its figures would be of something else. Of a device over SSH that is
+    asked when it is reached."""
+    if target.host is None:
+        check_cores_of(target, "this machine", usable_cores())
+
+
+def check_cores_of(target: Target, machine: str, usable: int) -> None:
+    """Raises UsageError where a target asks for more cores than the `usable` ones of a `machine`, as messages call it."""
     if max(target.threads, target.cores or 1) > usable:
         what = f"{target.cores} cores" if (target.cores or 1) > usable else f"{target.threads} threads"
-        raise UsageError(f"target {target.name} has {what}, this machine {usable} usable "
+        raise UsageError(f"target {target.name} has {what}, {machine} {usable} usable "
                          "cores: lower the target's, or measure on a machine that has them")  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from edgecomp.files.array_files import read_npz
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, count, joined, some, trimmed
 from edgecomp.outputs import beside_each_other
-from edgecomp.runtimes import Inspect, Layer, Runtime
+from edgecomp.runtimes import Inspect, Layer, Runtime, Session
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import SeveralOutputs, Task
 
@@ -223,10 +223,13 @@ def compare_blocks(
     is deployed, adding a residual to a convolution's accumulator. What that changes is in the logits' rows.
     """
     session = runtimes.adapter(runtime_name).load(model, threads=1, options=options)
+    inputs = _as_called(inputs, session)
     try:
         outputs = {name: value.copy() for name, value in session.run(inputs).items()}
     finally:
         session.close()
+    if not any(output_name(name) in outputs for name in blocks):  # PyTorch's files have no names of their own
+        outputs = dict(zip(map(output_name, blocks), [*outputs.values()][-len(blocks) :], strict=True))
     return {name: sqnr_db(outputs[output_name(name)], wanted) for name, wanted in blocks.items()}
 
 
@@ -280,9 +283,7 @@ def answers(
     and `run` raise.
     """
     session = runtime.load(model, threads=1, options=options)
-    names = [port.name for port in session.signature().inputs]
-    if set(names) != set(inputs):
-        inputs = dict(zip(names, inputs.values(), strict=True))
+    inputs = _as_called(inputs, session)
     try:
         parts = [
             beside_each_other(session.run(trimmed(some(inputs, slice(start, start + batch))))).copy()
@@ -291,6 +292,12 @@ def answers(
     finally:
         session.close()
     return joined(parts, inputs, batch)
+
+
+def _as_called(inputs: Inputs, session: Session) -> Inputs:
+    """By the names that the file has for them, in order."""
+    names = [port.name for port in session.signature().inputs]
+    return inputs if set(names) == set(inputs) else dict(zip(names, inputs.values(), strict=True))
 
 
 def difference(executed: Array, reference: Array, task: Task) -> dict[str, Any]:

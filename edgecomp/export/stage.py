@@ -18,6 +18,7 @@ from edgecomp.arms import STUDENT_FP32
 from edgecomp.errors import EdgecompError
 from edgecomp.export import torchscript
 from edgecomp.export.blocks import BLOCK_PROBES, output_name, tap_blocks
+from edgecomp.export.integer_linear import in_int8
 from edgecomp.export.onnx.qdq import export_onnx, unswept
 from edgecomp.export.openvino import ir
 from edgecomp.files.writing import write_json
@@ -120,15 +121,26 @@ def export_all(
 
 
 def export_pytorch(
-    networks: Mapping[str, nn.Module], interface: Interface, folder: Path, track: Track
+    networks: Mapping[str, nn.Module],
+    interface: Interface,
+    folder: Path,
+    track: Track,
+    in_integers: str | None = None,
 ) -> None:
     """Writes ARM.pt2 and, where a trace holds for any shape, ARM.ts, for those who deploy PyTorch itself.
 
     networks: arm → network, the same as `export_all` takes; interface: what goes into them; folder: of what
-    is written; track: shows progress. Raises CaptureError.
+    is written; track: shows progress; in_integers: the arm that is a gpu-s8 student, whose linear layers compute in integers, with
+    blocks.pt2 beside it; None where there is none. Raises CaptureError.
     """
     for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
-        export_pytorch_file(deployed(network, interface), interface, folder / arm)
+        graph = deployed(network, interface)
+        if arm == in_integers and isinstance(network, fx.GraphModule):
+            tapped, _ = tap_blocks(graph)
+            write_pt2(in_int8(tapped)[0], interface, folder / f"{BLOCKS}.pt2")
+            graph, _, left = in_int8(graph)
+            write_json(folder / "left_in_float.json", left)
+        export_pytorch_file(graph, interface, folder / arm)
 
 
 def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:
@@ -207,6 +219,19 @@ def export_pytorch_file(network: nn.Module, interface: Interface, to: Path) -> N
     interface: what goes into it; to: the files without their suffixes. Where no trace holds for any shape of
     the inputs, TO.ts.not-written says so.
     """
+    example = write_pt2(network, interface, to.with_suffix(".pt2"))
+    with frozen(network, "plain"):
+        try:
+            torchscript.save(network, example, network_inputs(interface.other), to.with_suffix(".ts"))
+        except EdgecompError as error:
+            to.with_suffix(".ts.not-written").write_text(f"{error}; use {to.name}.pt2\n", encoding="utf-8")
+
+
+def write_pt2(network: nn.Module, interface: Interface, to: Path) -> tuple[torch.Tensor, ...]:
+    """Writes `network`, its fake-quant in plain operators, as the .pt2 file `to`, and returns the example it was exported with.
+
+    interface: what goes into it. Raises CaptureError.
+    """
     network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = tuple(tensor.contiguous() for tensor in interface.tensors)
     with frozen(network, "plain"):
@@ -217,11 +242,8 @@ def export_pytorch_file(network: nn.Module, interface: Interface, to: Path) -> N
             for note in ("from_node", "stack_trace"):
                 node.meta.pop(note, None)
         program.example_inputs = None  # torch would pickle them
-        torch.export.save(program, to.with_suffix(".pt2"))
-        try:
-            torchscript.save(network, example, network_inputs(interface.other), to.with_suffix(".ts"))
-        except EdgecompError as error:
-            to.with_suffix(".ts.not-written").write_text(f"{error}; use {to.name}.pt2\n", encoding="utf-8")
+        torch.export.save(program, to)
+    return example
 
 
 def _look_inside(

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     INCOMPATIBLE = "incompatible"  # FAIL: other inputs or outputs than the baseline's
     CRASHED = "crashed"  # FAIL: the candidate died; INVALID: the baseline did
     MADE_UP = "made_up"  # INCONCLUSIVE: inputs were made up, and the candidate refused them, or outputs of them were to decide
+    ASSIGNMENT = "assignment"  # INVALID: keys of an A/B test are not divided as was declared
     NULL_CONTROL = "null_control"  # INVALID: the baseline beside itself is called different
     NOT_ITSELF = "not_itself"  # INVALID: timed, it did not do what it does otherwise; or a reference's file is not what was trained
 

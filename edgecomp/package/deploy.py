@@ -29,6 +29,7 @@ TAKES = {
 NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "tensors": "numpy"}
 SAMPLES = 8
 SCRIPT = "infer.py"
+ASSIGN = "assign.py"  # which version serves a key, for an A/B test
 LOW = {"fp16": "float16", "bf16": "bfloat16"}  # precisions of PyTorch's runtimes, as torch calls them
 SAYS = {
     "regression": "a line of numbers each",
@@ -107,6 +108,7 @@ def write_deploy_folder(
         "files": {name: sha256(folder / name) for name in names},
     }
     write_json(folder / CONTRACT, contract)
+    copyfile(Path(__file__).with_name(ASSIGN), folder / ASSIGN)
     (folder / SCRIPT).write_text(script(runtime, options, threads, preprocessing), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ def model_files(run: Run, target: Target) -> dict[str, Path]:
     from edgecomp.runtimes import TABLE
 
     gated, name = target in run.job.targets, TABLE[target.runtime].model_file
-    quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
+    quantize = run.job.recipe.quantize.of(target.scheme if gated else "", target.runtime)
 
     def file_of(arm: Arm) -> Path:
         if arm is arms.judged(quantize) and gated:

@@ -104,6 +104,7 @@ def profile(job: Job, target: Target) -> dict[str, object]:
     """A target without what is said of it, without its budget, which is the gate's business, and without what
     is made up of inputs, for a run has its own; with the CPU that it is here. job: tells that CPU."""
     here = {"isa": job.host.isa} if job.host is not None and target.isa == "host" else {}
-    return (
+    told = (
         target.model_dump(exclude={"description": True, "budget": True, "shapes": {"axes", "ranges"}}) | here
     )
+    return {name: value for name, value in told.items() if name != "host" or value is not None}

@@ -23,7 +23,7 @@ from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
 from edgecomp.runtimes import TABLE
-from edgecomp.runtimes.formats import format_of
+from edgecomp.runtimes.formats import PYTORCH, is_pytorch
 
 DISTILLATION_DATA = ("data", "teacher", "soft_labels")
 
@@ -145,8 +145,9 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     of_all = [keys.seeded, keys.teacher, keys.quantised, keys.quantize, job.recipe.quantize.baselines]
     trained = (*_learnt_from(run), *(_students(run) if first else ("distill", *_quantised(run), "export")))
     yield Step(run.named("export"), "export", partial(exporting.export, run), of_all, trained, **computes)
-    if first and any(map(_pytorch, (*job.targets, *job.ungated_targets))):
-        yield Step("pytorch", "export", partial(exporting.pytorch, run), of_all, trained, **computes)
+    sent = [one for one in (*job.targets, *job.ungated_targets) if first or one.scheme == run.scheme]
+    if any(is_pytorch(target.runtime) for target in sent):
+        yield Step(run.named(PYTORCH), "export", partial(exporting.pytorch, run), of_all, trained, **computes)
     for target in _chooses_ptq(job):
         if target.scheme == run.scheme:
             yield Step(
@@ -301,23 +302,20 @@ def _students(run: loaders.Run) -> tuple[str, ...]:
 
 def _files(run: loaders.Run, target: Target) -> tuple[str, ...]:
     """The steps that export what is executed under a target."""
-    return (*dict.fromkeys(("export", run.named("export"))), *_pytorch(target))
+    made = ("export", PYTORCH) if is_pytorch(target.runtime) else ("export",)
+    return tuple(dict.fromkeys(name for step in made for name in (step, run.named(step))))
 
 
 def _chooses_ptq(job: Job) -> list[Target]:
     return [
         target
         for target in job.targets
-        if arms.PTQ_BEST in arms.measured(job.recipe.quantize.of(target.scheme), gated=True)
+        if arms.PTQ_BEST in arms.measured(job.recipe.quantize.of(target.scheme, target.runtime), gated=True)
     ]
 
 
 def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
     return (f"ptq/{target.name}",) if target in _chooses_ptq(job) else ()
-
-
-def _pytorch(target: Target) -> tuple[str, ...]:
-    return ("pytorch",) if format_of(target.runtime).step == "pytorch" else ()
 
 
 def _emulated(job: Job) -> list[Target]:

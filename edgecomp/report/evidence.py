@@ -75,7 +75,7 @@ class Evidence:
             best_ptq={
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
-                if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme), gated=True)
+                if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme, target.runtime), gated=True)
             },
             epochs=[
                 (training, int(epoch), figure, float(value))

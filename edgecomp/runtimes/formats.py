@@ -10,6 +10,9 @@ from edgecomp.errors import ModelFileError
 from edgecomp.files import sealed
 from edgecomp.runtimes import TABLE
 
+PYTORCH = "pytorch"
+"""The step that writes PyTorch's own files."""
+
 CONTRACT = "contract.json"
 """What a deployed folder says of itself."""
 
@@ -42,8 +45,8 @@ FORMATS: dict[str, Format] = {
             parts=(".bin",),
             target="openvino-cpu",
         ),
-        Format(".pt2", (".pt2",), "pytorch", "{}.pt2", target="pytorch-cpu", runs_code=True),
-        Format(".ts", (".ts", ".pt"), "pytorch", "{}.ts", target="torchscript-cpu", runs_code=True),
+        Format(".pt2", (".pt2",), PYTORCH, "{}.pt2", target="pytorch-cpu", runs_code=True),
+        Format(".ts", (".ts", ".pt"), PYTORCH, "{}.ts", target="torchscript-cpu", runs_code=True),
         Format(".json", (".json",), "", ""),  # of the fake runtime
     )
 }
@@ -52,6 +55,11 @@ FORMATS: dict[str, Format] = {
 def format_of(runtime: str) -> Format:
     """The format that a runtime's file has. runtime: a row of edgecomp.runtimes.TABLE."""
     return FORMATS[Path(TABLE[runtime].model_file).suffix]
+
+
+def is_pytorch(runtime: str) -> bool:
+    """Whether a runtime takes PyTorch's own files. runtime: as in `format_of`."""
+    return format_of(runtime).step == PYTORCH
 
 
 def target_for(file: Path) -> str:
@@ -71,6 +79,24 @@ def parts_of(file: Path) -> list[Path]:
     own = FORMATS.get(suffix_of(file))
     stem, end = Path(sealed.plain_name(file)).stem, sealed.SUFFIX if sealed.is_sealed(file) else ""
     return [file.with_name(f"{stem}{suffix}{end}") for suffix in own.parts] if own else []
+
+
+def all_parts(file: Path) -> list[Path]:
+    """A model's file, and those beside it that hold its weights: an IR's .bin, and what an ONNX file calls external data."""
+    if beside := parts_of(file):
+        return [file, *beside]
+    if file.suffix != ".onnx":
+        return [file]
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        graph = onnx.load(file, load_external_data=False).graph
+    except DecodeError:
+        return [file]  # its runtime says what is wrong with it
+    names = {ExternalDataInfo(one).location for one in graph.initializer if uses_external_data(one)}
+    return [file, *(file.parent / name for name in sorted(names) if (file.parent / name).is_file())]
 
 
 def deployed_in(folder: Path, runtime: str) -> Path:

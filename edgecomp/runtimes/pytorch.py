@@ -18,6 +18,7 @@ from edgecomp.machine import gpus, host_isa
 from edgecomp.runtimes.base import (
     NO_GPU,
     Array,
+    Layer,
     Options,
     Port,
     Runtime,
@@ -25,13 +26,16 @@ from edgecomp.runtimes.base import (
     check_options,
     reason_of,
 )
-from edgecomp.runtimes.files import pt2
+from edgecomp.runtimes.files import pt2, torch_layers
 
 TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
     "mode": ("eager", "compile"),
     "precision": tuple(TYPES),
 }
+
+
+COUNTED_AT = 32  # of every axis that a file leaves free, where its layers are counted
 
 
 class PyTorchSession:
@@ -118,6 +122,18 @@ class PyTorch:
             torch.compiler.config.cache_key_tag = f"edgecomp {host_isa()}"
             module = torch.compile(module, dynamic=False)
         return PyTorchSession(module, program.signature, self._device, program.axes, dtype)
+
+    def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
+        """As in `Inspect`: nothing is fused that changes what a layer computes in. model: the file; options: as in `Runtime.load`."""
+        check_options(self.name, options, OPTIONS)
+        program = pt2.read(model, self._device)
+        module = _in_type(program.module, TYPES[str(options.get("precision", "fp32"))])
+        inputs = tuple(
+            torch.zeros([size or COUNTED_AT for size in port.shape or ()], dtype=getattr(torch, port.dtype or "float32"), device=self._device)
+            for port in program.signature.inputs
+        )  # fmt: skip
+        with _computing_in(TYPES[str(options.get("precision", "fp32"))], self._device):
+            return torch_layers.layers(module, inputs, COUNTED_AT)
 
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}

@@ -93,7 +93,9 @@ TABLE = {
         gpu=True,
         stand_in=AS_WRITTEN,
     ),
-    "pytorch-gpu": Row("pytorch:GPU", "model.pt2", "torch", scripted=True, gpu=True, stand_in=EAGER),
+    "pytorch-gpu": Row(
+        "pytorch:GPU", "model.pt2", "torch", ("none", "gpu-s8"), (8,), scripted=True, gpu=True, stand_in=EAGER
+    ),
     "fake": Row("fake:RUNTIME", "model.json", "edgecomp"),
 }
 

@@ -14,7 +14,7 @@ class Figure(BaseModel):
     value, lower and upper, and n count.
     confidence, sided: `one`: each bound holds at this confidence; `two`: both together do. A confidence is None where an old history did
     not keep it.
-    n, unit: from how many restarts or examples, or `exact`.
+    n, unit: from how many restarts, examples or keys, or `exact`.
     dimension: as in edgecomp.metrics.units.UNITS, or `ratio`, a multiple that is shown as a change in per cent, or `log_ratio`.
     samples: calls in each restart, where they are told; note: what is to be said of the figure.
     """
@@ -28,7 +28,7 @@ class Figure(BaseModel):
     high: float | None = Field(validation_alias=AliasChoices("upper", "high"), serialization_alias="upper")
     dimension: str
     n: int = Field(validation_alias=AliasChoices("count", "n"), serialization_alias="count")
-    unit: Literal["restarts", "examples", "exact"]
+    unit: Literal["restarts", "examples", "keys", "exact"]
     confidence: float | None
     sided: Sided
     note: str = ""

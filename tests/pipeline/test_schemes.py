@@ -12,7 +12,8 @@ from edgecomp.metrics.registry import METRICS
 
 pytestmark = pytest.mark.slow
 NARROW, WIDE, GPU, IN_FLOAT = "onnxruntime-cpu", "onnxruntime-armv8.2", "tensorrt", "torch-gpu"
-TARGETS = f"targets=[{NARROW},{WIDE},{GPU},{IN_FLOAT}]"
+LINEAR = "torch-gpu-int8"
+TARGETS = f"targets=[{NARROW},{WIDE},{GPU},{IN_FLOAT},{LINEAR}]"
 BASELINES = "quantize.baselines=[ptq-ort]"
 
 
@@ -48,6 +49,11 @@ def test_every_target_is_sent_and_held_against_the_student_of_its_scheme(two: Pa
         assert (two / "deploy" / target / "model.onnx").read_bytes() == exported.read_bytes()
     in_float = two / "pytorch" / "student_fp32.pt2"
     assert (two / "deploy" / IN_FLOAT / "model.pt2").read_bytes() == in_float.read_bytes()
+    in_integers = two / "gpu-s8" / "pytorch" / "student_int8.pt2"
+    assert (two / "deploy" / LINEAR / "model.pt2").read_bytes() == in_integers.read_bytes()
+    parity = json.loads((two / "parity" / LINEAR / "parity.json").read_text(encoding="utf-8"))
+    assert "ptq_ort" not in parity  # no tool writes PyTorch's files
+    assert min(parity["student_int8"]["blocks"].values()) > 20
     for target in (NARROW, WIDE, GPU):
         parity = json.loads((two / "parity" / target / "parity.json").read_text(encoding="utf-8"))
         assert parity["student_int8"]["agreeing"] >= 0.97 * parity["student_int8"]["examples"]
@@ -66,7 +72,11 @@ def test_a_report_says_each_schemes_student(two: Path, cli: Cli) -> None:
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
 @pytest.mark.parametrize(
     ("target", "by"),
-    [(GPU, "ONNX Runtime with its optimisations off"), (IN_FLOAT, "PyTorch, eager")],
+    [
+        (GPU, "ONNX Runtime with its optimisations off"),
+        (IN_FLOAT, "PyTorch, eager"),
+        (LINEAR, "PyTorch, eager"),
+    ],
 )
 def test_of_a_gpu_target_without_a_gpu_answers_are_judged_and_nothing_else_is(
     two: Path, target: str, by: str
@@ -83,7 +93,7 @@ def test_of_a_gpu_target_without_a_gpu_answers_are_judged_and_nothing_else_is(
             assert METRICS[check["metric"]].source == "file" or said in check["sentence"]
     for name in ("export_agreement_pct", "export_error_pct"):  # nothing is rounded otherwise than in training
         assert checks[name]["verdict"] == "PASS", checks[name]["sentence"]
-    assert ("int8_share_pct" in checks) == (target == GPU)
+    assert ("int8_share_pct" in checks) == (target != IN_FLOAT)
     assert "macro_f1_pct" in verdict["figures"][target]["teacher"]
     assert "latency_p50_ms" not in verdict["figures"][target]["teacher"]
     for place in ("report/report.html", "report/report.md", "told.txt"):

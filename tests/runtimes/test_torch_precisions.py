@@ -118,3 +118,23 @@ def test_linear_layers_in_integers_are_the_fake_quant_students(
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     half = in_type(integers, torch.bfloat16)
     assert all(part.scale.dtype is torch.float32 for part in half.modules() if hasattr(part, "filled"))
+
+
+def test_layers_in_integers_are_told_from_those_in_float(
+    network: nn.Module, interface: Interface, tmp_path: Path
+) -> None:
+    student = place(capture(network, interface.tensors, AXES), "gpu-s8", ("second",))
+    calibrate(student, [{"input": examples(256)}], "min-max", 99.99)
+    integers, _, _ = in_int8(fold(student.eval()))
+    export_pytorch_file(integers, interface, tmp_path / "model")
+    layers = runtimes.adapter("pytorch-cpu").executed_layers(tmp_path / "model.pt2", options={})  # type: ignore[attr-defined]
+    widths = [(12, 20), (20, 20), (20, 5)]
+    filled = [
+        (16, 20),
+        (20, 20),
+        (24, 5),
+    ]  # what the kernel takes is a multiple of 8; of outputs, what is kept
+    assert [layer.precision for layer in layers] == ["int8", "fp32", "int8"]
+    assert [layer.macs for layer in layers][1] == 20 * 20
+    for layer, (inputs, outputs), (most, _) in zip(layers, widths, filled, strict=True):
+        assert inputs * outputs <= layer.macs <= most * (outputs + 7)

@@ -57,13 +57,22 @@ ROOMS = {
         "report",
         "history",
     },
+    "operations": GROUND | {"files", "stats", "metrics", "gate"},
     "pipeline": set(),  # filled in below: all but what stands beside and above it
     "evidence": GROUND
     | {"files", "tasks", "config", "artifacts", "gate", "metrics", "stats", "report", "pipeline"},
     "api": set(),
     "cli": set(),
 }
-ROOMS["pipeline"] = GROUND | set(ROOMS) - {"comparison", "history", "pipeline", "evidence", "api", "cli"}
+ROOMS["pipeline"] = GROUND | set(ROOMS) - {
+    "comparison",
+    "history",
+    "operations",
+    "pipeline",
+    "evidence",
+    "api",
+    "cli",
+}
 ROOMS["api"] = GROUND | set(ROOMS) - {"api", "cli"}
 ROOMS["cli"] = GROUND | set(ROOMS) - {"cli"}
 

@@ -17,7 +17,12 @@ def worker_files(runtime: str) -> list[Path]:
     runtime: a row of edgecomp.runtimes.TABLE. What is imported for type checkers only is left out.
     """
     module, _, _ = TABLE[runtime].adapter.partition(":")
-    waiting, found = [WORKER, f"edgecomp.runtimes.{module}"], set[Path]()
+    return imported_files(WORKER, f"edgecomp.runtimes.{module}")
+
+
+def imported_files(*modules: str) -> list[Path]:
+    """Those of edgecomp that these `modules` of its import, and those import; as `worker_files` gives them."""
+    waiting, found = [*modules], set[Path]()
     while waiting:
         name = waiting.pop()
         file = _file(name)

@@ -15,29 +15,55 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import edgecomp
-from edgecomp import errors
+from edgecomp import errors, machine
 from edgecomp.benchmark.hosts.confinement import MemoryLimit
 from edgecomp.benchmark.hosts.emulators import own_packages
-from edgecomp.config.target import Target
+from edgecomp.benchmark.hosts.host import Asked, Host
+from edgecomp.benchmark.worker import noise
 from edgecomp.errors import BudgetExceededError, EdgecompError, ModelFileError, WorkerError
 from edgecomp.files.sealed import is_sealed, opened_release
-from edgecomp.machine import usable_core_numbers
 from edgecomp.metrics.samples import LOAD
 from edgecomp.metrics.units import format_value
 from edgecomp.runtimes import TABLE, formats
 from edgecomp.text import plain
+
+if TYPE_CHECKING:
+    from edgecomp.config.target import Target
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
 
 OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "out of memory", "Failed to allocate", "Cannot allocate memory")
 
 
+class ThisMachine:
+    """The host that edgecomp itself runs on."""
+
+    def start(self, place: "Place", model: Path, inputs: Path | None, rows: int = 1) -> "Worker":
+        """As `Host.start`. place, model, inputs, rows: as for `Worker`."""
+        return Worker(place, model=model, inputs=inputs, rows=rows)
+
+    def noise(self) -> noise.Host:
+        return noise.host()
+
+    def cores(self) -> list[int]:
+        return machine.usable_core_numbers()
+
+    def facts(self) -> dict[str, Any]:
+        return machine.facts()
+
+    def load(self) -> float:
+        return os.getloadavg()[0]
+
+
+HERE: Host = ThisMachine()
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where a model runs: `runtime` with its own `options`, `threads` of it, on `cores` of this machine (all, where None),
+    """Where a model runs: `runtime` with its own `options`, `threads` of it, on `cores` of its `host` (all, where None),
     within `memory_bytes` that the kernel keeps (any, where None)."""
 
     runtime: str
@@ -48,10 +74,11 @@ class Place:
     timeout_s: float = 120.0
     slowdown: float = 0.0  # share of extra work in every inference, for a trial of the measuring itself
     trusted: bool = False  # the model's file may run code: `--trust`
+    host: Host = HERE
 
     @classmethod
-    def of(cls, target: Target, timeout_s: float) -> Self:
-        """Where `target` says that a model runs. timeout_s: for a reply, seconds."""
+    def of(cls, target: "Target", timeout_s: float, host: "Host | None" = None) -> Self:
+        """Where `target` says that a model runs. timeout_s: for a reply, seconds; host: the machine, this one where it is None."""
         return cls(
             target.runtime,
             dict(target.options),
@@ -59,6 +86,7 @@ class Place:
             cores=target.cores,
             memory_bytes=target.memory_bytes,
             timeout_s=timeout_s,
+            host=host or HERE,
         )
 
 
@@ -92,7 +120,7 @@ class Worker:
             "inputs": str(inputs.resolve()) if inputs else None,
             "rows": rows,
             "threads": place.threads,
-            "cores": usable_core_numbers()[: place.cores] if place.cores else None,
+            "cores": machine.usable_core_numbers()[: place.cores] if place.cores else None,
             "options": place.options,
             "slowdown": place.slowdown,
             "trusted": place.trusted,
@@ -279,7 +307,7 @@ def _poured(end: int, content: bytes) -> None:
         pipe.write(content)
 
 
-def pin(workers: Mapping[str, Worker], place: Place, restart: int) -> None:
+def pin(workers: Mapping[str, Asked], place: Place, restart: int) -> None:
     """Keeps the threads of every worker on the same cores, from `restart` to restart on others; a GPU's host
     threads are left alone. workers: by arm; place: says how many cores and threads.
 
@@ -289,7 +317,7 @@ def pin(workers: Mapping[str, Worker], place: Place, restart: int) -> None:
     """
     if TABLE[place.runtime].gpu:
         return
-    cores = usable_core_numbers()[: place.cores]
+    cores = place.host.cores()[: place.cores]
     first = restart % len(cores)
     for worker in workers.values():
         worker.ask("pin", cores=(cores[first:] + cores[:first])[: place.threads])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecomp.benchmark.hosts.process import Place, Worker
+from edgecomp.benchmark.hosts.process import Place
 from edgecomp.runtimes import Port, Signature
 
 BATCH = re.compile(r"n|b|bs|.*batch.*", re.IGNORECASE)
@@ -18,7 +18,7 @@ SAME = {"Cast", "DequantizeLinear", "Flatten", "Identity", "Reshape", "Squeeze",
 def signature_of(place: Place, model: Path) -> Signature:
     """The inputs and outputs of the `model` file, by its runtime at `place` and what the file says. Raises
     what the worker raises."""
-    with Worker(place, model=model, inputs=None) as worker:
+    with place.host.start(place, model, None) as worker:
         told = worker.ready["signature"]
     said = _of_onnx(model) if model.suffix == ".onnx" else {}
     inputs, outputs = ([_completed(_port(port), said.get(port["name"])) for port in ports] for ports in told)

@@ -5,7 +5,6 @@ blocks, forwards and backwards (ABBA), so that what the machine does meanwhile f
 """
 
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from edgecomp.benchmark.hosts.process import Place, Worker, pin
+from edgecomp.benchmark.hosts.host import Asked, Host
+from edgecomp.benchmark.hosts.process import Place, pin
 from edgecomp.benchmark.worker import answers, noise
 from edgecomp.benchmark.worker.answers import Answer
 from edgecomp.errors import BudgetExceededError, InferenceError, WorkerError
@@ -156,7 +156,7 @@ def _measured(
     for restart in track(range(effort.restarts), f"measure under {place.runtime}, restarts", effort.restarts):
         order = list(models)[restart % len(models) :] + list(models)[: restart % len(models)]
         with ExitStack() as stack:
-            workers: dict[str, Worker] = {}
+            workers: dict[str, Asked] = {}
             for name in order:
                 workers[name] = stack.enter_context(_started(models[name], place, inputs, effort.rows))
                 _warm_up(workers[name], taken[name], effort.warmup)
@@ -166,11 +166,13 @@ def _measured(
             if restart == 0 and effort.most_s is not None:
                 iterations = affordable(effort, [one.samples[WARMUP_WALL] for one in taken.values()])
             pin(workers, place, restart)
-            _take_turns(workers, taken, "single_stream", iterations)
+            _take_turns(place.host, workers, taken, "single_stream", iterations)
             for name, worker in workers.items():
                 _weigh(worker, taken[name])
             if effort.offline_batch:
-                _take_turns(workers, taken, "offline", effort.offline_batches, batch=effort.offline_batch)
+                _take_turns(
+                    place.host, workers, taken, "offline", effort.offline_batches, batch=effort.offline_batch
+                )
             for name, worker in workers.items():
                 if effort.offline_batch:
                     taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
@@ -198,23 +200,19 @@ def affordable(effort: Effort, warmups: list[list[list[int]]]) -> int:
     return int(min(effort.iterations, max(8, room - offline - effort.warmup)))
 
 
-def _started(model: Model, place: Place, inputs: Path, rows: int) -> Worker:
-    return Worker(
-        place if model.confined else replace(place, memory_bytes=None),
-        model=model.file,
-        inputs=inputs,
-        rows=rows,
-    )
+def _started(model: Model, place: Place, inputs: Path, rows: int) -> Asked:
+    confined = place if model.confined else replace(place, memory_bytes=None)
+    return place.host.start(confined, model.file, inputs, rows)
 
 
-def _warm_up(worker: Worker, taken: Taken, count: int) -> None:
+def _warm_up(worker: Asked, taken: Taken, count: int) -> None:
     """The cold start, and the first answers after it, apart from all that are timed."""
     taken.samples[COLD_START].append(worker.cold_start_ns)
     taken.samples[LOAD].append(worker.ready[LOAD])
     taken.samples[WARMUP_WALL].append(worker.ask("single_stream", count=count)[WALL])
 
 
-def _weigh(worker: Worker, taken: Taken) -> None:
+def _weigh(worker: Asked, taken: Taken) -> None:
     """What one example at a time has made the process hold."""
     held = worker.ask("memory")["memory"]
     cgroup = worker.memory_limit.anonymous_bytes()
@@ -225,7 +223,12 @@ def _weigh(worker: Worker, taken: Taken) -> None:
 
 
 def _take_turns(
-    workers: Mapping[str, Worker], taken: Mapping[str, Taken], scenario: str, count: int, **details: Any
+    host: Host,
+    workers: Mapping[str, Asked],
+    taken: Mapping[str, Taken],
+    scenario: str,
+    count: int,
+    **details: Any,
 ) -> None:
     """`count` samples of every model, in blocks forwards and backwards."""
     found: dict[str, dict[str, list[int]]] = {name: defaultdict(list) for name in workers}
@@ -234,10 +237,9 @@ def _take_turns(
         size = count // blocks + (1 if block < count % blocks else 0)
         names = list(workers) if block % 2 == 0 else list(workers)[::-1]
         for name in names:
-            before, began = noise.host(), time.perf_counter_ns()
+            before = host.noise()
             reply = workers[name].ask(scenario, count=size, **details)
-            elapsed = time.perf_counter_ns() - began
-            taken[name].blocks.append(noise.during(before, noise.host(), elapsed, reply["switches"]))
+            taken[name].blocks.append(noise.during(before, host.noise(), reply["switches"]))
             energy = taken[name].blocks[-1]["energy_uj"]
             if scenario == "single_stream" and energy is not None:
                 taken[name].energy_uj.append(energy / size)
@@ -250,7 +252,7 @@ def _take_turns(
             taken[name].samples[of_scenario(scenario, clock)].append(values)
 
 
-def _ask_all(worker: Worker, taken: Taken, inputs: Path, to: Path, effort: Effort) -> None:
+def _ask_all(worker: Asked, taken: Taken, inputs: Path, to: Path, effort: Effort) -> None:
     """Every example's answer, and how fast one is given again."""
     batch = effort.offline_batch or 1
 

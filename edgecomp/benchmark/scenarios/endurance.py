@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.benchmark.hosts.process import Place, Worker
+from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.worker import noise
 from edgecomp.metrics.samples import CPU, WALL
 from edgecomp.progress import Track
@@ -29,16 +29,16 @@ def sustained(
     and the machine's noise.
     """
     blocks: list[dict[str, float | None]] = []
-    with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
+    with place.host.start(place, model, inputs, rows) as worker:
         alone_ns = float(np.median(worker.ask("single_stream", count=32)[WALL]))
         size = max(1, round(BLOCK_S * 1e9 / alone_ns))
         planned = max(2, round(minutes * 60 / BLOCK_S))
         elapsed = 0.0
         for _ in track(range(planned), f"sustain under {place.runtime}, turns", planned):
-            before = noise.host()
+            before = place.host.noise()
             reply = worker.ask("single_stream", count=size)
             took_ns = sum(reply[WALL])
-            block = noise.during(before, noise.host(), took_ns, reply["switches"])
+            block = noise.during(before, place.host.noise(), reply["switches"])
             blocks.append(
                 block
                 | {
@@ -94,7 +94,7 @@ def stress(
         share = 0.5 if count == clients else 0.5 / max(1, len(steps) - 1)
         seconds = minutes * 60 * (share if len(steps) > 1 else 1.0)
         file = scratch / "stress.npz"
-        with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
+        with place.host.start(place, model, inputs, rows) as worker:
             worker.ask("single_stream", count=32)
             reply = worker.ask(
                 "stress",

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.benchmark.hosts.process import Place, Worker
+from edgecomp.benchmark.hosts.host import Asked
+from edgecomp.benchmark.hosts.process import Place
 from edgecomp.metrics.samples import WALL
 from edgecomp.progress import Track
 from edgecomp.stats.order_statistics import samples_needed
@@ -48,7 +49,7 @@ def highest_rate(
     """
     rates, trials = [], []
     for restart in track(range(restarts), f"serve under {place.runtime}, restarts", restarts):
-        with Worker(place, model=model, inputs=inputs, rows=rows) as worker:
+        with place.host.start(place, model, inputs, rows) as worker:
             alone_ns = float(np.median(worker.ask("single_stream", count=32)[WALL]))
             random = np.random.default_rng(restart)
             low, high = 0.0, most * 1e9 / alone_ns
@@ -63,7 +64,7 @@ def highest_rate(
 
 
 def _tried(
-    worker: Worker,
+    worker: Asked,
     rate: float,
     random: np.random.Generator,
     limit_ms: float,

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.benchmark.hosts.process import Place, Worker, pin
+from edgecomp.benchmark.hosts.host import Asked
+from edgecomp.benchmark.hosts.process import Place, pin
 from edgecomp.benchmark.scenarios.alternated import REPEATED
 from edgecomp.benchmark.worker import answers, noise
 from edgecomp.benchmark.worker.answers import Answer
@@ -153,7 +153,7 @@ class SideBySide:
                     self.outputs[arm] = self._outputs(arm, worker, inputs, batch, judged)
 
     def _outputs(
-        self, arm: str, worker: Worker, inputs: Path, batch: int, judged: str | None = None
+        self, arm: str, worker: Asked, inputs: Path, batch: int, judged: str | None = None
     ) -> dict[str, Answer]:
         with tempfile.TemporaryDirectory() as scratch:
             to = Path(scratch) / "outputs.npz"
@@ -161,23 +161,23 @@ class SideBySide:
             _ask(arm, worker, "outputs", within_s=ANSWERS_S, **asked)
             return answers.load(to)
 
-    def _repeated(self, worker: Worker, latency_s: float) -> float:
+    def _repeated(self, worker: Asked, latency_s: float) -> float:
         """The candidate's time for an input that is asked again over that for one it never saw."""
         count = int(np.clip(REPEATED_S / (2 * DISTINCT_INPUTS * latency_s), 1, REPEATED))
         reply = _ask(CANDIDATE, worker, "repeated", count=count)
         again, fresh = (np.median(reply[name], axis=1) for name in ("repeated_cpu_ns", "fresh_cpu_ns"))
         return float(np.median(again / np.maximum(fresh, 1)))
 
-    def _one(self, arm: str, confined: bool = True) -> Worker:
+    def _one(self, arm: str, confined: bool = True) -> Asked:
         """All arms within the same memory: a limit costs time as well."""
         side = self.sides[arm]
         place = side.place if confined else replace(side.place, memory_bytes=None)
         try:
-            return Worker(place, model=side.model, inputs=self._inputs, rows=self._rows)
+            return place.host.start(place, side.model, self._inputs, self._rows)
         except EdgecompError as error:
             raise Crashed(arm, error) from error
 
-    def _start(self, order: list[str], stack: ExitStack) -> dict[str, Worker]:
+    def _start(self, order: list[str], stack: ExitStack) -> dict[str, Asked]:
         with ThreadPoolExecutor(1 if self._one_by_one else len(order)) as pool:
             starting = {arm: pool.submit(self._one, arm) for arm in order}
         crashed = None
@@ -193,15 +193,15 @@ class SideBySide:
         return workers
 
     def _take_turns(
-        self, workers: Mapping[str, Worker], turns: Turns
+        self, workers: Mapping[str, Asked], turns: Turns
     ) -> tuple[dict[str, npt.NDArray[np.int64]], list[dict[str, float | None]]]:
         """`ARM.cpu_ns` and `ARM.wall_ns` [rounds, 2, calls]; each round in an order of its own, there and back."""
         shape = (turns.rounds, 2, turns.calls)
         taken = {f"{arm}.{clock}": np.empty(shape, np.int64) for arm in ARMS for clock in (CPU, WALL)}
-        blocks = []
+        blocks, host = [], self.sides[BASELINE].place.host
         for turn in range(turns.rounds):
             order = [ARMS[place] for place in self._random.permutation(len(ARMS))]
-            before, began, switches = noise.host(), perf_counter_ns(), 0
+            before, switches = host.noise(), 0
             for way, arms in enumerate((order, order[::-1])):
                 for arm in arms:
                     reply = _ask(arm, workers[arm], "single_stream", count=turns.calls)
@@ -210,12 +210,11 @@ class SideBySide:
                     switches += reply["switches"]["involuntary_switches"]
                     if arm in self.timed_answers:
                         self.timed_answers[arm][reply["asked"]] = reply["answer"]
-            elapsed = perf_counter_ns() - began
-            blocks.append(noise.during(before, noise.host(), elapsed, {"involuntary_switches": switches}))
+            blocks.append(noise.during(before, host.noise(), {"involuntary_switches": switches}))
         return taken, blocks
 
 
-def _ask(arm: str, worker: Worker, do: str, **details: Any) -> dict[str, Any]:
+def _ask(arm: str, worker: Asked, do: str, **details: Any) -> dict[str, Any]:
     return _guarded(arm, worker.ask, do, **details)
 
 

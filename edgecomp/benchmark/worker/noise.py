@@ -1,6 +1,7 @@
 """What the machine did meanwhile, where its kernel tells."""
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ RAPL = "/sys/class/powercap/intel-rapl:0/energy_uj"  # AMD's as well
 class Host(NamedTuple):
     """Running totals since boot, and what is so now; None where the kernel does not say.
 
-    stolen_ns: CPU time that the hypervisor gave to others; waiting_ns: time in which some task waited for a core (PSI);
+    at_ns: when, by a clock that only runs on; cores: of the machine. stolen_ns: CPU time that the hypervisor gave to others; waiting_ns: time in which some task waited for a core (PSI);
     throttled: times the CPU slowed down for heat; frequency_khz: the first core's; energy_uj: of the first package (RAPL), which
     begins again from 0 now and then.
     """
@@ -21,10 +22,14 @@ class Host(NamedTuple):
     throttled: int | None
     frequency_khz: int | None
     energy_uj: int | None = None
+    at_ns: int = 0
+    cores: int = 1
 
 
 def host() -> Host:
     return Host(
+        at_ns=time.perf_counter_ns(),
+        cores=os.cpu_count() or 1,
         stolen_ns=_stolen_ns(),
         waiting_ns=_waiting_ns(),
         throttled=_number("/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count"),
@@ -41,10 +46,10 @@ def switches() -> dict[str, int]:
     return {"voluntary_switches": usage.ru_nvcsw, "involuntary_switches": usage.ru_nivcsw}
 
 
-def during(before: Host, after: Host, elapsed_ns: int, worker: Mapping[str, int]) -> dict[str, float | None]:
-    """One block's noise, as shares of its time. before, after: the host at either end of its `elapsed_ns`;
+def during(before: Host, after: Host, worker: Mapping[str, int]) -> dict[str, float | None]:
+    """One block's noise, as shares of its time. before, after: the host at either end of it;
     worker: what its process says of its own context switches meanwhile."""
-    seconds = max(elapsed_ns, 1) / 1e9
+    seconds = max(after.at_ns - before.at_ns, 1) / 1e9
 
     def share(name: str, cores: int = 1) -> float | None:
         first, last = getattr(before, name), getattr(after, name)
@@ -54,7 +59,7 @@ def during(before: Host, after: Host, elapsed_ns: int, worker: Mapping[str, int]
         None if before.throttled is None or after.throttled is None else after.throttled - before.throttled
     )
     return {
-        "stolen_share": share("stolen_ns", os.cpu_count() or 1),
+        "stolen_share": share("stolen_ns", after.cores),
         "waiting_share": share("waiting_ns"),
         "throttled": throttled,
         "frequency_khz": after.frequency_khz,

@@ -14,6 +14,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.inputs import some
 from edgecomp.pipeline import loaders, model_files
 from edgecomp.pipeline.loaders import Run
+from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.base import Options
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes the trained networks of `run` as PyTorch's own files into `out`; checkpoints: not needed."""
     from edgecomp.export.stage import export_pytorch
 
-    export_pytorch(_networks(run), loaders.interface(run), out, run.track)
+    in_integers = arms.STUDENT_INT8.name if run.scheme in TABLE["pytorch-gpu"].schemes else None
+    export_pytorch(_networks(run), loaders.interface(run), out, run.track, in_integers)
 
 
 def _networks(run: Run) -> "dict[str, nn.Module]":
@@ -144,7 +146,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     executed = _executed(run, target)
     if executed.why:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
-    settings = run.job.recipe.quantize.of(target.scheme)
+    settings = run.job.recipe.quantize.of(target.scheme, target.runtime)
     exported, judged = run.made("export"), arms.judged(settings)
     student = judged.name
     inputs, reference = _answered(run, settings)
@@ -209,7 +211,9 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.package.deploy import write_deploy_folder
 
     write_deploy_folder(
-        model=model_files.made_file(run, arms.judged(run.job.recipe.quantize.of(target.scheme)), target),
+        model=model_files.made_file(
+            run, arms.judged(run.job.recipe.quantize.of(target.scheme, target.runtime)), target
+        ),
         runtime=target.runtime,
         options=target.options,
         threads=target.threads,

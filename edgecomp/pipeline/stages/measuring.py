@@ -1,11 +1,13 @@
 """The files on this machine, and as other CPUs."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecomp import arms
 from edgecomp.config.target import Target
+from edgecomp.errors import DeviceError
 from edgecomp.inputs import some
 from edgecomp.pipeline import loaders, model_files, practice, scoring
 from edgecomp.pipeline.loaders import Run
@@ -20,6 +22,7 @@ TIMED_INPUTS = 16
 def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Writes measurements of one target of `run` into `out`; the int8 student is the very file that is
     deployed. checkpoints: not needed."""
+    from edgecomp.benchmark.hosts.device import at
     from edgecomp.benchmark.hosts.process import Place
     from edgecomp.benchmark.scenarios.alternated import Effort
     from edgecomp.benchmark.stage import bench_target
@@ -27,7 +30,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.export.parity import REFERENCES
 
     gated = target in run.job.targets
-    quantize = run.job.recipe.quantize.of(target.scheme if gated else "")
+    quantize = run.job.recipe.quantize.of(target.scheme if gated else "", target.runtime)
     costs = {
         layer: model_files.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
@@ -35,9 +38,9 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     }
     settings, parity = run.job.recipe.bench, run.folder / "parity" / target.name
     test = Split.load(run.folder / "data", "test")
-    bench_target(
+    measure = partial(
+        bench_target,
         target=target.name,
-        place=Place.of(target, settings.timeout_s),
         models=model_files.model_files(run, target),
         student=arms.judged(quantize).name,
         without_float_layer=costs,
@@ -60,6 +63,11 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             offline_batches=settings.offline_batches if gated else UNGATED_BATCHES,
         ),
     )
+    try:
+        with at(target) as host:
+            measure(place=Place.of(target, settings.timeout_s, host))
+    except DeviceError as error:
+        measure(place=Place.of(target, settings.timeout_s), why_not=str(error))
 
 
 def _known_before(run: Run, test: "Split") -> dict[str, Any] | None:
@@ -138,13 +146,17 @@ def speed(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def executed_in_integers(run: Run) -> list[Target]:
-    """The gated targets of a run's scheme whose runtime executes integers on this machine's CPU."""
+    """The gated targets of a run's scheme whose runtime executes integers on this machine's CPU; what a device over SSH takes by layer is not
+    asked."""
     from edgecomp.runtimes import TABLE
 
     return [
         target
         for target in run.job.targets
-        if target.scheme == run.scheme and TABLE[target.runtime].weight_bits and not TABLE[target.runtime].gpu
+        if target.scheme == run.scheme
+        and TABLE[target.runtime].weight_bits
+        and not TABLE[target.runtime].gpu
+        and not target.host
     ]
 
 

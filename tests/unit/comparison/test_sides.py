@@ -11,22 +11,24 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecomp.benchmark.inputs.examples import Evaluation
-from edgecomp.benchmark.stage import described, parts_of
+from edgecomp.benchmark.stage import described
 from edgecomp.benchmark.worker import answers
+from edgecomp.comparison.compatibility import contract_differences, preprocessing_differences
 from edgecomp.comparison.judged import classes_told
 from edgecomp.comparison.measured import audit
-from edgecomp.comparison.sides import Given, contract_differences, given, preprocessing_differences
+from edgecomp.comparison.sides import Given, given
 from edgecomp.comparison.trial import check_labels, timed_inputs
 from edgecomp.config.target import Shapes, Target, load_target
 from edgecomp.errors import DataError, RunFolderError, UsageError
 from edgecomp.files.writing import sha256
 from edgecomp.metrics.comparison import BASELINE
 from edgecomp.runtimes import Port
+from edgecomp.runtimes.formats import all_parts
 
 
 def sides(before: Port, now: Port, kind: str = "inputs") -> list[str]:
     empty: dict[str, list[Port]] = {"inputs": [], "outputs": []}
-    return contract_differences(empty | {kind: [before]}, empty | {kind: [now]})
+    return contract_differences(empty | {kind: [before]}, empty | {kind: [now]})[kind]
 
 
 X = Port("x", (None, 3), "float32")
@@ -55,7 +57,7 @@ def test_outputs_in_another_order_are_a_difference() -> None:
     """Answers are judged by the first output: it would be another one."""
     a, b = Port("a", (None, 3), "float32"), Port("b", (None, 3), "float32")
     told = contract_differences({"inputs": [a, b], "outputs": [a, b]}, {"inputs": [b, a], "outputs": [b, a]})
-    assert told == ["outputs are in another order: b, a instead of a, b"]
+    assert told["outputs"] == ["outputs are in another order: b, a instead of a, b"]
 
 
 def test_weights_beside_an_onnx_file_are_a_part_of_it(tmp_path: Path) -> None:
@@ -68,10 +70,10 @@ def test_weights_beside_an_onnx_file_are_a_part_of_it(tmp_path: Path) -> None:
     onnx.save_model(
         model, tmp_path / "m.onnx", save_as_external_data=True, location="m.weights", size_threshold=0
     )
-    assert [part.name for part in parts_of(tmp_path / "m.onnx")] == ["m.onnx", "m.weights"]
+    assert [part.name for part in all_parts(tmp_path / "m.onnx")] == ["m.onnx", "m.weights"]
     assert sum(size for size, _ in described(tmp_path / "m.onnx", 0).files.values()) > 64 * 64 * 4
     (tmp_path / "cut.onnx").write_bytes(b"no model at all")
-    assert parts_of(tmp_path / "cut.onnx") == [tmp_path / "cut.onnx"]
+    assert all_parts(tmp_path / "cut.onnx") == [tmp_path / "cut.onnx"]
 
 
 # Batches of several, and numbers of examples that are no multiple
@@ -192,7 +194,7 @@ def test_columns_in_another_order_are_another_input(tmp_path: Path) -> None:
         return Given(name, folder / "model.onnx", deployed=folder)
 
     old, new = side("old", columns=["age", "size"]), side("new", columns=["size", "age"])
-    assert preprocessing_differences(old, new) == [
-        'preprocessing: columns is ["size", "age"] instead of ["age", "size"]'
-    ]
-    assert preprocessing_differences(side("untold"), new) == [], "of an earlier version"
+    said = 'columns is ["size", "age"] instead of ["age", "size"]'
+    assert preprocessing_differences(old, new) == {"preprocessing": [said], "labels": []}
+    untold = {"preprocessing": [], "labels": []}
+    assert preprocessing_differences(side("untold"), new) == untold, "of an earlier version"

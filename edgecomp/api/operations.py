@@ -1,0 +1,77 @@
+"""A release in use, from Python: an A/B test judged from its log, and drift of data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecomp.api.results import Judged
+from edgecomp.files.scratch import replacing
+from edgecomp.operations.ab import Asked
+from edgecomp.operations.ab import judge_log as _judged
+
+if TYPE_CHECKING:
+    from edgecomp.operations.drift import Drift
+
+
+@dataclass(frozen=True)
+class ServedResult(Judged):
+    """An A/B test's verdict."""
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "verdict.json"
+
+
+def judge_log(
+    log: Path | str,
+    baseline: str,
+    candidates: Sequence[str] = (),
+    *,
+    margin: str = "1 pt",
+    latency_margin: str = "10 %",
+    lower_is_better: bool = False,
+    shares: Mapping[str, float] | None = None,
+    out: Path | str | None = None,
+) -> ServedResult:
+    """Judges an A/B test from the log of what was served; it may be asked at any time, as often as you like.
+
+    log: a .parquet or .csv table, a row a request, with the columns `key`, `version`, `metric` and, where its guard is wanted, `latency_ms`. baseline,
+    candidates: versions; all others where no candidate is named. margin: what a candidate may be worse by, `0.01 score` in the metric's unit, or `1
+    pt` of one between 0 and 1. latency_margin: likewise, over the baseline's. lower_is_better: of the metric. shares: of the keys by version, equal
+    where none are given. out: a new folder. Raises DataError, UsageError.
+    """
+    asked = Asked(
+        Path(log),
+        baseline,
+        tuple(candidates),
+        margin,
+        latency_margin,
+        lower_is_better,
+        dict(shares or {}),
+        None if out is None else Path(out),
+    )
+    document, folder = _judged(asked)
+    return ServedResult(folder, document)
+
+
+def drift(
+    reference: Path | str,
+    current: Path | str,
+    *,
+    columns: Sequence[str] = (),
+    limit: float = 0.2,
+    metrics: Path | str | None = None,
+) -> "Drift":
+    """Holds the columns of two tables against each other: the population stability index of each with its bounds, and the verdict.
+
+    reference, current: .parquet or .csv tables. columns: all that both have where none is named. limit: of the index. metrics: a file that gets the
+    same as Prometheus text. Raises DataError, UsageError.
+    """
+    from edgecomp.operations.drift import drift
+
+    found = drift(Path(reference), Path(current), columns=columns, limit=limit)
+    if metrics is not None:
+        with replacing(Path(metrics)) as temporary:
+            temporary.write_text(found.as_prometheus(), encoding="utf-8")
+    return found

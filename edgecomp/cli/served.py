@@ -1,0 +1,103 @@
+"""A release that is in use: `compare --log` of an A/B test, and `data drift`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecomp.cli.options import Debug, Json
+
+if TYPE_CHECKING:
+    from edgecomp.cli.terminal import Screen
+
+AB = "An A/B test's log"
+Log = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="TABLE",
+        help="An A/B test's log, .parquet or .csv: `key`, `version`, `metric`, `latency_ms` a request. BASE and CANDIDATE are then versions.",
+        rich_help_panel=AB,
+    ),
+]
+Margin = Annotated[
+    str, typer.Option(help="What a version may be worse by: '1 pt', '0.01 score'.", rich_help_panel=AB)
+]
+LatencyMargin = Annotated[
+    str, typer.Option(help="What its latency may be over the baseline's.", rich_help_panel=AB)
+]
+LowerIsBetter = Annotated[bool, typer.Option("--lower-is-better", help="Of the metric.", rich_help_panel=AB)]
+VersionShares = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--share",
+        metavar="VERSION=N",
+        help="Its share of the keys; may be given again.",
+        show_default="equal",
+        rich_help_panel=AB,
+    ),
+]
+
+data = typer.Typer(no_args_is_help=True, help="Look at data.")
+
+
+@data.callback()
+def of_data() -> None:
+    """What is asked of data alone."""
+
+
+def judge_log(
+    log: Path,
+    baseline: str,
+    candidates: str,
+    margin: str,
+    latency_margin: str,
+    lower_is_better: bool,
+    share: list[str] | None,
+    out: Path | None,
+    screen: "Screen",
+    as_json: bool,
+) -> int:
+    """The verdict on an A/B test on `screen`, and where `as_json` as a line of JSON; returns the exit code. log, margin, latency_margin,
+    lower_is_better, out: as in `edgecomp.judge_log`; baseline, candidates: versions, several candidates with commas between; share: VERSION=N."""
+    from edgecomp.api.operations import judge_log
+    from edgecomp.cli.results import show_judged
+    from edgecomp.errors import UsageError
+
+    shares = {}
+    for one in share or ():
+        name, _, number = one.partition("=")
+        try:
+            shares[name] = float(number)
+        except ValueError:
+            raise UsageError(f"--share {one}: write VERSION=N, such as v2=0.1") from None
+    result = judge_log(
+        log, baseline, candidates.split(","), margin=margin, latency_margin=latency_margin, lower_is_better=lower_is_better,
+        shares=shares, out=out,
+    )  # fmt: skip
+    return show_judged(result, f"{candidates} against {baseline}", screen, as_json)
+
+
+@data.command()
+def drift(
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="What the model was made for: .parquet, .csv.")
+    ],
+    current: Annotated[Path, typer.Argument(metavar="CURRENT", help="What it is asked now.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A column; may be given again.", show_default="all that both have"),
+    ] = None,
+    limit: Annotated[float, typer.Option(min=0, help="Of the population stability index (PSI).")] = 0.2,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write Prometheus text as well.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Hold what a model is asked now against what it was made for, column by column; the exit code is the verdict's."""
+    from edgecomp.api.operations import drift
+    from edgecomp.cli.shown import show_drift
+    from edgecomp.cli.terminal import Screen
+
+    found = drift(reference, current, columns=column or (), limit=limit, metrics=metrics)
+    raise typer.Exit(show_drift(found, Screen(json=as_json), as_json))

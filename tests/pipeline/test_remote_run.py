@@ -1,0 +1,62 @@
+"""A run whose target is a device over SSH."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from remote import needs_sshd, served_by
+from running import TINY, command, environment
+
+pytestmark = [pytest.mark.slow, needs_sshd]
+
+
+def test_a_run_measures_on_the_device_and_says_so_where_it_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "ssh").mkdir()
+    kitchen = served_by(tmp_path / "ssh")
+    (tmp_path / "k.yaml").write_text("extends: onnxruntime-cpu\nname: kitchen\nhost: kitchen\n")
+
+    def run() -> "subprocess.CompletedProcess[str]":
+        asked = command(
+            "run", "digits", *TINY, f"targets=[{tmp_path}/k.yaml,onnxruntime-cpu]", "--out", "r", "--json"
+        )
+        return subprocess.run(
+            asked,
+            cwd=tmp_path,
+            env=environment() | kitchen.client,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    try:
+        done = run()
+        assert done.returncode in (0, 1, 3), done.stderr
+        measured = json.loads((tmp_path / "r" / "bench" / "kitchen" / "measurements.json").read_text())
+        assert measured["facts"]["machine"]["host"] == "kitchen"
+        with (
+            np.load(tmp_path / "r" / "bench" / "kitchen" / "outputs.npz") as there,
+            np.load(tmp_path / "r" / "bench" / "onnxruntime-cpu" / "outputs.npz") as here,
+        ):
+            for name in here.files:
+                np.testing.assert_array_equal(there[name], here[name])
+        assert not kitchen.left_behind()
+    finally:
+        kitchen.close()
+    (
+        tmp_path / "r" / "bench" / "kitchen" / "samples.npz"
+    ).unlink()  # to be measured again, and nobody is there
+    done = run()
+    assert done.returncode in (1, 3), done.stderr
+    gates = {
+        row["name"]: row
+        for row in json.loads(done.stdout.splitlines()[-1])["gates"]
+        if row["target"] == "kitchen"
+    }
+    assert (gates["latency_p50_ms"]["verdict"], gates["latency_p50_ms"]["reason"]) == (
+        "INCONCLUSIVE",
+        "not_run",
+    )
+    verdict = json.loads((tmp_path / "r" / "gate" / "verdict.json").read_text())
+    assert "kitchen cannot be reached" in json.dumps(verdict)
