@@ -122,6 +122,9 @@ def train(
     share = slice(helper.process_index, None, helper.num_processes)
     books = Books(what, helper, practice, checkpoint, divergences)
     remaining = range(len(history) * steps, epochs * steps)
+    shares = (
+        practice.accumulation > 1 or helper.scaler is not None
+    )  # of a gradient, or its scale: else none is asked for
     cuts = practice.clip_norm is not None or helper.num_processes > 1 or helper.scaler is not None
     every = max(1, steps // NORMS)
     batches: Iterator[Batch] = iter(())
@@ -142,10 +145,10 @@ def train(
         batch = replace(next(batches), done=step / (epochs * steps))
         optimizer.zero_grad(set_to_none=True)
         for part in parts_of(placed(batch, helper.device), practice.accumulation):
-            with helper.accumulate(learner) if practice.accumulation > 1 else nullcontext():
+            with helper.accumulate(learner) if shares else nullcontext():
                 with sound:
                     value = learner(part)
-                helper.backward(value)
+                helper.backward(value) if shares else value.backward()
             books.add(value, watched())
         norm = clip(helper, stepper, optimizer, practice.clip_norm) if cuts or position % every == 0 else None
         if books.is_sound(position, norm):
