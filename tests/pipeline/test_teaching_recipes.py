@@ -19,7 +19,7 @@ def test_several_teachers(cli: Cli, tmp_path: Path) -> None:
     told = json.loads((tmp_path / "run" / "soft_labels" / "teachers.json").read_text(encoding="utf-8"))
     assert list(told["teachers"]) == ["teacher", "wide", "depthwise"]
     assert sum(one["weight"] for one in told["teachers"].values()) == pytest.approx(1)
-    assert "teachers, by learned: teacher " in done.err
+    assert "teachers, by confidence: teacher " in done.err
 
 
 def test_its_own_earlier_self(cli: Cli, tmp_path: Path) -> None:
