@@ -1,5 +1,6 @@
 """A device that is this machine: a real sshd, with keys and a client's configuration of its own."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -30,9 +31,11 @@ class Kitchen:
 
     def workers(self) -> list[psutil.Process]:
         """Processes of edgecomp that sshd has started."""
-        return [
-            one for one in psutil.Process(self.server.pid).children(recursive=True) if "python" in one.name()
-        ]
+        found = []
+        for one in psutil.Process(self.server.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                found += [one] if "python" in one.name() else []
+        return found
 
     @property
     def client(self) -> dict[str, str]:

@@ -120,7 +120,7 @@ def test_a_worker_that_is_killed_is_told_and_the_device_goes_on(
 ) -> None:
     with on(kitchen) as there:
         with there.start(at(there), *place) as worker:
-            (process,) = [one for one in kitchen.workers() if "worker" in " ".join(one.cmdline())]
+            (process,) = [one for one in kitchen.workers() if "worker" in command_of(one)]
             process.kill()
             with pytest.raises(WorkerError, match=r"on kitchen: .*(SIGKILL|died before)"):
                 worker.ask("single_stream", count=8)
@@ -156,25 +156,43 @@ def test_what_is_lost_on_the_way_is_no_candidates_fault(
 ) -> None:
     (tmp_path / "t.yaml").write_text("extends: onnxruntime-cpu\nname: kitchen\nhost: kitchen\n")
     shutil.copy(place[0], tmp_path / "m.onnx")
-    cut = threading.Timer(6.0, kitchen.cut)
-    cut.start()
-    done = compare(tmp_path, "m.onnx", "m.onnx", "-t", "t.yaml", "--max-time", "60", "--json", "--policy", "slow.yaml",
-                   **kitchen.client) if policy(tmp_path) else None  # fmt: skip
-    cut.join()
-    assert done is not None
+    slow_policy(tmp_path)
+
+    def cut_while_measuring() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if (
+                sum("worker" in command_of(one) for one in kitchen.workers()) == 3
+            ):  # both sides, and the baseline again
+                break
+            time.sleep(0.02)
+        kitchen.cut()
+
+    cutting = threading.Thread(target=cut_while_measuring)
+    cutting.start()
+    given = "-t", "t.yaml", "--max-time", "60", "--json", "--policy", "slow.yaml"
+    done = compare(tmp_path, "m.onnx", "m.onnx", *given, **kitchen.client)
+    cutting.join()
     assert done.code == 3, done.err
     assert done.rows["runs"]["reason"] == "not_run"
     assert "connection was lost" in done.verdict(tmp_path)["gates"][0]["sentence"]
     assert gone(kitchen)
 
 
-def policy(folder: Path) -> bool:
+def command_of(process: psutil.Process) -> str:
+    """Empty of one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def slow_policy(folder: Path) -> None:
     """One that takes every restart there is."""
     margin = {"metric": "cpu_p50_ms", "against": "baseline", "margin": "0.001 %"}
     (folder / "slow.yaml").write_text(
         json.dumps({"format": 1, "name": "slow", "checks": {"cpu_p50_ms": margin}})
     )
-    return True
 
 
 def test_one_measures_at_a_time(kitchen: Kitchen) -> None:
@@ -255,7 +273,7 @@ def test_a_runtime_that_is_not_there_or_another_version_is_told(
             match=r"kitchen has onnxruntime .*, and this machine.* has 0.1: `edgecomp prepare device",
         ):
             there.start(at(there), *place)
-        assert not [one for one in kitchen.workers() if "worker" in " ".join(one.cmdline())]
+        assert not [one for one in kitchen.workers() if "worker" in command_of(one)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small file system is mounted by root alone")
@@ -387,7 +405,7 @@ def test_what_serves_there_may_be_killed(
     def write(self: connection.Connection, message: bytes) -> None:
         if f'"{call}"'.encode() in message[:400]:
             for one in kitchen.workers():
-                if "worker" not in " ".join(one.cmdline()):
+                if "worker" not in command_of(one):
                     one.kill()
         sent(self, message)
 
