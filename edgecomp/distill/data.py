@@ -62,13 +62,14 @@ class DistillationData:
 
     def watch(self, network: nn.Module) -> dict[str, float]:
         """What is watched by epoch on the validation split, in per cent: the score of `network`, how many of its answers are the teacher's, and of
-        those that a teacher gives wrong, where a class is asked for."""
+        those that a teacher gives wrong, where a class is asked for. There is no agreement with a teacher whose answers are of another width, as an
+        embedding's may be, or of other examples, as those of a student of some classes are."""
         answers, taught = logits_of(network, self.held_out()), self.soft_labels.validation()
+        found = {SCORE: self.task.validation_score(answers, self.wanted())}
+        if answers.shape != taught.shape:
+            return found
         agrees = self.task.agreeing(answers, taught)
-        found = {
-            SCORE: self.task.validation_score(answers, self.wanted()),
-            AGREEMENT: 100 * float(np.mean(agrees)),
-        }
+        found[AGREEMENT] = 100 * float(np.mean(agrees))
         if self.task.name == DEFAULT:
             mistaken = taught.argmax(axis=1) != self.views.validation.labels
             if mistaken.any():

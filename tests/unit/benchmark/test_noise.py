@@ -85,8 +85,8 @@ def test_throttling_leaves_nothing_standing() -> None:
 
 
 def test_a_block_is_a_difference_and_what_the_kernel_does_not_say_is_none() -> None:
-    before, after = Host(0, 10**9, None, None), Host(0, 15 * 10**8, None, 2_000_000)
-    block = during(before, after, 10**9, {"involuntary_switches": 30})
+    before, after = Host(0, 10**9, None, None, at_ns=7), Host(0, 15 * 10**8, None, 2_000_000, at_ns=10**9 + 7)
+    block = during(before, after, {"involuntary_switches": 30})
     assert block["waiting_share"] == pytest.approx(0.5)
     assert block["involuntary_per_s"] == pytest.approx(30)
     assert block["throttled"] is None
