@@ -10,7 +10,10 @@ import typer
 from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names, target_names
 from edgecomp.errors import UsageError
 
-RECIPES = "cifar10, diabetes, digits, lines, multilabel, recommend, segmentation, sst2, tabular"
+RECIPES = (
+    "cifar10, diabetes, digits, early-exit, lifelong, lines, long-tail, multi-teacher, multilabel, recommend, segmentation, self-distillation, sst2, "
+    "staged, tabular"
+)
 
 
 def run(
