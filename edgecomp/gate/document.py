@@ -18,9 +18,10 @@ from edgecomp.config.policy import Policy, Waiver
 from edgecomp.config.schema import explain
 from edgecomp.errors import FileError
 from edgecomp.files.json_files import read_json
-from edgecomp.files.writing import write_json
+from edgecomp.files.writing import digest_of, write_json
 from edgecomp.gate.verdict import Reason, Verdict, combine, exit_code
 from edgecomp.machine import installed
+from edgecomp.metrics.registry import METRICS
 from edgecomp.stats.figure import Figure
 
 FORMAT_VERSION = 2
@@ -200,6 +201,12 @@ class VerdictDocument(Part):
         return self.model_copy(update=changes)
 
 
+def made_with() -> dict[str, str]:
+    """Versions of what may change a document; `metrics` is that of their table, for with one more metric there is one more figure."""
+    libraries = {name: installed(name) for name in LIBRARIES}
+    return {"edgecomp": __version__, "metrics": digest_of(sorted(METRICS))[:12], **libraries}
+
+
 def document(
     checks: Sequence[Check],
     policy: Policy,
@@ -220,7 +227,7 @@ def document(
     """
     unwaived = whole(check for check in checks if check.decides)
     return VerdictDocument(
-        made_with={"edgecomp": __version__, **{name: installed(name) for name in LIBRARIES}},
+        made_with=made_with(),
         verdict=whole(check for check in checks if check.severity == "block"),
         unwaived=unwaived,
         exit_code=exit_code(unwaived, policy.on_inconclusive),

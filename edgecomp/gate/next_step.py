@@ -177,6 +177,7 @@ IN_COMPARISON = {
     Reason.TOO_FEW_SAMPLES: "give it more time (--max-time)",
     Reason.CONTENDED: "compare again, on a quieter machine",
     Reason.SATURATES: "quantise it again with weights in half the range (scheme cpu-u8-narrow)",
+    Reason.ASSIGNMENT: "mend how versions are assigned to keys, and begin the test again",
     Reason.NULL_CONTROL: "nothing can be concluded: compare again, on a quieter machine",
     Reason.NOT_RUN: "make it run, or take the check out of the policy",
     Reason.UNTELLING: "give examples that tell the classes apart (--data)",

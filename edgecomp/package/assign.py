@@ -26,4 +26,4 @@ def version_of(key: str, versions: "dict[str, float]", salt: str) -> str:
 if __name__ == "__main__":
     shares = {name: float(share) for name, _, share in (one.partition("=") for one in sys.argv[2].split(","))}
     for one in sys.argv[3:]:
-        print(one, version_of(one, shares, sys.argv[1]))
+        sys.stdout.write(f"{one} {version_of(one, shares, sys.argv[1])}\n")
