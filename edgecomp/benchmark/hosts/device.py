@@ -21,6 +21,7 @@ from edgecomp.config.target import Target, check_cores_of
 from edgecomp.errors import DeviceError, RuntimeUnavailableError, UsageError
 from edgecomp.files.sealed import is_sealed
 from edgecomp.machine import installed
+from edgecomp.metrics.samples import COLD_START
 from edgecomp.runtimes import TABLE, formats
 
 SERVED = "edgecomp.benchmark.hosts.served"
@@ -224,7 +225,7 @@ class Remote:
         self._device, self._timeout_s, self._model = device, place.timeout_s, model
         self._number: int = reply["worker"]
         self.ready: dict[str, Any] = reply["ready"]
-        self.cold_start_ns: int = reply["cold_start_ns"]
+        self.cold_start_ns: int = reply[COLD_START]
         self.memory_limit = There(reply["memory_limit"])
         self.phase = "steady"
 

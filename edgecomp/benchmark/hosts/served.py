@@ -67,6 +67,7 @@ class Served:
     def start(self, place: Mapping[str, Any], file: str, inputs: str | None, rows: int) -> dict[str, Any]:
         """A worker. place: as `Place` is made; file, inputs: the model and its examples, below `home`; rows: examples at once."""
         from edgecomp.benchmark.hosts.process import Place, Worker
+        from edgecomp.metrics.samples import COLD_START
 
         folder = None if inputs is None else self.home / inputs
         worker = Worker(Place(**place), model=self.home / file, inputs=folder, rows=rows)
@@ -75,7 +76,7 @@ class Served:
         return {
             "worker": self.count,
             "ready": worker.ready,
-            "cold_start_ns": worker.cold_start_ns,
+            COLD_START: worker.cold_start_ns,
             "memory_limit": worker.memory_limit.facts(),
         }
 
