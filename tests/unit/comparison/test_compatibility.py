@@ -85,7 +85,7 @@ def test_no_number_is_no_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--key-samples", "kyes.npz"), "no such file of examples: kyes.npz (did you mean keys.npz?)"),
+        (("--key-samples", "kyes.npz"), "no such file of examples: kyes.npz; did you mean 'keys.npz'"),
         (("--key-samples", "keys.npz", "--task", "regression"), "leave out `label`"),
         (("--key-samples", "wide.npz"), "wide.npz"),
     ],
