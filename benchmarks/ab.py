@@ -9,14 +9,13 @@ test of 3,000 keys; it has a false winner where any of its 3,000 looks calls one
 
 import argparse
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from edgecomp.operations.ab import ALPHA, PLANNED
-from edgecomp.stats.always_valid import FEWEST, precision
+from edgecomp.stats.always_valid import FEWEST, radius, variance_of
 
 DRAWS: dict[str, Callable[[np.random.Generator, int], "np.ndarray"]] = {
     "normal": lambda random, count: random.normal(size=count),
@@ -29,7 +28,7 @@ KEYS = 3000
 
 
 def looks(values: "np.ndarray", ours: "np.ndarray", planned: float) -> tuple["np.ndarray", "np.ndarray"]:
-    """The difference and half a width after every key that there are enough for; the arithmetic of edgecomp.stats.always_valid, of all looks."""
+    """The difference and half a width after every key that there are enough for."""
     of = []
     for mine in (~ours, ours):
         count, total, squares = (np.cumsum(one) for one in (mine, values * mine, values**2 * mine))
@@ -38,12 +37,7 @@ def looks(values: "np.ndarray", ours: "np.ndarray", planned: float) -> tuple["np
         )
     seen = (of[0][0] >= FEWEST) & (of[1][0] >= FEWEST)
     (n, base, one), (m, candidate, other) = ((side[seen] for side in arm) for arm in of)
-    variance = np.maximum(
-        one / (n - 1) / n + other / (m - 1) / m, (one + other) / (n + m - 2) * (1 / n + 1 / m)
-    )
-    mixture = precision(ALPHA, planned)
-    whole = 1 / variance + mixture
-    return candidate - base, variance * np.sqrt(whole * (np.log(whole / mixture) + 2 * math.log(1 / ALPHA)))
+    return candidate - base, radius(variance_of(n, m, one, other), ALPHA, planned)
 
 
 def main() -> None:

@@ -204,7 +204,7 @@ def bounds(psi: float, effective: float, degrees: int, alpha: float) -> tuple[fl
     """
     return tuple(
         _noncentrality(effective * psi, degrees, level) / effective for level in (1 - alpha, FALSE_PASS)
-    )  # type: ignore[return-value]
+    )  # type: ignore[return-value]  # two of them
 
 
 def _noncentrality(statistic: float, degrees: int, level: float) -> float:

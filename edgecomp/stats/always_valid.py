@@ -14,13 +14,16 @@ variance is mostly found too small, and a side that has a tenth of the keys was 
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 FEWEST = 100  # observations a side
+TINY = 1e-300  # of a variance
 Values = npt.NDArray[np.float64]
+Numbers = Any
+"""A number, or an array of one for each look."""
 
 
 class Sequence(NamedTuple):
@@ -40,24 +43,28 @@ def difference(baseline: Values, candidate: Values, alpha: float, planned: float
     that of the information that an effect of interest takes.
     """
     means = float(candidate.mean() - baseline.mean())
-    sides = [len(baseline), len(candidate)]
-    if min(sides) < FEWEST:
+    counts = len(baseline), len(candidate)
+    if min(counts) < FEWEST:
         return Sequence(means, None, None, math.nan)
-    variances = [float(side.var(ddof=1)) for side in (baseline, candidate)]
-    own = sum(one / count for one, count in zip(variances, sides, strict=True))
-    within = sum(one * (count - 1) for one, count in zip(variances, sides, strict=True)) / (sum(sides) - 2)
-    variance = max(own, within * sum(1 / count for count in sides))
-    half = radius(variance, alpha, planned)
+    squares = [float(side.var()) * len(side) for side in (baseline, candidate)]
+    variance = float(variance_of(*counts, *squares))
+    half = float(radius(variance, alpha, planned))
     return Sequence(means, means - half, means + half, variance)
 
 
-def radius(variance: float, alpha: float, planned: float) -> float:
-    """Half the width of the sequence. variance: of the difference now; alpha, planned: as in `difference`. 0 where nothing varies."""
-    if variance == 0:
-        return 0.0
-    information, mixture = 1 / variance, precision(alpha, planned)
-    whole = information + mixture
-    return variance * math.sqrt(whole * (math.log(whole / mixture) + 2 * math.log(1 / alpha)))
+def variance_of(n: Numbers, m: Numbers, squares: Numbers, others: Numbers) -> Numbers:
+    """Of the difference of two means of `n` and `m` observations, whose squared deviations from each mean come to `squares` and `others`: the larger
+    of Welch's and the pooled one. Of one look, or arrays of many."""
+    own = squares / (n - 1) / n + others / (m - 1) / m
+    return np.maximum(own, (squares + others) / (n + m - 2) * (1 / n + 1 / m))
+
+
+def radius(variance: Numbers, alpha: float, planned: float) -> Numbers:
+    """Half the width of the sequence. variance: of the difference now, or at each look; alpha, planned: as in `difference`. 0 where nothing varies."""
+    known, mixture = np.maximum(variance, TINY), precision(alpha, planned)
+    whole = 1 / known + mixture
+    half = known * np.sqrt(whole * (np.log(whole / mixture) + 2 * math.log(1 / alpha)))
+    return np.where(np.asarray(variance) > 0, half, 0.0)
 
 
 def precision(alpha: float, planned: float) -> float:

@@ -113,7 +113,7 @@ def train(
     count = len(examples(0))
     steps = max(1, count // batch_size)
     helper = accelerator(practice, min(batch_size, count))
-    network.to(helper.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(helper.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory format
     sound = sound_gradients(network)
     peaks = [group["lr"] for group in optimizer.param_groups]
     history = resume(network, optimizer, checkpoint)

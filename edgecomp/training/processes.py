@@ -116,7 +116,7 @@ def parts_of(batch: Some, count: int) -> Iterator[Some]:
         yield batch
         return
     for part in range(count):
-        yield each_tensor(batch, lambda tensor, part=part: tensor.chunk(count)[part])  # type: ignore[misc]
+        yield each_tensor(batch, lambda tensor, part=part: tensor.chunk(count)[part])  # type: ignore[misc]  # of a lambda with a default
 
 
 def placed(batch: Some, device: torch.device) -> Some:
@@ -134,8 +134,8 @@ def each_tensor(batch: Some, of: Callable[[torch.Tensor], torch.Tensor]) -> Some
             return tuple(map(made, value))
         return {key: made(one) for key, one in value.items()} if isinstance(value, Mapping) else value
 
-    changed = {one.name: made(getattr(batch, one.name)) for one in fields(batch)}  # type: ignore[arg-type]
-    return replace(batch, **changed)  # type: ignore[type-var]
+    changed = {one.name: made(getattr(batch, one.name)) for one in fields(batch)}  # type: ignore[arg-type]  # training knows no class of batch
+    return replace(batch, **changed)  # type: ignore[type-var]  # likewise
 
 
 def told_to_all(value: Any, accelerator: "Accelerator") -> Any:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from edgecomp.stats import always_valid
-from edgecomp.stats.always_valid import FEWEST, difference, factor, precision, radius
+from edgecomp.stats.always_valid import FEWEST, difference, factor, radius, variance_of
 
 ALPHA = 0.01
 Values = npt.NDArray[np.float64]
@@ -32,13 +32,7 @@ def looked_at_after_every_key(
     (n, base, one), (m, candidate, other) = (
         (side[(found[0][0] >= FEWEST) & (found[1][0] >= FEWEST)] for side in arm) for arm in found
     )
-    variance = np.maximum(
-        one / (n - 1) / n + other / (m - 1) / m, (one + other) / (n + m - 2) * (1 / n + 1 / m)
-    )
-    gap = candidate - base
-    information, mixture = 1 / variance, precision(ALPHA, planned)
-    whole = information + mixture
-    half = variance * np.sqrt(whole * (np.log(whole / mixture) + 2 * math.log(1 / ALPHA)))
+    gap, half = candidate - base, radius(variance_of(n, m, one, other), ALPHA, planned)
     return bool((gap > half).any()), bool((gap < -half).any())
 
 

@@ -127,7 +127,7 @@ def test_layers_in_integers_are_told_from_those_in_float(
     calibrate(student, [{"input": examples(256)}], "min-max", 99.99)
     integers, _, _ = in_int8(fold(student.eval()))
     export_pytorch_file(integers, interface, tmp_path / "model")
-    layers = runtimes.adapter("pytorch-cpu").executed_layers(tmp_path / "model.pt2", options={})  # type: ignore[attr-defined]
+    layers = runtimes.adapter("pytorch-cpu").executed_layers(tmp_path / "model.pt2", options={})  # type: ignore[attr-defined]  # of those that tell
     widths = [(12, 20), (20, 20), (20, 5)]
     filled = [
         (16, 20),
