@@ -196,14 +196,23 @@ def slow_policy(folder: Path) -> None:
 
 
 def test_one_measures_at_a_time(kitchen: Kitchen) -> None:
-    with (
-        on(kitchen),
-        pytest.raises(DeviceError, match=r"kitchen is busy: another measurement runs there .process"),
-    ):
-        on(kitchen)
+    with on(kitchen):
+        with pytest.raises(DeviceError, match=r"kitchen is busy: another measurement runs there .process"):
+            on(kitchen)
+        assert len(kitchen.left_behind()) == 1  # of the one that measures
     with on(kitchen):
         pass
     assert gone(kitchen)
+
+
+def test_nothing_is_written_any_more_once_it_has_ended(tmp_path: Path) -> None:
+    """A file that was on its way would make the folder again."""
+    serving = served.Served(tmp_path / "home", lambda *_: None)
+    assert serving.put("a/b", b"x")["sha256"]
+    serving.end()
+    with pytest.raises(OSError, match="has ended"):
+        serving.put("a/c", b"x")
+    assert not (tmp_path / "home").exists()
 
 
 def test_what_was_left_by_one_that_was_killed_is_removed_by_the_next(kitchen: Kitchen) -> None:

@@ -90,10 +90,13 @@ def test_a_better_version_is_said_to_be_better(tmp_path: Path) -> None:
 
 def test_an_undecided_test_tells_how_many_more_keys_it_takes(tmp_path: Path) -> None:
     result = edgecomp.judge_log(
-        log(tmp_path / "l.parquet", keys=600), "v1", ["v2"], margin="1 pt", out=tmp_path / "o"
+        log(tmp_path / "l.parquet", keys=600), "v1", ["v2"], margin="5 pt", out=tmp_path / "o"
     )
     (check,) = [one for one in result.checks if one.name == "metric[v2]"]
     assert (str(check.verdict), result.exit_code) == ("INCONCLUSIVE", 3)
+    assert check.estimate is not None
+    assert check.estimate.estimate is not None
+    assert check.estimate.estimate > check.limit_value  # which is not enough
     assert "more keys would tell" in check.sentence
     few = edgecomp.judge_log(
         log(tmp_path / "f.parquet", keys=50), "v1", ["v2"], margin="1 pt", out=tmp_path / "p"
