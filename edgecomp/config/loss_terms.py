@@ -109,6 +109,6 @@ class Term(Schema):
     @model_validator(mode="after")
     def _what_is_said_is_used(self) -> "Term":
         for key, of in (("every", "snapshot"), ("decay", "average")):
-            if key in self.model_fields_set and self.of != of:
+            if getattr(self, key) != type(self).model_fields[key].default and self.of != of:
                 raise ValueError(f"{key} is of a term `of: {of}`, and this is of: {self.of}")
         return self

@@ -37,7 +37,8 @@ CONVERSIONS = 2  # at once
 BLOCKS = "blocks"  # the student's file with every integer tensor among its outputs
 
 PROBES = 2048  # of the training split: what an export is checked with
-REFERENCE_PROBES = 512  # and one in float
+REFERENCE_PROBES = 512  # and the fp32 student's, whose answers may be counted: a share of them needs as many
+SQNR_PROBES = 128  # and any other network in float, of which only the power of a difference is asked
 
 
 class PostTraining(Protocol):
@@ -93,7 +94,8 @@ def export_all(
     with _conversions(folder, track) as convert:
         for arm, network in track(networks.items(), "export, networks", len(networks)):
             if not isinstance(network, fx.GraphModule):
-                references[arm] = _asked(network, some(probes, slice(REFERENCE_PROBES)))
+                asked = REFERENCE_PROBES if arm == STUDENT_FP32.name else SQNR_PROBES
+                references[arm] = _asked(network, some(probes, slice(asked)))
             graph = deployed(network, interface)
             stored[arm] = parameter_bytes(graph)
             if arm == student:

@@ -29,12 +29,13 @@ def reestimate_batchnorm(network: nn.Module, batches: Batches) -> None:
     else is as in training: dropout would widen the variances (Li et al. 2018, arXiv:1801.05134).
     """
     norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    network.eval()
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    network.eval()
-    for norm in norms:
         norm.train()
     for batch in batches:
         network(*network_inputs(batch))

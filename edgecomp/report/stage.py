@@ -16,7 +16,7 @@ from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
 from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.metrics.registry import METRICS
-from edgecomp.report import answers, plots, training_plots
+from edgecomp.report import answers
 from edgecomp.report.evidence import Evidence
 from edgecomp.report.figures import column, estimate_text, title, unit_text
 from edgecomp.report.in_ci import openmetrics, until
@@ -42,6 +42,11 @@ def write_report(*, run_folder: Path, job: Job, verdict: VerdictDocument, folder
 
 
 def _write(evidence: Evidence, job: Job, folder: Path) -> None:
+    from edgecomp.report import (
+        plots,
+        training_plots,
+    )  # matplotlib, which takes a second that no other command needs
+
     templates = environment()
     facts: dict[str, Any] = {
         "evidence": evidence,

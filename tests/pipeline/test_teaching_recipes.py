@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packing import holds
 from running import SHORT, TINY, Cli
 
 pytestmark = pytest.mark.slow
@@ -16,6 +17,7 @@ def test_several_teachers(cli: Cli, tmp_path: Path) -> None:
     smaller = [f"teachers.others.{name}.epochs=1" for name in ("wide", "depthwise")]
     done = cli("run", "multi-teacher", *SMALL, *smaller, "--out", str(tmp_path / "run"), "--json")
     assert done.code in (0, 1, 3), done.err
+    holds(tmp_path / "run")
     told = json.loads((tmp_path / "run" / "soft_labels" / "teachers.json").read_text(encoding="utf-8"))
     assert list(told["teachers"]) == ["teacher", "wide", "depthwise"]
     assert sum(one["weight"] for one in told["teachers"].values()) == pytest.approx(1)
@@ -27,6 +29,7 @@ def test_its_own_earlier_self(cli: Cli, tmp_path: Path) -> None:
         "run", "self-distillation", *SMALL, "distill.epochs=2", "--out", str(tmp_path / "run"), "--json"
     )
     assert done.code in (0, 1, 3), done.err
+    holds(tmp_path / "run")
     histories = json.loads((tmp_path / "run" / "quantize" / "history.json").read_text(encoding="utf-8"))
     (last,) = histories["student_int8"]
     assert last["loss: soft-labels of its average"] > 0
@@ -45,6 +48,7 @@ def test_a_long_tail(cli: Cli, tmp_path: Path, data: Path, monkeypatch: pytest.M
     ]
     done = cli("run", "long-tail", *SHORT, *smaller, "--out", str(tmp_path / "run"), "--json")
     assert done.code in (0, 1, 3), done.err
+    holds(tmp_path / "run")
     gates = {row["name"]: row for row in done.json["gates"]}
     assert gates["tail_macro_f1_pct"]["estimate"] is not None
     assert "classes have fewer than 100 different examples: they are left out" in done.err
@@ -53,6 +57,7 @@ def test_a_long_tail(cli: Cli, tmp_path: Path, data: Path, monkeypatch: pytest.M
 def test_early_exits(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "early-exit", *SMALL, "--out", str(tmp_path / "run"), "--json")
     assert done.code in (0, 1, 3), done.err
+    holds(tmp_path / "run")
     told = json.loads((tmp_path / "run" / "distill" / "exits.json").read_text(encoding="utf-8"))
     assert sum(one["leaving"] for one in told["exits"]) == pytest.approx(1)
     written = {file.name for file in (tmp_path / "run" / "export" / "exits").glob("*.onnx")}
@@ -65,6 +70,7 @@ def test_new_classes_without_forgetting(cli: Cli, tmp_path: Path) -> None:
     folder = str(tmp_path / "run")
     done = cli("run", "lifelong", *SMALL, "distill.lifelong.epochs=2", "--out", folder, "--json")
     assert done.code in (0, 1, 3), done.err
+    holds(tmp_path / "run")
     gates = {row["name"]: row for row in done.json["gates"]}
     assert gates["old_task_drop_pt"]["estimate"] is not None
     (history,) = json.loads(
@@ -86,6 +92,7 @@ def test_stored_answers_teach_from_data_to_the_report(cli: Cli, tmp_path: Path) 
     )
     done = cli("run", str(tmp_path / "stored.yaml"), *SHORT, "--out", str(tmp_path / "run"), "--json")
     assert done.code in (0, 1, 3), done.err
+    holds(tmp_path / "run")
     report = (tmp_path / "run" / "report" / "report.md").read_text(encoding="utf-8")
     assert "| asked | 1 |" in report
     assert "| teacher | 0 |" in report

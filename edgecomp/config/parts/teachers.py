@@ -93,9 +93,7 @@ class Teachers(Part):
 
     @model_validator(mode="after")
     def _somebody_teaches(self) -> "Teachers":
-        if self.by != "weight" and "weight" in self.model_fields_set | {
-            key for one in self.others.values() for key in one.model_fields_set
-        }:
+        if self.by != "weight" and {self.weight, *(one.weight for one in self.others.values())} != {1.0}:
             raise ValueError(f"weight is said, and by: {self.by} finds the weights: leave out one of the two")
         if self.weight + sum(one.weight for one in self.others.values()) == 0:
             raise ValueError("the weights sum to nothing: give one teacher a weight")

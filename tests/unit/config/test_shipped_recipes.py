@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecomp.config.job import load_job
+from edgecomp.config.job import Job, load_job
 from edgecomp.config.schema import shipped
 from edgecomp.tasks import TASKS
 
@@ -15,3 +15,5 @@ def test_it_can_be_loaded(name: str) -> None:
     assert job.recipe.name == name
     headline = TASKS[job.recipe.task].headline
     assert all(headline in {row.metric for row in rows.values()} for rows in job.rows.values())
+    # What is refused where a recipe says it may not be refused where its job spells out every default.
+    assert Job.model_validate_json(job.model_dump_json()) == job
