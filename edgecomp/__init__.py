@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgecomp.api.bench import bench
     from edgecomp.api.compare import compare
+    from edgecomp.api.data.clean import clean
     from edgecomp.api.evidence import pack, verify
     from edgecomp.api.load import load
     from edgecomp.api.operations import drift, judge_log
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = [
     "bench",
+    "clean",
     "compare",
     "drift",
     "encrypt",
@@ -36,6 +38,7 @@ __all__ = [
 
 _API = {
     "bench": "api.bench",
+    "clean": "api.data.clean",
     "compare": "api.compare",
     "drift": "api.operations",
     "encrypt": "package.encryption",

@@ -69,8 +69,8 @@ def init(
     if recipe.suffix != ".yaml" or recipe.exists():
         why = "is there already" if recipe.exists() else "does not end in .yaml"
         raise UsageError(f"{recipe} {why}: name another file with --out")
-    wanted = replace(_asked(place), inputs=inputs, label=label)
-    wanted, source = _read(wanted)
+    wanted = replace(asked_of(place), inputs=inputs, label=label)
+    wanted, source = read_as_found(wanted)
     kind, shape = _kind(source)
     text = _recipe(name, wanted, kind, len(source.splits["train"].labels))
     recipe.parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +79,8 @@ def init(
     return recipe, _found(source, kind, shape)
 
 
-def _asked(place: Path) -> Wanted:
-    """The source that reads such a file or folder."""
+def asked_of(place: Path) -> Wanted:
+    """The source that reads the file or folder `place`. Raises DataError where none does."""
     suffixes = {path.suffix.lower() for path in (place.rglob("*") if place.is_dir() else [place])}
     if suffixes & set(image_folder.SUFFIXES):
         return Wanted("images", str(place))
@@ -93,8 +93,9 @@ def _asked(place: Path) -> Wanted:
                     f"but {there}: a factory of your own can read it (how-to: own data)")  # fmt: skip
 
 
-def _read(wanted: Wanted) -> tuple[Wanted, Source]:
-    """The data, with the settings that they take to be read: images of several sizes are resized, columns of numbers listed."""
+def read_as_found(wanted: Wanted) -> tuple[Wanted, Source]:
+    """The data that are `wanted`, with the settings that they take to be read: images of several sizes are resized, columns of numbers listed. Raises
+    DataError."""
     try:
         return wanted, sources.read(wanted, Path())
     except DataError:

@@ -1,11 +1,11 @@
-"""A release that is in use: `compare --log` of an A/B test, and `data drift`."""
+"""A release that is in use: `compare --log` of an A/B test; and what is asked of data: `data drift`, `data clean`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecomp.cli.options import Debug, Json
+from edgecomp.cli.options import Debug, Json, examples
 
 if TYPE_CHECKING:
     from edgecomp.cli.terminal import Screen
@@ -101,3 +101,80 @@ def drift(
 
     found = drift(reference, current, columns=column or (), limit=limit, metrics=metrics)
     raise typer.Exit(show_drift(found, Screen(json=as_json), as_json))
+
+
+@data.command(
+    epilog=examples(
+        "edgecomp data clean reviews.csv",
+        "edgecomp data clean reviews.csv --rule label-error=remove --personal-data replace -o reviews-clean",
+        "edgecomp data clean reviews.csv --findings looked-through.csv -o reviews-clean",
+    )
+)
+def clean(
+    of: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="A folder of images, a table, an .npz file, or a recipe (.yaml)."
+        ),
+    ],
+    inputs: Annotated[
+        str | None, typer.Option(help="The column or array of inputs.", show_default="what can be meant")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The column or array of labels.", show_default="what can be meant")
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE=ACTION",
+            help="remove, report or off; may be given again.",
+            show_default="each rule's own",
+        ),
+    ] = None,
+    near: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=0.999, help="Likeness from which two are near.", show_default="0.8"),
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An .npz of a teacher's answers to the training data.")
+    ] = None,
+    findings: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A table of findings that you have looked through: it decides."),
+    ] = None,
+    personal_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ACTION", help="In texts: ignore, report, replace or refuse.", show_default="ignore"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="A new folder.", show_default="NAME-clean"),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Look for what should not be learnt from; write a table of it, and a copy without it. The data stay as they are."""
+    from edgecomp.api.data.clean import clean
+    from edgecomp.cli.shown import show_clean
+    from edgecomp.cli.terminal import Screen
+    from edgecomp.errors import UsageError, nearest
+
+    rules = {}
+    for one in rule or ():
+        name, sign, action = one.partition("=")
+        if not sign:
+            raise UsageError(f"--rule {one}: write RULE=ACTION, such as label-error=remove")
+        rules[name] = action
+    known = ("ignore", "report", "replace", "refuse")
+    if personal_data not in (None, *known):
+        raise UsageError(
+            f"--personal-data {personal_data}: one of {', '.join(known)}{nearest(str(personal_data), known)}"
+        )
+    screen = Screen(json=as_json)
+    found = clean(
+        of, inputs=inputs, label=label, rules=rules, near=near, answers=answers, findings=findings,
+        personal_data=personal_data, out=out, listener=screen,  # type: ignore[arg-type]  # looked at above
+    )  # fmt: skip
+    show_clean(found, screen, as_json)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from rich.table import Table
 
+from edgecomp.api.data.clean import CleanResult
 from edgecomp.api.doctor import Finding
 from edgecomp.artifacts.places import check_writable
 from edgecomp.cli.terminal import COLOURS, Screen, line, say
 from edgecomp.config.schema import names_in, shipped
 from edgecomp.config.target import load_target, target_names
+from edgecomp.data.cleaning.findings import RULES
 from edgecomp.errors import UsageError, nearest
 from edgecomp.gate.verdict import EXIT_CODES
 from edgecomp.history import store as history
@@ -196,6 +198,35 @@ def show_drift(found: Drift, screen: Screen, as_json: bool) -> int:
     rows = f"{found.rows[0]:,} rows of the reference, {found.rows[1]:,} now"
     screen.out.print(line((found.verdict, f"bold {COLOURS[found.verdict]}"), f" {rows}."))
     return code
+
+
+def show_clean(found: CleanResult, screen: Screen, as_json: bool) -> None:
+    """What cleaning found, by rule, on `screen`, or where `as_json` as a line of JSON. found: of all rules."""
+    if as_json:
+        files = [str(file) for file in found.files]
+        say(
+            {
+                **found.summary,
+                "exit_code": 0,
+                "table": str(found.table),
+                "files": files,
+                "notes": list(found.notes),
+            }
+        )
+        return
+    table = _table("rule", "found", "removed", "what it is")
+    for name, of in found.summary["rules"].items():
+        table.add_row(line((name, "bold")), f"{of['found']:,}", f"{of['removed']:,}", RULES[name].title)
+    screen.out.print(table if found.findings else "Nothing was found.")
+    for said in found.notes:
+        if said.startswith("personal data"):
+            screen.out.print(f"{said}.", markup=False)
+    left = ", ".join(f"{count:,} in {name}" for name, count in found.summary["examples"].items())
+    screen.out.print(f"Left: {left}: {', '.join(map(str, found.files))}.", markup=False)
+    screen.out.print(
+        f"Every finding: {found.table}. Write `keep` as its action where one should stay, and give the table to --findings.",
+        markup=False,
+    )
 
 
 def _list(found: dict[str, str], screen: Screen, as_json: bool) -> None:

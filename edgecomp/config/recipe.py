@@ -16,6 +16,7 @@ from edgecomp.config.declared import Declared
 from edgecomp.config.loss_terms import Balance, Exits, Hint, Lifelong, Term
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
+from edgecomp.config.parts.cleaning import Clean
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
 from edgecomp.config.parts.teachers import Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
@@ -78,12 +79,20 @@ class Data(Part):
     # of its different training examples: a class of fewer is left out, which is noted; without it that is refused
     fewest: int | None = Field(None, ge=10)
     views: int = Field(8, ge=1, le=256)  # copies of each training image that share one set of soft labels
+    clean: Clean | None = None  # what is left out and replaced before the data are split
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later where it says nothing, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        later: dict[str, Any] = {"slice": None, "tensors": {}, "mean": None, "std": None, "fewest": None}
+        later: dict[str, Any] = {
+            "slice": None,
+            "tensors": {},
+            "mean": None,
+            "std": None,
+            "fewest": None,
+            "clean": None,
+        }
         return {k: v for k, v in found.items() if k not in later or v != later[k]}
 
     @model_validator(mode="after")
@@ -345,9 +354,10 @@ class Recipe(Part):
             raise ValueError(
                 f"distill.{asked} are learnt in distill.epochs, and there are none: give it some"
             )
-        if self.data.fewest is not None and self.has_stored_teachers:
+        leaves_out = [name for name in ("fewest", "clean") if getattr(self.data, name) is not None]
+        if leaves_out and self.has_stored_teachers:
             raise ValueError(
-                "data.fewest leaves examples out, and stored soft_labels are in the order of all of them: leave out one of the two"
+                f"data.{leaves_out[0]} leaves examples out, and stored soft_labels are in the order of all of them: leave out one of the two"
             )
         return self
 

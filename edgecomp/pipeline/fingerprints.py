@@ -7,6 +7,7 @@ from pathlib import Path
 from edgecomp.config.job import Job
 from edgecomp.config.parts.teachers import Network
 from edgecomp.config.recipe import Recipe
+from edgecomp.pipeline import cleaning
 from edgecomp.pipeline.loaders import wanted
 
 
@@ -31,7 +32,8 @@ def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """`teacher`, `student`, `teachers`, `tokenizer`, `score` → a digest of the files it is made with, where those are not edgecomp's own.
+    """`teacher`, `student`, `teachers`, `tokenizer`, `cleaning`, `score` → a digest of the files it is made with, where those are not edgecomp's own;
+    `pseudonyms` → what tells their key from another.
 
     An argument of a network that is a file, such as its weights, is one of them.
     """
@@ -55,6 +57,9 @@ def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
         "student": of(recipe.student),
         "teachers": [*dict.fromkeys((*stored, *(file for one in beside for file in of(one))))],
         "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
+        "cleaning": cleaning.files(recipe, folder),
         "score": [*load_score(recipe.score, folder).files] if recipe.score else [],
     }
-    return {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
+    found = {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
+    key = cleaning.key_id(recipe)
+    return found | {"pseudonyms": key} if key else found

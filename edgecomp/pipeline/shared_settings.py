@@ -10,7 +10,7 @@ from edgecomp.config.job import Job
 from edgecomp.config.parts.teachers import Teacher
 from edgecomp.config.recipe import Distill
 from edgecomp.config.target import Target
-from edgecomp.pipeline import loaders, several_teachers
+from edgecomp.pipeline import cleaning, loaders, several_teachers
 from edgecomp.tasks import DEFAULT
 
 PYTORCH = ("torch", "numpy")
@@ -63,6 +63,9 @@ class Keys:
         ]
         ready_made = any(network.startswith("hf:") for network in networks)
         imported = any(network.startswith("onnx:") for network in networks)
+        # Of a run that cleans nothing these are what they were before it could.
+        self.cleaned = [found for name in ("cleaning", "pseudonyms") if (found := own_files(job, name))]
+        self.cleaning_libraries = cleaning.LIBRARIES if recipe.data.clean is not None else ()
         self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
         self.training_libraries = (
             *PYTORCH, *(("transformers",) if ready_made else ()), *(("onnx", "onnxscript") if imported else ())

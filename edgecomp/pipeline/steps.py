@@ -53,8 +53,15 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         "data",
         "data",
         partial(learning.data, run),
-        [keys.seeded, run.job.data_files, own_files(run.job, "tokenizer")],
-        libraries=("numpy", "scikit-learn", "pillow", "pyarrow", *keys.tokenizer_libraries),
+        [keys.seeded, run.job.data_files, own_files(run.job, "tokenizer"), *keys.cleaned],
+        libraries=(
+            "numpy",
+            "scikit-learn",
+            "pillow",
+            "pyarrow",
+            *keys.tokenizer_libraries,
+            *keys.cleaning_libraries,
+        ),
     )
     yield _trains(run, keys, "teacher", "teacher", learning.teacher, taught, "data")
     others = several_teachers.networks(run.job.recipe)

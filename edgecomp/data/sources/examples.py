@@ -1,6 +1,6 @@
 """What a source of data is asked for, and what it hands back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -35,13 +35,15 @@ class Examples:
 class Source:
     """splits: "train" always; "validation" and "test" where the source has its own. classes: the names of classes, labels or targets.
 
-    columns: what a row's numbers are, in order, where the source names them; notes: what its user should know of it.
+    columns: what a row's numbers are, in order, where the source names them; notes: what its user should know of it; left_out: by split, of
+    data that are read to be cleaned, what cannot be an example: its place in the data as they came, the rule of cleaning, and why.
     """
 
     splits: dict[str, Examples]
     classes: tuple[str, ...]
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, Sequence[tuple[int, str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Wanted:
     `inputs`, `label`, `slice`: a column, or an array's name; `inputs` may list columns of numbers, or the arrays that a network takes as they
     are, in its order. `image_size`: images are resized
     to it, bilinear; None: they must all be of one size. `mode`: "L" or "RGB"; None: as they are, and they must all be of
-    one mode. `tensors`: by name what a network takes, as `tensors.fitted` has it, in place of `inputs`. `task`: what the labels are, a row of
+    one mode. `to_clean`: what is missing, damaged or of another kind than the rest is handed on, or left out by name, instead of refused.
+    `tensors`: by name what a network takes, as `tensors.fitted` has it, in place of `inputs`. `task`: what the labels are, a row of
     edgecomp.tasks.TASKS.
     """
 
@@ -65,6 +68,7 @@ class Wanted:
     mode: str | None = None
     tensors: Mapping[str, str] = field(default_factory=dict)
     task: Meant = DEFAULT
+    to_clean: bool = False
 
     @property
     def meaning(self) -> Task:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, refuse_unused
-from edgecomp.data.sources.images import stacked
+from edgecomp.data.sources.images import stacked, unreadable
 from edgecomp.data.sources.paths import found, split_of_folder, visible
 from edgecomp.errors import DataError, nearest
 
@@ -26,14 +26,31 @@ def read(wanted: Wanted, folder: Path) -> Source:
     classes = sorted({name for pairs in by_split.values() for _, name in pairs})
     index = {name: place for place, name in enumerate(classes)}
     splits = {}
+    left_out = {}
     for split, pairs in by_split.items():
+        if wanted.to_clean:
+            pairs, left_out[split] = _without_unreadable(pairs, wanted)
+            by_split[split] = pairs
         images = read_images([path for path, _ in pairs], wanted)
         splits[split] = Examples(images, np.asarray([index[name] for _, name in pairs], np.int64))
     if not task.label_axes:
         labels, _ = task.encode({split: [None] * len(pairs) for split, pairs in by_split.items()}, None, "")
-        return Source({name: Examples(one.values, labels[name]) for name, one in splits.items()}, ())
+        unlabelled = {name: Examples(one.values, labels[name]) for name, one in splits.items()}
+        return Source(unlabelled, (), left_out=left_out)
     task.encode({"train": classes}, None, str(wanted.path))
-    return Source(splits, tuple(classes))
+    return Source(splits, tuple(classes), left_out=left_out)
+
+
+def _without_unreadable(
+    pairs: list[tuple[Path, str]], wanted: Wanted
+) -> tuple[list[tuple[Path, str]], list[tuple[int, str, str]]]:
+    """The files that can be read together, and the others with why not. Raises DataError where none can."""
+    odd = unreadable(len(pairs), lambda index: pairs[index][0], wanted.image_size, wanted.mode)
+    gone = {place for place, _, _ in odd}
+    if len(gone) == len(pairs):
+        raise DataError(f"{wanted.path}: none of {len(pairs)} images can be read: {pairs[0][0]} {odd[0][2]}")
+    told = [(place, rule, f"{pairs[place][0].name}: {why}") for place, rule, why in odd]
+    return [pair for place, pair in enumerate(pairs) if place not in gone], told
 
 
 def files(wanted: Wanted, folder: Path) -> dict[str, list[Path]]:

@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +46,32 @@ def stacked(
                 _refuse_mixed(count, encoded, name, image_size, mode)
             images[index] = pixels
     return images
+
+
+def unreadable(
+    count: int, encoded: Callable[[int], Path | BytesIO], image_size: int | None, mode: str | None
+) -> list[tuple[int, str, str]]:
+    """Which of `count` images cannot be stacked with the others: their places, `broken-image` or `mixed-images`, and why.
+
+    encoded: by its number, a file, or what it holds; image_size, mode: as `stacked` takes them. Where one of them is None, the images of the
+    commonest size and mode are the rest's.
+    """
+    found: list[tuple[int, str, str]] = []
+    kinds: dict[int, tuple[int, ...]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for place in range(count):
+            try:
+                kinds[place] = _pixels(encoded(place), "it", image_size, mode).shape
+            except DataError as error:
+                rule = "broken-image" if isinstance(error.__cause__, BROKEN) else "mixed-images"
+                found.append((place, rule, str(error)))
+    commonest = Counter(kinds.values()).most_common(1)
+    for place, shape in kinds.items():
+        if shape != commonest[0][0]:
+            said = f"is of shape {list(shape)}, and {commonest[0][1]:,} others of {list(commonest[0][0])}"
+            found.append((place, "mixed-images", said))
+    return sorted(found)
 
 
 def fitted(

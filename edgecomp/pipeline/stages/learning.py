@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from edgecomp.arms import TEACHER
 from edgecomp.config.loss_terms import Term
 from edgecomp.config.parts.teachers import Teacher
-from edgecomp.pipeline import loaders, practice, several_teachers
+from edgecomp.pipeline import cleaning, loaders, practice, several_teachers
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def data(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes the splits of `run` and its preprocessing into `out`; checkpoints: not needed. Raises DataError,
     UsageError."""
-    from edgecomp.data import rare, sources, splits
+    from edgecomp.data import rare, splits
     from edgecomp.data.tokens import Tokenizer
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
-    source = sources.read(loaders.wanted(run.job.recipe), folder)
+    source = cleaning.source(run, out)
     if settings.fewest is not None:
         source = rare.without_rare(source, settings.fewest)
     splits.check_varied(source, task=run.job.recipe.meant, shift=settings.shift, flip=settings.flip)

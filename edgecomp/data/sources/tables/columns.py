@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from edgecomp.data.sources.arrays import finite
 from edgecomp.data.sources.examples import Values
-from edgecomp.data.sources.images import stacked
+from edgecomp.data.sources.images import stacked, unreadable
 from edgecomp.errors import DataError
 
 types = pa.types
@@ -52,15 +52,17 @@ def values(
     image_size: int | None,
     mode: str | None,
     told: list[str] | None = None,
+    to_clean: bool = False,
 ) -> Values:
     """Images uint8 [N, C, H, W] of encoded bytes, texts of strings, or float32 [N, ...] of lists: what
     `column` holds. Raises DataError, which names it by `where` and `name`.
 
-    image_size, mode: what images are made, as `images.stacked` has it; told: is added to as `finite` does.
+    image_size, mode: what images are made, as `images.stacked` has it; told: is added to as `finite` does; to_clean: a
+    text that is missing is an empty one.
     """
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=_storage(column.type))
-    column = column.cast(_plain_type(column.type))
+    column = _stored(column)
+    if to_clean and (types.is_null(column.type) or _is_text(column.type)):
+        column = column.cast(pa.string()).fill_null("")
     if _is_image(column.type):
         return _images(column, name, where, image_size, mode)
     if _is_list(column.type) and _is_text(column.type.value_type):
@@ -75,6 +77,24 @@ def values(
         raise DataError(f"{where}: column {name!r} holds {column.type}, not texts, images or lists of numbers: name "
                         f"another in data.inputs, or all columns of numbers as a list, data.inputs=[{name}, …]")  # fmt: skip
     return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without an extension's type, and without a dictionary."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=_storage(column.type))
+    return column.cast(_plain_type(column.type))
+
+
+def unreadable_images(
+    column: pa.ChunkedArray, image_size: int | None, mode: str | None
+) -> list[tuple[int, str, str]]:
+    """Of a `column` of images those that cannot be stacked, as `images.unreadable` has them; none of another column. image_size, mode: as there."""
+    column = _stored(column)
+    if not _is_image(column.type):
+        return []
+    encoded = pc.struct_field(column, "bytes") if types.is_struct(column.type) else column
+    return unreadable(len(encoded), lambda place: BytesIO(encoded[place].as_py() or b""), image_size, mode)
 
 
 def categories(table: pa.Table, where: str) -> dict[str, list[str]]:

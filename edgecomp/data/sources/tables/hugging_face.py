@@ -43,6 +43,15 @@ def _read(wanted: Wanted, folder: Path) -> Source:
     for split, table in tables.items():
         if table.num_rows == 0:
             raise DataError(f"{where}: the {split} split is empty: it has columns and no examples")
+    left_out = {}
+    if wanted.to_clean and isinstance(inputs, str):
+        for split, table in tables.items():
+            left_out[split] = columns.unreadable_images(table.column(0), wanted.image_size, wanted.mode)
+            gone = {place for place, _, _ in left_out[split]}
+            if gone and len(gone) == table.num_rows:
+                raise DataError(f"{where}, {split} split: no image can be read: {left_out[split][0][2]}")
+            if gone:
+                tables[split] = table.take([place for place in range(table.num_rows) if place not in gone])
     in_texts = [split for split, paths in files(wanted, folder).items() if has_suffix(paths[0], WRITTEN)]
     found = [_labels(tables, name, in_texts) for name in label]
     labels: dict[str, list[object]] = {
@@ -62,7 +71,13 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         split: _tensors(table, wanted, f"{where}, {split} split")
         if wanted.tensors
         else columns.values(
-            table.column(0), inputs, f"{where}, {split} split", wanted.image_size, wanted.mode, told
+            table.column(0),
+            inputs,
+            f"{where}, {split} split",
+            wanted.image_size,
+            wanted.mode,
+            told,
+            wanted.to_clean,
         )
         if isinstance(inputs, str)
         else columns.rows(table.select(inputs), categories, f"{where}, {split} split", told)
@@ -78,7 +93,7 @@ def _read(wanted: Wanted, folder: Path) -> Source:
         for split, table in tables.items()
     }
     splits = {split: Examples(values[split], encoded[split], slices[split]) for split in tables}
-    return Source(splits, classes, names_of_inputs, tuple(told))
+    return Source(splits, classes, names_of_inputs, tuple(told), left_out)
 
 
 def _tensors(table: Any, wanted: Wanted, where: str) -> Values:
@@ -183,7 +198,7 @@ def _tables(wanted: Wanted, folder: Path) -> tuple[dict[str, Any], str | list[st
         parts = []
         for path in paths:
             where = str(path)
-            parts.append(read_table(path, choose, codes=len(_codes(wanted))))
+            parts.append(read_table(path, choose, codes=len(_codes(wanted)), to_clean=wanted.to_clean))
         try:
             tables[split] = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException as error:

@@ -33,16 +33,16 @@ LONGEST_TEXT = 2**20
 _HEADER = 2**16  # bytes: what a header is looked for in
 
 
-def read_table(path: Path, choose: Choose, codes: int = 1) -> pa.Table:
+def read_table(path: Path, choose: Choose, codes: int = 1, to_clean: bool = False) -> pa.Table:
     """The columns of the file at `path` that `choose` picks, of which the last `codes` are codes. Raises
-    DataError where it is cut short, damaged or not what its suffix says."""
+    DataError where it is cut short, damaged or not what its suffix says. to_clean: what is not UTF-8 is replaced by U+FFFD instead of refused."""
     read = next(
         read
         for suffix, read in READERS.items()
         if has_suffix(path, (suffix, *(suffix + packed for packed in PACKED)))
     )
     try:
-        table = read(path, choose, codes)
+        table = read(path, choose, codes, to_clean)
     except FileError as error:
         raise DataError(str(error)) from error
     except pa.ArrowException as error:
@@ -72,7 +72,7 @@ def _check_cells(path: Path, table: pa.Table) -> None:
                             f"the most is {LONGEST_TEXT:,}: cut it, or look for a quotation mark that is not closed")  # fmt: skip
 
 
-def _parquet(path: Path, choose: Choose, codes: int) -> pa.Table:
+def _parquet(path: Path, choose: Choose, codes: int, to_clean: bool) -> pa.Table:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
@@ -81,14 +81,14 @@ def _parquet(path: Path, choose: Choose, codes: int) -> pa.Table:
         return file.read(columns=list(choose(schema)))
 
 
-def _csv(path: Path, choose: Choose, codes: int) -> pa.Table:
+def _csv(path: Path, choose: Choose, codes: int, to_clean: bool) -> pa.Table:
     """An empty cell is a missing value. Read in one block, so that a column's type is told from all its cells.
 
     Codes of digits come as they are written: 01 and 1 may be two of them (see labels.as_written).
     """
     from pyarrow import compute
 
-    text = _utf8(path)
+    text = _utf8(path, to_clean)
     if not text.size:
         raise DataError(f"{path}: is an empty file")
     separator = "\t" if has_suffix(path, (".tsv", ".tsv.gz")) else _separator(text)
@@ -124,7 +124,7 @@ def _parsed(text: pa.Buffer, separator: str, **only: Any) -> pa.Table:
     )
 
 
-def _utf8(path: Path) -> pa.Buffer:
+def _utf8(path: Path, to_clean: bool = False) -> pa.Buffer:
     """A text file's bytes, unpacked and in UTF-8. Raises DataError where it unpacks to more than Arrow reads at once."""
     if has_suffix(path, PACKED):
         most = min(_LARGEST_BLOCK, max(SMALL_BYTES, MOST_RATIO * path.stat().st_size))
@@ -141,7 +141,7 @@ def _utf8(path: Path) -> pa.Buffer:
         return pa.py_buffer(raw.to_pybytes().decode(coding).encode())
     if b"\0" in raw.slice(0, min(_HEADER, raw.size)).to_pybytes():
         raise DataError(f"{path}: is no text, or UTF-16 without its byte order mark: save it as UTF-8")
-    return raw
+    return pa.py_buffer(raw.to_pybytes().decode("utf-8", "replace").encode()) if to_clean else raw
 
 
 def _unpacked(path: Path) -> IO[bytes] | gzip.GzipFile:
@@ -172,18 +172,18 @@ def _with_points(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return compute.replace_substring(column, ",", ".").cast(pa.float64()) if numbers else column
 
 
-def _lines(path: Path, choose: Choose, codes: int) -> pa.Table:
+def _lines(path: Path, choose: Choose, codes: int, to_clean: bool) -> pa.Table:
     """A text a line, in a column `text`; empty lines are none."""
-    lines = _utf8(path).to_pybytes().decode("utf-8-sig").splitlines()
+    lines = _utf8(path, to_clean).to_pybytes().decode("utf-8-sig").splitlines()
     table = pa.table({"text": pa.array([line for line in lines if line.strip()], pa.string())})
     if table.num_rows == 0:
         raise DataError(f"{path}: is empty: it has no line of text")
     return table.select(list(choose(table.schema)))
 
 
-def _json(path: Path, choose: Choose, codes: int) -> pa.Table:
+def _json(path: Path, choose: Choose, codes: int, to_clean: bool) -> pa.Table:
     """One object a line, or one list of objects. A key that an object lacks is a missing value."""
-    rows = _rows(path, _utf8(path).to_pybytes().decode("utf-8-sig"))
+    rows = _rows(path, _utf8(path, to_clean).to_pybytes().decode("utf-8-sig"))
     if not rows:
         raise DataError(f"{path}: is empty: it has no objects")
     names = dict.fromkeys(name for row in rows for name in row)
@@ -221,7 +221,7 @@ def _json_column(rows: list[dict[str, Any]], name: str, path: Path) -> pa.Array:
                         "values the same way") from error  # fmt: skip
 
 
-READERS: dict[str, Callable[[Path, Choose, int], pa.Table]] = {
+READERS: dict[str, Callable[[Path, Choose, int, bool], pa.Table]] = {
     ".parquet": _parquet,
     ".csv": _csv,
     ".tsv": _csv,

@@ -1,0 +1,74 @@
+"""The source of a run, as its recipe cleans it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecomp.config.recipe import Recipe
+from edgecomp.pipeline import loaders
+from edgecomp.pipeline.loaders import Run
+
+if TYPE_CHECKING:
+    from edgecomp.data.sources import Source
+
+LIBRARIES = ("cleanlab", "datasketch", "imagehash")  # whose versions change what is found
+
+
+def source(run: Run, out: Path | None) -> "Source":
+    """The data of `run`, read, and cleaned where its recipe says so. out: of findings.csv and cleaning.json; None: they are not written. Raises
+    DataError, UsageError."""
+    from edgecomp.data import sources
+    from edgecomp.data.cleaning import search, stage
+
+    recipe, folder = run.job.recipe, Path(run.job.folder)
+    wanted, asked = loaders.wanted(recipe), recipe.data.clean
+    if asked is None:
+        return sources.read(wanted, folder)
+    answers, table = (
+        None if path is None else place(path, folder) for path in (asked.answers, asked.findings)
+    )
+    limits = asked.model_dump(include={"rules", "near", "longest", "confidence", "outlier"})
+    found = stage.clean(
+        sources.read(replace(wanted, to_clean=True), folder),
+        search.Asked(**limits, seed=recipe.seed),
+        task=recipe.meant,
+        answers=answers,
+        table=table,
+        personal=asked.personal_data,
+        track=run.track,
+        note=run.note,
+    )
+    if out is not None:
+        found.save(out)
+    return found.source
+
+
+def place(path: str, folder: Path) -> Path:
+    """Where the file `path` that `data.clean` names lies: where data do. folder: the recipe's. Raises DataError."""
+    from edgecomp.data.sources import Wanted
+    from edgecomp.data.sources.paths import find, looked
+    from edgecomp.errors import DataError
+
+    wanted = Wanted("numpy", path=path)
+    file = find(wanted, folder)
+    if file is None or not file.is_file():
+        raise DataError(f"data.clean: no such file, {looked(wanted, folder)}")
+    return file
+
+
+def files(recipe: Recipe, folder: Path) -> list[Path]:
+    """What `data.clean` of a `recipe` names. folder: the recipe's. Raises DataError."""
+    asked = recipe.data.clean
+    return (
+        []
+        if asked is None
+        else [place(path, folder) for path in (asked.answers, asked.findings) if path is not None]
+    )
+
+
+def key_id(recipe: Recipe) -> str:
+    """What tells the key of pseudonyms from another, where a `recipe` replaces personal data; else nothing. Raises UsageError where there is none."""
+    from edgecomp.data.personal.pseudonyms import from_environment
+
+    asked = recipe.data.clean
+    return from_environment().key_id if asked is not None and asked.personal_data == "replace" else ""
