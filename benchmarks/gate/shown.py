@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from trials import CELLS, LEAST_WALL_OVER_CPU, Cell, of_cell, read
 
-from edgecomp.report.plots import STYLE, subplots, svg
+from edgecomp.report.pictures.plots import STYLE, subplots, svg
 from edgecomp.stats.intervals import proportion_bounds
 from edgecomp.stats.power import Rate
 

@@ -18,6 +18,7 @@ from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
 from edgecomp.config.parts.cleaning import Clean
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
+from edgecomp.config.parts.report import Report
 from edgecomp.config.parts.teachers import Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.units import parse_quantity
@@ -302,13 +303,15 @@ class Recipe(Part):
     bench: Bench = Bench()  # how much is measured
     policy: str = "industrial"  # by name or path
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
+    report: Report = Report()  # what it may show
     declared: Declared | None = None  # what no measurement can say, for whoever must know it
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score`, `tasks`, `teachers` and `declared` where there are none, so that digests of recipes stay what they were."""
+        """Without `score`, `tasks`, `teachers`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
         unsaid = {name for name in ("score", "tasks", "teachers", "declared") if not getattr(self, name)}
+        unsaid |= set() if self.report.examples else {"report"}
         return {key: value for key, value in found.items() if key not in unsaid}
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,3 +74,12 @@ class Tokenizer:
     def save(self, path: Path) -> None:
         """Writes tokenizer.json, as `tokenizers` reads it, to `path`."""
         self._backend.save(str(path))
+
+
+def decoded(ids: npt.NDArray[Any], mask: npt.NDArray[Any], tokenizer: Path) -> list[str]:
+    """Token ids as the texts that they stand for. ids, mask: [N, L], 1 where a token is no padding; tokenizer: its file."""
+    from tokenizers import Tokenizer
+
+    rows = [row[kept == 1].tolist() for row, kept in zip(ids, mask, strict=True)]
+    found: list[str] = Tokenizer.from_file(str(tokenizer)).decode_batch(rows)
+    return found

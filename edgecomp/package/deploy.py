@@ -1,6 +1,5 @@
 """What goes to the device: model, preprocessing, labels, I/O contract, and a script that needs no edgecomp."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -10,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgecomp.data.preprocessing import TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered, of_output
 from edgecomp.data.splits import Split
+from edgecomp.data.tokens import decoded
 from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.inputs import MASK
@@ -77,7 +77,8 @@ def write_deploy_folder(
     if preprocessing.kind == "text":
         copyfile(data / TOKENIZER, folder / TOKENIZER)
         names.append(TOKENIZER)
-        _write_texts(sample, data / TOKENIZER, folder / "sample.txt")
+        texts = decoded(sample["input_ids"], sample[MASK], data / TOKENIZER)
+        (folder / "sample.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
     elif preprocessing.kind == "tensors":
         np.savez(folder / "sample.npz", **sample)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
     else:
@@ -132,16 +133,6 @@ def _output_shape(preprocessing: Preprocessing, answers: tuple[int, ...] | None)
     if shape is None:
         return None if answers is None else [None, *answers]
     return [None, None, *shape[2:]] if meaning(preprocessing.task).of_each == "token" else [None, *shape[1:]]
-
-
-def _write_texts(sample: Mapping[str, Any], tokenizer: Path, path: Path) -> None:
-    """Token ids as the texts they stand for."""
-    from tokenizers import Tokenizer
-
-    rows = [row[kept == 1].tolist() for row, kept in zip(sample["input_ids"], sample[MASK], strict=True)]
-    path.write_text(
-        "\n".join(Tokenizer.from_file(str(tokenizer)).decode_batch(rows)) + "\n", encoding="utf-8"
-    )
 
 
 def script(

@@ -1,12 +1,29 @@
 """What changed between two models' answers (edgecomp.gate.groups), as tables that every medium can draw."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from markupsafe import Markup
 
 from edgecomp.gate.document import Changes, GroupDifference
 from edgecomp.stats.figure import confidence_text
 
 TITLES = {"teacher": "the teacher", "baseline": "the baseline", "candidate": "the candidate"}
+
+
+MOST_SHOWN = 50
+"""Rows of a table in report.html."""
+
+
+class Originals(NamedTuple):
+    """What changed examples are, where a report may show it. of: example → its text, or a PNG file's bytes; said: why there are none."""
+
+    of: Mapping[int, str | bytes]
+    said: str
+
+
+NONE_SHOWN = Originals({}, "")
 
 
 class Shown(NamedTuple):
@@ -30,10 +47,10 @@ def sentence(found: Changes) -> str:
     )
 
 
-def tables(found: Changes, most: int) -> list[Shown]:
+def tables(found: Changes, most: int, originals: Originals = NONE_SHOWN) -> list[Shown]:
     """By class, by slice, by pair of answers, and by example, each with its worst rows first.
 
-    found: what changed; most: rows of a table; one that would be empty is left out.
+    found: what changed; most: rows of a table; one that would be empty is left out; originals: of the examples.
     """
     reference, arm = found.reference, found.arm
     by_group = ("examples", reference, arm, f"difference [{confidence_text(found.confidence, 'one')}]")
@@ -50,6 +67,7 @@ def tables(found: Changes, most: int) -> list[Shown]:
             *([one.slice or ""] if slices else []),
             one.reference,
             one.answer,
+            *([_original(originals.of.get(one.example, ""), one.example)] if originals.of else []),
         )
         for one in found.changes
     ]
@@ -59,13 +77,26 @@ def tables(found: Changes, most: int) -> list[Shown]:
         _shown("Changed answers", (f"{reference} says", f"{arm} says", *said), cells, most),
         _shown(
             "Changed examples",
-            ("example", "label", *(["slice"] if slices else []), f"{reference} says", f"{arm} says"),
+            (
+                *("example", "label", *(["slice"] if slices else []), f"{reference} says", f"{arm} says"),
+                *(["as it is"] if originals.of else []),
+            ),
             examples,
             most,
             found.changed,
         ),
     ]
     return [one for one in made if one.rows]
+
+
+def _original(it: str | bytes, example: int) -> str:
+    """A text as it is, a picture as the element that shows it."""
+    if isinstance(it, str):
+        return it
+    inside = base64.b64encode(it).decode("ascii")
+    return Markup('<img class="original" alt="example {}" src="data:image/png;base64,{}">').format(
+        example, inside
+    )
 
 
 def _shown(

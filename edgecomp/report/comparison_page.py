@@ -10,7 +10,7 @@ from edgecomp.gate.document import VerdictDocument
 from edgecomp.metrics.units import format_value
 from edgecomp.report.figures import column
 from edgecomp.report.in_ci import worst_first
-from edgecomp.report.plots import STYLE, subplots, svg
+from edgecomp.report.pictures.plots import STYLE, subplots, svg
 from edgecomp.report.stage import environment
 
 CANDIDATE, NULL, MARGIN = "#d9541e", "#767c85", "#b3261e"

@@ -17,6 +17,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.gate.document import Check, VerdictDocument
 from edgecomp.metrics.registry import METRICS
 from edgecomp.report import answers
+from edgecomp.report.answers import MOST_SHOWN, NONE_SHOWN, Originals
 from edgecomp.report.evidence import Evidence
 from edgecomp.report.figures import column, estimate_text, title, unit_text
 from edgecomp.report.in_ci import openmetrics, until
@@ -29,23 +30,23 @@ FORMAT_VERSION = 2
 samples; best_ptq since data come by name, data since splits share no example, training since alarms are kept."""
 
 
-def write_report(*, run_folder: Path, job: Job, verdict: VerdictDocument, folder: Path) -> None:
+def write_report(
+    *, run_folder: Path, job: Job, verdict: VerdictDocument, folder: Path, originals: Originals = NONE_SHOWN
+) -> None:
     """Writes all of the report into `folder`. Raises FileError where what is shown is not what edgecomp has written.
 
-    run_folder: of the run that is shown; job: what it was asked to do; verdict: on its samples.
+    run_folder: of the run that is shown; job: what it was asked to do; verdict: on its samples; originals: of changed examples.
     """
     with shaped(run_folder, "edgecomp"):
         try:
-            _write(Evidence.read(job, run_folder, verdict), job, folder)
+            _write(Evidence.read(job, run_folder, verdict), job, folder, originals)
         except UndefinedError as error:  # a key that a template misses
             raise KeyError(str(error)) from error
 
 
-def _write(evidence: Evidence, job: Job, folder: Path) -> None:
-    from edgecomp.report import (
-        plots,
-        training_plots,
-    )  # matplotlib, which takes a second that no other command needs
+def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals) -> None:
+    # matplotlib takes a second that no other command needs
+    from edgecomp.report.pictures import plots, training
 
     templates = environment()
     facts: dict[str, Any] = {
@@ -57,8 +58,8 @@ def _write(evidence: Evidence, job: Job, folder: Path) -> None:
         "asked": yaml.safe_dump(job.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "samples": raw_files(evidence),
     }
-    pictures = plots.pictures(evidence) | {"watched": training_plots.watched(evidence)}
-    html = templates.get_template("report.html.j2").render(pictures=pictures, **facts)
+    pictures = plots.pictures(evidence) | {"watched": training.watched(evidence)}
+    html = templates.get_template("report.html.j2").render(pictures=pictures, originals=originals, **facts)
     (folder / "report.html").write_text(html, encoding="utf-8")
     markdown = templates.get_template("report.md.j2").render(**facts)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
@@ -124,6 +125,7 @@ def environment() -> Environment:
     found.filters |= {"estimate": estimate_text, "unit": unit_text, "title_of": title, "until": until}
     found.filters |= {"estimates": estimates, "all_figures": all_figures, "column": column}
     found.filters |= {"answers_said": answers.sentence, "answers_shown": answers.tables}
+    found.globals |= {"most_shown": MOST_SHOWN, "originals": NONE_SHOWN}
     return found
 
 

@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8, TEACHER
 from edgecomp.report.evidence import Evidence
-from edgecomp.report.plots import COLOURS, subplots, svg
+from edgecomp.report.pictures.plots import COLOURS, subplots, svg
 
 ARMS = {
     "teacher": TEACHER.name,
