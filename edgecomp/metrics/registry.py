@@ -103,6 +103,7 @@ BLOCK_SQNR = "export_block_sqnr_db"
 VALIDATION_DROP = "validation_drop_pt"
 OLD_TASK_DROP = "old_task_drop_pt"
 WORST_SLICE = "worst_slice_pct"
+CALIBRATION_ERROR = "calibration_error_pct"
 TOP_AGREEMENT = "top_agreement_pct"
 TEACHER_ERROR = "teacher_error_pct"
 MULTI_STREAM_P99 = "multi_stream_p99_ms"
@@ -174,6 +175,7 @@ METRICS: dict[str, Metric] = {
         _score("tail_macro_f1_pct", "macro F1 of the rarest classes, which have a fifth of the examples", "scores:tail_macro_f1", "scores:tail_macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
         _score(WORST_SLICE, "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
+        Metric(CALIBRATION_ERROR, "percent", "lower", "calibration error: how much surer or less sure it is than right (root mean square)", "answers", "calibration:error", tasks=CLASSES),
         _score("micro_f1_pct", "micro F1 of labels", "numbers:micro_f1", "numbers:micro_f1_against", ("multilabel",)),
         _score("label_macro_f1_pct", "macro F1 of labels", "numbers:macro_f1", "numbers:macro_f1_against", ("multilabel",)),
         _score("exact_match_pct", "every label right", "scores:exact_match", "scores:exact_match_against", ("multilabel",)),

@@ -46,7 +46,7 @@ def write_report(
 
 def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals) -> None:
     # matplotlib takes a second that no other command needs
-    from edgecomp.report.pictures import plots, training
+    from edgecomp.report.pictures import plots, reliability, training
 
     templates = environment()
     facts: dict[str, Any] = {
@@ -58,7 +58,10 @@ def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals) -> 
         "asked": yaml.safe_dump(job.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "samples": raw_files(evidence),
     }
-    pictures = plots.pictures(evidence) | {"watched": training.watched(evidence)}
+    pictures = plots.pictures(evidence) | {
+        "watched": training.watched(evidence),
+        "reliability": reliability.reliability(evidence),
+    }
     html = templates.get_template("report.html.j2").render(pictures=pictures, originals=originals, **facts)
     (folder / "report.html").write_text(html, encoding="utf-8")
     markdown = templates.get_template("report.md.j2").render(**facts)

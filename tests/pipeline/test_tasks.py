@@ -58,7 +58,10 @@ NETWORKS = {
 }
 EPOCHS = {
     "token-classification": ["distill.epochs=12", "distill.batch_size=16", "quantize.epochs=2"],
-    "segmentation": ["distill.epochs=10", "distill.batch_size=16", "quantize.epochs=2"],
+    "segmentation": [
+        *("distill.epochs=10", "distill.batch_size=16", "quantize.epochs=2"),
+        "+quantize.float_layers={head: what it gives is the answer}",
+    ],
 }
 READY = """
 import torch
@@ -153,6 +156,16 @@ def tastes(folder: Path) -> str:
     return "{ source: numpy, path: tastes.npz }"
 
 
+MARGIN = "20 pt"  # that so few examples can show
+NOT_JUDGED = [  # one restart bounds no time, and such small teachers no student is a fifth of
+    f"+thresholds.{name}=null"
+    for name in (
+        *("throughput_p50_per_s", "int8_over_fp32", "latency_p50_ms", "latency_p99_ms", "peak_memory_bytes"),
+        "parameter_bytes",
+    )
+]
+
+
 def unlabelled(folder: Path) -> str:
     (folder / "ready.py").write_text(READY, encoding="utf-8")
     np.savez(folder / "numbers.npz", inputs=np.random.default_rng(0).normal(size=(600, 6)).astype(np.float32))
@@ -189,8 +202,11 @@ def test_a_task_comes_from_data_to_a_verdict_and_a_script(
     cli: Cli, tmp_path: Path, task: str, data: Callable[[Path], str], metric: str, least: float
 ) -> None:
     (tmp_path / f"{task}.yaml").write_text(recipe(task, data(tmp_path)), encoding="utf-8")
-    done = cli("run", f"{task}.yaml", *SHORT, *EPOCHS.get(task, []), "--out", "run", "--json", cwd=tmp_path)
-    assert done.code in (0, 1, 3), done.err
+    headline, shape = HEADLINES[task]
+    margin = f"+thresholds.{headline}={{against: teacher, margin: {MARGIN}}}"
+    asked = [*SHORT, *EPOCHS.get(task, []), *NOT_JUDGED, margin]
+    done = cli("run", f"{task}.yaml", *asked, "--out", "run", "--json", cwd=tmp_path)
+    assert done.code == 0, done.out + done.err
     run = tmp_path / "run"
     verdict = json.loads((run / "gate" / "verdict.json").read_text(encoding="utf-8"))
     figures = verdict["figures"]["onnxruntime-cpu"]["student_int8"]
@@ -198,10 +214,7 @@ def test_a_task_comes_from_data_to_a_verdict_and_a_script(
     assert task == "embedding" or figures["teacher_agreement_pct"]["value"] > 0  # that is of another width
     checks = {check["name"]: check for check in verdict["gates"]}
     for name in ("export_agreement_pct", "int8_share_pct", "portable_agreement_pct"):
-        if task == "segmentation" and name == "int8_share_pct":
-            continue  # its head answers
         assert checks[name]["verdict"] == "PASS", checks[name]
-    headline, shape = HEADLINES[task]
     assert checks[headline]["metric"] == headline
     holds(run)
     deployed = run / "deploy" / "onnxruntime-cpu"

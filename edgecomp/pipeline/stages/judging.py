@@ -170,7 +170,7 @@ def _altered(folder: Path, what: str) -> str:
 def report(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes the report of `run` into `out`: HTML, Markdown, JSON and JUnit; checkpoints: not needed. Raises
     AlteredError."""
-    from edgecomp.pipeline.originals import originals
+    from edgecomp.pipeline.stages.originals import originals
     from edgecomp.report.stage import write_report
 
     verdict, _ = checked(run)

@@ -10,7 +10,7 @@ import pytest
 from edgecomp.data.personal.kinds import find
 from edgecomp.data.preprocessing import Numbers
 from edgecomp.gate.document import ChangedExample, Changes
-from edgecomp.pipeline.originals import originals, readings
+from edgecomp.pipeline.stages.originals import originals, readings
 from edgecomp.report.answers import NONE_SHOWN, Originals, tables
 
 LABELS = np.zeros(4, np.int64)
