@@ -18,7 +18,7 @@ from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
 from edgecomp.config.parts.cleaning import Clean
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
-from edgecomp.config.parts.teachers import Student, Teacher, Teachers
+from edgecomp.config.parts.teachers import Another, Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.runtimes.formats import is_pytorch
@@ -344,6 +344,7 @@ class Recipe(Part):
             "distill.keywords": bool(self.distill.keywords),
             "distill.exits": self.distill.exits is not None,
             "distill.lifelong": self.distill.lifelong is not None,
+            "teachers.others: an api": any(one.api for one in self._others),
         }
         if (given := [name for name, there in of_classes.items() if there]) and not of_one_classifier:
             raise ValueError(
@@ -371,9 +372,18 @@ class Recipe(Part):
         return self
 
     @property
+    def _others(self) -> list[Another]:
+        return [] if self.teachers is None else list(self.teachers.others.values())
+
+    @property
     def has_stored_teachers(self) -> bool:
         """Whether somebody teaches by answers that are stored already."""
-        return any(one.network is None for one in (self.teachers.others.values() if self.teachers else ()))
+        return any(one.soft_labels is not None for one in self._others)
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether it matters where examples were in the data as they came: to a teacher that is no network."""
+        return any(one.network is None for one in self._others)
 
     @property
     def meant(self) -> Meant:
