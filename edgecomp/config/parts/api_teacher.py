@@ -64,7 +64,7 @@ class Api(Part):
     ] = []  # Jinja templates with {{ text }}, or {{ values }} by column, and {{ classes }}; each is asked
     system: str = ""  # what is said before every prompt
     samples: int = Field(1, ge=1, le=100)  # of each prompt; their disagreement is the lack of confidence
-    temperature: float = Field(0.0, ge=0, le=2)
+    temperature: float = Field(0.0, ge=0, le=2)  # of the answer; 0: the likeliest
     max_tokens: int = Field(16, ge=1, le=100_000)  # of an answer
     logprobs: bool = False  # the probabilities of the first token, of rule: choice
     input: str = "input"  # of kserve-v2, the name of the tensor
@@ -79,7 +79,7 @@ class Api(Part):
     concurrency: int = Field(4, ge=1, le=256)  # requests at a time
     retries: int = Field(6, ge=0, le=100)  # of a request, after what may pass
     timeout_s: float = Field(60.0, gt=0, le=3600)  # of every try
-    budget: Budget = Budget()
+    budget: Budget = Budget()  # what may be spent
 
     @model_validator(mode="after")
     def _it_can_be_asked(self) -> "Api":

@@ -80,7 +80,7 @@ def near(
 ) -> Iterator[tuple[str, Place, float, Place, str]]:
     """Rule, example, likeness and what it is near to: `near-leak` and `near-duplicate`, of texts and images; of numbers there are none.
 
-    threshold: of the likeness, below 1. An example is held to the first of each group that is near, so that hundreds of one template cost no more
+    splits: train, and what is judged on; threshold: of the likeness, below 1. An example is held to the first of each group that is near, so that hundreds of one template cost no more
     than one. Exact duplicates are not told again. track: shows progress. Raises RuntimeUnavailableError without the extra `data`.
     """
     values = splits["train"].values

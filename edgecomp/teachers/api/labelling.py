@@ -353,7 +353,7 @@ def said(told: Mapping[str, Any]) -> str:
 
 
 def read(file: Path, classes: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
-    """By split the logits [N, classes] of an answers.npz, NaN where there is no answer. classes: the data's. Raises DataError of other classes."""
+    """By split the logits [N, classes] in `file`, an answers.npz, NaN where there is no answer. classes: the data's. Raises DataError of other classes."""
     from edgecomp.files.array_files import read_npz
 
     arrays = read_npz(file)
