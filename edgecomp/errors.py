@@ -17,6 +17,8 @@
     ├── EmulatorError               70  an emulated machine's environment could not be made
     ├── WorkerError                 70  a benchmark process died, hung or answered nonsense
     │   └── DeviceError             70  a device cannot be reached, is busy or full, or its connection broke
+    ├── TeacherError                70  an API that teaches cannot be reached, refuses, or answers what cannot be an answer
+    ├── SpentError                   3  what a teacher may cost is spent; what it has answered is kept
     ├── BudgetExceededError          1  a model did not fit into the memory of its target
     └── TimeIsUp                     3  what was to end within a time has not
 
@@ -110,6 +112,14 @@ class WorkerError(EdgecompError):
 
 class DeviceError(WorkerError):
     pass
+
+
+class TeacherError(EdgecompError):
+    pass
+
+
+class SpentError(EdgecompError):
+    exit_code = exit_codes.INCONCLUSIVE
 
 
 class BudgetExceededError(EdgecompError):

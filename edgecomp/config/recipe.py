@@ -16,104 +16,15 @@ from edgecomp.config.declared import Declared
 from edgecomp.config.loss_terms import Balance, Exits, Hint, Lifelong, Term
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
-from edgecomp.config.parts.cleaning import Clean
+from edgecomp.config.parts.data import Data
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
 from edgecomp.config.parts.report import Report
-from edgecomp.config.parts.teachers import Student, Teacher, Teachers
+from edgecomp.config.parts.teachers import Another, Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.runtimes.formats import is_pytorch
 from edgecomp.tasks import DEFAULT, Meant
 from edgecomp.tasks.several import OF
-
-
-class Data(Part):
-    """Where examples come from, and how they are split.
-
-    `path`, `files`, `inputs` and `label` say where in a source of files (edgecomp.data.sources) they are. A split that the
-    source does not have is carved out of its training examples, in fractions of them. Images vary: `views` shifted and
-    mirrored copies of every training image share one set of soft labels. Texts need the tokenizer that the teacher has.
-    """
-
-    # where examples come from, a row of edgecomp.data.sources.TABLE
-    source: Literal[
-        "digits",
-        "iris",
-        "wine",
-        "breast_cancer",
-        "diabetes",
-        "canvases",
-        "catalogue",
-        "huggingface",
-        "images",
-        "numpy",
-    ]
-    # a file, a folder, or a data set's name on the hub; beside the recipe, in $EDGECOMP_DATA or here
-    path: str | None = None
-    files: dict[str, str] = {}  # split → file name, where the names do not say which split they are
-    inputs: str | list[str] | None = None  # a list: columns of numbers
-    label: str | list[str] | None = (
-        None  # the column, or the array, of labels; columns of a task with several labels an example
-    )
-    slice: str | None = (
-        None  # a column that says which part of the data an example is of: judged apart, and never learnt from
-    )
-    # pixels; images are resized to it, bilinear; without it they must all be of one size
-    image_size: int | None = Field(None, ge=8, le=1024)
-    mode: Literal["L", "RGB"] | None = None  # L: grey, RGB: colour; without it as they are, and all alike
-    # of texts: `package:PACKAGE/FOLDER`, a folder, or a name on the hub; the teacher's own
-    tokenizer: str | None = None
-    max_length: int = Field(128, ge=4, le=8192)  # of texts, in tokens; what is longer is cut
-    # of the training examples, where the source has no test split
-    test_fraction: float = Field(0.25, gt=0, lt=1)
-    validation_fraction: float = Field(0.15, gt=0, lt=1)  # likewise; everything is chosen on this split
-    # of the training examples; nothing is trained on them
-    calibration_fraction: float = Field(0.05, gt=0, lt=1)
-    # what a network takes, by name, as it is: `float32[3, 32, 32]`, `int64[?]`, in place of `inputs`; arrays of an .npz, or columns
-    tensors: dict[str, str] = {}
-    # by channel or feature, or one for all: (x - mean) / std, of pixels from 0 to 1; those of the training split where they are not given
-    mean: list[float] | None = Field(None, min_length=1)
-    std: list[float] | None = Field(None, min_length=1)  # likewise
-    limit: int | None = Field(None, ge=20)  # of training examples, and half as many of the others
-    shift: int = Field(0, ge=0, le=16)  # pixels that a training image is shifted by, at most
-    flip: bool = False  # whether training images are mirrored as well
-    # of its different training examples: a class of fewer is left out, which is noted; without it that is refused
-    fewest: int | None = Field(None, ge=10)
-    views: int = Field(8, ge=1, le=256)  # copies of each training image that share one set of soft labels
-    clean: Clean | None = None  # what is left out and replaced before the data are split
-
-    @model_serializer(mode="wrap")
-    def _as_before_there_were_slices(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what came later where it says nothing, so that digests of recipes stay what they were."""
-        found: dict[str, Any] = dump(self)
-        later: dict[str, Any] = {
-            "slice": None,
-            "tensors": {},
-            "mean": None,
-            "std": None,
-            "fewest": None,
-            "clean": None,
-        }
-        return {k: v for k, v in found.items() if k not in later or v != later[k]}
-
-    @model_validator(mode="after")
-    def _they_go_together(self) -> "Data":
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together: give both, or neither")
-        if self.std is not None and not all(value > 0 for value in self.std):
-            raise ValueError(f"std: {self.std} divides, and must be more than 0")
-        if self.tensors and self.inputs is not None:
-            raise ValueError("tensors names the network's inputs: leave out inputs")
-        return self
-
-    @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> "Data":
-        if self.test_fraction + self.validation_fraction + self.calibration_fraction >= 0.9:
-            raise ValueError(
-                "test_fraction + validation_fraction + calibration_fraction leave less than a tenth for training"
-            )
-        return self
-
 
 LATER = ("terms", "balance", "keywords", "exits", "lifelong")  # of Distill
 
@@ -347,6 +258,7 @@ class Recipe(Part):
             "distill.keywords": bool(self.distill.keywords),
             "distill.exits": self.distill.exits is not None,
             "distill.lifelong": self.distill.lifelong is not None,
+            "teachers.others: an api": any(one.api for one in self._others),
         }
         if (given := [name for name, there in of_classes.items() if there]) and not of_one_classifier:
             raise ValueError(
@@ -374,9 +286,18 @@ class Recipe(Part):
         return self
 
     @property
+    def _others(self) -> list[Another]:
+        return [] if self.teachers is None else list(self.teachers.others.values())
+
+    @property
     def has_stored_teachers(self) -> bool:
         """Whether somebody teaches by answers that are stored already."""
-        return any(one.network is None for one in (self.teachers.others.values() if self.teachers else ()))
+        return any(one.soft_labels is not None for one in self._others)
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether it matters where examples were in the data as they came: to a teacher that is no network."""
+        return any(one.network is None for one in self._others)
 
     @property
     def meant(self) -> Meant:

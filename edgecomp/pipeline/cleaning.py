@@ -15,8 +15,16 @@ LIBRARIES = ("cleanlab", "datasketch", "imagehash")  # whose versions change wha
 
 
 def source(run: Run, out: Path | None) -> "Source":
-    """The data of `run`, read, and cleaned where its recipe says so. out: of findings.csv and cleaning.json; None: they are not written. Raises
-    DataError, UsageError."""
+    """The data of `run`, read, cleaned, and without classes that are too rare, where its recipe says so. out: of findings.csv and cleaning.json;
+    None: they are there, and what they say is done again. Raises DataError, UsageError."""
+    from edgecomp.data import rare
+
+    fewest = run.job.recipe.data.fewest
+    found = _cleaned(run, out)
+    return found if fewest is None else rare.without_rare(found, fewest)
+
+
+def _cleaned(run: Run, out: Path | None) -> "Source":
     from edgecomp.data import sources
     from edgecomp.data.cleaning import search, stage
 
@@ -27,6 +35,8 @@ def source(run: Run, out: Path | None) -> "Source":
     answers, table = (
         None if path is None else place(path, folder) for path in (asked.answers, asked.findings)
     )
+    if out is None:
+        table = run.folder / "data" / stage.TABLE
     limits = asked.model_dump(include={"rules", "near", "longest", "confidence", "outlier"})
     found = stage.clean(
         sources.read(replace(wanted, to_clean=True), folder),

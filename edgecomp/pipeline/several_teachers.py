@@ -8,7 +8,7 @@ from edgecomp import arms
 from edgecomp.config.parts.teachers import Another, Teacher
 from edgecomp.config.recipe import Recipe
 from edgecomp.errors import EdgecompError, RecipeError
-from edgecomp.pipeline import loaders
+from edgecomp.pipeline import api_teachers, loaders
 from edgecomp.pipeline.loaders import Run
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _seeded(recipe: Recipe) -> "dict[str, SeededTeacher | None]":
 
 def _as_teacher(one: Another, seed: int) -> "SeededTeacher":
     assert one.network is not None
-    told = one.model_dump(exclude={"soft_labels", "weight", "seed"})
+    told = one.model_dump(exclude={"soft_labels", "api", "weight", "seed"})
     return SeededTeacher(**told, seed=(seed if one.seed is None else one.seed) % 2**32)
 
 
@@ -54,7 +54,12 @@ def answers(run: Run) -> "dict[str, Answers]":
     bf16, views = run.job.precision == "bf16", loaders.views(run)
     found: dict[str, Answers] = {arms.TEACHER.name: Network(loaders.trained_teacher(run), views, bf16)}
     for name, one in _seeded(run.job.recipe).items():
-        found[name] = _stored(run, name) if one is None else Network(_trained(run, name, one), views, bf16)
+        if name in api_teachers.of(run.job.recipe):
+            found[name] = api_teachers.stored(run, step_of(name))
+        else:
+            found[name] = (
+                _stored(run, name) if one is None else Network(_trained(run, name, one), views, bf16)
+            )
     return found
 
 
@@ -76,6 +81,9 @@ def try_others(run: Run) -> None:
 def _problems(run: Run) -> Iterator[str]:
     for name, one in _seeded(run.job.recipe).items():
         try:
+            if name in api_teachers.of(run.job.recipe):
+                yield from (f"{name}: {said}" for said in api_teachers.check(run, name))
+                continue
             if one is None:
                 yield from (f"{name}: {said}" for said in _wrong_with_stored(run, name))
                 continue

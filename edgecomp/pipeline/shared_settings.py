@@ -10,7 +10,7 @@ from edgecomp.config.job import Job
 from edgecomp.config.parts.teachers import Teacher
 from edgecomp.config.recipe import Distill
 from edgecomp.config.target import Target
-from edgecomp.pipeline import cleaning, loaders, several_teachers
+from edgecomp.pipeline import api_teachers, cleaning, loaders, several_teachers
 from edgecomp.tasks import DEFAULT
 
 PYTORCH = ("torch", "numpy")
@@ -28,7 +28,7 @@ class Keys:
             "threads": recipe.threads,
             "data": recipe.data.model_dump(),
         }
-        if recipe.has_stored_teachers:
+        if recipe.keeps_rows:
             self.seeded["rows"] = True
         if (
             recipe.meant != DEFAULT
@@ -38,7 +38,9 @@ class Keys:
         self.teacher = learnt(recipe.teacher) | own_files(job, "teacher")
         # Of a run with one teacher these are what they were before there could be others.
         others = (
-            None if recipe.teachers is None else recipe.teachers.model_dump() | own_files(job, "teachers")
+            None
+            if recipe.teachers is None
+            else api_teachers.settings(recipe.teachers) | own_files(job, "teachers")
         )
         self.taught = [self.training, self.teacher, *([others, recipe.distill.temperature] if others else [])]
         self.student = recipe.student.model_dump() | own_files(job, "student")

@@ -19,7 +19,7 @@ from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
-from edgecomp.pipeline import loaders, several_teachers, shared_settings
+from edgecomp.pipeline import api_teachers, loaders, several_teachers, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
 from edgecomp.runtimes import TABLE
@@ -69,7 +69,14 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         make = partial(learning.another_teacher, name=name)
         told = [keys.training, wanted.model_dump(), own_files(run.job, "teachers")]
         yield _trains(run, keys, several_teachers.step_of(name), "teacher", make, told, "data")
-    from_all = ("data", "teacher", *map(several_teachers.step_of, others))
+    asked = api_teachers.of(run.job.recipe)
+    for name, api in asked.items():
+        make = partial(learning.asked_teacher, name=name)
+        told = [keys.seeded, api_teachers.decides(api), *keys.cleaned]
+        yield Step(
+            several_teachers.step_of(name), "teacher", partial(make, run), told, ("data",), ("jinja2",)
+        )
+    from_all = ("data", "teacher", *map(several_teachers.step_of, (*others, *asked)))
     soft_labels = _trains(run, keys, "soft_labels", "teacher", learning.soft_labels, keys.taught, *from_all)
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
     learnt = [keys.training, keys.student, keys.distill]

@@ -100,6 +100,29 @@ def mixture(outputs: Sequence[Outputs], weights: Numbers, *, task: Task, tempera
     return np.asarray(mixed, np.float32)
 
 
+def of_who_answered(outputs: Sequence[Outputs], weights: Numbers) -> tuple[list[Outputs], Numbers]:
+    """The outputs, with 0 where a teacher has no answer (NaN), and weights [teachers, N] that are 0 there and sum to 1 of the others.
+
+    outputs: [N, ...] of each teacher; weights: [teachers], or by example [teachers, N]. Raises DataError where nobody who counts has answered.
+    """
+    there = np.stack([_answered(one) for one in outputs])
+    if there.all():
+        return list(outputs), weights
+    shares = (weights if weights.ndim == 2 else weights[:, None]) * there
+    total = shares.sum(axis=0)
+    if alone := int((total == 0).sum()):
+        raise DataError(
+            f"{alone:,} of {len(total):,} examples have no answer of a teacher that counts: give the teacher itself a weight (teachers.weight), for it "
+            "answers every example, or mend the prompt so that more answers parse"
+        )
+    return [np.nan_to_num(one) for one in outputs], np.asarray(shares / total)
+
+
+def _answered(outputs: Outputs) -> npt.NDArray[np.bool_]:
+    """Which examples have an answer, [N]; outputs: [N, ...]."""
+    return np.asarray(~np.isnan(outputs).reshape(len(outputs), -1).any(axis=1))
+
+
 def confidence_weights(outputs: Sequence[Outputs], labels: Labels) -> Numbers:
     """[teachers, N]: by example (1 - softmax over teachers of each one's cross-entropy with the label) / (teachers - 1) (CA-MKD, Zhang et al. 2022,
     arXiv:2201.00007, equation 2). outputs: logits [N, classes] of each teacher, two at least; labels: int64 [N]."""
@@ -153,14 +176,21 @@ def store_mixture(
     given = np.array([weights[name] for name in teachers], np.float64)
     shares: Numbers = np.full(len(given), 1 / len(given))
     if by != "confidence":
-        shares = learned_weights(list(held_out.values()), labels) if by == "learned" else given / given.sum()
+        by_all = np.all([_answered(one) for one in held_out.values()], axis=0)
+        shares = (
+            learned_weights([one[by_all] for one in held_out.values()], labels[by_all])
+            if by == "learned"
+            else given / given.sum()
+        )
 
     def mixed(index: int) -> Outputs:
         said = [one.view(index) for one in teachers.values()]
-        own: Numbers = confidence_weights(said, views.train.labels) if by == "confidence" else shares
-        return mixture(said, own, task=task, temperature=temperature)
+        own: Numbers = shares
+        if by == "confidence":
+            own = confidence_weights([np.nan_to_num(one) for one in said], views.train.labels)
+        return mixture(*of_who_answered(said, own), task=task, temperature=temperature)
 
-    of_all = mixture(list(held_out.values()), shares, task=task, temperature=temperature)
+    of_all = mixture(*of_who_answered(list(held_out.values()), shares), task=task, temperature=temperature)
     soft_labels.write(
         folder / "soft_labels.h5",
         track((mixed(index) for index in range(count)), "soft labels, passes", count),
@@ -170,7 +200,10 @@ def store_mixture(
     )
 
     def score(outputs: Outputs) -> float:
-        return task.validation_score(outputs, labels if task.label_axes else outputs)
+        has = _answered(outputs)
+        if not has.any():
+            return 0.0
+        return task.validation_score(outputs[has], labels[has] if task.label_axes else outputs[has])
 
     each = {
         name: {"weight": float(share), "validation_score_pct": score(held_out[name])}

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgecomp.arms import TEACHER
+from edgecomp.config.parts.api_teacher import Api
 from edgecomp.config.parts.loop import PLAIN, Loop, parts_do_not_fit, without_plain
 from edgecomp.config.schema import Part
 
@@ -54,6 +55,7 @@ class Another(Part):
     arguments: dict[str, Any] = {}  # what it is built with, by name
     # in place of a network: an .npz of its outputs, `train` [N, classes] in the order of the training data; beside the recipe or in $EDGECOMP_DATA
     soft_labels: str | None = None
+    api: Api | None = None  # in place of both: a service that is asked
     weight: float = Field(1.0, ge=0, le=1e6)  # beside that of the others
     epochs: int = Field(0, ge=0, le=10_000)  # 0: it is trained already
     batch_size: int = Field(64, ge=2)  # examples
@@ -64,13 +66,21 @@ class Another(Part):
 
     @model_validator(mode="after")
     def _it_is_one_or_the_other(self) -> "Another":
-        if (self.network is None) == (self.soft_labels is None):
-            raise ValueError("a teacher is a `network`, or `soft_labels` that one gave: name one of them")
+        if sum(one is not None for one in (self.network, self.soft_labels, self.api)) != 1:
+            raise ValueError(
+                "a teacher is a `network`, or `soft_labels` that one gave, or an `api`: name one of them"
+            )
         if self.network == "teacher":
             raise ValueError("network: teacher is the student's word: name a network of its own")
-        if self.soft_labels is not None and (self.epochs or self.arguments):
+        if self.network is None and (self.epochs or self.arguments):
             raise ValueError("soft_labels are given: epochs and arguments are of a network")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_an_api(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `api` where there is none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return {key: value for key, value in found.items() if key != "api" or value is not None}
 
 
 class Teachers(Part):

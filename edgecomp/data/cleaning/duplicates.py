@@ -22,8 +22,6 @@ PERMUTATIONS = 128
 MISSED = (0.1, 0.9)  # candidates that are none are seen for what they are; those that are missed are not
 AT_ONCE = 2_000  # texts that are hashed together
 BITS = 64
-BANDS = 8  # of a perceptual hash: two that differ in fewer bits than that share a band
-MOST_BITS = BANDS - 1
 PIXELS = 0.08  # of the range, that near images differ by, at most, on average
 
 HELD_OUT = ("test", "validation")
@@ -82,7 +80,7 @@ def near(
 ) -> Iterator[tuple[str, Place, float, Place, str]]:
     """Rule, example, likeness and what it is near to: `near-leak` and `near-duplicate`, of texts and images; of numbers there are none.
 
-    threshold: of the likeness, below 1. An example is held to the first of each group that is near, so that hundreds of one template cost no more
+    splits: train, and what is judged on; threshold: of the likeness, below 1. An example is held to the first of each group that is near, so that hundreds of one template cost no more
     than one. Exact duplicates are not told again. track: shows progress. Raises RuntimeUnavailableError without the extra `data`.
     """
     values = splits["train"].values
@@ -158,31 +156,29 @@ def shingles(text: str) -> set[bytes]:
 class _Images:
     def __init__(self, splits: Mapping[str, Examples], threshold: float, order: Sequence[Place]) -> None:
         self._splits = splits
-        self._most = min(MOST_BITS, round((1 - threshold) * BITS))
-        self._leaders: dict[Place, int] = {}
-        self._bands: dict[tuple[int, int], list[Place]] = {}
+        self._most = round((1 - threshold) * BITS)
+        self._leaders: list[Place] = []
+        self._codes = np.zeros(len(order), np.uint64)  # of the leaders, one after another
         self._hash = library("imagehash").phash
 
     def _pixels(self, place: Place) -> npt.NDArray[np.uint8]:
         name, row = place
         return self._splits[name].values[row]  # type: ignore[index,return-value]  # of images
 
-    def _hashed(self, place: Place) -> int:
+    def _hashed(self, place: Place) -> np.uint64:
         from PIL import Image
 
         pixels = self._pixels(place)
         picture = Image.fromarray(pixels[0] if len(pixels) != 3 else pixels.transpose(1, 2, 0))
-        return int(str(self._hash(picture)), 16)
+        return np.uint64(int(str(self._hash(picture)), 16))
 
     def nearest(self, place: Place) -> tuple[float, Place | None]:
-        own = self._hashed(place)
-        best: tuple[float, Place | None] = (0.0, None)
-        for one in dict.fromkeys(other for band in _bands(own) for other in self._bands.get(band, ())):
-            apart = (own ^ self._leaders[one]).bit_count()
-            likeness = 1 - apart / BITS
-            if apart <= self._most and likeness > best[0] and self._is_near(place, one):
-                best = likeness, one
-        return best
+        apart = np.bitwise_count(self._codes[: len(self._leaders)] ^ self._hashed(place))
+        close = np.flatnonzero(apart <= self._most)
+        for one in close[apart[close].argsort(kind="stable")]:
+            if self._is_near(place, self._leaders[one]):
+                return 1 - int(apart[one]) / BITS, self._leaders[one]
+        return 0.0, None
 
     def _is_near(self, one: Place, other: Place) -> bool:
         left, right = self._pixels(one), self._pixels(other)
@@ -191,11 +187,5 @@ class _Images:
         )
 
     def add(self, place: Place) -> None:
-        own = self._leaders[place] = self._hashed(place)
-        for band in _bands(own):
-            self._bands.setdefault(band, []).append(place)
-
-
-def _bands(bits: int) -> list[tuple[int, int]]:
-    width = BITS // BANDS
-    return [(band, bits >> (band * width) & ((1 << width) - 1)) for band in range(BANDS)]
+        self._codes[len(self._leaders)] = self._hashed(place)
+        self._leaders.append(place)

@@ -131,7 +131,7 @@ def outliers(values: Values, factor: float) -> Iterator[tuple[int, float, str]]:
 
 
 def as_probabilities(outputs: npt.NDArray[Any], classes: int, rows: int, where: str) -> Numbers:
-    """A teacher's answers, probabilities or logits [N, classes], as probabilities. rows: how many there must be; where: the file. Raises DataError."""
+    """A teacher's answers, `outputs`, probabilities or logits [N, classes], as probabilities. rows: how many there must be; where: the file. Raises DataError."""
     from scipy.special import softmax
 
     if outputs.dtype.kind not in "fiu" or outputs.shape != (rows, classes):

@@ -69,7 +69,7 @@ def search(
 ) -> list[Finding]:
     """All that the rules find in `source`, each with what is to be done about it, split by split and row by row.
 
-    of_classes: whether a label is one class; answers: a teacher's probabilities [N, classes] of the training split, None where there are none;
+    asked: the rules and their limits; of_classes: whether a label is one class; answers: a teacher's probabilities [N, classes] of the training split, None where there are none;
     track: shows progress; note: is told of what could not be looked for. Raises DataError, RuntimeUnavailableError.
     """
     action_of = asked.actions

@@ -1,6 +1,6 @@
 """Data sources by name: a literal table of functions that read every split a source has.
 
-To add one: a file here, a row of TABLE and of FILES, and its name in the Literal of `Data.source` in edgecomp/config/recipe.py.
+To add one: a file here, a row of TABLE and of FILES, and its name in the Literal of `Data.source` in edgecomp/config/parts/data.py.
 """
 
 from collections.abc import Callable

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 def data(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes the splits of `run` and its preprocessing into `out`; checkpoints: not needed. Raises DataError,
     UsageError."""
-    from edgecomp.data import rare, splits
+    from edgecomp.data import splits
     from edgecomp.data.tokens import Tokenizer
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
     source = cleaning.source(run, out)
-    if settings.fewest is not None:
-        source = rare.without_rare(source, settings.fewest)
     splits.check_varied(source, task=run.job.recipe.meant, shift=settings.shift, flip=settings.flip)
     notes = splits.write_splits(
         source,
@@ -41,7 +39,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         folder=out,
         mean=settings.mean,
         std=settings.std,
-        rows=run.job.recipe.has_stored_teachers,
+        rows=run.job.recipe.keeps_rows,
     )
     for note in notes:
         run.note(f"data: {note}")
@@ -60,6 +58,13 @@ def another_teacher(run: Run, out: Path, checkpoints: Path, *, name: str) -> Non
     wanted = several_teachers.networks(run.job.recipe)[name]
     network = loaders.fresh_network(run, wanted)
     _train(run, network, wanted, wanted.seed, out, checkpoints)
+
+
+def asked_teacher(run: Run, out: Path, checkpoints: Path, *, name: str) -> None:
+    """Writes what a teacher of `run` behind an API answers into `out`; checkpoints: where its answers are kept, one by one; name: in the recipe."""
+    from edgecomp.pipeline import api_teachers
+
+    api_teachers.label(run, out, checkpoints, name)
 
 
 def _train(run: Run, network: "nn.Module", wanted: Teacher, seed: int, out: Path, checkpoints: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from edgecomp.config.job import load_job
 from edgecomp.config.parts.bench import Bench
-from edgecomp.config.recipe import Data, Recipe
+from edgecomp.config.parts.data import Data
+from edgecomp.config.recipe import Recipe
 from edgecomp.data.sources import TABLE
 from edgecomp.errors import RecipeError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecomp.config.recipe import Data
+from edgecomp.config.parts.data import Data
 from edgecomp.data.sources import Source, Wanted, read
 from edgecomp.data.splits import SPLITS, Split, write_splits
 from edgecomp.errors import DataError

@@ -1,0 +1,57 @@
+"""Every answer, written and on the disk before another request is asked, so that nothing is asked again that was answered."""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgecomp.errors import DataError
+from edgecomp.teachers.api.asked import Answer
+
+FORMAT = 1
+
+
+class Journal:
+    """A line of JSON an answer in the file at `path`. A last line that was cut by a kill is dropped; another that is none is told."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self.answers: dict[str, Answer] = {}
+        self.tries = 0
+        whole = self._read(path) if path.exists() else 0
+        self._file = path.open("ab")
+        self._file.truncate(whole)
+
+    def _read(self, path: Path) -> int:
+        """Reads what is there; returns how many bytes of it are whole lines."""
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            try:
+                told: Mapping[str, Any] = json.loads(line)
+                self.answers[told["id"]] = Answer(**told["answer"])
+                self.tries += int(told["tries"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(
+                    f"{path}, line {number}: no answer of a teacher ({error}): delete the file, and it is asked again"
+                ) from None
+        return whole
+
+    def write(self, request_id: str, answer: Answer, tries: int) -> None:
+        """Returns when the `answer` to request_id, which took so many `tries`, is on the disk."""
+        line = json.dumps(
+            {"format": FORMAT, "id": request_id, "tries": tries, "answer": asdict(answer)}, allow_nan=False
+        )
+        with self._lock:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self.answers[request_id] = answer
+            self.tries += tries
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._file.close()
