@@ -145,6 +145,10 @@ def _score(
     )
 
 
+def _gap(name: str, title: str, estimator: str) -> Metric:
+    return Metric(name, "points", "lower", title, "answers", estimator, tasks=CLASSES)
+
+
 def _error(name: str, title: str, estimator: str, comparator: str) -> Metric:
     return Metric(
         name, "label", "lower", title, "answers", estimator, comparator=comparator, tasks=("regression",)
@@ -165,17 +169,19 @@ METRICS: dict[str, Metric] = {
         Metric(MULTI_STREAM_P99, "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
         Metric(SERVER, "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),
         Metric(BATCHED_SERVER, "rate", "higher", "highest rate whose p99 holds (server, dynamic batching)", "scenario"),
-        Metric(ENERGY, "energy", "lower", "energy of one inference, the whole package's", "sensor", "energy:per_inference"),
-        Metric(PEAK, "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "sizes:peak_memory", PEAK_MEMORY, compared="both"),
-        Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "sizes:peak_memory", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),
-        Metric(FILE_SIZE, "bytes", "lower", "model file", "file", "sizes:file", compared="both"),
-        Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "sizes:parameters"),
+        Metric(ENERGY, "energy", "lower", "energy of one inference, the whole package's", "sensor", "resources:energy"),
+        Metric(PEAK, "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "resources:peak_memory", PEAK_MEMORY, compared="both"),
+        Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "resources:peak_memory", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),
+        Metric(FILE_SIZE, "bytes", "lower", "model file", "file", "resources:file", compared="both"),
+        Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "resources:parameters"),
         _score(ACCURACY, "accuracy", "scores:accuracy", "scores:accuracy_against"),
         _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
         _score("tail_macro_f1_pct", "macro F1 of the rarest classes, which have a fifth of the examples", "scores:tail_macro_f1", "scores:tail_macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
         _score(WORST_SLICE, "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
-        Metric(CALIBRATION_ERROR, "percent", "lower", "calibration error: how much surer or less sure it is than right (root mean square)", "answers", "calibration:error", tasks=CLASSES),
+        Metric(CALIBRATION_ERROR, "percent", "lower", "calibration error: how much surer or less sure it is than right (root mean square)", "answers", "health:calibration_error", tasks=CLASSES),
+        _gap("demographic_parity_pt", "how much oftener one slice is given an answer than another (demographic parity difference)", "health:demographic_parity"),
+        _gap("equalised_odds_pt", "the same among those of one label (equalised odds difference)", "health:equalised_odds"),
         _score("micro_f1_pct", "micro F1 of labels", "numbers:micro_f1", "numbers:micro_f1_against", ("multilabel",)),
         _score("label_macro_f1_pct", "macro F1 of labels", "numbers:macro_f1", "numbers:macro_f1_against", ("multilabel",)),
         _score("exact_match_pct", "every label right", "scores:exact_match", "scores:exact_match_against", ("multilabel",)),
