@@ -173,6 +173,9 @@ class Quantize(Part):
     percentile: float = Field(99.99, gt=50, le=100)  # of calibration: percentile
     calibration_batches: int = Field(8, ge=1)  # of distill.batch_size, of the calibration split
     kernel: Literal["torch", "fused"] = "torch"  # of fake-quant in training: fused needs a C++ compiler
+    ptq_minutes: float | None = Field(
+        None, gt=0
+    )  # of a target's ptq-best, after which no further candidate is made
     freeze_scales_epochs: int = Field(1, ge=0)  # the last so many with scales that no longer learn
     freeze_batchnorm_epochs: int = Field(1, ge=0)  # likewise, with batch statistics as they are
     weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary); first and last layers keep 8

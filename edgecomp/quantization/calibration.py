@@ -8,7 +8,7 @@ from torch import nn
 
 from edgecomp.errors import DataError
 from edgecomp.inputs import Inputs
-from edgecomp.quantization.fake_quant import FakeQuant, bin_centres, grid_over
+from edgecomp.quantization.fake_quant import FakeQuant, State, bin_centres, grid_over
 from edgecomp.quantization.placement import fake_quants
 from edgecomp.training.loop import network_inputs
 
@@ -56,25 +56,44 @@ def calibrate(
     `percentile` that share of an activation's values (a weight's are all covered), `mse` takes the range of
     the least squared rounding error.
     """
+    observe(network, batches)
+    if method != "min-max":
+        count(network, batches)
+    set_ranges(network, method, percentile)
+
+
+@torch.no_grad()
+def observe(network: nn.Module, batches: Batches) -> None:
+    """Lets every fake-quant of `network` note the range of what flows through it, of all `batches`; what was noted before is forgotten. Raises DataError."""
     if not batches:
         raise DataError(
             "there is no calibration data: quantize.calibration_batches × batch size came to 0 examples"
         )
-    quants = fake_quants(network)
-    for quant in quants.values():
+    for quant in fake_quants(network).values():
         quant.forget()
+    _through(network, batches, "observe")
+
+
+@torch.no_grad()
+def count(network: nn.Module, batches: Batches) -> None:
+    """Lets every fake-quant of `network` count the same `batches`' values within the ranges that it has noted."""
+    _through(network, batches, "count")
+
+
+def _through(network: nn.Module, batches: Batches, state: State) -> None:
     network.eval()
+    for quant in fake_quants(network).values():
+        quant.state = state
+    for batch in batches:
+        network(*network_inputs(batch))
 
-    def observe(state: Literal["observe", "count"]) -> None:
-        for quant in quants.values():
-            quant.state = state
-        for batch in batches:
-            network(*network_inputs(batch))
 
-    observe("observe")
-    if method != "min-max":
-        observe("count")
-    for name, quant in quants.items():
+def set_ranges(network: nn.Module, method: Method, percentile: float) -> None:
+    """Sets every fake-quant's scale and zero point from what it has noted, and for another method than `min-max` counted. Raises CaptureError.
+
+    network, method, percentile: as in `calibrate`.
+    """
+    for name, quant in fake_quants(network).items():
         quant.check_observed(name)
         low, high = CLIPPING[method](quant, percentile)
         quant.set_range(low, high)
