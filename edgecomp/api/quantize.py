@@ -16,6 +16,7 @@ import yaml
 
 from edgecomp.api.quantizing.data import Asked, section, told
 from edgecomp.api.quantizing.model import Model, recognised
+from edgecomp.api.quantizing.ranges import best_ranges
 from edgecomp.api.quantizing.record import Attempt, Record
 from edgecomp.api.results import RunResult
 from edgecomp.api.run import job_of, run
@@ -124,10 +125,12 @@ def quantize(
         ):  # by a call before, that was ended or asks for less
             continue
         overrides, heard = asked, listener
+        if place:
+            overrides = (*overrides, *best_ranges(folder))
         if place and minutes is not None:
-            if not (epochs := _epochs(record, recipe, asked, folder, minutes, began, listener)):
+            if not (epochs := _epochs(record, recipe, overrides, folder, minutes, began, listener)):
                 break
-            overrides = (*asked, f"quantize.epochs={epochs}")
+            overrides = (*overrides, f"quantize.epochs={epochs}")
             heard = Until(listener, began + 60 * minutes)
         started = time.monotonic()
         listener.say(f"{name}: {' '.join(overrides)}")
@@ -238,7 +241,12 @@ def _recipe(
         "data": dict(data) | {"test_fraction": 0.25, "validation_fraction": 0.1, "calibration_fraction": 0.1},
         "teacher": {"network": model.network, **names_its_output, "epochs": 0},
         "student": {"network": "teacher"},
-        "distill": {"epochs": 0, "batch_size": 32, "hard_label_weight": 0},
+        "distill": {
+            "epochs": 0,
+            "batch_size": 32,
+            "hard_label_weight": 0,
+            "loop": {"patience": MOST_EPOCHS},  # the best epoch is taken, and none ends it early
+        },
         "targets": targets,
         "policy": "same-function",
     }

@@ -364,6 +364,13 @@ class Recipe(Part):
         return self
 
     @property
+    def quantises_its_teacher(self) -> bool:
+        """Whether the student in fp32 is its teacher, as it is: integers are all that is made of it."""
+        student = self.student
+        is_it = student.network == "teacher" and "layers" not in student.arguments
+        return is_it and self.teacher.epochs == self.distill.epochs == 0
+
+    @property
     def has_stored_teachers(self) -> bool:
         """Whether somebody teaches by answers that are stored already."""
         return any(one.network is None for one in (self.teachers.others.values() if self.teachers else ()))
