@@ -23,7 +23,7 @@ CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
     "ptq-ort": ("min-max", "percentile"),
     "ptq-nncf": ("min-max", "percentile", "histogram"),
     "ptq-dynamic": ("min-max",),
-    "ours": ("min-max", "percentile", "mse"),
+    "ours": ("min-max", "percentile", "mse", "output-mse"),
 }
 # NNCF's `fast` one, its default, is wrong where means depend on the position (docs/decisions/004).
 BIASES: dict[Tool, tuple[Bias, ...]] = {
