@@ -104,7 +104,8 @@ def set_ranges(network: nn.Module, method: Method, percentile: float) -> None:
         quant.set_range(low, high)
 
 
-SHARES_OF_AN_END = (0.5, 0.25, 0.12, 0.06, 0.03, 0.0)
+SHARES_OF_AN_END = (0.8, 0.5, 0.25, 0.12, 0.06, 0.03, 0.0)
+HARMED = 1.5  # times the least error: a smaller share of that end is not tried
 SEARCHED_BATCHES = 2
 
 
@@ -142,9 +143,11 @@ def search_ranges(network: nn.Module, batches: Batches) -> None:
                 tried = [*ends]
                 tried[end] = whole * share
                 quant.set_range(*tried)
-                if not (now := error()) < least:
+                now = error()
+                if now < least:
+                    least, ends = now, tried
+                elif not now <= HARMED * least:
                     break
-                least, ends = now, tried
             quant.set_range(*ends)
 
 
