@@ -16,6 +16,7 @@ import yaml
 
 from edgecomp.api.quantizing.data import Asked, section, told
 from edgecomp.api.quantizing.model import Model, recognised
+from edgecomp.api.quantizing.ranges import best_ranges
 from edgecomp.api.quantizing.record import Attempt, Record
 from edgecomp.api.results import RunResult
 from edgecomp.api.run import job_of, run
@@ -40,6 +41,9 @@ SUM_TO_ONE = 1e-3  # what probabilities may be off by
 SHOWN = 20_000  # inputs that are trained on, over all epochs
 JUDGED_ON = 700  # inputs, where there are enough: 598 without a change show 99.5 %
 MOST_EPOCHS = 10_000
+PTQ_SHARE = (
+    1 / 3
+)  # of `--time`, that post-training candidates may take: what is left is for training, and for what follows it
 MADE_AGAIN = (
     "export",
     "parity",
@@ -50,6 +54,7 @@ MADE_AGAIN = (
     "gate",
     "report",
 )  # steps, after each training
+PTQ_MINUTES = "quantize.ptq_minutes="
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
 
 
@@ -113,17 +118,19 @@ def quantize(
     record = Record.of(recipe, folder, check, limit)
     record.take(minutes)
     result: RunResult | None = None
-    ways = _ways(content)
+    ways = _ways(content, _ptq_minutes(record, minutes, len(targets)))
     for place, (name, asked) in enumerate(ways):
         if (
             place < len(record.tried) or record.is_the_same
         ):  # by a call before, that was ended or asks for less
             continue
         overrides, heard = asked, listener
+        if place:
+            overrides = (*overrides, *best_ranges(folder))
         if place and minutes is not None:
-            if not (epochs := _epochs(record, recipe, asked, folder, minutes, began, listener)):
+            if not (epochs := _epochs(record, recipe, overrides, folder, minutes, began, listener)):
                 break
-            overrides = (*asked, f"quantize.epochs={epochs}")
+            overrides = (*overrides, f"quantize.epochs={epochs}")
             heard = Until(listener, began + 60 * minutes)
         started = time.monotonic()
         listener.say(f"{name}: {' '.join(overrides)}")
@@ -234,7 +241,12 @@ def _recipe(
         "data": dict(data) | {"test_fraction": 0.25, "validation_fraction": 0.1, "calibration_fraction": 0.1},
         "teacher": {"network": model.network, **names_its_output, "epochs": 0},
         "student": {"network": "teacher"},
-        "distill": {"epochs": 0, "batch_size": 32, "hard_label_weight": 0},
+        "distill": {
+            "epochs": 0,
+            "batch_size": 32,
+            "hard_label_weight": 0,
+            "loop": {"patience": MOST_EPOCHS},  # the best epoch is taken, and none ends it early
+        },
         "targets": targets,
         "policy": "same-function",
     }
@@ -253,19 +265,26 @@ def _decided(content: dict[str, Any], tried: _Tried, check: str, limit: Mapping[
     }
 
 
-def _ways(recipe: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
-    """What is tried, the cheapest first, as overrides of the recipe."""
+def _ptq_minutes(record: Record, minutes: float | None, targets: int) -> tuple[str, ...]:
+    """The override that bounds each target's search among post-training candidates; as it was in a call before, whose candidates are there."""
+    if record.tried:
+        return tuple(one for one in record.tried[0].overrides if one.startswith(PTQ_MINUTES))
+    return () if minutes is None else (f"{PTQ_MINUTES}{PTQ_SHARE * minutes / targets:.4g}",)
+
+
+def _ways(recipe: Mapping[str, Any], bound: tuple[str, ...] = ()) -> list[tuple[str, tuple[str, ...]]]:
+    """What is tried, the cheapest first, as overrides of the recipe. bound: that of post-training candidates."""
     limits = recipe["thresholds"]
     drop = limits[ACCURACY]["margin"] if ACCURACY in limits else "0.1 pt"
     if limits.get(ERROR):
         # Of normal errors the root mean square is 1.25 times the mean, and its square is what is not explained.
         drop = f"{(1.25 * parse_quantity(limits[ERROR]['max']).value) ** 2 / 100:.4f} pt"
     return [
-        ("post-training quantisation, the best of all", ("quantize.method=ptq-best",)),
-        ("trained through its integers", ("quantize.baselines=[ptq-best]",)),
+        ("post-training quantisation, the best of all", ("quantize.method=ptq-best", *bound)),
+        ("trained through its integers", ("quantize.baselines=[ptq-best]", *bound)),
         (
             "trained, with the costliest layers in float",
-            ("quantize.baselines=[ptq-best]", f"quantize.max_drop='{drop}'"),
+            ("quantize.baselines=[ptq-best]", *bound, f"quantize.max_drop='{drop}'"),
         ),
     ]
 

@@ -32,6 +32,7 @@ FORMAT_VERSION = 1
 MANIFEST, JOB = "manifest.json", "job.json"
 NOT_RUN = "not-run.txt"  # in a step's folder: why it made nothing, so that the next run tries again
 CHECKPOINTS = ".checkpoints"
+SHARED = "shared"  # a checkpoint that several steps make of the same, and go on from
 CLOCK = ".seconds"  # beside a step's checkpoints: how long it ran
 KEPT = "what was finished before is kept"
 FULL_BYTES = 2**20  # free, at most, on a disk that is said to be full
@@ -265,10 +266,10 @@ class RunFolder:
         self._clear(rf"{re.escape(_plain(step.name))}-\w{{16}}")
 
     def clear_checkpoints(self) -> None:
-        """Takes away what steps that are finished would have resumed from. One that is not, of other settings, may go on yet."""
+        """Takes away what steps that are finished would have resumed from, and what they shared. One that is not, of other settings, may go on yet."""
         manifest = self.manifest()
         done = [_checkpoints(name, one.key) for name, one in manifest.steps.items()] if manifest else []
-        self._clear("|".join(map(re.escape, done)))
+        self._clear("|".join([*map(re.escape, done), rf"{SHARED}-\w{{16}}"]))
 
     def _clear(self, names: str) -> None:
         """Checkpoints whose folders have such `names`, a pattern, with the times beside them."""

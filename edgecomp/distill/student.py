@@ -19,6 +19,7 @@ from edgecomp.quantization.capture import duplicate
 from edgecomp.quantization.fake_quant import Kernel, use_kernel
 from edgecomp.quantization.layers import layer_names, unruled_layers
 from edgecomp.quantization.placement import fake_quants, left_in_float, place
+from edgecomp.training.alarms import SCORE
 from edgecomp.training.checkpoints import History
 from edgecomp.training.loop import network_inputs, save_weights, train
 from edgecomp.training.optimizers import parameter_groups
@@ -163,10 +164,20 @@ def train_int8(
     """Trains `student` in place, through fake-quant, and returns its history.
 
     student: calibrated; data, qad: what it learns from, and how; checkpoint: the file that training goes on
-    from; track: shows progress. Raises UsageError where the fused kernel is asked for and cannot be compiled.
+    from; track: shows progress. Where the best weights are kept (`patience`), those that it starts from are among them: what calibration alone gives is no
+    worse than training where no epoch was better. Raises UsageError where the fused kernel is asked for and cannot be compiled.
     """
     use_kernel(student, qad.kernel)
-    return _train_further(student, data, qad, checkpoint, track, "student, int8")
+    if qad.practice.patience is None:
+        return _train_further(student, data, qad, checkpoint, track, "student, int8")
+    start, score = {name: value.clone() for name, value in student.state_dict().items()}, data.score(student)
+    history = _train_further(student, data, qad, checkpoint, track, "student, int8")
+    if score > max((epoch[SCORE] for epoch in history), default=score):
+        student.load_state_dict(start)
+        qad.practice.note(
+            f"student, int8: no epoch was better than what it began with ({score:.2f} on validation), which is kept"
+        )
+    return history
 
 
 def train_control(

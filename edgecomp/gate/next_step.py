@@ -60,6 +60,14 @@ BY_DIMENSION = {
     "percent": "train longer (distill.epochs, quantize.epochs) or take a larger student (student.arguments)",
     "points": "give the target a scheme that its CPU executes without saturation (cpu-u8-narrow)",
 }
+OF_ITS_OWN_TEACHER = {
+    "time": "int8 buys size here, and no speed: try another target, or give its fp32 file",
+    "rate": "int8 buys size here, and no speed: try another target, or give its fp32 file",
+    "bytes": "take a smaller model: this one is as small as its integers make it",
+    "percent": "train longer (`edgecomp quantize … --time MINUTES`; of its recipe, quantize.epochs), with more inputs (--data), or "
+    "allow more (--min-agreement, --max-error, --max-drop)",
+}
+"""Of a model that is quantised with itself as its teacher, as `edgecomp quantize` does: there is no other student."""
 ROUNDING = (
     "the file is right as it is written, and this runtime's integer kernels round it to something else: try "
     "quantize.calibration=mse, more quantize.epochs, or quantize.max_drop"
@@ -83,12 +91,18 @@ MEASURE_AGAIN = "measure again on a quieter machine with `edgecomp bench`"
 
 
 class RunRemedies:
-    """Of `edgecomp run`. measured: by target."""
+    """Of `edgecomp run`, and of `quantize`, which runs a recipe. measured: by target; own_teacher: whether the student is its teacher, as it is."""
 
     nothing = "add targets, or checks to the policy"
 
-    def __init__(self, measured: Mapping[str, Measurements]) -> None:
+    def __init__(self, measured: Mapping[str, Measurements], own_teacher: bool = False) -> None:
         self.measured = measured
+        self._by_dimension = BY_DIMENSION | (OF_ITS_OWN_TEACHER if own_teacher else {})
+        self._more_examples = (
+            "more inputs (--data) can decide it"
+            if own_teacher
+            else "a larger test split (data.test_fraction) can decide it"
+        )
 
     def passed(self, all_decide: bool) -> str:
         which = "All checks" if all_decide else "All checks that decide"
@@ -112,16 +126,16 @@ class RunRemedies:
 
     def _of_fail(self, check: Check) -> str:
         if check.reason is Reason.BUDGET_EXCEEDED:
-            return f"{BY_DIMENSION['bytes']}, or a target with more memory"
+            return f"{self._by_dimension['bytes']}, or a target with more memory"
         if _source(check) == "emulation":
-            return BY_DIMENSION["points"]
+            return self._by_dimension["points"]
         if check.metric == INT8_SHARE:
             return FLOAT_LAYERS
         if check.name == "int8_over_fp32":
             return SLOWER_THAN_FP32
         if _source(check) == "export":
             return WRONG_EXPORT if _is_wrong_as_written(self.measured[check.target]) else ROUNDING
-        return BY_DIMENSION.get(METRICS[check.metric].dimension, "see the report")
+        return self._by_dimension.get(METRICS[check.metric].dimension, "see the report")
 
     def _of_inconclusive(self, check: Check) -> str:
         if check.name == DEVICE:
@@ -129,14 +143,14 @@ class RunRemedies:
         if check.reason is Reason.NOT_RUN:
             return f"make it run, or take the check out (thresholds.{check.name}=null)"
         if check.reason is Reason.UNTELLING:
-            return f"{BY_DIMENSION['percent']}, until it tells the classes apart"
+            return f"{self._by_dimension['percent']}, until it tells the classes apart"
         if check.reason is Reason.TOO_FEW_SAMPLES and check.estimate is None:
             return "raise it"
         if check.reason is Reason.CONTENDED:
             return MEASURE_AGAIN
         if check.estimate is not None and check.estimate.unit == "restarts":
             return "measure more (bench.restarts=…), or on a quieter machine"
-        return "a larger test split (data.test_fraction) can decide it"
+        return self._more_examples
 
 
 class ComparisonRemedies:

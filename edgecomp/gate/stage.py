@@ -32,13 +32,14 @@ def judged(
     portable: dict[str, Path],
     emulated: dict[str, tuple[Path, Path]],
     today: datetime.date,
+    own_teacher: bool = False,
 ) -> VerdictDocument:
     """The verdict on each target's checks; what is shown beside them is only summarised.
 
     rows: target → check → threshold; policy: whose checks and waivers they are; budgets: the targets' own
     rows; bench_folders, portable: by target, the folders of these steps; emulated: the folder, and the file
     of the fake-quant student's logits; beside: the bench's folders of targets that are not gated; today: the
-    day that waivers are held against. Raises RunFolderError, UsageError where a folder holds no measurements
+    day that waivers are held against; own_teacher: whether the student is its teacher, as it is. Raises RunFolderError, UsageError where a folder holds no measurements
     of this format.
     """
     measured = {target: Measurements.load(path) for target, path in bench_folders.items()}
@@ -54,7 +55,7 @@ def judged(
     return document(
         found,
         policy,
-        next_step=next_step(whole(deciding(found)), found, RunRemedies(measured)),
+        next_step=next_step(whole(deciding(found)), found, RunRemedies(measured, own_teacher)),
         changes=changes(policy, budgets, rows),
         warnings=unbounded(found),
         sha256=digest_of({t: {n: row.model_dump() for n, row in named.items()} for t, named in rows.items()}),

@@ -61,6 +61,17 @@ def stored_config(reference: str, source: str) -> Any:
         raise UsageError(f"{PREFIX}{reference}: {source}/config.json cannot be used: {said}") from error
 
 
+def fetched_beside(name: str, file: str) -> Path | None:
+    """The folder of the cache in which a `file` of the model `name` of the hub lies, fetched where it was not; None where the model has no such file, or it cannot
+    be had."""
+    hub = importlib.import_module("huggingface_hub")
+    try:
+        with quiet():
+            return Path(hub.hf_hub_download(name, file)).parent
+    except Exception:  # noqa: BLE001 - the hub's client raises what its own code and the network's do: what is not there is not read
+        return None
+
+
 def _unreachable(name: str, error: Exception) -> UsageError:
     hub = importlib.import_module("huggingface_hub")
     cache = f"{hub.constants.HF_HUB_CACHE}/models--{name.replace('/', '--')}"

@@ -145,6 +145,7 @@ def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], only: str,
     for step in chosen:
         started(step.name, f"asked for{_kept(folder, step)}")
         folder.run(step, job.recipe.name)
+    folder.clear_checkpoints()
 
 
 def save_job(job: Job, folder: RunFolder) -> None:

@@ -162,19 +162,15 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     sent = [one for one in (*job.targets, *job.ungated_targets) if first or one.scheme == run.scheme]
     if any(is_pytorch(target.runtime) for target in sent):
         yield Step(run.named(PYTORCH), "export", partial(exporting.pytorch, run), of_all, trained, **computes)
+    candidates = [keys.seeded, keys.quantised, job.recipe.distill.batch_size, keys.post_training]
+    versions = {name: installed(name) for name in keys.export_libraries}
     for target in _chooses_ptq(job):
         if target.scheme == run.scheme:
             yield Step(
                 f"ptq/{target.name}",
                 "export",
-                partial(exporting.best_ptq, run, target=target),
-                [
-                    keys.seeded,
-                    keys.quantised,
-                    job.recipe.distill.batch_size,
-                    keys.post_training,
-                    profile(job, target),
-                ],
+                partial(exporting.best_ptq, run, target=target, candidates=[candidates, versions]),
+                [*candidates, profile(job, target)],
                 ("data", "soft_labels", "distill"),
                 **computes,
             )

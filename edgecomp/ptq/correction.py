@@ -13,12 +13,17 @@ from edgecomp.quantization.constants import constant_nodes, value_of
 from edgecomp.quantization.layers import Norm, layers, norm_after, rule_of
 from edgecomp.training.loop import network_inputs
 
+Means = dict[str, torch.Tensor]
+
 
 @torch.no_grad()
-def correct_biases(quantised: fx.GraphModule, fp32: fx.GraphModule, batches: Batches) -> None:
+def correct_biases(
+    quantised: fx.GraphModule, fp32: fx.GraphModule, batches: Batches, known: Means | None = None
+) -> None:
     """Makes the mean of every layer's output, by channel and over all batches, that of the fp32 network, in place.
 
-    quantised: fake-quant placed in a copy of fp32, and calibrated; not folded. One layer after another, each fed by
+    quantised: fake-quant placed in a copy of fp32, and calibrated; not folded; known: means of the fp32 network's layers that were
+    found before, to which those that are wanted are added. One layer after another, each fed by
     those already corrected. The shift is measured after the batch normalisation that follows a layer, and goes to that
     one's β: in inference it comes to the same bias when folded, whether the layer's own takes it, the running mean or
     β, but only β can where γ is 0. For such layers there is little to do after `reestimate_batchnorm`, which
@@ -28,7 +33,10 @@ def correct_biases(quantised: fx.GraphModule, fp32: fx.GraphModule, batches: Bat
     """
     quantised.eval()
     shifted = _biases(quantised)
-    wanted = _means(fp32.eval(), {node.name: axis for node, (_, axis) in shifted.items()}, batches)
+    wanted = {} if known is None else known
+    axes = {node.name: axis for node, (_, axis) in shifted.items() if node.name not in wanted}
+    if axes:
+        wanted |= _means(fp32.eval(), axes, batches)
     running = [_Step(quantised, batch) for batch in batches]
     for node in quantised.graph.nodes:
         for one in running:
@@ -97,7 +105,7 @@ class _Step(fx.Interpreter):
             del self.env[spent]
 
 
-def _means(module: fx.GraphModule, axes: dict[str, int], batches: Batches) -> dict[str, torch.Tensor]:
+def _means(module: fx.GraphModule, axes: dict[str, int], batches: Batches) -> Means:
     """The mean by channel of the outputs of those nodes: name → [channels]."""
     sums: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}

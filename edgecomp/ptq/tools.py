@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
 # ONNX Runtime's own choice is everything (docs/decisions/004).
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 WEIGHTED_AND_TABLES = ("Gather", *WEIGHTED)
+
+NO_TIME = "not finished in the time for candidates"
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -103,10 +106,13 @@ class Quantiser:
         quantise(self.setting, model, self.batches, to)
 
 
-def quantise_all(jobs: Sequence[Job], batches: Sequence[Inputs]) -> list[EdgecompError | None]:
+def quantise_all(
+    jobs: Sequence[Job], batches: Sequence[Inputs], seconds: float | None = None
+) -> list[EdgecompError | None]:
     """Makes every file it can, and returns for each job why it could not. A file appears whole or not at all.
 
-    jobs: the files; batches: arrays by input name, for all of them.
+    jobs: the files; batches: arrays by input name, for all of them; seconds: after which what is being made is given up, and no other is begun;
+    None: as long as it takes.
     """
     if not jobs:
         return []
@@ -118,7 +124,7 @@ def quantise_all(jobs: Sequence[Job], batches: Sequence[Inputs]) -> list[Edgecom
             {"setting": asdict(job.setting), "model": str(job.model.resolve()), "file": job.to.name}
             for job in jobs
         ]
-        (scratch / "jobs.json").write_text(json.dumps(todo), encoding="utf-8")
+        (scratch / "jobs.json").write_text(json.dumps({"jobs": todo, "seconds": seconds}), encoding="utf-8")
         command = [sys.executable, "-m", "edgecomp.ptq.tools"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
         return [_fetch(job, scratch / str(index), done.stderr) for index, job in enumerate(jobs)]
@@ -143,7 +149,9 @@ def _fetch(job: Job, made: Path, said: str) -> EdgecompError | None:
 
 def _main() -> None:
     """In a folder with jobs.json and batches: makes folder N for job N, with the file and `done`, or `error`."""
-    jobs = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
+    asked = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
+    jobs, seconds = asked["jobs"], asked["seconds"]
+    end = None if seconds is None else time.monotonic() + seconds
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
     for tool in {job["setting"]["tool"] for job in jobs}:
@@ -151,9 +159,17 @@ def _main() -> None:
     for index, job in enumerate(jobs):
         folder = Path(str(index)).resolve()
         folder.mkdir()
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0:
+            (folder / "error").write_text(NO_TIME, encoding="utf-8")
+            continue
         process = context.Process(target=_make, args=(job, folder))
         process.start()
-        process.join()
+        process.join(left)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            (folder / "error").write_text(NO_TIME, encoding="utf-8")
         if process.exitcode != 0 and not (folder / "error").is_file():
             (folder / "error").write_text(
                 f"the tool's process ended with {process.exitcode}", encoding="utf-8"

@@ -157,7 +157,8 @@ class FakeQuant(nn.Module):
         rows = x.reshape(1, -1) if self.axis is None else x.movedim(self.axis, 0).flatten(1)
         low, high = self.low.reshape(-1, 1), self.high.reshape(-1, 1)
         place = ((rows - low) / (high - low).clamp(min=TINY) * BINS).long().clamp(0, BINS - 1)
-        counts = torch.zeros(len(rows), BINS).scatter_add_(1, place, torch.ones(rows.shape))
+        place += BINS * torch.arange(len(rows))[:, None]
+        counts = torch.bincount(place.flatten(), minlength=len(rows) * BINS).reshape(-1, BINS).float()
         self.counts = self.counts + (counts[0] if self.axis is None else counts)
 
     def check_observed(self, name: str) -> None:

@@ -12,6 +12,7 @@ from edgecomp.models.onnx_files import ONNX
 from edgecomp.models.pt2_files import PT2
 from edgecomp.models.references import HUB_NAME, PREFIX, resolve
 
+PREPROCESSOR = "preprocessor_config.json"
 KINDS = (
     "an ONNX file (.onnx), a file of torch.export.save (.pt2), a Hugging Face folder or name, or a factory `module:function` of the "
     "current folder or of what is installed"
@@ -33,7 +34,7 @@ class Input(NamedTuple):
 
 class Model(NamedTuple):
     """network: as a recipe names it; called: what its run folder is called; inputs: where the file says them, else none; output: the
-    name of its first output, of an ONNX file; folder: of a Hugging Face model that lies here."""
+    name of its first output, of an ONNX file; folder: of a Hugging Face model, here or in the cache."""
 
     network: str
     called: str
@@ -87,12 +88,17 @@ def _pt2(file: Path) -> Model:
 def _hugging_face(reference: str) -> Model:
     found = find_factory(f"{PREFIX}{reference}", Path.cwd())
     source = Path(resolve(reference, Path.cwd()))
-    local = source if source.is_dir() else None
-    return Model(
-        f"{PREFIX}{source}" if local and not reference.startswith(PACKAGE) else found,
-        source.name,
-        folder=local,
-    )
+    if not source.is_dir():
+        return _of_the_hub(found, reference)
+    return Model(found if reference.startswith(PACKAGE) else f"{PREFIX}{source}", source.name, folder=source)
+
+
+def _of_the_hub(network: str, name: str) -> Model:
+    """Raises UsageError where the hub's model `name` is neither in the cache nor to be fetched, before anything is asked of its tokenizer or of data."""
+    from edgecomp.models.checkpoints import fetched_beside, stored_config
+
+    stored_config(name, name)
+    return Model(network, name.rpartition("/")[2], folder=fetched_beside(name, PREPROCESSOR))
 
 
 FILES: dict[str, Callable[[Path], Model]] = {".onnx": _onnx, ".pt2": _pt2}
@@ -113,7 +119,7 @@ def pictures(model: Model) -> Pictures:
     preprocessor_config.json. Raises UsageError where it takes no images."""
     if model.inputs:
         return _by_shape(model)
-    file = model.folder / "preprocessor_config.json" if model.folder else None
+    file = model.folder / PREPROCESSOR if model.folder else None
     if file is None or not file.is_file():
         return Pictures(None, "RGB" if model.network.startswith(PREFIX) else None, None, None)
     said = read_mapping(file)

@@ -18,6 +18,7 @@ from edgecomp.export.onnx.float_layers import keep_in_float
 from edgecomp.export.onnx.graphs import store_weights
 from edgecomp.export.onnx.names import name_layers
 from edgecomp.export.onnx.passes import PASSES
+from edgecomp.export.onnx.programs import Programs
 from edgecomp.export.onnx.recurrent import pack_recurrent
 from edgecomp.outputs import ONE
 from edgecomp.quantization.capture import DynamicAxes, dynamic_shapes, recurrent_layers_whole
@@ -39,19 +40,21 @@ def export_onnx(
     output_names: Sequence[str] = (ONE,),
     dynamic_axes: DynamicAxes = ({0: "batch"},),
     first_outputs: tuple[int, Path] | None = None,
+    programs: Programs | None = None,
 ) -> None:
     """Writes `network` as the ONNX file `path`, with those inputs and outputs; layers keep their own names.
 
     example: one tensor an input; input_names, output_names: in the network's order; dynamic_axes: by input,
-    axis → name; first_outputs: how many, and where the same network goes with these alone. Raises CaptureError
-    where torch.export cannot follow the network, or ONNX has no such operator.
+    axis → name; first_outputs: how many, and where the same network goes with these alone; programs: of networks of the same
+    structure that were exported before. Raises CaptureError where torch.export cannot follow the network, or ONNX has no such operator.
 
     Fake-quant becomes QuantizeLinear and DequantizeLinear, constant weights int8 initialisers. What the
     exporter notes of this machine (stack traces, paths) is dropped, so that the same network gives the same
     bytes.
     """
     network.eval()
-    model = _translated(network, example, list(input_names), list(output_names), dynamic_axes)
+    known = Programs() if programs is None else programs
+    model = _translated(network, example, list(input_names), list(output_names), dynamic_axes, known)
     if first_outputs is not None:
         count, to = first_outputs
         alone = onnx.ModelProto()
@@ -68,24 +71,31 @@ def _translated(
     input_names: list[str],
     output_names: list[str],
     dynamic_axes: DynamicAxes,
+    programs: Programs,
 ) -> onnx.ModelProto:
+    def export() -> torch.onnx.ONNXProgram:
+        program = torch.onnx.export(
+            network,
+            tuple(example),
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=dynamic_shapes(network, dynamic_axes),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            optimize=False,
+        )
+        assert program is not None
+        return program
+
+    shapes = [(tuple(one.shape), one.dtype) for one in example]
     try:
         with _quiet_exporter(), unswept(), recurrent_layers_whole(), frozen(network, "onnx"):
-            program = torch.onnx.export(
-                network,
-                tuple(example),
-                input_names=input_names,
-                output_names=output_names,
-                dynamic_shapes=dynamic_shapes(network, dynamic_axes),
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
-            )
+            program = programs.program(network, (shapes, input_names, output_names, dynamic_axes), export)
     except torch.onnx.OnnxExporterError as error:
         raise CaptureError(
             f"{type(network).__name__} cannot be exported to ONNX: {_reason(error)}"
         ) from error
-    assert program is not None
     return program.model_proto
 
 

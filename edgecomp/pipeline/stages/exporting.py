@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from edgecomp import arms
-from edgecomp.artifacts.run_folder import NOT_RUN
+from edgecomp.artifacts.run_folder import NOT_RUN, SHARED, RunFolder
 from edgecomp.config.recipe import Quantize
 from edgecomp.config.target import Target
 from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.files.array_files import read_npy, read_npz
-from edgecomp.files.writing import write_json
+from edgecomp.files.writing import digest_of, write_json
 from edgecomp.inputs import some
+from edgecomp.machine import cpu_isa
 from edgecomp.pipeline import loaders, model_files
 from edgecomp.pipeline.loaders import Run
 from edgecomp.runtimes import TABLE
@@ -87,10 +88,11 @@ def _networks(run: Run) -> "dict[str, nn.Module]":
     return {arm.name: loaders.NETWORKS[arm](run) for arm in trained if first or arm.per_scheme}
 
 
-def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+def best_ptq(run: Run, out: Path, checkpoints: Path, *, target: Target, candidates: object) -> None:
     """Writes into `out` the best that post-training quantisation makes of the fp32 student of `run`, as this
-    target's runtime executes it; checkpoints: where candidates are kept."""
-    from edgecomp.ptq.grid import choose
+    target's runtime executes it; checkpoints: beside which candidates are kept, for all targets of the scheme; candidates: all that decides
+    what they are, besides what earlier steps have made."""
+    from edgecomp.ptq.choosing import choose
 
     settings, executed = run.job.recipe.quantize, _executed(run, target)
     if executed.why:
@@ -109,8 +111,17 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             bits=settings.bits,
             task=loaders.meaning(run),
             folder=out,
-            candidates_folder=checkpoints,
+            candidates_folder=_kept_candidates(run, checkpoints, candidates),
+            minutes=settings.ptq_minutes,
         )
+
+
+def _kept_candidates(run: Run, checkpoints: Path, decided_by: object) -> Path:
+    """The folder beside a step's own checkpoints that every step with the same candidates has."""
+    manifest = RunFolder(run.folder).manifest()
+    assert manifest is not None
+    made = [manifest.steps[name].made for name in ("data", "distill")]
+    return checkpoints.with_name(f"{SHARED}-{digest_of([decided_by, made, run.scheme, cpu_isa()])[:16]}")
 
 
 class Executed(NamedTuple):

@@ -62,6 +62,7 @@ def _judged(run: Run) -> "VerdictDocument":
             if target.isa != "host"
         },
         today=run.today,
+        own_teacher=run.job.recipe.quantises_its_teacher,
     )
 
 

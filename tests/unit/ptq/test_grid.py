@@ -14,7 +14,9 @@ from edgecomp import runtimes
 from edgecomp.errors import EdgecompError
 from edgecomp.export.parity import answers
 from edgecomp.models.networks.resnet import ResNet
-from edgecomp.ptq.grid import Candidate, _dynamic, best, grid, make, suffix
+from edgecomp.ptq.choosing import best
+from edgecomp.ptq.grid import Candidate, dynamic, grid, suffix
+from edgecomp.ptq.making import make
 from edgecomp.quantization.calibration import reestimate_batchnorm
 from edgecomp.quantization.capture import capture
 
@@ -53,7 +55,7 @@ def accuracy(digits: Digits, runtime: str) -> Callable[[Path], float]:
 def test_the_names_say_what_was_done_and_no_two_are_the_same() -> None:
     whole = grid(has_batchnorm=True)
     names = [one.name for one in whole]
-    assert len(set(names)) == len(names) == 38
+    assert len(set(names)) == len(names) == 42
     assert {"ptq-ort percentile 99.99 + bn + bias", "ptq-nncf histogram + full bias", "ours mse + bn"} <= set(
         names
     )
@@ -200,8 +202,8 @@ def test_the_whole_grid_runs_and_loses_nothing_on_an_easy_network(
 
 def test_dynamic_is_a_candidate_where_no_weight_stays_in_float_of_it() -> None:
     def asked(network: nn.Module, example: torch.Tensor, runtime: str, scheme: str = "cpu-u8") -> list[str]:
-        dynamic = _dynamic(capture(network.eval(), [example], ({0: "batch"},)), runtime, scheme)
-        return [one.name for one in grid(has_batchnorm=False, dynamic=dynamic) if one.tool == "ptq-dynamic"]
+        found = dynamic(capture(network.eval(), [example], ({0: "batch"},)), runtime, scheme)
+        return [one.name for one in grid(has_batchnorm=False, dynamic=found) if one.tool == "ptq-dynamic"]
 
     rows, row = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.zeros(2, 4)
     words = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3))

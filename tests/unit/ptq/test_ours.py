@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch import fx
 
 from edgecomp.models.networks.resnet import ResNet
-from edgecomp.ptq.ours import corrected_fp32, post_training
+from edgecomp.ptq.ours import PostTraining
 from edgecomp.quantization.calibration import reestimate_batchnorm
 from edgecomp.quantization.capture import capture
 from edgecomp.quantization.folding import fold
@@ -53,7 +53,13 @@ def accuracy(digits: Digits, module: fx.GraphModule) -> float:
 
 def ours(digits: Digits, weights: int = 8, activations: int = 8, **settings: object) -> fx.GraphModule:
     bits = {"weight_bits": weights, "activation_bits": activations}
-    return post_training(digits[0], digits[1], **({"scheme": "cpu-u8"} | bits | settings))  # type: ignore[arg-type]
+    how = {
+        name: settings.pop(name)
+        for name in ("calibration", "batchnorm", "bias_correction")
+        if name in settings
+    }
+    made = PostTraining(digits[0], digits[1], **({"scheme": "cpu-u8"} | bits | settings))  # type: ignore[arg-type]
+    return made.student(**how)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("calibration", ["min-max", "percentile", "mse"])
@@ -103,7 +109,9 @@ def test_for_a_tool_the_weights_are_in_fp32_and_only_statistics_and_biases_are_c
     digits: Digits, batchnorm: bool, bias: bool
 ) -> None:
     captured, batches, *_ = digits
-    found = corrected_fp32(captured, batches, scheme="cpu-u8", batchnorm=batchnorm, bias_correction=bias)
+    found = PostTraining(captured, batches, scheme="cpu-u8").corrected_fp32(
+        batchnorm=batchnorm, bias_correction=bias
+    )
     assert not fake_quants(found)
     before = captured.state_dict()
     changed = {

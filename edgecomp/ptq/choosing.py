@@ -1,0 +1,146 @@
+"""The best that post-training quantisation does with a network: every candidate, judged on validation data as a runtime executes it."""
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from edgecomp import runtimes
+from edgecomp.errors import EdgecompError
+from edgecomp.export.openvino import ir
+from edgecomp.export.parity import answers
+from edgecomp.export.stage import initializer_bytes
+from edgecomp.files.writing import write_json
+from edgecomp.inputs import Inputs
+from edgecomp.ptq.grid import TOOLS, Candidate, dynamic, grid
+from edgecomp.ptq.making import Limit, Made, make
+from edgecomp.quantization.capture import DynamicAxes
+from edgecomp.runtimes.base import Options
+from edgecomp.tasks import Labels, Task
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a candidate's file gave; None, and the reason, where there is none or it could not be executed."""
+
+    name: str
+    file: Path | None
+    accuracy: float | None
+    reason: str = ""
+
+
+EVALUATED_AT_ONCE = 64
+
+
+def best(made: Made, evaluate: Callable[[Path], float]) -> tuple[Score, list[Score]]:
+    """The candidate of the highest accuracy, of several the first, and what all of them scored, in their order.
+
+    made: candidate → its file, or why there is none; evaluate: the accuracy on validation data, as a runtime
+    executes the file. Raises EdgecompError where none runs.
+    """
+    scores = [_score(candidate, file, evaluate) for candidate, file in made.items()]
+    working = [score for score in scores if score.accuracy is not None]
+    if not working:
+        reasons = (
+            "; ".join(dict.fromkeys(f"{score.name}: {score.reason}" for score in scores)) or "there are none"
+        )
+        raise EdgecompError(f"no candidate of post-training quantisation can be executed: {reasons[:1000]}")
+    return max(working, key=lambda score: score.accuracy or 0.0), scores
+
+
+def _score(candidate: Candidate, file: Path | EdgecompError, evaluate: Callable[[Path], float]) -> Score:
+    if isinstance(file, EdgecompError):
+        return Score(candidate.name, None, None, str(file))
+    try:
+        found = evaluate(file)
+    except EdgecompError as error:
+        return Score(candidate.name, file, None, str(error))
+    if not math.isfinite(found):  # and no `max` could tell it from the best
+        return Score(candidate.name, file, None, f"its validation score is {found}")
+    return Score(candidate.name, file, found)
+
+
+def choose(
+    captured: fx.GraphModule,
+    batches: Sequence[Inputs],
+    validation: Inputs,
+    labels: Labels,
+    *,
+    scheme: str,
+    runtime_name: str,
+    options: Options,
+    dynamic_axes: DynamicAxes,
+    float_layers: Collection[str],
+    bits: tuple[int, int],
+    task: Task,
+    folder: Path,
+    candidates_folder: Path,
+    minutes: float | None = None,
+) -> None:
+    """Writes the best candidate as the runtime's model file, and ptq.json: its name, and what all of them scored.
+
+    captured: the fp32 network's graph; batches: calibration inputs; validation, labels: what candidates are
+    scored on; scheme: a name of SCHEMES; runtime_name, options: what executes them; dynamic_axes: by input;
+    float_layers: stay in float; bits: of weights and activations; task: how answers are scored; folder: of
+    what is written; candidates_folder: keeps every candidate. Where the best is an ONNX file, that is kept
+    beside the IR it was converted to. Raises EdgecompError where none runs.
+    """
+    runtime = runtimes.adapter(runtime_name)
+
+    def accuracy(file: Path) -> float:
+        logits = answers(runtime, file, options, validation, EVALUATED_AT_ONCE)
+        if not np.isfinite(logits).all():
+            raise EdgecompError(
+                f"its answers are not all numbers: {np.count_nonzero(~np.isfinite(logits))} of {logits.size} are NaN or infinite"
+            )
+        return task.validation_score(logits, labels)
+
+    kinds = {type(part) for part in captured.modules()}
+    has_softmax = any(node.target is torch.ops.aten.softmax.int for node in captured.graph.nodes)
+    candidates = grid(
+        has_batchnorm=any(issubclass(kind, nn.modules.batchnorm._BatchNorm) for kind in kinds),
+        has_attention=has_softmax,
+        tools=TOOLS if bits == (8, 8) else ("ours",),
+        dynamic=dynamic(captured, runtime_name, scheme) if bits == (8, 8) else (),
+    )
+    made = make(
+        candidates,
+        captured,
+        batches,
+        scheme=scheme,
+        runtime=runtime_name,
+        dynamic_axes=dynamic_axes,
+        folder=candidates_folder,
+        float_layers=float_layers,
+        weight_bits=bits[0],
+        activation_bits=bits[1],
+        limit=Limit(None if minutes is None else 60 * minutes),
+    )
+    chosen, scores = best(made, accuracy)
+    assert chosen.file is not None
+    if chosen.file.suffix == ".onnx":
+        copyfile(chosen.file, folder / "model.onnx")
+        if runtime_name == "openvino-cpu":
+            ir.convert(folder / "model.onnx", folder)
+        stored = initializer_bytes(chosen.file)
+    else:
+        for suffix_ in (".xml", ".bin"):
+            copyfile(chosen.file.with_suffix(suffix_), folder / f"model{suffix_}")
+        stored = (folder / "model.bin").stat().st_size
+    write_json(
+        folder / "ptq.json",
+        {
+            "chosen": chosen.name,
+            "examples": len(labels),
+            "parameter_bytes": stored,
+            "scores": [
+                {"name": score.name, "validation_score_pct": score.accuracy, "reason": score.reason}
+                for score in scores
+            ],
+        },
+    )
