@@ -52,6 +52,10 @@ METHODS: dict[str, Method] = {
     ),
     "logits-mse": Method("squared differences of logits (Ba & Caruana 2014)", ({"loss": "logits-mse"}, HARD)),
     "wsld": Method("WSLD, weight 2.5, T 2 (Zhou et al. 2021)", ({"loss": "wsld", "weight": 2.5}, WHOLE)),
+    "standardised": Method(
+        "soft labels with a temperature by example, weight 9, T 2 (Sun et al. 2024)",
+        ({"loss": "standardised-soft-labels", "weight": 9, "arguments": {"temperature": 2}}, HARD),
+    ),
     "schedules": Method(
         "temperature 5 → 1, soft 0.7 → 0.3, hard 0.3 → 0.7",
         (
@@ -157,6 +161,7 @@ METHODS: dict[str, Method] = {
     ),
     "nadam": Method("plain KD by NAdam", KD, {"loop": {"optimizer": "nadam"}}, data=IMAGES),
     "radam": Method("plain KD by RAdam", KD, {"loop": {"optimizer": "radam"}}, data=IMAGES),
+    "muon": Method("plain KD by Muon", KD, {"loop": {"optimizer": "muon"}}),
     "cosine": Method(
         "plain KD, the rate a cosine without warm-up", KD, {"loop": {"schedule": "cosine"}}, data=IMAGES
     ),
@@ -178,11 +183,10 @@ class Budget(NamedTuple):
 BUDGETS: dict[str, dict[str, Budget]] = {
     "screen": {
         "cifar10": Budget(6, ("data.limit=10000", "data.views=6", "distill.batch_size=128")),
-        "logs": Budget(6),
     },
     "seeds": {"cifar10": Budget(8), "sst2": Budget(2), "logs": Budget(6)},
 }
-"""By stage and data set. The test split is read of the students of `seeds`."""
+"""By stage and data set. The first seed of the log templates, which cost little, is their screening. The test split is read of the students of `seeds`."""
 
 
 def overrides(method: str, data: str, stage: str) -> list[str]:

@@ -31,7 +31,7 @@ from edgecomp.training.processes import Step, accelerator, clip, parts_of, place
 class Batch:
     """inputs: tensors [N, ...] in the network's order; labels: [N] or [N, width], as edgecomp.tasks has them; soft_labels: float32 logits
     [N, width]; mask: of texts, 1 where a token is one, [N, tokens]; done: the share of training that was over when it is learnt;
-    weights: float32 [N], what each example counts; None: all the same."""
+    weights: float32 [N], what each example counts; None: all the same; begins: whether it is the first part of what an optimiser's step is of."""
 
     inputs: tuple[torch.Tensor, ...]
     labels: torch.Tensor
@@ -39,6 +39,7 @@ class Batch:
     mask: torch.Tensor | None = None
     done: float = 0.0
     weights: torch.Tensor | None = None
+    begins: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,10 @@ def train(
             group["lr"] = peak * schedule(step / (epochs * steps))
         batch = replace(next(batches), done=step / (epochs * steps))
         optimizer.zero_grad(set_to_none=True)
-        for part in parts_of(placed(batch, helper.device), practice.accumulation):
+        for number, part in enumerate(parts_of(placed(batch, helper.device), practice.accumulation)):
             with helper.accumulate(learner) if shares else nullcontext():
                 with sound:
-                    value = learner(part)
+                    value = learner(part if number == 0 else replace(part, begins=False))
                 helper.backward(value) if shares else value.backward()
             books.add(value, watched())
         norm = clip(helper, stepper, optimizer, practice.clip_norm) if cuts or position % every == 0 else None

@@ -25,6 +25,7 @@ LOGITS: dict[str, OfLogits] = {
     "dist": of_logits.dist,
     "logits-mse": of_logits.logits_mse,
     "wsld": adaptive.weighted_soft_labels,
+    "standardised-soft-labels": adaptive.standardised_soft_labels,
 }
 """Of a classifier's logits, its teacher's and the labels."""
 
@@ -56,7 +57,7 @@ OF_A_TASK: dict[str, OfLogits] = {"soft-labels": soft_labels, "hard-labels": har
 """Of the outputs of any task."""
 
 NAMED = {**OF_A_TASK, **LOGITS, **{name: row.function for name, row in FEATURES.items()}}
-DIVERGENCES = ("soft-labels", "dkd", "dist", "wsld")
+DIVERGENCES = ("soft-labels", "dkd", "dist", "wsld", "standardised-soft-labels")
 """That are nothing where the student says what the teacher does."""
 
 TEACHER = "teacher"  # whose outputs a term is of, where nothing is said
