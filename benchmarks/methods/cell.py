@@ -61,12 +61,16 @@ def job_of(cell: Cell) -> Job:
     return fingerprints.fingerprinted(on_this_machine(load_job(RECIPES[cell.data], asked)))
 
 
-def execute(job: Job, folder: Path, wanted: tuple[str, ...]) -> loaders.Run:
-    """Runs the steps named `wanted`, or of a stage that is, where they must run."""
+def execute(
+    job: Job, folder: Path, wanted: tuple[str, ...] = (), not_of: tuple[str, ...] = ()
+) -> loaders.Run:
+    """Runs the steps named `wanted`, where they must run; without any, all but those of stages `not_of`."""
     run = loaders.Run(job, folder, lambda items, what, total: items, lambda note: print(f"  {note}"))
     kept = RunFolder(folder)
     kept.admit(job.recipe.name)
-    needed = [step for step in steps.steps(run) if step.name in wanted or step.stage in wanted]
+    needed = [
+        step for step in steps.steps(run) if (step.name in wanted if wanted else step.stage not in not_of)
+    ]
     with kept.locked():
         execution.execute(job, kept, needed, lambda step, why: print(f"  {step} ({why})", flush=True))
     return run
@@ -75,10 +79,10 @@ def execute(job: Job, folder: Path, wanted: tuple[str, ...]) -> loaders.Run:
 def make(cell: Cell, runs: Path) -> dict[str, Any]:
     job = job_of(cell)
     folder = runs / f"{'seeds' if cell.stage == 'test' else cell.stage}-{cell.data}"
-    wanted = ("data", "teacher", "soft_labels", "distill")
     if cell.stage == "test":
-        wanted = ("data", "teacher", "distill", "export", "bench")
-    run = execute(job, folder, wanted)
+        run = execute(job, folder, not_of=("gate", "report"))
+    else:
+        run = execute(job, folder, ("data", "teacher", "soft_labels", "distill"))
     facts = {
         **cell._asdict(),
         "commit": commit(),

@@ -42,8 +42,9 @@ class Muon(torch.optim.Optimizer):
         matrices: list[dict[str, Any]] = []
         others: list[dict[str, Any]] = []
         self._flat: list[tuple[nn.Parameter, nn.Parameter]] = []
-        self._inner: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        for group in self.param_groups:
+        # By place, for groups are other objects once a state is loaded.
+        self._inner: list[tuple[int, dict[str, Any]]] = []
+        for place, group in enumerate(self.param_groups):
             pairs = [
                 (one, nn.Parameter(one.detach().flatten(1).clone()))
                 for one in group["params"]
@@ -54,19 +55,22 @@ class Muon(torch.optim.Optimizer):
             for found, into in (([flat for _, flat in pairs], matrices), (free, others)):
                 if found:
                     into.append({"params": found, "lr": group["lr"], "weight_decay": group["weight_decay"]})
-                    self._inner.append((group, into[-1]))
-        self._muon = torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw") if matrices else None
-        self._adamw = torch.optim.AdamW(others, fused=True) if others else None
+                    self._inner.append((place, into[-1]))
+        self._muon: torch.optim.Optimizer | None = None
+        self._adamw: torch.optim.Optimizer | None = None
+        if matrices:
+            self._muon = torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw")
+        if others:
+            self._adamw = torch.optim.AdamW(others, fused=True)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # of the two kinds, the one that is used here
         """One step. closure: not taken."""
-        for group, inner in self._inner:
+        for place, inner in self._inner:
+            group = self.param_groups[place]
             inner["lr"], inner["weight_decay"] = group["lr"], group["weight_decay"]
-        for (
-            parameter,
-            flat,
-        ) in self._flat:  # a parameter's memory may have been moved since: its layout, or its device
+        # A parameter's memory may have been moved since: to another layout, or device.
+        for parameter, flat in self._flat:
             flat.data = parameter.flatten(1)
             flat.grad = None if parameter.grad is None else parameter.grad.flatten(1)
         for optimizer in (self._muon, self._adamw):
