@@ -20,7 +20,7 @@ class Method(NamedTuple):
 # Of the last hidden layer, by data set: what the head reads.
 LAST = {
     "cifar10": ("pool", "pool"),
-    "sst2": ("bert.encoder.layer.2", "bert.encoder.layer.5"),
+    "sst2": ("network.bert.encoder.layer.2", "network.bert.encoder.layer.5"),
     "logs": ("norm", "norm"),
 }
 TEMPERATURE = {"cifar10": 4, "sst2": 2, "logs": 2}
@@ -109,7 +109,9 @@ METHODS: dict[str, Method] = {
         (*KD, hidden("contrastive", 0.5)),
     ),
     "crd": Method(
-        "plain KD and CRD, 0.8, a memory of 4,096 (Tian et al. 2020)", (*KD, hidden("crd", 0.8, memory=4096))
+        "plain KD and CRD, 0.8, a memory of 4,096 (Tian et al. 2020)",
+        (*KD, hidden("crd", 0.8, memory=4096)),
+        data=IMAGES,  # of texts its width would change with their length
     ),
     "attention-transfer": Method(
         "plain KD and attention maps of two layers, 1,000 (Zagoruyko & Komodakis 2017)",
@@ -168,7 +170,10 @@ METHODS: dict[str, Method] = {
 }
 
 LAST_VALUE = {
-    "sst2": ("bert.encoder.layer.2.attention.self.value", "bert.encoder.layer.5.attention.self.value"),
+    "sst2": (
+        "network.bert.encoder.layer.2.attention.self.value",
+        "network.bert.encoder.layer.5.attention.self.value",
+    ),
     "logs": ("layers.0.value", "layers.2.value"),
 }
 
