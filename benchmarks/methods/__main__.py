@@ -2,7 +2,6 @@
 
     python benchmarks/methods teacher                  # who teaches on CIFAR-10; its weights are kept in reports/methods
     python benchmarks/methods screen                   # each method once, at a short budget: validation
-    python benchmarks/methods seeds --data logs --seeds 0   # the same on log templates
     python benchmarks/methods seeds --methods kd dist  # some of them with three seeds on three data sets: validation
     python benchmarks/methods test --methods kd dist   # plain KD and the one that was chosen, once: test
     python benchmarks/methods show                     # only writes the table and the picture of what is there

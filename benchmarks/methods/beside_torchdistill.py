@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cell import Cell, execute, job_of
+from cell import Cell, execute, folder_of, job_of
 from torch import nn
 from torch.utils.data import Dataset, RandomSampler
 
@@ -175,11 +175,8 @@ def by_edgecomp(
 
 def trainings(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     made = box()
-    run = execute(
-        job_of(Cell("screen", "cifar10", "kd", 0)),
-        asked.runs / "screen-cifar10",
-        ("data", "teacher", "soft_labels"),
-    )
+    cell = Cell("screen", "cifar10", "kd", 0)
+    run = execute(job_of(cell), folder_of(cell, asked.runs), ("data", "teacher", "soft_labels"))
     with loaders.distillation_data(run) as data:
         for seed in asked.seeds:
             ways: dict[str, Callable[[nn.Module], float]] = {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from methods import overrides
+from methods import BUDGETS, overrides
 from sklearn.metrics import f1_score
 
 from edgecomp.artifacts.run_folder import RunFolder
@@ -61,6 +61,12 @@ def job_of(cell: Cell) -> Job:
     return fingerprints.fingerprinted(on_this_machine(load_job(RECIPES[cell.data], asked)))
 
 
+def folder_of(cell: Cell, runs: Path) -> Path:
+    """Where a cell is run: those of the same examples share their teacher's answers."""
+    settings = BUDGETS["seeds" if cell.stage == "test" else cell.stage][cell.data].settings
+    return runs / f"{cell.data}{'-short' if any(one.startswith('data.') for one in settings) else ''}"
+
+
 def execute(
     job: Job, folder: Path, wanted: tuple[str, ...] = (), not_of: tuple[str, ...] = ()
 ) -> loaders.Run:
@@ -78,7 +84,7 @@ def execute(
 
 def make(cell: Cell, runs: Path) -> dict[str, Any]:
     job = job_of(cell)
-    folder = runs / f"{'seeds' if cell.stage == 'test' else cell.stage}-{cell.data}"
+    folder = folder_of(cell, runs)
     if cell.stage == "test":
         run = execute(job, folder, not_of=("gate", "report"))
     else:
