@@ -21,7 +21,7 @@ AGREEMENT_ON_MISTAKES = "agreement_on_mistakes_pct"
 class DistillationData:
     """`seed` is that of the order of the examples; the views have their own, which is the teacher's. task: what labels and outputs mean;
     weights: float32 [N], what each training example counts; None: all the same; only: int64 [n], places of the training examples that are learnt
-    from; None: all."""
+    from; None: all; token_weights: float32 [N, L], what each token of a text counts where attention is compared; None: all the same."""
 
     views: Views
     calibration_split: Split
@@ -30,6 +30,7 @@ class DistillationData:
     seed: int
     weights: npt.NDArray[np.float32] | None = None
     only: npt.NDArray[np.int64] | None = None
+    token_weights: npt.NDArray[np.float32] | None = None
 
     def epoch(self, epoch: int) -> Examples:
         """The very view that the teacher labelled, with its soft labels.
@@ -38,7 +39,12 @@ class DistillationData:
         """
         index = epoch % self.soft_labels.views
         soft_labels = self.soft_labels.view(index)
-        examples = replace(self.views.view(index), soft_labels=soft_labels, weights=self.weights)
+        examples = replace(
+            self.views.view(index),
+            soft_labels=soft_labels,
+            weights=self.weights,
+            token_weights=self.token_weights,
+        )
         return examples if self.only is None else examples.chosen(self.only)
 
     def held_out(self) -> Examples:

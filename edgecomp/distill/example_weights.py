@@ -32,11 +32,17 @@ BALANCES = {"inverse": inverse_frequency, "effective-number": effective_number}
 
 def holds(ids: npt.NDArray[Any], words: Sequence[int]) -> npt.NDArray[np.bool_]:
     """[N]: whether a text has `words`, token ids, one after another. ids: token ids [N, L]."""
+    return np.asarray(starts(ids, words).any(axis=1))
+
+
+def starts(ids: npt.NDArray[Any], words: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """[N, places]: whether `words`, token ids one after another, begin there in a text. ids: token ids [N, L]; there are as many places as there is room
+    for them."""
     length = len(words)
     if not 0 < length <= ids.shape[1]:
-        return np.zeros(len(ids), bool)
+        return np.zeros((len(ids), 0), bool)
     windows = np.lib.stride_tricks.sliding_window_view(ids, length, axis=1)
-    return np.asarray((windows == np.asarray(words)).all(axis=2).any(axis=1))
+    return np.asarray((windows == np.asarray(words)).all(axis=2))
 
 
 def example_weights(
@@ -67,13 +73,38 @@ def example_weights(
     return np.asarray(found / found.mean(), np.float32)
 
 
+def token_weights(
+    train: Split, keywords: Mapping[str, float], tokenizer: Path
+) -> npt.NDArray[np.float32] | None:
+    """float32 [N, L], what each token counts where attention is compared: the factor of a term that it is a part of, of several the largest, else 1;
+    None without terms, or where the examples are no texts. train, keywords, tokenizer: as `example_weights` has them."""
+    if not keywords or "input_ids" not in train.arrays:
+        return None
+    ids, encoder = train.arrays["input_ids"], _encoder(tokenizer)
+    found = np.zeros(ids.shape, np.float32)
+    for term, factor in keywords.items():
+        words = encoder.encode(term, add_special_tokens=False).ids
+        for place in range(len(words)):
+            # Of every place where the whole term begins, the token that is so far behind it.
+            begins = starts(ids, words)
+            part = found[:, place : place + begins.shape[1]]
+            np.maximum(part, np.where(begins, np.float32(factor), 0), out=part)
+    return np.where(found > 0, found, np.float32(1))
+
+
+def _encoder(tokenizer: Path) -> Any:
+    """The tokenizer in that file, without padding."""
+    from tokenizers import Tokenizer
+
+    made = Tokenizer.from_file(str(tokenizer))
+    made.no_padding()
+    return made
+
+
 def _of_keywords(train: Split, keywords: Mapping[str, float], tokenizer: Path, all_there: bool) -> Weights:
     if "input_ids" not in train.arrays:
         raise DataError("distill.keywords are looked for in texts, and these are none: take them out")
-    from tokenizers import Tokenizer
-
-    encoder = Tokenizer.from_file(str(tokenizer))
-    encoder.no_padding()
+    encoder = _encoder(tokenizer)
     factors, missing = np.zeros(len(train)), []
     for term, factor in keywords.items():
         has = holds(train.arrays["input_ids"], encoder.encode(term, add_special_tokens=False).ids)

@@ -1,4 +1,5 @@
-"""A student with early exits as files, one up to each exit and one behind the last, so that what is not needed is not computed."""
+"""A student with early exits as files, one up to each exit and one behind the last, so that what is not needed is not computed: in float, or the one
+that is quantised, in integers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import Any
 import onnx
 import torch
 from onnx.utils import Extractor
-from torch import nn
+from torch import fx, nn
 
+from edgecomp.errors import CaptureError, nearest
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.stage import Interface
 from edgecomp.outputs import ONE, as_one
+from edgecomp.quantization.capture import duplicate, output_of
+from edgecomp.quantization.fake_quant import FakeQuant
+from edgecomp.quantization.folding import fold
 
 STATE, ANSWER = "state", "answer"
 """What a file hands to the next one, and the logits of its exit."""
@@ -58,9 +63,46 @@ def export_exits(
     Each but the last gives `answer`, the exit's logits, and `state`, which the next one takes beside those of the network's own inputs that it still
     needs. student: trained; heads: by layer, in the order that they are computed; interface: what goes into the student. Raises CaptureError.
     """
-    folder.mkdir()
-    whole = WithExits(student, heads).eval()
-    names = [f"{kind}_{place}" for place in range(len(heads)) for kind in (STATE, ANSWER)]
+    _write(WithExits(student, heads).eval(), len(heads), interface, folder)
+
+
+def export_int8_exits(
+    student: fx.GraphModule, heads: Mapping[str, nn.Module], interface: Interface, folder: Path
+) -> None:
+    """The same of a captured student with fake-quant, which stays as it is: its layers in integers, `state` and the exits in float.
+
+    What an exit reads is what its layer gives before that is rounded, so that the next file rounds it once, and all files together are the whole
+    student to the bit. student, heads, interface, folder: as `export_exits` has them. Raises CaptureError.
+    """
+    _write(fold(_giving_states(student, heads)), len(heads), interface, folder)
+
+
+def _giving_states(student: fx.GraphModule, heads: Mapping[str, nn.Module]) -> fx.GraphModule:
+    """A copy of a captured `student` that gives what `WithExits` does, for the same `heads`."""
+    made = duplicate(student)
+    given: list[fx.Node] = []
+    for place, (layer, head) in enumerate(heads.items()):
+        node, known = output_of(made, layer)
+        if node is None:
+            raise CaptureError(f"distill: exits: no module {layer!r}{nearest(layer, known)}")
+        if node.op == "call_module" and isinstance(made.get_submodule(str(node.target)), FakeQuant):
+            (node,) = node.all_input_nodes
+        name = f"early_exit_{place}"
+        made.add_submodule(name, head)
+        with made.graph.inserting_after(node):
+            given += [node, made.graph.call_module(name, (node,))]
+    (output,) = (node for node in made.graph.nodes if node.op == "output")
+    output.args = ((*given, *output.all_input_nodes),)
+    made.graph.set_codegen(fx.graph.CodeGen())  # the captured one knows of its own outputs alone
+    made.graph.lint()
+    made.recompile()
+    return made
+
+
+def _write(whole: nn.Module, exits: int, interface: Interface, folder: Path) -> None:
+    """Writes the parts of `whole`, which gives a state and an answer at each of so many `exits`, and its own answer last."""
+    folder.mkdir(exist_ok=True)
+    names = [f"{kind}_{place}" for place in range(exits) for kind in (STATE, ANSWER)]
     given = list(interface.example)
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / "whole.onnx"
@@ -73,8 +115,8 @@ def export_exits(
             dynamic_axes=interface.axes,
         )
         model = onnx.load(file)
-    for place in range(len(heads) + 1):
-        is_end = place == len(heads)
+    for place in range(exits + 1):
+        is_end = place == exits
         takes = [*given, *([f"{STATE}_{place - 1}"] if place else [])]
         gives = [ONE] if is_end else [f"{STATE}_{place}", f"{ANSWER}_{place}"]
         part = Extractor(model).extract_model(takes, gives)

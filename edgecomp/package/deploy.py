@@ -30,6 +30,7 @@ NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "te
 SAMPLES = 8
 SCRIPT = "infer.py"
 ASSIGN = "assign.py"  # which version serves a key, for an A/B test
+EXITS, EXITS_SCRIPT = "exits", "early_exits.py"  # the model in parts, and what runs them
 LOW = {"fp16": "float16", "bf16": "bfloat16"}  # precisions of PyTorch's runtimes, as torch calls them
 SAYS = {
     "regression": "a line of numbers each",
@@ -55,13 +56,15 @@ def write_deploy_folder(
     answers: tuple[int, ...] | None = None,
     data: Path,
     folder: Path,
+    exits: Path | None = None,
 ) -> None:
     """Writes one device's folder, with some validation examples to try the script on.
 
     model: the file that `runtime` takes, its parts beside it; options, threads: with which it is measured,
     and the script runs it; preprocessing: of its inputs, and what its outputs are called; validation: the
     split of the examples; answers: the shape of what the network says of an example, where the data do not
-    tell it; data: the data stage's folder; folder: is there, and is written into. Raises
+    tell it; data: the data stage's folder; folder: is there, and is written into; exits: a folder of the same
+    model in parts, with early exits, copied beside it; None where there are none. Raises
     UsageError for a runtime without a script.
     """
     if not TABLE[runtime].scripted:
@@ -83,6 +86,8 @@ def write_deploy_folder(
         np.savez(folder / "sample.npz", **sample)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
     else:
         np.save(folder / "sample.npy", sample["values"])
+    if exits is not None:
+        _write_exits(exits, folder / EXITS)
     (folder / "labels.txt").write_text("\n".join(preprocessing.classes) + "\n", encoding="utf-8")
     named = preprocessing.columns if isinstance(preprocessing, Numbers) else ()
     columns = {"columns": list(named)} if named else {}  # a row's numbers, in this order
@@ -111,6 +116,17 @@ def write_deploy_folder(
     write_json(folder / CONTRACT, contract)
     copyfile(Path(__file__).with_name(ASSIGN), folder / ASSIGN)
     (folder / SCRIPT).write_text(script(runtime, options, threads, preprocessing), encoding="utf-8")
+
+
+def _write_exits(exits: Path, folder: Path) -> None:
+    """Copies the parts of a model with early exits, what they answer and cost, and the script that runs them, from `exits` into `folder`, which is new.
+
+    The contract does not name them: it is of the whole model, and a folder that is encrypted leaves them out.
+    """
+    folder.mkdir()
+    for file in sorted((*exits.glob("*.onnx"), *exits.glob("*.json"))):
+        copyfile(file, folder / file.name)
+    copyfile(Path(__file__).with_name(EXITS_SCRIPT), folder / EXITS_SCRIPT)
 
 
 def _outputs(preprocessing: Preprocessing, answers: tuple[int, ...] | None) -> list[dict[str, Any]]:

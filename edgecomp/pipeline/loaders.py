@@ -340,6 +340,7 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
             seed=recipe.seed if recipe.student.seed is None else recipe.student.seed,
             weights=example_weights(run),
             only=only,
+            token_weights=token_weights(run),
         )
 
 
@@ -359,6 +360,17 @@ def example_weights(run: Run) -> "npt.NDArray[np.float32] | None":
         tokenizer=folder / TOKENIZER,
         all_there=run.job.recipe.data.limit is None,
     )
+
+
+def token_weights(run: Run) -> "npt.NDArray[np.float32] | None":
+    """What each token of the training texts of `run` counts where attention is compared; None where all count the same."""
+    from edgecomp.data.preprocessing import TOKENIZER
+    from edgecomp.data.splits import Split
+    from edgecomp.distill.example_weights import token_weights
+
+    if not (keywords := run.job.recipe.distill.keywords):
+        return None
+    return token_weights(Split.load(run.folder / "data", "train"), keywords, run.folder / "data" / TOKENIZER)
 
 
 def loss(run: Run, *, trained: bool = True) -> "Loss":

@@ -106,6 +106,21 @@ def duplicate(module: fx.GraphModule) -> fx.GraphModule:
         return copy.deepcopy(module)
 
 
+def output_of(module: fx.GraphModule, path: str) -> tuple[fx.Node | None, list[str]]:
+    """The last node that was computed inside the module that was at `path` of the network, None where there was none, and the paths that are known.
+
+    module: a captured network, with fake-quant or without.
+    """
+    found: fx.Node | None = None
+    known: list[str] = []
+    for node in module.graph.nodes:
+        stack = [name for name, _ in node.meta.get("nn_module_stack", {}).values()]
+        known += stack
+        if path in stack and isinstance(node.meta.get("val"), torch.Tensor):
+            found = node
+    return found, known
+
+
 def dynamic_shapes(network: nn.Module, dynamic_axes: DynamicAxes) -> tuple[Any, ...]:
     """dynamic_axes in torch.export's terms: ranges are found out, a size fixed by the network is refused.
 

@@ -14,7 +14,7 @@ History = Sequence[Mapping[str, float]]
 ALARM, TERM, EXPLAINED, EXPLAINABLE = "alarm: ", "loss: ", "explained: ", "explainable: "
 SCORES = ("validation_score_pct", "validation_accuracy_pct")  # the second, of the first version
 ON_MISTAKES, STAGE = "agreement_on_mistakes_pct", "stage"
-DIVERGENCES = ("soft-labels", "soft-cross-entropy", "dkd", "dist")
+DIVERGENCES = ("soft-labels", "soft-cross-entropy", "dkd", "dist", "standardised-soft-labels")
 
 ALARMS = {
     "not_finite": "a loss or a gradient was no number, and its step was left out",

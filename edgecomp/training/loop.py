@@ -31,7 +31,8 @@ from edgecomp.training.processes import Step, accelerator, clip, parts_of, place
 class Batch:
     """inputs: tensors [N, ...] in the network's order; labels: [N] or [N, width], as edgecomp.tasks has them; soft_labels: float32 logits
     [N, width]; mask: of texts, 1 where a token is one, [N, tokens]; done: the share of training that was over when it is learnt;
-    weights: float32 [N], what each example counts; None: all the same."""
+    weights: float32 [N], what each example counts; None: all the same; begins: whether it is the first part of what an optimiser's step is of;
+    token_weights: of texts, float32 [N, tokens], what each token counts where attention is compared; None: all the same."""
 
     inputs: tuple[torch.Tensor, ...]
     labels: torch.Tensor
@@ -39,6 +40,8 @@ class Batch:
     mask: torch.Tensor | None = None
     done: float = 0.0
     weights: torch.Tensor | None = None
+    begins: bool = True
+    token_weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,16 @@ class Examples:
     prepare: Callable[[Inputs], Inputs]
     soft_labels: npt.NDArray[np.float32] | None = None
     weights: npt.NDArray[np.float32] | None = None
+    token_weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def chosen(self, places: npt.NDArray[np.int64]) -> "Examples":
         """Those at `places`, int64 [n]."""
-        soft, weights = (None if one is None else one[places] for one in (self.soft_labels, self.weights))
-        return Examples(some(self.arrays, places), self.labels[places], self.prepare, soft, weights)
+        beside = (self.soft_labels, self.weights, self.token_weights)
+        chosen = (None if one is None else one[places] for one in beside)
+        return Examples(some(self.arrays, places), self.labels[places], self.prepare, *chosen)
 
     def inputs(self, chosen: slice | npt.NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
         """The network's inputs of the `chosen` examples: tensors [n, ...] in its order."""
@@ -70,7 +75,10 @@ class Examples:
         mask = torch.from_numpy(np.asarray(prepared[MASK])) if MASK in prepared else None
         weights = None if self.weights is None else torch.from_numpy(self.weights[chosen])
         labels = torch.from_numpy(self.labels[chosen])
-        return Batch(network_inputs(prepared), labels, soft, mask, weights=weights)
+        tokens = None
+        if self.token_weights is not None and mask is not None:  # which `prepare` has cut to the longest text
+            tokens = torch.from_numpy(self.token_weights[chosen, : mask.shape[1]])
+        return Batch(network_inputs(prepared), labels, soft, mask, weights=weights, token_weights=tokens)
 
 
 NORMS = 16  # of gradients that are looked at in an epoch, at least, where they are not cut
@@ -144,10 +152,10 @@ def train(
             group["lr"] = peak * schedule(step / (epochs * steps))
         batch = replace(next(batches), done=step / (epochs * steps))
         optimizer.zero_grad(set_to_none=True)
-        for part in parts_of(placed(batch, helper.device), practice.accumulation):
+        for number, part in enumerate(parts_of(placed(batch, helper.device), practice.accumulation)):
             with helper.accumulate(learner) if shares else nullcontext():
                 with sound:
-                    value = learner(part)
+                    value = learner(part if number == 0 else replace(part, begins=False))
                 helper.backward(value) if shares else value.backward()
             books.add(value, watched())
         norm = clip(helper, stepper, optimizer, practice.clip_norm) if cuts or position % every == 0 else None

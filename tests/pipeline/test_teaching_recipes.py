@@ -1,6 +1,8 @@
 """Shipped recipes that show a way to teach, as small as can be, from data to a verdict."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,25 @@ def test_early_exits(cli: Cli, tmp_path: Path) -> None:
     assert sum(one["leaving"] for one in told["exits"]) == pytest.approx(1)
     written = {file.name for file in (tmp_path / "run" / "export" / "exits").glob("*.onnx")}
     assert written == ({"exit_0.onnx", "exit_1.onnx", "end.onnx"} if told["threshold"] is not None else set())
+    if told["threshold"] is None:
+        return
+    in_integers = tmp_path / "run" / "export" / "exits_int8"
+    again = json.loads((in_integers / "exits.json").read_text(encoding="utf-8"))
+    assert [one["cost"] for one in again["exits"]] == [one["cost"] for one in told["exits"]]
+    deployed = tmp_path / "run" / "deploy" / "onnxruntime-cpu"
+    assert (deployed / "exits").is_dir() == (again["threshold"] is not None)
+    if again["threshold"] is not None:
+        ran = subprocess.run(
+            [sys.executable, str(deployed / "exits" / "early_exits.py")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said = [line.split("\t") for line in ran.stdout.splitlines()]
+        assert len(said) == 8
+        assert {place for _, place in said} <= {"0", "1", "end"}
+        labels = (deployed / "labels.txt").read_text(encoding="utf-8").splitlines()
+        assert {label for label, _ in said} <= set(labels)
     for report in ("report.html", "report.md"):
         assert "Early exits" in (tmp_path / "run" / "report" / report).read_text(encoding="utf-8")
 

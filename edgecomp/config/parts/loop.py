@@ -24,7 +24,7 @@ class Alarms(Schema):
 class Loop(Schema):
     """How steps are taken, and what ends training early. What is not said is as it was before there was a choice."""
 
-    optimizer: Literal["adamw", "sgd", "nadam", "radam"] = "adamw"  # by name
+    optimizer: Literal["adamw", "sgd", "nadam", "radam", "muon"] = "adamw"  # by name
     # of the learning rate; through fake-quant it is a cosine
     schedule: Literal["one-cycle", "cosine", "warm-up", "constant"] = "one-cycle"
     warmup: float = Field(0.15, ge=0, lt=1)  # the share of training that is warm-up: of one-cycle and warm-up

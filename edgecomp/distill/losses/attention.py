@@ -49,15 +49,20 @@ def attention_maps(
     heads: int,
     teacher_heads: int,
     mask: torch.Tensor | None = None,
+    token_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The mean squared difference of attention scores, before the softmax (TinyBERT, Jiao et al. 2020, arXiv:1909.10351, equation 7). Where the teacher has
     other heads, a linear map of heads, learnt or of least squares, stands between, as between widths.
 
     ours, theirs: [N, heads, tokens, tokens], of as many heads; heads, teacher_heads: of each network, by which its queries and keys are split; mask: 1
-    where a token is one, [N, tokens]; pairs with padding are not counted.
+    where a token is one, [N, tokens]; pairs with padding are not counted; token_weights: what each token counts, as the one that looks, [N, tokens].
     """
     squares = (ours - theirs).square()
-    if mask is None:
+    if mask is None and token_weights is None:
         return squares.mean()
-    kept = (mask[:, None, :, None] * mask[:, None, None, :]).to(squares.dtype).expand_as(squares)
+    kept = torch.ones_like(squares)
+    if mask is not None:
+        kept = kept * (mask[:, None, :, None] * mask[:, None, None, :]).to(squares.dtype)
+    if token_weights is not None:
+        kept = kept * token_weights[:, None, :, None].to(squares.dtype)
     return (squares * kept).sum() / kept.sum()

@@ -23,7 +23,7 @@ Loss = Callable[..., torch.Tensor]
 
 class Hint(NamedTuple):
     """Module paths of a student's and a teacher's hidden state, the weight of their loss, and that: a function of both. projects: whether it takes
-    equal widths; by: how that is brought about, as `distill.terms` says it; masked: whether it takes the batch's `mask`, where there is one; name: of the loss, in
+    equal widths; by: how that is brought about, as `distill.terms` says it; masked: whether it takes the batch's `mask` and `token_weights`, where there are any; name: of the loss, in
     histories; arguments: its own; heads: of attention maps, the student's and the teacher's."""
 
     student: str
@@ -131,7 +131,7 @@ def weighed(
     """A `hint`'s weight times its loss, a scalar. project: stands between; ours, theirs: hidden states; batch: that they are of."""
     arguments: dict[str, Any] = all_at(hint.arguments, batch.done)
     if hint.masked:
-        arguments["mask"] = batch.mask
+        arguments |= {"mask": batch.mask, "token_weights": batch.token_weights}
     return at(hint.weight, batch.done) * hint.loss(project(ours).float(), theirs, **arguments)
 
 

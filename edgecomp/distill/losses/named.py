@@ -25,6 +25,7 @@ LOGITS: dict[str, OfLogits] = {
     "dist": of_logits.dist,
     "logits-mse": of_logits.logits_mse,
     "wsld": adaptive.weighted_soft_labels,
+    "standardised-soft-labels": adaptive.standardised_soft_labels,
 }
 """Of a classifier's logits, its teacher's and the labels."""
 
@@ -56,16 +57,23 @@ OF_A_TASK: dict[str, OfLogits] = {"soft-labels": soft_labels, "hard-labels": har
 """Of the outputs of any task."""
 
 NAMED = {**OF_A_TASK, **LOGITS, **{name: row.function for name, row in FEATURES.items()}}
-DIVERGENCES = ("soft-labels", "dkd", "dist", "wsld")
+DIVERGENCES = ("soft-labels", "dkd", "dist", "wsld", "standardised-soft-labels")
 """That are nothing where the student says what the teacher does."""
 
 TEACHER = "teacher"  # whose outputs a term is of, where nothing is said
-NOT_SET = ("task", "mask", "weights")  # of a function's arguments: they come from elsewhere
+NOT_SET = ("task", "mask", "weights", "token_weights")  # of a function's arguments: they come from elsewhere
 
 
 def weighs_examples(name: str) -> bool:
     """Whether the loss of that `name` may count some examples more than others: one that compares them with each other cannot."""
     return "weights" in inspect.signature(NAMED[name]).parameters
+
+
+def weighs(name: str, key: str) -> bool:
+    """Whether the loss of that `name` takes notice of what `key` of a recipe's `distill`, `balance` or `keywords`, counts."""
+    return weighs_examples(name) or (
+        key == "keywords" and "token_weights" in inspect.signature(NAMED[name]).parameters
+    )
 
 
 def named(
@@ -83,11 +91,10 @@ def named(
             "all terms are of a snapshot, and until the first is taken there is nothing to learn: add hard-labels, or soft-labels of the teacher"
         )
     weighing = [key for key in ("balance", "keywords") if settings.get(key)]
-    if weighing and asked and not any(weighs_examples(one["loss"]) for one in asked if one["loss"] in NAMED):
-        able = ", ".join(name for name in NAMED if weighs_examples(name))
-        problems.append(
-            f"{' and '.join(weighing)}: no term counts examples one by one; those that do are {able}"
-        )
+    known = [one["loss"] for one in asked if one["loss"] in NAMED]
+    if deaf := [key for key in weighing if asked and not any(weighs(name, key) for name in known)]:
+        able = ", ".join(name for name in NAMED if any(weighs(name, key) for key in deaf))
+        problems.append(f"{' and '.join(deaf)}: no term counts examples one by one; those that do are {able}")
     if problems:
         raise RecipeError("distill", problems)
     found: list[OfOutputs | OfItself | HiddenStates] = []

@@ -65,19 +65,28 @@ def contrastive(ours: torch.Tensor, theirs: torch.Tensor, *, temperature: float 
 
 
 def token_relations(
-    ours: torch.Tensor, theirs: torch.Tensor, *, heads: int = 12, mask: torch.Tensor | None = None
+    ours: torch.Tensor,
+    theirs: torch.Tensor,
+    *,
+    heads: int = 12,
+    mask: torch.Tensor | None = None,
+    token_weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The divergence KL(teacher ‖ student) of how tokens relate: the softmax of scaled products of queries with queries, of keys or of values
     (MiniLMv2, Wang et al. 2021, arXiv:2012.15828, equations 2 to 4), mean over examples, heads and tokens. The widths may differ.
 
     ours, theirs: queries, keys or values of all heads side by side, [N, tokens, width]; heads: of relations, by which both widths can be divided;
-    mask: 1 where a token is one, [N, tokens]; padding relates to nothing and is not counted.
+    mask: 1 where a token is one, [N, tokens]; padding relates to nothing and is not counted; token_weights: what each
+    token's relations count, [N, tokens].
     """
     ours, theirs = (_relations(one, heads, mask) for one in (ours, theirs))
     found = (theirs.exp() * (theirs - ours)).nan_to_num().sum(dim=3)  # of what is masked: 0 · (-∞ + ∞)
-    if mask is None:
+    if mask is None and token_weights is None:
         return found.mean()
-    kept = mask[:, None, :].to(found.dtype).expand_as(found)
+    kept = torch.ones_like(found)
+    for counts in (mask, token_weights):
+        if counts is not None:
+            kept = kept * counts[:, None, :].to(found.dtype)
     return (found * kept).sum() / kept.sum()
 
 

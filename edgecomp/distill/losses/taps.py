@@ -7,6 +7,7 @@ import torch
 from torch import fx, nn
 
 from edgecomp.errors import CaptureError, nearest
+from edgecomp.quantization.capture import output_of
 
 Read = Callable[[], torch.Tensor]
 
@@ -28,7 +29,9 @@ def tap(network: nn.Module, path: str) -> Callable[[], torch.Tensor]:
     """
     kept = Tap()
     if isinstance(network, fx.GraphModule):
-        node = _output_of(network, path)
+        node, known_paths = output_of(network, path)
+        if node is None:
+            raise CaptureError(_unknown(path, known_paths))
         name = f"tap_{path.replace('.', '_')}"
         network.add_submodule(name, kept)
         with network.graph.inserting_after(node):
@@ -58,20 +61,6 @@ def taps(asked: Sequence[Callable[[], Read]]) -> list[Read]:
 def _keep(kept: Tap, output: Any) -> None:
     """The first tensor of what a module gives: transformers' layers give tuples."""
     kept(output[0] if isinstance(output, tuple) else output)
-
-
-def _output_of(module: fx.GraphModule, path: str) -> fx.Node:
-    """The last node that was computed inside the module at `path`."""
-    found: fx.Node | None = None
-    known: list[str] = []
-    for node in module.graph.nodes:
-        stack = [name for name, _ in node.meta.get("nn_module_stack", {}).values()]
-        known += stack
-        if path in stack and isinstance(node.meta.get("val"), torch.Tensor):
-            found = node
-    if found is None:
-        raise CaptureError(_unknown(path, known))
-    return found
 
 
 def _unknown(path: str, known: Sequence[str]) -> str:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from edgecomp.ptq.tools import Tool
 
 
+INT8_EXITS = "exits_int8"
+"""The folder, in an export, of the quantised student in parts."""
+
+
 def export(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes every model of `run` as ONNX and IR, and the student's own answers, into `out`; checkpoints: not
     needed."""
@@ -71,6 +75,25 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
     heads = early_exits.kept(run.folder / arms.STUDENT_FP32.steps[-1])
     if heads and run.scheme == run.job.schemes[0]:
         export_exits(loaders.student_fp32(run), heads, loaders.interface(run), out / "exits")
+    if heads and settings.trains:
+        _export_int8_exits(run, out / INT8_EXITS)
+
+
+def _export_int8_exits(run: Run, out: Path) -> None:
+    """Writes the quantised student of `run` with its exits into `out`, in parts, and what they answer and cost."""
+    from edgecomp.distill.losses.own import early_exits
+    from edgecomp.distill.losses.own.exits import keep_in_integers
+    from edgecomp.export.early_exits import export_int8_exits
+
+    out.mkdir()
+    student, distill = loaders.student_int8(run, tuple(loaders.float_layers(run))), run.job.recipe.distill
+    with loaders.distillation_data(run) as data:
+        batches = data.batches(
+            distill.epochs, distill.batch_size, run.job.recipe.quantize.calibration_batches
+        )
+        keep_in_integers(student, run.folder / arms.STUDENT_FP32.steps[-1], data, batches, out)
+    if found := early_exits.kept(out):
+        export_int8_exits(student, found, loaders.interface(run), out)
 
 
 def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
@@ -235,4 +258,13 @@ def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         else None,
         data=run.folder / "data",
         folder=out,
+        exits=_exits(run, target),
     )
+
+
+def _exits(run: Run, target: Target) -> Path | None:
+    """The folder of the quantised student of `run` in parts, where it has early exits that answer and the target's runtime takes ONNX files."""
+    found = run.made("export") / INT8_EXITS
+    judged = arms.judged(run.job.recipe.quantize.of(target.scheme, target.runtime))
+    takes = TABLE[target.runtime].distribution == "onnxruntime" and judged is arms.STUDENT_INT8
+    return found if takes and (found / "end.onnx").is_file() else None

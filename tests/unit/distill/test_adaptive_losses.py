@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgecomp.distill.losses import adaptive
 from edgecomp.distill.losses.of_logits import soft_target_kl
@@ -82,3 +84,54 @@ def test_an_example_that_the_student_knows_better_than_its_teacher_hardly_counts
     )
     assert known < 1e-3
     assert new > 0.99
+
+
+def standardised_by_hand(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
+    """Algorithm 1 of Sun et al. 2024, example by example."""
+    total = 0.0
+    for s, t in zip(student, teacher, strict=True):
+        q, p = (
+            [(value - np.mean(row)) / np.std(row, ddof=1) / temperature for value in row] for row in (s, t)
+        )
+        q, p = softmax(np.array(q)), softmax(np.array(p))
+        total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    return temperature**2 * total / len(student)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
+def test_standardised_soft_labels_are_the_papers(temperature: float) -> None:
+    student, teacher, labels = tensors()
+    found = adaptive.standardised_soft_labels(student, teacher, labels, temperature=temperature)
+    assert found.item() == pytest.approx(standardised_by_hand(STUDENT, TEACHER, temperature), abs=1e-6)
+    student.requires_grad_(True)
+    assert torch.autograd.gradcheck(
+        lambda one: adaptive.standardised_soft_labels(one, teacher, labels, temperature=temperature), student
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    scale=st.floats(0.01, 100), shift=st.floats(-50, 50), weight=st.floats(0.1, 5), seed=st.integers(0, 2**16)
+)
+def test_standardised_soft_labels_know_no_scale(scale: float, shift: float, weight: float, seed: int) -> None:
+    """They are nothing where the student says what its teacher does, on whatever scale; and each example counts what it should."""
+    random = torch.Generator().manual_seed(seed)
+    student, teacher = (torch.randn(6, 4, generator=random, dtype=torch.float64) for _ in range(2))
+    labels = torch.zeros(6, dtype=torch.int64)
+    assert adaptive.standardised_soft_labels(teacher * scale + shift, teacher, labels).abs() < 1e-5
+    found = adaptive.standardised_soft_labels(student, teacher, labels)
+    moved = adaptive.standardised_soft_labels(student * scale + shift, teacher * 3 - 1, labels)
+    torch.testing.assert_close(moved, found, atol=1e-4, rtol=1e-4)
+    counted = adaptive.standardised_soft_labels(
+        student, teacher, labels, weights=torch.full((6,), weight, dtype=torch.float64)
+    )
+    torch.testing.assert_close(counted, weight * found)
+
+
+def test_standardised_soft_labels_of_answers_that_are_all_alike_are_finite() -> None:
+    flat, labels = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, dtype=torch.int64)
+    found = adaptive.standardised_soft_labels(flat, torch.randn(2, 3), labels)
+    found.backward()
+    assert torch.isfinite(found)
+    assert flat.grad is not None
+    assert torch.isfinite(flat.grad).all()

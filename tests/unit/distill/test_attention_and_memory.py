@@ -13,6 +13,7 @@ from edgecomp.distill import losses
 from edgecomp.distill.losses.attention import attention_maps, attention_scores
 from edgecomp.distill.losses.crd import Memory, crd
 from edgecomp.distill.losses.hidden_states import Bound
+from edgecomp.distill.losses.of_features import token_relations
 from edgecomp.errors import CaptureError
 from edgecomp.models.networks.resnet import ResNet
 from edgecomp.models.networks.transformer import Transformer
@@ -61,6 +62,50 @@ def test_maps_are_the_papers_and_padding_takes_no_part(lengths: list[int]) -> No
         assert attention_maps(ours, theirs, heads=4, teacher_heads=4).item() == pytest.approx(
             loss(ours).item()
         )
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_a_token_that_counts_more_is_a_larger_part_of_the_mean(padded: bool) -> None:
+    """Of maps and of relations: the weighted mean, row by row, over what is no padding; equal weights change nothing."""
+    counts = torch.tensor([[1.0, 4.0, 1.0], [2.0, 1.0, 1.0]])
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]]) if padded else None
+    ours, theirs = normal(2, 4, 3, 3), normal(2, 4, 3, 3)
+    total = weight = 0.0
+    for n, head, i, j in np.ndindex(2, 4, 3, 3):
+        if mask is None or (mask[n, i] and mask[n, j]):
+            total += counts[n, i].item() * ((ours[n, head, i, j] - theirs[n, head, i, j]) ** 2).item()
+            weight += counts[n, i].item()
+    found = attention_maps(ours, theirs, heads=4, teacher_heads=4, mask=mask, token_weights=counts)
+    assert found.item() == pytest.approx(total / weight, abs=1e-9)
+    one, other = normal(2, 3, 4), normal(2, 3, 4)
+    by_row = [
+        [
+            token_relations(
+                one[n : n + 1], other[n : n + 1], heads=1, mask=_only(mask, n), token_weights=_row(i)
+            )
+            for i in range(3)
+        ]
+        for n in range(2)
+    ]
+    kept = torch.ones(2, 3) if mask is None else mask.float()
+    shares = counts * kept
+    expected = (
+        sum(shares[n, i].item() * by_row[n][i].item() for n, i in np.ndindex(2, 3) if shares[n, i] > 0)
+        / shares.sum().item()
+    )
+    found = token_relations(one, other, heads=1, mask=mask, token_weights=counts)
+    assert found.item() == pytest.approx(expected, abs=1e-9)
+    alike = token_relations(one, other, heads=1, mask=mask, token_weights=torch.full((2, 3), 3.0))
+    assert alike.item() == pytest.approx(token_relations(one, other, heads=1, mask=mask).item(), abs=1e-9)
+
+
+def _only(mask: torch.Tensor | None, row: int) -> torch.Tensor | None:
+    return None if mask is None else mask[row : row + 1]
+
+
+def _row(place: int) -> torch.Tensor:
+    """That one token alone counts."""
+    return torch.eye(3)[place : place + 1]
 
 
 def learner(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from edgecomp.config.job import load_job
@@ -16,10 +17,11 @@ from edgecomp.distill import losses
 from edgecomp.distill.losses.of_features import pooled
 from edgecomp.distill.losses.own.early_exits import EarlyExit, Head, at_threshold, choose, cost_to, keep
 from edgecomp.distill.losses.own.early_exits import kept as kept_heads
-from edgecomp.distill.losses.own.exits import Bound, Exits
+from edgecomp.distill.losses.own.exits import Bound, Exits, keep_in_integers
 from edgecomp.errors import CaptureError, RecipeError
 from edgecomp.models.networks.resnet import ResNet
 from edgecomp.models.networks.transformer import Transformer
+from edgecomp.quantization.capture import capture
 from edgecomp.tasks import task
 from edgecomp.training.loop import Batch, Examples
 
@@ -186,6 +188,43 @@ def test_what_is_kept_adds_up_and_is_read_again(
     assert costs[-1] == pytest.approx(1 + (4 * 3 + 8 * 3) / told["macs"])
     assert told["average_cost"] == pytest.approx(sum(one["cost"] * one["leaving"] for one in told["exits"]))
     assert told["accuracy_pct"] >= told["exits"][-1]["accuracy_pct"] - 20
+
+
+def test_exits_of_a_quantised_student_are_standardised_anew_and_chosen_again(
+    kept: tuple[ResNet, Bound, dict[str, Any]], tmp_path: Path
+) -> None:
+    _, bound, told = kept
+    torch.manual_seed(1)
+    other = network()  # as training through fake-quant has moved it
+    with torch.no_grad():
+        for one in other.parameters():
+            one += 0.05 * torch.randn(one.shape)
+    graph = capture(other, [IMAGES[:2]], ({0: "batch"},))
+    random = np.random.default_rng(1)
+    images, labels = random.normal(size=(90, 1, 8, 8)).astype(np.float32), random.integers(0, 3, 90)
+    examples = Examples({"values": images}, labels, lambda one: one)
+    data = SimpleNamespace(
+        held_out=lambda: examples, views=SimpleNamespace(validation=SimpleNamespace(labels=labels))
+    )
+    batches = [{"values": images[:45]}, {"values": images[45:]}]
+    (tmp_path / "int8").mkdir()
+    before = {name: value.clone() for name, value in graph.state_dict().items()}
+    keep_in_integers(graph, tmp_path, data, batches, tmp_path / "int8")  # type: ignore[arg-type]
+    assert all(torch.equal(value, before[name]) for name, value in graph.state_dict().items())
+    again = json.loads((tmp_path / "int8" / "exits.json").read_text(encoding="utf-8"))
+    assert [one["cost"] for one in again["exits"]] == [one["cost"] for one in told["exits"]]
+    assert again["macs"] == told["macs"]
+    assert again["accuracy_pct"] >= again["exits"][-1]["accuracy_pct"] - 20
+    with torch.no_grad():
+        state = other.layers[0](other.relu(other.bn(other.conv(torch.from_numpy(images)))))
+        pooled_states = pooled(state, None)
+    weights = load_file(tmp_path / "int8" / "exits.safetensors")
+    torch.testing.assert_close(
+        weights["layers.0/0.running_mean"], pooled_states.mean(dim=0), atol=1e-4, rtol=1e-4
+    )
+    torch.testing.assert_close(weights["layers.0/1.weight"], bound.heads[0][1].weight.detach())  # type: ignore[index]
+    keep_in_integers(graph, tmp_path / "nowhere", data, batches, tmp_path / "none")  # type: ignore[arg-type]
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(("threshold", "computed"), [(0.0, 1), (1.1, 3)])

@@ -10,13 +10,21 @@ import pytest
 import torch
 
 from edgecomp.config.job import load_job
+from edgecomp.config.loss_terms import Balance
 from edgecomp.config.recipe import Distill
 from edgecomp.data.splits import Split
 from edgecomp.distill import losses
-from edgecomp.distill.example_weights import effective_number, example_weights, holds, inverse_frequency
+from edgecomp.distill.example_weights import (
+    effective_number,
+    example_weights,
+    holds,
+    inverse_frequency,
+    token_weights,
+)
 from edgecomp.distill.losses import of_logits
 from edgecomp.distill.losses.named import NAMED, weighs_examples
 from edgecomp.errors import DataError, RecipeError
+from edgecomp.models.networks.transformer import Transformer
 from edgecomp.tasks import task
 from edgecomp.training.loop import Batch, Examples
 
@@ -96,6 +104,41 @@ def test_a_text_with_a_term_counts_more_and_of_several_the_most(tokenizer: Path)
     texts = split(np.array([0, 1, 0, 1]), input_ids=TEXTS)
     found = example_weights(texts, balance=None, keywords={"error": 2, "disk error": 5}, tokenizer=tokenizer)
     np.testing.assert_allclose(found, np.array([2, 5, 1, 1]) / (9 / 4))
+
+
+def test_every_token_of_a_term_counts_more_where_attention_is_compared(tokenizer: Path) -> None:
+    texts = split(np.array([0, 1, 0, 1]), input_ids=TEXTS)
+    found = token_weights(texts, {"error": 2, "disk error": 5}, tokenizer)
+    assert found is not None
+    assert found.dtype == np.float32
+    assert found.tolist() == [[1, 2, 1, 1], [5, 5, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert token_weights(texts, {}, tokenizer) is None
+    assert token_weights(split(), {"error": 2}, tokenizer) is None
+    less = token_weights(texts, {"fine": 0.5, "read error disk all fine": 9}, tokenizer)  # longer than a text
+    assert less is not None
+    assert less[2].tolist() == [0.5, 1, 1, 1]
+    examples = Examples(
+        {"input_ids": TEXTS, "attention_mask": (TEXTS > 0).astype(np.int64)},
+        np.zeros(4, np.int64),
+        lambda given: {name: values[:, :2] for name, values in given.items()},  # cut to the longest
+        token_weights=found,
+    )
+    batch = examples.chosen(np.array([3, 1])).batch(np.array([1, 0]))
+    assert batch.token_weights is not None
+    assert batch.token_weights.tolist() == [[5, 5], [1, 1]]
+
+
+def test_keywords_are_heard_by_attention_and_balance_is_not() -> None:
+    maps = {"loss": "token-relations", "student": "layers.0.value", "teacher": "layers.0.value"}
+    asked = Distill(epochs=1, terms=[maps], keywords={"error": 2})
+    network = Transformer(20, 8, 3, layers=1, width=12, heads=2)
+    assert losses.build(asked.model_dump(), task("classification"), lambda: network).terms
+    with pytest.raises(RecipeError, match="balance: no term counts examples one by one"):
+        losses.build(
+            asked.model_copy(update={"balance": Balance(by="inverse")}).model_dump(),
+            task("classification"),
+            lambda: network,
+        )
 
 
 def test_a_term_that_no_text_has_is_named(tokenizer: Path) -> None:

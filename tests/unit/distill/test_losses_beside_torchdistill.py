@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edgecomp.distill.losses import of_features, of_logits
+from edgecomp.distill.losses import adaptive, of_features, of_logits
 from edgecomp.distill.losses.crd import crd
 
 reference = pytest.importorskip(
@@ -48,6 +48,19 @@ def test_dist(outputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], temperat
     theirs = reference.DISTLoss("layer", "output", "layer", "output", beta=2.0, gamma=0.5, tau=temperature)
     ours = of_logits.dist(*outputs, temperature=temperature, beta=2.0, gamma=0.5)
     close(ours, theirs(*as_told(student, teacher)))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_standardised_soft_labels(
+    outputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], temperature: float
+) -> None:
+    """Theirs without the hard labels, which it multiplies by no T² then."""
+    student, teacher, _ = outputs
+    theirs = reference.LogitStdKDLoss(
+        "layer", "output", "layer", "output", temperature=temperature, alpha=0, beta=1
+    )
+    ours = adaptive.standardised_soft_labels(*outputs, temperature=temperature)
+    close(ours, theirs(*as_told(student, teacher)) * temperature**2)
 
 
 def test_attention_transfer() -> None:

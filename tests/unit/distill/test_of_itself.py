@@ -60,6 +60,22 @@ def stepped(taught: losses.Learner, optimizer: torch.optim.Optimizer, batch: Bat
     return value.item()
 
 
+def test_parts_of_a_batch_are_one_step_of_the_average() -> None:
+    """An average takes in what each step of the optimiser made, however many parts its batch came in."""
+    whole, in_parts = (learner(small(), HARD, AVERAGE) for _ in range(2))
+    for taught, parts in ((whole, 1), (in_parts, 3)):
+        taught.train()
+        for step in range(4):
+            for number in range(parts):
+                taught.loss(taught(INPUTS), replace(BATCH, begins=number == 0))
+            with torch.no_grad():
+                for one in taught.student.parameters():
+                    one += 0.1 * (step + 1)
+    averages = [weights_of(term_of(taught).earlier.module) for taught in (whole, in_parts)]
+    np.testing.assert_array_equal(*averages)
+    assert not np.allclose(averages[0], weights_of(whole.student))
+
+
 def test_the_average_is_the_papers_after_each_step() -> None:
     student = small()
     taught = learner(student, HARD, AVERAGE)

@@ -149,6 +149,38 @@ def test_every_optimiser_learns_and_goes_on_where_it_was(tmp_path: Path, optimiz
     assert far(whole.state_dict(), resumed.state_dict()) == 0
 
 
+def test_muon_takes_kernels_as_matrices_and_leaves_vectors_to_adamw() -> None:
+    """Step by step what torch's own two do, whatever the layout of a kernel."""
+    torch.manual_seed(0)
+    kernel, matrix, vector = torch.randn(4, 3, 2, 2), torch.randn(5, 4), torch.randn(4)
+    ours = [nn.Parameter(one.clone()) for one in (kernel, matrix, vector)]
+    ours[0].data = ours[0].data.contiguous(memory_format=torch.channels_last)
+    found = OPTIMIZERS["muon"](parameter_groups([(str(one), one) for one in ours], 0.01, 0.1))
+    ours[0].data = ours[0].data.clone(
+        memory_format=torch.channels_last
+    )  # as a network's are when it is moved
+    theirs = [nn.Parameter(one) for one in (kernel.flatten(1).clone(), matrix.clone(), vector.clone())]
+    muon = torch.optim.Muon(theirs[:2], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    adamw = torch.optim.AdamW(theirs[2:], lr=0.01, weight_decay=0.0)
+    for rate in (0.01, 0.02, 0.005):
+        gradients = [torch.randn(one.shape) for one in (kernel, matrix, vector)]
+        for group in (*found.param_groups, *muon.param_groups, *adamw.param_groups):
+            group["lr"] = rate
+        for own, other, gradient in zip(ours, theirs, gradients, strict=True):
+            own.grad, other.grad = gradient, gradient.reshape(other.shape)
+        for optimizer in (found, muon, adamw):
+            optimizer.step()
+    assert not torch.equal(ours[0], kernel)
+    for own, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own.reshape(other.shape), other, atol=1e-6, rtol=0)
+
+
+def test_muon_leaves_alone_what_is_frozen() -> None:
+    parameter = nn.Parameter(torch.randn(3, 2))
+    OPTIMIZERS["muon"](parameter_groups([("one", parameter)], 0.1, 0.1)).step()
+    assert parameter.grad is None
+
+
 def test_every_schedule_starts_and_ends_where_it_says() -> None:
     ends = {name: (of(0.2)(0.0), of(0.2)(0.2), of(0.2)(1.0)) for name, of in LEARNING_RATES.items()}
     assert ends["constant"] == (1.0, 1.0, 1.0)

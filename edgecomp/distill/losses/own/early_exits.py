@@ -98,7 +98,6 @@ def cost_to(student: nn.Module, layer: str | None, example: Sequence[torch.Tenso
     return int(counter.get_total_flops()) // 2
 
 
-@torch.no_grad()
 def keep(
     bound: "Bound",
     student: nn.Module,
@@ -112,6 +111,29 @@ def keep(
     bound: the exits; student: trained, which they listen to; data: whose validation split chooses; layers: of the exits; max_drop_pt: that the
     chosen threshold may cost.
     """
+    example = data.held_out().batch(np.arange(1)).inputs
+    whole = cost_to(student, None, example)
+    heads = [part.weight.numel() for part in bound.heads.modules() if isinstance(part, nn.Linear)]
+    spent = [cost_to(student, layer, example) for layer in layers]
+    # Whoever goes on has asked every exit before.
+    costs = [(up_to + sum(heads[: place + 1])) / whole for place, up_to in enumerate(spent)]
+    costs.append((whole + sum(heads)) / whole)
+    write(bound, student, data, layers, max_drop_pt, costs, whole, folder)
+
+
+@torch.no_grad()
+def write(
+    bound: "Bound",
+    student: nn.Module,
+    data: "DistillationData",
+    layers: Sequence[str],
+    max_drop_pt: float,
+    costs: Sequence[float],
+    macs: int,
+    folder: Path,
+) -> None:
+    """Writes what `keep` does, of the same bound, student, data, layers, max_drop_pt and folder. costs: up to each exit and to the end, as shares of the whole
+    network's, `macs` multiply-accumulates."""
     student.eval()
     bound.eval()
     held_out = data.held_out()
@@ -121,13 +143,6 @@ def keep(
         end = as_one(student(*batch.inputs)).float()
         said.append([one.softmax(dim=1) for one in (*bound.answers(batch.mask), end)])
     probabilities = [torch.cat(parts).double().numpy() for parts in zip(*said, strict=True)]
-    example = held_out.batch(np.arange(1)).inputs
-    whole = cost_to(student, None, example)
-    heads = [part.weight.numel() for part in bound.heads.modules() if isinstance(part, nn.Linear)]
-    spent = [cost_to(student, layer, example) for layer in layers]
-    # Whoever goes on has asked every exit before.
-    costs = [(up_to + sum(heads[: place + 1])) / whole for place, up_to in enumerate(spent)]
-    costs.append((whole + sum(heads)) / whole)
     labels = data.views.validation.labels
     chosen = choose(probabilities, labels, costs, max_drop_pt)
     rows = [
@@ -150,7 +165,7 @@ def keep(
             "average_cost": chosen.cost,
             "max_drop_pt": max_drop_pt,
             "examples": len(labels),
-            "macs": whole,
+            "macs": macs,
         },
     )
     weights = {

@@ -6,18 +6,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 
 from edgecomp.distill.losses.of_features import pooled
 from edgecomp.distill.losses.of_logits import soft_target_kl
-from edgecomp.distill.losses.own.early_exits import classifier, keep
+from edgecomp.distill.losses.own.early_exits import FILE, WEIGHTS, classifier, keep, write
 from edgecomp.distill.losses.taps import tap, taps
 from edgecomp.errors import CaptureError
+from edgecomp.files.json_files import read_mapping
+from edgecomp.inputs import MASK, Inputs
 from edgecomp.outputs import as_one
+from edgecomp.quantization.capture import duplicate
 from edgecomp.tasks import Task
-from edgecomp.training.loop import Batch
+from edgecomp.training.loop import Batch, load_weights, network_inputs
 
 if TYPE_CHECKING:
     from edgecomp.distill.data import DistillationData
@@ -92,6 +96,48 @@ class Bound(nn.Module):
         """
         if self._settings.max_drop_pt is not None:
             keep(self, student, data, self._settings.layers, self._settings.max_drop_pt, folder)
+
+
+def keep_in_integers(
+    student: fx.GraphModule,
+    kept_in_float: Path,
+    data: "DistillationData",
+    batches: Sequence[Inputs],
+    folder: Path,
+) -> None:
+    """Writes exits.json and exits.safetensors of a quantised student into `folder`, where its fp32 self has exits.
+
+    The classifiers are those of the fp32 student, standardised anew over what their layers give now; the validation split chooses the threshold
+    again. student: trained through fake-quant, which stays as it is; kept_in_float: the folder that `finish` wrote into; data: whose validation
+    split chooses; batches: of its inputs, for the standardisation.
+    """
+    if not (kept_in_float / FILE).is_file():
+        return
+    told = read_mapping(kept_in_float / FILE, "exits", "max_drop_pt", "macs")
+    layers, costs = [[one[key] for one in told["exits"]] for key in ("layer", "cost")]
+    listens = duplicate(student).eval()
+    term = Exits(tuple(layers[:-1]), 1.0, 0.0, 1.0, told["max_drop_pt"])
+    bound = term.bind(listens, network_inputs(batches[0]))
+    weights = load_weights(kept_in_float / WEIGHTS)
+    for layer, head in zip(term.layers, bound.heads, strict=True):
+        head.load_state_dict({name: weights[f"{layer}/{name}"] for name in head.state_dict()})
+    standardise_anew(listens, bound, batches)
+    write(bound, listens, data, term.layers, told["max_drop_pt"], costs, told["macs"], folder)
+
+
+@torch.no_grad()
+def standardise_anew(student: nn.Module, bound: Bound, batches: Sequence[Inputs]) -> None:
+    """Makes the statistics of the exits' inputs those over `batches`, inputs of the `student` that `bound` listens to; the student keeps its own."""
+    norms = [part for part in bound.heads.modules() if isinstance(part, nn.BatchNorm1d)]
+    student.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average
+        norm.train()
+    for batch in batches:
+        student(*network_inputs(batch))
+        bound.answers(torch.from_numpy(np.asarray(batch[MASK])) if MASK in batch else None)
+    bound.eval()
 
 
 def exits(settings: Mapping[str, Any], task: Task, teacher: Callable[[], nn.Module]) -> list[Exits]:

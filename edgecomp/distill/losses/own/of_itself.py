@@ -62,7 +62,7 @@ class Bound(nn.Module):
     def forward(self, logits: torch.Tensor, batch: Batch) -> list[tuple[str, torch.Tensor]]:
         """After a forward pass of the student on the batch's inputs. An average takes in what the last step made of the student."""
         # Of a student that was trained already, which begins to learn through its integers, there is a snapshot at once.
-        if self._settings.of == "average" or (batch.done >= 1 and not self.taken):
+        if (self._settings.of == "average" and batch.begins) or (batch.done >= 1 and not self.taken):
             self._take()
         if not self.taken:
             return [(self._inner.name, logits.sum() * 0)]
