@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
     from edgecomp.package.encryption import encrypt
+    from edgecomp.package.serving.folder import serving_folder
 
 __version__ = "0.2.0"
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "plan",
     "quantize",
     "run",
+    "serving_folder",
     "verify",
 ]
 
@@ -48,6 +50,7 @@ _API = {
     "plan": "api.run",
     "quantize": "api.quantize",
     "run": "api.run",
+    "serving_folder": "package.serving.folder",
     "verify": "api.evidence",
 }
 

@@ -1,4 +1,4 @@
-"""A release that is in use: `compare --log` of an A/B test; and what is asked of data: `data drift`, `data clean`."""
+"""A release in use: `prepare server`, `compare --log` of an A/B test; and what is asked of data: `data drift`, `data clean`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -178,3 +178,46 @@ def clean(
         personal_data=personal_data, out=out, listener=screen,  # type: ignore[arg-type]  # looked at above
     )  # fmt: skip
     show_clean(found, screen, as_json)
+
+
+def server(
+    deployed: Annotated[
+        Path,
+        typer.Argument(metavar="DEPLOYED", help="A folder that a run deployed: runs/NAME/deploy/TARGET."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="REPOSITORY", help="The model repository, new or there.")
+    ],
+    kind: Annotated[
+        str, typer.Option("--server", help="triton, or openvino: OpenVINO Model Server.")
+    ] = "triton",
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="Triton's: onnxruntime, openvino, or python, which takes raw inputs.",
+            show_default="the runtime's own",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model.", show_default="the run's")] = None,
+    version: Annotated[int, typer.Option(min=1, help="Its number.")] = 1,
+    bench: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A bench of DEPLOYED, from which instances, batching and warm-up follow.",
+            show_default="one instance, no batching",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write what was deployed into the model repository of Triton, or of OpenVINO Model Server."""
+    from edgecomp.cli.terminal import Screen, say
+    from edgecomp.package.serving.folder import serving_folder
+
+    made = serving_folder(
+        deployed, out, server=kind, backend=backend, name=name, version=version, bench=bench
+    )
+    Screen(json=as_json).out.print(f"{made}: written for {kind}.", soft_wrap=True)
+    if as_json:
+        say({"exit_code": 0, "folder": str(made), "server": kind})
