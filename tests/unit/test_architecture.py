@@ -34,7 +34,7 @@ ROOMS = {
     "distill": GROUND | {"files", "tasks", "data", "quantization", "training"},
     "export": GROUND | {"files", "tasks", "quantization", "runtimes", "training"},
     "ptq": GROUND | {"files", "tasks", "export", "quantization", "runtimes", "training"},
-    "package": GROUND | {"files", "tasks", "data", "runtimes"},
+    "package": GROUND | {"files", "tasks", "metrics", "data", "runtimes"},
     "benchmark": GROUND | {"files", "stats", "tasks", "metrics", "config", "artifacts", "data", "runtimes"},
     "gate": GROUND | {"files", "stats", "tasks", "metrics", "config"},
     "report": GROUND | {"files", "tasks", "stats", "metrics", "config", "artifacts", "gate"},

@@ -79,8 +79,8 @@ def _batching(metrics: Mapping[str, Any], scenarios: Mapping[str, Any]) -> tuple
     if alone is None or batched is None:
         why = facts.get("not_run", "not both of -s server and -s dynamic-batching were measured")
         return False, MOST, 0, f"dynamic batching: none, for {why}"
-    told = f"{batched['estimate']:.0f}/s with it, {alone['estimate']:.0f}/s without"
-    low, high = batched["low"], alone["high"]
+    told = f"{batched['value']:.0f}/s with it, {alone['value']:.0f}/s without"
+    low, high = batched["lower"], alone["upper"]
     if low is None or high is None:
         return False, MOST, 0, f"dynamic batching: none, for too few restarts bound the rates ({told})"
     if low <= high:

@@ -47,14 +47,14 @@ def config(folder: Path) -> Any:
 def bench(folder: Path, digest: str, **changed: Any) -> Path:
     """What a bench of that file says: batches serve more, two clients nearly the most, the third call is steady."""
     folder.mkdir()
-    figure = {"estimate": 100.0, "low": 95.0, "high": 105.0}
+    figure = {"value": 100.0, "lower": 95.0, "upper": 105.0}
     content = {
         "model": "model.onnx",
         "file_sha256": {"model.onnx": digest},
         "target": {},
         "metrics": {
             "server_per_s": figure,
-            "batched_server_per_s": {"estimate": 200.0, "low": 190.0, "high": 210.0},
+            "batched_server_per_s": {"value": 200.0, "lower": 190.0, "upper": 210.0},
         },
         "scenarios": {
             "dynamic-batching": {"most": 4, "delay_ms": 1.5, "limit_ms": 15.0},
@@ -112,11 +112,11 @@ def test_without_a_bench_nothing_is_claimed(model: Path) -> None:
 
 def test_batches_must_be_shown_to_serve_more(tmp_path: Path) -> None:
     overlapping = {
-        name: {"estimate": value, "low": 90.0, "high": 210.0}
+        name: {"value": value, "lower": 90.0, "upper": 210.0}
         for name, value in (("server_per_s", 100.0), ("batched_server_per_s", 200.0))
     }
     unbounded = {
-        name: {"estimate": value, "low": None, "high": None}
+        name: {"value": value, "lower": None, "upper": None}
         for name, value in (("server_per_s", 100.0), ("batched_server_per_s", 200.0))
     }
     for name, metrics, words in (
