@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgecomp.api.data.clean import clean
     from edgecomp.api.evidence import pack, verify
     from edgecomp.api.load import load
-    from edgecomp.api.operations import drift, judge_log
+    from edgecomp.api.operations import drift, judge_log, update
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
     from edgecomp.package.encryption import encrypt
@@ -35,6 +35,7 @@ __all__ = [
     "quantize",
     "run",
     "serving_folder",
+    "update",
     "verify",
 ]
 
@@ -50,6 +51,7 @@ _API = {
     "plan": "api.run",
     "quantize": "api.quantize",
     "run": "api.run",
+    "update": "api.operations",
     "serving_folder": "package.serving.folder",
     "verify": "api.evidence",
 }

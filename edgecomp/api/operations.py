@@ -1,4 +1,4 @@
-"""A release in use, from Python: an A/B test judged from its log, and drift of data."""
+"""A release in use, from Python: a hot update, an A/B test judged from its log, and drift of data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from edgecomp.api.results import Judged
 from edgecomp.files.scratch import replacing
 from edgecomp.operations.ab import Asked
 from edgecomp.operations.ab import judge_log as _judged
+from edgecomp.operations.update import Asked as AskedOfUpdate
+from edgecomp.operations.update import update as _updated
 
 if TYPE_CHECKING:
     from edgecomp.operations.drift import Drift
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedResult(Judged):
-    """An A/B test's verdict."""
+    """The verdict on an A/B test, or on an update."""
 
     @property
     def report(self) -> Path:
@@ -52,6 +54,29 @@ def judge_log(
         None if out is None else Path(out),
     )
     document, folder = _judged(asked)
+    return ServedResult(folder, document)
+
+
+def update(
+    deployed: Path | str,
+    url: str,
+    repository: Path | str,
+    key_samples: Path | str,
+    *,
+    within_s: float = 120.0,
+    out: Path | str | None = None,
+) -> ServedResult:
+    """Has a running server serve a new version of a model once key samples hold, and leaves the old one in use where they do not.
+
+    deployed: the folder of the new version. url: of the model, `http://HOST/v2/models/NAME` or `grpc://…`. repository: the server's model repository, as
+    this machine sees it. key_samples: a .npz or .parquet file of inputs whose answers must hold: each `label`, or without that the answers of the version
+    in use. within_s: for the server to load a version. out: a new folder for the verdict, PASS where the new version serves. Raises UsageError,
+    DataError, and DeviceError where there is no such server.
+    """
+    asked = AskedOfUpdate(
+        Path(deployed), Path(repository), url, Path(key_samples), None if out is None else Path(out), within_s
+    )
+    document, folder = _updated(asked)
     return ServedResult(folder, document)
 
 

@@ -85,6 +85,7 @@ examine.prepare.command(
 )(served.server)
 app.add_typer(examine.prepare, name="prepare")
 app.add_typer(served.data, name="data")
+app.add_typer(served.workflow, name="workflow")
 
 # Their old names, which work until 0.3.0 and say so.
 for name in ("distill", "export", "gate"):

@@ -37,6 +37,14 @@ VersionShares = Annotated[
     ),
 ]
 
+workflow = typer.Typer(no_args_is_help=True, help="Hand a release to what runs it: a server, a scheduler.")
+
+
+@workflow.callback()
+def of_workflows() -> None:
+    """What others run."""
+
+
 data = typer.Typer(no_args_is_help=True, help="Look at data.")
 
 
@@ -221,3 +229,38 @@ def server(
     Screen(json=as_json).out.print(f"{made}: written for {kind}.", soft_wrap=True)
     if as_json:
         say({"exit_code": 0, "folder": str(made), "server": kind})
+
+
+@workflow.command()
+def update(
+    deployed: Annotated[
+        Path, typer.Argument(metavar="DEPLOYED", help="The new version, as a run deployed it.")
+    ],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Of the model in use: http:// or grpc://HOST/v2/models/NAME.")
+    ],
+    repository: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The server's model repository, as this machine sees it.")
+    ],
+    key_samples: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Inputs whose answers must hold: each `label`, or without that the answers of the version in use.",
+        ),
+    ],
+    within: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="For the server to load a version.")
+    ] = 120.0,
+    out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/update")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Have a running server serve a new version once key samples hold; else the old one stays, and the exit code is 1."""
+    from edgecomp.api.operations import update
+    from edgecomp.cli.results import show_judged
+    from edgecomp.cli.terminal import Screen
+
+    screen = Screen(json=as_json)
+    result = update(deployed, url, repository, key_samples, within_s=within, out=out)
+    raise typer.Exit(show_judged(result, url, screen, as_json))

@@ -3,6 +3,7 @@
 https://github.com/kserve/open-inference-protocol. Its client may be used by the thread alone that made it.
 """
 
+import http.client
 import importlib
 import threading
 from collections.abc import Mapping
@@ -66,8 +67,9 @@ class KServeSession:
             self.server = self._server.get_server_metadata(**self._as_json)
             told = self._server.get_model_metadata(endpoint.model, endpoint.version, **self._as_json)
         except Exception as error:  # noqa: BLE001 - whatever the client raises, it is told as ours
-            self._tell(error, loading=True)
+            self.tell(error, loading=True)
         self._signature = _signature(endpoint, told)
+        self.versions = [str(one) for one in told.get("versions", [])]
         self._inputs = {port.name: port for port in self._signature.inputs}
 
     def signature(self) -> Signature:
@@ -76,12 +78,30 @@ class KServeSession:
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """The server's answer. batch: as in `Session.run`. Raises InferenceError where it refuses the request or answers with nonsense, DeviceError
         where it cannot be reached, takes too long, or is overloaded."""
+        return self.send(self.prepared(batch))
+
+    def prepared(self, batch: Mapping[str, Array]) -> Any:
+        """What `send` takes, so that a load generator makes it once: `batch` as a request."""
         try:
             inputs = [self._input(name, values) for name, values in batch.items()]
-            found = self._server.infer(self.endpoint.model, inputs, self.endpoint.version, **self._more)
+            if self.endpoint.is_grpc:
+                return inputs
+            body, length = self._client.InferenceServerClient.generate_request_body(inputs)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, it is told as ours
+            self.tell(error)
+        return body, {"Inference-Header-Content-Length": str(length)} if length is not None else {}
+
+    def send(self, request: Any) -> dict[str, Array]:
+        """The answer to a `request` that `prepared` has made. Raises as `run` does."""
+        try:
+            found = (
+                self._server.infer(self.endpoint.model, request, self.endpoint.version, **self._more)
+                if self.endpoint.is_grpc
+                else self._posted(*request)
+            )
             outputs = {port.name: found.as_numpy(port.name) for port in self._signature.outputs}
         except Exception as error:  # noqa: BLE001 - whatever the client raises, it is told as ours
-            self._tell(error)
+            self.tell(error)
         for port in self._signature.outputs:
             values = outputs[port.name]
             if values is None:
@@ -93,16 +113,62 @@ class KServeSession:
                                      f"{[-1 if size is None else size for size in port.shape]}")  # fmt: skip
         return {name: _plain(values) for name, values in outputs.items()}
 
+    def _posted(self, body: bytes, headers: Mapping[str, str]) -> Any:
+        """An answer over this thread's connection: the standard library's, which costs half of what tritonclient's (gevent) does, and a load
+        generator's cost is the server's on one machine. A connection that the server closed while it was idle is opened once more."""
+        for attempt in range(2):
+            connection = self._connection()
+            is_new = connection.sock is None
+            try:
+                connection.request("POST", f"{self._path}/infer", body, dict(headers))
+                answer = connection.getresponse()
+                content = answer.read()
+                break
+            except (ConnectionError, http.client.HTTPException):
+                connection.close()
+                if is_new or attempt:
+                    raise
+            except OSError:
+                connection.close()
+                raise
+        if answer.status != 200:
+            utils = importlib.import_module("tritonclient.utils")
+            raise utils.InferenceServerException(
+                content.decode(errors="replace")[:400], status=str(answer.status)
+            )
+        length = answer.headers.get("Inference-Header-Content-Length")
+        return self._client.InferenceServerClient.parse_response_body(
+            content, header_length=None if length is None else int(length)
+        )
+
+    def _connection(self) -> http.client.HTTPConnection:
+        found: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if found is None:
+            kind = (
+                http.client.HTTPSConnection if self.endpoint.scheme == "https" else http.client.HTTPConnection
+            )
+            found = self._local.connection = kind(self.endpoint.host, timeout=TIMEOUT_S)
+        return found
+
+    @property
+    def _path(self) -> str:
+        return self.endpoint.url.partition(self.endpoint.host)[2]
+
     def connect(self) -> None:
         """Has this thread connected before its first request. Raises DeviceError."""
         try:
-            self._server.is_server_live(**self._more)
+            if self.endpoint.is_grpc:
+                self._server.is_server_live(**self._more)
+            elif (connection := self._connection()).sock is None:
+                connection.connect()
         except Exception as error:  # noqa: BLE001 - whatever the client raises, it is told as ours
-            self._tell(error)
+            self.tell(error)
 
     def close(self) -> None:
-        """Of this thread's connection; others' end with their threads."""
+        """Of this thread's connections; others' end with their threads."""
         self._server.close()
+        if not self.endpoint.is_grpc:
+            self._connection().close()
 
     @property
     def _server(self) -> Any:
@@ -114,11 +180,13 @@ class KServeSession:
                 if self.endpoint.is_grpc
                 else {"connection_timeout": TIMEOUT_S, "network_timeout": TIMEOUT_S}
             )
-            encrypted = endpoints.SCHEMES[self.endpoint.scheme]
-            found = self._local.client = self._client.InferenceServerClient(
-                self.endpoint.host, ssl=encrypted, **times
-            )
+            found = self._local.client = self.client_with(**times)
         return found
+
+    def client_with(self, **times: float) -> Any:
+        """Another client of tritonclient's to the same server. times: its timeouts, seconds."""
+        encrypted = endpoints.SCHEMES[self.endpoint.scheme]
+        return self._client.InferenceServerClient(self.endpoint.host, ssl=encrypted, **times)
 
     def _input(self, name: str, values: Array) -> Any:
         port = self._inputs.get(name)
@@ -131,8 +199,8 @@ class KServeSession:
         )
         return made
 
-    def _tell(self, error: Exception, loading: bool = False) -> NoReturn:
-        """Raises what the client raised as an error of ours."""
+    def tell(self, error: Exception, loading: bool = False) -> NoReturn:
+        """Raises what the client raised, `error`, as an error of ours; loading: a model's metadata were asked for."""
         if isinstance(error, EdgecompError):
             raise error
         status = getattr(error, "status", lambda: None)()
@@ -143,7 +211,7 @@ class KServeSession:
             ) from error
         if status in REFUSED:
             raise InferenceError(f"{where}: {reason_of(error)}") from error
-        if isinstance(error, ValueError | KeyError | TypeError):  # of what it read
+        if isinstance(error, ValueError | KeyError | TypeError | IndexError):  # of what it read
             raise InferenceError(
                 f"{where} answered what is no answer: {type(error).__name__}: {reason_of(error)}"
             ) from error
@@ -160,6 +228,30 @@ class KServeSession:
             {one["name"] for one in (found.get("models", []) if isinstance(found, dict) else found)}
         )
         return f"{nearest(self.endpoint.model, names)}; it has {', '.join(names) or 'none'}"
+
+
+class Control:
+    """Loads and unloads the models of a server (the protocol's extension for model repositories). endpoint: of one of them; within_s: for each."""
+
+    def __init__(self, endpoint: Endpoint, within_s: float) -> None:
+        self._session = KServeSession(endpoint)
+        times = {} if endpoint.is_grpc else {"connection_timeout": within_s, "network_timeout": within_s}
+        self._more: dict[str, Any] = {"client_timeout": within_s} if endpoint.is_grpc else {}
+        self._client = self._session.client_with(**times)
+
+    def load(self, name: str) -> None:
+        """Has the server load the model called `name`, its newest version; it is warm when this returns. Raises InferenceError, DeviceError."""
+        self._ask(self._client.load_model, name)
+
+    def unload(self, name: str) -> None:
+        """Has the server unload the model called `name`, once what it was asked is answered. Raises as `load`."""
+        self._ask(self._client.unload_model, name)
+
+    def _ask(self, what: Any, name: str) -> None:
+        try:
+            what(name, **self._more)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, it is told as ours
+            self._session.tell(error)
 
 
 def _signature(endpoint: Endpoint, told: Any) -> Signature:

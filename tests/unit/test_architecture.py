@@ -57,7 +57,7 @@ ROOMS = {
         "report",
         "history",
     },
-    "operations": GROUND | {"files", "stats", "metrics", "gate"},
+    "operations": GROUND | {"files", "stats", "metrics", "runtimes", "package", "benchmark", "gate"},
     "pipeline": set(),  # filled in below: all but what stands beside and above it
     "evidence": GROUND
     | {"files", "tasks", "config", "artifacts", "gate", "metrics", "stats", "report", "pipeline"},

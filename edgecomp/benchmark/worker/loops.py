@@ -139,9 +139,9 @@ class Sent(NamedTuple):
 
 
 def sent(
-    connect: Callable[[], Run],
+    connect: Callable[[], Callable[[Any], Mapping[str, Any]]],
     connections: int,
-    feeds: Sequence[Feed],
+    feeds: Sequence[Any],
     same: Callable[[int, Mapping[str, Any]], bool],
     arrivals_ns: Sequence[int],
     clocks: Clocks = REAL,
@@ -157,7 +157,8 @@ def sent(
     count = len(arrivals_ns)
     latencies, late, errors = [-1] * count, [0] * count, dict[str, int]()
     lock, places = threading.Lock(), iter(range(count))
-    wrong = under_way = most = origin = 0
+    under_way = most = origin = 0
+    answered: list[tuple[int, Mapping[str, Any]]] = []  # looked at once the clock has stopped
     failures: list[Exception] = []
 
     def begin() -> None:
@@ -167,7 +168,7 @@ def sent(
     ready = threading.Barrier(connections, begin)
 
     def work() -> None:
-        nonlocal wrong, under_way, most
+        nonlocal under_way, most
         try:
             run = connect()
             ready.wait()
@@ -200,10 +201,10 @@ def sent(
             end = wall()
             if outputs is not None:
                 latencies[place] = end - due
-            is_wrong = outputs is not None and not same(feed, outputs)
             with lock:
                 under_way -= 1
-                wrong += is_wrong
+                if outputs is not None:
+                    answered.append((feed, outputs))
                 if failed and (failed in errors or len(errors) < 10):
                     errors[failed] = errors.get(failed, 0) + 1
 
@@ -212,6 +213,7 @@ def sent(
         thread.start()
     for thread in threads:
         thread.join()
+    wrong = sum(not same(feed, outputs) for feed, outputs in answered)
     if failures:
         raise next(
             (one for one in failures if not isinstance(one, threading.BrokenBarrierError)), failures[0]

@@ -175,7 +175,7 @@ class Station:
         self.examples, self.feeds, self.feed_of = examples, feeds, feed_of
         self.asked = 0
         self.pool: dict[str, Any] | None = None  # of `unseen`
-        self.idle = thread_times()
+        self.idle = noise.thread_times()
         self.is_remote = getattr(
             session, "remote", False
         )  # what it costs is a server's, and a thread here only waits
@@ -228,9 +228,10 @@ class Station:
 
         def connect() -> Any:
             self.session.connect()
-            return self.session.run
+            return self.session.send
 
-        return loops.sent(connect, CONNECTIONS, self.feeds, same, due)._asdict()
+        requests = [self.session.prepared(feed) for feed in self.feeds]
+        return loops.sent(connect, CONNECTIONS, requests, same, due)._asdict()
 
     def _same(self, sessions: list[Any]) -> Callable[[int, Mapping[str, Any]], bool]:
         """Whether a feed's outputs, asked again, are those that each of the `sessions` gives now, the last one's."""
@@ -375,7 +376,7 @@ class Station:
     def pin(self, cores: list[int]) -> dict[str, Any]:
         """The threads that have worked since it was loaded each on one of the `cores`, the busiest first; all
         others beside them."""
-        busy = {thread: ns - self.idle.get(thread, 0) for thread, ns in thread_times().items()}
+        busy = {thread: ns - self.idle.get(thread, 0) for thread, ns in noise.thread_times().items()}
         for place, thread in enumerate(sorted(busy, key=lambda thread: -busy[thread])):
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.sched_setaffinity(thread, {cores[place]} if place < len(cores) else set(cores))
@@ -390,15 +391,6 @@ class Station:
 def copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The `arrays`, by name, in memory of their own: a runtime may use its own again."""
     return {name: values.copy() for name, values in arrays.items()}
-
-
-def thread_times() -> dict[int, int]:
-    """CPU time of each thread of this process so far, in ns (Linux, Documentation/scheduler/sched-stats.rst)."""
-    times = {}
-    for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            times[int(thread)] = int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0])
-    return times
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def ports(model: Deployed, backend: str) -> tuple[tuple[Port, ...], tuple[Port, 
 
 
 def tensors(model: Deployed, backend: str) -> str:
-    """The part of the configuration that callers rest on: maximum batch or none, inputs and outputs."""
+    """The part of the configuration that callers of the `model` rest on: its inputs and outputs behind a `backend`."""
     inputs, outputs = ports(model, backend)
     first = 1 if model.batches else 0
     return "".join(
@@ -122,7 +122,7 @@ def write_warmup(model: Deployed, backend: str, settings: Settings, folder: Path
 
 
 def as_bytes(values: npt.NDArray[Any], dtype: str) -> bytes:
-    """`values` as requests carry them (KServe v2, binary data): texts with their length before each, four bytes."""
+    """`values` of the type `dtype` as requests carry them (KServe v2, binary data): texts with their length before each, four bytes."""
     if dtype != "string":
         return np.ascontiguousarray(values).tobytes()
     texts: Sequence[bytes] = [str(one).encode() for one in values.ravel()]
@@ -130,7 +130,8 @@ def as_bytes(values: npt.NDArray[Any], dtype: str) -> bytes:
 
 
 def write_version(model: Deployed, backend: str, settings: Settings, folder: Path) -> None:
-    """One version of the `model` into `folder`, which is there: its files, and for the Python `backend` the script and what that reads."""
+    """One version of the `model` into `folder`, which is there: its files, and for the Python `backend` the script and what that reads; its threads are
+    those of the `settings`."""
     for name, file in model.files.items():
         copyfile(file, folder / name)
     if backend != PYTHON:
