@@ -1,12 +1,15 @@
 """A release in use, from Python: a hot update, an A/B test judged from its log, and drift of data."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecomp.api.results import Judged
+from edgecomp.errors import UsageError
 from edgecomp.files.scratch import replacing
+from edgecomp.operations import airflow
 from edgecomp.operations.ab import Asked
 from edgecomp.operations.ab import judge_log as _judged
 from edgecomp.operations.update import Asked as AskedOfUpdate
@@ -55,6 +58,42 @@ def judge_log(
     )
     document, folder = _judged(asked)
     return ServedResult(folder, document)
+
+
+def airflow_dag(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    out: Path | str | None = None,
+    quick: bool = False,
+    schedule: str | None = None,
+    to: Path | str,
+) -> list[str]:
+    """Writes an Airflow DAG of a recipe, a task a step, each of which takes up where a killed one stopped; returns the tasks' steps.
+
+    recipe, overrides, out, quick: as `edgecomp.run` takes them, and as every task does, from the current folder. schedule: `@weekly`, or as cron has it;
+    None for by hand. to: the file, a .py, in Airflow's folder of DAGs. Raises RecipeError, UsageError.
+    """
+    from edgecomp.api.run import step_names
+
+    file = Path(to)
+    if file.suffix != ".py":
+        raise UsageError(f"--out {file}: a DAG is a file of Python's: name a .py")
+    folder, steps = step_names(recipe, overrides, out=out, quick=quick)
+    words = [
+        sys.executable,
+        "-m",
+        "edgecomp",
+        "run",
+        str(recipe),
+        *overrides,
+        "--out",
+        str(folder),
+        *(["--quick"] if quick else []),
+    ]
+    with replacing(file) as temporary:
+        temporary.write_text(airflow.dag(file.stem, words, steps, Path.cwd(), schedule), encoding="utf-8")
+    return steps
 
 
 def update(

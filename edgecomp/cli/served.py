@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecomp.cli.options import Debug, Json, examples
+from edgecomp.cli.options import Debug, Json, examples, recipe_names
 
 if TYPE_CHECKING:
     from edgecomp.cli.terminal import Screen
@@ -264,3 +264,37 @@ def update(
     screen = Screen(json=as_json)
     result = update(deployed, url, repository, key_samples, within_s=within, out=out)
     raise typer.Exit(show_judged(result, url, screen, as_json))
+
+
+@workflow.command()
+def airflow(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or a shipped recipe.", autocompletion=recipe_names)
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.py", help="The DAG.")] = Path(
+        "edgecomp_dag.py"
+    ),
+    run_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/RECIPE")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Of a rehearsal.")] = False,
+    schedule: Annotated[
+        str | None, typer.Option(help="@weekly, or as cron has it.", show_default="by hand")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write an Airflow DAG of a recipe: one task a step, and retries that resume."""
+    from edgecomp.api.operations import airflow_dag
+    from edgecomp.cli.terminal import Screen, say
+
+    steps = airflow_dag(recipe, overrides or [], out=run_folder, quick=quick, schedule=schedule, to=out)
+    Screen(json=as_json).out.print(
+        f"{out}: {len(steps)} steps, a task each, and the verdict.", soft_wrap=True
+    )
+    if as_json:
+        say({"exit_code": 0, "file": str(out), "steps": steps})
