@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from edgecomp.api.data.clean import clean
     from edgecomp.api.evidence import pack, verify
     from edgecomp.api.load import load
-    from edgecomp.api.operations import drift, judge_log
+    from edgecomp.api.operations import drift, judge_log, update
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
     from edgecomp.package.encryption import encrypt
+    from edgecomp.package.serving.folder import serving_folder
 
 __version__ = "0.2.0"
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "plan",
     "quantize",
     "run",
+    "serving_folder",
+    "update",
     "verify",
 ]
 
@@ -48,6 +51,8 @@ _API = {
     "plan": "api.run",
     "quantize": "api.quantize",
     "run": "api.run",
+    "update": "api.operations",
+    "serving_folder": "package.serving.folder",
     "verify": "api.evidence",
 }
 

@@ -20,7 +20,7 @@ from edgecomp.history.record import of_bench, remember
 from edgecomp.history.store import STORE
 from edgecomp.progress import Listener, Silent
 from edgecomp.report.bench_page import metrics_of, write_page
-from edgecomp.runtimes import TABLE, formats
+from edgecomp.runtimes import TABLE, endpoints, formats
 from edgecomp.runtimes.formats import target_for
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def bench(
 ) -> BenchResult:
     """Measures a model on this machine, under each target.
 
-    model: a model file, a run folder, of which what is deployed is measured, a deployed folder, or a network, with an `example` of its inputs. targets:
+    model: a model file, a run folder, of which what is deployed is measured, a deployed folder, the address of a model behind a server
+    (`http://HOST/v2/models/NAME`, `grpc://…`), or a network, with an `example` of its inputs. targets:
     device profiles, by name or file; the file's own runtime where none is given. inputs: examples by input name (.npz, .parquet) instead
     of made-up ones, of which `shape` (`AXIS=N`) and `range` (`INPUT=LOW:HIGH`) say what they are. scenarios: `multi-stream`, `server`,
     `dynamic-batching`, `sustained` or `stress`, besides single stream, offline and cold start. restarts: processes, one after another;
@@ -79,7 +80,7 @@ def bench(
             ]
             what = Path(type(model).__name__)
         else:
-            what = Path(model)
+            what = path_of(model, Path(scratch))
             jobs = jobs_of(what, targets)
         found = list(each(what, jobs, options, _path(inputs), _path(out), _path(history), listener))
     done = [one for one in found if isinstance(one, Benched)]
@@ -141,10 +142,15 @@ def each(
         yield Benched(folder, content)
 
 
+def path_of(what: Path | str, scratch: Path) -> Path:
+    """The path of `what`, a model file, a folder, or the address of a model behind a server, for which a file in `scratch` stands. Raises UsageError."""
+    return endpoints.written(str(what), scratch) if endpoints.is_url(what) else Path(what)
+
+
 def jobs_of(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
     """Which file under which target. Of a run folder, targets by name are its job's, and the files those of its targets.
 
-    what: a model file, a run folder or a deployed one; names: of targets, empty for those that the run deployed for, or the
+    what: a model file, a run folder or a deployed one, as `path_of` has it; names: of targets, empty for those that the run deployed for, or the
     file's own runtime. Raises UsageError where there is none.
     """
     if (what / formats.CONTRACT).is_file():

@@ -1,14 +1,19 @@
-"""A release in use, from Python: an A/B test judged from its log, and drift of data."""
+"""A release in use, from Python: a hot update, an A/B test judged from its log, and drift of data."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecomp.api.results import Judged
+from edgecomp.errors import UsageError
 from edgecomp.files.scratch import replacing
+from edgecomp.operations import airflow
 from edgecomp.operations.ab import Asked
 from edgecomp.operations.ab import judge_log as _judged
+from edgecomp.operations.update import Asked as AskedOfUpdate
+from edgecomp.operations.update import update as _updated
 
 if TYPE_CHECKING:
     from edgecomp.operations.drift import Drift
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedResult(Judged):
-    """An A/B test's verdict."""
+    """The verdict on an A/B test, or on an update."""
 
     @property
     def report(self) -> Path:
@@ -52,6 +57,65 @@ def judge_log(
         None if out is None else Path(out),
     )
     document, folder = _judged(asked)
+    return ServedResult(folder, document)
+
+
+def airflow_dag(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    out: Path | str | None = None,
+    quick: bool = False,
+    schedule: str | None = None,
+    to: Path | str,
+) -> list[str]:
+    """Writes an Airflow DAG of a recipe, a task a step, each of which takes up where a killed one stopped; returns the tasks' steps.
+
+    recipe, overrides, out, quick: as `edgecomp.run` takes them, and as every task does, from the current folder. schedule: `@weekly`, or as cron has it;
+    None for by hand. to: the file, a .py, in Airflow's folder of DAGs. Raises RecipeError, UsageError.
+    """
+    from edgecomp.api.run import step_names
+
+    file = Path(to)
+    if file.suffix != ".py":
+        raise UsageError(f"--out {file}: a DAG is a file of Python's: name a .py")
+    folder, steps = step_names(recipe, overrides, out=out, quick=quick)
+    words = [
+        sys.executable,
+        "-m",
+        "edgecomp",
+        "run",
+        str(recipe),
+        *overrides,
+        "--out",
+        str(folder),
+        *(["--quick"] if quick else []),
+    ]
+    with replacing(file) as temporary:
+        temporary.write_text(airflow.dag(file.stem, words, steps, Path.cwd(), schedule), encoding="utf-8")
+    return steps
+
+
+def update(
+    deployed: Path | str,
+    url: str,
+    repository: Path | str,
+    key_samples: Path | str,
+    *,
+    within_s: float = 120.0,
+    out: Path | str | None = None,
+) -> ServedResult:
+    """Has a running server serve a new version of a model once key samples hold, and leaves the old one in use where they do not.
+
+    deployed: the folder of the new version. url: of the model, `http://HOST/v2/models/NAME` or `grpc://…`. repository: the server's model repository, as
+    this machine sees it. key_samples: a .npz or .parquet file of inputs whose answers must hold: each `label`, or without that the answers of the version
+    in use. within_s: for the server to load a version. out: a new folder for the verdict, PASS where the new version serves. Raises UsageError,
+    DataError, and DeviceError where there is no such server.
+    """
+    asked = AskedOfUpdate(
+        Path(deployed), Path(repository), url, Path(key_samples), None if out is None else Path(out), within_s
+    )
+    document, folder = _updated(asked)
     return ServedResult(folder, document)
 
 

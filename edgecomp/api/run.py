@@ -36,6 +36,7 @@ def run(
     out: Path | str | None = None,
     quick: bool = False,
     only: str | None = None,
+    until: str | None = None,
     history: Path | str | None = STORE,
     listener: Listener | None = None,
 ) -> RunResult:
@@ -43,18 +44,28 @@ def run(
 
     recipe: a shipped recipe's name, a YAML file, or a run folder, whose own recipe is run again. overrides: `KEY=VALUE`, in Hydra's
     grammar. out: the run folder, `runs/NAME` where it is not given. quick: a rehearsal. only: one step of a run folder (`distill`,
-    `bench/openvino-cpu`), or all those of a stage (`bench`), made again whether or not it must be. history: the file that results are
+    `bench/openvino-cpu`), or all those of a stage (`bench`), made again whether or not it must be. until: the last step, or
+    stage, that is made where it must be; nothing is judged then, and a run goes on from there. history: the file that results are
     appended to, None for none. listener: told of progress.
 
     Raises EdgecompError: RecipeError and UsageError before anything is done, AlteredError where a verdict does not follow from its samples.
     """
     listener = listener or Silent()
     if only is not None:
+        if until is not None:
+            raise UsageError(
+                f"until={until} goes up to a step, and only={only} makes one: leave out one or the other"
+            )
         return _again(Path(recipe), only, overrides, out, listener)
     job, folder, every = _prepared(recipe, overrides, out, quick, listener)
     with folder.locked():
         execution.save_job(job, folder)
-        ran = execution.execute(job, folder, every, listener.started)
+        ran = execution.execute(
+            job, folder, every if until is None else _up_to(every, until), listener.started
+        )
+        if until is not None:
+            listener.say(f"Up to date until {until}; `edgecomp run` goes on in {folder.path}.")
+            return RunResult(folder.path, None, job, made=ran)
         if not ran:
             listener.say(f"nothing to do: all {len(every)} steps are up to date")
         result = judged(job, folder, listener)
@@ -131,6 +142,25 @@ def _prepared(
     job, folder = fingerprinted(job), RunFolder(place)
     folder.admit(job.recipe.name)
     return job, folder, steps.steps(Run(job, place, listener.track, listener.note))
+
+
+def _up_to(every: Sequence[Step], until: str) -> list[Step]:
+    """The steps of `every`, in order, up to the last one that `until` names, or that is of that stage. Raises UsageError."""
+    known = list(dict.fromkeys(name for step in every for name in (step.stage, step.name)))
+    if until not in known:
+        raise UsageError(
+            f"no such step: {until!r}{nearest(until, known)}; there is {', '.join(step.name for step in every)}"
+        )
+    last = max(place for place, step in enumerate(every) if until in (step.stage, step.name))
+    return list(every[: last + 1])
+
+
+def step_names(
+    recipe: str | Path, overrides: Sequence[str] = (), *, out: Path | str | None = None, quick: bool = False
+) -> tuple[Path, list[str]]:
+    """The run folder, and the steps of a run in order. recipe, overrides, out, quick: as `run` takes them."""
+    _, folder, every = _prepared(recipe, overrides, out, quick, Silent())
+    return folder.path, [step.name for step in every]
 
 
 def _again(

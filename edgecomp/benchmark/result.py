@@ -110,6 +110,12 @@ def doubts(content: Mapping[str, Any]) -> list[str]:
     if not audit["repeated_over_fresh"] >= LEAST_REPEATED:
         found.append(f"an input that is asked again takes {audit['repeated_over_fresh']:.2f} of the time of a new one, less than "
                      f"{LEAST_REPEATED:g}: it seems to be answered from memory")  # fmt: skip
+    of_server = content["scenarios"].get("server", {})
+    found += [
+        f"{one['wrong']:,} answers at {one['rate_per_s']:.1f} requests a second are not the single client's"
+        for one in [*of_server.get("trials", []), *of_server.get("loads", [])]
+        if one.get("wrong")
+    ][:3]
     return found + [
         f"{one['wrong']:,} of {one['requests']:,} answers to {one['clients']} clients at once are not the single client's"
         for one in content["scenarios"].get("stress", {}).get("rounds", [])

@@ -163,7 +163,7 @@ def _answered_by(
 def quality(arm: Arm, blocks: list[dict[str, float | None]], at: Place | Target) -> Quality:
     """How far the figures of time of one model, `arm`, can be trusted. blocks: of noise, as `noise.during`
     gives them; at: of what the threads and the runtime are."""
-    return grade(arm.samples, blocks, threads=at.threads, waits=TABLE[at.runtime].gpu)
+    return grade(arm.samples, blocks, threads=at.threads, waits=TABLE[at.runtime].computes_elsewhere)
 
 
 def _float_layers(

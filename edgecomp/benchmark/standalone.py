@@ -23,18 +23,13 @@ from edgecomp.benchmark.inputs import generated
 from edgecomp.benchmark.inputs.examples import read
 from edgecomp.benchmark.inputs.signatures import rows_of, signature_of, unlike_first
 from edgecomp.benchmark.profiling import profiled
-from edgecomp.benchmark.scenarios import endurance
+from edgecomp.benchmark.scenarios import endurance, served
 from edgecomp.benchmark.scenarios import server as open_loop
 from edgecomp.benchmark.scenarios.alternated import Effort, measure
 from edgecomp.benchmark.stage import described, quality
 from edgecomp.benchmark.worker import answers
 from edgecomp.config.target import Target, check_cores
-from edgecomp.errors import (
-    BudgetExceededError,
-    EdgecompError,
-    UsageError,
-    nearest,
-)
+from edgecomp.errors import BudgetExceededError, EdgecompError, UsageError, nearest
 from edgecomp.files.writing import digest_of
 from edgecomp.metrics.registry import (
     BATCHED_SERVER,
@@ -48,7 +43,7 @@ from edgecomp.metrics.registry import (
 )
 from edgecomp.metrics.samples import OFFLINE_WALL, WALL
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE
+from edgecomp.runtimes import TABLE, endpoints
 from edgecomp.runtimes.files import integer_weights
 from edgecomp.runtimes.formats import all_parts
 from edgecomp.stats.figure import Figure
@@ -158,7 +153,7 @@ def _benched(
             first.metrics.update(more)
             first.samples.update({f"{scenario}.{name}": values for name, values in samples.items()})
         content: dict[str, Any] = {
-            "model": str(model),
+            "model": endpoints.shown(model),
             "target": target.model_dump(mode="json"),
             "target_sha256": digest_of(target.model_dump(mode="json")),
             "inputs": str(given) if given else "generated",
@@ -176,7 +171,7 @@ def _benched(
             **first.facts,
             "metrics": {name: result.as_json(one) for name, one in first.metrics.items()},
             "saturation": ""
-            if TABLE[target.runtime].gpu
+            if TABLE[target.runtime].computes_elsewhere
             else integer_weights.warning(model, machine.host_isa()),
             "not_supported": first.missing,
             "scenarios": scenarios,
@@ -218,19 +213,24 @@ def first_figures(
     for death in deaths.values():
         raise BudgetExceededError(death.message, model=str(model), phase=death.phase, certain=death.certain)
     arm, noise = arms["model"], facts["noise"]["model"]
+    is_remote = TABLE[place.runtime].remote
+    graded, arm = quality(arm, noise, place)._asdict(), served.of_the_server(arm) if is_remote else arm
     metrics, missing = result.figures(arm, facts["offline_batch"] * rows)
     if "batch_failed" in facts:
         missing[THROUGHPUT] = f"not run: {shorten(facts['batch_failed'], MOST_SHOWN)}"
-    metrics[FILE_SIZE] = result.known(float(arm.file_size_bytes), "bytes")
     energy = facts.pop(ENERGY)["model"]
-    if energy is None:
-        missing[ENERGY] = "unavailable: no sensor here (RAPL)"
+    if is_remote:
+        missing |= served.NOT_OURS
     else:
+        metrics[FILE_SIZE] = result.known(float(arm.file_size_bytes), "bytes")
+    if energy is None:
+        missing.setdefault(ENERGY, "unavailable: no sensor here (RAPL)")
+    elif not is_remote:
         metrics[ENERGY] = result.unbounded(energy, "energy", options.restarts)
     facts |= {
         "noise": noise,
         "audit": facts["audit"]["model"],
-        "quality": quality(arm, noise, place)._asdict(),
+        "quality": graded,
         "memory": arm.memory,
         "file_sha256": arm.file_sha256,
     }
@@ -328,12 +328,19 @@ def multi_stream(at: Setting) -> Found:
 
 
 def server(at: Setting) -> Found:
-    """Requests to the model in `at` that come when they come, each answered alone."""
+    """Requests to the model in `at` that come when they come, each answered alone; of a server as that has it."""
+    if TABLE[at.place.runtime].remote:
+        rates, facts, samples = served.highest_rate(
+            at.place, **at.common, restarts=at.options.restarts, limit_ms=at.limit_ms, scratch=at.scratch
+        )
+        return facts, {"rate_per_s": rates} | samples, {SERVER: result.figure(rates, "rate")}
     return _served(at, most=1, delay_ms=0.0, metric=SERVER)
 
 
 def dynamic_batching(at: Setting) -> Found:
     """As `server`, but what waits is answered together; a batch waits a tenth of the limit in `at` to fill."""
+    if TABLE[at.place.runtime].remote:
+        return {"not_run": served.ITS_OWN_BATCHES}, {}, {}
     if at.fixed:
         return {"not_run": FIXED.format(at.rows)}, {}, {}
     return _served(at, most=MOST, delay_ms=at.limit_ms / 10, metric=BATCHED_SERVER)

@@ -77,8 +77,15 @@ app.command(epilog=examples("edgecomp init pictures/", "edgecomp init customers.
 app.command()(examine.doctor)
 app.command(epilog=examples("edgecomp selftest -t onnxruntime-cpu --minutes 10"))(examine.selftest)
 app.add_typer(shelf.listing, name="list")
+examine.prepare.command(
+    epilog=examples(
+        "edgecomp prepare server runs/digits/deploy/openvino-cpu -o models",
+        "edgecomp prepare server runs/digits/deploy/onnxruntime-cpu -o models --backend python --version 2",
+    )
+)(served.server)
 app.add_typer(examine.prepare, name="prepare")
 app.add_typer(served.data, name="data")
+app.add_typer(served.workflow, name="workflow")
 
 # Their old names, which work until 0.3.0 and say so.
 for name in ("distill", "export", "gate"):

@@ -1,6 +1,7 @@
 """The commands that take a model: `bench`, `compare`, `encrypt`; and `history`, what they found before."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -13,8 +14,12 @@ from edgecomp.errors import EdgecompError, UsageError
 
 def bench(
     context: typer.Context,
-    what: Annotated[
-        Path, typer.Argument(metavar="DIR|MODEL", help="A run folder, a deployed one, or a model file.")
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|MODEL|URL",
+            help="A run folder, a deployed one, a model file, or a model behind a server, http:// or grpc://HOST/v2/models/NAME.",
+        ),
     ],
     target: Annotated[
         list[str] | None,
@@ -54,10 +59,14 @@ def bench(
     debug: Debug = False,
 ) -> None:
     """Measure a model file, whoever made it, on a target; or a run folder's models again."""
+    from edgecomp.runtimes.endpoints import is_url
     from edgecomp.runtimes.formats import CONTRACT
 
-    if what.is_dir() and not (
-        (what / CONTRACT).is_file() or target or inputs or scenario or profile or shape or range_
+    what = Path(model)
+    if (
+        not is_url(model)
+        and what.is_dir()
+        and not ((what / CONTRACT).is_file() or target or inputs or scenario or profile or shape or range_)
     ):
         of_files = ("restarts", "max_time", "minutes", "clients", "trust", "out", "store")
         sources = {name: context.get_parameter_source(name) for name in of_files}
@@ -93,12 +102,14 @@ def bench(
     screen = Screen(json=as_json)
     done: list[Benched] = []
     errors: dict[str, EdgecompError] = {}
-    for one in api.each(what, api.jobs_of(what, target or []), options, inputs, out, store, screen):
-        if isinstance(one, dict):
-            errors |= one
-        else:
-            done.append(one)
-            show_benched(one, screen)
+    with TemporaryDirectory(prefix="edgecomp-bench-") as scratch:
+        what = api.path_of(model, Path(scratch))
+        for one in api.each(what, api.jobs_of(what, target or []), options, inputs, out, store, screen):
+            if isinstance(one, dict):
+                errors |= one
+            else:
+                done.append(one)
+                show_benched(one, screen)
     raise typer.Exit(show_bench(done, errors | api.failures(done), screen, as_json))
 
 

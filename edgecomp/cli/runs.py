@@ -35,6 +35,12 @@ def run(
             metavar="STEP", help="Make one step of a run folder again: distill, export, bench, gate …"
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP", help="Only up to that step, where it must be made; a run goes on from there."
+        ),
+    ] = None,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="Rehearse: fewer examples, epochs and restarts, in runs/RECIPE-quick."),
@@ -53,7 +59,9 @@ def run(
         planned = api.plan(recipe, overrides or [], out=out, quick=quick, listener=screen)
         show_plan(planned, screen, as_json)
         return
-    result = api.run(recipe, overrides or [], out=out, quick=quick, only=only, history=store, listener=screen)
+    result = api.run(
+        recipe, overrides or [], out=out, quick=quick, only=only, until=until, history=store, listener=screen
+    )
     raise typer.Exit(show_run(result, screen, as_json))
 
 

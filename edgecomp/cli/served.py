@@ -1,11 +1,11 @@
-"""A release that is in use: `compare --log` of an A/B test; and what is asked of data: `data drift`, `data clean`."""
+"""A release in use: `prepare server`, `compare --log` of an A/B test; and what is asked of data: `data drift`, `data clean`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecomp.cli.options import Debug, Json, examples
+from edgecomp.cli.options import Debug, Json, examples, recipe_names
 
 if TYPE_CHECKING:
     from edgecomp.cli.terminal import Screen
@@ -36,6 +36,14 @@ VersionShares = Annotated[
         rich_help_panel=AB,
     ),
 ]
+
+workflow = typer.Typer(no_args_is_help=True, help="Hand a release to what runs it: a server, a scheduler.")
+
+
+@workflow.callback()
+def of_workflows() -> None:
+    """What others run."""
+
 
 data = typer.Typer(no_args_is_help=True, help="Look at data.")
 
@@ -178,3 +186,115 @@ def clean(
         personal_data=personal_data, out=out, listener=screen,  # type: ignore[arg-type]  # looked at above
     )  # fmt: skip
     show_clean(found, screen, as_json)
+
+
+def server(
+    deployed: Annotated[
+        Path,
+        typer.Argument(metavar="DEPLOYED", help="A folder that a run deployed: runs/NAME/deploy/TARGET."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="REPOSITORY", help="The model repository, new or there.")
+    ],
+    kind: Annotated[
+        str, typer.Option("--server", help="triton, or openvino: OpenVINO Model Server.")
+    ] = "triton",
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="Triton's: onnxruntime, openvino, or python, which takes raw inputs.",
+            show_default="the runtime's own",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model.", show_default="the run's")] = None,
+    version: Annotated[int, typer.Option(min=1, help="Its number.")] = 1,
+    bench: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A bench of DEPLOYED, from which instances, batching and warm-up follow.",
+            show_default="one instance, no batching",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write what was deployed into the model repository of Triton, or of OpenVINO Model Server."""
+    from edgecomp.cli.terminal import Screen, say
+    from edgecomp.package.serving.folder import serving_folder
+
+    made = serving_folder(
+        deployed, out, server=kind, backend=backend, name=name, version=version, bench=bench
+    )
+    Screen(json=as_json).out.print(f"{made}: written for {kind}.", soft_wrap=True)
+    if as_json:
+        say({"exit_code": 0, "folder": str(made), "server": kind})
+
+
+@workflow.command()
+def update(
+    deployed: Annotated[
+        Path, typer.Argument(metavar="DEPLOYED", help="The new version, as a run deployed it.")
+    ],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Of the model in use: http:// or grpc://HOST/v2/models/NAME.")
+    ],
+    repository: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The server's model repository, as this machine sees it.")
+    ],
+    key_samples: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Inputs whose answers must hold: each `label`, or without that the answers of the version in use.",
+        ),
+    ],
+    within: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="For the server to load a version.")
+    ] = 120.0,
+    out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/update")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Have a running server serve a new version once key samples hold; else the old one stays, and the exit code is 1."""
+    from edgecomp.api.operations import update
+    from edgecomp.cli.results import show_judged
+    from edgecomp.cli.terminal import Screen
+
+    screen = Screen(json=as_json)
+    result = update(deployed, url, repository, key_samples, within_s=within, out=out)
+    raise typer.Exit(show_judged(result, url, screen, as_json))
+
+
+@workflow.command()
+def airflow(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or a shipped recipe.", autocompletion=recipe_names)
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.py", help="The DAG.")] = Path(
+        "edgecomp_dag.py"
+    ),
+    run_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/RECIPE")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Of a rehearsal.")] = False,
+    schedule: Annotated[
+        str | None, typer.Option(help="@weekly, or as cron has it.", show_default="by hand")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write an Airflow DAG of a recipe: one task a step, and retries that resume."""
+    from edgecomp.api.operations import airflow_dag
+    from edgecomp.cli.terminal import Screen, say
+
+    steps = airflow_dag(recipe, overrides or [], out=run_folder, quick=quick, schedule=schedule, to=out)
+    Screen(json=as_json).out.print(
+        f"{out}: {len(steps)} steps, a task each, and the verdict.", soft_wrap=True
+    )
+    if as_json:
+        say({"exit_code": 0, "file": str(out), "steps": steps})

@@ -300,7 +300,7 @@ def _warnings(
     target: Target, certificate: Mapping[str, Any] | None, models: tuple[Path, ...], trust: tuple[Path, ...]
 ) -> list[str]:
     found = [f"{file} was trusted (--trust): what it holds ran as code" for file in trust]
-    if not TABLE[target.runtime].gpu:
+    if not TABLE[target.runtime].computes_elsewhere:
         said = (integer_weights.warning(model, machine.host_isa()) for model in models)
         found += filter(None, dict.fromkeys(said))
     if target.isa != "host" and target.host is None:

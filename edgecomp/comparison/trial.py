@@ -309,7 +309,7 @@ def _until_clear(
             "quality": measured.facts["quality"],
             "wall_over_cpu": wall_over_cpu(measured.arms[BASELINE].samples),
         }
-        contended = of.facts["wall_over_cpu"] > CONTENDED and not TABLE[target.runtime].gpu
+        contended = of.facts["wall_over_cpu"] > CONTENDED and not TABLE[target.runtime].computes_elsewhere
         checks = judge_pair(of, measured, Setting(target.name, policy, target.threads, contended), checks)
         waived = with_waivers(checks, policy.waivers, {target.name: policy.rows}, today)
         if over or is_clear(deciding(waived), policy, restart + 1):

@@ -172,7 +172,7 @@ def script(
         sealed=sealed,
         runtime=runtime,
         options=options,
-        providers=_providers(runtime, options),
+        providers=providers_of(runtime, options),
         suffix=Path(TABLE[runtime].model_file).suffix,
         gpu=TABLE[runtime].gpu,
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
@@ -200,8 +200,8 @@ def _mask_shape(preprocessing: Preprocessing) -> tuple[int, ...]:
     return shape[1:] if shape and meaning(preprocessing.task).of_each == "pixel" else ()
 
 
-def _providers(runtime: str, options: dict[str, Any]) -> list[Any]:
-    """ONNX Runtime's execution providers, and what they are told; none of them for another runtime."""
+def providers_of(runtime: str, options: dict[str, Any]) -> list[Any]:
+    """ONNX Runtime's execution providers, and what they are told; none of them for another `runtime`. options: of the target."""
     from edgecomp.runtimes.onnxruntime_gpu import cuda_settings, tensorrt_settings
 
     if runtime == "onnxruntime-cuda":

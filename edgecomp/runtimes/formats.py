@@ -47,6 +47,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(".pt2", (".pt2",), PYTORCH, "{}.pt2", target="pytorch-cpu", runs_code=True),
         Format(".ts", (".ts", ".pt"), PYTORCH, "{}.ts", target="torchscript-cpu", runs_code=True),
+        Format(".kserve", (".kserve",), "", "", target="kserve"),  # an address (edgecomp.runtimes.endpoints)
         Format(".json", (".json",), "", ""),  # of the fake runtime
     )
 }

@@ -42,6 +42,7 @@ class Row(NamedTuple):
     `scripted`: it can be deployed, for edgecomp/package has a script for it.
     `idle` are the options with which a thread that waits does not spin: CPU time is compared with them.
     `stand_in` gives a file's answers where there is no GPU; nothing that is about time, memory or kernels is taken of it.
+    `remote`: its model file is an address, and what it costs is a server's: of this process neither CPU time nor memory tells anything.
     `from_memory`: it loads a model that is no file, and so an encrypted one, and keeps no cache of it on disk.
     Either CPU runtime takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
     """
@@ -56,6 +57,12 @@ class Row(NamedTuple):
     idle: tuple[tuple[str, bool], ...] = ()
     stand_in: StandIn | None = None
     from_memory: bool = False
+    remote: bool = False
+
+    @property
+    def computes_elsewhere(self) -> bool:
+        """Whether a worker only waits for it: a GPU, or a server."""
+        return self.gpu or self.remote
 
 
 TABLE = {
@@ -96,6 +103,7 @@ TABLE = {
     "pytorch-gpu": Row(
         "pytorch:GPU", "model.pt2", "torch", ("none", "gpu-s8"), (8,), scripted=True, gpu=True, stand_in=EAGER
     ),
+    "kserve": Row("kserve:RUNTIME", "model.kserve", "tritonclient", remote=True),
     "fake": Row("fake:RUNTIME", "model.json", "edgecomp"),
 }
 

@@ -34,7 +34,7 @@ ROOMS = {
     "distill": GROUND | {"files", "tasks", "data", "quantization", "training"},
     "export": GROUND | {"files", "tasks", "quantization", "runtimes", "training"},
     "ptq": GROUND | {"files", "tasks", "export", "quantization", "runtimes", "training"},
-    "package": GROUND | {"files", "tasks", "data", "runtimes"},
+    "package": GROUND | {"files", "tasks", "metrics", "data", "runtimes"},
     "benchmark": GROUND | {"files", "stats", "tasks", "metrics", "config", "artifacts", "data", "runtimes"},
     "gate": GROUND | {"files", "stats", "tasks", "metrics", "config"},
     "report": GROUND | {"files", "tasks", "stats", "metrics", "config", "artifacts", "gate"},
@@ -57,7 +57,7 @@ ROOMS = {
         "report",
         "history",
     },
-    "operations": GROUND | {"files", "stats", "metrics", "gate"},
+    "operations": GROUND | {"files", "stats", "metrics", "runtimes", "package", "benchmark", "gate"},
     "pipeline": set(),  # filled in below: all but what stands beside and above it
     "evidence": GROUND
     | {"files", "tasks", "config", "artifacts", "gate", "metrics", "stats", "report", "pipeline"},

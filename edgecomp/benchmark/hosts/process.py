@@ -308,14 +308,14 @@ def _poured(end: int, content: bytes) -> None:
 
 
 def pin(workers: Mapping[str, Asked], place: Place, restart: int) -> None:
-    """Keeps the threads of every worker on the same cores, from `restart` to restart on others; a GPU's host
-    threads are left alone. workers: by arm; place: says how many cores and threads.
+    """Keeps the threads of every worker on the same cores, from `restart` to restart on others; threads that
+    only wait, for a GPU or a server, are left alone. workers: by arm; place: says how many cores and threads.
 
     No two cores are alike. Left to itself a process keeps one, and what else that core does would be counted
     as its model's (benchmarks/gate pinning). To be called when the threads have worked, for only those that
     do are told apart.
     """
-    if TABLE[place.runtime].gpu:
+    if TABLE[place.runtime].computes_elsewhere:
         return
     cores = place.host.cores()[: place.cores]
     first = restart % len(cores)

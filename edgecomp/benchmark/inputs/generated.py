@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edgecomp.benchmark.inputs.signatures import example_axes, rows_of
 from edgecomp.config.target import MOST_AT_ONCE, Shapes, parse_range
-from edgecomp.errors import EdgecompError, InferenceError, UsageError, WorkerError, nearest
+from edgecomp.errors import DeviceError, EdgecompError, InferenceError, UsageError, WorkerError, nearest
 from edgecomp.metrics.units import format_value
 from edgecomp.runtimes import Port
 
@@ -248,7 +248,7 @@ def as_type(values: Array, dtype: str | None) -> Array:
 def blamed(error: EdgecompError, made: Made | None, give: str) -> EdgecompError:
     """What a failure, `error`, means where the inputs were `made` up: that they may be no inputs of this
     model, and no more. give: the option by which real ones are given."""
-    if made is None or not isinstance(error, InferenceError | WorkerError):
+    if made is None or isinstance(error, DeviceError) or not isinstance(error, InferenceError | WorkerError):
         return error
     kind = UsageError if isinstance(error, InferenceError) else type(error)
     return kind(

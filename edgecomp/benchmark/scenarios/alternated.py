@@ -267,7 +267,7 @@ def _ask_all(worker: Asked, taken: Taken, inputs: Path, to: Path, effort: Effort
     if batch > 1 and max(errors.values(), default=0.0) > MOST_TIMED_ERROR:
         taken.alone = outputs(1)
     reply = worker.ask("repeated", count=REPEATED)
-    taken.repeated, taken.fresh = reply["repeated_cpu_ns"], reply["fresh_cpu_ns"]
+    taken.repeated, taken.fresh = reply["repeated_ns"], reply["fresh_ns"]
 
 
 def _arm(taken: Taken, model: Model) -> Arm:

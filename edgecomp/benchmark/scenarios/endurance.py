@@ -10,6 +10,7 @@ from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.worker import noise
 from edgecomp.metrics.samples import CPU, WALL
 from edgecomp.progress import Track
+from edgecomp.runtimes import TABLE
 from edgecomp.stats.order_statistics import samples_needed
 from edgecomp.stats.trend import leak, slope
 
@@ -125,8 +126,9 @@ def stress(
             minutes_in = np.concatenate(begins)[order] / 6e10
             level = float(np.median(every))
             found["drift_pct_per_minute"] = slope(minutes_in, 100 * every[order] / level)._asdict()
-        found["leak"] = leak(held[:, 1], held[:, 2])._asdict()
-        found["leak"] |= {name: found["leak"][name]._asdict() for name in ("whole", "second_half")}
+        if not TABLE[place.runtime].remote:  # a server's memory is not this process's
+            found["leak"] = leak(held[:, 1], held[:, 2])._asdict()
+            found["leak"] |= {name: found["leak"][name]._asdict() for name in ("whole", "second_half")}
         rounds.append(found)
         samples |= {f"held.{count}": held, f"{WALL}.{count}": every}
     return {"rounds": rounds}, samples

@@ -165,7 +165,7 @@ class SideBySide:
         """The candidate's time for an input that is asked again over that for one it never saw."""
         count = int(np.clip(REPEATED_S / (2 * DISTINCT_INPUTS * latency_s), 1, REPEATED))
         reply = _ask(CANDIDATE, worker, "repeated", count=count)
-        again, fresh = (np.median(reply[name], axis=1) for name in ("repeated_cpu_ns", "fresh_cpu_ns"))
+        again, fresh = (np.median(reply[name], axis=1) for name in ("repeated_ns", "fresh_ns"))
         return float(np.median(again / np.maximum(fresh, 1)))
 
     def _one(self, arm: str, confined: bool = True) -> Asked:

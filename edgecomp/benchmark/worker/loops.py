@@ -126,6 +126,101 @@ def serve(
     return Served(latencies, batches, wall() - origin)
 
 
+class Sent(NamedTuple):
+    """latency_ns of each request from its arrival to its answer, in order, -1 of one that failed; late_ns: how much later than it came each was
+    sent; wrong: answers that are not the single client's; errors: how often each was met; most_at_once: requests that were under way together."""
+
+    latency_ns: list[int]
+    late_ns: list[int]
+    wrong: int
+    errors: dict[str, int]
+    most_at_once: int
+    elapsed_ns: int
+
+
+def sent(
+    connect: Callable[[], Callable[[Any], Mapping[str, Any]]],
+    connections: int,
+    feeds: Sequence[Any],
+    same: Callable[[int, Mapping[str, Any]], bool],
+    arrivals_ns: Sequence[int],
+    clocks: Clocks = REAL,
+) -> Sent:
+    """An open loop against what has a queue of its own, a server: every request is sent when it comes, over a connection of its own.
+
+    connect: opens one of so many `connections`, in the thread that uses it, before the first request comes; a request that finds none free waits
+    for one, and its latency counts from when it came. feeds: asked in turn;
+    `same(feed's place, outputs)`: whether an answer is right; arrivals_ns: since the start, in order; clocks: to read, and to sleep by. Nothing
+    spins: on one machine the server would lack that CPU.
+    """
+    wall, _, sleep = clocks
+    count = len(arrivals_ns)
+    latencies, late, errors = [-1] * count, [0] * count, dict[str, int]()
+    lock, places = threading.Lock(), iter(range(count))
+    under_way = most = origin = 0
+    answered: list[tuple[int, Mapping[str, Any]]] = []  # looked at once the clock has stopped
+    failures: list[Exception] = []
+
+    def begin() -> None:
+        nonlocal origin
+        origin = wall()
+
+    ready = threading.Barrier(connections, begin)
+
+    def work() -> None:
+        nonlocal under_way, most
+        try:
+            run = connect()
+            ready.wait()
+        except (
+            EdgecompError,
+            MemoryError,
+            OSError,
+            RuntimeError,
+        ) as error:  # with fewer connections it would be another load
+            failures.append(error)
+            ready.abort()
+            return
+        while True:
+            with lock:
+                place = next(places, None)
+            if place is None:
+                return
+            due, feed = origin + arrivals_ns[place], place % len(feeds)
+            while (now := wall()) < due:
+                sleep((due - now) / 1e9)
+            late[place] = now - due
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            failed, outputs = "", None
+            try:
+                outputs = run(feeds[feed])
+            except (EdgecompError, MemoryError) as error:
+                failed = f"{type(error).__name__}: {error}"[:300]
+            end = wall()
+            if outputs is not None:
+                latencies[place] = end - due
+            with lock:
+                under_way -= 1
+                if outputs is not None:
+                    answered.append((feed, outputs))
+                if failed and (failed in errors or len(errors) < 10):
+                    errors[failed] = errors.get(failed, 0) + 1
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wrong = sum(not same(feed, outputs) for feed, outputs in answered)
+    if failures:
+        raise next(
+            (one for one in failures if not isinstance(one, threading.BrokenBarrierError)), failures[0]
+        )
+    return Sent(latencies, late, wrong, errors, most, wall() - origin)
+
+
 @dataclass
 class Client:
     """What one client of a stress run saw. wrong: answers that are not the single client's."""

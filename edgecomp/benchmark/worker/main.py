@@ -35,6 +35,7 @@ from edgecomp.errors import EdgecompError, InferenceError
 from edgecomp.inputs import Axes
 
 DISTINCT_INPUTS = 16
+CONNECTIONS = 64  # to a server: so many requests are under way at once, at most
 MOST_BESIDE = 2**29  # bytes of the outputs that are not judged; of more examples they are left out
 
 
@@ -174,7 +175,10 @@ class Station:
         self.examples, self.feeds, self.feed_of = examples, feeds, feed_of
         self.asked = 0
         self.pool: dict[str, Any] | None = None  # of `unseen`
-        self.idle = thread_times()
+        self.idle = noise.thread_times()
+        self.is_remote = getattr(
+            session, "remote", False
+        )  # what it costs is a server's, and a thread here only waits
 
     def obey(self, command: dict[str, Any]) -> dict[str, Any]:
         """The reply to `command`: `do`, a method's name, and its arguments; with the context switches
@@ -209,12 +213,37 @@ class Station:
         delay_ns: how long a batch waits to fill."""
         import numpy as np
 
+        if self.is_remote:
+            return self._sent(np.load(arrivals, allow_pickle=False).tolist())
         feeds = {size: self.batch(size) for size in range(1, most + 1)}
         for feed in feeds.values():
             self.session.run(feed)  # each shape's first run
         due = np.load(arrivals, allow_pickle=False).tolist()
         served = loops.serve(self.session.run, feeds.__getitem__, due, most=most, delay_ns=delay_ns)
         return served._asdict()
+
+    def _sent(self, due: list[int]) -> dict[str, Any]:
+        """An open loop against a server, which has a queue of its own. due: when requests come, ns."""
+        same = self._same([self.session])
+
+        def connect() -> Any:
+            self.session.connect()
+            return self.session.send
+
+        requests = [self.session.prepared(feed) for feed in self.feeds]
+        return loops.sent(connect, CONNECTIONS, requests, same, due)._asdict()
+
+    def _same(self, sessions: list[Any]) -> Callable[[int, Mapping[str, Any]], bool]:
+        """Whether a feed's outputs, asked again, are those that each of the `sessions` gives now, the last one's."""
+        right: list[dict[str, Any]] = []
+        for session in sessions:  # once alone, from this thread, before the first inferences come from many
+            right = [copied(answers.as_arrays(session.run(feed), self.axes)) for feed in self.feeds]
+
+        def same(place: int, outputs: Mapping[str, Any]) -> bool:
+            found = answers.as_arrays(outputs, self.axes)
+            return all(answers.are_close(found[name], values) for name, values in right[place].items())
+
+        return same
 
     def stress(self, clients: int, seconds: float, every_s: float, to: str) -> dict[str, Any]:
         """So many `clients` at once for so many `seconds`; to: an .npz file of their latencies, and of the
@@ -225,14 +254,7 @@ class Station:
         if not self.session.concurrent:
             more = [_loaded(self.runtime, self.job) for _ in range(clients - 1)]
             sessions = [self.session, *more]
-        right: list[dict[str, Any]] = []
-        for session in sessions:  # once alone, from this thread, before the first inferences come from many
-            right = [copied(answers.as_arrays(session.run(feed), self.axes)) for feed in self.feeds]
-
-        def same(place: int, outputs: Mapping[str, Any]) -> bool:
-            found = answers.as_arrays(outputs, self.axes)
-            return all(answers.are_close(found[name], values) for name, values in right[place].items())
-
+        same = self._same(sessions)
         statm = os.open("/proc/self/statm", os.O_RDONLY)
         seen, held = loops.stress(
             [session.run for session in sessions],
@@ -256,11 +278,16 @@ class Station:
     def repeated(self, count: int) -> dict[str, Any]:
         """Each input asked again and again, and then others of its shape that were never seen, `count` times each.
 
-        What is asked again is so in copies: in the CPU's caches it lies no warmer than what was never seen.
+        CPU time, and of a server wall time. What is asked again is so in copies: in the CPU's caches it lies no warmer than what was never seen.
         """
         import numpy as np
 
         random = np.random.default_rng(0)
+
+        def times(feeds: list[Any]) -> list[int]:
+            walls, cpus, _ = loops.single_stream(self.session.run, feeds, count, first=1)
+            return walls if self.is_remote else cpus
+
         again: list[list[int]] = []
         fresh: list[list[int]] = []
         for feed in self.feeds:
@@ -269,9 +296,9 @@ class Station:
                 for _ in range(count + 1)
             ]
             same = [{name: values.copy() for name, values in feed.items()} for _ in range(count + 1)]
-            again.append(loops.single_stream(self.session.run, same, count, first=1)[1])
-            fresh.append(loops.single_stream(self.session.run, never, count, first=1)[1])
-        return {"repeated_cpu_ns": again, "fresh_cpu_ns": fresh}
+            again.append(times(same))
+            fresh.append(times(never))
+        return {"repeated_ns": again, "fresh_ns": fresh}
 
     def unseen(self, name: str, values: Any, random: Any) -> Any:
         """Another input than `values` for the input `name`, of that shape, that the model takes: numbers
@@ -349,7 +376,7 @@ class Station:
     def pin(self, cores: list[int]) -> dict[str, Any]:
         """The threads that have worked since it was loaded each on one of the `cores`, the busiest first; all
         others beside them."""
-        busy = {thread: ns - self.idle.get(thread, 0) for thread, ns in thread_times().items()}
+        busy = {thread: ns - self.idle.get(thread, 0) for thread, ns in noise.thread_times().items()}
         for place, thread in enumerate(sorted(busy, key=lambda thread: -busy[thread])):
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.sched_setaffinity(thread, {cores[place]} if place < len(cores) else set(cores))
@@ -364,15 +391,6 @@ class Station:
 def copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The `arrays`, by name, in memory of their own: a runtime may use its own again."""
     return {name: values.copy() for name, values in arrays.items()}
-
-
-def thread_times() -> dict[int, int]:
-    """CPU time of each thread of this process so far, in ns (Linux, Documentation/scheduler/sched-stats.rst)."""
-    times = {}
-    for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            times[int(thread)] = int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[0])
-    return times
 
 
 if __name__ == "__main__":

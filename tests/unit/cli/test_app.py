@@ -37,6 +37,7 @@ COMMANDS = (
     "list",
     "prepare",
     "data",
+    "workflow",
 )
 DEPRECATED = ("distill", "export", "gate", "targets", "prepare-emulator")
 
@@ -46,8 +47,9 @@ def test_there_are_few_commands() -> None:
     assert tuple(name for name, command in found.items() if not command.hidden) == COMMANDS
     assert tuple(name for name, command in found.items() if command.hidden) == DEPRECATED
     assert tuple(found["list"].commands) == ("targets", "recipes", "metrics", "networks")  # type: ignore[attr-defined]
-    assert tuple(found["prepare"].commands) == ("device", "emulator")  # type: ignore[attr-defined]
+    assert tuple(found["prepare"].commands) == ("device", "emulator", "server")  # type: ignore[attr-defined]
     assert tuple(found["data"].commands) == ("drift", "clean")  # type: ignore[attr-defined]
+    assert tuple(found["workflow"].commands) == ("update", "airflow")  # type: ignore[attr-defined]
 
 
 REQUIRED = {

@@ -28,16 +28,21 @@ SCRIPTED = {runtime for runtime, row in TABLE.items() if row.scripted}
 VALUES = np.eye(3, dtype=np.float32)[[2, 0, 1]]
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """Logits that are the input, as an ONNX file, and as an IR and PyTorch's file beside it."""
+def files_of(folder: Path) -> None:
+    """Logits that are the input, as an ONNX file in `folder`, and as an IR beside it."""
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("input", "logits")]
     graph = helper.make_graph(
         [helper.make_node("Identity", ["input"], ["logits"])], "g", ports[:1], ports[1:]
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.save(made, tmp_path / "given.onnx")
-    ov.save_model(ov.convert_model(tmp_path / "given.onnx"), tmp_path / "given.xml", compress_to_fp16=False)
+    onnx.save(made, folder / "given.onnx")
+    ov.save_model(ov.convert_model(folder / "given.onnx"), folder / "given.xml", compress_to_fp16=False)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Logits that are the input, as an ONNX file, and as an IR and PyTorch's file beside it."""
+    files_of(tmp_path)
     rows = torch.export.Dim("rows")
     program = torch.export.export(torch.nn.Identity(), (torch.zeros(2, 3),), dynamic_shapes=({0: rows},))
     torch.export.save(program, tmp_path / "given.pt2")

@@ -1,0 +1,1 @@
+"""Folders that servers take: Triton's model repository, and OpenVINO Model Server's."""

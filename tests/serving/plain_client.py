@@ -1,0 +1,59 @@
+"""Another open loop, of the standard library alone, to hold `bench`'s against: a dispatcher, a queue, 64 connections.
+
+python plain_client.py HOST:PORT MODEL IMAGES.npy ARRIVALS.npy LATENCIES.npy
+"""
+
+import http.client
+import json
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+
+def plainly(address: str, model: str, images: Any, due_ns: Any) -> Any:
+    """Another open loop, of the standard library alone: a dispatcher, a queue, 64 connections. Returns latencies, ns, from when each came."""
+    host, port = address.split(":")
+    header = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, *images.shape[1:]], "parameters": {"binary_data_size": images[:1].nbytes}}],
+              "parameters": {"binary_data_output": True}}  # fmt: skip
+    text = json.dumps(header).encode()
+    bodies = [text + images[place : place + 1].tobytes() for place in range(len(images))]
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    waiting: queue.Queue[int | None] = queue.Queue()
+    latencies = np.zeros(len(due_ns), np.int64)
+    ready, origin = threading.Barrier(65), [0]
+
+    def work() -> None:
+        connection = http.client.HTTPConnection(host, int(port))
+        connection.connect()
+        ready.wait()
+        while (place := waiting.get()) is not None:
+            connection.request("POST", f"/v2/models/{model}/infer", bodies[place % len(bodies)], headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+            latencies[place] = time.perf_counter_ns() - origin[0] - due_ns[place]
+        connection.close()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    origin[0] = time.perf_counter_ns()
+    for place, due in enumerate(due_ns.tolist()):
+        while (left := due - (time.perf_counter_ns() - origin[0])) > 0:
+            time.sleep(left / 1e9)
+        waiting.put(place)
+    for _ in threads:
+        waiting.put(None)
+    for thread in threads:
+        thread.join()
+    return latencies
+
+
+if __name__ == "__main__":
+    address, model, images, arrivals, latencies = sys.argv[1:]
+    np.save(latencies, plainly(address, model, np.load(images), np.load(arrivals)))
