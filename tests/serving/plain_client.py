@@ -1,11 +1,10 @@
-"""Another open loop, of the standard library alone, to hold `bench`'s against: a dispatcher, a queue, 64 connections.
+"""Another open loop, of the standard library alone, to hold `bench`'s against: 64 connections, each of which takes the next arrival.
 
 python plain_client.py HOST:PORT MODEL IMAGES.npy ARRIVALS.npy LATENCIES.npy
 """
 
 import http.client
 import json
-import queue
 import sys
 import threading
 import time
@@ -15,14 +14,14 @@ import numpy as np
 
 
 def plainly(address: str, model: str, images: Any, due_ns: Any) -> Any:
-    """Another open loop, of the standard library alone: a dispatcher, a queue, 64 connections. Returns latencies, ns, from when each came."""
+    """Another open loop, of the standard library alone: 64 connections, each of which takes the next arrival. Returns latencies, ns, from when each came."""
     host, port = address.split(":")
     header = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, *images.shape[1:]], "parameters": {"binary_data_size": images[:1].nbytes}}],
               "parameters": {"binary_data_output": True}}  # fmt: skip
     text = json.dumps(header).encode()
     bodies = [text + images[place : place + 1].tobytes() for place in range(len(images))]
     headers = {"Inference-Header-Content-Length": str(len(text))}
-    waiting: queue.Queue[int | None] = queue.Queue()
+    places, lock = iter(range(len(due_ns))), threading.Lock()
     latencies = np.zeros(len(due_ns), np.int64)
     ready, origin = threading.Barrier(65), [0]
 
@@ -30,12 +29,20 @@ def plainly(address: str, model: str, images: Any, due_ns: Any) -> Any:
         connection = http.client.HTTPConnection(host, int(port))
         connection.connect()
         ready.wait()
-        while (place := waiting.get()) is not None:
+        ready.wait()
+        while True:
+            with lock:
+                place = next(places, None)
+            if place is None:
+                break
+            due = origin[0] + int(due_ns[place])
+            while (left := due - time.perf_counter_ns()) > 0:
+                time.sleep(left / 1e9)
             connection.request("POST", f"/v2/models/{model}/infer", bodies[place % len(bodies)], headers)
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200
-            latencies[place] = time.perf_counter_ns() - origin[0] - due_ns[place]
+            latencies[place] = time.perf_counter_ns() - due
         connection.close()
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(64)]
@@ -43,12 +50,7 @@ def plainly(address: str, model: str, images: Any, due_ns: Any) -> Any:
         thread.start()
     ready.wait()
     origin[0] = time.perf_counter_ns()
-    for place, due in enumerate(due_ns.tolist()):
-        while (left := due - (time.perf_counter_ns() - origin[0])) > 0:
-            time.sleep(left / 1e9)
-        waiting.put(place)
-    for _ in threads:
-        waiting.put(None)
+    ready.wait()
     for thread in threads:
         thread.join()
     return latencies

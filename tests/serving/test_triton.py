@@ -18,7 +18,7 @@ from edgecomp.files.array_files import read_npy
 from edgecomp.inputs import save
 from edgecomp.runtimes import adapter, endpoints
 
-ROUNDS, REQUESTS = 7, 459
+ROUNDS, REQUESTS = 6, 459
 
 
 @pytest.mark.parametrize("grpc", [False, True])

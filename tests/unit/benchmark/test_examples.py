@@ -18,7 +18,13 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 @pytest.mark.parametrize(
     ("file", "schema", "more"),
-    [("github.yml", "github-workflows", []), ("gitlab.yml", "gitlab-ci", ["--data-transform", "gitlab-ci"])],
+    [
+        *((name, "github-workflows", []) for name in ("github.yml", "github-weekly.yml")),
+        *(
+            (name, "gitlab-ci", ["--data-transform", "gitlab-ci"])
+            for name in ("gitlab.yml", "gitlab-weekly.yml")
+        ),
+    ],
 )
 def test_the_service_accepts_it(file: str, schema: str, more: list[str]) -> None:
     command = [
@@ -45,6 +51,26 @@ def test_its_commands_exist(file: str, cli: object) -> None:
     (line,) = [line for line in (EXAMPLES / file).read_text().splitlines() if "edgecomp compare" in line]
     named = {word for word in shlex.split(line.partition("edgecomp compare")[2]) if word.startswith("--")}
     assert named <= known
+
+
+@pytest.mark.parametrize("file", ["github-weekly.yml", "gitlab-weekly.yml"])
+def test_every_option_of_the_weekly_ones_exists(file: str) -> None:
+    from typer.main import get_group
+
+    from edgecomp.cli.app import app
+
+    lines = [
+        line.partition("edgecomp ")[2]
+        for line in (EXAMPLES / file).read_text(encoding="utf-8").splitlines()
+        if "edgecomp " in line
+    ]
+    asked = [shlex.split(line.partition("||")[0]) for line in lines if not line.startswith(("install", "#"))]
+    assert [words[0] for words in asked] == ["run", "history", "data"]
+    for name, *words in asked:
+        command = get_group(app).commands[name]
+        command = command.commands[words[0]] if hasattr(command, "commands") else command
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known
 
 
 def test_pre_commit_accepts_it() -> None:
