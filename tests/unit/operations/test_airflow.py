@@ -1,4 +1,4 @@
-"""A recipe as an Airflow DAG: its tasks are the run's steps, in order, and each goes up to its own. tests/serving has Airflow itself run it."""
+"""A recipe as an Airflow DAG: its tasks are the run's steps, in order, and each goes up to its own. tests/scheduler has Airflow itself run it."""
 
 import ast
 import datetime
