@@ -18,6 +18,7 @@ class Journal:
     """A line of JSON an answer in the file at `path`. A last line that was cut by a kill is dropped; another that is none is told."""
 
     def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self.answers: dict[str, Answer] = {}
         self.tries = 0
