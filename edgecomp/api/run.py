@@ -159,7 +159,7 @@ def step_names(
     recipe: str | Path, overrides: Sequence[str] = (), *, out: Path | str | None = None, quick: bool = False
 ) -> tuple[Path, list[str]]:
     """The run folder, and the steps of a run in order. recipe, overrides, out, quick: as `run` takes them."""
-    _, folder, every = _prepared(recipe, overrides, out, quick, Silent())
+    _, folder, every = prepared(recipe, overrides, out, quick, Silent())
     return folder.path, [step.name for step in every]
 
 
