@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edgecomp.api.bench import bench
     from edgecomp.api.compare import compare
     from edgecomp.api.data.clean import clean
+    from edgecomp.api.data.label import label
     from edgecomp.api.evidence import pack, verify
     from edgecomp.api.load import load
     from edgecomp.api.operations import drift, judge_log, update
@@ -29,6 +30,7 @@ __all__ = [
     "drift",
     "encrypt",
     "judge_log",
+    "label",
     "load",
     "pack",
     "plan",
@@ -46,6 +48,7 @@ _API = {
     "drift": "api.operations",
     "encrypt": "package.encryption",
     "judge_log": "api.operations",
+    "label": "api.data.label",
     "load": "api.load",
     "pack": "api.evidence",
     "plan": "api.run",

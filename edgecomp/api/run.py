@@ -57,7 +57,7 @@ def run(
                 f"until={until} goes up to a step, and only={only} makes one: leave out one or the other"
             )
         return _again(Path(recipe), only, overrides, out, listener)
-    job, folder, every = _prepared(recipe, overrides, out, quick, listener)
+    job, folder, every = prepared(recipe, overrides, out, quick, listener)
     with folder.locked():
         execution.save_job(job, folder)
         ran = execution.execute(
@@ -88,7 +88,7 @@ def plan(
     recipe, overrides, out, quick, listener: as `run` takes them.
     """
     listener = listener or Silent()
-    job, folder, every = _prepared(recipe, overrides, out, quick, listener)
+    job, folder, every = prepared(recipe, overrides, out, quick, listener)
     execution.try_out(Run(job, folder.path, listener.track, listener.note), folder, every)
     reasons = {step.name: reason for step, reason in execution.plan(folder, every)}
     return Planned(folder.path, reasons, len(every))
@@ -124,10 +124,10 @@ def job_of(recipe: str | Path, overrides: Sequence[str]) -> Job:
     return on_this_machine(load_job(str(recipe), list(overrides)))
 
 
-def _prepared(
+def prepared(
     recipe: str | Path, overrides: Sequence[str], out: Path | str | None, quick: bool, listener: Listener
 ) -> tuple[Job, RunFolder, list[Step]]:
-    """The job, checked, the folder that may hold it, and its steps."""
+    """The job, checked, the folder that may hold it, and its steps. recipe, overrides, out, quick, listener: as `run` takes them."""
     if Path(recipe).is_dir():
         if overrides or quick or out is not None:
             raise UsageError(f"{recipe} is a run folder, and is run again as it was asked for: for other settings name its recipe, "
@@ -159,7 +159,7 @@ def step_names(
     recipe: str | Path, overrides: Sequence[str] = (), *, out: Path | str | None = None, quick: bool = False
 ) -> tuple[Path, list[str]]:
     """The run folder, and the steps of a run in order. recipe, overrides, out, quick: as `run` takes them."""
-    _, folder, every = _prepared(recipe, overrides, out, quick, Silent())
+    _, folder, every = prepared(recipe, overrides, out, quick, Silent())
     return folder.path, [step.name for step in every]
 
 

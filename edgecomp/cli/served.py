@@ -1,4 +1,4 @@
-"""A release in use: `prepare server`, `compare --log` of an A/B test; and what is asked of data: `data drift`, `data clean`."""
+"""A release in use: `prepare server`, `compare --log` of an A/B test; and what is asked of data: `data drift`, `clean`, `label`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -298,3 +298,44 @@ def airflow(
     )
     if as_json:
         say({"exit_code": 0, "file": str(out), "steps": steps})
+
+
+@data.command(
+    epilog=examples(
+        "edgecomp data label digits --workers 4",
+        "edgecomp data label my.yaml --workers 8 --top 32 --out runs/mine",
+    )
+)
+def label(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A recipe file, a shipped recipe, or a run folder.", autocompletion=recipe_names),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes, each with one thread.")] = 1,
+    top: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Logits of an example that are kept, where classes are many.", show_default="all"
+        ),
+    ] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/RECIPE")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Rehearse, as `edgecomp run --quick` does.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a teacher's soft labels in shards, by several processes; `edgecomp run` goes on from them."""
+    from edgecomp.api.data.label import label
+    from edgecomp.cli.terminal import Screen, say
+
+    screen = Screen(json=as_json)
+    found = label(recipe, overrides or [], workers=workers, top=top, out=out, quick=quick, listener=screen)
+    if as_json:
+        told = {"rows": found.rows, "views": found.views, "store": str(found.store), "made": list(found.made)}
+        say({**told, "exit_code": 0})
+        return
+    where = f"{found.rows:,} rows, {found.views} views: {found.store}"
+    screen.out.print(f"{where}. `edgecomp run` goes on from there.", markup=False)

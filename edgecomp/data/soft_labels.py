@@ -46,10 +46,10 @@ def write(
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["format"] = FORMAT_VERSION
         file.attrs["teacher_sha256"] = teacher_sha256
-        file["validation"] = _stored(validation, "the validation split")
+        file["validation"] = as_stored(validation, "the validation split")
         dataset = None
         for index, logits in enumerate(views):
-            stored = _stored(logits, f"view {index}")
+            stored = as_stored(logits, f"view {index}")
             if dataset is None:
                 dataset = file.create_dataset(
                     "logits", (count, *logits.shape), dtype="float16", chunks=(1, *logits.shape)
@@ -57,7 +57,8 @@ def write(
             dataset[index] = stored
 
 
-def _stored(logits: npt.NDArray[np.float32], of: str) -> npt.NDArray[np.float16]:
+def as_stored(logits: npt.NDArray[np.float32], of: str) -> npt.NDArray[np.float16]:
+    """The `logits` as float16. of: what they are, for messages. Raises DataError where one is not finite, or beyond float16."""
     with np.errstate(over="ignore"):
         stored = logits.astype(np.float16)
     if not np.isfinite(logits).all():

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from edgecomp.data.soft_labels import SoftLabels
+from edgecomp.data.label_store import Labels as SoftLabels
 from edgecomp.data.splits import Split
 from edgecomp.data.views import Views, examples_of
 from edgecomp.inputs import Inputs, some

@@ -7,8 +7,8 @@ from pathlib import Path
 from edgecomp.config.job import Job
 from edgecomp.config.parts.teachers import Network
 from edgecomp.config.recipe import Recipe
-from edgecomp.pipeline import cleaning
 from edgecomp.pipeline.loaders import wanted
+from edgecomp.pipeline.taken import cleaning
 
 
 def fingerprinted(job: Job) -> Job:

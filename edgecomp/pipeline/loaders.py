@@ -322,7 +322,7 @@ def views(run: Run) -> "Views":
 def distillation_data(run: Run) -> "Iterator[DistillationData]":
     """What a student of `run` learns from: its data, and the teacher's soft labels, in a file that is open
     meanwhile."""
-    from edgecomp.data import soft_labels
+    from edgecomp.data import label_store
     from edgecomp.data.splits import Split
     from edgecomp.distill.data import DistillationData
     from edgecomp.distill.lifelong import new_places
@@ -331,7 +331,7 @@ def distillation_data(run: Run) -> "Iterator[DistillationData]":
     only = None
     if asked is not None:
         only = new_places(own.train.labels, old_classes(run), asked.replay, recipe.seed)
-    with soft_labels.opened(run.folder / "soft_labels" / "soft_labels.h5") as stored:
+    with label_store.opened(run.folder / "soft_labels") as stored:
         yield DistillationData(
             views=own,
             calibration_split=Split.load(run.folder / "data", "calibration"),

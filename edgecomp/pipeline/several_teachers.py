@@ -8,8 +8,9 @@ from edgecomp import arms
 from edgecomp.config.parts.teachers import Another, Teacher
 from edgecomp.config.recipe import Recipe
 from edgecomp.errors import EdgecompError, RecipeError
-from edgecomp.pipeline import api_teachers, loaders
+from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.taken import api_teachers
 
 if TYPE_CHECKING:
     from torch import nn

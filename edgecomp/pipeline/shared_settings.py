@@ -10,7 +10,8 @@ from edgecomp.config.job import Job
 from edgecomp.config.parts.teachers import Teacher
 from edgecomp.config.recipe import Distill
 from edgecomp.config.target import Target
-from edgecomp.pipeline import api_teachers, cleaning, loaders, several_teachers
+from edgecomp.pipeline import loaders, several_teachers
+from edgecomp.pipeline.taken import api_teachers, cleaning
 from edgecomp.tasks import DEFAULT
 
 PYTORCH = ("torch", "numpy")

@@ -19,9 +19,10 @@ from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
-from edgecomp.pipeline import api_teachers, loaders, several_teachers, shared_settings
+from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, judging, learning, measuring
+from edgecomp.pipeline.taken import api_teachers
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import PYTORCH, is_pytorch
 

@@ -110,7 +110,7 @@ def _read(place: Path, inputs: str | None, label: str | None) -> tuple[Source, W
 
 
 def _given(here: Path | str | None, asked: str | None, home: Path) -> Path | None:
-    from edgecomp.pipeline.cleaning import place
+    from edgecomp.pipeline.taken.cleaning import place
 
     if here is not None:
         if not Path(here).is_file():

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from edgecomp.arms import TEACHER
 from edgecomp.config.loss_terms import Term
 from edgecomp.config.parts.teachers import Teacher
-from edgecomp.pipeline import cleaning, loaders, practice, several_teachers
+from edgecomp.pipeline import loaders, practice, several_teachers
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
+from edgecomp.pipeline.taken import cleaning
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +63,7 @@ def another_teacher(run: Run, out: Path, checkpoints: Path, *, name: str) -> Non
 
 def asked_teacher(run: Run, out: Path, checkpoints: Path, *, name: str) -> None:
     """Writes what a teacher of `run` behind an API answers into `out`; checkpoints: where its answers are kept, one by one; name: in the recipe."""
-    from edgecomp.pipeline import api_teachers
+    from edgecomp.pipeline.taken import api_teachers
 
     api_teachers.label(run, out, checkpoints, name)
 

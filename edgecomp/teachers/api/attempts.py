@@ -33,6 +33,7 @@ class Asker:
     sleep: Callable[[float], object] = time.sleep
     chance: Callable[[], float] = random.random
     retried: Counter[str] = field(default_factory=Counter)  # by why
+    lost: int = 0  # tries of requests that were not answered in the end
 
     def __post_init__(self) -> None:
         limits, self._lock = self.asked.limits, threading.Lock()
@@ -45,32 +46,44 @@ class Asker:
     def ask(self, request: Request, values: Any) -> tuple[Answer, int]:
         """The answer to `request`, and how many tries it took. values: of the example, what a function of no prompt is given. Raises TeacherError,
         SpentError."""
-        why = ""
-        for number in range(1, self.asked.limits.retries + 2):
-            self._requests.take()
-            self._tokens.take(request.tokens)
-            self.budget.reserve(request.tokens)
-            tokens_in = tokens_out = 0
-            wait: float | None = None
-            try:
-                content, wait, why = self._once(request, values)
-                if not why:
-                    answer = TABLE[self.asked.kind].read(self.asked, content, request.prompt)
-                    tokens_in, tokens_out = answer.tokens_in, answer.tokens_out
-                    return answer, number
-            except Misfit as error:
-                raise TeacherError(f"the teacher's answer cannot be one: {error}") from None
-            except Unanswered as error:
-                why = self._without_secret(str(error))
-            finally:
-                self.budget.settle(request.tokens, tokens_in, tokens_out)
+        made, why = 0, ""
+        try:
+            while made <= self.asked.limits.retries:
+                self._requests.take()
+                self._tokens.take(request.tokens)
+                self.budget.reserve(request.tokens)
+                made += 1
+                answer, wait, why = self._try(request, values)
+                if answer is not None:
+                    return answer, made
+                with self._lock:
+                    self.retried[why.partition(":")[0]] += 1
+                if made <= self.asked.limits.retries:
+                    self.sleep(self._wait(made, wait))
+            raise TeacherError(
+                f"the teacher does not answer: tried {made} times, at last: {why}. What was answered is kept: run again when it does"
+            )
+        except BaseException:
             with self._lock:
-                self.retried[why.partition(":")[0]] += 1
-            if number <= self.asked.limits.retries:
-                self.sleep(self._wait(number, wait))
-        raise TeacherError(
-            f"the teacher does not answer: tried {self.asked.limits.retries + 1} times, at last: {why}. What was answered is kept: run again when it does"
-        )
+                self.lost += made
+            raise
+
+    def _try(self, request: Request, values: Any) -> tuple[Answer | None, float | None, str]:
+        """The answer; or None, how long to wait, where the service says so, and why it is to be asked again."""
+        tokens_in = tokens_out = 0
+        try:
+            content, wait, why = self._once(request, values)
+            if why:
+                return None, wait, why
+            answer = TABLE[self.asked.kind].read(self.asked, content, request.prompt)
+            tokens_in, tokens_out = answer.tokens_in, answer.tokens_out
+            return answer, None, ""
+        except Misfit as error:
+            raise TeacherError(f"the teacher's answer cannot be one: {error}") from None
+        except Unanswered as error:
+            return None, None, self._without_secret(str(error))
+        finally:
+            self.budget.settle(request.tokens, tokens_in, tokens_out)
 
     def _wait(self, number: int, told: float | None) -> float:
         longest: float = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (number - 1))

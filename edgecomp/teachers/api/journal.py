@@ -18,6 +18,7 @@ class Journal:
     """A line of JSON an answer in the file at `path`. A last line that was cut by a kill is dropped; another that is none is told."""
 
     def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self.answers: dict[str, Answer] = {}
         self.tries = 0
@@ -32,8 +33,9 @@ class Journal:
         for number, line in enumerate(content[:whole].splitlines(), start=1):
             try:
                 told: Mapping[str, Any] = json.loads(line)
-                self.answers[told["id"]] = Answer(**told["answer"])
                 self.tries += int(told["tries"])
+                if told["id"]:
+                    self.answers[told["id"]] = Answer(**told["answer"])
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
                     f"{path}, line {number}: no answer of a teacher ({error}): delete the file, and it is asked again"
@@ -51,6 +53,13 @@ class Journal:
             os.fsync(self._file.fileno())
             self.answers[request_id] = answer
             self.tries += tries
+
+    def spent(self, tries: int) -> None:
+        """Keeps that there were so many `tries` of requests that were not answered: they count in the budget of the next sitting."""
+        with self._lock:
+            self._file.write(json.dumps({"format": FORMAT, "id": "", "tries": tries}).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Nothing more is written."""

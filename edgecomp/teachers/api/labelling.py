@@ -92,7 +92,11 @@ def label(
         if todo:
             budget.check_one(max(one.tokens for one, _ in todo.values()))
             note(f"{asked.kind}: {len(todo):,} requests to ask, {len(kept.answers):,} answered before")
-        _ask_all(list(todo.values()), asker, kept, asked.limits.concurrency, track)
+        try:
+            _ask_all(list(todo.values()), asker, kept, asked.limits.concurrency, track)
+        finally:
+            if asker.lost:
+                kept.spent(asker.lost)
         found, unparsed = _gathered(planned, kept.answers, parser, asked.smoothing)
         np.savez(out / ANSWERS, **found)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
         _write_unparsed(out / UNPARSED, unparsed)

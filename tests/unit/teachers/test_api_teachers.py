@@ -206,6 +206,7 @@ def test_what_does_not_pass_is_told_and_what_was_answered_is_kept(service: Servi
     service.misbehave = lambda number, content: None
     label(asked_of(service, limits=one_by_one), tmp_path)
     assert len(service.asked) == 9 + 7  # the five that were answered are not asked again
+    assert told(tmp_path)["tries"] == 16  # those that failed were asked as well
     assert not any(SECRET.encode() in file.read_bytes() for file in tmp_path.iterdir())
 
 

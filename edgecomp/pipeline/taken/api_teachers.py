@@ -131,7 +131,7 @@ def _examples(run: Run) -> "dict[str, Examples]":
     from edgecomp.data.cleaning.search import chosen
     from edgecomp.data.splits import Split
     from edgecomp.errors import UsageError
-    from edgecomp.pipeline import cleaning
+    from edgecomp.pipeline.taken import cleaning
     from edgecomp.teachers.api.labelling import Examples
 
     source, found = cleaning.source(run, None), {}
