@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from triton import Served, environment, triton
+from triton_server import Served, environment, triton
 
 from edgecomp import serving_folder
 from edgecomp.data.preprocessing import Numbers

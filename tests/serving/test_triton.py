@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from triton import Served
+from triton_server import Served
 
 import edgecomp
 from edgecomp.benchmark.hosts.process import Place

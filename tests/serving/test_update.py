@@ -15,7 +15,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from serving.conftest import deploy, network
-from triton import Served, triton
+from triton_server import Served, triton
 
 from edgecomp import serving_folder, update
 from edgecomp.files.array_files import read_npy
