@@ -90,15 +90,12 @@ class Quantize(Part):
     epochs: int = Field(4, ge=1, le=10_000)  # of training through fake-quant
     learning_rate: float = Field(4e-4, gt=0, le=10)  # of weights, at its highest
     scale_learning_rate: float = Field(1e-3, gt=0, le=10)  # of the logarithms of scales
-    calibration: Literal["min-max", "percentile", "mse", "output-mse"] = (
-        "min-max"  # with fewer than 8 bits, mse
-    )
+    calibration: Literal["min-max", "percentile", "mse"] = "min-max"  # with fewer than 8 bits, mse
     percentile: float = Field(99.99, gt=50, le=100)  # of calibration: percentile
     calibration_batches: int = Field(8, ge=1)  # of distill.batch_size, of the calibration split
     kernel: Literal["torch", "fused"] = "torch"  # of fake-quant in training: fused needs a C++ compiler
-    ptq_minutes: float | None = Field(
-        None, gt=0
-    )  # of a target's ptq-best, after which no further candidate is made
+    # of a target's ptq-best, after which no further candidate is made
+    ptq_minutes: float | None = Field(None, gt=0)
     freeze_scales_epochs: int = Field(1, ge=0)  # the last so many with scales that no longer learn
     freeze_batchnorm_epochs: int = Field(1, ge=0)  # likewise, with batch statistics as they are
     weight_bits: Literal[8, 4, 2] = 8  # 4: integers -7..7, 2: -1..1 (ternary); first and last layers keep 8
@@ -128,10 +125,8 @@ class Quantize(Part):
 
     @model_validator(mode="after")
     def _settings_go_together(self) -> "Quantize":
-        if self.calibration in ("mse", "output-mse") and self.tool:
-            raise ValueError(
-                f"{self.method} has no {self.calibration} calibration: use min-max or percentile"
-            )
+        if self.calibration == "mse" and self.tool:
+            raise ValueError(f"{self.method} has no mse calibration: use min-max or percentile")
         if self.max_drop is not None and not self.trains:
             raise ValueError(
                 f"max_drop chooses layers of a student that was trained with qad, not {self.method}"

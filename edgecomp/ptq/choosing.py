@@ -87,7 +87,8 @@ def choose(
     captured: the fp32 network's graph; batches: calibration inputs; validation, labels: what candidates are
     scored on; scheme: a name of SCHEMES; runtime_name, options: what executes them; dynamic_axes: by input;
     float_layers: stay in float; bits: of weights and activations; task: how answers are scored; folder: of
-    what is written; candidates_folder: keeps every candidate. Where the best is an ONNX file, that is kept
+    what is written; candidates_folder: keeps every candidate, for other runtimes too; minutes: after which no further one is made, None:
+    all are. Where the best is an ONNX file, that is kept
     beside the IR it was converted to. Raises EdgecompError where none runs.
     """
     runtime = runtimes.adapter(runtime_name)

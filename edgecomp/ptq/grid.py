@@ -23,7 +23,7 @@ CALIBRATIONS: dict[Tool, tuple[str, ...]] = {
     "ptq-ort": ("min-max", "percentile"),
     "ptq-nncf": ("min-max", "percentile", "histogram"),
     "ptq-dynamic": ("min-max",),
-    "ours": ("min-max", "percentile", "mse", "output-mse"),
+    "ours": ("min-max", "percentile", "mse"),
 }
 # NNCF's `fast` one, its default, is wrong where means depend on the position (docs/decisions/004).
 BIASES: dict[Tool, tuple[Bias, ...]] = {
@@ -124,7 +124,7 @@ def setting_of(candidate: Candidate, scheme: str, float_layers: Collection[str])
 
 
 def dynamic(captured: fx.GraphModule, runtime: str, scheme: str) -> tuple[tuple[str, ...], ...]:
-    """What is quantised dynamically, a candidate each: of a network whose weights are all in products, for convolutions would stay in float.
+    """What of `captured` is quantised dynamically for `runtime` through `scheme`, a candidate each: of a network whose weights are all in products, for convolutions would stay in float.
     OpenVINO does it with VNNI alone, of linear layers alone, and its tables are among them."""
     rules = {rule_of(node) for node in captured.graph.nodes}
     if runtime == "onnxruntime-cpu" and "convolution" not in rules and rules & {"linear", "recurrent"}:

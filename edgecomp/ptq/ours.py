@@ -7,13 +7,11 @@ from torch import fx
 
 from edgecomp.ptq.correction import Means, correct_biases
 from edgecomp.quantization.calibration import (
-    COUNTS,
     Batches,
     Method,
     count,
     observe,
     reestimate_batchnorm,
-    search_ranges,
     set_ranges,
 )
 from edgecomp.quantization.capture import duplicate
@@ -83,10 +81,8 @@ class PostTraining:
                 student = duplicate(self._calibrated(calibration, percentile, False))
                 reestimate_batchnorm(student, self._batches)
             else:
-                student = duplicate(self._counted if calibration in COUNTS else self._observed)
+                student = duplicate(self._observed if calibration == "min-max" else self._counted)
                 set_ranges(student, calibration, percentile)
-                if calibration == "output-mse":
-                    search_ranges(student, self._batches)
             self._known[key] = student
         return self._known[key]
 

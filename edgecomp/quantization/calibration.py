@@ -8,16 +8,13 @@ from torch import nn
 
 from edgecomp.errors import DataError
 from edgecomp.inputs import Inputs
-from edgecomp.outputs import as_one
 from edgecomp.quantization.fake_quant import FakeQuant, State, bin_centres, grid_over
 from edgecomp.quantization.placement import fake_quants
 from edgecomp.training.loop import network_inputs
 
 Batches = Sequence[Inputs]
 
-Method = Literal["min-max", "percentile", "mse", "output-mse"]
-
-COUNTS: tuple[Method, ...] = ("percentile", "mse")  # that need to know how values are spread
+Method = Literal["min-max", "percentile", "mse"]
 
 SHARES = torch.linspace(
     0.2, 1.0, 81
@@ -58,14 +55,12 @@ def calibrate(
 
     network: with fake-quant placed; batches: of its inputs; method: `min-max` covers all that was seen,
     `percentile` that share of an activation's values (a weight's are all covered), `mse` takes the range of
-    the least squared rounding error, `output-mse` that of the least squared error of the network's outputs (`search_ranges`).
+    the least squared rounding error.
     """
     observe(network, batches)
-    if method in COUNTS:
+    if method != "min-max":
         count(network, batches)
     set_ranges(network, method, percentile)
-    if method == "output-mse":
-        search_ranges(network, batches)
 
 
 @torch.no_grad()
@@ -105,58 +100,6 @@ def set_ranges(network: nn.Module, method: Method, percentile: float) -> None:
         quant.set_range(low, high)
 
 
-SHARES_OF_AN_END = (0.8, 0.5, 0.25, 0.12, 0.06, 0.03, 0.0)
-HARMED = 1.5  # times the least error: a smaller share of that end is not tried
-SEARCHED_BATCHES = 2
-
-
-@torch.no_grad()
-def search_ranges(network: nn.Module, batches: Batches) -> None:
-    """Narrows activations' ranges, one after another and either end of each, while that brings the network's outputs nearer to what they are without any rounding.
-
-    What is cut off at an end may not matter: below -5 a GELU gives nothing, and the range that covers a convolution's sums before it is mostly below. The
-    least rounding error of the values themselves (`mse`) does not see that. One coordinate at a time, as Nahshon et al. 2021
-    (arXiv:1911.07190, loss-aware post-training quantisation) begin; the loss is the squared error of the outputs, of the first batches.
-
-    network: with ranges that cover all of `batches`; they are calibration inputs.
-    """
-    quants = [quant for quant in fake_quants(network).values() if quant.axis is None]
-    some = batches[:SEARCHED_BATCHES]
-    states = [quant.state for quant in fake_quants(network).values()]
-    for quant in fake_quants(network).values():
-        quant.state = "observe"  # which passes on what it sees, and has seen it before
-    wanted = _outputs(network, some)
-    for quant, state in zip(fake_quants(network).values(), states, strict=True):
-        quant.state = state
-
-    def error() -> float:
-        found = zip(_outputs(network, some), wanted, strict=True)
-        return sum(float((ours - theirs).double().square().sum()) for ours, theirs in found)
-
-    least = error()
-    for quant in quants:
-        ends = [quant.low, quant.high]
-        for end in (0, 1):
-            if float(ends[end]) == 0:
-                continue
-            whole = ends[end]
-            for share in SHARES_OF_AN_END:
-                tried = [*ends]
-                tried[end] = whole * share
-                quant.set_range(*tried)
-                now = error()
-                if now < least:
-                    least, ends = now, tried
-                elif not now <= HARMED * least:
-                    break
-            quant.set_range(*ends)
-
-
-def _outputs(network: nn.Module, batches: Batches) -> list[torch.Tensor]:
-    network.eval()
-    return [as_one(network(*network_inputs(batch))) for batch in batches]
-
-
 def _all(quant: FakeQuant, percentile: float) -> tuple[torch.Tensor, torch.Tensor]:
     return quant.low, quant.high
 
@@ -189,7 +132,6 @@ CLIPPING: dict[Method, Callable[[FakeQuant, float], tuple[torch.Tensor, torch.Te
     "min-max": _all,
     "percentile": _percentile,
     "mse": _least_squares,
-    "output-mse": _all,  # from where the search begins
 }
 
 

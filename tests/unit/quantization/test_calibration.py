@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgecomp.errors import CaptureError, DataError
-from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm, search_ranges, squared_error
+from edgecomp.quantization.calibration import calibrate, reestimate_batchnorm, squared_error
 from edgecomp.quantization.fake_quant import FakeQuant
 from edgecomp.quantization.schemes import SCHEMES
 
@@ -109,57 +109,3 @@ def test_batch_statistics_are_those_of_inference_without_dropout() -> None:
 def test_there_must_be_something_to_calibrate_on() -> None:
     with pytest.raises(DataError, match="no calibration data"):
         calibrate(Rounded(FakeQuant(SCHEME.activation)), [])
-
-
-class Gated(nn.Module):
-    """A GELU reads what is rounded: what lies far below 0 comes to nothing, and makes the range wide."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.quant = FakeQuant(SCHEME.activation)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.gelu(self.quant(x))
-
-
-def test_a_search_by_the_outputs_leaves_out_what_they_do_not_depend_on() -> None:
-    values = np.random.default_rng(0).uniform(-160, 3, (64, 32)).astype(np.float32)
-    values[0, 0], values[1, 0] = -160, 3
-    batches = [{"x": values[:32]}, {"x": values[32:]}]
-    wanted = nn.functional.gelu(torch.from_numpy(values))
-
-    def lowest_and_error(method: str) -> tuple[float, float]:
-        network = Gated()
-        calibrate(network, batches, method)  # type: ignore[arg-type]
-        with torch.no_grad():
-            error = float((network(torch.from_numpy(values)) - wanted).square().mean())
-        quant = network.quant
-        return (SCHEME.activation.low - float(quant.zero_point)) * float(quant.scale()), error
-
-    searched, whole, by_values = (lowest_and_error(one) for one in ("output-mse", "min-max", "mse"))
-    assert whole[0] < -150
-    assert -11 < searched[0] < -3
-    assert searched[1] < whole[1] / 50
-    assert searched[1] < by_values[1] / 50, "the least error of the values themselves does not see it"
-
-
-def test_a_search_never_ends_farther_from_the_outputs_and_is_the_same_again() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        Rounded(FakeQuant(SCHEME.activation)),
-        nn.Linear(8, 4),
-        nn.SiLU(),
-        Rounded(FakeQuant(SCHEME.activation)),
-    )
-    batches = [{"x": np.random.default_rng(1).normal(0, 3, (32, 8)).astype(np.float32)}]
-    x = torch.from_numpy(batches[0]["x"])
-    with torch.no_grad():
-        wanted = network[2](network[1](x))
-        calibrate(network, batches)
-        before = float((network(x) - wanted).square().sum())
-        search_ranges(network, batches)
-        after = float((network(x) - wanted).square().sum())
-        found = {name: value.clone() for name, value in network.state_dict().items()}
-        calibrate(network, batches, "output-mse")
-    assert after <= before
-    assert all(torch.equal(value, found[name]) for name, value in network.state_dict().items())
