@@ -63,8 +63,9 @@ def over_imitation(of: Trainings) -> str | None:
 
 
 def idle_projection(of: Trainings) -> str | None:
-    """A projection explains next to nothing that another would explain. of: the trainings."""
-    for layer, value in _last(of, EXPLAINED).items():
+    """A projection has never explained what another would explain: one that only an early stage learnt may be behind later. of: the trainings."""
+    for layer in _last(of, EXPLAINED):
+        value = max(epoch.get(f"{EXPLAINED}{layer}", 0.0) for epoch in of.student)
         best = of.student[-1].get(f"{EXPLAINABLE}{layer}")
         if best is not None and value < 0.05 and best > 0.3:
             return (
@@ -76,8 +77,11 @@ def idle_projection(of: Trainings) -> str | None:
 
 def narrow_projection(of: Trainings) -> str | None:
     """The best linear map explains little: the student's layer has no room for what the teacher's holds. of: the trainings."""
+    projected = _last(
+        of, EXPLAINED
+    )  # where relations alone are compared, nothing has to be a linear map of the other
     for layer, value in _last(of, EXPLAINABLE).items():
-        if value < 0.3:
+        if layer in projected and value < 0.3:
             return (
                 f"information is lost on the way to {layer}: the best linear map from it explains {100 * max(value, 0):.0f} % of the variance "
                 "of the teacher's layer: take a wider layer, or one at the same depth"
