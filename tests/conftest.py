@@ -21,6 +21,7 @@ ALONE = (
     "unit/comparison/",
     "unit/benchmark/test_examples.py",
 )
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported, by whichever test that is
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 

@@ -16,7 +16,7 @@ from edgecomp.stats import intervals as stats
 from edgecomp.stats.figure import Figure
 
 FEWEST = 200
-"""Examples: of fewer the bounds cover too little (tests/property/test_calibration.py)."""
+"""Examples: of fewer the bounds cover too little (tests/property/test_calibration_error.py)."""
 
 
 def calibration_error(measured: Measurements, arm_name: str, confidence: float) -> Figure:

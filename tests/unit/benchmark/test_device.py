@@ -64,14 +64,19 @@ def at(host: Any, runtime: str = "onnxruntime-cpu", **more: Any) -> Place:
     return Place(runtime, {}, threads=1, timeout_s=20, host=host, **more)
 
 
-def gone(kitchen: Kitchen, within_s: float = 20.0) -> bool:
-    """Whether nothing is left of it there."""
+def comes_true(so: Callable[[], bool], within_s: float = 20.0) -> bool:
+    """Whether it is `so` before long: what is removed there is removed by a process of its own."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
-        if not kitchen.left_behind() and not kitchen.workers():
+        if so():
             return True
         time.sleep(0.2)
     return False
+
+
+def gone(kitchen: Kitchen, within_s: float = 20.0) -> bool:
+    """Whether nothing is left of it there."""
+    return comes_true(lambda: not kitchen.left_behind() and not kitchen.workers(), within_s)
 
 
 def test_it_answers_as_here_and_leaves_nothing_behind(
@@ -199,7 +204,7 @@ def test_one_measures_at_a_time(kitchen: Kitchen) -> None:
     with on(kitchen):
         with pytest.raises(DeviceError, match=r"kitchen is busy: another measurement runs there .process"):
             on(kitchen)
-        assert len(kitchen.left_behind()) == 1  # of the one that measures
+        assert comes_true(lambda: len(kitchen.left_behind()) == 1)  # of the one that measures
     with on(kitchen):
         pass
     assert gone(kitchen)

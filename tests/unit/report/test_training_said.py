@@ -94,4 +94,6 @@ def test_an_alarm_is_told_once_with_the_epoch_that_raised_it() -> None:
 def test_what_an_early_stage_learnt_and_what_needs_no_projection_are_no_failures() -> None:
     learnt_first = good(explained=[0.4, 0.7, 0.1, 0.02, 0.01, 0.01], explainable=[0.8] * 6)
     assert failures(learnt_first) == []
-    assert failures(good(explainable=[0.12] * 6)) == []  # relations are compared: there is no map of the layer
+    assert (
+        failures(good(explainable=[0.12] * 6)) == []
+    )  # relations are compared: there is no map of the layer
