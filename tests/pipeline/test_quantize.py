@@ -220,7 +220,7 @@ def test_training_is_as_long_as_the_time_leaves_and_one_that_was_ended_goes_on(
     assert len(_history(checkpoint)) == 2
 
     made = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["steps"]
-    monkeypatch.setattr(module, "_ways", lambda recipe: _ways(recipe)[:2])
+    monkeypatch.setattr(module, "_ways", lambda *given: _ways(*given)[:2])
     quantize(**asked | {"minutes": 500})
     steps = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["steps"]
     assert steps["ptq/onnxruntime-cpu"] == made["ptq/onnxruntime-cpu"]  # and what is post-training is shared
