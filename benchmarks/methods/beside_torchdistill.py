@@ -180,8 +180,8 @@ def trainings(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     with loaders.distillation_data(run) as data:
         for seed in asked.seeds:
             ways: dict[str, Callable[[nn.Module], float]] = {
-                "edgecomp": lambda student, seed=seed: by_edgecomp(student, data, asked.epochs, seed, run),  # type: ignore[misc]
-                "torchdistill": lambda student, seed=seed: by_torchdistill(  # type: ignore[misc]
+                "edgecomp": lambda student, seed=seed: by_edgecomp(student, data, asked.epochs, seed, run),  # type: ignore[misc]  # mypy infers no lambda with a default
+                "torchdistill": lambda student, seed=seed: by_torchdistill(  # type: ignore[misc]  # mypy infers no lambda with a default
                     student, data, asked.epochs, seed, made
                 ),
             }

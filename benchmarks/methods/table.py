@@ -211,7 +211,7 @@ def draw(found: Mapping[tuple[str, str], Sequence[Row]], to: Path) -> None:
     from matplotlib import pyplot
 
     fields = {key: [row for row in of if row.over is not None] for key, of in found.items()}
-    fields = {key: sorted(of, key=lambda row: row.over.mean) for key, of in fields.items() if of}  # type: ignore[union-attr]
+    fields = {key: sorted(of, key=lambda row: row.over.mean) for key, of in fields.items() if of}  # type: ignore[union-attr]  # rows without a figure were left out
     if not fields:
         return
     most = max(map(len, fields.values()))

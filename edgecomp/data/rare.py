@@ -7,8 +7,8 @@ import numpy as np
 
 from edgecomp.data import duplicates
 from edgecomp.data.sources import Examples, Source
+from edgecomp.data.sources.examples import chosen
 from edgecomp.errors import DataError
-from edgecomp.inputs import some
 
 
 def without_rare(source: Source, fewest: int) -> Source:
@@ -41,14 +41,4 @@ def _of(examples: Examples, number: "np.ndarray[tuple[int, ...], np.dtype[np.int
     """Those whose class has a new number."""
     labels = number[examples.labels]
     index = np.flatnonzero(labels >= 0)
-    values = examples.values
-    return replace(
-        examples,
-        values=[values[place] for place in index]
-        if isinstance(values, list)
-        else some(values, index)
-        if isinstance(values, dict)
-        else values[index],
-        labels=labels[index],
-        slices=None if examples.slices is None else examples.slices[index],
-    )
+    return replace(chosen(examples, index), labels=labels[index])

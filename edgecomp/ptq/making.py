@@ -124,7 +124,7 @@ def make(
             try:
                 if candidate.tool == "ours":
                     calibration, corrections = candidate.calibration, candidate.corrections
-                    export(ours.student(calibration, candidate.percentile, **corrections), to)  # type: ignore[arg-type]
+                    export(ours.student(calibration, candidate.percentile, **corrections), to)  # type: ignore[arg-type]  # a mapping of the keywords that it takes
                 else:
                     jobs[candidate] = ptq.Job(
                         setting_of(candidate, scheme, float_layers), fp32(candidate), to

@@ -93,7 +93,7 @@ def actions(said: Mapping[str, str]) -> dict[str, Action]:
             raise DataError(
                 f"rule {name}: what cannot be read as the rest cannot be learnt from; it can only be removed: mend those files"
             )
-    return {name: said.get(name, rule.action) for name, rule in RULES.items()}  # type: ignore[misc]  # checked
+    return {name: said.get(name, rule.action) for name, rule in RULES.items()}  # type: ignore[misc]  # actions were looked at above
 
 
 def keys(values: Values) -> list[str]:

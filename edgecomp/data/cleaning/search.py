@@ -8,9 +8,8 @@ import numpy.typing as npt
 
 from edgecomp.data.cleaning import duplicates, predictions, texts
 from edgecomp.data.cleaning.findings import KEEP, OFF, REMOVE, RULES, Action, Finding, actions, decided, keys
-from edgecomp.data.sources.examples import Examples, Source
+from edgecomp.data.sources.examples import Examples, Source, chosen
 from edgecomp.errors import DataError
-from edgecomp.inputs import some
 from edgecomp.progress import Note, Track, silent, unheard
 
 Index = npt.NDArray[np.int64]
@@ -220,21 +219,6 @@ def _check_classes(
             f"cleaning would remove every example of class {called!r} from the {name} split ({rules}): set those rules to report, or write `keep` as the action "
             "of some of its rows in the table of findings"
         )
-
-
-def chosen(examples: Examples, index: Index) -> Examples:
-    """Those of the `examples` at `index`, int64 [n]."""
-    values = examples.values
-    return replace(
-        examples,
-        values=[values[place] for place in index]
-        if isinstance(values, list)
-        else some(values, index)
-        if isinstance(values, dict)
-        else values[index],
-        labels=examples.labels[index],
-        slices=None if examples.slices is None else examples.slices[index],
-    )
 
 
 def counts(findings: Sequence[Finding]) -> dict[str, dict[str, int]]:

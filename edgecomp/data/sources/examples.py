@@ -1,13 +1,14 @@
 """What a source of data is asked for, and what it hands back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import DataError, nearest
+from edgecomp.inputs import some
 from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs, Task
 from edgecomp.tasks import task as meaning
 
@@ -178,3 +179,18 @@ def _title(wanted: Wanted) -> str:
 def _listed(names: list[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more
+
+
+def chosen(examples: Examples, index: npt.NDArray[np.int64]) -> Examples:
+    """Those of the `examples` at `index`, int64 [n]."""
+    values = examples.values
+    return replace(
+        examples,
+        values=[values[place] for place in index]
+        if isinstance(values, list)
+        else some(values, index)
+        if isinstance(values, dict)
+        else values[index],
+        labels=examples.labels[index],
+        slices=None if examples.slices is None else examples.slices[index],
+    )

@@ -128,7 +128,7 @@ def _function(api: Api, folder: Path) -> Callable[[Any], Any] | None:
 
 def _examples(run: Run) -> "dict[str, Examples]":
     """Of the training and the validation split, in their order, what the recipe's data are, before any preprocessing."""
-    from edgecomp.data.cleaning.search import chosen
+    from edgecomp.data.sources.examples import chosen
     from edgecomp.data.splits import Split
     from edgecomp.errors import UsageError
     from edgecomp.pipeline.taken import cleaning
