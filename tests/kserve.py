@@ -105,6 +105,13 @@ class Handler(BaseHTTPRequestHandler):
             )
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = (
+        128  # of five, the default, many clients that connect at once are reset on a busy machine
+    )
+
+
 @contextmanager
 def serving(behaviour: Behaviour | None = None) -> Iterator[tuple[str, Behaviour]]:
     """The address of the model `double`, and how it behaves, which may be changed meanwhile."""
@@ -114,8 +121,7 @@ def serving(behaviour: Behaviour | None = None) -> Iterator[tuple[str, Behaviour
         pass
 
     Own.behaviour = told
-    with ThreadingHTTPServer(("127.0.0.1", 0), Own) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", 0), Own) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

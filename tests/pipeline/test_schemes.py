@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from running import TINY, Cli
 
-from edgecomp.machine import gpus
+from edgecomp.machine import gpus, host_isa, saturates
 from edgecomp.metrics.registry import METRICS
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,9 @@ def test_every_target_is_sent_and_held_against_the_student_of_its_scheme(two: Pa
     assert min(parity["student_int8"]["blocks"].values()) > 20
     for target in (NARROW, WIDE, GPU):
         parity = json.loads((two / "parity" / target / "parity.json").read_text(encoding="utf-8"))
-        assert parity["student_int8"]["agreeing"] >= 0.97 * parity["student_int8"]["examples"]
+        own_cpu_saturates = target == WIDE and saturates(host_isa())  # as an Arm CPU does not
+        agreeing = "agreeing_unoptimised" if own_cpu_saturates else "agreeing"
+        assert parity["student_int8"][agreeing] >= 0.97 * parity["student_int8"]["examples"]
         assert parity["ptq_ort"]["examples"] == parity["student_int8"]["examples"]
 
 

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from collections import Counter
 import subprocess
 import sys
 from pathlib import Path
@@ -193,3 +194,11 @@ def test_the_api_names_its_arguments() -> None:
         function = getattr(edgecomp, name)
         for argument in inspect.signature(function).parameters:
             assert re.search(rf"\b{argument}\b", inspect.getdoc(function) or ""), (name, argument)
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports a test file without a package by its name alone: the second one is not collected."""
+    seen = Counter(
+        file.name for file in Path(__file__).parents[1].rglob("*.py") if file.name != "conftest.py"
+    )
+    assert [name for name, times in seen.items() if times > 1] == []
