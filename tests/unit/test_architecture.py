@@ -3,9 +3,9 @@
 import ast
 import inspect
 import re
-from collections import Counter
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import edgecomp
