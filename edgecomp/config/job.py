@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from edgecomp import release
 from edgecomp.arms import CONTROL, STUDENT_FP32
 from edgecomp.config.composition import compose, files_of
+from edgecomp.config.parts.health import ASKED_BY
 from edgecomp.config.parts.rehearsal import rehearsal
 from edgecomp.config.policy import (
     BOUNDED_FROM,
@@ -102,12 +103,17 @@ def load_job(name: str, overrides: list[str]) -> Job:
     ungated = _named(content.get("ungated_targets"), load_target, "ungated_targets", problems)
     policies = _named([content.get("policy") or "industrial"], load_policy, "policy", problems)
     rows = {}
+    if policies and recipe is not None:
+        policies = [policies[0].asked(set() if recipe.health is None else recipe.health.metrics)]
     if policies:
         changes = content.get("thresholds") or {}
         rows = _rows(targets, policies[0], changes if isinstance(changes, dict) else {}, problems)
         if recipe is not None:
             problems += dict.fromkeys(
                 said for named in rows.values() for said in unlike_outputs(named, recipe.meant)
+            )
+            problems += dict.fromkeys(
+                said for named in rows.values() for said in _health_not_asked(named, recipe)
             )
             known = {target.name: target for target in targets}
             rows = {
@@ -305,6 +311,14 @@ def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: boo
         row = {"metric": VALIDATION_DROP, "max": settings.max_drop}
         asked = {"max_drop": Threshold.model_validate(row)}
     return {name: row for name, row in rows.items() if judged(row)} | asked
+
+
+def _health_not_asked(rows: Mapping[str, Threshold], recipe: Recipe) -> Iterator[str]:
+    """That a check is of what the recipe does not have measured."""
+    asked = set() if recipe.health is None else recipe.health.metrics
+    for name, row in rows.items():
+        if row.metric in ASKED_BY and row.metric not in asked:
+            yield f"thresholds.{name}: nothing measures {row.metric}: declare {ASKED_BY[row.metric]}"
 
 
 BY_SCORE = {"metric": "score", "against": "teacher", "margin": "0.03 score"}

@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import (
@@ -237,7 +237,19 @@ class Policy(Schema):
     on_inconclusive: Literal["block", "warn"] = "block"  # warn: an INCONCLUSIVE ends with 0
     wall: Literal["auto", "required"] = "auto"  # whether wall time decides on a contended host
     rows: dict[str, Threshold] = Field(validation_alias=AliasChoices("checks", "rows"))  # the checks, by name
+    where_asked: dict[str, Threshold] = {}  # checks of a model's health, of those that a recipe asks for
     waivers: list[Waiver] = []  # checks that may fail for a while
+
+    @model_serializer(mode="wrap")
+    def _as_before_health_was_asked(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `where_asked` where there is none, so that digests of policies stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return found if self.where_asked else {k: v for k, v in found.items() if k != "where_asked"}
+
+    def asked(self, metrics: Collection[str]) -> "Policy":
+        """With those checks of a model's health that are of `metrics`, which a recipe asks for, among its others."""
+        found = {name: row for name, row in self.where_asked.items() if row.metric in metrics}
+        return self.model_copy(update={"rows": self.rows | found, "where_asked": {}})
 
     @model_validator(mode="before")
     @classmethod
@@ -247,12 +259,14 @@ class Policy(Schema):
         if {"checks", "rows"} <= set(content):
             raise ValueError("checks and rows are the same, and both are here: write checks alone")
         return content | {
-            key: with_metric(content[key]) for key in ("checks", "rows") if isinstance(content.get(key), dict)
+            key: with_metric(content[key])
+            for key in ("checks", "rows", "where_asked")
+            if isinstance(content.get(key), dict)
         }
 
     @model_validator(mode="after")
     def _rows_do_not_contradict(self) -> "Policy":
-        check_rows(self.rows)
+        check_rows(self.rows | self.where_asked)
         return self
 
 

@@ -17,10 +17,12 @@ from edgecomp.config.loss_terms import Balance, Exits, Hint, Lifelong, Term
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
 from edgecomp.config.parts.data import Data
+from edgecomp.config.parts.health import Health
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
 from edgecomp.config.parts.report import Report
 from edgecomp.config.parts.teachers import Another, Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
+from edgecomp.metrics.registry import CLASSES
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.runtimes.formats import is_pytorch
 from edgecomp.tasks import DEFAULT, Meant
@@ -214,6 +216,7 @@ class Recipe(Part):
     targets: list[str] = Field(min_length=1)  # device profiles, by name or path; each is gated
     ungated_targets: list[str] = []  # measured and shown; no check is of them
     bench: Bench = Bench()  # how much is measured
+    health: Health | None = None  # attacks, corruptions, what it tells of its training examples
     policy: str = "industrial"  # by name or path
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
     report: Report = Report()  # what it may show
@@ -221,9 +224,11 @@ class Recipe(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score`, `tasks`, `teachers`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
+        """Without `score`, `tasks`, `teachers`, `health`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        unsaid = {name for name in ("score", "tasks", "teachers", "declared") if not getattr(self, name)}
+        unsaid = {
+            name for name in ("score", "tasks", "teachers", "health", "declared") if not getattr(self, name)
+        }
         unsaid |= set() if self.report.examples else {"report"}
         return {key: value for key, value in found.items() if key not in unsaid}
 
@@ -270,6 +275,12 @@ class Recipe(Part):
             asked = "lifelong: new classes" if self.distill.lifelong else "exits"
             raise ValueError(
                 f"distill.{asked} are learnt in distill.epochs, and there are none: give it some"
+            )
+        if self.health is not None and (self.tasks or self.task not in CLASSES):
+            raise ValueError("health: of one classifier's answers, and this is another task: take it out")
+        if self.health is not None and self.health.attacks and self.data.tokenizer:
+            raise ValueError(
+                "health.attacks: a text's tokens have no small change: take it out; health.corruptions tries texts with typos"
             )
         leaves_out = [name for name in ("fewest", "clean") if getattr(self.data, name) is not None]
         if leaves_out and self.has_stored_teachers:

@@ -20,6 +20,7 @@ STEPS = {
     "bench": {"measurements.json", "samples.npz", "outputs.npz"},
     "portable": {"portable.json"},
     "emulation": {"emulation.json", "test.npy", "probes.npy"},
+    "health": {"health.json", "outputs.npz"},
     "parity": {"parity.json", "reference.npy"},
     "gate": {"verdict.json"},
     "report": {"report.html", "report.json", "report.md", "junit.xml", "metrics.txt"},

@@ -283,14 +283,19 @@ def answers(
     and `run` raise.
     """
     session = runtime.load(model, threads=1, options=options)
-    inputs = _as_called(inputs, session)
     try:
-        parts = [
-            beside_each_other(session.run(trimmed(some(inputs, slice(start, start + batch))))).copy()
-            for start in range(0, count(inputs), batch)
-        ]
+        return asked_in_batches(session, inputs, batch)
     finally:
         session.close()
+
+
+def asked_in_batches(session: Session, inputs: Inputs, batch: int) -> npt.NDArray[np.float32]:
+    """What a loaded model, `session`, answers to `inputs`, `batch` examples at a time, as `answers` says. Raises what its `run` raises."""
+    inputs = _as_called(inputs, session)
+    parts = [
+        beside_each_other(session.run(trimmed(some(inputs, slice(start, start + batch))))).copy()
+        for start in range(0, count(inputs), batch)
+    ]
     return joined(parts, inputs, batch)
 
 

@@ -89,7 +89,7 @@ def _noted(found: Figure | None) -> str:
 
 def _stood_in(metric: Metric, found: Figure | None, measured: Measurements | None) -> str:
     """Of a figure of answers that the target's own runtime did not give: what gave them."""
-    if measured is None or found is None or metric.source not in ("answers", "export"):
+    if measured is None or found is None or metric.source not in ("answers", "health", "export"):
         return ""
     of_export = (measured.arms[measured.student].parity or {}).get("stand_in", "")
     said = of_export if metric.source == "export" else measured.stand_in

@@ -11,7 +11,14 @@ from edgecomp.gate.waivers import deciding, headline
 from edgecomp.machine import saturates
 from edgecomp.metrics.estimates import not_as_trained
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.metrics.registry import INT8_SHARE, METRICS
+from edgecomp.metrics.registry import (
+    ADVERSARIAL_ACCURACY,
+    ATTACKS_WITHSTOOD,
+    CORRUPTED_ACCURACY,
+    INT8_SHARE,
+    MEMBERSHIP_ADVANTAGE,
+    METRICS,
+)
 
 
 class Remedies(Protocol):
@@ -60,6 +67,13 @@ BY_DIMENSION = {
     "percent": "train longer (distill.epochs, quantize.epochs) or take a larger student (student.arguments)",
     "points": "give the target a scheme that its CPU executes without saturation (cpu-u8-narrow)",
 }
+OF_HEALTH = {
+    ADVERSARIAL_ACCURACY: "train on varied or attacked inputs (data.shift, data.flip, a network of your own), or state the strength that "
+    "the device can meet (health.attacks)",
+    CORRUPTED_ACCURACY: "train on varied inputs (data.shift, data.flip), or on such as the device sees",
+    MEMBERSHIP_ADVANTAGE: "train for fewer epochs, on more data or on varied inputs (data.shift, data.flip)",
+}
+OF_HEALTH[ATTACKS_WITHSTOOD] = OF_HEALTH[ADVERSARIAL_ACCURACY]
 OF_ITS_OWN_TEACHER = {
     "time": "int8 buys size here, and no speed: try another target, or give its fp32 file",
     "rate": "int8 buys size here, and no speed: try another target, or give its fp32 file",
@@ -129,6 +143,8 @@ class RunRemedies:
             return f"{self._by_dimension['bytes']}, or a target with more memory"
         if _source(check) == "emulation":
             return self._by_dimension["points"]
+        if check.metric in OF_HEALTH:
+            return OF_HEALTH[check.metric]
         if check.metric == INT8_SHARE:
             return FLOAT_LAYERS
         if check.name == "int8_over_fp32":
@@ -150,6 +166,8 @@ class RunRemedies:
             return MEASURE_AGAIN
         if check.estimate is not None and check.estimate.unit == "restarts":
             return "measure more (bench.restarts=…), or on a quieter machine"
+        if check.metric in OF_HEALTH:
+            return "more examples (health.examples=…, data.test_fraction) can decide it"
         return self._more_examples
 
 

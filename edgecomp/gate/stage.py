@@ -14,7 +14,7 @@ from edgecomp.gate.next_step import RunRemedies, next_step
 from edgecomp.gate.waivers import deciding, unbounded, with_waivers
 from edgecomp.metrics.estimates import estimate
 from edgecomp.metrics.estimators.scores import TEACHER
-from edgecomp.metrics.measurements import Emulated, Measurements, Portable
+from edgecomp.metrics.measurements import Emulated, Health, Measurements, Portable
 from edgecomp.metrics.missing import NotMeasured
 from edgecomp.metrics.registry import METRICS
 from edgecomp.stats.figure import Figure
@@ -31,13 +31,14 @@ def judged(
     beside: dict[str, Path],
     portable: dict[str, Path],
     emulated: dict[str, tuple[Path, Path]],
+    health: dict[str, Path],
     today: datetime.date,
     own_teacher: bool = False,
 ) -> VerdictDocument:
     """The verdict on each target's checks; what is shown beside them is only summarised.
 
     rows: target → check → threshold; policy: whose checks and waivers they are; budgets: the targets' own
-    rows; bench_folders, portable: by target, the folders of these steps; emulated: the folder, and the file
+    rows; bench_folders, portable, health: by target, the folders of these steps; emulated: the folder, and the file
     of the fake-quant student's logits; beside: the bench's folders of targets that are not gated; today: the
     day that waivers are held against; own_teacher: whether the student is its teacher, as it is. Raises RunFolderError, UsageError where a folder holds no measurements
     of this format.
@@ -47,6 +48,8 @@ def judged(
         measured[target] = replace(measured[target], emulated=Emulated.load(emulation, reference))
     for target, path in portable.items():
         measured[target] = replace(measured[target], portable=Portable.load(path))
+    for target, path in health.items():
+        measured[target] = replace(measured[target], health=Health.load(path))
     checks = judge(rows, measured, policy.wall)
     for target, one in measured.items():
         checks += never_ran(target, one, [check for check in checks if check.target == target])

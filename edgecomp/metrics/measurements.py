@@ -7,7 +7,7 @@ outputs.npz (`ARM`: logits [examples, classes]; `labels`; `ARM.score` [examples]
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,42 @@ class Portable:
         return cls(content["isa"], content["host"], content["why"], content["executed"])
 
 
+@dataclass(frozen=True)
+class Health:
+    """What each arm answered to the examples as they are (`clean`), attacked (`attack.NAME`), corrupted (`corruption.NAME.SEVERITY`), and to
+    training examples (`members`).
+
+    labels: of the examples, which are the first of the test split; member_labels: of the training examples. answers: arm → what was asked → outputs
+    [examples, classes]. facts: what was declared.
+    """
+
+    facts: dict[str, Any]
+    labels: Labels
+    member_labels: Labels
+    answers: dict[str, dict[str, Logits]]
+
+    def save(self, folder: Path) -> None:
+        """Writes health.json and outputs.npz into `folder`."""
+        write_json(folder / "health.json", {"format": 1, **self.facts})
+        asked = {
+            f"{arm}/{name}": given for arm, named in self.answers.items() for name, given in named.items()
+        }
+        np.savez(
+            folder / "outputs.npz", labels=self.labels, member_labels=self.member_labels, **cast(Any, asked)
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "Health":
+        """What was written into `folder` of a target's model health. Raises FileError."""
+        facts, arrays = read_mapping(folder / "health.json", "format"), read_npz(folder / "outputs.npz")
+        answers: dict[str, dict[str, Logits]] = {}
+        for name, given in arrays.items():
+            arm, of_an_arm, asked = name.partition("/")
+            if of_an_arm:
+                answers.setdefault(arm, {})[asked] = given
+        return cls(facts, arrays["labels"], arrays["member_labels"], answers)
+
+
 def _parity_of(parity: dict[str, Any] | None, output: str) -> dict[str, Any] | None:
     """Of an exported file, with what is known of one of its outputs."""
     return parity and parity | parity.get("outputs", {}).get(output, {})
@@ -127,6 +163,7 @@ class Measurements:
     )
     emulated: "Emulated | None" = None
     portable: "Portable | None" = None
+    health: "Health | None" = None
     slices: npt.NDArray[Any] | None = None  # by example, the part of the data it is of
 
     @property

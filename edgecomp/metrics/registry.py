@@ -21,6 +21,7 @@ Source = Literal[
     "restarts",  # raw samples of restarts: one value each
     "file",  # the model file, exactly
     "answers",  # answers to the test examples
+    "health",  # answers to attacked, corrupted and training examples
     "outputs",  # all outputs of both models of a comparison
     "export",  # the exported file beside the fake-quant student
     "kernels",  # which of its layers the runtime executes in integers
@@ -104,6 +105,10 @@ VALIDATION_DROP = "validation_drop_pt"
 OLD_TASK_DROP = "old_task_drop_pt"
 WORST_SLICE = "worst_slice_pct"
 CALIBRATION_ERROR = "calibration_error_pct"
+ADVERSARIAL_ACCURACY = "adversarial_accuracy_pct"
+ATTACKS_WITHSTOOD = "attacks_withstood_pct"
+CORRUPTED_ACCURACY = "corrupted_accuracy_pct"
+MEMBERSHIP_ADVANTAGE = "membership_advantage_pt"
 TOP_AGREEMENT = "top_agreement_pct"
 TEACHER_ERROR = "teacher_error_pct"
 MULTI_STREAM_P99 = "multi_stream_p99_ms"
@@ -179,9 +184,13 @@ METRICS: dict[str, Metric] = {
         _score("tail_macro_f1_pct", "macro F1 of the rarest classes, which have a fifth of the examples", "scores:tail_macro_f1", "scores:tail_macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
         _score(WORST_SLICE, "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
-        Metric(CALIBRATION_ERROR, "percent", "lower", "calibration error: how much surer or less sure it is than right (root mean square)", "answers", "health:calibration_error", tasks=CLASSES),
-        _gap("demographic_parity_pt", "how much oftener one slice is given an answer than another (demographic parity difference)", "health:demographic_parity"),
-        _gap("equalised_odds_pt", "the same among those of one label (equalised odds difference)", "health:equalised_odds"),
+        Metric(CALIBRATION_ERROR, "percent", "lower", "calibration error: how much surer or less sure it is than right (root mean square)", "answers", "health.calibration:calibration_error", tasks=CLASSES),
+        Metric(ADVERSARIAL_ACCURACY, "percent", "higher", "right under every declared attack", "health", "health.robustness:adversarial_accuracy", comparator="health.robustness:adversarial_accuracy_against", tasks=CLASSES),
+        Metric(ATTACKS_WITHSTOOD, "percent", "higher", "right answers that no declared attack turns", "health", "health.robustness:attacks_withstood", tasks=CLASSES),
+        Metric(CORRUPTED_ACCURACY, "percent", "higher", "accuracy on corrupted inputs, mean over corruptions and severities", "health", "health.robustness:corrupted_accuracy", comparator="health.robustness:corrupted_accuracy_against", tasks=CLASSES),
+        Metric(MEMBERSHIP_ADVANTAGE, "points", "lower", "how much better than chance training examples are told from others", "health", "health.membership:membership_advantage", tasks=CLASSES),
+        _gap("demographic_parity_pt", "how much oftener one slice is given an answer than another (demographic parity difference)", "health.fairness:demographic_parity"),
+        _gap("equalised_odds_pt", "the same among those of one label (equalised odds difference)", "health.fairness:equalised_odds"),
         _score("micro_f1_pct", "micro F1 of labels", "numbers:micro_f1", "numbers:micro_f1_against", ("multilabel",)),
         _score("label_macro_f1_pct", "macro F1 of labels", "numbers:macro_f1", "numbers:macro_f1_against", ("multilabel",)),
         _score("exact_match_pct", "every label right", "scores:exact_match", "scores:exact_match_against", ("multilabel",)),

@@ -15,7 +15,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
 from edgecomp.pipeline import loaders, several_teachers
 from edgecomp.pipeline.practice import not_installed
-from edgecomp.pipeline.stages import judging, learning
+from edgecomp.pipeline.stages import health, judging, learning
 from edgecomp.progress import Note
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.base import NO_GPU
@@ -84,6 +84,7 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
             learning.data(run, run.folder / "data", run.folder)
         if outdated:
             several_teachers.try_others(run)
+            health.check(run)
             loaders.tried(run)
 
 

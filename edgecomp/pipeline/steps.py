@@ -1,7 +1,7 @@
 """The main job, step by step. Read this first.
 
     recipe → data → teacher, (teachers) → soft labels → (old) → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
-           → bench, portable, emulation → gate → report
+           → bench, portable, emulation, (attacks), (health) → gate → report
 
 Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
 libraries several of them share in their keys, `shared_settings.py` spells out. A step that trains a student is named in its arm
@@ -21,7 +21,7 @@ from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
 from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
-from edgecomp.pipeline.stages import exporting, judging, learning, measuring
+from edgecomp.pipeline.stages import exporting, health, judging, learning, measuring
 from edgecomp.pipeline.taken import api_teachers
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import PYTORCH, is_pytorch
@@ -43,6 +43,7 @@ def steps(run: loaders.Run) -> list[Step]:
         *(step for of_scheme in editions for step in _exporting(*of_scheme)),
         *_for_each_target(run),
         *_measuring(run),
+        *_health(run, editions),
         *_judging(run, keys),
     ]
 
@@ -250,6 +251,35 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
         )
 
 
+def _health(run: loaders.Run, editions: list[tuple[loaders.Run, Keys]]) -> Iterator[Step]:
+    """Attacked, corrupted and training examples, where the recipe asks."""
+    job = run.job
+    if (asked := job.recipe.health) is None:
+        return
+    for one, keys in editions if asked.by_gradient else ():
+        told = [keys.training, keys.teacher, keys.quantised, keys.quantize, health.decides_attacks(asked)]
+        trained = (*DISTILLATION_DATA, *_old(one), "distill", *_quantised(one))
+        made = _trains(one, keys, one.named("attacks"), "bench", health.attacks, told, *trained)
+        yield replace(made, libraries=(*keys.training_libraries, health.TOOLBOX))
+    for target in job.targets:
+        own = run.of(target.scheme)
+        yield Step(
+            f"health/{target.name}",
+            "bench",
+            partial(health.health, own, target=target),
+            [job.recipe.seed, asked.model_dump(), profile(job, target)],
+            (
+                "data",
+                *_files(own, target),
+                *_best_ptq(job, target),
+                f"deploy/{target.name}",
+                *((own.named("attacks"),) if asked.by_gradient else ()),
+            ),
+            libraries=("numpy", TABLE[target.runtime].distribution),
+            executes=True,
+        )
+
+
 def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     """The verdict, and what is said of it."""
     job = run.job
@@ -265,6 +295,7 @@ def _judging(run: loaders.Run, keys: Keys) -> Iterator[Step]:
             *others,
             *(f"emulation/{target.name}" for target in _emulated(job)),
             *(f"parity/{target.name}" for target in job.targets),
+            *(f"health/{target.name}" for target in job.targets if job.recipe.health is not None),
         ),
         libraries=("numpy", "scipy"),
     )

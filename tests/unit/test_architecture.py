@@ -32,6 +32,7 @@ ROOMS = {
     "data": GROUND | {"files", "tasks", "training"},
     "teachers": GROUND | {"files", "tasks", "data", "training"},
     "quantization": GROUND | {"files", "training"},
+    "health": GROUND | {"files", "data"},
     "distill": GROUND | {"files", "tasks", "data", "quantization", "training"},
     "export": GROUND | {"files", "tasks", "quantization", "runtimes", "training"},
     "ptq": GROUND | {"files", "tasks", "export", "quantization", "runtimes", "training"},

@@ -16,6 +16,7 @@ QUICK = {
     ("bench", "offline_batches"): 4,
     ("bench", "emulated_examples"): 200,
 }
+QUICK_HEALTH = 100  # examples
 
 
 def rehearsal(recipe: Recipe) -> Recipe:
@@ -37,4 +38,7 @@ def rehearsal(recipe: Recipe) -> Recipe:
             for name, one in recipe.teachers.others.items()
         }
         parts["teachers"] = recipe.teachers.model_copy(update={"others": others})
+    if recipe.health is not None:
+        fewer_examples = min(recipe.health.examples, QUICK_HEALTH)
+        parts["health"] = recipe.health.model_copy(update={"examples": fewer_examples})
     return recipe.model_copy(update=parts)

@@ -22,13 +22,19 @@ def mean(measured: Measurements, arm_name: str, confidence: float) -> Figure:
     """Mean of an arm's scores over examples, in the score's own unit. measured: of one target; arm_name:
     which arm; confidence: of each bound. Raises NotMeasured, NotFinite, Impossible."""
     found = _of(measured, arm_name)
-    if _is_share(found):
-        hits = int(found.sum())
-        bounds = (hits / len(found), *stats.proportion_bounds(hits, len(found), confidence))
-    else:
-        worst, best = _ends(found)
-        bounds = resampling.bounds(_parts(found), _mean, worst, best, confidence=confidence, seed=SEED)
-    return of_bounds(bounds, 1, "score", len(found), confidence)
+    return of_bounds(bounds_of_mean(found, confidence), 1, "score", len(found), confidence)
+
+
+def bounds_of_mean(
+    values: Values, confidence: float, ends: tuple[float, float] | None = None
+) -> stats.Bounds:
+    """The mean of examples' `values`, [examples], and one-sided bounds; exact ones where each is 0 or 1. confidence: of each bound; ends: the least and
+    the most that one can be, where more is known of them than what these show."""
+    if _is_share(values):
+        hits = int(values.sum())
+        return hits / len(values), *stats.proportion_bounds(hits, len(values), confidence)
+    worst, best = _ends(values, ends)
+    return resampling.bounds(_parts(values), _mean, worst, best, confidence=confidence, seed=SEED)
 
 
 def mean_against(
@@ -44,16 +50,22 @@ def mean_against(
         raise NotMeasured(
             f"{arm_name} has {len(ours)} scores, {reference} {len(theirs)}: they are not paired"
         )
+    return of_bounds(bounds_of_difference(ours, theirs, confidence), 1, DIFFERENCE, len(ours), confidence)
+
+
+def bounds_of_difference(
+    ours: Values, theirs: Values, confidence: float, ends: tuple[float, float] | None = None
+) -> stats.Bounds:
+    """The difference of the means of `ours` and `theirs`, [examples] each of the same examples, and one-sided bounds. confidence, ends: as in
+    `bounds_of_mean`."""
     both = np.concatenate([ours, theirs])
     if _is_share(both):
         wins, losses = int((ours > theirs).sum()), int((ours < theirs).sum())
-        bounds = stats.difference_bounds(wins, losses, len(ours), confidence)
-    else:
-        worst, best = _ends(both)
-        bounds = resampling.paired_bounds(
-            _parts(ours), _parts(theirs), _mean, np.subtract, worst, best, confidence=confidence, seed=SEED
-        )
-    return of_bounds(bounds, 1, DIFFERENCE, len(ours), confidence)
+        return stats.difference_bounds(wins, losses, len(ours), confidence)
+    worst, best = _ends(both, ends)
+    return resampling.paired_bounds(
+        _parts(ours), _parts(theirs), _mean, np.subtract, worst, best, confidence=confidence, seed=SEED
+    )
 
 
 def check_margin(measured: Measurements, arms: Sequence[str | None], margin: float) -> None:
@@ -96,6 +108,7 @@ def _mean(sums: Values) -> Values:
     return sums[..., 0] / sums[..., 1]
 
 
-def _ends(values: Values) -> tuple[Values, Values]:
+def _ends(values: Values, ends: tuple[float, float] | None) -> tuple[Values, Values]:
     """The parts of an example that is answered as badly, and as well, as any."""
-    return np.array([values.min(), 1.0]), np.array([values.max(), 1.0])
+    low, high = ends or (float(values.min()), float(values.max()))
+    return np.array([low, 1.0]), np.array([high, 1.0])

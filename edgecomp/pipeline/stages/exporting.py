@@ -117,7 +117,7 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, *, target: Target, candidat
     what they are, besides what earlier steps have made."""
     from edgecomp.ptq.choosing import choose
 
-    settings, executed = run.job.recipe.quantize, _executed(run, target)
+    settings, executed = run.job.recipe.quantize, executed_by(run, target)
     if executed.why:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     with loaders.distillation_data(run) as data:
@@ -156,8 +156,8 @@ class Executed(NamedTuple):
     why: str = ""
 
 
-def _executed(run: Run, target: Target) -> Executed:
-    """Asked of the smallest file there is."""
+def executed_by(run: Run, target: Target) -> Executed:
+    """What executes a target's files here, asked of the smallest file of `run` that there is. target: of the run."""
     from edgecomp import runtimes
 
     own, stand_in = Executed(target.runtime, target.options), runtimes.TABLE[target.runtime].stand_in
@@ -177,7 +177,7 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
 
     from edgecomp.export.parity import compare_all, compare_references
 
-    executed = _executed(run, target)
+    executed = executed_by(run, target)
     if executed.why:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     settings = run.job.recipe.quantize.of(target.scheme, target.runtime)

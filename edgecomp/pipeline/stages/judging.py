@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERDICT, TEST = Path("gate", "verdict.json"), Path("data", "test.npz")
 _derived_here: "dict[Path, VerdictDocument]" = {}  # by folder, in this process, which need not be done again
-EVIDENCE = {"data", "bench", "parity", "portable", "emulation", "gate"}
+EVIDENCE = {"data", "bench", "parity", "portable", "emulation", "health", "gate"}
 
 
 def gate(run: Run, out: Path, checkpoints: Path) -> None:
@@ -60,6 +60,11 @@ def _judged(run: Run) -> "VerdictDocument":
             )
             for target in run.job.targets
             if target.isa != "host"
+        },
+        health={
+            target.name: run.folder / "health" / target.name
+            for target in run.job.targets
+            if run.job.recipe.health is not None
         },
         today=run.today,
         own_teacher=run.job.recipe.quantises_its_teacher,

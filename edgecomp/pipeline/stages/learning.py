@@ -9,6 +9,7 @@ from edgecomp.config.parts.teachers import Teacher
 from edgecomp.pipeline import loaders, practice, several_teachers
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
+from edgecomp.pipeline.stages import health
 from edgecomp.pipeline.taken import cleaning
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     networks, and a score of the user's own, are tried before any time is spent."""
     try_score(run)
     several_teachers.try_others(run)
+    health.check(run)
     _train(run, loaders.tried(run), run.job.recipe.teacher, run.job.recipe.seed, out, checkpoints)
 
 

@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 
-from edgecomp.metrics.estimators.health import sureness
+from edgecomp.metrics.estimators.health.calibration import sureness
 from edgecomp.metrics.measurements import Measurements
 from edgecomp.metrics.missing import Impossible, NotFinite, NotMeasured
 from edgecomp.metrics.registry import CALIBRATION_ERROR, METRICS

@@ -317,6 +317,7 @@ def test_what_is_asked_again_lies_no_warmer_in_the_caches_than_what_is_new() -> 
             return feed
 
     station.session, station.feeds, station.axes = Session(), [{"x": np.arange(6, dtype=np.float32)}], {}
+    station.is_remote = False
     found = station.repeated(4)
     assert [len(times[0]) for times in found.values()] == [4, 4]
     again, fresh = asked[1:5], asked[6:]  # each after one that is not recorded

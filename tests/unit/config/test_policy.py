@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edgecomp.config.job import Job, load_job
+from edgecomp.config.parts.health import ASKED_BY
 from edgecomp.config.policy import Policy, Threshold, load_policy, with_budget
 from edgecomp.config.schema import names_in, parse, shipped
 from edgecomp.errors import RecipeError
@@ -160,6 +161,8 @@ def test_a_limit_in_another_unit_is_a_usage_error_with_an_example_in_the_right_o
         right = EXAMPLES[metric.dimension].strip("'")
         (tmp_path / "own.py").write_text("def score(outputs, labels): ...\n", encoding="utf-8")
         more = [f"+score='{tmp_path}/own.py:score'"] if metric.dimension == "score" else []
+        if metric.id in ASKED_BY:
+            more.append("+health={attacks: {fgsm: {strength: 0.1}}, corruptions: [blur], membership: true}")
         job = load_job("digits", [f"+thresholds.{metric.id}={{against: null, {kind}: {right}}}", *more])
         kept = [
             rows[metric.id] for rows in job.rows.values() if metric.id in rows

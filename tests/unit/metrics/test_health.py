@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp.metrics.estimators.health import (
-    FEWEST,
-    calibration_error,
-    demographic_parity,
-    equalised_odds,
-    sureness,
-)
+from edgecomp.metrics.estimators.health.calibration import FEWEST, calibration_error, sureness
+from edgecomp.metrics.estimators.health.fairness import demographic_parity, equalised_odds
 from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.metrics.missing import Impossible, NotMeasured
 
