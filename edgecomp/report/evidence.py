@@ -1,7 +1,7 @@
 """Everything a report shows, read once from a run folder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from edgecomp.config.schema import Schema
 from edgecomp.files import epoch_table
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.gate.document import VerdictDocument
-from edgecomp.metrics.measurements import Measurements
+from edgecomp.metrics.measurements import Health, Measurements
 from edgecomp.metrics.samples import OFFLINE_WALL, SINGLE_STREAM_WALL, WARMUP_WALL
 from edgecomp.metrics.units import format_value
 from edgecomp.report import training_said
@@ -52,12 +52,16 @@ class Evidence:
         missing.
         """
         names = [target.name for target in (*job.targets, *job.ungated_targets)]
+        gated = {target.name for target in job.targets}
         quantize = job.recipe.quantize
         histories = [_json(folder / arm.steps[0] / "history.json") for arm in arms.trained(quantize)]
         return cls(
             job=job,
             verdict=verdict,
-            measured={name: Measurements.load(folder / "bench" / name) for name in names},
+            measured={
+                name: _measured(folder, name, asks=job.recipe.health is not None and name in gated)
+                for name in names
+            },
             splits=of_data(folder),
             history={name: epochs for one in histories for name, epochs in one.items()},
             portable={
@@ -86,6 +90,12 @@ class Evidence:
             tried=_tried(folder),
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
+
+    @property
+    def asked_of_health(self) -> str:
+        """Of how many examples the model's health was asked."""
+        counts = [len(one.health.labels) for one in self.measured.values() if one.health is not None]
+        return f"{max(counts, default=0):,}"
 
     @property
     def figures(self) -> dict[str, dict[str, dict[str, Figure]]]:
@@ -227,6 +237,12 @@ class Evidence:
             f"load average {facts['load_before']:.2f} before, "
             f"{facts['load_after']:.2f} after{stands}{memory}"
         )
+
+
+def _measured(folder: Path, target: str, *, asks: bool) -> Measurements:
+    """With what was asked of the model's health, where the run `asks`. folder: of the run."""
+    found = Measurements.load(folder / "bench" / target)
+    return replace(found, health=Health.load(folder / "health" / target)) if asks else found
 
 
 def _each(things: Sequence[dict[str, Any]], said: Callable[[dict[str, Any]], str]) -> str:

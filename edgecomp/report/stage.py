@@ -46,7 +46,7 @@ def write_report(
 
 def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals) -> None:
     # matplotlib takes a second that no other command needs
-    from edgecomp.report.pictures import plots, reliability, training
+    from edgecomp.report.pictures import plots, reliability, robustness, training
 
     templates = environment()
     facts: dict[str, Any] = {
@@ -61,6 +61,7 @@ def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals) -> 
     pictures = plots.pictures(evidence) | {
         "watched": training.watched(evidence),
         "reliability": reliability.reliability(evidence),
+        "robustness": robustness.robustness(evidence),
     }
     html = templates.get_template("report.html.j2").render(pictures=pictures, originals=originals, **facts)
     (folder / "report.html").write_text(html, encoding="utf-8")

@@ -11,6 +11,8 @@ from manual import MINIMAL
 from PIL import Image
 from running import SHORT, Cli
 
+from edgecomp.metrics.measurements import Health
+
 pytestmark = pytest.mark.slow
 
 
@@ -41,17 +43,29 @@ def customers(folder: Path) -> None:
     write_rows(folder / "customers.csv", ["age", "visits", "spent", "left"], rows)
 
 
+HEALTH = {
+    "reviews": "{corruptions: [typos, truncation, capitals], membership: true}",
+    "pictures": "{corruptions: [blur]}",
+    "customers": "{attacks: {pgd: {strength: 0.2, steps: 3}, answers: {strength: 0.2, steps: 10}}, corruptions: [missing, shifted]}",
+}
+
+
 @pytest.mark.parametrize("write", [reviews, pictures, customers], ids=lambda write: write.__name__)
 def test_it_runs_from_data_to_verdict(write: Callable[[Path], None], cli: Cli, tmp_path: Path) -> None:
     name = write.__name__
     write(tmp_path)
     (tmp_path / f"{name}.yaml").write_text(MINIMAL[name], encoding="utf-8")
     smaller = ["data.max_length=16", "student.arguments.layers=[0]"] if name == "reviews" else []
-    short = [*SHORT, "targets=[onnxruntime-cpu]", *smaller]
+    if name == "customers":
+        pytest.importorskip("art", reason="pip install 'edgecomp[health]'")
+    short = [*SHORT, "targets=[onnxruntime-cpu]", *smaller, f"+health={HEALTH[name]}"]
     done = cli("run", f"{name}.yaml", *short, "--out", "run", "--json", cwd=tmp_path)
     assert done.code in (0, 1, 3), done.err
     rows = {row["name"]: row["verdict"] for row in done.json["gates"]}
     assert rows["int8_share_pct"] == "PASS"
+    health = Health.load(tmp_path / "run" / "health" / "onnxruntime-cpu").answers["student_int8"]
+    kinds = {asked.partition(".")[0] for asked in health}
+    assert kinds >= {"clean", "corruption"} | ({"attack"} if name == "customers" else set())
     contract = json.loads(
         (tmp_path / "run" / "deploy" / "onnxruntime-cpu" / "contract.json").read_text(encoding="utf-8")
     )

@@ -31,11 +31,13 @@ class Health(Part):
     """
 
     examples: int = Field(500, ge=20, le=100_000)  # or the whole split, where it is smaller
+    # by name, what each may do
     attacks: dict[Literal["fgsm", "pgd", "answers"], Attack] = {}
+    # of the kind of input
     corruptions: list[
         Literal["noise", "blur", "jpeg", "contrast", "missing", "shifted", "typos", "truncation", "capitals"]
     ] = []
-    membership: bool = False
+    membership: bool = False  # whether training examples can be told from others
 
     @model_validator(mode="after")
     def _asks_something(self) -> "Health":
