@@ -16,6 +16,7 @@ from edgecomp.metrics.registry import (
     ATTACKS_WITHSTOOD,
     CORRUPTED_ACCURACY,
     INT8_SHARE,
+    KEY_SAMPLES,
     MEMBERSHIP_ADVANTAGE,
     METRICS,
 )
@@ -71,6 +72,7 @@ OF_HEALTH = {
     ADVERSARIAL_ACCURACY: "train on varied or attacked inputs (data.shift, data.flip, a network of your own), or state the strength that "
     "the device can meet (health.attacks)",
     CORRUPTED_ACCURACY: "train on varied inputs (data.shift, data.flip), or on such as the device sees",
+    KEY_SAMPLES: "train on such examples, or longer (distill.epochs, quantize.epochs); where the teacher does not hold them either, a better teacher",
     MEMBERSHIP_ADVANTAGE: "train for fewer epochs, on more data or on varied inputs (data.shift, data.flip)",
 }
 OF_HEALTH[ATTACKS_WITHSTOOD] = OF_HEALTH[ADVERSARIAL_ACCURACY]

@@ -109,10 +109,10 @@ class Portable:
 
 @dataclass(frozen=True)
 class Health:
-    """What each arm answered to the examples as they are (`clean`), attacked (`attack.NAME`), corrupted (`corruption.NAME.SEVERITY`), and to
-    training examples (`members`).
+    """What each arm answered to the examples as they are (`clean`), attacked (`attack.NAME`), corrupted (`corruption.NAME.SEVERITY`), to
+    training examples (`members`), and to key samples (`keys`).
 
-    labels: of the examples, which are the first of the test split; member_labels: of the training examples. answers: arm → what was asked → outputs
+    labels: of the examples, which are the first of the test split; member_labels, key_labels: of training examples and key samples. answers: arm → what was asked → outputs
     [examples, classes]. facts: what was declared.
     """
 
@@ -120,6 +120,7 @@ class Health:
     labels: Labels
     member_labels: Labels
     answers: dict[str, dict[str, Logits]]
+    key_labels: Labels = field(default_factory=lambda: np.empty(0, np.int64))
 
     def save(self, folder: Path) -> None:
         """Writes health.json and outputs.npz into `folder`."""
@@ -127,9 +128,8 @@ class Health:
         asked = {
             f"{arm}/{name}": given for arm, named in self.answers.items() for name, given in named.items()
         }
-        np.savez(
-            folder / "outputs.npz", labels=self.labels, member_labels=self.member_labels, **cast(Any, asked)
-        )
+        asked |= {"labels": self.labels, "member_labels": self.member_labels, "key_labels": self.key_labels}
+        np.savez(folder / "outputs.npz", **cast(Any, asked))
 
     @classmethod
     def load(cls, folder: Path) -> "Health":
@@ -140,7 +140,7 @@ class Health:
             arm, of_an_arm, asked = name.partition("/")
             if of_an_arm:
                 answers.setdefault(arm, {})[asked] = given
-        return cls(facts, arrays["labels"], arrays["member_labels"], answers)
+        return cls(facts, arrays["labels"], arrays["member_labels"], answers, arrays["key_labels"])
 
 
 def _parity_of(parity: dict[str, Any] | None, output: str) -> dict[str, Any] | None:

@@ -109,6 +109,7 @@ ADVERSARIAL_ACCURACY = "adversarial_accuracy_pct"
 ATTACKS_WITHSTOOD = "attacks_withstood_pct"
 CORRUPTED_ACCURACY = "corrupted_accuracy_pct"
 MEMBERSHIP_ADVANTAGE = "membership_advantage_pt"
+KEY_SAMPLES = "key_samples_pct"
 TOP_AGREEMENT = "top_agreement_pct"
 TEACHER_ERROR = "teacher_error_pct"
 MULTI_STREAM_P99 = "multi_stream_p99_ms"
@@ -188,6 +189,7 @@ METRICS: dict[str, Metric] = {
         Metric(ADVERSARIAL_ACCURACY, "percent", "higher", "right under every declared attack", "health", "health.robustness:adversarial_accuracy", comparator="health.robustness:adversarial_accuracy_against", tasks=CLASSES),
         Metric(ATTACKS_WITHSTOOD, "percent", "higher", "right answers that no declared attack turns", "health", "health.robustness:attacks_withstood", tasks=CLASSES),
         Metric(CORRUPTED_ACCURACY, "percent", "higher", "accuracy on corrupted inputs, mean over corruptions and severities", "health", "health.robustness:corrupted_accuracy", comparator="health.robustness:corrupted_accuracy_against", tasks=CLASSES),
+        Metric(KEY_SAMPLES, "percent", "higher", "key samples whose answer holds", "health", "health.key_samples:held", tasks=CLASSES),
         Metric(MEMBERSHIP_ADVANTAGE, "points", "lower", "how much better than chance training examples are told from others", "health", "health.membership:membership_advantage", tasks=CLASSES),
         _gap("demographic_parity_pt", "how much oftener one slice is given an answer than another (demographic parity difference)", "health.fairness:demographic_parity"),
         _gap("equalised_odds_pt", "the same among those of one label (equalised odds difference)", "health.fairness:equalised_odds"),

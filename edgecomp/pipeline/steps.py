@@ -267,7 +267,7 @@ def _health(run: loaders.Run, editions: list[tuple[loaders.Run, Keys]]) -> Itera
             f"health/{target.name}",
             "bench",
             partial(health.health, own, target=target),
-            [job.recipe.seed, asked.model_dump(), profile(job, target)],
+            [job.recipe.seed, asked.model_dump(), own_files(job, "key_samples"), profile(job, target)],
             (
                 "data",
                 *_files(own, target),

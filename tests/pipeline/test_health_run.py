@@ -16,15 +16,16 @@ pytest.importorskip("art", reason="pip install 'edgecomp[health]'")
 TARGET = "onnxruntime-cpu"
 ASKED = (
     "+health={examples: 60, attacks: {fgsm: {strength: 0.1}, pgd: {strength: 0.1, steps: 3}, answers: {strength: 0.1, steps: 3}}, "
-    "corruptions: [noise, jpeg], membership: true}"
+    "corruptions: [noise, jpeg], membership: true, key_samples: '%s'}"
 )
 MARGIN = "+thresholds.corrupted_accuracy_pct={against: teacher, margin: 90 pt}"
 
 
 @pytest.fixture(scope="module")
 def asked(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("health") / "run"
-    done = cli("run", "digits", *TINY, f"targets=[{TARGET}]", ASKED, MARGIN, "--out", str(folder))
+    folder, keys = tmp_path_factory.mktemp("health") / "run", tmp_path_factory.mktemp("keys") / "keys.npz"
+    np.savez(keys, input=np.zeros((3, 1, 16, 16), np.float32), label=np.arange(3))
+    done = cli("run", "digits", *TINY, f"targets=[{TARGET}]", ASKED % keys, MARGIN, "--out", str(folder))
     assert (folder / "report" / "report.html").is_file(), done.err
     return folder
 
@@ -37,12 +38,15 @@ def test_teacher_student_and_integers_are_asked_and_the_industrial_check_is_of_w
     attacks = {"attack.fgsm", "attack.pgd", "attack.answers"}
     corruptions = {f"corruption.{name}.{severity}" for name in ("noise", "jpeg") for severity in range(1, 6)}
     for given in found.answers.values():
-        assert set(given) == {"clean", "members"} | attacks | corruptions
-        assert {one.shape for one in given.values()} == {(60, 10)}
+        assert set(given) == {"clean", "members", "keys"} | attacks | corruptions
+        assert {one.shape for name, one in given.items() if name != "keys"} == {(60, 10)}
     verdict = json.loads((asked / "gate" / "verdict.json").read_text(encoding="utf-8"))
     checks = {check["name"]: check for check in verdict["gates"]}
     assert checks["attacks_withstood_pct"]["limit"] == "≥ 75 %"
     assert checks["corrupted_accuracy_pct"]["estimate"] is not None
+    keys = checks["key_samples_pct"]  # three that are the same, and two of them must be answered wrongly
+    assert (keys["limit"], keys["verdict"]) == ("≥ 100 %", "FAIL")
+    assert "answered otherwise: " in keys["sentence"]
     for figures in verdict["figures"][TARGET].values():
         assert {"adversarial_accuracy_pct", "corrupted_accuracy_pct", "membership_advantage_pt"} <= set(
             figures
@@ -83,6 +87,7 @@ def test_the_verdict_follows_from_the_answers_and_nothing_else(asked: Path, cli:
         ("+health={corruptions: [typos]}", "typos is not of inputs of kind image, of which there are noise, blur, jpeg, contrast"),
         ("+health={attacks: {fgsm: {strength: 0.001}}}", "from 0.0039 (one of 255) to 1"),
         ("+health={attacks: {fsgm: {strength: 0.1}}}", "fsgm"),
+        ("+health={key_samples: none.npz}", "health.key_samples: no such file"),
         ("+health={examples: 100}", "nothing is asked"),
         ("+thresholds.attacks_withstood_pct={min: 75 %}", "declare health.attacks"),
     ],

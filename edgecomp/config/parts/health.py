@@ -9,6 +9,7 @@ from edgecomp.metrics.registry import (
     ADVERSARIAL_ACCURACY,
     ATTACKS_WITHSTOOD,
     CORRUPTED_ACCURACY,
+    KEY_SAMPLES,
     MEMBERSHIP_ADVANTAGE,
 )
 
@@ -25,7 +26,7 @@ class Attack(Part):
 class Health(Part):
     """Asked of the teacher, the fp32 student and what is judged, in each target's runtime, on `examples` of the test split.
 
-    `attacks`: `fgsm` and `pgd` follow the gradients of each network, and what they find is handed to its file; `answers` only asks the file. Of all
+    `key_samples`: beside these, inputs whose answers must hold, all of them. `attacks`: `fgsm` and `pgd` follow the gradients of each network, and what they find is handed to its file; `answers` only asks the file. Of all
     that are declared together it is told how many right answers they turn. `corruptions`: of pictures noise, blur, jpeg, contrast; of texts typos,
     truncation, capitals; of rows noise, missing, shifted; at five severities each. `membership`: whether training examples can be told from others.
     """
@@ -38,11 +39,15 @@ class Health(Part):
         Literal["noise", "blur", "jpeg", "contrast", "missing", "shifted", "typos", "truncation", "capitals"]
     ] = []
     membership: bool = False  # whether training examples can be told from others
+    # a .npz or .parquet file of the network's inputs by name, and `label`: the answers that must hold
+    key_samples: str | None = None
 
     @model_validator(mode="after")
     def _asks_something(self) -> "Health":
-        if not (self.attacks or self.corruptions or self.membership):
-            raise ValueError("nothing is asked: declare attacks, corruptions, or membership: true")
+        if not (self.attacks or self.corruptions or self.membership or self.key_samples):
+            raise ValueError(
+                "nothing is asked: declare attacks, corruptions, key_samples, or membership: true"
+            )
         if len(set(self.corruptions)) < len(self.corruptions):
             raise ValueError("corruptions: one is named twice")
         return self
@@ -57,13 +62,15 @@ class Health(Part):
         """Those that are measured."""
         of_attacks = {ADVERSARIAL_ACCURACY, ATTACKS_WITHSTOOD} if self.attacks else set()
         of_corruptions = {CORRUPTED_ACCURACY} if self.corruptions else set()
-        return of_attacks | of_corruptions | ({MEMBERSHIP_ADVANTAGE} if self.membership else set())
+        of_training = {MEMBERSHIP_ADVANTAGE} if self.membership else set()
+        return of_attacks | of_corruptions | of_training | ({KEY_SAMPLES} if self.key_samples else set())
 
 
 ASKED_BY = {
     ADVERSARIAL_ACCURACY: "health.attacks",
     ATTACKS_WITHSTOOD: "health.attacks",
     CORRUPTED_ACCURACY: "health.corruptions",
+    KEY_SAMPLES: "health.key_samples",
     MEMBERSHIP_ADVANTAGE: "health.membership",
 }
 """By metric, what of a recipe has it measured."""

@@ -20,6 +20,7 @@ from edgecomp.inputs import MASK, Inputs, trimmed
 from edgecomp.pipeline import loaders, model_files
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages.exporting import executed_by
+from edgecomp.pipeline.taken.key_samples import key_samples
 
 if TYPE_CHECKING:
     from edgecomp.health.attacks import Space
@@ -40,6 +41,7 @@ def check(run: Run) -> None:
     asked, preprocessing = run.job.recipe.health, loaders.preprocessing(run)
     if asked is None:
         return
+    key_samples(run)
     known = TABLE.get(preprocessing.kind, {})
     if wrong := [name for name in asked.corruptions if name not in known]:
         there = f"there {'are' if len(known) > 1 else 'is'} {', '.join(known)}" if known else "there is none"
@@ -128,9 +130,12 @@ def health(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         except RuntimeUnavailableError as error:
             found, why = {}, str(error)
             break
+    keys, none = key_samples(run), np.empty(0, np.int64)
+    key_labels = none if keys is None or keys.labels is None else keys.labels
     facts = {"asked": asked.model_dump(mode="json"), "examples": len(examples), "why": why}
-    none = np.empty(0, np.int64)
-    Answered(facts, examples.labels, members.labels if asked.membership else none, found).save(out)
+    Answered(facts, examples.labels, members.labels if asked.membership else none, found, key_labels).save(
+        out
+    )
 
 
 def _health(run: Run) -> Health:
@@ -158,6 +163,8 @@ def _questions(run: Run, arm: Arm, examples: Split, members: Split) -> Iterator[
     yield "clean", preprocessing.apply(examples.arrays)
     if asked.membership:
         yield "members", preprocessing.apply(members.arrays)
+    if (keys := key_samples(run)) is not None:
+        yield "keys", keys.inputs
     for name in asked.corruptions:
         for severity in SEVERITIES:
             yield f"corruption.{name}.{severity}", _corrupted(run, name, severity, examples)

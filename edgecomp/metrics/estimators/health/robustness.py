@@ -17,7 +17,8 @@ from edgecomp.metrics.missing import NotFinite, NotMeasured
 from edgecomp.stats import intervals as stats
 from edgecomp.stats.figure import Figure
 
-ATTACK, CORRUPTION, CLEAN, MEMBERS = "attack.", "corruption.", "clean", "members"
+ATTACK, CORRUPTION, CLEAN = "attack.", "corruption.", "clean"
+MEMBERS, KEYS = "members", "keys"
 FEWEST_RIGHT = 20
 """Right answers that an attack needs, for a share of them to tell anything."""
 
