@@ -11,11 +11,18 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(
     ("recipe", "headline"),
-    [("diabetes", "r2_pct"), ("multilabel", "micro_f1_pct"), ("recommend", "ndcg_at_10_pct")],
+    [
+        ("diabetes", "r2_pct"),
+        ("multilabel", "micro_f1_pct"),
+        ("recommend", "ndcg_at_10_pct"),
+        ("fairness", "attacks_withstood_pct"),
+    ],
 )
 def test_it_passes(cli: Cli, tmp_path: Path, recipe: str, headline: str) -> None:
     if recipe == "multilabel":
         pytest.importorskip("river", reason="it brings the data")
+    if recipe == "fairness":
+        pytest.importorskip("art", reason="pip install 'edgecomp[health]'")
     folder = str(tmp_path / "run")
     done = cli("run", recipe, "--out", folder, "--json")
     if done.code == 3:  # the machine was too busy to tell: what a user is advised to do is done once

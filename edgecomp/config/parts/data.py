@@ -25,6 +25,7 @@ class Data(Part):
         "diabetes",
         "canvases",
         "catalogue",
+        "loans",
         "huggingface",
         "images",
         "numpy",

@@ -25,7 +25,7 @@ def test_every_source_reads_and_names_its_files() -> None:
 def test_an_unknown_source_names_the_nearest(refusal: Refusal) -> None:
     assert "no such data source: 'digit'; did you mean 'digits'" in refusal("digit", early=True)
     assert (
-        "sources are digits, iris, wine, breast_cancer, diabetes, canvases, catalogue, huggingface, images, numpy"
+        "sources are digits, iris, wine, breast_cancer, diabetes, canvases, catalogue, loans, huggingface, images, numpy"
         in refusal("zzz", early=True)
     )
 
