@@ -18,7 +18,8 @@ ALONE = (
     "unit/benchmark/test_side_by_side.py",
     "unit/benchmark/test_standalone.py",
     "unit/benchmark/test_worker.py",
-    "unit/comparison/",
+    "unit/comparison/test_command.py",
+    "unit/comparison/test_selftest.py",
     "unit/benchmark/test_examples.py",
 )
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported, by whichever test that is
