@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgecomp.benchmark import result
 from edgecomp.benchmark.hosts.host import Asked
 from edgecomp.benchmark.hosts.process import Place
-from edgecomp.benchmark.scenarios.server import REQUESTS, SLOWEST_S, STEPS
+from edgecomp.benchmark.scenarios.server import KEEPS_UP, REQUESTS, SLOWEST_S, STEPS
 from edgecomp.errors import DeviceError
 from edgecomp.metrics.measurements import Arm
 from edgecomp.metrics.registry import CPU_P50, ENERGY, FILE_SIZE, PEAK
@@ -20,7 +20,6 @@ from edgecomp.progress import Track
 
 LOADS = (50, 80, 95)  # per cent of the highest rate
 DOUBLINGS = 8  # of one client's rate: instances, batches
-KEEPS_UP = 1.2  # times the arrivals' own length: what Poisson arrivals may be off by
 SLOWEST = 1 / 8  # of one client's rate, that is tried
 OF_SERVERS = (SINGLE_STREAM_WALL, OFFLINE_WALL, WARMUP_WALL)  # samples that are the server's, and the way's
 NOT_OURS = dict.fromkeys((CPU_P50, PEAK, FILE_SIZE, ENERGY), "the server's own, and not seen from here")
