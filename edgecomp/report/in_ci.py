@@ -116,6 +116,7 @@ def openmetrics(verdict: VerdictDocument, judged: Mapping[str, str]) -> str:
             (target, found.estimate)
             for target, arms in verdict.figures.items()
             if (found := arms.get(judged.get(target, ""), {}).get(metric.id)) is not None
+            and found.estimate is not None  # OpenMetrics has no word for a figure that is not known
         ]
         if samples:
             lines += [f"# HELP edgecomp_{metric.id} {metric.title}", f"# TYPE edgecomp_{metric.id} gauge"]

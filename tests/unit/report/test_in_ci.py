@@ -82,3 +82,13 @@ def test_openmetrics_says_what_it_is_and_ends() -> None:
     assert r'edgecomp_gate_passed{target="board",row="odd\"name"} 0' in lines
     assert lines[-1] == "# EOF"
     assert len([line for line in lines if line.startswith("# TYPE")]) == 2
+
+
+def test_a_figure_without_an_estimate_is_no_sample() -> None:
+    told = verdict(row("PASS"))
+    known = openmetrics(told, {"board": "student_int8"})
+    assert "edgecomp_latency_p50_ms{" in known
+    told.figures["board"]["student_int8"]["latency_p50_ms"] = FIGURE.model_copy(update={"estimate": None})
+    unknown = openmetrics(told, {"board": "student_int8"})
+    assert "None" not in unknown
+    assert "edgecomp_latency_p50_ms" not in unknown
