@@ -8,7 +8,7 @@ import matplotlib as mpl
 from edgecomp.files.scratch import replacing
 from edgecomp.history.store import Result
 from edgecomp.metrics.registry import METRICS
-from edgecomp.report.pictures.plots import STYLE, subplots, svg
+from edgecomp.report.pictures.drawing import STYLE, subplots, svg
 
 COLOURS = ("#d9541e", "#3b78b5", "#2f8f6b", "#8a63b0", "#b08a2e", "#767c85")
 BARS = {"one": "-", "two": ":"}  # lines of one-sided and of two-sided intervals

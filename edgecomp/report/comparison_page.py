@@ -10,7 +10,7 @@ from edgecomp.gate.document import VerdictDocument
 from edgecomp.metrics.units import format_value
 from edgecomp.report.figures import column
 from edgecomp.report.in_ci import worst_first
-from edgecomp.report.pictures.plots import STYLE, subplots, svg
+from edgecomp.report.pictures.drawing import STYLE, subplots, svg
 from edgecomp.report.stage import environment
 
 CANDIDATE, NULL, MARGIN = "#d9541e", "#767c85", "#b3261e"
@@ -69,4 +69,5 @@ def picture(verdict: VerdictDocument) -> str | None:
             axis.set_ylim(-0.9, 1.5)
             axis.set_title(check.name)
             axis.set_xlabel("% over the baseline")
-        return svg(drawn)
+        told = "; ".join(f"{check.name}: {check.sentence}" for check in checks)
+        return svg(drawn, f"Ratios of restarts, candidate over baseline: {told}")

@@ -140,6 +140,11 @@ class Evidence:
         ]
 
     @property
+    def saturating(self) -> list[dict[str, Any]]:
+        """Layers whose sums of two products may not fit into 16 bits."""
+        return [one for one in self.saturation if not -(2**15) <= one["worst"] < 2**15]
+
+    @property
     def said_of_training(self) -> dict[str, list[str]]:
         """`alarms` that were raised, and `failures` of distillation, a sentence each."""
         trained = {self.names[arm]: epochs for arm, epochs in self.history.items() if arm in self.names}

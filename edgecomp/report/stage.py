@@ -1,7 +1,10 @@
-"""The report stage: report.html (one self-contained file), report.md, report.json, junit.xml, and
+"""The report stage: report.html (one self-contained file), report.md, report.json, figures.csv, junit.xml, and
 metrics.txt (OpenMetrics)."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,80 +25,130 @@ from edgecomp.report.evidence import Evidence
 from edgecomp.report.figures import column, estimate_text, title, unit_text
 from edgecomp.report.in_ci import openmetrics, until
 from edgecomp.report.junit import junit
+from edgecomp.report.page import headline, sections, tables
+from edgecomp.report.page.confusion import Confusion, confusion
+from edgecomp.report.page.figures_csv import csv_of
+from edgecomp.report.page.releases import Release
 from edgecomp.stats.figure import Figure
 from edgecomp.text import markdown, plain
 
 FORMAT_VERSION = 2
 """Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,
-samples; best_ptq since data come by name, data since splits share no example, training since alarms are kept."""
+samples; best_ptq since data come by name, data since splits share no example, training since alarms are kept,
+headlines since the page begins with them."""
 
 
 def write_report(
-    *, run_folder: Path, job: Job, verdict: VerdictDocument, folder: Path, originals: Originals = NONE_SHOWN
+    *,
+    run_folder: Path,
+    job: Job,
+    verdict: VerdictDocument,
+    folder: Path,
+    originals: Originals = NONE_SHOWN,
+    past: Sequence[Release] = (),
 ) -> None:
     """Writes all of the report into `folder`. Raises FileError where what is shown is not what edgecomp has written.
 
-    run_folder: of the run that is shown; job: what it was asked to do; verdict: on its samples; originals: of changed examples.
+    run_folder: of the run that is shown; job: what it was asked to do; verdict: on its samples; originals: of changed examples;
+    past: earlier results of the same recipe, oldest first.
     """
     with shaped(run_folder, "edgecomp"):
         try:
-            _write(Evidence.read(job, run_folder, verdict), job, folder, originals)
+            _write(Evidence.read(job, run_folder, verdict), job, folder, originals, past)
         except UndefinedError as error:  # a key that a template misses
             raise KeyError(str(error)) from error
 
 
-def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals) -> None:
-    # matplotlib takes a second that no other command needs
-    from edgecomp.report.pictures import plots, reliability, robustness, training
-
+def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals, past: Sequence[Release]) -> None:
     templates = environment()
     facts: dict[str, Any] = {
         "evidence": evidence,
         "recipe": job.recipe,
         "verdict": evidence.verdict,
+        "why": headline.why(evidence.verdict),
+        "strips": headline.strips(evidence),
         "metrics": METRICS,
         "names": evidence.names,
         "asked": yaml.safe_dump(job.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         "samples": raw_files(evidence),
+        "confusions": _confusions(evidence),
     }
-    pictures = plots.pictures(evidence) | {
-        "watched": training.watched(evidence),
-        "reliability": reliability.reliability(evidence),
-        "robustness": robustness.robustness(evidence),
-    }
-    html = templates.get_template("report.html.j2").render(pictures=pictures, originals=originals, **facts)
+    html = _page(templates, evidence, facts | {"originals": originals, "pictures": _pictures(evidence, past)})
     (folder / "report.html").write_text(html, encoding="utf-8")
     markdown = templates.get_template("report.md.j2").render(**facts)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
     (folder / "junit.xml").write_text(junit(evidence.verdict, job.recipe.name), encoding="utf-8")
     judged = {target: measured.student for target, measured in evidence.measured.items()}
     (folder / "metrics.txt").write_text(openmetrics(evidence.verdict, judged), encoding="utf-8")
-    told = evidence.verdict.as_json()
-    write_json(
-        folder / "report.json",
-        {
-            "format": FORMAT_VERSION,
-            "recipe": job.recipe.model_dump(mode="json"),
-            "verdict": {key: value for key, value in told.items() if key != "figures"},
-            "figures": told["figures"],
-            "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
-            "precision": evidence.precision,
-            "other_schemes": evidence.other_schemes,
-            "float_layers": evidence.float_layers,
-            "portable": evidence.portable,
-            "saturation": evidence.saturation,
-            "best_ptq": evidence.best_ptq,
-            "tried": evidence.tried,
-            "exits": evidence.exits,
-            "teachers": evidence.teachers,
-            "facts": {name: measured.facts for name, measured in evidence.measured.items()},
-            "data": evidence.splits and evidence.splits.model_dump(),
-            "history": evidence.history,
-            "training": evidence.said_of_training,
-            "provenance": dict(evidence.provenance),
-            "samples": raw_files(evidence),
-        },
+    (folder / "figures.csv").write_text(csv_of(evidence.verdict, evidence.names), encoding="utf-8")
+    write_json(folder / "report.json", _content(evidence, job))
+
+
+def _pictures(evidence: Evidence, past: Sequence[Release]) -> dict[str, Any]:
+    """Every picture by name, None where there is nothing to draw."""
+    # matplotlib takes a second that no other command needs
+    from edgecomp.report.pictures import fronts, layers, plots, reliability, training, trend
+
+    return plots.pictures(evidence) | {
+        "against_latency": fronts.against_latency(evidence),
+        "against_size": fronts.against_size(evidence),
+        "watched": training.watched(evidence),
+        "reliability": reliability.reliability(evidence),
+        "work": layers.work_by_layer(evidence),
+        "trend": trend.trend(evidence, past),
+    }
+
+
+def _page(templates: Environment, evidence: Evidence, given: Mapping[str, Any]) -> str:
+    """report.html."""
+    from edgecomp.report.pictures.drawing import swatch
+    from edgecomp.report.pictures.intervals import interval
+
+    def against_limit(check: Check) -> Markup:
+        return interval(check.estimate, check.limit_value, check.passes)
+
+    templates.filters |= {"swatch": swatch, "against_limit": against_limit}
+    found: str = templates.get_template("report.html.j2").render(
+        sections=sections.shown(evidence, given), **given
     )
+    return found
+
+
+def _confusions(evidence: Evidence) -> dict[str, Confusion]:
+    """By target, where the task has one class an example and there are answers."""
+    found = {target.name: confusion(evidence.measured[target.name]) for target in evidence.job.targets}
+    return {target: one for target, one in found.items() if one is not None}
+
+
+def _content(evidence: Evidence, job: Job) -> dict[str, Any]:
+    """What report.json holds."""
+    told = evidence.verdict.as_json()
+    return {
+        "format": FORMAT_VERSION,
+        "recipe": job.recipe.model_dump(mode="json"),
+        "verdict": {key: value for key, value in told.items() if key != "figures"},
+        "figures": told["figures"],
+        "headlines": [
+            one._asdict() | {"headlines": [each._asdict() for each in one.headlines]}
+            for one in headline.strips(evidence)
+        ],
+        "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
+        "precision": evidence.precision,
+        "other_schemes": evidence.other_schemes,
+        "float_layers": evidence.float_layers,
+        "portable": evidence.portable,
+        "saturation": evidence.saturation,
+        "best_ptq": evidence.best_ptq,
+        "tried": evidence.tried,
+        "exits": evidence.exits,
+        "teachers": evidence.teachers,
+        "facts": {name: measured.facts for name, measured in evidence.measured.items()},
+        "data": evidence.splits and evidence.splits.model_dump(),
+        "history": evidence.history,
+        "training": evidence.said_of_training,
+        "provenance": dict(evidence.provenance),
+        "samples": raw_files(evidence),
+    }
 
 
 def all_figures(arms: Mapping[str, Mapping[str, Figure]]) -> list[Figure]:
@@ -129,7 +182,11 @@ def environment() -> Environment:
     found.filters |= {"estimate": estimate_text, "unit": unit_text, "title_of": title, "until": until}
     found.filters |= {"estimates": estimates, "all_figures": all_figures, "column": column}
     found.filters |= {"answers_said": answers.sentence, "answers_shown": answers.tables}
-    found.globals |= {"most_shown": MOST_SHOWN, "originals": NONE_SHOWN}
+    found.filters |= {"as_table": tables.of_shown, "worst": tables.confusions}
+    script = files("edgecomp.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    found.globals |= {"most_shown": MOST_SHOWN, "originals": NONE_SHOWN, "tables": tables}
+    found.globals |= {"script": Markup(script), "script_sha256": digest}  # the one script that a page runs
     return found
 
 

@@ -2,11 +2,13 @@
 
 from typing import NamedTuple
 
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 from edgecomp.arms import CONTROL, STUDENT_FP32, STUDENT_INT8, TEACHER
 from edgecomp.report.evidence import Evidence
-from edgecomp.report.pictures.plots import COLOURS, subplots, svg
+from edgecomp.report.pictures.drawing import COLOURS, STYLE, Picture, panel, plain_numbers, svg
 
 ARMS = {
     "teacher": TEACHER.name,
@@ -35,31 +37,28 @@ PICTURES = (
 )
 
 
-def watched(evidence: Evidence) -> str:
-    """A picture of each of PICTURES that `evidence` has figures of; nothing where it has none."""
+def watched(evidence: Evidence) -> Picture | None:
+    """A picture of each of PICTURES that `evidence` has figures of; None where it has none."""
     drawn = [(one, lines) for one in PICTURES if (lines := _lines(evidence, one))]
-    if not drawn:
-        return ""
-    figure, axes = subplots(len(drawn), width=3.4, height=2.5)
-    for axis, (one, lines) in zip(axes, drawn, strict=True):
-        for label, colour, values in lines:
-            axis.plot(
-                range(1, len(values) + 1),
-                values,
-                "o-",
-                color=colour,
-                markersize=3,
-                linewidth=1.3,
-                label=label,
-            )
-        axis.set(title=one.title, yscale="log" if one.log and _positive(lines) else "linear")
-        axis.set_xlabel("epoch of each training")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if one.log:
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.yaxis.set_minor_formatter(NullFormatter())
-        axis.legend(fontsize=7.5)
-    return svg(figure)
+    with mpl.rc_context(STYLE):
+        panels = tuple(_panel(one, lines) for one, lines in drawn)
+    return Picture(panels) if panels else None
+
+
+def _panel(one: Watched, lines: "Lines") -> Markup:
+    figure, axis = panel(width=3.4, height=2.5)
+    for label, colour, values in lines:
+        axis.plot(
+            range(1, len(values) + 1), values, "o-", color=colour, markersize=3, linewidth=1.3, label=label
+        )
+    axis.set(title=one.title, yscale="log" if one.log and _positive(lines) else "linear")
+    axis.set_xlabel("epoch of each training")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if one.log:
+        plain_numbers(axis.yaxis)
+    axis.legend(fontsize=7.5)
+    told = "; ".join(f"{label} from {values[0]:.3g} to {values[-1]:.3g}" for label, _, values in lines)
+    return svg(figure, f"{one.title} by epoch: {told}")
 
 
 Lines = list[tuple[str, str | None, list[float]]]
