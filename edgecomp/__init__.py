@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgecomp.api.data.clean import clean
     from edgecomp.api.data.label import label
     from edgecomp.api.evidence import pack, verify
-    from edgecomp.api.load import load
+    from edgecomp.api.load import index, load, side_by_side
     from edgecomp.api.operations import drift, judge_log, update
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
@@ -29,6 +29,7 @@ __all__ = [
     "compare",
     "drift",
     "encrypt",
+    "index",
     "judge_log",
     "label",
     "load",
@@ -37,6 +38,7 @@ __all__ = [
     "quantize",
     "run",
     "serving_folder",
+    "side_by_side",
     "update",
     "verify",
 ]
@@ -47,6 +49,7 @@ _API = {
     "compare": "api.compare",
     "drift": "api.operations",
     "encrypt": "package.encryption",
+    "index": "api.load",
     "judge_log": "api.operations",
     "label": "api.data.label",
     "load": "api.load",
@@ -54,6 +57,7 @@ _API = {
     "plan": "api.run",
     "quantize": "api.quantize",
     "run": "api.run",
+    "side_by_side": "api.load",
     "update": "api.operations",
     "serving_folder": "package.serving.folder",
     "verify": "api.evidence",

@@ -9,13 +9,14 @@ from edgecomp.artifacts.rerun import Step
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.job import Job, load_job, on_this_machine, read_job
 from edgecomp.errors import UsageError, nearest
-from edgecomp.history.record import of_run, remember
+from edgecomp.history.record import of_run, releases, remember
 from edgecomp.history.store import STORE
 from edgecomp.pipeline import execution, steps
 from edgecomp.pipeline.fingerprints import fingerprinted
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import judging
 from edgecomp.progress import Listener, Silent
+from edgecomp.report.page.releases import Release
 
 JUDGED_TOGETHER = ("gate", "report")  # a report says a verdict: it is written again with it
 
@@ -46,7 +47,7 @@ def run(
     grammar. out: the run folder, `runs/NAME` where it is not given. quick: a rehearsal. only: one step of a run folder (`distill`,
     `bench/openvino-cpu`), or all those of a stage (`bench`), made again whether or not it must be. until: the last step, or
     stage, that is made where it must be; nothing is judged then, and a run goes on from there. history: the file that results are
-    appended to, None for none. listener: told of progress.
+    appended to, and that a report shows earlier ones of, None for none. listener: told of progress.
 
     Raises EdgecompError: RecipeError and UsageError before anything is done, AlteredError where a verdict does not follow from its samples.
     """
@@ -56,8 +57,8 @@ def run(
             raise UsageError(
                 f"until={until} goes up to a step, and only={only} makes one: leave out one or the other"
             )
-        return _again(Path(recipe), only, overrides, out, listener)
-    job, folder, every = prepared(recipe, overrides, out, quick, listener)
+        return _again(Path(recipe), only, overrides, out, history, listener)
+    job, folder, every = prepared(recipe, overrides, out, quick, listener, history)
     with folder.locked():
         execution.save_job(job, folder)
         ran = execution.execute(
@@ -125,9 +126,15 @@ def job_of(recipe: str | Path, overrides: Sequence[str]) -> Job:
 
 
 def prepared(
-    recipe: str | Path, overrides: Sequence[str], out: Path | str | None, quick: bool, listener: Listener
+    recipe: str | Path,
+    overrides: Sequence[str],
+    out: Path | str | None,
+    quick: bool,
+    listener: Listener,
+    history: Path | str | None = None,
 ) -> tuple[Job, RunFolder, list[Step]]:
-    """The job, checked, the folder that may hold it, and its steps. recipe, overrides, out, quick, listener: as `run` takes them."""
+    """The job, checked, the folder that may hold it, and its steps. recipe, overrides, out, quick, listener, history: as `run` takes
+    them."""
     if Path(recipe).is_dir():
         if overrides or quick or out is not None:
             raise UsageError(f"{recipe} is a run folder, and is run again as it was asked for: for other settings name its recipe, "
@@ -141,7 +148,16 @@ def prepared(
     execution.check_machine(job, listener.note)
     job, folder = fingerprinted(job), RunFolder(place)
     folder.admit(job.recipe.name)
-    return job, folder, steps.steps(Run(job, place, listener.track, listener.note))
+    return job, folder, steps.steps(_run(job, place, history, listener))
+
+
+def _run(job: Job, place: Path, history: Path | str | None, listener: Listener) -> Run:
+    """What the steps of a run are made of; earlier results are read where a report is written."""
+
+    def past() -> list[Release]:
+        return [] if history is None else releases(Path(history), job.recipe.name)
+
+    return Run(job, place, listener.track, listener.note, past=past)
 
 
 def _up_to(every: Sequence[Step], until: str) -> list[Step]:
@@ -164,7 +180,12 @@ def step_names(
 
 
 def _again(
-    path: Path, only: str, overrides: Sequence[str], out: Path | str | None, listener: Listener
+    path: Path,
+    only: str,
+    overrides: Sequence[str],
+    out: Path | str | None,
+    history: Path | str | None,
+    listener: Listener,
 ) -> RunResult:
     """One step or stage of a run folder, made again."""
     if overrides or out is not None:
@@ -172,7 +193,7 @@ def _again(
                          f"{'the overrides' if overrides else 'out'}")  # fmt: skip
     job, folder = read_job(path), RunFolder(path)
     folder.admit(job.recipe.name)
-    every = steps.steps(Run(job, path, listener.track, listener.note))
+    every = steps.steps(_run(job, path, history, listener))
     known = dict.fromkeys(name for step in every for name in (step.stage, step.name))
     if only not in known:
         raise UsageError(

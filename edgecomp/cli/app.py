@@ -57,7 +57,11 @@ app.command(
         "edgecomp compare v1 v2 --log served.parquet --margin '1 pt'",
     )
 )(models.compare)
-app.command()(runs.report)
+app.command(
+    epilog=examples(
+        "edgecomp report runs/digits", "edgecomp report runs/digits runs/warm", "edgecomp report runs"
+    )
+)(runs.report)
 app.command(epilog=examples("edgecomp pack runs/digits -o digits.zip --key signer.key"))(runs.pack)
 app.command(epilog=examples("edgecomp verify digits.zip --key signer.pub"))(runs.verify)
 app.command(

@@ -57,6 +57,13 @@ def show_run(result: RunResult, screen: Screen, as_json: bool) -> int:
     return result.exit_code
 
 
+def show_page(page: Path, screen: Screen, as_json: bool) -> None:
+    """Where a `page` of several runs lies, on `screen`, and where `as_json` as a line of JSON."""
+    screen.out.print(f"Report: {page}", soft_wrap=True)
+    if as_json:
+        say({"report": str(page)})
+
+
 def show_benched(one: Benched, screen: Screen) -> None:
     """What was measured of `one` model file under one target, on `screen`."""
     screen.out.print(bench_table(one.content))

@@ -170,20 +170,58 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
         ) from error
 
 
-def report(folder: Folder, as_json: Json = False, debug: Debug = False) -> None:
-    """Write a run folder's report again; the exit code is the verdict's."""
-    again("report", folder, as_json)
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="A run folder, several, or a folder of runs.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="The page of several runs side by side.",
+            show_default="side-by-side.html",
+        ),
+    ] = None,
+    store: Store = STORE,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a run folder's report again; or a page of several runs side by side, or of all that a folder holds.
+
+    The exit code of one run is its verdict's; of several it is 0, for nothing is judged.
+    """
+    from edgecomp.api.load import index, is_run, side_by_side
+    from edgecomp.cli.results import show_page
+    from edgecomp.cli.terminal import Screen
+
+    first, *others = folders
+    if out is not None and not others:
+        raise UsageError(
+            "--out is of several runs side by side: a run's report stays in its folder, and an index in that of its runs"
+        )
+    if not others and (is_run(first) or not first.is_dir()):
+        again("report", first, as_json, store)
+        return
+    screen = Screen(json=as_json)
+    page = (
+        side_by_side(folders, out or Path("side-by-side.html"), listener=screen)
+        if others
+        else index(first, listener=screen)
+    )
+    show_page(page, screen, as_json)
 
 
-def again(step: str, folder: Path, as_json: bool) -> None:
+def again(step: str, folder: Path, as_json: bool, store: Path = STORE) -> None:
     """One step of the run folder `folder`, made again: `step`. as_json: whether the last line of standard
-    output is JSON. Ends with the verdict's exit code."""
+    output is JSON; store: the history. Ends with the verdict's exit code."""
     from edgecomp import api
     from edgecomp.cli.results import show_run
     from edgecomp.cli.terminal import Screen
 
     screen = Screen(json=as_json)
-    raise typer.Exit(show_run(api.run(folder, only=step, listener=screen), screen, as_json))
+    raise typer.Exit(show_run(api.run(folder, only=step, history=store, listener=screen), screen, as_json))
 
 
 def deprecated(step: str) -> Callable[[Path, bool, bool], None]:

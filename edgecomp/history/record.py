@@ -10,6 +10,8 @@ from edgecomp.gate.verdict import Verdict
 from edgecomp.history import store as history
 from edgecomp.history.store import Entry, Result
 from edgecomp.metrics.measurements import Measurements
+from edgecomp.metrics.registry import METRICS
+from edgecomp.report.page.releases import Release
 from edgecomp.stats.figure import Figure
 
 
@@ -28,6 +30,33 @@ def drifted(result: Result, store: Path) -> list[str]:
         return history.drift(result, history.results(store)) if store.is_file() else []
     except UsageError:
         return []  # `remember` tells
+
+
+def releases(store: Path, recipe: str) -> list[Release]:
+    """Earlier results of the runs of a recipe, oldest first, with the figures in each metric's own unit; nothing where there is no
+    history. store: the file; recipe: its name."""
+    if not store.is_file():
+        return []
+    try:
+        found = history.results(store)
+    except UsageError:
+        return []  # `remember` tells
+    return [
+        Release(
+            one.at,
+            one.target,
+            one.sha256,
+            one.source,
+            one.verdict,
+            {
+                entry.metric: entry.figure
+                for entry in one.figures
+                if entry.figure.dimension == METRICS[entry.metric].dimension
+            },
+        )
+        for one in found
+        if one.kind == "run" and one.model == recipe
+    ]
 
 
 def of_comparison(verdict: VerdictDocument, folder: Path) -> Result:

@@ -2,7 +2,7 @@
 
 import copy
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgecomp.distill.losses import Loss
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
+    from edgecomp.report.page.releases import Release
 
 
 OLD = "old"  # the step that trains a student that goes on from there
@@ -39,7 +40,10 @@ OLD = "old"  # the step that trains a student that goes on from there
 
 @dataclass(frozen=True)
 class Run:
-    """A job in its folder. scheme: the quantisation scheme whose student is meant, where the job's targets need several."""
+    """A job in its folder. scheme: the quantisation scheme whose student is meant, where the job's targets need several.
+
+    past: gives earlier results of the recipe, oldest first, for the report to show.
+    """
 
     job: Job
     folder: Path
@@ -47,6 +51,7 @@ class Run:
     note: Note = unheard
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
     scheme: str = ""
+    past: "Callable[[], Sequence[Release]]" = tuple
 
     def __post_init__(self) -> None:
         if not self.scheme:

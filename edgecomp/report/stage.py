@@ -65,7 +65,7 @@ def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals, pas
         "evidence": evidence,
         "recipe": job.recipe,
         "verdict": evidence.verdict,
-        "why": headline.why(evidence.verdict),
+        "why": headline.why(evidence.verdict, "" if job.recipe.quick else evidence.verdict.next_step),
         "strips": headline.strips(evidence),
         "metrics": METRICS,
         "names": evidence.names,

@@ -181,4 +181,6 @@ def report(run: Run, out: Path, checkpoints: Path) -> None:
 
     verdict, _ = checked(run)
     shown = originals(run, verdict)
-    write_report(run_folder=run.folder, job=run.job, verdict=verdict, folder=out, originals=shown)
+    write_report(
+        run_folder=run.folder, job=run.job, verdict=verdict, folder=out, originals=shown, past=run.past()
+    )

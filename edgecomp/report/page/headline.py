@@ -52,8 +52,9 @@ class Strip(NamedTuple):
     headlines: tuple[Headline, ...]
 
 
-def why(verdict: VerdictDocument) -> str:
-    """The verdict's reason in one sentence: the check that decides it, its figure and its limit; of a PASS the one that is nearest to its limit."""
+def why(verdict: VerdictDocument, beside: str = "") -> str:
+    """The reason of `verdict` in one line: the check that decides it, its figure and its limit; of a PASS the one that is nearest to
+    its limit. beside: what is said next to it, which is not said twice."""
     deciding = [check for check in verdict.checks if check.decides]
     if not deciding:
         return "No check decides."
@@ -67,8 +68,10 @@ def why(verdict: VerdictDocument) -> str:
         return f"{every}; nearest to its limit: {_told(nearest)}." if nearest else f"{every}."
     same = [check for check in deciding if check.verdict == worst.verdict]
     said = {"FAIL": "failed", "INCONCLUSIVE": "undecided", "INVALID": "invalid"}[worst.verdict]
-    more = f" (and {len(same) - 1} more)" if len(same) > 1 else ""
-    return f"{len(same)} of {len(deciding)} checks{where} {said}: {_told(worst)}{more}. {worst.sentence}"
+    count = f"{len(same)} of {len(deciding)} checks{where} {said}"
+    if worst.sentence.rstrip(".") in beside:
+        return f"{count}."
+    return f"{count}: {worst.sentence}{f' And {len(same) - 1} more.' if len(same) > 1 else ''}"
 
 
 def nearest_to_its_limit(checks: Iterable[Check]) -> Check | None:
@@ -164,6 +167,8 @@ def in_words(metric: str, change: Change | None) -> str:
     if dimension != "multiple":
         return f"{'+' if value > 0 and dimension == 'points' else ''}{format_value(value, dimension)}"
     under, over = WORDS.get(metric, ("less", "more"))
+    if f"{value:.3g}" == "1":
+        return "1 ×"
     return f"{value:.3g} × {under if change.is_turned else over}"
 
 
@@ -172,6 +177,6 @@ def bounds(change: Change | None) -> str:
     if change is None:
         return ""
     if change.figure.is_exact:
-        return "exact"
+        return "(exact)"
     sure = f", {change.figure.confidence_text}" if change.figure.is_bounded else ""
     return f"{interval_text(change.figure)}{sure}"

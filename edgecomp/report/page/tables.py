@@ -16,12 +16,14 @@ FOLDED = 12
 
 
 class Cell(NamedTuple):
-    """text: what it says; sort: what it is sorted by instead; under: a second line, in small type; is_code: in type of one width."""
+    """text: what it says; sort: what it is sorted by instead; under: an id, on a second line; is_code: in type of one width; note: a
+    line beneath, in small type."""
 
     text: str
     sort: float | None = None
     under: str = ""
     is_code: bool = False
+    note: str = ""
 
 
 class Table(NamedTuple):
@@ -153,7 +155,7 @@ def tried(evidence: Evidence) -> Table:
     """The ways to quantise that were tried, in `evidence`; the one that is judged is said to be."""
     rows = [
         [
-            Cell(one["name"], under="this is judged" if one["is_chosen"] else ""),
+            Cell(one["name"], note="this is judged" if one["is_chosen"] else ""),
             number(one["seconds"], ".0f"),
             "; ".join(one["found"].values()),
         ]

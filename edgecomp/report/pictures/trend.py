@@ -1,6 +1,7 @@
 """How a recipe's figures went from one result to the next, as the history has them, up to the run that is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -14,6 +15,8 @@ from edgecomp.report.pictures.drawing import STYLE, Key, Picture, panel, svg
 from edgecomp.stats.figure import Figure
 from edgecomp.tasks import task
 
+Figures = Mapping[str, Figure]
+"""By metric."""
 MOST = 20
 """Results of a target that are drawn, the newest."""
 COLOURS = ("#d9541e", "#3b78b5", "#2f8f6b", "#8a63b0", "#b08a2e", "#767c85")
@@ -35,23 +38,23 @@ def trend(evidence: Evidence, past: Sequence[Release]) -> Picture | None:
     return Picture(tuple(panels), tuple(keys)) if panels else None
 
 
-def _line(evidence: Evidence, target: str, past: Sequence[Release]) -> list[dict[str, Figure]]:
+def _line(evidence: Evidence, target: str, past: Sequence[Release]) -> list[Figures]:
+    """The results of `target`, the newest MOST of them, the run's own last; a measurement that was judged several times is one."""
     own = evidence.figures.get(target, {}).get(evidence.measured[target].student)
     if own is None:
         return []
-    earlier = [dict(one.figures) for one in past if one.target == target]
-    if earlier and _is_same(earlier[-1], own):
-        earlier.pop()
-    return [*earlier[-MOST + 1 :], own]
+    every = [*(one.figures for one in past if one.target == target), own]
+    kept = [one for one, after in pairwise(every) if not _is_same(one, after)]
+    return [*kept, own][-MOST:]
 
 
-def _is_same(one: dict[str, Figure], other: dict[str, Figure]) -> bool:
+def _is_same(one: Figures, other: Figures) -> bool:
     """Whether both are of the same measurement: medians of times do not meet by chance."""
-    figures = [of.get(LATENCY_P50) for of in (one, other)]
-    return all(figures) and figures[0].estimate == figures[1].estimate  # type: ignore[union-attr]
+    before, after = one.get(LATENCY_P50), other.get(LATENCY_P50)
+    return before is not None and after is not None and before.estimate == after.estimate
 
 
-def _panel(metric: str, lines: dict[str, list[dict[str, Figure]]]) -> Markup | None:
+def _panel(metric: str, lines: Mapping[str, Sequence[Figures]]) -> Markup | None:
     scale, unit = SCALES.get(METRICS[metric].dimension, (1.0, METRICS[metric].dimension))
     figure, axis = panel(width=3.6, height=2.5)
     told = []

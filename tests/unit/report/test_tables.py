@@ -57,6 +57,8 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
         .render(
             evidence=evidence,
             recipe=SimpleNamespace(name="r", quick=False, quantize=SimpleNamespace(weight_bits=8)),
+            why=TEXT,
+            strips=[],
             verdict=judging.verdict(row, next_step=TEXT, policy={"warnings": [TEXT]}),
             metrics=METRICS,
             names={},
