@@ -184,6 +184,10 @@ def report(
             show_default="side-by-side.html",
         ),
     ] = None,
+    pdf: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page as PDF as well (extra pdf)."),
+    ] = None,
     store: Store = STORE,
     as_json: Json = False,
     debug: Debug = False,
@@ -192,36 +196,42 @@ def report(
 
     The exit code of one run is its verdict's; of several it is 0, for nothing is judged.
     """
+    from edgecomp import api
     from edgecomp.api.load import index, is_run, side_by_side
-    from edgecomp.cli.results import show_page
+    from edgecomp.cli.results import show_page, show_run
     from edgecomp.cli.terminal import Screen
+    from edgecomp.report.page.pdf import write_pdf
 
     first, *others = folders
     if out is not None and not others:
         raise UsageError(
             "--out is of several runs side by side: a run's report stays in its folder, and an index in that of its runs"
         )
-    if not others and (is_run(first) or not first.is_dir()):
-        again("report", first, as_json, store)
-        return
-    screen = Screen(json=as_json)
-    page = (
-        side_by_side(folders, out or Path("side-by-side.html"), listener=screen)
-        if others
-        else index(first, listener=screen)
-    )
-    show_page(page, screen, as_json)
+    screen, code = Screen(json=as_json), 0
+    if others or (first.is_dir() and not is_run(first)):
+        page = (
+            side_by_side(folders, out or Path("side-by-side.html"), listener=screen)
+            if others
+            else index(first, listener=screen)
+        )
+        show_page(page, screen, as_json)
+    else:
+        result = api.run(first, only="report", history=store, listener=screen)
+        page, code = result.report, show_run(result, screen, as_json)
+    if pdf is not None:
+        write_pdf(page, pdf)
+    raise typer.Exit(code)
 
 
-def again(step: str, folder: Path, as_json: bool, store: Path = STORE) -> None:
+def again(step: str, folder: Path, as_json: bool) -> None:
     """One step of the run folder `folder`, made again: `step`. as_json: whether the last line of standard
-    output is JSON; store: the history. Ends with the verdict's exit code."""
+    output is JSON. Ends with the verdict's exit code."""
     from edgecomp import api
     from edgecomp.cli.results import show_run
     from edgecomp.cli.terminal import Screen
 
     screen = Screen(json=as_json)
-    raise typer.Exit(show_run(api.run(folder, only=step, history=store, listener=screen), screen, as_json))
+    raise typer.Exit(show_run(api.run(folder, only=step, listener=screen), screen, as_json))
 
 
 def deprecated(step: str) -> Callable[[Path, bool, bool], None]:
