@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup
 
+from edgecomp.metrics.registry import INT8_SHARE
 from edgecomp.report.evidence import Evidence
 from edgecomp.report.pictures.drawing import STYLE, Key, Picture, panel, shorten, svg
 
@@ -22,7 +23,7 @@ def work_by_layer(evidence: Evidence) -> Picture | None:
         layers = [one for one in parity.get("layers", []) if one["macs"]]
         if layers and arm == evidence.measured[target].student:
             with mpl.rc_context(STYLE):
-                panels.append(_panel(target, layers, parity.get("int8_share_pct")))
+                panels.append(_panel(target, layers, parity.get(INT8_SHARE)))
     keys = (Key("in int8", INTEGERS, "square"), Key("in float", FLOAT, "square"))
     return Picture(tuple(panels), keys) if panels else None
 
