@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecomp import arms
 from edgecomp.arms import Arm
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from edgecomp.distill.losses import Loss
     from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
-    from edgecomp.report.page.releases import Release
 
 
 OLD = "old"  # the step that trains a student that goes on from there
@@ -40,10 +39,7 @@ OLD = "old"  # the step that trains a student that goes on from there
 
 @dataclass(frozen=True)
 class Run:
-    """A job in its folder. scheme: the quantisation scheme whose student is meant, where the job's targets need several.
-
-    past: gives earlier results of the recipe, oldest first, for the report to show.
-    """
+    """A job in its folder. scheme: whose student is meant, where targets need several; past: earlier results of the recipe, oldest first."""
 
     job: Job
     folder: Path
@@ -51,7 +47,7 @@ class Run:
     note: Note = unheard
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
     scheme: str = ""
-    past: "Callable[[], Sequence[Release]]" = tuple
+    past: "Callable[[], Sequence[Any]]" = tuple
 
     def __post_init__(self) -> None:
         if not self.scheme:
@@ -396,8 +392,7 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
     return Loss((*found.terms, OfOld(old, old_classes(run), asked.weight, asked.temperature)))
 
 
-# What a run has trained, loaded: by arm.
-NETWORKS: "dict[Arm, Callable[[Run], nn.Module]]" = {
+NETWORKS: "dict[Arm, Callable[[Run], nn.Module]]" = {  # what a run has trained, loaded
     arms.TEACHER: trained_teacher,
     arms.STUDENT_FP32: student_fp32,
     arms.STUDENT_INT8: lambda run: student_int8(run, tuple(float_layers(run))),

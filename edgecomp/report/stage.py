@@ -87,13 +87,14 @@ def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals, pas
 def _pictures(evidence: Evidence, past: Sequence[Release]) -> dict[str, Any]:
     """Every picture by name, None where there is nothing to draw."""
     # matplotlib takes a second that no other command needs
-    from edgecomp.report.pictures import fronts, layers, plots, reliability, training, trend
+    from edgecomp.report.pictures import fronts, layers, plots, reliability, robustness, training, trend
 
     return plots.pictures(evidence) | {
         "against_latency": fronts.against_latency(evidence),
         "against_size": fronts.against_size(evidence),
         "watched": training.watched(evidence),
         "reliability": reliability.reliability(evidence),
+        "robustness": robustness.robustness(evidence),
         "work": layers.work_by_layer(evidence),
         "trend": trend.trend(evidence, past),
     }

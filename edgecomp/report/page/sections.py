@@ -38,6 +38,7 @@ SECTIONS = (
     _section("memory", "Memory"),
     _section("confusion", "What is taken for what", lambda _, given: given["confusions"]),
     _section("reliability", "As sure as right?", lambda _, given: given["pictures"]["reliability"]),
+    _section("robustness", "Attacked and corrupted inputs", lambda _, given: given["pictures"]["robustness"]),
     _section("answers", "Changed answers", lambda evidence, _: evidence.verdict.answers),
     _section("trend", "Over releases", lambda _, given: given["pictures"]["trend"]),
     _section("executed", "What each runtime executes"),
