@@ -188,6 +188,13 @@ def report(
         Path | None,
         typer.Option(metavar="FILE", help="The page as PDF as well (extra pdf)."),
     ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE",
+            help="Add the run to an MLflow store as well, a folder or a tracking URI (extra mlflow).",
+        ),
+    ] = None,
     store: Store = STORE,
     as_json: Json = False,
     debug: Debug = False,
@@ -200,6 +207,7 @@ def report(
     from edgecomp.api.load import index, is_run, side_by_side
     from edgecomp.cli.results import show_page, show_run
     from edgecomp.cli.terminal import Screen
+    from edgecomp.report.page.mlflow_run import log_run
     from edgecomp.report.page.pdf import write_pdf
 
     first, *others = folders
@@ -207,8 +215,11 @@ def report(
         raise UsageError(
             "--out is of several runs side by side: a run's report stays in its folder, and an index in that of its runs"
         )
+    is_one = not others and (is_run(first) or not first.is_dir())
+    if mlflow is not None and not is_one:
+        raise UsageError("--mlflow is of one run: name its folder")
     screen, code = Screen(json=as_json), 0
-    if others or (first.is_dir() and not is_run(first)):
+    if not is_one:
         page = (
             side_by_side(folders, out or Path("side-by-side.html"), listener=screen)
             if others
@@ -218,6 +229,9 @@ def report(
     else:
         result = api.run(first, only="report", history=store, listener=screen)
         page, code = result.report, show_run(result, screen, as_json)
+        if mlflow is not None:
+            key = log_run(result.job, result.document, page.parent, mlflow)
+            screen.note(f"MLflow run {key} in {mlflow}")
     if pdf is not None:
         write_pdf(page, pdf)
     raise typer.Exit(code)
