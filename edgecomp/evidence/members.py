@@ -23,7 +23,7 @@ STEPS = {
     "health": {"health.json", "outputs.npz"},
     "parity": {"parity.json", "reference.npy"},
     "gate": {"verdict.json"},
-    "report": {"report.html", "report.json", "report.md", "junit.xml", "metrics.txt"},
+    "report": {"report.html", "report.json", "report.md", "figures.csv", "junit.xml", "metrics.txt"},
 }
 """By step, the files that hold scores and digests. The data steps hold examples, and the deployed folder one."""
 
