@@ -4,7 +4,7 @@ const { chromium } = require("playwright-core");
 const axe = require("axe-core");
 const { pathToFileURL } = require("node:url");
 
-const WIDTHS = [1280, 390];
+const WIDTHS = [1280, 700, 390];
 const THEMES = ["light", "dark"];
 
 async function opened(browser, file, options) {

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 MODULES = os.environ.get("EDGECOMP_NODE_MODULES", "")
 """A folder with playwright-core and axe-core, as `tox run -e browser` makes one."""
 PAGES = ("report", "side-by-side", "index")
-LOOKS = [(page, width, theme) for page in PAGES for width in (1280, 390) for theme in ("light", "dark")]
+LOOKS = [(page, width, theme) for page in PAGES for width in (1280, 700, 390) for theme in ("light", "dark")]
 
 
 @pytest.fixture(scope="module")
