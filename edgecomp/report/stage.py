@@ -102,13 +102,6 @@ def _pictures(evidence: Evidence, past: Sequence[Release]) -> dict[str, Any]:
 
 def _page(templates: Environment, evidence: Evidence, given: Mapping[str, Any]) -> str:
     """report.html."""
-    from edgecomp.report.pictures.drawing import swatch
-    from edgecomp.report.pictures.intervals import interval
-
-    def against_limit(check: Check) -> Markup:
-        return interval(check.estimate, check.limit_value, check.passes)
-
-    templates.filters |= {"swatch": swatch, "against_limit": against_limit}
     found: str = templates.get_template("report.html.j2").render(
         sections=sections.shown(evidence, given), **given
     )
@@ -170,6 +163,20 @@ def _safe(context: EvalContext, value: object) -> object:
     return plain(value) if context.autoescape else markdown(value)
 
 
+def _swatch(key: Any) -> Markup:
+    """What a legend draws of a key; drawing takes matplotlib, and a page without a picture does not."""
+    from edgecomp.report.pictures.drawing import swatch
+
+    return swatch(key)
+
+
+def _against_limit(check: Check) -> Markup:
+    """The picture of a check's interval and its limit."""
+    from edgecomp.report.pictures.intervals import interval
+
+    return interval(check.estimate, check.limit_value, check.passes)
+
+
 def environment() -> Environment:
     """Where the templates are, and what they may call; every text that they print is made safe."""
     found = Environment(
@@ -184,6 +191,7 @@ def environment() -> Environment:
     found.filters |= {"estimates": estimates, "all_figures": all_figures, "column": column}
     found.filters |= {"answers_said": answers.sentence, "answers_shown": answers.tables}
     found.filters |= {"as_table": tables.of_shown, "worst": tables.confusions}
+    found.filters |= {"swatch": _swatch, "against_limit": _against_limit}
     script = files("edgecomp.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     found.globals |= {"most_shown": MOST_SHOWN, "originals": NONE_SHOWN, "tables": tables}

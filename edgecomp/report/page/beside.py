@@ -221,9 +221,5 @@ def _badge(verdict: str) -> Cell:
 
 
 def _write(file: Path, template: str, facts: Mapping[str, Any]) -> None:
-    from edgecomp.report.pictures.drawing import swatch  # which takes matplotlib
-
-    templates = environment()
-    templates.filters["swatch"] = swatch
     with replacing(file) as temporary:
-        temporary.write_text(templates.get_template(template).render(**facts), encoding="utf-8")
+        temporary.write_text(environment().get_template(template).render(**facts), encoding="utf-8")
