@@ -162,7 +162,9 @@ def test_a_limit_in_another_unit_is_a_usage_error_with_an_example_in_the_right_o
         (tmp_path / "own.py").write_text("def score(outputs, labels): ...\n", encoding="utf-8")
         more = [f"+score='{tmp_path}/own.py:score'"] if metric.dimension == "score" else []
         if metric.id in ASKED_BY:
-            more.append("+health={attacks: {fgsm: {strength: 0.1}}, corruptions: [blur], membership: true}")
+            more.append(
+                "+health={attacks: {fgsm: {strength: 0.1}}, corruptions: [blur], membership: true, key_samples: k.npz}"
+            )
         job = load_job("digits", [f"+thresholds.{metric.id}={{against: null, {kind}: {right}}}", *more])
         kept = [
             rows[metric.id] for rows in job.rows.values() if metric.id in rows
