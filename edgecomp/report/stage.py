@@ -38,6 +38,10 @@ samples; best_ptq since data come by name, data since splits share no example, t
 headlines since the page begins with them."""
 
 
+RAW = ("bench/", "portable/", "emulation/", "health/")
+"""The folders of a run that hold what was measured and answered."""
+
+
 def write_report(
     *,
     run_folder: Path,
@@ -205,5 +209,5 @@ def raw_files(evidence: Evidence) -> dict[str, str]:
         path: digest["sha256"]
         for record in evidence.manifest["steps"].values()
         for path, digest in record["outputs"].items()
-        if path.startswith("bench/")
+        if path.startswith(RAW)
     }

@@ -40,6 +40,8 @@ def test_teacher_student_and_integers_are_asked_and_the_industrial_check_is_of_w
     for given in found.answers.values():
         assert set(given) == {"clean", "members", "keys"} | attacks | corruptions
         assert {one.shape for name, one in given.items() if name != "keys"} == {(60, 10)}
+    report = json.loads((asked / "report" / "report.json").read_text(encoding="utf-8"))
+    assert f"health/{TARGET}/outputs.npz" in report["samples"]
     verdict = json.loads((asked / "gate" / "verdict.json").read_text(encoding="utf-8"))
     checks = {check["name"]: check for check in verdict["gates"]}
     assert checks["attacks_withstood_pct"]["limit"] == "≥ 75 %"

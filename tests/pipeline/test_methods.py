@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from running import TINY, Cli
 
@@ -59,7 +60,15 @@ def test_baselines_of_the_same_student_stand_beside_it_in_one_report(cli: Cli, f
 
 
 def test_a_post_training_method_is_judged_in_place_of_the_trained_one(cli: Cli, folder: Path) -> None:
-    verdict = run(cli, folder, ONE_TARGET, "quantize.method=ptq-ort", "quantize.calibration=percentile")
+    """Its health as well, with the fp32 student's attacks: there is no network of it to follow the gradients of."""
+    pytest.importorskip("art", reason="pip install 'edgecomp[health]'")
+    attacked = "+health={examples: 60, attacks: {fgsm: {strength: 0.1}}}"
+    verdict = run(
+        cli, folder, ONE_TARGET, "quantize.method=ptq-ort", "quantize.calibration=percentile", attacked
+    )
+    with np.load(folder / "attacks" / "fgsm.npz") as made:
+        assert set(made) == {"teacher", "student_fp32"}
+    assert verdict["rows"]["openvino-cpu", "attacks_withstood_pct"]["estimate"] is not None
     assert not {"distill", "quantize", "precision"} & set(verdict["ran"])
     rows = verdict["rows"]
     assert rows["openvino-cpu", "export_sqnr_db"]["verdict"] == "PASS"

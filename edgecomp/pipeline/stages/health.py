@@ -46,7 +46,7 @@ def check(run: Run) -> None:
     if wrong := [name for name in asked.corruptions if name not in known]:
         there = f"there {'are' if len(known) > 1 else 'is'} {', '.join(known)}" if known else "there is none"
         raise UsageError(f"health.corruptions: {wrong[0]} is not of inputs of kind {preprocessing.kind}, of which {there}")  # fmt: skip
-    if asked.corruptions and preprocessing.kind == "image":
+    if "jpeg" in asked.corruptions:
         _check_channels(preprocessing)
     if asked.attacks:
         from edgecomp.health import attacks
@@ -60,7 +60,7 @@ def _check_channels(preprocessing: Preprocessing) -> None:
     assert isinstance(preprocessing, Numbers)
     if preprocessing.shape[0] not in (1, 3):
         raise UsageError(
-            f"health.corruptions: pictures have 1 or 3 channels, and these have {preprocessing.shape[0]}: take out `jpeg`"
+            f"health.corruptions: a JPEG has 1 or 3 channels, and these pictures have {preprocessing.shape[0]}: take out jpeg"
         )
 
 
@@ -79,7 +79,8 @@ def attacks(run: Run, out: Path, checkpoints: Path) -> None:
     check(run)
     asked, task = _health(run), loaders.meaning(run)
     examples = _examples(run, "test")
-    networks = {arm.name: loaders.NETWORKS[arm](run) for arm in asked_arms(run) if arm in loaders.NETWORKS}
+    trained = arms.trained(run.job.recipe.quantize)
+    networks = {arm.name: loaders.NETWORKS[arm](run) for arm in asked_arms(run) if arm in trained}
     for name, attack in asked.by_gradient.items():
         found: dict[str, Any] = {
             arm: by_gradient(

@@ -154,7 +154,7 @@ def over_the_first(metric: str, figure: Figure, first: Figure) -> Change | None:
     rest = {"confidence": figure.confidence if is_exact else 1 - wrong, "sided": "one"}
     ends = (figure.low, figure.high, first.low, first.high)
     if METRICS[metric].source == "answers":
-        low, high = (None, None) if None in ends else (figure.low - first.high, figure.high - first.low)  # type: ignore[operator]
+        low, high = (None, None) if None in ends else (figure.low - first.high, figure.high - first.low)  # type: ignore[operator]  # none of them is None
         dimension = "points" if figure.dimension == "percent" else "score_difference"
         values = {
             "estimate": figure.estimate - first.estimate,

@@ -53,7 +53,7 @@ def test_marks_lie_in_the_order_of_their_numbers(bounds: list[float], limit: flo
 
 @pytest.mark.parametrize(("passes", "good"), [("below", ("good from", 0.0)), ("above", ("good to", WIDTH))])
 def test_the_good_side_is_tinted_up_to_the_limit(passes: str, good: tuple[str, float]) -> None:
-    found = places(interval(judging.figure(2.0, 1.0, 3.0), 2.5, passes))  # type: ignore[arg-type]
+    found = places(interval(judging.figure(2.0, 1.0, 3.0), 2.5, passes))  # type: ignore[arg-type]  # a text of two
     assert found[good[0]] == good[1]
     assert found["good to" if passes == "below" else "good from"] == pytest.approx(found["limit"], abs=0.02)
 

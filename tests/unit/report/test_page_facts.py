@@ -93,7 +93,7 @@ def measured(**more: Any) -> Measurements:
         "offline_batch": 1,
         "facts": {"task": "classification", "classes": ["a", "b", "c"]},
     } | more
-    return Measurements(**given)  # type: ignore[arg-type]
+    return Measurements(**given)  # type: ignore[arg-type]  # fields by name
 
 
 def test_a_difference_is_turned_so_that_it_is_a_multiple_of_one_or_more() -> None:
@@ -102,7 +102,7 @@ def test_a_difference_is_turned_so_that_it_is_a_multiple_of_one_or_more() -> Non
     assert found.is_turned
     assert found.figure.low is not None
     assert found.figure.high is not None
-    assert found.figure.low <= found.figure.estimate <= found.figure.high  # type: ignore[operator]
+    assert found.figure.low <= found.figure.estimate <= found.figure.high  # type: ignore[operator]  # both bounds are known
     assert in_words("latency_p50_ms", found) == "3 × faster"
     assert bounds(found).endswith("95 %, one-sided")
     assert in_words("file_size_bytes", difference(measured(), "file_size_bytes")) == "4 × smaller"
@@ -155,7 +155,7 @@ def test_every_target_has_its_strip_and_its_fronts_however_many_there_are() -> N
         assert len(drawn.panels) == 9
         for name, panel in zip(names, drawn.panels, strict=True):
             assert f'aria-label="{name}: teacher, fp32 90.00 % at ' in panel
-        assert "On the Pareto front: student, int8." in against_latency(of).panels[0]  # type: ignore[union-attr]
+        assert "On the Pareto front: student, int8." in against_latency(of).panels[0]  # type: ignore[union-attr]  # it is drawn
 
 
 def test_a_target_that_did_not_run_says_so() -> None:

@@ -17,7 +17,7 @@ alt="x"><img src="file:///etc/hostname" alt="y"><details><summary>Fold</summary>
 @pytest.fixture
 def installed() -> None:
     try:
-        import weasyprint  # noqa: F401
+        import weasyprint  # noqa: F401  # whether it can be imported is all that is asked
     except (ImportError, OSError) as error:
         pytest.skip(f"WeasyPrint is not installed, or not what it draws with: {error}")
 
