@@ -23,7 +23,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from edgecomp.config.policy import Threshold
-from edgecomp.data.preprocessing import Head, Numbers, fitted
+from edgecomp.data.heads import Head
+from edgecomp.data.preprocessing import Numbers, fitted
 from edgecomp.gate.judge import judge_check
 from edgecomp.gate.verdict import Verdict
 from edgecomp.health.attacks import Space, by_gradient

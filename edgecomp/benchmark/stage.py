@@ -44,6 +44,7 @@ def bench_target(
     precision_file: Path | None,
     test: Split,
     preprocessing: Preprocessing,
+    own_preprocessing: Mapping[str, Preprocessing],
     effort: Effort,
     folder: Path,
     track: Track,
@@ -60,15 +61,19 @@ def bench_target(
     without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
     parity_file, references_file, precision_file: what other steps found of the exported files, of the student
     as trained and of its precision; None where they did not run. test: the split that is asked, by way of
-    `preprocessing`; effort: how much is measured; track: is told how far it is. A runtime that is not here,
+    `preprocessing`, or of an arm's `own_preprocessing`; effort: how much is measured; track: is told how far it is. A runtime that is not here,
     or a worker that dies, is recorded as the reason why nothing was measured: other targets go on; so is `why_not`, which the device could not be reached for. Of a
     gated target the runtime's stand-in gives the answers then, and nothing else.
     """
     asked = folder / "inputs"
     inputs.save(preprocessing.apply(test.arrays), asked)
+    own = {arm: folder / f"inputs_{arm}" for arm in own_preprocessing}
+    for arm, made in own_preprocessing.items():
+        inputs.save(made.apply(test.arrays), own[arm])
     settled = partial(measure, place=place, inputs=asked, scratch=folder, track=track)
     models_described = {
-        arm: described(file, parameters[arm], confined=arm == student) for arm, file in models.items()
+        arm: replace(described(file, parameters[arm], confined=arm == student), inputs=own.get(arm))
+        for arm, file in models.items()
     }
     load_before, not_run = _load(place.host), ""
     arms: dict[str, Arm] = {}
@@ -89,7 +94,7 @@ def bench_target(
             TABLE[place.runtime].stand_in if gated and isinstance(error, RuntimeUnavailableError) else None
         )
         if stand_in is not None:
-            arms = _answered_by(stand_in, models_described, inputs.load(asked), place, folder)
+            arms = _answered_by(stand_in, models_described, asked, place, folder)
             facts["stand_in"] = stand_in.said
     if student in arms and not not_run:
         facts["quality"] = quality(arms[student], facts["noise"][student], place)._asdict()
@@ -101,7 +106,8 @@ def bench_target(
     parity = read_mapping(parity_file) if parity_file else {}
     if references_file is not None and references_file.is_file():
         facts["as_trained_sqnr_db"] = read_json(references_file)
-    inputs.delete(asked)
+    for one in (asked, *own.values()):
+        inputs.delete(one)
     Measurements(
         target=target,
         runtime=place.runtime,
@@ -136,21 +142,21 @@ def _load(host: Host) -> float | None:
 
 
 def _answered_by(
-    stand_in: StandIn, models: Mapping[str, Model], asked: inputs.Inputs, place: Place, scratch: Path
+    stand_in: StandIn, models: Mapping[str, Model], asked: Path, place: Place, scratch: Path
 ) -> dict[str, Arm]:
     """What each model answers, with no sample of time and no memory. Raises what a worker raises."""
 
-    def logits(file: Path) -> Any:
-        options = stand_in.options_under(place.options)
+    def logits(model: Model) -> Any:
+        options, given = stand_in.options_under(place.options), inputs.load(model.inputs or asked)
         found, _ = answers_as(
-            this_cpu(), stand_in.runtime, options, file, {"asked": asked}, place.timeout_s, scratch
+            this_cpu(), stand_in.runtime, options, model.file, {"asked": given}, place.timeout_s, scratch
         )
         return found["asked"]
 
     return {
         name: Arm(
             samples={},
-            logits=logits(model.file),
+            logits=logits(model),
             memory={},
             file_size_bytes=sum(size for size, _ in model.files.values()),
             file_sha256={file: digest for file, (_, digest) in model.files.items()},

@@ -25,7 +25,7 @@ from edgecomp.comparison.judged import check_output, classes_told, judged, judge
 from edgecomp.comparison.measured import as_measured, audit
 from edgecomp.config.policy import Policy
 from edgecomp.config.target import Shapes, Target
-from edgecomp.data.preprocessing import in_own_unit, outputs_in_own_unit
+from edgecomp.data.heads import in_own_unit, outputs_in_own_unit
 from edgecomp.errors import DataError, DeviceError, EdgecompError, UsageError
 from edgecomp.files.writing import sha256
 from edgecomp.gate.document import Check

@@ -290,6 +290,27 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _bytes_are_read_by_the_student(self) -> "Recipe":
+        if self.data.max_bytes is None:
+            return self
+        if self.student.network == "teacher" and self.data.tokenizer:
+            raise ValueError(
+                "data.max_bytes: the student reads bytes, and student.network: teacher is a network of tokens: leave one of the two out"
+            )
+        if "token-classification" in (self.task, *(one.task for one in self.tasks.values())):
+            raise ValueError(
+                "data.max_bytes: a tag is of a word, and a network of bytes knows none: leave it out"
+            )
+        if self.health is not None and (self.health.corruptions or self.health.key_samples):
+            raise ValueError(
+                "health.corruptions and health.key_samples are what teacher and student are asked alike, and data.max_bytes has them read other inputs: "
+                "take them out"
+            )
+        if self.distill.keywords:
+            raise ValueError("distill.keywords: found by tokens, and data.max_bytes reads none: take it out")
+        return self
+
+    @model_validator(mode="after")
     def _similarity_is_learnt_of_a_teacher(self) -> "Recipe":
         if "similarity" in (self.task, *(one.task for one in self.tasks.values())):
             if self.teacher.epochs:

@@ -9,88 +9,21 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgecomp.data.heads import Head
 from edgecomp.errors import DataError
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
-from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
+from edgecomp.tasks import DEFAULT, Meant, SeveralOutputs
 from edgecomp.tasks import task as meaning
-from edgecomp.tasks.several import Output
 
 Array = npt.NDArray[Any]
 FILE = "preprocessing.json"
 TOKENIZER = "tokenizer.json"
+BYTES = "bytes"  # the input of a network that reads texts so
 
 AT_ONCE = 1024  # examples, in float64
 CONSTANT = 1e-7  # deviation over the largest value, that float32 cannot tell from none
-
-
-@dataclass(frozen=True)
-class Head:
-    """What a network answers: the task, the names of its classes, labels or targets, and of numbers that are learnt in units of their
-    deviation (`(y - mean) / std`), mean and std by target."""
-
-    task: Meant
-    names: tuple[str, ...]
-    target_mean: tuple[float, ...] = ()
-    target_std: tuple[float, ...] = ()
-
-    def standardised(self, labels: Labels) -> Labels:
-        """`labels` in units of their deviation, float32 of the same shape, where they are numbers that are
-        learnt so; else as they are."""
-        if not self.target_std:
-            return labels
-        return np.asarray((labels - np.asarray(self.target_mean)) / np.asarray(self.target_std), np.float32)
-
-    @property
-    def more(self) -> dict[str, Any]:
-        """As fields of a preprocessing."""
-        return {"task": self.task, "target_mean": self.target_mean, "target_std": self.target_std}
-
-
-class OfNumbers(Protocol):
-    """What answers numbers in units of their deviation from the mean, by target; with neither, as they are."""
-
-    @property
-    def target_mean(self) -> tuple[float, ...]: ...
-
-    @property
-    def target_std(self) -> tuple[float, ...]: ...
-
-
-def in_own_unit(values: Any, of: OfNumbers) -> Any:
-    """Numbers that a network answers, or is held against, in the data's unit. values: [N, targets]; of: whose they are."""
-    if not of.target_std:
-        return values
-    return np.asarray(values * np.asarray(of.target_std) + np.asarray(of.target_mean), np.float32)
-
-
-def of_output(one: Output, of: OfNumbers) -> Head:
-    """What `one` of several outputs answers. of: the mean and deviation by label of all of them."""
-    if not (one.task.are_numbers and of.target_std):
-        return Head(one.task.name, one.names)
-    return Head(one.task.name, one.names, of.target_mean[one.labels], of.target_std[one.labels])
-
-
-def outputs_in_own_unit(
-    several: SeveralOutputs, answers: Mapping[str, Any], labels: Labels | None, of: OfNumbers
-) -> tuple[dict[str, Array], dict[str, Labels] | None]:
-    """By output, what a network answers and what it is held against, in the data's unit.
-
-    several: the outputs; answers: by name, or, of a file that has lost the names, in their order; labels: of all outputs beside each other; of: the mean and
-    deviation by label.
-    """
-    named = (
-        answers
-        if set(answers) >= set(several.widths)
-        else dict(zip(several.widths, answers.values(), strict=True))
-    )
-    heads = {one.name: of_output(one, of) for one in several.outputs}
-    given = {name: in_own_unit(named[name], head) for name, head in heads.items()}
-    if labels is None:
-        return given, None
-    own = {one.name: one.own_labels(labels) for one in several.outputs}
-    return given, {name: in_own_unit(own[name], head) for name, head in heads.items()}
 
 
 class Preprocessing(Protocol):
@@ -228,6 +161,42 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Bytes:
+    """A text → its first bytes in UTF-8, int64 [max_bytes], 0 behind its end."""
+
+    max_bytes: int
+    classes: tuple[str, ...]
+    kind: Literal["bytes"] = "bytes"
+    task: Meant = DEFAULT
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int | None:
+        return meaning(self.task, self.classes).width(self.classes)
+
+    def apply(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {BYTES: arrays[BYTES].astype(np.int64)}
+
+    def example(self, size: int = 2, longer: int = 0) -> dict[str, Array]:
+        """Printable bytes, the second text half as long as the others."""
+        held = 32 + np.arange(size * self.max_bytes, dtype=np.int64).reshape(size, -1) % 95
+        held[1, self.max_bytes // 2 :] = 0
+        return {BYTES: held}
+
+    @property
+    def dynamic_axes(self) -> tuple[dict[int, str], ...]:
+        return ({0: "batch"},)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return {"max_bytes": self.max_bytes} | _classes(self)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE, {"encoding": "utf-8"} | _told(asdict(self)))
+
+
+@dataclass(frozen=True)
 class AsTheyAre:
     """A network's inputs by name, in its order, of these types and shapes; texts among them are trimmed with their mask."""
 
@@ -290,7 +259,13 @@ def _told(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in silent or value != silent[name]}
 
 
-KINDS: dict[str, Any] = {"image": Numbers, "array": Numbers, "text": Tokens, "tensors": AsTheyAre}
+KINDS: dict[str, Any] = {
+    "image": Numbers,
+    "array": Numbers,
+    "text": Tokens,
+    "bytes": Bytes,
+    "tensors": AsTheyAre,
+}
 
 
 def load(folder: Path) -> Preprocessing:

@@ -10,19 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.data import duplicates, preprocessing
+from edgecomp.data.heads import Head
 from edgecomp.data.sources import Examples, Source
-from edgecomp.data.tokens import Tokenizer
+from edgecomp.data.tokens import Tokenizer, as_bytes
 from edgecomp.errors import DataError
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
-from edgecomp.inputs import some
+from edgecomp.inputs import MASK, some
 from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
 from edgecomp.tasks import task as meaning
 from edgecomp.tasks.embedding import Similarity
 
 SPLITS = ("train", "calibration", "validation", "test")
 FILE = "splits.json"
+OF_TEACHER = "teacher"  # the folder of a teacher's preprocessing, where its student reads other inputs
 FEWEST = 10  # examples of a class, where a split is to be carved
 
 
@@ -83,6 +85,7 @@ def write_splits(
     calibration_fraction: float,
     limit: int | None,
     tokenizer: Tokenizer | None,
+    max_bytes: int | None = None,
     seed: int,
     folder: Path,
     mean: Sequence[float] | None = None,
@@ -99,7 +102,8 @@ def write_splits(
     draws, whatever the source's (a folder is read class by class), so that its first ones stand for all of
     them. Returns what a user should know of them, a sentence each. Raises DataError where a class would be
     missing from a split. task: what labels are, a row of TASKS; standardise: numbers are learnt in units of
-    their deviation from the mean, in the training split; tokenizer: of texts, else None. mean, std: by channel or feature, or one for
+    their deviation from the mean, in the training split; tokenizer: of texts, else None; max_bytes: of texts that the student, and without a
+    tokenizer the teacher, reads as bytes: with both, the teacher's preprocessing is written into OF_TEACHER. mean, std: by channel or feature, or one for
     all; those of the training split where None. rows: whether it is kept where each example was in the data as they came.
     """
     rest = np.arange(len(source.splits["train"].labels))
@@ -150,18 +154,21 @@ def write_splits(
         kept_labels[name] = np.unique(examples.labels[index], axis=0, return_inverse=True)[1].ravel()
         if of_classes:
             kept_labels[name] = strata[index]
-        arrays, labels_of, made = _arrays(examples, index, head, tokenizer)
+        arrays, labels_of, made = _arrays(examples, index, head, tokenizer, max_bytes)
         if mean is not None and "values" not in arrays:
             raise DataError("data.mean and data.std are of images or numbers: take them out")
         if name == "train":
-            if made is None:
+            if not made:
                 values = arrays["values"]
                 made = (
                     preprocessing.fitted(values, head, source.columns)
                     if mean is None or std is None
-                    else preprocessing.given(values, head, source.columns, mean, std)
+                    else preprocessing.given(values, head, source.columns, mean, std),
                 )
-            made.save(folder)
+            made[0].save(folder)
+            for of_teacher in made[1:]:
+                (folder / OF_TEACHER).mkdir()
+                of_teacher.save(folder / OF_TEACHER)
         beside: dict[str, npt.NDArray[Any]] = {"labels": labels_of}
         if name == "test" and examples.slices is not None:
             beside["slices"] = examples.slices[index]
@@ -191,23 +198,21 @@ def _strata(
     return (np.zeros(len(labels), np.int64), ("any",)) if found is None else (found, names)
 
 
-def _head(labels: Labels, names: tuple[str, ...], task: Meant, standardise: bool) -> preprocessing.Head:
+def _head(labels: Labels, names: tuple[str, ...], task: Meant, standardise: bool) -> Head:
     """What the network answers. labels: of the training split."""
     of = meaning(task, names)
     numbers = (
         [one.labels for one in of.outputs if one.task.are_numbers] if isinstance(of, SeveralOutputs) else []
     )
     if not (standardise and (of.are_numbers or numbers)):
-        return preprocessing.Head(task, names)
+        return Head(task, names)
     mean, std = labels.mean(axis=0, dtype=np.float64), labels.std(axis=0, dtype=np.float64)
     if isinstance(of, SeveralOutputs):  # classes stay as they are
         others = np.ones(labels.shape[1], bool)
         for place in numbers:
             others[place] = False
         mean[others], std[others] = 0, 1
-    return preprocessing.Head(
-        task, names, tuple(map(float, mean)), tuple(map(float, np.where(std > 0, std, 1.0)))
-    )
+    return Head(task, names, tuple(map(float, mean)), tuple(map(float, np.where(std > 0, std, 1.0))))
 
 
 def _check_rare(
@@ -273,26 +278,41 @@ def _check_classes(
 
 
 def _arrays(
-    examples: Examples, index: npt.NDArray[np.int64], head: preprocessing.Head, tokenizer: Tokenizer | None
-) -> tuple[dict[str, npt.NDArray[Any]], Labels, preprocessing.Preprocessing | None]:
-    """What is kept of the examples at `index`, their labels, and of texts what their preprocessing is. Raises DataError."""
+    examples: Examples,
+    index: npt.NDArray[np.int64],
+    head: Head,
+    tokenizer: Tokenizer | None,
+    max_bytes: int | None,
+) -> tuple[dict[str, npt.NDArray[Any]], Labels, tuple[preprocessing.Preprocessing, ...]]:
+    """What is kept of the examples at `index`, their labels, and what their preprocessing is where the values need not be asked for it: the
+    student's, and the teacher's where that is another. Raises DataError."""
     labels = head.standardised(examples.labels[index])
     values = examples.values
-    if not isinstance(values, list) and tokenizer is not None:
-        images = isinstance(values, np.ndarray) and values.dtype == np.uint8
-        raise DataError(f"data.tokenizer is for texts; these are {'images' if images else 'arrays'}")
-    if isinstance(values, dict):
-        return some(values, index), labels, preprocessing.as_they_are(values, head)
     if not isinstance(values, list):
-        return {"values": values[index]}, labels, None
-    if tokenizer is None:
+        for name, given in (("tokenizer", tokenizer), ("max_bytes", max_bytes)):
+            if given is not None:
+                images = isinstance(values, np.ndarray) and values.dtype == np.uint8
+                raise DataError(f"data.{name} is for texts; these are {'images' if images else 'arrays'}")
+    if isinstance(values, dict):
+        return some(values, index), labels, (preprocessing.as_they_are(values, head),)
+    if not isinstance(values, list):
+        return {"values": values[index]}, labels, ()
+    if tokenizer is None and max_bytes is None:
         raise DataError(
-            "these are texts: name the tokenizer that the teacher was trained with, data.tokenizer=FOLDER"
+            "these are texts: name the tokenizer that the teacher was trained with, data.tokenizer=FOLDER, or how many of their bytes are read, "
+            "data.max_bytes=96"
         )
     texts = [values[position] for position in index]
-    made = preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, head.names, **head.more)
-    if meaning(head.task).of_each == "token":
-        ids, mask, labels = tokenizer.with_tags(texts, labels)
-    else:
-        ids, mask = tokenizer(texts)
-    return {"input_ids": ids, "attention_mask": mask}, labels, made
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    made: list[preprocessing.Preprocessing] = []
+    if max_bytes is not None:
+        arrays[preprocessing.BYTES] = as_bytes(texts, max_bytes)
+        made.append(preprocessing.Bytes(max_bytes, head.names, **head.more))
+    if tokenizer is not None:
+        made.append(preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, head.names, **head.more))
+        if meaning(head.task).of_each == "token":
+            ids, mask, labels = tokenizer.with_tags(texts, labels)
+        else:
+            ids, mask = tokenizer(texts)
+        arrays |= {"input_ids": ids, MASK: mask}
+    return arrays, labels, tuple(made)

@@ -110,19 +110,21 @@ def compare_references(
     *,
     runtime_name: str,
     options: Options,
-    inputs: Inputs,
+    of_students: Inputs,
+    inputs: Mapping[str, Inputs],
     references: Path,
     folder: Path,
 ) -> None:
     """Writes references.json: of each network in float, the SQNR of its file's logits against its own, in decibels.
 
-    models: arm → file; runtime_name, options: what executes the files; inputs: [N, ...] by name; references:
+    models: arm → file; runtime_name, options: what executes the files; of_students: [N, ...] by name; inputs: the same of an arm that reads others; references:
     the .npz file, arm → the network's answers to the first inputs; folder: of what is written. What a student
     is held against must be what was trained as well: a teacher that its export has made worse is a lower bar.
     """
     runtime, found = runtimes.adapter(runtime_name), {}
     for arm, wanted in read_npz(references, models).items():
-        executed = answers(runtime, models[arm], options, some(inputs, slice(len(wanted))), BATCHES[0])
+        asked = some(inputs.get(arm, of_students), slice(len(wanted)))
+        executed = answers(runtime, models[arm], options, asked, BATCHES[0])
         known = np.isfinite(executed).all() and np.isfinite(wanted).all()
         found[arm] = sqnr_db(executed, wanted) if known else WORST_DB
     write_json(folder / REFERENCES, found)

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,6 +78,7 @@ def export_all(
     fp32: Path | None,
     folder: Path,
     track: Track,
+    others: Mapping[str, tuple[Interface, Inputs]] = MappingProxyType({}),
 ) -> None:
     """Writes onnx/ARM.onnx, openvino/ARM/model.xml, parameters.json, reference.npy and references.npz.
 
@@ -85,7 +87,8 @@ def export_all(
     of `student_fp32`. student: the arm that is judged; where it is a network, reference.npy is what it
     answers in PyTorch, [N, classes], to the probes, and references.npz what every network in float answers to
     the first of them; none of these is of the test split. interface: what goes into the networks. fp32:
-    another such folder that holds `student_fp32`; None: it is among the networks. folder: of what is written;
+    another such folder that holds `student_fp32`; None: it is among the networks. others: the interface and the probes of an arm that reads
+    other inputs than the student. folder: of what is written;
     track: shows progress. Raises CaptureError, EdgecompError.
     """
     (folder / "onnx").mkdir()
@@ -93,10 +96,11 @@ def export_all(
     references: dict[str, Any] = {}
     with _conversions(folder, track) as convert:
         for arm, network in track(networks.items(), "export, networks", len(networks)):
+            own, asked_of_it = others.get(arm, (interface, probes))
             if not isinstance(network, fx.GraphModule):
                 asked = REFERENCE_PROBES if arm == STUDENT_FP32.name else SQNR_PROBES
-                references[arm] = _asked(network, some(probes, slice(asked)))
-            graph = deployed(network, interface)
+                references[arm] = _asked(network, some(asked_of_it, slice(asked)))
+            graph = deployed(network, own)
             stored[arm] = parameter_bytes(graph)
             if arm == student:
                 np.save(folder / "reference.npy", _asked(network, probes))
@@ -104,7 +108,7 @@ def export_all(
                 _look_inside(graph, interface, some(probes, slice(BLOCK_PROBES)), folder, arm)
                 convert(BLOCKS)
             else:
-                write_onnx(graph, interface, folder / "onnx" / f"{arm}.onnx")
+                write_onnx(graph, own, folder / "onnx" / f"{arm}.onnx")
             convert(arm)
         for name, variant in variants.items():
             write_onnx(fold(variant), interface, folder / "onnx" / f"{name}.onnx")
@@ -128,21 +132,23 @@ def export_pytorch(
     folder: Path,
     track: Track,
     in_integers: str | None = None,
+    others: Mapping[str, tuple[Interface, Inputs]] = MappingProxyType({}),
 ) -> None:
     """Writes ARM.pt2 and, where a trace holds for any shape, ARM.ts, for those who deploy PyTorch itself.
 
     networks: arm → network, the same as `export_all` takes; interface: what goes into them; folder: of what
-    is written; track: shows progress; in_integers: the arm that is a gpu-s8 student, whose linear layers compute in integers, with
+    is written; track: shows progress; others: as in `export_all`; in_integers: the arm that is a gpu-s8 student, whose linear layers compute in integers, with
     blocks.pt2 beside it; None where there is none. Raises CaptureError.
     """
     for arm, network in track(networks.items(), "export to PyTorch, networks", len(networks)):
-        graph = deployed(network, interface)
+        own, _ = others.get(arm, (interface, None))
+        graph = deployed(network, own)
         if arm == in_integers and isinstance(network, fx.GraphModule):
             tapped, _ = tap_blocks(graph)
             write_pt2(in_int8(tapped)[0], interface, folder / f"{BLOCKS}.pt2")
             graph, _, left = in_int8(graph)
             write_json(folder / "left_in_float.json", left)
-        export_pytorch_file(graph, interface, folder / arm)
+        export_pytorch_file(graph, own, folder / arm)
 
 
 def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:

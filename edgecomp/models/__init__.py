@@ -28,7 +28,10 @@ TABLE = {
     "mobilenet": "edgecomp.models.networks.mobilenet:MobileNet",
     "resnet": "edgecomp.models.networks.resnet:ResNet",
     "segmenter": "edgecomp.models.networks.segmenter:Segmenter",
-    # texts
+    # texts, as bytes
+    "conv-text": "edgecomp.models.networks.conv_text:ConvText",
+    "ngram": "edgecomp.models.networks.ngram:Ngram",
+    # texts, as tokens
     "tagger": "edgecomp.models.networks.transformer:Tagger",
     "transformer": "edgecomp.models.networks.transformer:Transformer",
     # rows of numbers
@@ -36,7 +39,7 @@ TABLE = {
     "two-tower": "edgecomp.models.networks.two_tower:TwoTower",
 }
 OF_TEACHER = "teacher"  # of a student: some of the teacher's layers
-DATA_GIVE = {"channels", "features", "vocabulary", "max_length", "classes"}
+DATA_GIVE = {"channels", "features", "vocabulary", "max_length", "max_bytes", "classes"}
 
 
 class FileKind(NamedTuple):
@@ -155,7 +158,7 @@ def build(
 
     arguments: the recipe's own for it; folder: the recipe's, where files and code are looked for. given: what
     the data say. Images: channels, classes. Rows of numbers: features, classes. Texts: vocabulary,
-    max_length, classes. A factory takes them as keyword arguments, beside its own; classes are not given
+    max_length, classes, or max_bytes, classes. A factory takes them as keyword arguments, beside its own; classes are not given
     where the width of the outputs is the network's affair, and of several outputs they are how many numbers each is, by name. of_each: `example` or `token`, which a Hugging
     Face model has different heads for.
     """

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgecomp.data.preprocessing import TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered, of_output
+from edgecomp.data.heads import of_output
+from edgecomp.data.preprocessing import BYTES, TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered
 from edgecomp.data.splits import Split
-from edgecomp.data.tokens import decoded
+from edgecomp.data.tokens import decoded, from_bytes
 from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.inputs import MASK
@@ -24,9 +25,16 @@ TAKES = {
     "image": "uint8 images [N, {}] in a .npy file",
     "array": "numbers [N, {}] in a .npy file",
     "text": "A file of texts, one a line",
+    "bytes": "A file of texts, one a line",
     "tensors": "The model's inputs by name in an .npz file",
 }
-NEEDS = {"image": "numpy", "array": "numpy", "text": "numpy and tokenizers", "tensors": "numpy"}
+NEEDS = {
+    "image": "numpy",
+    "array": "numpy",
+    "text": "numpy and tokenizers",
+    "bytes": "numpy",
+    "tensors": "numpy",
+}
 SAMPLES = 8
 SCRIPT = "infer.py"
 ASSIGN = "assign.py"  # which version serves a key, for an A/B test
@@ -81,6 +89,9 @@ def write_deploy_folder(
         copyfile(data / TOKENIZER, folder / TOKENIZER)
         names.append(TOKENIZER)
         texts = decoded(sample["input_ids"], sample[MASK], data / TOKENIZER)
+        (folder / "sample.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    elif preprocessing.kind == "bytes":
+        texts = from_bytes(sample[BYTES])
         (folder / "sample.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
     elif preprocessing.kind == "tensors":
         np.savez(folder / "sample.npz", **sample)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle

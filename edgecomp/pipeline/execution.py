@@ -13,7 +13,7 @@ from edgecomp.config.target import check_cores
 from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
-from edgecomp.pipeline import loaders, several_teachers
+from edgecomp.pipeline import loaders, several_teachers, trying
 from edgecomp.pipeline.practice import not_installed
 from edgecomp.pipeline.stages import health, judging, learning
 from edgecomp.progress import Note
@@ -85,7 +85,7 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
         if outdated:
             several_teachers.try_others(run)
             health.check(run)
-            loaders.tried(run)
+            trying.tried(run)
 
 
 def plan(folder: RunFolder, all_steps: list[Step]) -> Iterator[tuple[Step, str]]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from edgecomp import arms
 from edgecomp.arms import Arm
 from edgecomp.config.job import Job
-from edgecomp.config.parts.teachers import Network
+from edgecomp.config.parts.teachers import Network, Student
 from edgecomp.config.recipe import Recipe
+from edgecomp.errors import UsageError
 from edgecomp.files.json_files import read_mapping
 from edgecomp.machine import usable_cores
 from edgecomp.outputs import ONE
@@ -73,11 +74,22 @@ def wanted(recipe: Recipe) -> "Wanted":
     return Wanted(**recipe.data.model_dump(include=set(Wanted.__dataclass_fields__)), task=recipe.meant)
 
 
-def preprocessing(run: Run) -> "Preprocessing":
-    """How the inputs of `run` are made, as its data step wrote it."""
+def preprocessing(run: Run, arm: Arm = arms.STUDENT_FP32) -> "Preprocessing":
+    """How the inputs of an arm of `run` are made, as its data step wrote it: the teacher's, or what every student has."""
     from edgecomp.data.preprocessing import load
+    from edgecomp.data.splits import OF_TEACHER
 
-    return load(run.folder / "data")
+    own = run.folder / "data" / OF_TEACHER
+    return load(own if arm is arms.TEACHER and own.is_dir() else run.folder / "data")
+
+
+def reads_otherwise(run: Run) -> bool:
+    """Whether the teacher of `run` reads other inputs than its students."""
+    return preprocessing(run, arms.TEACHER) != preprocessing(run)
+
+
+def _arm_of(wanted: Network) -> Arm:
+    return arms.STUDENT_FP32 if isinstance(wanted, Student) else arms.TEACHER
 
 
 def meaning(run: Run) -> Task:
@@ -103,16 +115,16 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     torch.use_deterministic_algorithms(True)
     seed = getattr(wanted, "seed", None)
     torch.manual_seed(run.job.recipe.seed if seed is None else seed)
-    data = preprocessing(run)
+    data = preprocessing(run, _arm_of(wanted))
     if wanted.network == "teacher":
         network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
     else:
         of_each = task(run.job.recipe.meant).of_each
         network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given, of_each)
     if isinstance(of := meaning(run), SeveralOutputs):
-        check_outputs(wanted.network, network, _example(run), of.widths)
+        check_outputs(wanted.network, network, example(run, _arm_of(wanted)), of.widths)
     else:
-        check_output(wanted.network, network, _example(run), answered(data, data.example()))
+        check_output(wanted.network, network, example(run, _arm_of(wanted)), answered(data, data.example()))
     return network
 
 
@@ -184,83 +196,38 @@ def student_fp32(run: Run) -> "nn.Module":
 
 def captured_student(run: Run) -> "fx.GraphModule":
     """The graph of the fp32 student of `run`; nothing is placed in it yet."""
-    return _captured(run, student_fp32(run))
+    return captured(run, student_fp32(run))
 
 
-def tried(run: Run) -> "nn.Module":
-    """A fresh teacher of `run`. Raises CaptureError, UsageError or RuntimeOptionError where it, the student
-    or a target cannot be what the recipe asks, and notes where both are the same network: before anything is
-    trained."""
-    from edgecomp.config.target import check_options
-    from edgecomp.distill.student import check_layers
-
-    recipe = run.job.recipe
-    for target in (*run.job.targets, *run.job.ungated_targets):
-        check_options(target)
-    example_weights(run)
-    student = fresh_network(run, recipe.student)
-    if not recipe.quantize.in_float:
-        check_layers(_captured(run, student), recipe.quantize.float_layers)
-    check_loss(run).bind(fresh_network(run, recipe.student), tuple(_example(run).values()))
-    teacher = fresh_network(run, recipe.teacher)
-    if recipe.teacher.epochs == 0:
-        check_ready_made(run, teacher, recipe.teacher)
-    if _structure(student) == _structure(teacher):
-        count = sum(parameter.numel() for parameter in teacher.parameters())
-        run.note(f"student and teacher are the same network, of {count:,} parameters: nothing is made smaller but by its integers; "
-                 "give the student fewer or smaller layers (student.arguments)")  # fmt: skip
-    return teacher
-
-
-def check_loss(run: Run) -> "Loss":
-    """The loss of `run`, of a teacher that is not trained yet. Raises RecipeError with all that is wrong with its terms and its stages."""
-    from edgecomp.distill import stages
-    from edgecomp.errors import RecipeError
-
-    settings = run.job.recipe.distill.model_dump()
-    found = stages.problems(settings, fresh_network(run, run.job.recipe.student))
-    try:
-        made = loss(run, trained=False)
-    except RecipeError as error:
-        raise RecipeError(error.where, [*error.problems, *found]) from None
-    if found:
-        raise RecipeError("distill", found)
-    return made
-
-
-def _structure(network: "nn.Module") -> list[tuple[str, object]]:
-    """What a network is made of, without its weights' values."""
-    parts = [(name, type(part).__name__) for name, part in network.named_modules()]
-    return [*parts, *((name, tensor.shape) for name, tensor in network.state_dict().items())]
-
-
-def _example(run: Run) -> "dict[str, torch.Tensor]":
+def example(run: Run, arm: Arm = arms.STUDENT_FP32) -> "dict[str, torch.Tensor]":
+    """Inputs of a legal shape of an arm of `run`."""
     import torch
 
-    return {name: torch.from_numpy(values) for name, values in preprocessing(run).example().items()}
+    return {name: torch.from_numpy(values) for name, values in preprocessing(run, arm).example().items()}
 
 
-def _captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
+def captured(run: Run, network: "nn.Module") -> "fx.GraphModule":
+    """The graph of a student of `run`, `network`."""
     from edgecomp.quantization.capture import capture
 
-    return capture(network, list(_example(run).values()), preprocessing(run).dynamic_axes)
+    return capture(network, list(example(run).values()), preprocessing(run).dynamic_axes)
 
 
-def interface(run: Run) -> "Interface":
-    """The free axes of the inputs of `run`, and two batches of examples of different sizes, for exports."""
+def interface(run: Run, arm: Arm = arms.STUDENT_FP32) -> "Interface":
+    """The free axes of the inputs of an arm of `run`, and two batches of examples of different sizes, for exports."""
     from edgecomp.export.stage import Interface
 
-    data = preprocessing(run)
+    data = preprocessing(run, arm)
     outputs = tuple(sorted(run.job.recipe.tasks)) or (ONE,)
     return Interface(data.dynamic_axes, data.example(), data.example(size=3, longer=3), outputs)
 
 
-def probes(run: Run) -> "Inputs":
-    """Inputs from the training split of `run`, which files are compared on."""
+def probes(run: Run, arm: Arm = arms.STUDENT_FP32) -> "Inputs":
+    """Inputs of an arm from the training split of `run`, which files are compared on."""
     from edgecomp.data.splits import Split
     from edgecomp.export.stage import PROBES
 
-    return preprocessing(run).apply(Split.load(run.folder / "data", "train").first(PROBES).arrays)
+    return preprocessing(run, arm).apply(Split.load(run.folder / "data", "train").first(PROBES).arrays)
 
 
 def student_control(run: Run) -> "nn.Module":
@@ -303,8 +270,8 @@ def float_layers(run: Run) -> dict[str, str]:
     return found
 
 
-def views(run: Run) -> "Views":
-    """The training and validation splits of `run`, as its recipe varies them."""
+def views(run: Run, arm: Arm = arms.STUDENT_FP32) -> "Views":
+    """The training and validation splits of `run`, as its recipe varies them, for an arm's network."""
     from edgecomp.data.augment import Augmentation
     from edgecomp.data.splits import Split
     from edgecomp.data.views import Views
@@ -314,7 +281,7 @@ def views(run: Run) -> "Views":
     return Views(
         train=Split.load(folder, "train"),
         validation=Split.load(folder, "validation"),
-        preprocessing=preprocessing(run),
+        preprocessing=preprocessing(run, arm),
         augmentation=augmentation if data.shift or data.flip else None,
     )
 
@@ -381,7 +348,7 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
     from edgecomp.distill.losses.own.of_old import OfOld
 
     recipe = run.job.recipe
-    teacher = trained_teacher if trained else lambda run: fresh_network(run, recipe.teacher)
+    teacher = _looked_into(trained_teacher if trained else lambda run: fresh_network(run, recipe.teacher))
     found, asked = (
         build(recipe.distill.model_dump(), meaning(run), lambda: teacher(run)),
         recipe.distill.lifelong,
@@ -390,6 +357,18 @@ def loss(run: Run, *, trained: bool = True) -> "Loss":
         return found
     old = old_student(run) if trained else fresh_network(run, recipe.student)
     return Loss((*found.terms, OfOld(old, old_classes(run), asked.weight, asked.temperature)))
+
+
+def _looked_into(teacher: "Callable[[Run], nn.Module]") -> "Callable[[Run], nn.Module]":
+    """`teacher`, whose insides a term compares with the student's in every step. Raises UsageError where they read other inputs."""
+
+    def checked(run: Run) -> "nn.Module":
+        if reads_otherwise(run):
+            raise UsageError("a term of the loss looks inside the teacher, which reads tokens, and with data.max_bytes the student reads bytes: its soft "
+                             "labels can teach such a student (losses of logits), its hidden states cannot: take the term out")  # fmt: skip
+        return teacher(run)
+
+    return checked
 
 
 NETWORKS: "dict[Arm, Callable[[Run], nn.Module]]" = {  # what a run has trained, loaded

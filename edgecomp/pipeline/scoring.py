@@ -20,7 +20,7 @@ def score(run: Run) -> "Callable[[Mapping[str, Any], Labels], Values] | None":
     of `run` names no function."""
     import numpy as np
 
-    from edgecomp.data.preprocessing import in_own_unit, outputs_in_own_unit
+    from edgecomp.data.heads import in_own_unit, outputs_in_own_unit
     from edgecomp.models.own_code import load_score
     from edgecomp.tasks import SeveralOutputs
 

@@ -52,7 +52,7 @@ def answers(run: Run) -> "dict[str, Answers]":
     """By name, what the teachers of `run` say of every example, its own teacher's first."""
     from edgecomp.teachers.several import Network
 
-    bf16, views = run.job.precision == "bf16", loaders.views(run)
+    bf16, views = run.job.precision == "bf16", loaders.views(run, arms.TEACHER)
     found: dict[str, Answers] = {arms.TEACHER.name: Network(loaders.trained_teacher(run), views, bf16)}
     for name, one in _seeded(run.job.recipe).items():
         if name in api_teachers.of(run.job.recipe):

@@ -9,6 +9,7 @@ from comparing import compare
 from running import Cli
 
 from edgecomp.data import preprocessing
+from edgecomp.data.heads import in_own_unit
 from edgecomp.data.splits import Split
 
 pytestmark = pytest.mark.slow
@@ -65,9 +66,7 @@ def test_a_score_is_in_the_datas_unit_and_reading_runs_no_code(cli: Cli, tmp_pat
     (tmp_path / "p.yaml").write_text(json.dumps({"format": 1, "name": "p", "rows": rows}))
     told = ("run", "run", "-t", "onnxruntime-cpu", "--policy", "p.yaml", "--json")
     data, test = preprocessing.load(run / "data"), Split.load(run / "data", "test")
-    np.savez(
-        tmp_path / "d.npz", **data.apply(test.arrays), label=preprocessing.in_own_unit(test.labels, data)
-    )
+    np.savez(tmp_path / "d.npz", **data.apply(test.arrays), label=in_own_unit(test.labels, data))
     for more in ((), ("-d", "d.npz")):  # labels of the split are standardised, and those of a file are not
         both = compare(tmp_path, *told, *more)
         assert (both.code, both.json["judged"]["how"]) == (0, "task regression"), both.err

@@ -62,6 +62,7 @@ class Model:
     files: Mapping[str, tuple[int, str]]  # name → size in bytes, sha256
     parameter_bytes: int
     confined: bool = False
+    inputs: Path | None = None  # a folder of examples of its own, as many as the others'
 
 
 @dataclass
@@ -118,7 +119,7 @@ def measure(
 ) -> tuple[dict[str, Arm], dict[str, Any], dict[str, Death]]:
     """Raw samples by model, facts of the workers, and the models that did not fit into the target's memory.
 
-    models: by name; place: where they run; inputs: a folder of examples, as edgecomp.inputs keeps them;
+    models: by name; place: where they run; inputs: a folder of examples, as edgecomp.inputs keeps them, of each model that has none of its own;
     effort: how much is measured; scratch: a folder for what passes between; track: is told how far it is. A
     model that dies of its limit is left out, and the others are measured without it; where only a batch is
     too much, batches are of one, and where a batch fails none is measured (`batch_failed`, the reason).
@@ -158,7 +159,9 @@ def _measured(
         with ExitStack() as stack:
             workers: dict[str, Asked] = {}
             for name in order:
-                workers[name] = stack.enter_context(_started(models[name], place, inputs, effort.rows))
+                workers[name] = stack.enter_context(
+                    _started(models[name], place, models[name].inputs or inputs, effort.rows)
+                )
                 _warm_up(workers[name], taken[name], effort.warmup)
                 if models[name].confined:
                     facts["confinement"] = workers[name].memory_limit.facts()
@@ -178,7 +181,8 @@ def _measured(
                     taken[name].memory[-1]["offline"] = worker.ask("memory")["memory"]
                 if restart == effort.restarts - 1:
                     facts["harness_ns"] = worker.ask("harness")["harness_ns"]
-                    _ask_all(worker, taken[name], inputs, scratch / f"{name}.npz", effort)
+                    own = models[name].inputs or inputs
+                    _ask_all(worker, taken[name], own, scratch / f"{name}.npz", effort)
     facts["noise"] = {name: one.blocks for name, one in taken.items()}
     facts["energy_per_inference_mj"] = {
         name: float(np.median(one.energy_uj)) / 1e3 if one.energy_uj else None for name, one in taken.items()

@@ -46,6 +46,8 @@ class Data(Part):
     # of texts: `package:PACKAGE/FOLDER`, a folder, or a name on the hub; the teacher's own
     tokenizer: str | None = None
     max_length: int = Field(128, ge=4, le=8192)  # of texts, in tokens; what is longer is cut
+    # of texts: the student reads the first so many bytes, in place of tokens; without a tokenizer the teacher does as well
+    max_bytes: int | None = Field(None, ge=8, le=8192)
     # of the training examples, where the source has no test split
     test_fraction: float = Field(0.25, gt=0, lt=1)
     validation_fraction: float = Field(0.15, gt=0, lt=1)  # likewise; everything is chosen on this split
@@ -74,6 +76,7 @@ class Data(Part):
             "mean": None,
             "std": None,
             "fewest": None,
+            "max_bytes": None,
             "clean": None,
         }
         return {k: v for k, v in found.items() if k not in later or v != later[k]}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
+    from edgecomp.export.stage import Interface
     from edgecomp.inputs import Inputs
     from edgecomp.ptq.tools import Tool
 
@@ -68,6 +69,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
         post_training={arm: Quantiser(setting, calibration) for arm, setting in tools.items()},
         probes=loaders.probes(run),
         interface=loaders.interface(run),
+        others=_others(run),
         fp32=None if arms.STUDENT_FP32.name in networks else run.folder / "export",
         folder=out,
         track=run.track,
@@ -101,7 +103,15 @@ def pytorch(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.export.stage import export_pytorch
 
     in_integers = arms.STUDENT_INT8.name if run.scheme in TABLE["pytorch-gpu"].schemes else None
-    export_pytorch(_networks(run), loaders.interface(run), out, run.track, in_integers)
+    export_pytorch(_networks(run), loaders.interface(run), out, run.track, in_integers, _others(run))
+
+
+def _others(run: Run) -> "dict[str, tuple[Interface, Inputs]]":
+    """By arm that reads other inputs than the student of `run`, its interface and its probes."""
+    if not loaders.reads_otherwise(run):
+        return {}
+    of = arms.TEACHER
+    return {of.name: (loaders.interface(run, of), loaders.probes(run, of))}
 
 
 def _networks(run: Run) -> "dict[str, nn.Module]":
@@ -217,7 +227,8 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             measured,
             runtime_name=executed.runtime,
             options=executed.options,
-            inputs=inputs,
+            inputs={arm: asked for arm, (_, asked) in _others(run).items()},
+            of_students=inputs,
             references=run.folder / "export" / "references.npz",
             folder=out,
         )

@@ -160,7 +160,7 @@ def _questions(run: Run, arm: Arm, examples: Split, members: Split) -> Iterator[
     """By name (edgecomp.metrics.measurements.Health), the inputs that an arm is asked."""
     from edgecomp.health.corruptions import SEVERITIES
 
-    asked, preprocessing = _health(run), loaders.preprocessing(run)
+    asked, preprocessing = _health(run), loaders.preprocessing(run, arm)
     yield "clean", preprocessing.apply(examples.arrays)
     if asked.membership:
         yield "members", preprocessing.apply(members.arrays)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from edgecomp.arms import TEACHER
 from edgecomp.config.job import read_job
 from edgecomp.data import label_store
 from edgecomp.data.label_store import VALIDATION, Layout, Logits, Shard
@@ -64,7 +65,7 @@ def layout_of(run: Run, top: int) -> Layout:
     from edgecomp.errors import UsageError
     from edgecomp.training.loop import logits_of
 
-    own, data = loaders.views(run), run.job.recipe.data
+    own, data = loaders.views(run, TEACHER), run.job.recipe.data
     network = loaders.trained_teacher(run)
     shape = logits_of(network, own.held_out().chosen(np.arange(min(2, len(own.validation))))).shape[1:]
     if top and not 0 < top < int(np.prod(shape)):
@@ -145,7 +146,7 @@ def _work(folder: Path, checkpoints: Path, worker: int, workers: int) -> None:
     run = Run(read_job(folder), folder, silent)
     told = read_mapping(checkpoints / LAYOUT)
     layout = Layout(**told | {"shape": tuple(told["shape"])})
-    network, own = loaders.trained_teacher(run), loaders.views(run)
+    network, own = loaders.trained_teacher(run), loaders.views(run, TEACHER)
     torch.set_num_threads(1)
     last: tuple[int, Examples] | None = None
 

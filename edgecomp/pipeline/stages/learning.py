@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from edgecomp.arms import TEACHER
 from edgecomp.config.loss_terms import Term
 from edgecomp.config.parts.teachers import Teacher
-from edgecomp.pipeline import loaders, practice, several_teachers
+from edgecomp.pipeline import loaders, practice, several_teachers, trying
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
 from edgecomp.pipeline.stages import health
@@ -37,6 +37,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         tokenizer=Tokenizer(resolve(settings.tokenizer, folder), settings.max_length)
         if settings.tokenizer
         else None,
+        max_bytes=settings.max_bytes,
         seed=run.job.recipe.seed,
         folder=out,
         mean=settings.mean,
@@ -53,7 +54,7 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
     try_score(run)
     several_teachers.try_others(run)
     health.check(run)
-    _train(run, loaders.tried(run), run.job.recipe.teacher, run.job.recipe.seed, out, checkpoints)
+    _train(run, trying.tried(run), run.job.recipe.teacher, run.job.recipe.seed, out, checkpoints)
 
 
 def another_teacher(run: Run, out: Path, checkpoints: Path, *, name: str) -> None:
@@ -75,7 +76,7 @@ def _train(run: Run, network: "nn.Module", wanted: Teacher, seed: int, out: Path
 
     train_teacher(
         network,
-        loaders.views(run),
+        loaders.views(run, TEACHER),
         loaders.meaning(run),
         epochs=wanted.epochs,
         batch_size=wanted.batch_size,
@@ -100,7 +101,7 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
         others = recipe.teachers.others
         store_mixture(
             several_teachers.answers(run),
-            loaders.views(run),
+            loaders.views(run, TEACHER),
             loaders.meaning(run),
             by=recipe.teachers.by,
             weights={TEACHER.name: recipe.teachers.weight}
@@ -116,7 +117,7 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
     store_soft_labels(
         loaders.trained_teacher(run),
         run.folder / "teacher" / "teacher.safetensors",
-        loaders.views(run),
+        loaders.views(run, TEACHER),
         count=recipe.data.views,
         bf16=run.job.precision == "bf16",
         folder=out,

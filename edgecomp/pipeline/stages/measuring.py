@@ -51,6 +51,9 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         test=test,
         known_before=_known_before(run, test),
         preprocessing=loaders.preprocessing(run),
+        own_preprocessing={arms.TEACHER.name: loaders.preprocessing(run, arms.TEACHER)}
+        if loaders.reads_otherwise(run)
+        else {},
         score=scoring.score(run),
         folder=out,
         track=run.track,

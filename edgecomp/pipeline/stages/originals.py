@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from edgecomp.data import preprocessing as preprocessings
 from edgecomp.data.personal.pseudonyms import count, told
-from edgecomp.data.preprocessing import TOKENIZER, Numbers
+from edgecomp.data.preprocessing import BYTES, TOKENIZER, Numbers
 from edgecomp.data.splits import Split
-from edgecomp.data.tokens import decoded
+from edgecomp.data.tokens import decoded, from_bytes
 from edgecomp.gate.document import VerdictDocument
 from edgecomp.inputs import MASK, some
 from edgecomp.pipeline.loaders import Run
@@ -33,8 +33,12 @@ def originals(run: Run, verdict: VerdictDocument) -> Originals:
     rows = np.unique(np.asarray(listed, np.int64))
     folder = run.folder / "data"
     arrays = some(Split.load(folder, "test").arrays, rows)
-    if MASK in arrays:
-        texts = decoded(arrays["input_ids"], arrays[MASK], folder / TOKENIZER)
+    if MASK in arrays or BYTES in arrays:
+        texts = (
+            decoded(arrays["input_ids"], arrays[MASK], folder / TOKENIZER)
+            if MASK in arrays
+            else from_bytes(arrays[BYTES])
+        )
         if found := max((count(read) for read in zip(*map(readings, texts), strict=True)), key=Counter.total):
             return Originals({}, f"Not shown: what looks like personal data is among the changed examples ({told(found)}). Replace it: data.clean.personal_data=replace.")  # fmt: skip
         return Originals(dict(zip(rows.tolist(), texts, strict=True)), "")

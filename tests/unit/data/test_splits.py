@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from edgecomp.data import preprocessing
+from edgecomp.data.heads import Head
 from edgecomp.data.sources import Examples, Source, Wanted, read
 from edgecomp.data.splits import SPLITS, Split, check_varied, write_splits
 from edgecomp.errors import DataError
@@ -86,7 +87,7 @@ def test_preprocessing_normalises_the_training_split_and_survives_the_disk(tmp_p
 
 def test_arrays_are_normalised_by_feature_and_what_is_constant_is_only_centred() -> None:
     values = np.random.default_rng(0).normal([5, -3, 7], [2, 0.5, 0], size=(4000, 3)).astype(np.float32)
-    fitted = preprocessing.fitted(values, preprocessing.Head("classification", ("a", "b")))
+    fitted = preprocessing.fitted(values, Head("classification", ("a", "b")))
     normal = fitted.apply({"values": values})["input"]
     np.testing.assert_allclose(normal.mean(0), 0, atol=2e-3)
     np.testing.assert_allclose(normal.std(0), [1, 1, 0], atol=2e-3)
@@ -152,7 +153,7 @@ def test_numbers_of_any_scale_are_normalised_and_constants_only_centred() -> Non
     random = np.random.default_rng(0)
     columns = [random.normal(0, 3e-7, 5000), random.normal(1e6, 5, 5000), np.full(5000, 0.1), np.zeros(5000)]
     values = np.stack(columns, axis=1).astype(np.float32)
-    made = preprocessing.fitted(values, preprocessing.Head("classification", ("a", "b")))
+    made = preprocessing.fitted(values, Head("classification", ("a", "b")))
     normalised = made.apply({"values": values})["input"]
     np.testing.assert_allclose(normalised.std(axis=0)[:2], 1, atol=0.01)
     np.testing.assert_allclose(normalised.mean(axis=0), 0, atol=0.02)
@@ -161,7 +162,7 @@ def test_numbers_of_any_scale_are_normalised_and_constants_only_centred() -> Non
 
 def test_pixels_have_the_mean_and_deviation_of_all_of_them() -> None:
     images = np.random.default_rng(0).integers(0, 256, (1500, 2, 4, 4)).astype(np.uint8)
-    made = preprocessing.fitted(images, preprocessing.Head("classification", ("a", "b")))
+    made = preprocessing.fitted(images, Head("classification", ("a", "b")))
     np.testing.assert_allclose(made.mean, (images / 255).mean(axis=(0, 2, 3)), rtol=1e-7)
     np.testing.assert_allclose(made.std, (images / 255).std(axis=(0, 2, 3)), rtol=1e-7)
 
