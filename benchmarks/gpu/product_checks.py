@@ -15,8 +15,9 @@ from subjects import Sitting, Task, answers, arrays
 from torch import nn
 
 from edgecomp import runtimes
+from edgecomp.benchmark.scenarios.further import Options
 from edgecomp.benchmark.scenarios.side_by_side import Side
-from edgecomp.benchmark.standalone import Options, bench_model
+from edgecomp.benchmark.standalone import bench_model
 from edgecomp.comparison.trial import Outcome, place_of
 from edgecomp.comparison.trial import compare as compare_sides
 from edgecomp.config.policy import load_policy

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from edgecomp.api.module import Example, file_for
 from edgecomp.api.results import Benched, BenchResult
 from edgecomp.benchmark.given_files import check_trust, name_of
-from edgecomp.benchmark.standalone import Options, bench_model
+from edgecomp.benchmark.scenarios.further import Options
+from edgecomp.benchmark.standalone import bench_model
 from edgecomp.config.job import read_job
 from edgecomp.config.target import Target, load_target
 from edgecomp.errors import EdgecompError, UsageError, WorkerError
@@ -40,6 +41,7 @@ def bench(
     max_time_s: float = 60.0,
     minutes: float = 10.0,
     clients: int = 4,
+    rate: float | None = None,
     profile: bool = False,
     trust: Sequence[Path | str] = (),
     out: Path | str | None = None,
@@ -50,11 +52,11 @@ def bench(
 
     model: a model file, a run folder, of which what is deployed is measured, a deployed folder, the address of a model behind a server
     (`http://HOST/v2/models/NAME`, `grpc://…`), or a network, with an `example` of its inputs. targets:
-    device profiles, by name or file; the file's own runtime where none is given. inputs: examples by input name (.npz, .parquet) instead
+    device profiles, by name or file; the file's own runtime where none is given. inputs: examples by input name (.npz, .parquet), or lines of text (.txt), instead
     of made-up ones, of which `shape` (`AXIS=N`) and `range` (`INPUT=LOW:HIGH`) say what they are. scenarios: `multi-stream`, `server`,
-    `dynamic-batching`, `sustained` or `stress`, besides single stream, offline and cold start. restarts: processes, one after another;
+    `dynamic-batching`, `stream`, `sustained` or `stress`, besides single stream, offline and cold start. restarts: processes, one after another;
     six and more bound a figure at 95 %. max_time_s: for single stream and offline, together. minutes: of each of `sustained` and
-    `stress`; clients: of `stress`, at most. profile: time by layer and by stack, in a run apart. trust: .pt2 and .ts files that may run
+    `stress`; clients: of `stress`, at most; rate: lines a second that arrive in `stream`, half of what it can where None. profile: time by layer and by stack, in a run apart. trust: .pt2 and .ts files that may run
     code. out: a new folder, of one target. history: the file that results are appended to, None for none. listener: told of
     progress.
 
@@ -71,6 +73,7 @@ def bench(
         trust=tuple(map(str, trust)),
         shape=shape,
         range=range,
+        rate=rate,
     )
     with TemporaryDirectory(prefix="edgecomp-bench-") as scratch:
         if not isinstance(model, Path | str):

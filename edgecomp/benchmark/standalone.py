@@ -2,80 +2,53 @@
 
 import datetime
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from edgecomp import inputs as named
 from edgecomp import machine
-from edgecomp.artifacts.places import check_duration, check_writable
+from edgecomp.artifacts.places import check_writable
 from edgecomp.benchmark import result
 from edgecomp.benchmark.given_files import check_file, is_trusted
 from edgecomp.benchmark.hosts.device import at
 from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.inputs import generated
-from edgecomp.benchmark.inputs.examples import read
+from edgecomp.benchmark.inputs.examples import Evaluation, read
 from edgecomp.benchmark.inputs.signatures import rows_of, signature_of, unlike_first
 from edgecomp.benchmark.profiling import profiled
-from edgecomp.benchmark.scenarios import endurance, served
-from edgecomp.benchmark.scenarios import server as open_loop
+from edgecomp.benchmark.scenarios import served
 from edgecomp.benchmark.scenarios.alternated import Effort, measure
+from edgecomp.benchmark.scenarios.further import GIVE, RUN, STREAMED, WARMUP, Options, Setting
 from edgecomp.benchmark.stage import described, quality
+from edgecomp.benchmark.texts import LINES, Texts, texts_for
 from edgecomp.benchmark.worker import answers
 from edgecomp.config.target import Target, check_cores
 from edgecomp.errors import BudgetExceededError, EdgecompError, UsageError, nearest
 from edgecomp.files.writing import digest_of
 from edgecomp.metrics.registry import (
-    BATCHED_SERVER,
     ENERGY,
     FILE_SIZE,
     LATENCY_P50,
     LATENCY_P99,
-    MULTI_STREAM_P99,
-    SERVER,
     THROUGHPUT,
 )
-from edgecomp.metrics.samples import OFFLINE_WALL, WALL
 from edgecomp.progress import Track
-from edgecomp.runtimes import TABLE, endpoints
+from edgecomp.runtimes import TABLE, Port, endpoints
 from edgecomp.runtimes.files import integer_weights
 from edgecomp.runtimes.formats import all_parts
 from edgecomp.stats.figure import Figure
 from edgecomp.stats.order_statistics import samples_needed
 
 EXAMPLES = 16
-STREAMS = 8  # examples in a query of MLPerf's multi stream
-MOST = 8  # requests answered at once by dynamic batching
-WARMUP = 20
 BATCH, BATCHES = 32, 8  # of offline
 MOST_SHOWN = 160  # characters of a reason in a table; bench.json has all of it
 ENOUGH = 2 * samples_needed(99)  # inferences a restart
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is wanted of a bench, besides single stream, offline and cold start."""
-
-    scenarios: Sequence[str] = ()
-    restarts: int = 7
-    max_time_s: float = 60.0
-    minutes: float = 10.0  # of each endurance scenario
-    clients: int = 4
-    profile: bool = False
-    timeout_s: float = 120.0
-    trust: Sequence[str] = ()  # files that may run code
-    shape: Sequence[str] = ()  # NAME=LENGTH of inputs that are made up
-    range: Sequence[str] = ()  # NAME=LOW:HIGH
-
-    def __post_init__(self) -> None:
-        check_duration(self.max_time_s, "--max-time")
-        check_duration(60 * self.minutes, "--minutes", 60)
 
 
 def bench_model(
@@ -115,8 +88,9 @@ def _benched(
     shapes = generated.shapes_of(target.shapes, options.shape, options.range)
     generated.check_names(inputs, options.shape, options.range)
     rows = generated.at_once(inputs, shapes)
-    made = None if given else generated.generate(inputs, shapes, rows=rows, queries=EXAMPLES, seed=0)
-    read_in = read(given, inputs) if given else None
+    texts = texts_for(model, given) if STREAMED in options.scenarios or _are_lines(given) else None
+    read_in = _read(given, inputs, texts)
+    made = None if read_in else generated.generate(inputs, shapes, rows=rows, queries=EXAMPLES, seed=0)
     examples = read_in.inputs if read_in else made.inputs if made else {}
     axes = {**(read_in.axes if read_in else unlike_first(inputs)), **unlike_first(outputs)}
     if (there := named.count(examples)) < rows:
@@ -142,6 +116,7 @@ def _benched(
             limit_ms,
             scratch,
             track,
+            texts,
         )
         scenarios, failed = {}, {}
         for scenario in options.scenarios:
@@ -156,7 +131,7 @@ def _benched(
             "model": endpoints.shown(model),
             "target": target.model_dump(mode="json"),
             "target_sha256": digest_of(target.model_dump(mode="json")),
-            "inputs": str(given) if given else "generated",
+            "inputs": str(given) if given else texts.facts["file"] if texts else "generated",
             "made_up": made.words if made else {},
             "input_shapes": {
                 port.name: [port.dtype or str(examples[port.name].dtype), *examples[port.name].shape[1:]]
@@ -184,6 +159,17 @@ def _benched(
             )
         result.save(folder, content, first.samples, pictures=sorted(scratch.glob("*.svg")))
     return content
+
+
+def _are_lines(given: Path | None) -> bool:
+    return given is not None and given.suffix == LINES
+
+
+def _read(given: Path | None, inputs: Sequence[Port], texts: Texts | None) -> Evaluation | None:
+    """The examples of a file, or of lines of text; None where they are made up."""
+    if texts is not None and (given is None or _are_lines(given)):
+        return Evaluation(texts.inputs(EXAMPLES))
+    return None if given is None else read(given, inputs)
 
 
 @dataclass(frozen=True)
@@ -271,110 +257,3 @@ def _median_ms(metrics: Mapping[str, Figure]) -> float:
     found = metrics[LATENCY_P50].estimate
     assert found is not None
     return found
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What every further scenario needs."""
-
-    place: Place
-    model: Path
-    inputs: Path
-    rows: int
-    fixed: bool  # the file takes no other number at once
-    options: Options
-    alone_ms: float  # median latency of one
-    limit_ms: float
-    scratch: Path
-    track: Track
-
-    @property
-    def common(self) -> dict[str, Any]:
-        return {"model": self.model, "inputs": self.inputs, "rows": self.rows, "track": self.track}
-
-
-GIVE = "--inputs FILE.npz"
-FIXED = "the file takes batches of {} and no others"
-
-Found = tuple[dict[str, Any], dict[str, npt.NDArray[Any]], dict[str, Figure]]
-
-
-def multi_stream(at: Setting) -> Found:
-    """Queries of eight examples, one after another, of the model in `at`."""
-    if at.fixed:
-        return {"not_run": FIXED.format(at.rows)}, {}, {}
-    room = at.options.max_time_s / at.options.restarts / (STREAMS * at.alone_ms / 1e3)
-    queries = int(min(samples_needed(99), max(8, room)))
-    effort = Effort(
-        at.options.restarts, WARMUP, 8, STREAMS, queries, most_s=at.options.max_time_s, rows=at.rows
-    )
-    arms, told, _ = measure(
-        {"model": described(at.model, 0)},
-        place=at.place,
-        inputs=at.inputs,
-        effort=effort,
-        scratch=at.scratch,
-        track=at.track,
-    )
-    if "batch_failed" in told:
-        return {"not_run": told["batch_failed"]}, {}, {}
-    walls = arms["model"].samples[OFFLINE_WALL]
-    p50 = result.figure(np.median(walls, axis=1) / 1e6, "time", walls.shape[1])
-    facts: dict[str, Any] = {"streams": STREAMS, "queries": walls.shape[1], "p50_ms": result.as_json(p50)}
-    if walls.shape[1] < samples_needed(99):
-        return facts | {"p99": f"{walls.shape[1]} queries a restart cannot show it"}, {WALL: walls}, {}
-    p99 = result.figure(np.percentile(walls, 99, axis=1) / 1e6, "time", walls.shape[1])
-    return facts, {WALL: walls}, {MULTI_STREAM_P99: p99}
-
-
-def server(at: Setting) -> Found:
-    """Requests to the model in `at` that come when they come, each answered alone; of a server as that has it."""
-    if TABLE[at.place.runtime].remote:
-        rates, facts, samples = served.highest_rate(
-            at.place, **at.common, restarts=at.options.restarts, limit_ms=at.limit_ms, scratch=at.scratch
-        )
-        return facts, {"rate_per_s": rates} | samples, {SERVER: result.figure(rates, "rate")}
-    return _served(at, most=1, delay_ms=0.0, metric=SERVER)
-
-
-def dynamic_batching(at: Setting) -> Found:
-    """As `server`, but what waits is answered together; a batch waits a tenth of the limit in `at` to fill."""
-    if TABLE[at.place.runtime].remote:
-        return {"not_run": served.ITS_OWN_BATCHES}, {}, {}
-    if at.fixed:
-        return {"not_run": FIXED.format(at.rows)}, {}, {}
-    return _served(at, most=MOST, delay_ms=at.limit_ms / 10, metric=BATCHED_SERVER)
-
-
-def _served(at: Setting, most: int, delay_ms: float, metric: str) -> Found:
-    rates, facts = open_loop.highest_rate(
-        at.place,
-        **at.common,
-        restarts=at.options.restarts,
-        limit_ms=at.limit_ms,
-        most=most,
-        delay_ms=delay_ms,
-        scratch=at.scratch,
-    )
-    return facts, {"rate_per_s": rates}, {metric: result.figure(rates, "rate")}
-
-
-def sustained(at: Setting) -> Found:
-    """Single stream for the minutes that `at` has."""
-    return *endurance.sustained(at.place, **at.common, minutes=at.options.minutes), {}
-
-
-def stress(at: Setting) -> Found:
-    """More and more clients at once, up to as many as `at` has."""
-    return *endurance.stress(
-        at.place, **at.common, clients=at.options.clients, minutes=at.options.minutes, scratch=at.scratch
-    ), {}
-
-
-RUN: dict[str, Callable[[Setting], Found]] = {
-    "multi-stream": multi_stream,
-    "server": server,
-    "dynamic-batching": dynamic_batching,
-    "sustained": sustained,
-    "stress": stress,
-}

@@ -30,7 +30,8 @@ def bench(
     inputs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Examples by input name, .npz or .parquet, instead of made-up ones."
+            metavar="FILE",
+            help="Examples by input name, .npz or .parquet, instead of made-up ones; lines of text, .txt.",
         ),
     ] = None,
     shape: Shapes = None,
@@ -38,7 +39,9 @@ def bench(
     scenario: Annotated[
         list[str] | None,
         typer.Option(
-            "--scenario", "-s", help="multi-stream, server, dynamic-batching, sustained or stress, as well."
+            "--scenario",
+            "-s",
+            help="multi-stream, server, dynamic-batching, stream, sustained or stress, as well.",
         ),
     ] = None,
     profile: Annotated[
@@ -52,6 +55,12 @@ def bench(
     ] = 60.0,
     minutes: Annotated[float, typer.Option(min=0.01, help="Of a sustained or a stress run.")] = 10.0,
     clients: Annotated[int, typer.Option(min=1, max=1024, help="Of a stress run, at most.")] = 4,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="Lines a second that arrive in a stream.", show_default="half of what it can"
+        ),
+    ] = None,
     trust: Trust = None,
     out: Annotated[Path | None, typer.Option(help="A new folder.", show_default="under runs/bench")] = None,
     store: Store = STORE,
@@ -68,7 +77,7 @@ def bench(
         and what.is_dir()
         and not ((what / CONTRACT).is_file() or target or inputs or scenario or profile or shape or range_)
     ):
-        of_files = ("restarts", "max_time", "minutes", "clients", "trust", "out", "store")
+        of_files = ("restarts", "max_time", "minutes", "clients", "rate", "trust", "out", "store")
         sources = {name: context.get_parameter_source(name) for name in of_files}
         given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
         if given:
@@ -84,7 +93,7 @@ def bench(
         return
     from edgecomp.api import bench as api
     from edgecomp.api.results import Benched
-    from edgecomp.benchmark.standalone import Options
+    from edgecomp.benchmark.scenarios.further import Options
     from edgecomp.cli.results import show_bench, show_benched
     from edgecomp.cli.terminal import Screen
 
@@ -98,6 +107,7 @@ def bench(
         trust=tuple(map(str, trust or ())),
         shape=tuple(shape or ()),
         range=tuple(range_ or ()),
+        rate=rate,
     )
     screen = Screen(json=as_json)
     done: list[Benched] = []

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from edgecomp.data import duplicates, preprocessing
 from edgecomp.data.heads import Head
 from edgecomp.data.sources import Examples, Source
-from edgecomp.data.tokens import Tokenizer, as_bytes
+from edgecomp.data.tokens import Tokenizer
 from edgecomp.errors import DataError
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
-from edgecomp.inputs import MASK, some
+from edgecomp.inputs import MASK, as_bytes, some
 from edgecomp.tasks import DEFAULT, Labels, Meant, SeveralOutputs
 from edgecomp.tasks import task as meaning
 from edgecomp.tasks.embedding import Similarity

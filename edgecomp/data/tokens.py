@@ -1,4 +1,4 @@
-"""Texts as token ids, by a tokenizer of the Hugging Face kind (the file it is kept in needs `tokenizers` and nothing else), and as bytes."""
+"""Texts as token ids, by a tokenizer of the Hugging Face kind; the file it is kept in needs `tokenizers` and nothing else."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,17 +83,3 @@ def decoded(ids: npt.NDArray[Any], mask: npt.NDArray[Any], tokenizer: Path) -> l
     rows = [row[kept == 1].tolist() for row, kept in zip(ids, mask, strict=True)]
     found: list[str] = Tokenizer.from_file(str(tokenizer)).decode_batch(rows)
     return found
-
-
-def as_bytes(texts: Sequence[str], most: int) -> npt.NDArray[np.uint8]:
-    """The first `most` bytes of each text in UTF-8, [N, most], 0 behind its end; a 0 within a text is a blank.
-
-    NumPy pads and cuts strings of bytes itself: a loop over the texts takes four times as long.
-    """
-    encoded = [text.encode("utf-8", "replace").replace(b"\0", b" ") for text in texts]
-    return np.array(encoded, f"S{most}").view(np.uint8).reshape(len(texts), most)
-
-
-def from_bytes(rows: npt.NDArray[np.uint8]) -> list[str]:
-    """The texts that `as_bytes` made `rows` of, [N, most], as far as they go."""
-    return [row.tobytes().rstrip(b"\0").decode("utf-8", "ignore") for row in rows]

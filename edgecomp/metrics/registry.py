@@ -115,6 +115,7 @@ TEACHER_ERROR = "teacher_error_pct"
 MULTI_STREAM_P99 = "multi_stream_p99_ms"
 SERVER = "server_per_s"
 BATCHED_SERVER = "batched_server_per_s"
+STREAM = "stream_per_s"
 THROUGHPUT = "throughput_p50_per_s"
 FILE_SIZE = "file_size_bytes"
 ENERGY = "energy_per_inference_mj"
@@ -175,6 +176,7 @@ METRICS: dict[str, Metric] = {
         Metric(MULTI_STREAM_P99, "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
         Metric(SERVER, "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),
         Metric(BATCHED_SERVER, "rate", "higher", "highest rate whose p99 holds (server, dynamic batching)", "scenario"),
+        Metric(STREAM, "rate", "higher", "lines a second, from text to class (stream)", "scenario"),
         Metric(ENERGY, "energy", "lower", "energy of one inference, the whole package's", "sensor", "resources:energy"),
         Metric(PEAK, "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "resources:peak_memory", PEAK_MEMORY, compared="both"),
         Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "resources:peak_memory", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),

@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edgecomp.data.heads import of_output
 from edgecomp.data.preprocessing import BYTES, TOKENIZER, AsTheyAre, Numbers, Preprocessing, answered
 from edgecomp.data.splits import Split
-from edgecomp.data.tokens import decoded, from_bytes
+from edgecomp.data.tokens import decoded
 from edgecomp.errors import UsageError
 from edgecomp.files.writing import sha256, write_json
-from edgecomp.inputs import MASK
+from edgecomp.inputs import MASK, from_bytes
 from edgecomp.machine import installed
 from edgecomp.outputs import ONE
 from edgecomp.runtimes import TABLE, formats

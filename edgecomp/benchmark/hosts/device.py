@@ -28,7 +28,7 @@ SERVED = "edgecomp.benchmark.hosts.served"
 FETCH_S = 600.0  # of a file that comes back
 SLOWEST = 1e5  # bytes a second
 WRITTEN = ("to",)  # details of a command that name a file which comes back
-SENT = ("inputs", "arrivals")  # and a folder or a file that is sent
+SENT = ("inputs", "arrivals", "lines", "tokenizer")  # and a folder or a file that is sent
 
 
 @contextlib.contextmanager

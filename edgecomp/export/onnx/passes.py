@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from edgecomp.export.onnx.graphs import attribute, constants_of, dequantiser, readers_of
 from edgecomp.export.onnx.padding import take_padding_into_convolutions
+from edgecomp.export.onnx.pooled import scale_after_mean
 from edgecomp.export.openvino import kernels
 
 
@@ -314,6 +315,7 @@ PASSES = (
     restore_global_pooling,
     write_relu_as_max,
     keep_axes,
+    scale_after_mean,
     *kernels.PASSES,
     drop_unused,
     drop_notes,

@@ -12,9 +12,9 @@ from edgecomp.data import preprocessing as preprocessings
 from edgecomp.data.personal.pseudonyms import count, told
 from edgecomp.data.preprocessing import BYTES, TOKENIZER, Numbers
 from edgecomp.data.splits import Split
-from edgecomp.data.tokens import decoded, from_bytes
+from edgecomp.data.tokens import decoded
 from edgecomp.gate.document import VerdictDocument
-from edgecomp.inputs import MASK, some
+from edgecomp.inputs import MASK, from_bytes, some
 from edgecomp.pipeline.loaders import Run
 from edgecomp.report.answers import MOST_SHOWN, NONE_SHOWN, Originals
 

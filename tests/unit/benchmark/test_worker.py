@@ -20,7 +20,7 @@ from edgecomp.benchmark.hosts import bundle, process
 from edgecomp.benchmark.hosts.confinement import MemoryLimit
 from edgecomp.benchmark.hosts.process import Place, Worker, clean_environment
 from edgecomp.benchmark.worker import answers, memory
-from edgecomp.benchmark.worker.main import Station
+from edgecomp.benchmark.worker.station import Station
 from edgecomp.errors import (
     BudgetExceededError,
     InferenceError,

@@ -1,0 +1,122 @@
+"""The stream scenario: lines of text as they come out of a log, from the text to its class, preparing included."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecomp.benchmark.hosts.host import Asked
+from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.texts import Texts
+from edgecomp.benchmark.worker.streaming import How
+from edgecomp.metrics.samples import CPU, WALL
+from edgecomp.progress import Track
+
+BATCHES = (64, 256, 1024)
+FEW = 8192  # lines that the ways are tried on
+TRIED_S, MEASURED_S = 0.3, 2.0
+ARRIVING = 20_000  # lines of the open loop
+SHARE = 0.5  # of what it can, where no rate is given
+MOST_WAITING = 1024
+
+
+def fastest(
+    place: Place,
+    *,
+    model: Path,
+    inputs: Path,
+    rows: int,
+    texts: Texts,
+    restarts: int,
+    rate_per_s: float | None,
+    scratch: Path,
+    track: Track,
+) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
+    """By restart, the lines a second of the fastest way; and the ways, of which one is chosen by a process that is not counted.
+
+    place: where it runs; model: its file; inputs: a folder of examples that it takes, `rows` at once; texts: the lines; restarts: of the process; rate_per_s: of lines that arrive by themselves
+    (Poisson), whose latency is measured, half of the fastest's where None; scratch: a folder for what passes between; track: is told how
+    far it is. A line that comes again is computed again; what computing it once in a batch would give is told beside. Raises what a worker raises.
+    """
+    lines = texts.write(scratch)
+    few = Texts(texts.lines[:FEW], texts.preparing, {})
+    (scratch / "few").mkdir()
+    common = {**texts.preparing, "to": str((scratch / "classes.npy").resolve())}
+    ways = [
+        How(sessions, batch)
+        for sessions in sorted({1, place.threads})
+        for batch in BATCHES
+        if batch == BATCHES[0] or batch <= 2 * len(texts.lines)
+    ]
+    tried, classes = [], None
+    with place.host.start(place, model, inputs, rows) as worker:
+        file = str(few.write(scratch / "few").resolve())
+        for way in track(ways, f"stream under {place.runtime}, ways", len(ways)):
+            found = _rate(worker, way, TRIED_S, file, len(few.lines), common)
+            given = np.load(scratch / "classes.npy")
+            classes = given if classes is None else classes
+            others = int((given != classes).sum())
+            tried.append({**way._asdict(), **found, "other_answers": others})
+    best = ways[int(np.argmax([one["lines_per_s"] for one in tried]))]
+    rates, cpu, memory = [], [], []
+    served: list[dict[str, float]] = []
+    file, count = str(lines.resolve()), len(texts.lines)
+    once: dict[str, float] = {}
+    for restart in track(range(restarts), f"stream under {place.runtime}, restarts", restarts):
+        with place.host.start(place, model, inputs, rows) as worker:
+            found = _rate(worker, best, MEASURED_S, file, count, common)
+            rates.append(found["lines_per_s"])
+            cpu.append(found["cpu_us"])
+            memory.append(worker.ask("memory")["memory"]["peak_bytes"])
+            rate = rate_per_s or SHARE * rates[-1]
+            served.append(_arriving(worker, restart, rate, file, texts.preparing, scratch))
+            if restart == 0:
+                once = _rate(worker, best._replace(once=True), TRIED_S, file, count, common)
+    facts = {
+        "texts": texts.facts,
+        "ways": tried,
+        "sessions": best.sessions,
+        "batch": best.batch,
+        "cpu_us_a_line": float(np.median(cpu)),
+        "peak_memory_bytes": int(max(memory)),
+        "arriving": {name: float(np.median([one[name] for one in served])) for name in served[0]},
+        "each_line_once_in_a_batch": once,
+    }
+    return np.asarray(rates), facts
+
+
+def _rate(
+    worker: Asked, way: How, seconds: float, file: str, count: int, common: Mapping[str, Any]
+) -> dict[str, float]:
+    reply = worker.ask("stream", how=list(way), seconds=seconds, lines=file, **common, within_s=60 + seconds)
+    return {
+        "lines_per_s": count / (float(np.median(reply[WALL])) / 1e9),
+        "cpu_us": float(np.median(reply[CPU])) / 1e3 / count,
+        "computed": reply["computed"] / count,
+    }
+
+
+def _arriving(
+    worker: Asked, seed: int, rate: float, file: str, preparing: Mapping[str, Any], scratch: Path
+) -> dict[str, float]:
+    """Latency of lines that come by themselves, in ms, by the number that comes a second."""
+    due = np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, ARRIVING)).astype(np.int64)
+    arrivals = scratch / "arrivals.npy"
+    np.save(arrivals, due)
+    reply: Mapping[str, Sequence[float]] = worker.ask(
+        "stream_arriving",
+        arrivals=str(arrivals.resolve()),
+        most=MOST_WAITING,
+        lines=file,
+        **preparing,
+        within_s=60 + 3 * due[-1] / 1e9,
+    )
+    latencies = np.asarray(reply["latency_ns"]) / 1e6
+    return {
+        "rate_per_s": rate,
+        "p50_ms": float(np.percentile(latencies, 50)),
+        "p99_ms": float(np.percentile(latencies, 99)),
+        "mean_batch": float(np.mean(reply["batches"])),
+    }
