@@ -118,7 +118,7 @@ def test_texts_keep_the_padding_that_their_longest_needs() -> None:
         (source([0, 1, 2] * 10, classes=3), "calibration split would have 2 examples for 3 classes"),
         (
             Source({"train": Examples([f"x{n}" for n in range(60)], np.arange(60) % 2)}, ("a", "b")),
-            "data.tokenizer",
+            "data.tokenizer=FOLDER, or how many of their bytes are read, data.max_bytes=96",
         ),
         (
             Source({"train": Examples(["x", "y"] * 30, np.arange(60) % 2)}, ("a", "b")),

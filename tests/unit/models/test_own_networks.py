@@ -14,6 +14,7 @@ from edgecomp.quantization.placement import left_in_float, place, quantised_para
 
 IMAGES = {"channels": 3, "classes": 4}
 TEXTS = {"vocabulary": 50, "max_length": 12, "classes": 4}
+BYTES = {"max_bytes": 16, "classes": 4}
 ROWS = {"features": 7, "classes": 4}
 DATA: dict[str, tuple[dict[str, Any], dict[str, torch.Tensor]]] = {
     "images": (IMAGES, {"pixel_values": torch.rand(2, 3, 32, 32)}),
@@ -24,6 +25,7 @@ DATA: dict[str, tuple[dict[str, Any], dict[str, torch.Tensor]]] = {
             "attention_mask": torch.ones(2, 12, dtype=torch.int64),
         },
     ),
+    "bytes": (BYTES, {"bytes": torch.randint(1, 256, (2, 16))}),
     "rows": (ROWS, {"features": torch.rand(2, 7)}),
 }
 NETWORKS = {
@@ -31,6 +33,8 @@ NETWORKS = {
     "mobilenet": "images",
     "resnet": "images",
     "segmenter": "images",
+    "conv-text": "bytes",
+    "ngram": "bytes",
     "tagger": "texts",
     "transformer": "texts",
     "mlp": "rows",
@@ -95,6 +99,8 @@ def test_sizes_are_those_of_the_docstrings() -> None:
         ("mobilenet", {}, set()),
         ("mobilenet", {"activation": "hardswish"}, {"hardswish.default"}),
         ("mlp", {}, set()),
+        ("conv-text", {}, set()),
+        ("ngram", {}, {"layer_norm.default"}),
         ("resnet", {"blocks": 1}, set()),
         ("airbench", {"widths": [8, 8]}, {"amax.default", "gelu.default", "mul.Tensor"}),
         (
@@ -116,7 +122,9 @@ def test_every_layer_and_table_is_quantised(name: str, arguments: dict[str, Any]
     module = place(captured, "cpu-u8-narrow")
     layers = [part for part in network.modules() if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d))]
     assert len(list(weighted(module))) == len(layers)
-    tables = {key for key in network.state_dict() if key in ("tokens.weight", "positions.weight")}
+    tables = {
+        key for key in network.state_dict() if key in ("tokens.weight", "positions.weight", "table.weight")
+    }
     assert tables <= quantised_parameters(module)
     assert set(left_in_float(module)) == floats
 
@@ -145,7 +153,7 @@ def test_a_text_longer_than_max_length_is_refused() -> None:
         check_output("transformer", made("transformer"), example, (2, 4))
 
 
-@pytest.mark.parametrize("name", ["airbench", "mobilenet", "transformer", "mlp"])
+@pytest.mark.parametrize("name", ["airbench", "mobilenet", "transformer", "mlp", "conv-text", "ngram"])
 def test_a_network_learns(name: str) -> None:
     """Four classes told apart by the mean of an input, or by one token."""
     network = made(
@@ -154,6 +162,9 @@ def test_a_network_learns(name: str) -> None:
     labels = torch.arange(32) % 4
     if name == "transformer":
         inputs = [labels[:, None].repeat(1, 6) + 3, torch.ones(32, 6, dtype=torch.int64)]
+    elif NETWORKS[name] == "bytes":
+        inputs = [torch.randint(97, 123, (32, 16))]
+        inputs[0][:, 3:6] = labels[:, None] + 65
     elif name == "mlp":
         inputs = [labels[:, None] + torch.rand(32, 7)]
     else:
@@ -189,6 +200,25 @@ def test_a_network_learns(name: str) -> None:
         ("airbench", {"widths": "64"}, IMAGES, "argument 'widths' is '64'"),
         ("transformer", {"width": 100, "heads": 3}, TEXTS, "width 100 is no multiple of 3 heads"),
         ("transformer", {"dropout": 2}, TEXTS, "dropout"),
+        (
+            "transformer",
+            {},
+            BYTES,
+            "does not take max_bytes, and the data give max_bytes, classes; networks that take them: conv-text, ngram",
+        ),
+        (
+            "ngram",
+            {"buckets": 1000},
+            BYTES,
+            "buckets 1000 is no prime: the hash is even over a prime, such as 997",
+        ),
+        ("ngram", {"orders": [3, 17]}, BYTES, "orders [3, 17]: lengths of n-grams from 1 to max_bytes, 16"),
+        (
+            "conv-text",
+            {"layers": 5},
+            BYTES,
+            "layers 5: each halves a text, and 16 bytes are too few for that",
+        ),
         ("mlp", {"layers": True}, ROWS, "argument 'layers' is True"),
     ],
 )
