@@ -120,6 +120,9 @@ THROUGHPUT = "throughput_p50_per_s"
 FILE_SIZE = "file_size_bytes"
 ENERGY = "energy_per_inference_mj"
 
+ALARM_RECALL = "alarm_recall_pct"
+ALARMS = ("classification", "probabilities", "binary", "multilabel")
+
 CLASSES = ("classification", "probabilities", "binary")
 
 
@@ -187,6 +190,8 @@ METRICS: dict[str, Metric] = {
         _score("tail_macro_f1_pct", "macro F1 of the rarest classes, which have a fifth of the examples", "scores:tail_macro_f1", "scores:tail_macro_f1_against"),
         _score("worst_recall_pct", "recall of the class that fares worst", "scores:worst_class", "scores:worst_class_against"),
         _score(WORST_SLICE, "accuracy on the slice that fares worst", "scores:worst_slice", "scores:worst_slice_against"),
+        Metric(ALARM_RECALL, "percent", "higher", "recall at a false-alarm rate of 1 % (of several labels the worst)", "answers", "alarms:recall", tasks=ALARMS),
+        Metric("strict_alarm_recall_pct", "percent", "higher", "recall at a false-alarm rate of 0.1 % (of several labels the worst)", "answers", "alarms:strict_recall", tasks=ALARMS),
         Metric(CALIBRATION_ERROR, "percent", "lower", "calibration error: how much surer or less sure it is than right (root mean square)", "answers", "health.calibration:calibration_error", tasks=CLASSES),
         Metric(ADVERSARIAL_ACCURACY, "percent", "higher", "right under every declared attack", "health", "health.robustness:adversarial_accuracy", comparator="health.robustness:adversarial_accuracy_against", tasks=CLASSES),
         Metric(ATTACKS_WITHSTOOD, "percent", "higher", "right answers that no declared attack turns", "health", "health.robustness:attacks_withstood", tasks=CLASSES),
