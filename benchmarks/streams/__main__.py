@@ -1,0 +1,110 @@
+"""Log lines by the hundred thousand: students that read bytes, their Transformer teacher, and what is commonly used instead.
+
+    python benchmarks/streams                            # every cell that is not in reports/streams yet
+    python benchmarks/streams --splits order --seeds 0   # some
+    python benchmarks/streams --show                     # only writes the table of what is there
+
+26,000 lines of 13 systems (Loghub, Zhu et al. 2023, $EDGECOMP_DATA/logs/lines.parquet): of which system a line is. A cell is a split, a student
+and a seed: trained by benchmarks/recipes/log-stream.yaml, judged on the test lines, and measured by `bench -s stream` on all lines in random order.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import baselines
+import pyarrow as pa
+import pyarrow.parquet as pq
+import splits
+from table import table
+
+import edgecomp
+from edgecomp.files.json_files import read_json, read_mapping
+from edgecomp.files.writing import write_json
+from edgecomp.machine import cpu_model, host_isa
+from edgecomp.progress import Silent
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "log-stream.yaml"
+TARGETS = ("edge-2core-1g", "openvino-cpu")
+STUDENTS = {
+    "ngram": ["student={network: ngram}"],
+    "conv-text": ["student={network: conv-text}"],
+}
+RESTARTS = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--splits", nargs="+", choices=splits.SPLITS, default=list(splits.SPLITS))
+    parser.add_argument("--students", nargs="+", choices=STUDENTS, default=list(STUDENTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/benchmark-streams"))
+    parser.add_argument("--to", type=Path, default=Path("reports/streams"))
+    parser.add_argument("--show", action="store_true", help="run nothing")
+    asked = parser.parse_args()
+    cells = asked.to / "cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    for name, make in () if asked.show else wanted(asked):
+        file = cells / f"{name}, {host_isa()}.json"
+        if not file.is_file():
+            print(name, flush=True)
+            write_json(file, {"cell": name, "isa": host_isa(), "cpu": cpu_model(), **make()})
+    (asked.to / "streams.md").write_text(
+        table([read_json(one) for one in sorted(cells.glob("*.json"))]), encoding="utf-8"
+    )
+
+
+def wanted(asked: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    """By name, what makes a cell."""
+    lines = Path(os.environ.get("EDGECOMP_DATA", "../shared/data")) / "logs" / "lines.parquet"
+    for split in asked.splits:
+        for seed in asked.seeds:
+            folder = asked.runs / f"{split}-{seed}"
+            parts = splits.SPLITS[split](pq.read_table(lines), seed)
+            for student in asked.students:
+                yield (
+                    f"{split}, {student}, seed {seed}",
+                    lambda s=student, f=folder, p=parts, n=seed: trained(s, f, p, n),
+                )
+            for name in baselines.BASELINES:
+                yield f"{split}, {name}, seed {seed}", lambda b=name, p=parts: baselines.measured(b, p)
+
+
+def trained(student: str, folder: Path, parts: dict[str, pa.Table], seed: int) -> dict[str, Any]:
+    """What became of a student. The run's folder is the split's and the seed's: its teacher is trained once for all students."""
+    data = (folder / "data").resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        pq.write_table(part, data / f"{name}.parquet")
+    files = ", ".join(f"{name}: {name}.parquet" for name in parts)
+    overrides = [f"data.path={data}", f"data.files={{{files}}}", f"seed={seed}", *STUDENTS[student]]
+    result = edgecomp.run(RECIPE, overrides, out=folder / "run", history=None, listener=Silent())
+    verdict = read_mapping(folder / "run" / "gate" / "verdict.json", "gates", "figures")
+    lines = data / "lines.txt"
+    lines.write_text("\n".join(splits.in_random_order(parts, seed)), encoding="utf-8")
+    told: dict[str, Any] = {"verdict": str(result.verdict), "targets": {}}
+    for target in TARGETS:
+        benched = edgecomp.bench(
+            folder / "run" / "deploy" / target, [target], scenarios=["stream"], inputs=lines, restarts=RESTARTS, max_time_s=5,
+            out=folder / f"{student}-{target}", history=None,
+        )  # fmt: skip
+        [one] = benched.results
+        figures = verdict["figures"][target]
+        gates = {row["name"]: row for row in verdict["gates"] if row["target"] == target}
+        told["targets"][target] = {
+            "accuracy": {arm: figures[arm]["accuracy_pct"] for arm in ("teacher", "student_int8")},
+            "macro_f1_gap": gates["macro_f1_pct"]["estimate"],
+            "stream": one.content["scenarios"]["stream"],
+            "stream_per_s": one.content["metrics"]["stream_per_s"],
+            "peak_memory_bytes": figures["student_int8"]["peak_memory_bytes"],
+            "quality": one.content["quality"],
+        }
+    return told
+
+
+if __name__ == "__main__":
+    main()
