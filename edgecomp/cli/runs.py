@@ -11,7 +11,7 @@ from edgecomp.cli.options import STORE, Debug, Folder, Json, Store, recipe_names
 from edgecomp.errors import UsageError
 
 RECIPES = (
-    "cifar10, diabetes, digits, early-exit, fairness, lifelong, lines, long-tail, multi-teacher, multilabel, recommend, segmentation, self-distillation, sst2, "
+    "cifar10, diabetes, digits, early-exit, fairness, lifelong, lines, log-stream, long-tail, multi-teacher, multilabel, recommend, segmentation, self-distillation, sst2, "
     "staged, tabular"
 )
 

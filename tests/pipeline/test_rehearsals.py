@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 # What makes a rehearsal of the recipes that take minutes a matter of seconds.
 SMALLER = {
     "lines": ("quick=true", "targets=[onnxruntime-cpu]"),
+    "log-stream": ("quick=true", "targets=[onnxruntime-cpu]", "student.arguments={buckets: 997, width: 8}"),
     "segmentation": (
         "quick=true", "targets=[onnxruntime-cpu]", "data.limit=300", "teacher.arguments.width=16", "student.arguments.width=8",
     ),
@@ -22,12 +23,13 @@ SMALLER = {
 }  # fmt: skip
 HEADLINES = {
     "lines": "macro_f1_pct",
+    "log-stream": "macro_f1_pct",
     "segmentation": "mean_iou_pct",
     "cifar10": "macro_f1_pct",
     "sst2": "macro_f1_pct",
 }
-OF_SHARED_DATA = ("lines", "cifar10", "sst2")
-OF_MINILM = ("lines", "sst2")
+OF_SHARED_DATA = ("lines", "log-stream", "cifar10", "sst2")
+OF_MINILM = ("lines", "log-stream", "sst2")
 FEW = ("cifar10", "sst2")
 
 

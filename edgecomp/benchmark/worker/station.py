@@ -14,7 +14,7 @@ MOST_BESIDE = 2**29  # bytes of the outputs that are not judged; of more example
 
 
 def loaded(runtime: Any, job: Mapping[str, Any]) -> Any:
-    """A session. Whether a file may run code is asked of those runtimes alone whose files can."""
+    """A session of the model that a `job` names, by its `runtime`. Whether a file may run code is asked of those runtimes alone whose files can."""
     trusted = {"trusted": True} if job["trusted"] else {}
     model: Any = Path(job["model"])
     if job["sealed"]:
@@ -106,7 +106,8 @@ class Station:
         )
 
     def stream_arriving(self, lines: str, arrivals: str, most: int, **preparing: Any) -> dict[str, Any]:
-        """An open loop of lines, as `serve` is one of requests. preparing: as in `stream`."""
+        """An open loop of lines of the file `lines`, as `serve` is one of requests: arrivals: when they come; most: how many are answered at once;
+        preparing: as in `stream`."""
         import numpy as np
 
         answer = streaming.answering(self.session, streaming.preparing(**preparing))

@@ -54,7 +54,8 @@ def preparing(max_bytes: int | None = None, tokenizer: str | None = None) -> Pre
 
 
 def answering(session: Any, prepare: Prepare, once: bool = False) -> Answer:
-    """What gives the class of each of some lines, int64 [N], by the largest number of the first output of `session`. once: as `How` has it."""
+    """What gives the class of each of some lines, int64 [N], by the largest number of the first output of `session`. prepare: makes its
+    inputs; once: as `How` has it."""
     names = [port.name for port in session.signature().inputs]
 
     def answer(lines: Sequence[str]) -> Any:
@@ -81,7 +82,8 @@ class Pass(NamedTuple):
 def once_over(
     answers: Sequence[Answer], lines: Sequence[str], how: How, clocks: loops.Clocks = loops.REAL
 ) -> Pass:
-    """All `lines` by a thread for each of the `answers`, in batches that are taken in turn; classes: by batch, in the lines' order. clocks: to read.
+    """All `lines` by a thread for each of the `answers`, in batches that are taken in turn; classes: by batch, in the lines' order. how:
+    of which way the batches are; clocks: to read.
 
     Raises what an answer raises.
     """
@@ -121,7 +123,7 @@ def arriving(
     most: int,
     clocks: loops.Clocks = loops.REAL,
 ) -> loops.Served:
-    """An open loop: lines come when they come, and what waits is answered together, at most so many. arrivals_ns: since the start, in
+    """An open loop: `lines` come when they come, and what waits is answered together by `answer`, at most so many. arrivals_ns: since the start, in
     order; clocks: to read, and to sleep by."""
     place = 0
 

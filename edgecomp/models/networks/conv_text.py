@@ -24,27 +24,27 @@ class ConvText(nn.Module):
         max_bytes: int,
         classes: int,
         width: int = 16,
-        channels: int = 64,
+        filters: int = 64,
         kernel: int = 5,
         layers: int = 2,
     ) -> None:
-        """width: of a byte's embedding; channels, kernel: of each convolution, whose stride is 2; layers: how many there are."""
+        """width: of a byte's embedding; filters, kernel: of each convolution, whose stride is 2; layers: how many there are."""
         super().__init__()
         positive(
-            max_bytes=max_bytes, classes=classes, width=width, channels=channels, kernel=kernel, layers=layers
+            max_bytes=max_bytes, classes=classes, width=width, filters=filters, kernel=kernel, layers=layers
         )
         if max_bytes < STRIDE**layers:
             raise UsageError(
                 f"layers {layers}: each halves a text, and {max_bytes} bytes are too few for that"
             )
         self.table = nn.Embedding(256, width, padding_idx=0)
-        widths = [width, *[channels] * layers]
+        widths = [width, *[filters] * layers]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, (1, kernel), (1, STRIDE), (0, kernel // 2), bias=False)
             for before, after in itertools.pairwise(widths)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(layers))
-        self.head = nn.Linear(channels, classes)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(filters) for _ in range(layers))
+        self.head = nn.Linear(filters, classes)
 
     def forward(self, bytes: torch.Tensor) -> torch.Tensor:
         x = self.table(bytes).transpose(1, 2).unsqueeze(2)
