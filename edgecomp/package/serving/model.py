@@ -9,20 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.data import preprocessing as prepared
-from edgecomp.data.preprocessing import TOKENIZER, Preprocessing
+from edgecomp.data.preprocessing import BYTES, TOKENIZER, Bytes, Preprocessing
 from edgecomp.errors import UsageError, nearest_there
 from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import sha256
-from edgecomp.inputs import MASK
+from edgecomp.inputs import MASK, as_bytes
 from edgecomp.runtimes import TABLE, Port, adapter, formats
 from edgecomp.runtimes.formats import CONTRACT
 
 BACKENDS = {"onnxruntime-cpu": "onnxruntime", "openvino-cpu": "openvino"}
 """Triton's backend for a runtime's file."""
 
-RAW = {"image": ("image", "uint8"), "array": ("values", "float32"), "text": ("text", "string")}
+RAW = {
+    "image": ("image", "uint8"),
+    "array": ("values", "float32"),
+    "text": ("text", "string"),
+    "bytes": ("text", "string"),
+}
 """By kind of preprocessing, what the Python backend's input is called, and its type."""
+
+TEXTS = ("text", "bytes")  # kinds of texts, which are read as tokens and as bytes
 
 LABEL = "label"
 Arrays = dict[str, npt.NDArray[Any]]
@@ -60,7 +67,7 @@ class Deployed:
     def raw(self) -> Arrays:
         """The same as the Python backend takes them; texts as an array of `str`, [N, 1]."""
         kind = self.preprocessing.kind
-        if kind == "text":
+        if kind in TEXTS:
             texts = (self.folder / "sample.txt").read_text(encoding="utf-8").splitlines()
             return {RAW[kind][0]: np.asarray(texts, dtype=str).reshape(-1, 1)}
         if kind == "tensors":
@@ -73,7 +80,7 @@ class Deployed:
         kind = self.preprocessing.kind
         if kind == "tensors":
             return self.inputs
-        shape = (None, 1) if kind == "text" else (None, *getattr(self.preprocessing, "shape", ()))
+        shape = (None, 1) if kind in TEXTS else (None, *getattr(self.preprocessing, "shape", ()))
         return (Port(RAW[kind][0], shape, RAW[kind][1]),)
 
     def raw_outputs(self) -> tuple[Port, ...]:
@@ -89,8 +96,11 @@ class Deployed:
         kind = self.preprocessing.kind
         if kind == "tensors":
             return read_npz(self.folder / "sample.npz")
-        if kind == "text":
-            return tokens((self.folder / "sample.txt").read_text(encoding="utf-8").splitlines(), self.folder)
+        if kind in TEXTS:
+            texts = (self.folder / "sample.txt").read_text(encoding="utf-8").splitlines()
+            if isinstance(self.preprocessing, Bytes):
+                return {BYTES: as_bytes(texts, self.preprocessing.max_bytes)}
+            return tokens(texts, self.folder)
         return {"values": read_npy(self.folder / "sample.npy")}
 
 
