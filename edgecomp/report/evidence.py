@@ -98,6 +98,21 @@ class Evidence:
         )
 
     @property
+    def health_elsewhere(self) -> dict[str, str]:
+        """By target on a device, or of another CPU, that its health was asked here: what executed it, in words."""
+        said = {}
+        for target in self.job.targets:
+            health = self.measured[target.name].health
+            there = target.host or (target.isa if target.isa != "host" else "")
+            if health is not None and health.answers and there:
+                by = "" if health.facts.get("why") else f" by its {target.runtime}"
+                said[target.name] = (
+                    f"attacked and corrupted inputs, training examples and key samples were answered on the machine of the run{by}, "
+                    f"and not on {there}"
+                )
+        return said
+
+    @property
     def asked_of_health(self) -> str:
         """Of how many examples the model's health was asked."""
         counts = [len(one.health.labels) for one in self.measured.values() if one.health is not None]
