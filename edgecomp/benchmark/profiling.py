@@ -32,6 +32,8 @@ def profiled(place: Place, *, model: Path, inputs: Path, rows: int, folder: Path
     found: dict[str, Any] = {"runs": RUNS}
     with place.host.start(place, model, inputs, rows) as worker:
         found["layers"] = worker.ask("profile", runs=RUNS)["layers"]
+        for layer in found["layers"] or ():
+            del layer["each_us"]
         if found["layers"] is None:
             found["layers_note"] = f"{place.runtime} has no times by layer"
         found["flame_graph"] = _flame(worker, folder / "flame.svg")
@@ -63,7 +65,7 @@ def by_layer(
     if told is None:
         return LayerTimes(not_run=f"{place.runtime} has no times by layer")
     layers = tuple(
-        Kernel(one["name"], own_name(one["name"]), one["type"], one["calls"], one["total_us"]) for one in told
+        Kernel(one["name"], own_name(one["name"]), one["type"], tuple(one["each_us"])) for one in told
     )
     return LayerTimes(runs, layers)
 

@@ -3,6 +3,7 @@
 Format 1: layers.json, by arm its `runs` and its `layers`, or the reason why there are none (`not_run`).
 """
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,27 +22,33 @@ INT8, NOT_INT8 = "int8", "not int8"
 
 
 class Kernel(NamedTuple):
-    """What the runtime executes as one: its `name` and `type` there, the `layer` it was exported as, and what its `calls` took in all."""
+    """What the runtime executes as one: its `name` and `type` there, the `layer` it was exported as, and what each call took, microseconds."""
 
     name: str
     layer: str
     type: str
-    calls: int
-    total_us: float
+    each_us: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Of one file: its kernels over `runs` inferences of one example, in the order of execution; `not_run` says why there are none."""
+    """Of one file: its kernels in the order of execution, over `runs` inferences of one example; `not_run` says why there are none."""
 
     runs: int = 0
     layers: tuple[Kernel, ...] = ()
     not_run: str = ""
 
+    def us(self, kernel: Kernel) -> float:
+        """Of one inference, microseconds, by the mean of the middle half of its calls: what else the machine does falls on the longest, and a
+        runtime's clock counts whole microseconds."""
+        ordered = sorted(kernel.each_us)
+        cut = len(ordered) // 4
+        return statistics.fmean(ordered[cut : len(ordered) - cut]) * len(ordered) / self.runs
+
     @property
-    def total_us(self) -> float:
+    def together_us(self) -> float:
         """Of one inference, microseconds: of the kernels alone."""
-        return sum(one.total_us for one in self.layers) / self.runs if self.runs else 0.0
+        return sum(map(self.us, self.layers))
 
 
 class Layer(NamedTuple):
@@ -89,13 +96,12 @@ def _of_file(told: Mapping[str, Any]) -> LayerTimes:
             str(one["name"]),
             str(one["layer"]),
             str(one["type"]),
-            int(one["calls"]),
-            float(one["total_us"]),
+            tuple(map(float, one["each_us"])),
         )
         for one in told["layers"]
     )
-    if kernels and int(told["runs"]) < 1:
-        raise ValueError(f"runs: {told['runs']}, and there are layers")
+    if kernels and (int(told["runs"]) < 1 or not all(one.each_us for one in kernels)):
+        raise ValueError(f"runs: {told['runs']}, and there are layers, or one without a call")
     return LayerTimes(int(told["runs"]), kernels, str(told["not_run"]))
 
 
@@ -134,13 +140,13 @@ def side_by_side(
     in_float: dict[str, float] = {}
     if fp32 is not None:
         for kernel in fp32.layers:
-            in_float[kernel.layer] = in_float.get(kernel.layer, 0.0) + kernel.total_us / fp32.runs
+            in_float[kernel.layer] = in_float.get(kernel.layer, 0.0) + fp32.us(kernel)
     return [
         Layer(
             name=kernel.layer if is_one else kernel.name,
             type=kernel.type,
             precision="" if precisions is None else precisions.get(kernel.name, NOT_INT8),
-            us=kernel.total_us / found.runs,
+            us=found.us(kernel),
             fp32_us=in_float.get(kernel.layer) if is_one else None,
         )
         for kernel in found.layers

@@ -211,7 +211,7 @@ class Evidence:
             said[target] = layer_times.in_words(layers)
             in_float = self.layer_times[target].get(fp32.name)
             if in_float is not None and in_float.layers and self.measured[target].student != fp32.name:
-                together = format_value(in_float.total_us / 1e3, "time")
+                together = format_value(in_float.together_us / 1e3, "time")
                 said[target] += f"; those of the {fp32.label}, {together}"
         return said
 

@@ -201,7 +201,7 @@ def kernel_times(events: Sequence[Mapping[str, Any]], skip: int) -> list[LayerTi
             node = event["name"].removesuffix("_kernel_time")
             calls[node, event["args"]["op_name"]].append(float(event["dur"]))
     return [
-        LayerTime(_exported_name(node), kind, len(times) - skip, sum(times[skip:]))
+        LayerTime(_exported_name(node), kind, len(times) - skip, sum(times[skip:]), tuple(times[skip:]))
         for (node, kind), times in calls.items()
         if len(times) > skip
     ]

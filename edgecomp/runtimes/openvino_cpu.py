@@ -116,17 +116,17 @@ class OpenVinoCpu:
         request = _compile(model, threads, options, profiled=True).create_infer_request()
         for _ in range(WARMUP):
             request.infer(dict(feed))
-        times: dict[str, LayerTime] = {}
+        kinds: dict[str, str] = {}
+        times: dict[str, list[float]] = {}
         for _ in range(runs):
             request.infer(dict(feed))
             for node in request.profiling_info:
-                before = times.get(node.node_name, LayerTime(node.node_name, node.node_type, 0, 0.0))
-                took = node.real_time.total_seconds() * 1e6
-                times[node.node_name] = before._replace(
-                    calls=before.calls + 1, total_us=before.total_us + took
-                )
+                kinds[node.node_name] = node.node_type
+                times.setdefault(node.node_name, []).append(node.real_time.total_seconds() * 1e6)
         return [
-            layer for layer in times.values() if layer.total_us > 0
+            LayerTime(name, kinds[name], len(each), sum(each), tuple(each))
+            for name, each in times.items()
+            if sum(each) > 0
         ]  # 0: folded into another, or less than it resolves
 
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:

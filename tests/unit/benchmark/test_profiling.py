@@ -13,6 +13,7 @@ from edgecomp import inputs
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.profiling import LEAST_RUNS, MOST_MS, RUNS, by_layer
 from edgecomp.errors import DeviceError
+from edgecomp.runtimes import LayerTime
 from edgecomp.runtimes.onnxruntime_cpu import kernel_times
 
 
@@ -34,8 +35,8 @@ def test_each_layer_of_a_file_is_told_with_its_own_name(asked: Path, tmp_path: P
     found = taken("onnxruntime-cpu", tmp_path / "model.onnx", asked)
     assert (found.runs, found.not_run) == (RUNS, "")
     assert {one.type for one in found.layers} & {*nodes, "Gemm", "FusedGemm"}
-    assert all(one.layer == one.name.upper() and one.calls == RUNS for one in found.layers)
-    assert found.total_us > 0
+    assert all(one.layer == one.name.upper() and len(one.each_us) == RUNS for one in found.layers)
+    assert found.together_us > 0
 
 
 def test_as_many_runs_as_a_second_has_room_for(asked: Path, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_kernel_is_called_as_it_was_exported() -> None:
         }
         for node, took in (("conv_token_4", 9), ("conv_token_4", 2), ("conv_token_7", 9), ("conv_token_7", 3))
     ]
-    assert [(one.name, one.calls, one.total_us) for one in kernel_times(events, 1)] == [
-        ("conv", 1, 2.0),
-        ("conv", 1, 3.0),
+    assert kernel_times(events, 1) == [
+        LayerTime("conv", "QLinearConv", 1, 2.0, (2.0,)),
+        LayerTime("conv", "QLinearConv", 1, 3.0, (3.0,)),
     ]

@@ -22,20 +22,20 @@ from edgecomp.metrics.layer_times import (
 INT8 = LayerTimes(
     10,
     (
-        Kernel("q", "q", "QuantizeLinear", 10, 20.0),
-        Kernel("conv/fused", "conv", "Convolution", 10, 300.0),
-        Kernel("twice/a", "twice", "MatMul", 10, 50.0),
-        Kernel("twice/b", "twice", "MatMul", 10, 20.0),
-        Kernel("/head", "", "Gemm", 10, 10.0),
+        Kernel("q", "q", "QuantizeLinear", (2.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 9000.0, 1.0, 3.0)),
+        Kernel("conv/fused", "conv", "Convolution", (300.0 / 20,) * 20),
+        Kernel("twice/a", "twice", "MatMul", (5.0,) * 10),
+        Kernel("twice/b", "twice", "MatMul", (2.0,) * 10),
+        Kernel("/head", "", "Gemm", (1.0,) * 10),
     ),
 )
 FP32 = LayerTimes(
     5,
     (
-        Kernel("conv", "conv", "Convolution", 5, 400.0),
-        Kernel("conv@2", "conv", "Reorder", 5, 100.0),
-        Kernel("twice", "twice", "MatMul", 5, 5.0),
-        Kernel("/other", "", "Gemm", 5, 5.0),
+        Kernel("conv", "conv", "Convolution", (80.0,) * 5),
+        Kernel("conv@2", "conv", "Reorder", (20.0,) * 5),
+        Kernel("twice", "twice", "MatMul", (1.0,) * 5),
+        Kernel("/other", "", "Gemm", (1.0,) * 5),
     ),
 )
 
@@ -45,8 +45,8 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path) == {}
     save(tmp_path, found)
     assert load(tmp_path) == found
-    assert INT8.total_us == pytest.approx(40.0)
-    assert LayerTimes(not_run="none").total_us == 0.0
+    assert INT8.together_us == pytest.approx(40.0)
+    assert LayerTimes(not_run="none").together_us == 0.0
 
 
 def test_a_layer_stands_beside_the_one_of_its_name_in_float() -> None:
@@ -78,7 +78,8 @@ def test_what_the_runtime_does_not_say_is_unknown() -> None:
         (lambda content: content.update(arms=3), "is not what `edgecomp run` writes there"),
         (lambda content: content["arms"]["a"].update(runs=0), "there are layers"),
         (lambda content: content["arms"]["a"].pop("not_run"), "KeyError: 'not_run'"),
-        (lambda content: content["arms"]["a"]["layers"][0].update(total_us="long"), "could not convert"),
+        (lambda content: content["arms"]["a"]["layers"][0].update(each_us=["long"]), "could not convert"),
+        (lambda content: content["arms"]["a"]["layers"][0].update(each_us=[]), "without a call"),
         (lambda content: content["arms"]["a"].update(layers=[3]), "TypeError"),
     ],
 )
