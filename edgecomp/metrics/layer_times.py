@@ -39,8 +39,8 @@ class LayerTimes:
     not_run: str = ""
 
     def us(self, kernel: Kernel) -> float:
-        """Of one inference, microseconds, by the mean of the middle half of its calls: what else the machine does falls on the longest, and a
-        runtime's clock counts whole microseconds."""
+        """What a `kernel` of these takes of one inference, microseconds: the mean of the middle half of its calls. What else the machine does
+        falls on the longest, and a runtime's clock counts whole microseconds."""
         ordered = sorted(kernel.each_us)
         cut = len(ordered) // 4
         return statistics.fmean(ordered[cut : len(ordered) - cut]) * len(ordered) / self.runs
