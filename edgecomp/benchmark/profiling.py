@@ -6,15 +6,20 @@ By layer from the runtime itself, by stack from py-spy, and for a GPU the comman
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgecomp.benchmark.hosts.host import Asked
 from edgecomp.benchmark.hosts.process import Place, py_spy
+from edgecomp.errors import EdgecompError
+from edgecomp.metrics.layer_times import Kernel, LayerTimes
 from edgecomp.metrics.samples import WALL
 from edgecomp.runtimes import TABLE
 
 RUNS = 50
+LEAST_RUNS, MOST_MS = 5, 1_000.0  # of a run's report: a file takes a second or so, or is left out
 FLAME_S = 5
 RATE = 200  # stacks a second
 
@@ -27,6 +32,8 @@ def profiled(place: Place, *, model: Path, inputs: Path, rows: int, folder: Path
     found: dict[str, Any] = {"runs": RUNS}
     with place.host.start(place, model, inputs, rows) as worker:
         found["layers"] = worker.ask("profile", runs=RUNS)["layers"]
+        for layer in found["layers"] or ():
+            del layer["each_us"]
         if found["layers"] is None:
             found["layers_note"] = f"{place.runtime} has no times by layer"
         found["flame_graph"] = _flame(worker, folder / "flame.svg")
@@ -34,6 +41,33 @@ def profiled(place: Place, *, model: Path, inputs: Path, rows: int, folder: Path
         command = [sys.executable, "-m", "edgecomp", "bench", str(model)]
         found["nsight"] = f"nsys profile --trace=cuda,nvtx,osrt --output=profile -- {shlex.join(command)}"
     return found
+
+
+def by_layer(
+    place: Place, *, model: Path, inputs: Path, alone_ms: float, own_name: Callable[[str], str]
+) -> LayerTimes:
+    """What each layer of a file takes, for a run's report: in a process of its own, without the target's limit on memory, which is that of
+    a file that nothing watches. Whatever goes wrong is why there are none: it is no reason to stop a run.
+
+    place: where it runs; model: its file; inputs: a folder of examples, the first of which is asked; alone_ms: of one inference;
+    own_name: of a kernel's name, the layer's.
+    """
+    runs = int(min(RUNS, MOST_MS / max(alone_ms, 1e-3)))
+    if runs < LEAST_RUNS:
+        return LayerTimes(
+            not_run=f"an inference takes {alone_ms:.0f} ms, and a profile of it longer than a run has time for: `edgecomp bench --profile`"
+        )
+    try:
+        with place.host.start(replace(place, memory_bytes=None), model, inputs) as worker:
+            told = worker.ask("profile", runs=runs)["layers"]
+    except EdgecompError as error:
+        return LayerTimes(not_run=str(error))
+    if told is None:
+        return LayerTimes(not_run=f"{place.runtime} has no times by layer")
+    layers = tuple(
+        Kernel(one["name"], own_name(one["name"]), one["type"], tuple(one["each_us"])) for one in told
+    )
+    return LayerTimes(runs, layers)
 
 
 def _flame(worker: Asked, to: Path) -> str:

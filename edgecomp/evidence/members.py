@@ -17,7 +17,7 @@ NOT_DECLARED = "not declared"
 HERE = "."  # instead of the folder of whoever ran it
 
 STEPS = {
-    "bench": {"measurements.json", "samples.npz", "outputs.npz"},
+    "bench": {"measurements.json", "samples.npz", "outputs.npz", "layers.json"},
     "portable": {"portable.json"},
     "emulation": {"emulation.json", "test.npy", "probes.npy"},
     "health": {"health.json", "outputs.npz"},

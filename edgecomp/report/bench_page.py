@@ -10,10 +10,18 @@ from edgecomp.files.json_files import read_mapping
 from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.units import format_value
 from edgecomp.report.figures import column
+from edgecomp.report.page.tables import Cell, Table, number, table
 from edgecomp.report.stage import environment
 from edgecomp.stats.figure import Figure
 
 SHOWN_LAYERS = 25
+HELD = (
+    ("own pages (USS)", "uss_bytes"),
+    ("not backed by a file", "anonymous_bytes"),
+    ("resident", "rss_bytes"),
+    ("high-water mark", "peak_bytes"),
+    ("cgroup, not backed by a file", "cgroup_anonymous_bytes"),
+)
 
 
 class Row(NamedTuple):
@@ -71,6 +79,7 @@ def write_page(folder: Path) -> None:
     flame, training = folder / "flame.svg", folder / "training.json"
     layers = sorted((content.get("profile") or {}).get("layers") or [], key=lambda layer: -layer["total_us"])
     total = sum(layer["total_us"] for layer in layers) or 1.0
+    step = read_mapping(training) if training.is_file() else None
     page = (
         environment()
         .get_template("bench.html.j2")
@@ -78,10 +87,7 @@ def write_page(folder: Path) -> None:
             content=content,
             bounds=bounds_of(content),
             rows=rows_of(content),
-            memory=[
-                (phase, {kind: format_value(float(value), "bytes") for kind, value in held.items()})
-                for phase, held in content["memory"].items()
-            ],
+            memory=_memory(content["memory"]),
             layers=[
                 {
                     **layer,
@@ -92,7 +98,8 @@ def write_page(folder: Path) -> None:
             ],
             layers_left=max(0, len(layers) - SHOWN_LAYERS),
             flame=flame.name if flame.is_file() else None,
-            training=read_mapping(training) if training.is_file() else None,
+            training=step,
+            operators=_operators(step) if step else None,
             confined=format_value(content["confinement"]["limit_bytes"], "bytes")
             if content["confinement"]["limit_bytes"]
             else None,
@@ -100,3 +107,32 @@ def write_page(folder: Path) -> None:
         )
     )
     (folder / "bench.html").write_text(page, encoding="utf-8")
+
+
+def _memory(by_phase: Mapping[str, Mapping[str, float]]) -> Table:
+    heads = ("after", *(head for head, _ in HELD))
+    rows = [
+        [
+            phase.replace("_", " "),
+            *(
+                Cell(format_value(float(held[kind]), "bytes"), float(held[kind])) if kind in held else "–"
+                for _, kind in HELD
+            ),
+        ]
+        for phase, held in by_phase.items()
+    ]
+    return table("Memory by phase", heads, rows)
+
+
+def _operators(step: Mapping[str, Any]) -> Table:
+    heads = ("operator", "calls", "CPU time of its own", "allocated, less freed")
+    rows = [
+        [
+            one["name"],
+            number(one["calls"], ",d"),
+            number(one["cpu_ms"], ".2f", "ms"),
+            number(one["allocated_bytes"] / 2**20, ".2f", "MiB"),
+        ]
+        for one in step["operators"]
+    ]
+    return table("Operators of a training step", heads, rows)

@@ -14,6 +14,8 @@ from edgecomp.config.schema import Schema
 from edgecomp.files import epoch_table
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.gate.document import VerdictDocument
+from edgecomp.metrics import layer_times
+from edgecomp.metrics.layer_times import Layer, LayerTimes
 from edgecomp.metrics.measurements import Health, Measurements
 from edgecomp.metrics.samples import OFFLINE_WALL, SINGLE_STREAM_WALL, WARMUP_WALL
 from edgecomp.metrics.units import format_value
@@ -27,6 +29,7 @@ class Evidence:
     job: Job
     verdict: VerdictDocument
     measured: dict[str, Measurements]  # targets first, what is shown beside them after
+    layer_times: dict[str, dict[str, LayerTimes]]  # target → arm; none of a run made before they were taken
     splits: "Splits | None"  # None: of a run that was made before the data step said so
     history: dict[str, Any]
     precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
@@ -62,6 +65,9 @@ class Evidence:
                 name: _measured(folder, name, asks=job.recipe.health is not None and name in gated)
                 for name in names
             },
+            layer_times={
+                target.name: layer_times.load(folder / "bench" / target.name) for target in job.targets
+            },
             splits=of_data(folder),
             history={name: epochs for one in histories for name, epochs in one.items()},
             portable={
@@ -90,6 +96,21 @@ class Evidence:
             tried=_tried(folder),
             manifest=_current(_json(folder / "manifest.json"), names, job.schemes),
         )
+
+    @property
+    def health_elsewhere(self) -> dict[str, str]:
+        """By target on a device, or of another CPU, that its health was asked here: what executed it, in words."""
+        said = {}
+        for target in self.job.targets:
+            health = self.measured[target.name].health
+            there = target.host or (target.isa if target.isa != "host" else "")
+            if health is not None and health.answers and there:
+                by = "" if health.facts.get("why") else f" by its {target.runtime}"
+                said[target.name] = (
+                    f"attacked and corrupted inputs, training examples and key samples were answered on the machine of the run{by}, "
+                    f"and not on {there}"
+                )
+        return said
 
     @property
     def asked_of_health(self) -> str:
@@ -164,6 +185,49 @@ class Evidence:
             for name, measured in self.measured.items()
             for arm, data in sorted(measured.arms.items(), key=lambda item: item[0] != measured.student)
             if data.parity
+        ]
+
+    @property
+    def by_layer(self) -> dict[str, list[Layer]]:
+        """By target whose runtime tells, what each layer of the judged file takes, and its layer in the file in float."""
+        found = {}
+        for target, times in self.layer_times.items():
+            measured = self.measured[target]
+            judged, parity = times.get(measured.student), measured.arms.get(measured.student)
+            if judged is not None and judged.layers:
+                told = (parity.parity or {}).get("layers") if parity else None
+                precisions = None if told is None else {one["name"]: one["precision"] for one in told}
+                in_float = (
+                    times.get(arms.STUDENT_FP32.name) if measured.student != arms.STUDENT_FP32.name else None
+                )
+                found[target] = layer_times.side_by_side(judged, in_float, precisions)
+        return found
+
+    @property
+    def layers_said(self) -> dict[str, str]:
+        """By target, what the layers of the judged file take together, and those of the student in float."""
+        fp32, said = arms.STUDENT_FP32, {}
+        for target, layers in self.by_layer.items():
+            said[target] = layer_times.in_words(layers)
+            in_float = self.layer_times[target].get(fp32.name)
+            if in_float is not None and in_float.layers and self.measured[target].student != fp32.name:
+                together = format_value(in_float.together_us / 1e3, "time")
+                said[target] += f"; those of the {fp32.label}, {together}"
+        return said
+
+    @property
+    def layer_times_told(self) -> bool:
+        """Whether there is anything to say of times by layer; there is not of an older run."""
+        return any(self.layer_times.values())
+
+    @property
+    def layers_not_timed(self) -> list[tuple[str, str, str]]:
+        """Target, arm and why there are no times by layer."""
+        return [
+            (target, arm, one.not_run)
+            for target, times in self.layer_times.items()
+            for arm, one in times.items()
+            if one.not_run
         ]
 
     @property

@@ -34,7 +34,7 @@ from edgecomp.text import markdown, plain
 
 FORMAT_VERSION = 2
 """Of report.json. 2: recipe, verdict, figures, parity by target and arm, precision, float_layers, history, provenance,
-samples; best_ptq since data come by name, data since splits share no example, training since alarms are kept,
+samples; layer_times since runs keep them, best_ptq since data come by name, data since splits share no example, training since alarms are kept,
 headlines since the page begins with them."""
 
 
@@ -100,6 +100,7 @@ def _pictures(evidence: Evidence, past: Sequence[Release]) -> dict[str, Any]:
         "reliability": reliability.reliability(evidence),
         "robustness": robustness.robustness(evidence),
         "work": layers.work_by_layer(evidence),
+        "layers": layers.time_by_layer(evidence),
         "trend": trend.trend(evidence, past),
     }
 
@@ -131,6 +132,9 @@ def _content(evidence: Evidence, job: Job) -> dict[str, Any]:
             for one in headline.strips(evidence)
         ],
         "parity": [{"target": target, "arm": arm, **found} for target, arm, found in evidence.compared],
+        "layer_times": {
+            target: [one._asdict() for one in layers] for target, layers in evidence.by_layer.items()
+        },
         "precision": evidence.precision,
         "other_schemes": evidence.other_schemes,
         "float_layers": evidence.float_layers,

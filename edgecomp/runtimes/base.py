@@ -62,12 +62,13 @@ class Layer(NamedTuple):
 
 
 class LayerTime(NamedTuple):
-    """What a layer took by the runtime's own clock: `calls` times, `total_us` microseconds in all."""
+    """What a layer took by the runtime's own clock: `calls` times, `total_us` microseconds in all, and `each_us` by call."""
 
     name: str
     type: str
     calls: int
     total_us: float
+    each_us: tuple[float, ...] = ()
 
 
 class Session(Protocol):

@@ -163,7 +163,7 @@ class OnnxRuntimeCpu:
             open_session(_named(model, exported, Path(folder), inlined), settings)
             optimised = onnx.load(settings.optimized_model_filepath).graph
         integer = {
-            node.name.split("_token_")[0]: node.op_type
+            _exported_name(node.name): node.op_type
             for node in optimised.node
             if node.op_type in INTEGER_OPERATORS
         }
@@ -193,17 +193,23 @@ RUNTIME: Runtime = OnnxRuntimeCpu()
 
 
 def kernel_times(events: Sequence[Mapping[str, Any]], skip: int) -> list[LayerTime]:
-    """Time by node, without each node's first `skip` calls. events: a profile of ONNX Runtime's, in the Chrome trace format."""
+    """Time by node, without each node's first `skip` calls, under the names of `executed_layers`. events: a profile of ONNX Runtime's, in
+    the Chrome trace format."""
     calls: dict[tuple[str, str], list[float]] = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             node = event["name"].removesuffix("_kernel_time")
             calls[node, event["args"]["op_name"]].append(float(event["dur"]))
     return [
-        LayerTime(node, kind, len(times) - skip, sum(times[skip:]))
+        LayerTime(_exported_name(node), kind, len(times) - skip, sum(times[skip:]), tuple(times[skip:]))
         for (node, kind), times in calls.items()
         if len(times) > skip
     ]
+
+
+def _exported_name(node: str) -> str:
+    """What a node was called before the runtime fused it: it appends a number."""
+    return node.split("_token_")[0]
 
 
 def _settings(threads: int, options: Options) -> ort.SessionOptions:

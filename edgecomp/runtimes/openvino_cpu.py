@@ -39,6 +39,7 @@ OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
     ),  # of inputs that are rounded together where the weights alone are int8; 0: none are
 }
 
+BLOCK = 10  # inferences of one model that is profiled
 WARMUP = 3  # inferences before a profile counts: the first ones allocate
 
 INTEGER_PRECISIONS = {"i8", "u8"}
@@ -112,21 +113,28 @@ class OpenVinoCpu:
     def layer_times(
         self, model: Path, feed: Mapping[str, Array], *, threads: int, options: Options, runs: int
     ) -> list[LayerTime]:
-        """From the plugin's performance counters, in microseconds, read after each inference."""
-        request = _compile(model, threads, options, profiled=True).create_infer_request()
-        for _ in range(WARMUP):
-            request.infer(dict(feed))
-        times: dict[str, LayerTime] = {}
-        for _ in range(runs):
-            request.infer(dict(feed))
-            for node in request.profiling_info:
-                before = times.get(node.node_name, LayerTime(node.node_name, node.node_type, 0, 0.0))
-                took = node.real_time.total_seconds() * 1e6
-                times[node.node_name] = before._replace(
-                    calls=before.calls + 1, total_us=before.total_us + took
-                )
+        """From the plugin's performance counters, which are means over all inferences of a compiled model so far, in whole microseconds: by
+        call it is the mean of BLOCK inferences, each block of a model compiled anew."""
+        named: list[tuple[str, str]] = []  # of the first: what the plugin adds is numbered on in the next
+        each: list[list[float]] = []
+        for start in range(0, runs, BLOCK):
+            calls = min(BLOCK, runs - start)
+            request = _compile(model, threads, options, profiled=True).create_infer_request()
+            for _ in range(WARMUP):
+                request.infer(dict(feed))
+            before = [node.real_time for node in request.profiling_info]
+            for _ in range(calls):
+                request.infer(dict(feed))
+            after = request.profiling_info
+            named = named or [(node.node_name, node.node_type) for node in after]
+            each = each or [[] for _ in named]
+            for kernel, node, warm in zip(each, after, before, strict=True):
+                took = node.real_time * (WARMUP + calls) - warm * WARMUP
+                kernel += [max(0.0, took.total_seconds() * 1e6 / calls)] * calls
         return [
-            layer for layer in times.values() if layer.total_us > 0
+            LayerTime(name, kind, len(times), sum(times), tuple(times))
+            for (name, kind), times in zip(named, each, strict=True)
+            if sum(times) > 0
         ]  # 0: folded into another, or less than it resolves
 
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:

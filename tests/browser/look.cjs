@@ -25,7 +25,7 @@ async function look(browser, file, width, theme) {
     title: document.title,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     background: getComputedStyle(document.body).backgroundColor,
-    elements: Object.fromEntries(["h1", ".verdict b", ".strip", "table.sorts", "svg[role=img]", "svg.interval", ".toc a", "details", "table.matrix"]
+    elements: Object.fromEntries(["h1", ".verdict b", ".strip", "table.sorts", "svg[role=img]", "svg.interval", ".toc a", "details", "table.matrix", "table.stack", "table.facts"]
       .map((selector) => [selector, document.querySelectorAll(selector).length])),
     beyond: [...document.querySelectorAll("td, th, svg.interval, dd")].filter((one) => {
       const box = one.getBoundingClientRect();

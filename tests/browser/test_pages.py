@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from running import Cli
 
 pytestmark = pytest.mark.slow
 MODULES = os.environ.get("EDGECOMP_NODE_MODULES", "")
 """A folder with playwright-core and axe-core, as `tox run -e browser` makes one."""
-PAGES = ("report", "side-by-side", "index")
+PAGES = ("report", "side-by-side", "index", "compare", "bench")
 LOOKS = [(page, width, theme) for page in PAGES for width in (1280, 700, 390) for theme in ("light", "dark")]
 
 
@@ -31,7 +32,22 @@ def seen(tiny_run: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> 
     together = folder / "side-by-side.html"
     assert cli("report", *map(str, runs), "-o", str(together)).code == 0
     assert cli("report", str(folder / "runs")).code == 0
-    pages = (runs[0] / "report" / "report.html", together, folder / "runs" / "index.html")
+    files = [str(runs[0] / "export" / "onnx" / f"{arm}.onnx") for arm in ("student_fp32", "student_int8")]
+    x = np.random.default_rng(0).random((64, 1, 16, 16), np.float32)
+    np.savez(folder / "examples.npz", input=x, label=np.arange(64) % 10)
+    shown = ("-t", "onnxruntime-cpu", "--data", str(folder / "examples.npz"), "--max-time", "20")
+    done = cli("compare", *files, *shown, "--out", str(folder / "compared"), "--store", str(folder / "h"))
+    assert (folder / "compared" / "compare.html").is_file(), done.err
+    few = ("--restarts", "2", "--max-time", "4", "--profile", "-t", "onnxruntime-cpu")
+    done = cli("bench", str(runs[0]), *few, "--out", str(folder / "benched"), "--store", str(folder / "h"))
+    (benched,) = [*(folder / "benched").rglob("bench.html")] or [done.err]
+    pages = (
+        runs[0] / "report" / "report.html",
+        together,
+        folder / "runs" / "index.html",
+        folder / "compared" / "compare.html",
+        benched,
+    )
     done = subprocess.run(
         [node, str(Path(__file__).with_name("look.cjs")), browser, *map(str, pages)],
         capture_output=True,
@@ -79,8 +95,13 @@ def test_what_a_page_is_for_is_on_it(look: Mapping[str, Any]) -> None:
         assert found[".toc a"] >= 12
     elif look["file"].endswith("side-by-side.html"):
         assert found[".verdict b"] == 2
-    else:
+    elif look["file"].endswith("index.html"):
         assert found["table.sorts"] == 1
+    else:
+        assert found[".verdict b"] == 1
+        assert found["table.stack"] >= (1 if look["file"].endswith("compare.html") else 4)
+        assert found["table.facts"] == 1
+        assert found["svg[role=img]"] >= (2 if look["file"].endswith("compare.html") else 0)
 
 
 def test_a_table_is_sorted_with_the_keyboard(seen: list[dict[str, Any]]) -> None:

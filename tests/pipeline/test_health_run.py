@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packing import holds
+from report_pages import Page
 from running import TINY, Cli
 
+from edgecomp.config.job import Job, read_job
+from edgecomp.gate.document import read
 from edgecomp.metrics.measurements import Health
+from edgecomp.report.stage import write_report
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("art", reason="pip install 'edgecomp[health]'")
@@ -81,6 +85,25 @@ def test_the_verdict_follows_from_the_answers_and_nothing_else(asked: Path, cli:
         assert "health" in done.err
     finally:
         file.write_bytes(kept)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "there"), [({"host": "kitchen"}, "kitchen"), ({"isa": "x86-64-avx2"}, "x86-64-avx2")]
+)
+def test_a_report_says_that_the_health_of_a_device_was_asked_here(
+    asked: Path, tmp_path: Path, elsewhere: dict[str, str], there: str
+) -> None:
+    job, verdict = read_job(asked), read(asked / "gate" / "verdict.json")
+
+    def said(job: Job) -> list[str]:
+        write_report(run_folder=asked, job=job, verdict=verdict, folder=tmp_path)
+        page = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+        return [page, (tmp_path / "report.md").read_text(encoding="utf-8")]
+
+    wanted = f"were answered on the machine of the run by its {TARGET}, and not on {there}."
+    assert all("on the machine of the run" not in one for one in said(job))
+    away = [target.model_copy(update=elsewhere) for target in job.targets]
+    assert all(wanted in one for one in said(job.model_copy(update={"targets": away})))
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,9 @@ def test_it_holds_scores_and_no_example_and_no_path_of_the_machine(packed: Path,
         *("attestations", "bench", "gate", "model-card", "parity", "portable", "report", "compliance.md"),
         *("bom.json", "job.json", "licences.json", "pack.json", "pack.sig", "run.json"),
     }
+    assert {name.rpartition("/")[2] for name in members if name.startswith("bench/openvino-cpu/")} == {
+        *("measurements.json", "samples.npz", "outputs.npz", "layers.json"),
+    }
     folder = json.loads((tiny_run / "job.json").read_text(encoding="utf-8"))["folder"]
     assert json.loads(members["job.json"])["folder"] == "."
     assert not [name for name, content in members.items() if folder.encode() in content]

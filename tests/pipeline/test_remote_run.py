@@ -35,6 +35,8 @@ def test_a_run_measures_on_the_device_and_says_so_where_it_is_not_there(tmp_path
         assert done.returncode in (0, 1, 3), done.stderr
         measured = json.loads((tmp_path / "r" / "bench" / "kitchen" / "measurements.json").read_text())
         assert measured["facts"]["machine"]["host"] == "kitchen"
+        by_layer = json.loads((tmp_path / "r" / "bench" / "kitchen" / "layers.json").read_text())["arms"]
+        assert len(by_layer["student_int8"]["layers"]) > 5, by_layer
         with (
             np.load(tmp_path / "r" / "bench" / "kitchen" / "outputs.npz") as there,
             np.load(tmp_path / "r" / "bench" / "onnxruntime-cpu" / "outputs.npz") as here,
@@ -58,5 +60,8 @@ def test_a_run_measures_on_the_device_and_says_so_where_it_is_not_there(tmp_path
         "INCONCLUSIVE",
         "not_run",
     )
+    by_layer = json.loads((tmp_path / "r" / "bench" / "kitchen" / "layers.json").read_text())["arms"]
+    assert by_layer["student_int8"]["layers"] == []
+    assert "kitchen cannot be reached" in by_layer["student_int8"]["not_run"]
     verdict = json.loads((tmp_path / "r" / "gate" / "verdict.json").read_text())
     assert "kitchen cannot be reached" in json.dumps(verdict)

@@ -18,12 +18,15 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 
 from edgecomp.config.job import read_job
 from edgecomp.gate.document import read
+from edgecomp.metrics import layer_times
+from edgecomp.metrics.layer_times import LayerTimes
 from edgecomp.metrics.registry import METRICS
 from edgecomp.metrics.units import format_value
 from edgecomp.report import stage
 from edgecomp.report.evidence import Evidence
 from edgecomp.report.figures import column
 from edgecomp.report.page.releases import Release
+from edgecomp.report.pictures import layers
 from edgecomp.stats.figure import Figure
 
 pytestmark = pytest.mark.slow
@@ -207,6 +210,70 @@ def test_confusions_and_latencies_come_again_from_the_samples(folder: Path, targ
     assert any(one.startswith(f"{target}: ") and said in one for one in shown(folder).page.said)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_times_by_layer_come_again_from_what_the_runtime_told(folder: Path, target: str) -> None:
+    page, _, content = shown(folder)
+    kept = json.loads((folder / "bench" / target / "layers.json").read_text(encoding="utf-8"))["arms"]
+    int8, fp32 = kept["student_int8"], kept["student_fp32"]
+    parity = json.loads((folder / "parity" / target / "parity.json").read_text(encoding="utf-8"))
+    in_int8 = {one["name"] for one in parity["student_int8"]["layers"] if one["precision"] == "int8"}
+
+    def middle_half(one: dict[str, Any]) -> float:
+        return float(np.mean(np.sort(one["each_us"])[12:38]))  # of 50
+
+    assert all(len(one["each_us"]) == arm["runs"] == 50 for arm in (int8, fp32) for one in arm["layers"])
+    took = [middle_half(one) for one in int8["layers"]]
+    in_float: dict[str, float] = {}
+    for one in fp32["layers"]:
+        in_float[one["layer"]] = in_float.get(one["layer"], 0.0) + middle_half(one)
+    heads, rows = page.tables[f"Time by layer: {target}, student, int8"]
+    assert heads == ["layer", "operator", "precision", "an inference", "share", "student, fp32"]
+    assert len(rows) == len(took) > 5
+    for row, one, us in zip(rows, int8["layers"], took, strict=True):
+        assert row.cells[0] in (one["layer"], one["name"])
+        assert row.cells[1:5] == [
+            one["type"],
+            "int8" if one["name"] in in_int8 else "not int8",
+            f"{us:,.1f} µs",
+            f"{100 * us / sum(took):.1f} %",
+        ]
+        beside = in_float.get(one["layer"])
+        assert row.cells[5] == ("–" if beside is None else f"{beside:,.1f} µs")
+    share = 100 * sum(us for one, us in zip(int8["layers"], took, strict=True) if one["name"] in in_int8) / sum(took)  # fmt: skip
+    together = format_value(sum(took) / 1e3, "time")
+    said = f"{target}: {len(took)} layers take {together} an inference, {share:.1f} % of it in int8; the longest is "
+    assert any(one.startswith(said) for one in page.said)
+    assert f"; those of the student, fp32, {format_value(sum(in_float.values()) / 1e3, 'time')}." in page.text
+    assert sum(row.cells[2] == "int8" for row in rows) >= 5
+    if target == "openvino-cpu":  # ONNX Runtime calls its float convolutions otherwise
+        assert sum(row.cells[5] != "–" for row in rows) >= 5
+    assert [one["us"] for one in content["layer_times"][target]] == pytest.approx(took)
+    text = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    drawn = text[text.index(f'aria-label="{said}') :]
+    bars = re.findall(rf'style="fill: ({layers.INTEGERS}|{layers.FLOAT})"', drawn[: drawn.index("</svg>")])
+    wanted = [layers.INTEGERS if row.cells[2] == "int8" else layers.FLOAT for row in rows]
+    assert bars == wanted[::-1]
+
+
+def test_a_target_without_times_by_layer_says_why_and_an_older_run_nothing(
+    folder: Path, tmp_path: Path
+) -> None:
+    job, verdict = read_job(folder), read(folder / "gate" / "verdict.json")
+
+    def written() -> Page:
+        stage.write_report(run_folder=folder, job=job, verdict=verdict, folder=tmp_path)
+        return Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+    layer_times.save(folder / "bench" / TARGETS[0], {"student_int8": LayerTimes(not_run="no <b>profile</b>")})
+    page = written()
+    assert "onnxruntime-cpu, student, int8: not run: no <b>profile</b>." in page.text
+    assert f"Time by layer: {TARGETS[0]}, student, int8" not in page.tables
+    assert f"Time by layer: {TARGETS[1]}, student, int8" in page.tables
+    for target in TARGETS:
+        (folder / "bench" / target / "layers.json").unlink()
+    assert "Time by layer" not in written().text
+
+
 def test_the_page_runs_one_script_and_asks_nobody_for_anything(folder: Path) -> None:
     text = (folder / "report" / "report.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -226,6 +293,12 @@ def test_the_page_runs_one_script_and_asks_nobody_for_anything(folder: Path) -> 
     heads = [known for tag, known in page.tags if tag == "th"]
     assert all(known.get("scope") in ("col", "row") for known in heads)
     assert all(page.said), "every picture says what it shows"
+
+
+def kernels_called(name: str, times: LayerTimes) -> LayerTimes:
+    """The same, of layers that are all called `name`; one of them by its layer alone."""
+    first, *others = (one._replace(name=name, type=name) for one in times.layers)
+    return replace(times, layers=(first._replace(layer=name), *others))
 
 
 HOSTILE = (
@@ -263,6 +336,7 @@ def test_a_hostile_name_is_an_element_nowhere_on_the_page(folder: Path, tmp_path
             job=job.model_copy(update={"targets": targets, "recipe": recipe, "rows": rows}),
             verdict=verdict.but(gates=checks, figures={name: verdict.figures[of]}, answers=answers, next_step=name),
             measured={name: measured},
+            layer_times={name: {arm: kernels_called(name, times) for arm, times in honest.layer_times[of].items()}},
             portable={name: honest.portable[of]},
             manifest=honest.manifest | {"steps": {**honest.manifest["steps"], f"bench/{name}": honest.manifest["steps"][f"bench/{of}"]}},
         )  # fmt: skip

@@ -142,7 +142,8 @@ def test_time_by_layer_is_that_of_the_layers(name: str, precision: str, exported
     layers = runtime.layer_times(
         exported.files[name, precision], {"input": exported.inputs[:1]}, threads=1, options={}, runs=5
     )
-    assert all(layer.calls == 5 and layer.total_us >= 0 for layer in layers)
+    assert all(layer.calls == 5 == len(layer.each_us) and layer.total_us >= 0 for layer in layers)
+    assert all(sum(layer.each_us) == pytest.approx(layer.total_us) for layer in layers)
     assert sum("conv" in f"{layer.name}{layer.type}".lower() for layer in layers) >= 9
     assert sum(layer.total_us for layer in layers) > 0
 

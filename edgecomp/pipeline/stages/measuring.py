@@ -13,6 +13,7 @@ from edgecomp.pipeline import loaders, model_files, practice, scoring
 from edgecomp.pipeline.loaders import Run
 
 if TYPE_CHECKING:
+    from edgecomp.benchmark.hosts.process import Place
     from edgecomp.data.splits import Split
 
 UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
@@ -66,11 +67,57 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             offline_batches=settings.offline_batches if gated else UNGATED_BATCHES,
         ),
     )
+    timed = partial(_by_layer, run, out, target, test.first(1))
     try:
         with at(target) as host:
-            measure(place=Place.of(target, settings.timeout_s, host))
+            place = Place.of(target, settings.timeout_s, host)
+            measure(place=place)
+            if gated:
+                timed(place)
     except DeviceError as error:
-        measure(place=Place.of(target, settings.timeout_s), why_not=str(error))
+        place = Place.of(target, settings.timeout_s)
+        measure(place=place, why_not=str(error))
+        if gated:
+            timed(place)
+
+
+def _by_layer(run: Run, out: Path, target: Target, example: "Split", place: "Place") -> None:
+    """Writes into `out`, beside what was measured of a target, what each layer of the judged file and of the student in float takes, asked
+    one example: after all that is timed, and nothing is judged by it."""
+    from tempfile import TemporaryDirectory
+
+    import numpy as np
+
+    from edgecomp import inputs
+    from edgecomp.benchmark.profiling import by_layer
+    from edgecomp.export.parity import name_of_kernel
+    from edgecomp.metrics import layer_times
+    from edgecomp.metrics.layer_times import LayerTimes
+    from edgecomp.metrics.measurements import Measurements
+    from edgecomp.metrics.samples import SINGLE_STREAM_WALL
+
+    measured, files = Measurements.load(out), model_files.model_files(run, target)
+    died = {arm: death.message for arm, death in measured.deaths.items()}
+    elsewhere = f"a layer's time is this machine's, and the target is an {target.isa}"
+    why = measured.not_run or died.get(measured.student) or (elsewhere if target.isa != "host" else "")
+    if why:
+        layer_times.save(out, {measured.student: LayerTimes(not_run=why)})
+        return
+    with TemporaryDirectory() as name:
+        asked = Path(name) / "inputs"
+        inputs.save(loaders.preprocessing(run).apply(example.arrays), asked)
+        found = {
+            arm: by_layer(
+                place,
+                model=files[arm],
+                inputs=asked,
+                alone_ms=float(np.median(measured.arms[arm].samples[SINGLE_STREAM_WALL])) / 1e6,
+                own_name=name_of_kernel,
+            )
+            for arm in dict.fromkeys((measured.student, arms.STUDENT_FP32.name))
+            if arm in measured.arms
+        }
+    layer_times.save(out, found)
 
 
 def _known_before(run: Run, test: "Split") -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ SECTIONS = (
     _section("answers", "Changed answers", lambda evidence, _: evidence.verdict.answers),
     _section("trend", "Over releases", lambda _, given: given["pictures"]["trend"]),
     _section("executed", "What each runtime executes"),
+    _section("layers", "Time by layer", lambda evidence, _: evidence.layer_times_told),
     _section("other_cpus", "On other CPUs", lambda evidence, _: evidence.portable),
     _section("saturation", "On x86 without VNNI", lambda evidence, _: evidence.saturating),
     _section(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from edgecomp.arms import STUDENT_FP32
 from edgecomp.metrics.registry import ACCURACY, METRICS
 from edgecomp.report.answers import Shown
 from edgecomp.report.evidence import Evidence
@@ -189,6 +190,25 @@ def layers(parity: Mapping[str, Any], caption: str) -> Table:
         if one["macs"] != 0
     ]
     return table(caption, ("layer", "operator", "precision", "multiply-accumulates"), rows)
+
+
+def layer_times(evidence: Evidence, target: str) -> Table:
+    """What each layer of the judged file under `target` takes in an inference, and what it takes in float, of `evidence`."""
+    found = evidence.by_layer[target]
+    total = sum(one.us for one in found)
+    rows = [
+        [
+            one.name,
+            one.type,
+            one.precision or "unknown",
+            number(one.us, ",.1f", "µs"),
+            number(100 * one.us / total if total else None, ".1f", "%"),
+            number(one.fp32_us, ",.1f", "µs"),
+        ]
+        for one in found
+    ]
+    heads = ("layer", "operator", "precision", "an inference", "share", STUDENT_FP32.label)
+    return table(f"Time by layer: {target}, {evidence.names[evidence.measured[target].student]}", heads, rows)
 
 
 def probes(parity: Mapping[str, Any], caption: str) -> Table:

@@ -210,7 +210,7 @@ def sensitivity(precision: Mapping[str, Any]) -> Picture:
         )
     axis.axvline(0, color="#8b929c", linewidth=0.9)
     axis.set_yticks(range(len(layers)), [shorten(layer["layer"]) for layer in layers], fontsize=8.5)
-    axis.set(xlabel="divergence that goes away when this layer\nalone is in float (millinats)")
+    axis.set_xlabel("divergence that goes away when this layer\nalone is in float (millinats)", loc="right")
     axis.grid(axis="y", visible=False)
     told = [f"{layer['layer']} {layer['cost'] * 1e3:.3g}" for layer in layers[::-1][:5]]
     return Picture(

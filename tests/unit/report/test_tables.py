@@ -39,6 +39,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
     )
     evidence = SimpleNamespace(
         figures={},
+        health_elsewhere={TEXT: TEXT},
         precision=None,
         splits=None,
         tried=[
