@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from edgecomp.benchmark.hosts.emulators import this_cpu
 from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.quality import Quality, grade
+from edgecomp.benchmark.scenarios import streaming
 from edgecomp.benchmark.scenarios.alternated import Effort, Model, measure
+from edgecomp.benchmark.texts import Texts
 from edgecomp.config.target import Target
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
@@ -23,7 +26,7 @@ from edgecomp.errors import DeviceError, InferenceError, RuntimeUnavailableError
 from edgecomp.files.json_files import read_json, read_mapping
 from edgecomp.files.writing import sha256
 from edgecomp.metrics.measurements import Arm, Death, Measurements
-from edgecomp.metrics.samples import SINGLE_STREAM_CPU
+from edgecomp.metrics.samples import SINGLE_STREAM_CPU, STREAM_WALL
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, StandIn
 from edgecomp.runtimes.formats import all_parts
@@ -52,11 +55,12 @@ def bench_target(
     why_not: str = "",
     score: Callable[[Mapping[str, Any], Labels], Values] | None = None,
     known_before: Mapping[str, Any] | None = None,
+    texts: Texts | None = None,
 ) -> None:
     """Writes measurements.json, samples.npz and outputs.npz into `folder`. target: its name; place: where its
     models run; models: arm → model file; `student` is judged. parameters: bytes by arm.
     score: (outputs by name, labels) → [examples], by the user's own function. known_before: of a student that has learnt new classes, places of the
-    old ones' examples and whether it was right before.
+    old ones' examples and whether it was right before. texts: that the student is asked as a stream; None: it is not.
 
     without_float_layer: layer left in float → the file in which it is in integers, for the time it costs.
     parity_file, references_file, precision_file: what other steps found of the exported files, of the student
@@ -87,6 +91,11 @@ def bench_target(
             facts["float_layer_cost_ms"] = _float_layers(
                 settled, models[student], without_float_layer, effort
             )
+        if texts is not None and student in arms:
+            arms[student], told = _streamed(
+                arms[student], place, models[student], asked, texts, effort, track
+            )
+            facts |= told
     except (RuntimeUnavailableError, WorkerError, InferenceError) as error:
         arms, not_run = {}, str(error)
         (folder / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
@@ -131,6 +140,21 @@ def bench_target(
         | {"classes": list(preprocessing.classes), "task": preprocessing.task}
         | ({"target_std": list(preprocessing.target_std)} if preprocessing.target_std else {}),
     ).save(folder)
+
+
+def _streamed(
+    arm: Arm, place: Place, model: Path, asked: Path, texts: Texts, effort: Effort, track: Track
+) -> tuple[Arm, dict[str, Any]]:
+    """The student with samples of a stream, and what is told of it; or why there are none."""
+    try:
+        with TemporaryDirectory() as scratch:
+            rates, told = streaming.fastest(
+                place, model=model, inputs=asked, rows=1, texts=texts, restarts=effort.restarts, rate_per_s=None, scratch=Path(scratch), track=track,
+            )  # fmt: skip
+    except (RuntimeUnavailableError, WorkerError, InferenceError) as error:
+        return arm, {"stream_failed": str(error)}
+    samples = {**arm.samples, STREAM_WALL: np.rint(1e9 / rates).astype(np.int64)}
+    return replace(arm, samples=samples), {"stream": told}
 
 
 def _load(host: Host) -> float | None:

@@ -1,5 +1,6 @@
 """Lines of text for a model that was deployed with its preprocessing: what a stream is made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.data.preprocessing import FILE, TOKENIZER, Bytes, load
+from edgecomp.data.preprocessing import BYTES, FILE, TOKENIZER, Bytes, Preprocessing, load
+from edgecomp.data.tokens import decoded
 from edgecomp.errors import DataError, UsageError, nearest_there
+from edgecomp.inputs import MASK, from_bytes
 
 KINDS = ("bytes", "text")
 SAMPLE = "sample.txt"
-WRITTEN = "lines.txt"
+WRITTEN = "lines-{}.txt"
 LINES = ".txt"
 
 
@@ -25,8 +28,8 @@ class Texts:
     facts: dict[str, Any]
 
     def write(self, folder: Path) -> Path:
-        """A file of the lines in `folder`."""
-        file = folder / WRITTEN
+        """A file of the lines in `folder`, named by how many they are."""
+        file = folder / WRITTEN.format(len(self.lines))
         file.write_text("\n".join(self.lines), encoding="utf-8", newline="")
         return file
 
@@ -69,6 +72,20 @@ def texts_for(model: Path, given: Path | None) -> Texts:
     if isinstance(how, Bytes):
         return Texts(lines, {"max_bytes": how.max_bytes}, facts)
     return Texts(lines, {"tokenizer": str((folder / TOKENIZER).resolve())}, facts)
+
+
+def of_split(arrays: Mapping[str, npt.NDArray[Any]], how: Preprocessing, tokenizer: Path) -> Texts:
+    """The lines of a split as they are kept: bytes, cut, or tokens, which have lost how they were written. arrays: the split's; how: a preprocessing of
+    texts; tokenizer: its file, of tokens."""
+    if isinstance(how, Bytes):
+        texts = from_bytes(arrays[BYTES])
+    else:
+        texts = decoded(arrays["input_ids"], arrays[MASK], tokenizer)
+    preparing: dict[str, Any] = (
+        {"max_bytes": how.max_bytes} if isinstance(how, Bytes) else {"tokenizer": str(tokenizer.resolve())}
+    )
+    lines = [" ".join(text.splitlines()) for text in texts]
+    return Texts(lines, preparing, {"file": "test split", "lines": len(lines), "distinct": len(set(lines))})
 
 
 def _is_utf8(line: bytes) -> bool:

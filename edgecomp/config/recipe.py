@@ -290,6 +290,16 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _a_stream_is_of_texts(self) -> "Recipe":
+        if self.bench.stream and self.data.tokenizer is None and self.data.max_bytes is None:
+            raise ValueError(
+                "bench.stream: lines of text, and these data are none (data.max_bytes, data.tokenizer): take it out"
+            )
+        if self.bench.stream and (self.tasks or self.task == "token-classification"):
+            raise ValueError("bench.stream: one answer a line, and this task has several: take it out")
+        return self
+
+    @model_validator(mode="after")
     def _bytes_are_read_by_the_student(self) -> "Recipe":
         if self.data.max_bytes is None:
             return self

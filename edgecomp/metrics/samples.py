@@ -12,6 +12,9 @@ SINGLE_STREAM_WALL, SINGLE_STREAM_CPU = f"single_stream_{WALL}", f"single_stream
 OFFLINE_WALL, OFFLINE_CPU = f"offline_{WALL}", f"offline_{CPU}"
 """Of a run or a bench, int64 [restarts, calls]."""
 
+STREAM_WALL = "stream_wall_ns"
+"""Of a line of text in a stream, one value a restart."""
+
 SCORE = "score"
 """Of answers, by the user's own function (edgecomp.models.own_code): float64 [examples], by arm `ARM.score`."""
 

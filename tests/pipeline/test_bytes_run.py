@@ -33,6 +33,8 @@ SHORT = [
     "bench.warmup=2",
     "bench.iterations=16",
     "bench.offline_batches=2",
+    "+bench.stream=true",
+    "+thresholds={quick: {metric: stream_per_s, min: 100 /s}}",
 ]
 WORDS = {
     "ssh": ["sshd: failed password for root from {}", "sshd: accepted key of user{}"],
@@ -80,6 +82,8 @@ def test_from_lines_to_a_verdict_a_script_a_pack_and_a_stream(
         assert gates["export_error_pct"]["verdict"] == "PASS"
         assert gates["int8_share_pct"]["verdict"] == "PASS"
         assert gates["macro_f1_pct"]["estimate"] > -5
+        assert gates["quick"]["estimate"] > 100
+        assert gates["quick"]["verdict"] == "INCONCLUSIVE"  # of one restart there is no bound
         script = [sys.executable, "-P", str(folder / "deploy" / target / "infer.py"), str(file)]
         said = subprocess.run(script, capture_output=True, text=True, check=True, cwd="/").stdout.split()
         scripted = scripted or said
@@ -130,6 +134,10 @@ def test_from_lines_to_a_verdict_a_script_a_pack_and_a_stream(
         (["student.network=transformer"], "does not take max_bytes"),
         (["data.max_bytes=4"], "data.max_bytes"),
         (["task=token-classification"], "data.max_bytes: a tag is of a word"),
+        (
+            ["~data.max_bytes", "~data.tokenizer", "+bench.stream=true"],
+            "bench.stream: lines of text, and these data are none",
+        ),
     ],
 )
 def test_what_bytes_cannot_do_is_said_before_training(

@@ -15,9 +15,10 @@ from edgecomp.metrics.samples import CPU, WALL
 from edgecomp.progress import Track
 
 BATCHES = (64, 256, 1024)
-FEW = 8192  # lines that the ways are tried on
+FEWEST, FEW = 256, 8192  # lines that a pilot, and then the ways, are tried on
 TRIED_S, MEASURED_S = 0.3, 2.0
-ARRIVING = 20_000  # lines of the open loop
+PASS_S = 1.0  # of lines in a pass, where the model is slow
+ARRIVING, ARRIVING_S = 20_000, 2.0  # lines of the open loop, and how long that is
 SHARE = 0.5  # of what it can, where no rate is given
 MOST_WAITING = 1024
 
@@ -40,9 +41,6 @@ def fastest(
     (Poisson), whose latency is measured, half of the fastest's where None; scratch: a folder for what passes between; track: is told how
     far it is. A line that comes again is computed again; what computing it once in a batch would give is told beside. Raises what a worker raises.
     """
-    lines = texts.write(scratch)
-    few = Texts(texts.lines[:FEW], texts.preparing, {})
-    (scratch / "few").mkdir()
     common = {**texts.preparing, "to": str((scratch / "classes.npy").resolve())}
     ways = [
         How(sessions, batch)
@@ -52,30 +50,32 @@ def fastest(
     ]
     tried, classes = [], None
     with place.host.start(place, model, inputs, rows) as worker:
-        file = str(few.write(scratch / "few").resolve())
+        pilot = _first(texts, FEWEST, scratch)
+        slow = _rate(worker, How(1, BATCHES[0]), 0.0, *pilot, common)["lines_per_s"]
+        few = _first(texts, int(np.clip(TRIED_S * slow, FEWEST, FEW)), scratch)
         for way in track(ways, f"stream under {place.runtime}, ways", len(ways)):
-            found = _rate(worker, way, TRIED_S, file, len(few.lines), common)
+            found = _rate(worker, way, TRIED_S, *few, common)
             given = np.load(scratch / "classes.npy")
             classes = given if classes is None else classes
             others = int((given != classes).sum())
             tried.append({**way._asdict(), **found, "other_answers": others})
     best = ways[int(np.argmax([one["lines_per_s"] for one in tried]))]
+    asked = _first(texts, int(max(FEWEST, PASS_S * max(one["lines_per_s"] for one in tried))), scratch)
     rates, cpu, memory = [], [], []
     served: list[dict[str, float]] = []
-    file, count = str(lines.resolve()), len(texts.lines)
     once: dict[str, float] = {}
     for restart in track(range(restarts), f"stream under {place.runtime}, restarts", restarts):
         with place.host.start(place, model, inputs, rows) as worker:
-            found = _rate(worker, best, MEASURED_S, file, count, common)
+            found = _rate(worker, best, MEASURED_S, *asked, common)
             rates.append(found["lines_per_s"])
             cpu.append(found["cpu_us"])
             memory.append(worker.ask("memory")["memory"]["peak_bytes"])
             rate = rate_per_s or SHARE * rates[-1]
-            served.append(_arriving(worker, restart, rate, file, texts.preparing, scratch))
+            served.append(_arriving(worker, restart, rate, asked[0], texts.preparing, scratch))
             if restart == 0:
-                once = _rate(worker, best._replace(once=True), TRIED_S, file, count, common)
+                once = _rate(worker, best._replace(once=True), TRIED_S, *asked, common)
     facts = {
-        "texts": texts.facts,
+        "texts": texts.facts | {"of_a_pass": asked[1]},
         "ways": tried,
         "sessions": best.sessions,
         "batch": best.batch,
@@ -85,6 +85,12 @@ def fastest(
         "each_line_once_in_a_batch": once,
     }
     return np.asarray(rates), facts
+
+
+def _first(texts: Texts, most: int, scratch: Path) -> tuple[str, int]:
+    """A file of the first lines, at most so many, and how many they are."""
+    few = Texts(texts.lines[:most], texts.preparing, {})
+    return str(few.write(scratch).resolve()), len(few.lines)
 
 
 def _rate(
@@ -102,7 +108,8 @@ def _arriving(
     worker: Asked, seed: int, rate: float, file: str, preparing: Mapping[str, Any], scratch: Path
 ) -> dict[str, float]:
     """Latency of lines that come by themselves, in ms, by the number that comes a second."""
-    due = np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, ARRIVING)).astype(np.int64)
+    count = int(np.clip(ARRIVING_S * rate, FEWEST, ARRIVING))
+    due = np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, count)).astype(np.int64)
     arrivals = scratch / "arrivals.npy"
     np.save(arrivals, due)
     reply: Mapping[str, Sequence[float]] = worker.ask(

@@ -54,14 +54,16 @@ def preparing(max_bytes: int | None = None, tokenizer: str | None = None) -> Pre
 
 
 def answering(session: Any, prepare: Prepare, once: bool = False) -> Answer:
-    """What gives the class of each of some lines, int64 [N], by the largest number of the first output of `session`. prepare: makes its
+    """What gives the class of each of some lines, int64 [N], by the largest number of the first output of `session`; of
+    answers by token the first one's. prepare: makes its
     inputs; once: as `How` has it."""
     names = [port.name for port in session.signature().inputs]
 
     def answer(lines: Sequence[str]) -> Any:
         fed = prepare(lines)
         fed = fed if set(fed) == set(names) else dict(zip(names, fed.values(), strict=True))
-        return next(iter(session.run(fed).values())).argmax(-1)
+        classes = next(iter(session.run(fed).values())).argmax(-1)
+        return classes.reshape(len(lines), -1)[:, 0]
 
     def answer_each_once(lines: Sequence[str]) -> Any:
         places = {line: place for place, line in enumerate(dict.fromkeys(lines))}

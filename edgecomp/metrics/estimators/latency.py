@@ -51,3 +51,16 @@ def throughput(metric: Metric, measured: Measurements, arm: Arm) -> Values:
         raise Impossible("an offline batch took no time, or none was measured")
     seconds = np.median(samples, axis=-1) / 1e9
     return np.asarray(measured.offline_batch / seconds, np.float64)
+
+
+def stream(metric: Metric, measured: Measurements, arm: Arm) -> Values:
+    """Lines of text a second, of each restart. metric: names the samples; measured: tells why there is none; arm: whose samples. Raises NotMeasured,
+    Impossible."""
+    if why := measured.facts.get("stream_failed"):
+        raise NotMeasured(str(why))
+    if metric.samples not in arm.samples:
+        raise NotMeasured("no stream was measured: bench.stream=true, of texts")
+    samples = arm.samples[metric.samples]
+    if samples.size == 0 or samples.min() <= 0:
+        raise Impossible("a line took no time, or none was measured")
+    return np.asarray(1e9 / samples, np.float64)

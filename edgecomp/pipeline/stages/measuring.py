@@ -14,6 +14,7 @@ from edgecomp.pipeline.loaders import Run
 
 if TYPE_CHECKING:
     from edgecomp.benchmark.hosts.process import Place
+    from edgecomp.benchmark.texts import Texts
     from edgecomp.data.splits import Split
 
 UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
@@ -56,6 +57,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         if loaders.reads_otherwise(run)
         else {},
         score=scoring.score(run),
+        texts=_texts(run, test) if gated else None,
         folder=out,
         track=run.track,
         gated=gated,
@@ -118,6 +120,16 @@ def _by_layer(run: Run, out: Path, target: Target, example: "Split", place: "Pla
             if arm in measured.arms
         }
     layer_times.save(out, found)
+
+
+def _texts(run: Run, test: "Split") -> "Texts | None":
+    """The test split of `run` as lines of text, where its recipe asks for a stream."""
+    from edgecomp.benchmark.texts import of_split
+    from edgecomp.data.preprocessing import TOKENIZER
+
+    if not run.job.recipe.bench.stream:
+        return None
+    return of_split(test.arrays, loaders.preprocessing(run), run.folder / "data" / TOKENIZER)
 
 
 def _known_before(run: Run, test: "Split") -> dict[str, Any] | None:
