@@ -105,6 +105,8 @@ def test_what_cannot_be_told_is_said() -> None:
         recall(measured(scores[:, None], 0 * labels, "binary", ["calm", "alert"]), "student", 0.95)
     with pytest.raises(Impossible, match="there are 3 classes"):
         recall(measured(np.zeros((2200, 3)), labels, "classification", ["a", "b", "c"]), "student", 0.95)
+    with pytest.raises(NotMeasured, match="the evaluation set is empty"):
+        recall(measured(np.zeros((0, 0)), labels[:0], "classification", []), "student", 0.95)
     scores[3] = np.nan
     with pytest.raises(NotFinite):
         recall(measured(scores[:, None], labels, "binary", ["calm", "alert"]), "student", 0.95)

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.metrics.estimators.common import arm_of, of_bounds
+from edgecomp.metrics.estimators.common import of_bounds
+from edgecomp.metrics.estimators.scores import outputs
 from edgecomp.metrics.measurements import Measurements
-from edgecomp.metrics.missing import Impossible, NotFinite, NotMeasured, TooFewSamples
+from edgecomp.metrics.missing import Impossible, NotMeasured, TooFewSamples
 from edgecomp.stats.false_alarms import others_needed, recall_bounds
 from edgecomp.stats.figure import Figure
 from edgecomp.stats.intervals import Values, worst
@@ -50,9 +51,7 @@ def _recall(measured: Measurements, arm_name: str, confidence: float, rate: floa
 
 
 def _kinds(measured: Measurements, arm_name: str) -> Iterator[Kind]:
-    logits = arm_of(measured, arm_name).logits.astype(np.float64)
-    if not np.isfinite(logits).all():
-        raise NotFinite(f"{arm_name} answers what is no number")
+    logits = outputs(measured, arm_name).astype(np.float64)
     names = [str(name) for name in measured.facts.get("classes", [])]
     if measured.task.name == "multilabel":
         for place in range(logits.shape[1]):
