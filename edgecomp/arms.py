@@ -44,6 +44,9 @@ class Asked(Protocol):
     def chosen(self) -> bool: ...
 
     @property
+    def hands_on(self) -> bool: ...
+
+    @property
     def baselines(self) -> Collection[str]: ...
 
 
@@ -73,15 +76,32 @@ PTQ_BEST = Arm(
     per_target=True, low_bits="student, best PTQ on validation, {} (simulated)",
 )  # fmt: skip
 
+CASCADE = Arm("cascade", "cascade: student, int8, then teacher", "#a3386c", ("cascade",), per_target=True)
+
 ARMS: dict[str, Arm] = {
     arm.name: arm
-    for arm in (TEACHER, STUDENT_FP32, STUDENT_INT8, CONTROL, PTQ_ORT, PTQ_NNCF, PTQ_DYNAMIC, PTQ_BEST)
+    for arm in (
+        TEACHER,
+        STUDENT_FP32,
+        STUDENT_INT8,
+        CONTROL,
+        PTQ_ORT,
+        PTQ_NNCF,
+        PTQ_DYNAMIC,
+        PTQ_BEST,
+        CASCADE,
+    )
 }
 TOOLS = tuple(arm.tool for arm in ARMS.values() if arm.tool)
 
 
 def judged(asked: Asked) -> Arm:
     """The arm that is deployed and judged. asked: a recipe's `quantize`."""
+    return CASCADE if asked.hands_on else student(asked)
+
+
+def student(asked: Asked) -> Arm:
+    """The student as it is released, or as it is the first of a cascade. asked: a recipe's `quantize`."""
     return STUDENT_FP32 if asked.in_float else PTQ_BEST if asked.chosen else STUDENT_INT8
 
 
@@ -95,7 +115,11 @@ def baselines(asked: Asked) -> list[Arm]:
 def measured(asked: Asked, *, gated: bool) -> list[Arm]:
     """Every arm that is measured under a target; under one that is not `gated` the teacher alone. asked: a
     recipe's `quantize`."""
-    return [*dict.fromkeys((TEACHER, STUDENT_FP32, *baselines(asked), judged(asked)))] if gated else [TEACHER]
+    return (
+        [*dict.fromkeys((TEACHER, STUDENT_FP32, *baselines(asked), student(asked), judged(asked)))]
+        if gated
+        else [TEACHER]
+    )
 
 
 def trained(asked: Asked) -> list[Arm]:

@@ -16,6 +16,7 @@ from edgecomp.config.declared import Declared
 from edgecomp.config.loss_terms import Balance, Exits, Hint, Lifelong, Term
 from edgecomp.config.output_task import OutputTask, TaskName
 from edgecomp.config.parts.bench import Bench
+from edgecomp.config.parts.cascade import Cascade
 from edgecomp.config.parts.data import Data
 from edgecomp.config.parts.health import Health
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
@@ -107,7 +108,14 @@ class Quantize(Part):
     precision_by: Literal["accuracy", "speed"] = (
         "accuracy"  # speed: layers that a target is slower with go to float
     )
+    cascade: Cascade | None = None  # the release hands on to its teacher what the student is unsure of
     max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_cascades(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `cascade` where there is none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return {name: value for name, value in found.items() if name != "cascade" or value is not None}
 
     @model_validator(mode="before")
     @classmethod
@@ -149,6 +157,10 @@ class Quantize(Part):
             raise ValueError(
                 f"baselines: {arms.CONTROL.baseline} is trained for as long as qad is, and the method is {self.method}"
             )
+        if self.cascade is not None and not self.trains:
+            raise ValueError(
+                f"cascade: of a student that is trained through its integers (qad), and the method is {self.method}"
+            )
         if self.method in self.baselines:
             raise ValueError(f"baselines: {self.method} is the method itself")
         return self
@@ -158,8 +170,9 @@ class Quantize(Part):
         of PyTorch's own files no tool makes one after training."""
         trained = tuple(name for name in self.baselines if name == arms.CONTROL.baseline)
         if scheme != "none":
-            own = tuple(self.baselines) if not is_pytorch(runtime) else trained
-            return self if own == tuple(self.baselines) else self.model_copy(update={"baselines": own})
+            if is_pytorch(runtime):  # which no tool and no cascade makes files of
+                return self.model_copy(update={"baselines": trained, "cascade": None})
+            return self
         return Quantize(method="none").model_copy(update={"baselines": trained})
 
     @property
@@ -180,6 +193,11 @@ class Quantize(Part):
     def chosen(self) -> bool:
         """Whether the student is the best of all post-training quantisations."""
         return self.method == "ptq-best"
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether the release is a cascade, of the student and then its teacher."""
+        return self.cascade is not None
 
     @property
     def bits(self) -> tuple[int, int]:
@@ -286,6 +304,21 @@ class Recipe(Part):
         if leaves_out and self.has_stored_teachers:
             raise ValueError(
                 f"data.{leaves_out[0]} leaves examples out, and stored soft_labels are in the order of all of them: leave out one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_cascade_asks_both_the_same(self) -> "Recipe":
+        if self.quantize.cascade is None:
+            return self
+        if self.tasks or self.task not in ("classification", "binary"):
+            raise ValueError(
+                "quantize.cascade: of one classifier's answers, and this is another task: take it out"
+            )
+        if self.data.max_bytes is not None and self.data.tokenizer is not None:
+            raise ValueError(
+                "quantize.cascade: both networks are asked the same, and here the student reads bytes and the teacher tokens: leave out data.tokenizer, "
+                "and name a teacher that reads bytes"
             )
         return self
 

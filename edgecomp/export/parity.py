@@ -64,6 +64,7 @@ def compare_all(
     task: Task,
     folder: Path,
     stand_in: str = "",
+    kernels_file: Path | None = None,
 ) -> None:
     """Writes parity.json, every arm's comparison, and reference.npy, the logits that the student was held against.
 
@@ -75,7 +76,8 @@ def compare_all(
     reference: the student's own answers; None for a student that no training has made. That, and all other
     arms, are held against the ONNX file they are, or were converted from, as it is written: definitions, arm
     → that file; what has none, against its own. stand_in: what executes them in
-    place of the target's own runtime, in words: it does not tell which layers that one would have in integers.
+    place of the target's own runtime, in words: it does not tell which layers that one would have in integers. kernels_file: the file whose layers are
+    asked in the judged one's place, of a cascade, whose teacher is in float; None: the judged one's own.
     """
     found: dict[str, Any] = {}
     for arm, model in models.items():
@@ -92,6 +94,7 @@ def compare_all(
             float_layers=float_layers if arm == student else {},
             task=task,
             asks_kernels=not stand_in,
+            kernels_file=kernels_file if arm == student else None,
         )
         found[arm] = result | ({"stand_in": stand_in} if stand_in else {})
         if arm == student:
@@ -140,6 +143,7 @@ def compare(
     float_layers: Mapping[str, str],
     task: Task,
     asks_kernels: bool = True,
+    kernels_file: Path | None = None,
 ) -> tuple[dict[str, Any], Array]:
     """Runs `model` and holds its logits [N, classes] against the `references`, the same network's own answers.
 
@@ -150,7 +154,7 @@ def compare(
     from integer rounding. The maximum difference is not asked for: scaling a network's input by 1 + 1e-4
     alone moved a logit by 0.09. runtime_name, options: what executes it; float_layers: layer → why it is
     meant to run in float; task: when two answers are the same; asks_kernels: whether the runtime is
-    asked what it executes in integers. Returns the comparison, and the main set's
+    asked what it executes in integers, and of which other file, kernels_file. Returns the comparison, and the main set's
     reference. Raises EdgecompError where logits are not finite, or there is nothing to compare with.
     """
     runtime = runtimes.adapter(runtime_name)
@@ -185,7 +189,9 @@ def compare(
             for one in task.outputs
         }
     if asks_kernels and isinstance(runtime, Inspect):
-        result |= executed_precision(runtime.executed_layers(model, options=options), float_layers)
+        result |= executed_precision(
+            runtime.executed_layers(kernels_file or model, options=options), float_layers
+        )
     return result, reference
 
 

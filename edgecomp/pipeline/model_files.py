@@ -1,12 +1,15 @@
 """Where a run's model files are: by arm and target, as they were made and as they are deployed."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from edgecomp import arms
 from edgecomp.arms import Arm
 from edgecomp.config.target import Target
+from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.files.json_files import read_mapping
 from edgecomp.pipeline.loaders import Run
+from edgecomp.runtimes.base import Options
 
 
 def model_files(run: Run, target: Target) -> dict[str, Path]:
@@ -54,7 +57,34 @@ def parameter_bytes(run: Run, target: Target) -> dict[str, int]:
     for place in dict.fromkeys((run.folder / "export", run.of(target.scheme).made("export"))):
         if (file := place / "parameters.json").is_file():
             found |= read_mapping(file)
-    best = run.folder / arms.PTQ_BEST.steps[0] / target.name / "ptq.json"
-    if best.is_file():
-        found[arms.PTQ_BEST.name] = read_mapping(best, "parameter_bytes")["parameter_bytes"]
+    for arm in arms.ARMS.values():
+        if (
+            arm.per_target
+            and (file := run.folder / (step := arm.steps[0]) / target.name / f"{step}.json").is_file()
+        ):
+            found[arm.name] = read_mapping(file, "parameter_bytes")["parameter_bytes"]
     return found
+
+
+class Executed(NamedTuple):
+    """What executes a target's files: its runtime, or, where that is not here, another that gives the same answers, and `why`."""
+
+    runtime: str
+    options: Options
+    said: str = ""
+    why: str = ""
+
+
+def executed_by(run: Run, target: Target) -> Executed:
+    """What executes a target's files here, asked of the smallest file of `run` that there is. target: of the run."""
+    from edgecomp import runtimes
+
+    own, stand_in = Executed(target.runtime, target.options), runtimes.TABLE[target.runtime].stand_in
+    if stand_in is None:
+        return own
+    file = exported(run, arms.STUDENT_FP32.name, target.runtime)
+    try:
+        runtimes.adapter(target.runtime).load(file, threads=1, options=target.options).close()
+    except RuntimeUnavailableError as error:
+        return Executed(stand_in.runtime, stand_in.options_under(target.options), stand_in.said, str(error))
+    return own

@@ -21,7 +21,7 @@ from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
 from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
-from edgecomp.pipeline.stages import exporting, health, judging, learning, measuring
+from edgecomp.pipeline.stages import exporting, handing_on, health, judging, learning, measuring
 from edgecomp.pipeline.taken import api_teachers
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import PYTORCH, is_pytorch
@@ -176,6 +176,16 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
                 ("data", "soft_labels", "distill"),
                 **computes,
             )
+    for target in job.targets:
+        if target.scheme == run.scheme and job.recipe.quantize.of(target.scheme, target.runtime).hands_on:
+            yield Step(
+                f"cascade/{target.name}",
+                "export",
+                partial(handing_on.cascade, run, target=target),
+                [keys.seeded, keys.quantize, profile(job, target)],
+                ("data", "teacher", *_quantised(run), *_files(run, target)),
+                **computes,
+            )
 
 
 def _for_each_target(run: loaders.Run) -> Iterator[Step]:
@@ -188,7 +198,7 @@ def _for_each_target(run: loaders.Run) -> Iterator[Step]:
             "export",
             partial(exporting.parity, own, target=target),
             [profile(job, target), job.recipe.quantize.baselines],
-            ("data", *_files(own, target), *_quantised(own, target), *_best_ptq(job, target)),
+            ("data", *_files(own, target), *_quantised(own, target), *_per_target(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
             executes=True,
         )
@@ -199,7 +209,7 @@ def _for_each_target(run: loaders.Run) -> Iterator[Step]:
             "export",
             partial(exporting.deploy, own, target=target),
             profile(job, target),
-            ("data", *_files(own, target), *_best_ptq(job, target)),
+            ("data", *_files(own, target), *_per_target(job, target)),
             libraries=(TABLE[target.runtime].distribution,),
         )
 
@@ -219,7 +229,7 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
                 "data",
                 *_files(own, target),
                 *_quantised(own, target),
-                *_best_ptq(job, target),
+                *_per_target(job, target),
                 *gated,
                 *_old(run),
             ),
@@ -271,7 +281,7 @@ def _health(run: loaders.Run, editions: list[tuple[loaders.Run, Keys]]) -> Itera
             (
                 "data",
                 *_files(own, target),
-                *_best_ptq(job, target),
+                *_per_target(job, target),
                 f"deploy/{target.name}",
                 *((own.named("attacks"),) if asked.by_gradient else ()),
             ),
@@ -356,8 +366,14 @@ def _chooses_ptq(job: Job) -> list[Target]:
     ]
 
 
-def _best_ptq(job: Job, target: Target) -> tuple[str, ...]:
-    return (f"ptq/{target.name}",) if target in _chooses_ptq(job) else ()
+def _per_target(job: Job, target: Target) -> tuple[str, ...]:
+    """The steps that make an arm for this target alone."""
+    measured = arms.measured(job.recipe.quantize.of(target.scheme, target.runtime), gated=True)
+    return (
+        tuple(f"{arm.steps[0]}/{target.name}" for arm in measured if arm.per_target)
+        if target in job.targets
+        else ()
+    )
 
 
 def _emulated(job: Job) -> list[Target]:

@@ -39,6 +39,7 @@ class Evidence:
         str, dict[str, Any]
     ]  # of targets that need another than the first: scheme → what each layer's integers cost
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
+    cascades: dict[str, dict[str, Any]]  # target → its threshold, and what it loses and hands on
     epochs: list[
         tuple[str, int, str, float]
     ]  # what was watched: training, epoch, figure, value; none of an older run
@@ -86,6 +87,11 @@ class Evidence:
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
                 if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme, target.runtime), gated=True)
+            },
+            cascades={
+                target.name: _json(folder / "cascade" / target.name / "cascade.json")
+                for target in job.targets
+                if quantize.of(target.scheme, target.runtime).hands_on
             },
             epochs=[
                 (training, int(epoch), figure, float(value))

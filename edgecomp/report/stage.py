@@ -91,7 +91,16 @@ def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals, pas
 def _pictures(evidence: Evidence, past: Sequence[Release]) -> dict[str, Any]:
     """Every picture by name, None where there is nothing to draw."""
     # matplotlib takes a second that no other command needs
-    from edgecomp.report.pictures import fronts, layers, plots, reliability, robustness, training, trend
+    from edgecomp.report.pictures import (
+        cascade,
+        fronts,
+        layers,
+        plots,
+        reliability,
+        robustness,
+        training,
+        trend,
+    )
 
     return plots.pictures(evidence) | {
         "against_latency": fronts.against_latency(evidence),
@@ -101,6 +110,7 @@ def _pictures(evidence: Evidence, past: Sequence[Release]) -> dict[str, Any]:
         "robustness": robustness.robustness(evidence),
         "work": layers.work_by_layer(evidence),
         "layers": layers.time_by_layer(evidence),
+        "cascade": cascade.cascade(evidence),
         "trend": trend.trend(evidence, past),
     }
 

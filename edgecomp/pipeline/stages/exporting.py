@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from edgecomp import arms
 from edgecomp.artifacts.run_folder import NOT_RUN, SHARED, RunFolder
@@ -15,8 +15,8 @@ from edgecomp.inputs import some
 from edgecomp.machine import cpu_isa
 from edgecomp.pipeline import loaders, model_files
 from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.stages import handing_on
 from edgecomp.runtimes import TABLE
-from edgecomp.runtimes.base import Options
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -65,7 +65,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
             for index, layer in enumerate(loaders.float_layers(run))
             if settings.trains
         },
-        student=arms.judged(run.job.recipe.quantize).name,
+        student=arms.student(run.job.recipe.quantize).name,
         post_training={arm: Quantiser(setting, calibration) for arm, setting in tools.items()},
         probes=loaders.probes(run),
         interface=loaders.interface(run),
@@ -127,7 +127,7 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, *, target: Target, candidat
     what they are, besides what earlier steps have made."""
     from edgecomp.ptq.choosing import choose
 
-    settings, executed = run.job.recipe.quantize, executed_by(run, target)
+    settings, executed = run.job.recipe.quantize, model_files.executed_by(run, target)
     if executed.why:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     with loaders.distillation_data(run) as data:
@@ -157,43 +157,21 @@ def _kept_candidates(run: Run, checkpoints: Path, decided_by: object) -> Path:
     return checkpoints.with_name(f"{SHARED}-{digest_of([decided_by, made, run.scheme, cpu_isa()])[:16]}")
 
 
-class Executed(NamedTuple):
-    """What executes a target's files: its runtime, or, where that is not here, another that gives the same answers, and `why`."""
-
-    runtime: str
-    options: Options
-    said: str = ""
-    why: str = ""
-
-
-def executed_by(run: Run, target: Target) -> Executed:
-    """What executes a target's files here, asked of the smallest file of `run` that there is. target: of the run."""
-    from edgecomp import runtimes
-
-    own, stand_in = Executed(target.runtime, target.options), runtimes.TABLE[target.runtime].stand_in
-    if stand_in is None:
-        return own
-    file = model_files.exported(run, arms.STUDENT_FP32.name, target.runtime)
-    try:
-        runtimes.adapter(target.runtime).load(file, threads=1, options=target.options).close()
-    except RuntimeUnavailableError as error:
-        return Executed(stand_in.runtime, stand_in.options_under(target.options), stand_in.said, str(error))
-    return own
-
-
 def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     """Writes into `out` how far the student's file of `run` and the baselines', as the target's runtime
     executes them, are from what they are made of; checkpoints: not needed."""
 
     from edgecomp.export.parity import compare_all, compare_references
 
-    executed = executed_by(run, target)
+    executed = model_files.executed_by(run, target)
     if executed.why:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     settings = run.job.recipe.quantize.of(target.scheme, target.runtime)
     exported, judged = run.made("export"), arms.judged(settings)
     student = judged.name
     inputs, reference = _answered(run, settings)
+    if judged is arms.CASCADE:
+        reference = read_npy(run.folder / arms.CASCADE.steps[0] / target.name / handing_on.REFERENCE)
     tools = {arm.name: tool for arm, tool in arms.of_tools(settings).items()}
     models = {arm: model_files.exported(run, arm, target.runtime) for arm in tools}
     models = {student: model_files.made_file(run, judged, target), **models}
@@ -222,6 +200,9 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             float_layers={} if settings.in_float else loaders.float_layers(run),
             task=loaders.meaning(run),
             folder=out,
+            kernels_file=model_files.made_file(run, arms.student(settings), target)
+            if judged is arms.CASCADE
+            else None,
         )
         compare_references(
             measured,

@@ -19,7 +19,6 @@ from edgecomp.files.array_files import read_npz
 from edgecomp.inputs import MASK, Inputs, trimmed
 from edgecomp.pipeline import loaders, model_files
 from edgecomp.pipeline.loaders import Run
-from edgecomp.pipeline.stages.exporting import executed_by
 from edgecomp.pipeline.taken.key_samples import key_samples
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def health(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     from edgecomp.metrics.measurements import Health as Answered
 
     check(run)
-    asked, executed = _health(run), executed_by(run, target)
+    asked, executed = _health(run), model_files.executed_by(run, target)
     examples, members = _examples(run, "test"), _examples(run, "train")
     files = model_files.model_files(run, target)
     found: dict[str, dict[str, Array]] = {}

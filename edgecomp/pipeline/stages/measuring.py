@@ -36,7 +36,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     costs = {
         layer: model_files.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
-        if gated and quantize.trains
+        if gated and quantize.trains and not quantize.hands_on
     }
     settings, parity = run.job.recipe.bench, run.folder / "parity" / target.name
     test = Split.load(run.folder / "data", "test")

@@ -34,6 +34,7 @@ SECTIONS = (
         "Accuracy against latency and size",
         lambda _, given: given["pictures"]["against_latency"] or given["pictures"]["against_size"],
     ),
+    _section("cascade", "The cascade", lambda evidence, _: evidence.cascades),
     _section("latency", "Latency"),
     _section("memory", "Memory"),
     _section("confusion", "What is taken for what", lambda _, given: given["confusions"]),

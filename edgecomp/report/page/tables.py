@@ -152,6 +152,32 @@ def exits(found: Mapping[str, Any]) -> Table:
     return table("Early exits", ("exit", "alone, accuracy", "cost", "answered"), rows)
 
 
+def cascades(evidence: Evidence) -> Table:
+    """What each target's cascade of `evidence` loses, hands on and answers on the validation split."""
+    rows = [
+        [
+            target,
+            number(found["margin"], ".4g")
+            if found["margin"] is not None
+            else "none: everything is handed on",
+            number(100 * found["handed_on"], ".1f", "%"),
+            f"{100 * found['lost']:.2f} % (≤ {100 * found['lost_at_most']:.2f} %)",
+            *(number(found["accuracy_pct"][name], ".2f", "%") for name in ("student", "teacher", "cascade")),
+        ]
+        for target, found in evidence.cascades.items()
+    ]
+    columns = (
+        "target",
+        "kept from this margin on",
+        "handed on",
+        "lost",
+        "accuracy, student",
+        "teacher",
+        "cascade",
+    )
+    return table("The cascade", columns, rows)
+
+
 def tried(evidence: Evidence) -> Table:
     """The ways to quantise that were tried, in `evidence`; the one that is judged is said to be."""
     rows = [
