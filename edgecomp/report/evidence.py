@@ -39,7 +39,7 @@ class Evidence:
         str, dict[str, Any]
     ]  # of targets that need another than the first: scheme → what each layer's integers cost
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
-    cascades: dict[str, dict[str, Any]]  # target → its threshold, and what it loses and hands on
+    cascades: dict[str, dict[str, Any]]  # target → its margin, and what it loses and hands on
     epochs: list[
         tuple[str, int, str, float]
     ]  # what was watched: training, epoch, figure, value; none of an older run

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 FIRST, THEN = "first_", "then_"  # before the names of what is of each
-MARGIN = "margin_threshold"
+MARGIN = "least_margin"
 
 
 def join(first: Path, then: Path, margin: float, to: Path) -> None:

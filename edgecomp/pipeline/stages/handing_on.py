@@ -23,7 +23,7 @@ DRAWN = 50  # shares of the curve
 
 
 def cascade(run: Run, out: Path, checkpoints: Path, *, target: Target) -> None:
-    """Writes into `out` the cascade of `run` as this target's runtime takes it, what it answers to the probes in PyTorch, and cascade.json: the threshold,
+    """Writes into `out` the cascade of `run` as this target's runtime takes it, what it answers to the probes in PyTorch, and cascade.json: the margin,
     what it loses and hands on of the validation split, and accuracy by the share that is handed on; checkpoints: not needed. Raises DataError where the
     validation split cannot show what was asked."""
     from edgecomp.export.onnx.cascade import join
@@ -116,8 +116,8 @@ def _right(logits: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> npt.NDArr
     return np.asarray(given == labels)
 
 
-def _reference(run: Run, threshold: float) -> npt.NDArray[np.float32]:
-    """What the two networks answer to the probes in PyTorch, each where it is asked."""
+def _reference(run: Run, least: float) -> npt.NDArray[np.float32]:
+    """What the two networks answer to the probes in PyTorch, each where it is asked. least: the margin that an answer is kept from."""
     import torch
 
     from edgecomp.training.loop import Examples, logits_of
@@ -128,4 +128,4 @@ def _reference(run: Run, threshold: float) -> npt.NDArray[np.float32]:
     then = logits_of(
         loaders.trained_teacher(run), Examples(probes, np.zeros(len(first), np.int64), lambda given: given)
     )
-    return np.where((margin(first) < threshold)[:, None], then, first).astype(np.float32)
+    return np.where((margin(first) < least)[:, None], then, first).astype(np.float32)
