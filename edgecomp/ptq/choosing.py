@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 
@@ -13,13 +13,14 @@ from torch import fx, nn
 from edgecomp import runtimes
 from edgecomp.errors import EdgecompError
 from edgecomp.export.openvino import ir
-from edgecomp.export.parity import answers
+from edgecomp.export.parity import answers, executed_precision
 from edgecomp.export.stage import initializer_bytes
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs
 from edgecomp.ptq.grid import TOOLS, Candidate, dynamic, grid
 from edgecomp.ptq.making import Limit, Made, make
 from edgecomp.quantization.capture import DynamicAxes
+from edgecomp.runtimes import Inspect
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import Labels, Task
 
@@ -35,13 +36,18 @@ class Score:
 
 
 EVALUATED_AT_ONCE = 64
+IN_INTEGERS_PCT = 95.0  # of the weighted multiply-accumulates
 
 
-def best(made: Made, evaluate: Callable[[Path], float]) -> tuple[Score, list[Score]]:
-    """The candidate of the highest accuracy, of several the first, and what all of them scored, in their order.
+def best(
+    made: Made, evaluate: Callable[[Path], float], share: Callable[[Path], float | None] = lambda _: None
+) -> tuple[Score, list[Score]]:
+    """The candidate of the highest accuracy among those that are executed in integers, of several the first, and what all of them scored, in their order;
+    the one of the highest accuracy where none is executed so.
 
     made: candidate → its file, or why there is none; evaluate: the accuracy on validation data, as a runtime
-    executes the file. Raises EdgecompError where none runs.
+    executes the file; share: of its multiply-accumulates, in per cent, that a runtime executes in integers, None where it does not tell: a file whose
+    layers a runtime executes in float answers best, and is no smaller work. Raises EdgecompError where none runs.
     """
     scores = [_score(candidate, file, evaluate) for candidate, file in made.items()]
     working = [score for score in scores if score.accuracy is not None]
@@ -50,7 +56,22 @@ def best(made: Made, evaluate: Callable[[Path], float]) -> tuple[Score, list[Sco
             "; ".join(dict.fromkeys(f"{score.name}: {score.reason}" for score in scores)) or "there are none"
         )
         raise EdgecompError(f"no candidate of post-training quantisation can be executed: {reasons[:1000]}")
-    return max(working, key=lambda score: score.accuracy or 0.0), scores
+    ranked = sorted(working, key=lambda score: score.accuracy or 0.0, reverse=True)
+    passed_over: dict[str, float] = {}
+    for score in ranked:
+        assert score.file is not None
+        executed = share(score.file)
+        if executed is None or executed >= IN_INTEGERS_PCT:
+            break
+        passed_over[score.name] = executed
+    else:
+        return ranked[0], scores
+    return score, [
+        replace(one, reason=f"passed over: {passed_over[one.name]:.3g} % of it is executed in integers")
+        if one.name in passed_over
+        else one
+        for one in scores
+    ]
 
 
 def _score(candidate: Candidate, file: Path | EdgecompError, evaluate: Callable[[Path], float]) -> Score:
@@ -122,7 +143,16 @@ def choose(
         activation_bits=bits[1],
         limit=Limit(None if minutes is None else 60 * minutes),
     )
-    chosen, scores = best(made, accuracy)
+
+    def share(file: Path) -> float | None:
+        if not isinstance(runtime, Inspect):
+            return None
+        found: float | None = executed_precision(
+            runtime.executed_layers(file, options=options), dict.fromkeys(float_layers, "")
+        )["int8_share_pct"]
+        return found
+
+    chosen, scores = best(made, accuracy, share)
     assert chosen.file is not None
     if chosen.file.suffix == ".onnx":
         copyfile(chosen.file, folder / "model.onnx")
