@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -113,20 +114,20 @@ def compare_references(
     *,
     runtime_name: str,
     options: Options,
-    of_students: Inputs,
-    inputs: Mapping[str, Inputs],
+    inputs: Inputs,
     references: Path,
     folder: Path,
+    others: Mapping[str, Inputs] = MappingProxyType({}),
 ) -> None:
     """Writes references.json: of each network in float, the SQNR of its file's logits against its own, in decibels.
 
-    models: arm → file; runtime_name, options: what executes the files; of_students: [N, ...] by name; inputs: the same of an arm that reads others; references:
+    models: arm → file; runtime_name, options: what executes the files; inputs: [N, ...] by name; others: the same of an arm that reads other inputs; references:
     the .npz file, arm → the network's answers to the first inputs; folder: of what is written. What a student
     is held against must be what was trained as well: a teacher that its export has made worse is a lower bar.
     """
     runtime, found = runtimes.adapter(runtime_name), {}
     for arm, wanted in read_npz(references, models).items():
-        asked = some(inputs.get(arm, of_students), slice(len(wanted)))
+        asked = some(others.get(arm, inputs), slice(len(wanted)))
         executed = answers(runtime, models[arm], options, asked, BATCHES[0])
         known = np.isfinite(executed).all() and np.isfinite(wanted).all()
         found[arm] = sqnr_db(executed, wanted) if known else WORST_DB

@@ -208,8 +208,8 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             measured,
             runtime_name=executed.runtime,
             options=executed.options,
-            inputs={arm: asked for arm, (_, asked) in _others(run).items()},
-            of_students=inputs,
+            inputs=inputs,
+            others={arm: asked for arm, (_, asked) in _others(run).items()},
             references=run.folder / "export" / "references.npz",
             folder=out,
         )
