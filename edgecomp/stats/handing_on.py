@@ -49,5 +49,5 @@ def smallest(
 
 
 def examples_needed(most_lost: float, confidence: float) -> int:
-    """The fewest examples on which a margin can be shown to lose at most so many."""
+    """The fewest examples on which a margin can be shown to lose at most `most_lost` of them, at that `confidence`."""
     return math.ceil(math.log(1 - confidence) / math.log(1 - most_lost))

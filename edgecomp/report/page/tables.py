@@ -162,7 +162,7 @@ def cascades(evidence: Evidence) -> Table:
             else "none: everything is handed on",
             number(100 * found["handed_on"], ".1f", "%"),
             f"{100 * found['lost']:.2f} % (≤ {100 * found['lost_at_most']:.2f} %)",
-            *(number(found["accuracy_pct"][name], ".2f", "%") for name in ("student", "teacher", "cascade")),
+            *(number(found[ACCURACY][name], ".2f", "%") for name in ("student", "teacher", "cascade")),
         ]
         for target, found in evidence.cascades.items()
     ]

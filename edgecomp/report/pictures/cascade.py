@@ -28,7 +28,7 @@ def cascade(evidence: Evidence) -> Picture | None:
 
 
 def costs(evidence: Evidence, target: str) -> tuple[float, float] | None:
-    """CPU time, in ms, of one inference of the student and of the teacher, as they were measured under `target`; None where one was not."""
+    """CPU time, in ms, of one inference of the student and of the teacher, as `evidence` has them of `target`; None where one was not measured."""
     figures = evidence.figures.get(target, {})
     student = arms.student(evidence.job.recipe.quantize).name
     found = [figures.get(arm, {}).get(CPU_P50) for arm in (student, arms.TEACHER.name)]

@@ -51,6 +51,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
         said_of_training={"alarms": [TEXT], "failures": [TEXT]},
         teachers=None,
         exits=None,
+        cascades={},
     )
     text = (
         environment()
