@@ -22,7 +22,13 @@ from edgecomp.benchmark.texts import Texts
 from edgecomp.config.target import Target
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
-from edgecomp.errors import DeviceError, InferenceError, RuntimeUnavailableError, WorkerError
+from edgecomp.errors import (
+    BudgetExceededError,
+    DeviceError,
+    InferenceError,
+    RuntimeUnavailableError,
+    WorkerError,
+)
 from edgecomp.files.json_files import read_json, read_mapping
 from edgecomp.files.writing import sha256
 from edgecomp.metrics.measurements import Arm, Death, Measurements
@@ -151,7 +157,7 @@ def _streamed(
             rates, told = streaming.fastest(
                 place, model=model, inputs=asked, rows=1, texts=texts, restarts=effort.restarts, rate_per_s=None, scratch=Path(scratch), track=track,
             )  # fmt: skip
-    except (RuntimeUnavailableError, WorkerError, InferenceError) as error:
+    except (BudgetExceededError, RuntimeUnavailableError, WorkerError, InferenceError) as error:
         return arm, {"stream_failed": str(error)}
     samples = {**arm.samples, STREAM_WALL: np.rint(1e9 / rates).astype(np.int64)}
     return replace(arm, samples=samples), {"stream": told}

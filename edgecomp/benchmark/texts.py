@@ -62,7 +62,7 @@ def texts_for(model: Path, given: Path | None) -> Texts:
     lines = [one.decode("utf-8", "replace").replace("\0", " ") for one in raw]
     lines = [line.replace("\n", " ") for line in lines]
     facts = {
-        "file": str(file),
+        "file": file.name,
         "lines": len(lines),
         "distinct": len(set(lines)),
         "characters": int(np.mean([len(line) for line in lines])),

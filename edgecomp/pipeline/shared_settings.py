@@ -47,7 +47,7 @@ class Keys:
         self.student = recipe.student.model_dump() | own_files(job, "student")
         self.quantised = {"network": self.student, "scheme": run.scheme}
         self.distill = learnt(recipe.distill) | {"calibration_batches": recipe.quantize.calibration_batches}
-        after_training = {"baselines", "max_drop", "precision_by", "ptq_minutes"}
+        after_training = {"baselines", "cascade", "max_drop", "precision_by", "ptq_minutes"}
         self.quantize = recipe.quantize.model_dump(exclude=after_training)
         used = {"calibration_batches", "float_layers", "weight_bits", "activation_bits"}
         if recipe.quantize.ptq_minutes is not None:  # the keys of a run without it stay what they were

@@ -177,12 +177,13 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
                 **computes,
             )
     for target in job.targets:
-        if target.scheme == run.scheme and job.recipe.quantize.of(target.scheme, target.runtime).hands_on:
+        asked = job.recipe.quantize.of(target.scheme, target.runtime).cascade
+        if target.scheme == run.scheme and asked is not None:
             yield Step(
                 f"cascade/{target.name}",
                 "export",
                 partial(handing_on.cascade, run, target=target),
-                [keys.seeded, keys.quantize, profile(job, target)],
+                [keys.seeded, asked.model_dump(), profile(job, target)],
                 ("data", "teacher", *_quantised(run), *_files(run, target)),
                 **computes,
             )

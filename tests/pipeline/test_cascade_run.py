@@ -94,6 +94,13 @@ def test_it_is_one_release_to_scripts_packs_benches_and_comparisons(
     assert "handed on" in report
 
 
+def test_another_limit_makes_another_cascade_and_trains_nothing(run: Path, cli: Cli) -> None:
+    told = cli("run", "digits", *SHORT, "+quantize.cascade={most_lost: 3 %}", "--out", str(run), "--plan")
+    steps = {line.split()[0] for line in (told.out + told.err).splitlines() if line.split()}
+    assert {"cascade/onnxruntime-cpu", "bench/openvino-cpu", "gate"} <= steps
+    assert not {"data", "teacher", "distill", "quantize", "precision", "export"} & steps
+
+
 def test_the_curve_goes_from_the_first_to_the_next() -> None:
     right, next_right = np.array([True, False, False, True]), np.array([False, True, True, True])
     found = curve(np.array([3.0, 1.0, 2.0, 4.0]), right, next_right)

@@ -101,9 +101,13 @@ class Station:
         sessions = (
             [self.session] if way.sessions == 1 else [loaded(self.runtime, job) for _ in range(way.sessions)]
         )
-        return streaming.stream(
-            sessions, streaming.preparing(**preparing), streaming.read_lines(lines), way, seconds, to
-        )
+        try:
+            return streaming.stream(
+                sessions, streaming.preparing(**preparing), streaming.read_lines(lines), way, seconds, to
+            )
+        finally:
+            for session in sessions if way.sessions > 1 else ():
+                session.close()
 
     def stream_arriving(self, lines: str, arrivals: str, most: int, **preparing: Any) -> dict[str, Any]:
         """An open loop of lines of the file `lines`, as `serve` is one of requests: arrivals: when they come; most: how many are answered at once;
