@@ -3,10 +3,11 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import TINY, Cli, Outcome, command, environment
+from running import TINY, Cli, Outcome, command, environment, warm
 
 # What measures times, or is judged by them: beside another test it would be another machine. The rest runs two at a time, each
 # with one thread of PyTorch's where it does not ask for more, as a recipe does.
@@ -35,16 +36,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cli() -> Cli:
-    """Runs `edgecomp ARGUMENTS` in a process of its own."""
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """Runs `edgecomp ARGUMENTS` in a process of its own: a fork of one that has imported what it needs, unless Python itself is set otherwise."""
+    started = environment()
+    said = tmp_path_factory.mktemp("said")
 
-    def run(*arguments: str, cwd: Path | None = None) -> Outcome:
-        done = subprocess.run(
-            command(*arguments), capture_output=True, text=True, check=False, cwd=cwd, env=environment()
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+    def of_python(env: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in env.items() if name.startswith(("PYTHON", "OMP_", "LD_"))}
 
-    return run
+    with warm(started) as start:
+
+        def run(*arguments: str, cwd: Path | None = None) -> Outcome:
+            env = environment()
+            if of_python(env) != of_python(started):
+                done = subprocess.run(
+                    command(*arguments), capture_output=True, text=True, check=False, cwd=cwd, env=env
+                )
+                return Outcome(done.returncode, done.stdout, done.stderr)
+            out, err = said / "out", said / "err"
+            code = start(arguments, cwd=cwd or Path.cwd(), env=env, out=out, err=err, timeout_s=None)
+            assert code is not None
+            return Outcome(code, out.read_text("utf-8"), err.read_text("utf-8"))
+
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,12 @@ import atexit
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,33 @@ def environment() -> dict[str, str]:
     """The installed package is meant, not the folder the tests are started in."""
     own = {"COLUMNS": "120", "NO_COLOR": "1", "PYTHONSAFEPATH": "1", "EDGECOMP_HISTORY": str(HISTORY)}
     return {**os.environ, **own}
+
+
+@contextmanager
+def warm(env: dict[str, str]) -> Iterator[Callable[..., int | None]]:
+    """Runs commands in forks of one process that has imported what they need: `(argv, *, cwd, env, out, err, timeout_s) -> exit code`, None
+    where the time ran out. out, err: files of what they say; timeout_s: None for none."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("zygote.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def run(argv: Sequence[str], **asked: Any) -> int | None:
+        paths = {name: str(asked[name]) for name in ("cwd", "out", "err")}
+        process.stdin.write(json.dumps({"argv": list(argv)} | asked | paths) + "\n")  # type: ignore[union-attr]  # asserted above
+        process.stdin.flush()  # type: ignore[union-attr]
+        code: int | None = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+        return code
+
+    yield run
+    process.stdin.close()
+    process.stdout.close()
+    process.wait(timeout=30)
 
 
 class Opened:

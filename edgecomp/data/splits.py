@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.data import duplicates, preprocessing
+from edgecomp.data.augmentation.texts import FOLDER as VIEWS
+from edgecomp.data.augmentation.texts import TextVariation
 from edgecomp.data.heads import Head
 from edgecomp.data.sources import Examples, Source
 from edgecomp.data.tokens import Tokenizer
@@ -56,23 +58,25 @@ class Split:
             return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None), arrays.pop("rows", None))
 
 
-def check_varied(source: Source, *, task: Meant = DEFAULT, shift: int, flip: bool) -> None:
-    """Raises DataError where examples of `source` that are no images [N, C, H, W], or have masks, are to be shifted or
-    mirrored. task: what labels are; shift: by how many pixels, 0 for none; flip: whether."""
-    values, of_pixels = source.splits["train"].values, meaning(task).of_each == "pixel"
-    if isinstance(values, np.ndarray) and values.ndim == 4 and not of_pixels:
-        return
-    have = (
-        f"arrays of shape {values.shape[1:]}"
-        if isinstance(values, np.ndarray)
-        else "a network's inputs as they are"
-    )
-    have = "texts" if isinstance(values, list) else have
-    if of_pixels:
-        have = "images with masks, which are not varied with them"
-    for name, value, off in (("shift", shift, "0"), ("flip", flip, "false")):
-        if value:
-            raise DataError(f"data.{name} is for images, and these are {have}: set data.{name}={off}")
+def check_varied(source: Source, *, task: Meant = DEFAULT, varied: Mapping[str, str]) -> None:
+    """Raises DataError where examples of `source` are to vary in a way that is not theirs. task: what labels are; varied: the names of what
+    varies, as a recipe's `data` has them, each with what they are of: `images`, `texts`, or `images or rows`."""
+    values, each = source.splits["train"].values, meaning(task).of_each
+    if isinstance(values, list):
+        are, have = "texts", "texts"
+    elif not isinstance(values, np.ndarray):
+        are, have = "", "a network's inputs as they are"
+    else:
+        are = "images" if values.ndim == 4 else "rows"
+        have = "images" if are == "images" else f"arrays of shape {values.shape[1:]}"
+    if each == "pixel":
+        are, have = "", "images with masks, which are not varied with them"
+    if each == "token":
+        are, have = "", "texts with a tag for each word, which are not varied with them"
+    for name, of in varied.items():
+        if not are or are not in of:
+            off = {"shift": "set data.shift=0", "flip": "set data.flip=false"}.get(name, "take it out")
+            raise DataError(f"data.{name} is for {of}, and these are {have}: {off}")
 
 
 def write_splits(
@@ -91,6 +95,8 @@ def write_splits(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     rows: bool = False,
+    variation: TextVariation | None = None,
+    views: int = 1,
 ) -> list[str]:
     """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of
     texts, tokenizer.json, into `folder`.
@@ -104,7 +110,8 @@ def write_splits(
     missing from a split. task: what labels are, a row of TASKS; standardise: numbers are learnt in units of
     their deviation from the mean, in the training split; tokenizer: of texts, else None; max_bytes: of texts that the student, and without a
     tokenizer the teacher, reads as bytes: with both, the teacher's preprocessing is written into OF_TEACHER. mean, std: by channel or feature, or one for
-    all; those of the training split where None. rows: whether it is kept where each example was in the data as they came.
+    all; those of the training split where None. rows: whether it is kept where each example was in the data as they came. variation: of the
+    training texts, where they vary, of which so many `views` are written, the texts themselves the first.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels, classes = _strata(source.splits["train"].labels, source.classes, task)
@@ -175,6 +182,8 @@ def write_splits(
         if rows and name in ("train", "validation"):
             beside["rows"] = index
         np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
+        if name == "train" and variation is not None:
+            _write_views(_texts(examples, index), variation, views, tokenizer, max_bytes, folder)
     if tokenizer is not None:
         tokenizer.save(folder / preprocessing.TOKENIZER)
     sizes = {name: len(one) for name, one in kept.items()}
@@ -302,17 +311,45 @@ def _arrays(
             "these are texts: name the tokenizer that the teacher was trained with, data.tokenizer=FOLDER, or how many of their bytes are read, "
             "data.max_bytes=96"
         )
-    texts = [values[position] for position in index]
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    texts = _texts(examples, index)
     made: list[preprocessing.Preprocessing] = []
     if max_bytes is not None:
-        arrays[preprocessing.BYTES] = as_bytes(texts, max_bytes)
         made.append(preprocessing.Bytes(max_bytes, head.names, **head.more))
     if tokenizer is not None:
         made.append(preprocessing.Tokens(tokenizer.vocabulary, tokenizer.max_length, head.names, **head.more))
-        if meaning(head.task).of_each == "token":
-            ids, mask, labels = tokenizer.with_tags(texts, labels)
-        else:
-            ids, mask = tokenizer(texts)
-        arrays |= {"input_ids": ids, MASK: mask}
-    return arrays, labels, tuple(made)
+    if tokenizer is not None and meaning(head.task).of_each == "token":
+        ids, mask, labels = tokenizer.with_tags(texts, labels)
+        return {"input_ids": ids, MASK: mask}, labels, tuple(made)
+    return _as_arrays(texts, tokenizer, max_bytes), labels, tuple(made)
+
+
+def _texts(examples: Examples, index: npt.NDArray[np.int64]) -> list[str]:
+    """Those of the `examples`, which are texts, at `index`."""
+    return [str(examples.values[position]) for position in index]
+
+
+def _as_arrays(
+    texts: Sequence[str], tokenizer: Tokenizer | None, max_bytes: int | None
+) -> dict[str, npt.NDArray[Any]]:
+    """What networks read of `texts`: bytes, tokens, or both."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    if max_bytes is not None:
+        arrays[preprocessing.BYTES] = as_bytes(texts, max_bytes)
+    if tokenizer is not None:
+        arrays["input_ids"], arrays[MASK] = tokenizer(texts)
+    return arrays
+
+
+def _write_views(
+    texts: Sequence[str],
+    variation: TextVariation,
+    views: int,
+    tokenizer: Tokenizer | None,
+    max_bytes: int | None,
+    folder: Path,
+) -> None:
+    """Views 1, 2, ... of the training texts, a file each; view 0 is the training split itself."""
+    (folder / VIEWS).mkdir()
+    for view in range(1, views):
+        arrays = _as_arrays(variation.of(texts, view), tokenizer, max_bytes)
+        np.savez(folder / VIEWS / f"{view}.npz", **arrays)  # type: ignore[arg-type]  # as above

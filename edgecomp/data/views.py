@@ -1,8 +1,8 @@
-"""A split as a network sees it: each epoch another view of the training images, all others as they are."""
+"""A split as a network sees it: each epoch another view of the training examples, all others as they are."""
 
 from dataclasses import dataclass
 
-from edgecomp.data.augment import Augmentation
+from edgecomp.data.augmentation import Augmentation
 from edgecomp.data.preprocessing import Preprocessing
 from edgecomp.data.splits import Split
 from edgecomp.training.loop import Examples
@@ -19,7 +19,7 @@ class Views:
         """Of the training split; a pure function of the augmentation's seed and the index."""
         arrays = self.train.arrays
         if self.augmentation is not None:
-            arrays = {"values": self.augmentation.view(arrays["values"], index)}
+            arrays = self.augmentation.view(arrays, self.train.labels, index)
         return Examples(arrays, self.train.labels, self.preprocessing.apply)
 
     def held_out(self) -> Examples:

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ class Role(NamedTuple):
 
 FACTORY = Role("factory", "networks", "package.module:function")
 SCORE = Role("score", "scores", "package.module:function, or path/to/file.py:function")
+REWRITING = Role("data.augment.rewrite", "texts", SCORE.written)
 
 
 def load_function(name: str, folder: Path, role: Role = FACTORY) -> Callable[..., Any]:
@@ -59,24 +60,34 @@ def load_score(name: str, folder: Path) -> "OwnScore":
 
     Raises UsageError, UserCodeError.
     """
+    return OwnScore(name, *_found(name, folder, SCORE))
+
+
+def load_rewriting(name: str, folder: Path) -> "OwnRewriting":
+    """name, folder: as `load_score` takes them. Raises UsageError, UserCodeError."""
+    return OwnRewriting(name, *_found(name, folder, REWRITING))
+
+
+def _found(name: str, folder: Path, role: Role) -> tuple[Callable[..., Any], tuple[Path, ...], Path]:
+    """The function, what it is made of, and what it may import from."""
     module_name, _, function = name.rpartition(":")
     if not module_name.endswith(".py"):
-        found = load_function(name, folder, SCORE)
+        found = load_function(name, folder, role)
         source = sys.modules[module_name].__file__
         files = files_of_module(Path(source), module_name) if source else []
-        return OwnScore(name, found, tuple(files), folder)
+        return found, tuple(files), folder
     file = (folder / module_name).resolve()
     if not file.is_file():
-        raise UsageError(f"score {name!r}: no such file: {file}{nearest_there(file)}")
+        raise UsageError(f"{role.called} {name!r}: no such file: {file}{nearest_there(file)}")
     own = f"_own_{file.stem}"  # not the name of a module that is installed
     spec = importlib.util.spec_from_file_location(own, file)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[own] = importlib.util.module_from_spec(spec)
-    with importable(file.parent), users_code(f"score {name!r} cannot be imported"):
+    with importable(file.parent), users_code(f"{role.called} {name!r} cannot be imported"):
         spec.loader.exec_module(module)
-        found = _function_of(module, function, name, SCORE)
-    return OwnScore(name, found, tuple(files_of_module(file, file.stem)), file.parent)
+        found = _function_of(module, function, name, role)
+    return found, tuple(files_of_module(file, file.stem)), file.parent
 
 
 def _function_of(module: types.ModuleType, function: str, name: str, role: Role) -> Callable[..., Any]:
@@ -256,6 +267,33 @@ class OwnScore:
             raise UsageError(f"score {self.name!r} returns {numbers[first]} for example {first} (from 0), and {int((~finite).sum())} of {count} "
                              f"are not finite: give every example a number ({place})")  # fmt: skip
         return numbers
+
+
+@dataclass(frozen=True)
+class OwnRewriting:
+    """A function `(texts, view) -> texts` of the user's own: the same said otherwise, another way in each view. files, folder: as of OwnScore."""
+
+    name: str
+    function: Callable[..., Any]
+    files: tuple[Path, ...]
+    folder: Path
+
+    def __call__(self, texts: Sequence[str], view: int) -> list[str]:
+        """As many texts as it is given, in their order. Raises UserCodeError where it raises, UsageError where it gives anything else."""
+        with (
+            importable(self.folder),
+            users_code(f"{REWRITING.called} {self.name!r} fails on {len(texts)} texts"),
+        ):
+            given = self.function(list(texts), view)
+        if (
+            not isinstance(given, list)
+            or len(given) != len(texts)
+            or not all(isinstance(one, str) for one in given)
+        ):
+            what = f"{len(given)} items" if isinstance(given, list) else type(given).__name__
+            raise UsageError(f"{REWRITING.called} {self.name!r} returns {what} for {len(texts)} texts, and must return a list of as many texts "
+                             f"(your own code, {_place_of(self.function)})")  # fmt: skip
+        return given
 
 
 def _copied(values: Any) -> Any:

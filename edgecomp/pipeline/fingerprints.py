@@ -8,7 +8,7 @@ from edgecomp.config.job import Job
 from edgecomp.config.parts.teachers import Network
 from edgecomp.config.recipe import Recipe
 from edgecomp.pipeline.loaders import wanted
-from edgecomp.pipeline.taken import cleaning
+from edgecomp.pipeline.taken import augmenting, cleaning
 from edgecomp.pipeline.taken.key_samples import file_of as key_samples
 
 
@@ -33,7 +33,7 @@ def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """`teacher`, `student`, `teachers`, `tokenizer`, `cleaning`, `score`, `key_samples` → a digest of the files it is made with, where those are not edgecomp's own;
+    """`teacher`, `student`, `teachers`, `tokenizer`, `cleaning`, `augmentation`, `score`, `key_samples` → a digest of the files it is made with, where those are not edgecomp's own;
     `pseudonyms` → what tells their key from another.
 
     An argument of a network that is a file, such as its weights, is one of them.
@@ -59,6 +59,7 @@ def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
         "teachers": [*dict.fromkeys((*stored, *(file for one in beside for file in of(one))))],
         "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
         "cleaning": cleaning.files(recipe, folder),
+        "augmentation": augmenting.files(recipe, folder),
         "key_samples": [key_samples(recipe, folder)] if recipe.health and recipe.health.key_samples else [],
         "score": [*load_score(recipe.score, folder).files] if recipe.score else [],
     }

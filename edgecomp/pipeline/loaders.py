@@ -270,19 +270,19 @@ def float_layers(run: Run) -> dict[str, str]:
     return found
 
 
-def views(run: Run, arm: Arm = arms.STUDENT_FP32) -> "Views":
-    """The training and validation splits of `run`, as its recipe varies them, for an arm's network."""
-    from edgecomp.data.augment import Augmentation
+def views(run: Run, arm: Arm = arms.STUDENT_FP32, *, blended: bool = True) -> "Views":
+    """The training and validation splits of `run`, as its recipe varies them, for an arm's network. blended: with examples of different classes
+    as one, where it asks for that; they have no hard label."""
     from edgecomp.data.splits import Split
     from edgecomp.data.views import Views
+    from edgecomp.pipeline.taken.augmenting import augmentation
 
-    data, folder = run.job.recipe.data, run.folder / "data"
-    augmentation = Augmentation(data.shift, data.flip, run.job.recipe.seed)
+    folder = run.folder / "data"
     return Views(
         train=Split.load(folder, "train"),
         validation=Split.load(folder, "validation"),
         preprocessing=preprocessing(run, arm),
-        augmentation=augmentation if data.shift or data.flip else None,
+        augmentation=augmentation(run.job.recipe, folder, blended=blended),
     )
 
 

@@ -101,8 +101,10 @@ def _wrong_with_stored(run: Run, name: str) -> list[str]:
     from edgecomp.teachers.several import check_stored
 
     recipe, classes = run.job.recipe, loaders.preprocessing(run).classes
-    if recipe.data.shift or recipe.data.flip:
-        return ["stored answers are to the examples as they are: set data.shift=0 and data.flip=false"]
+    if recipe.data.varies:
+        return [
+            "stored answers are to the examples as they are: set data.shift=0 and data.flip=false, and leave out data.augment"
+        ]
     file = _file_of(run, name)
     rows = read_mapping(run.folder / "data" / "splits.json", "source")["source"]
     width = loaders.meaning(run).width(classes)

@@ -69,7 +69,9 @@ class Keys:
         ready_made = any(network.startswith("hf:") for network in networks)
         imported = any(network.startswith("onnx:") for network in networks)
         # Of a run that cleans nothing these are what they were before it could.
-        self.cleaned = [found for name in ("cleaning", "pseudonyms") if (found := own_files(job, name))]
+        self.cleaned = [
+            found for name in ("cleaning", "augmentation", "pseudonyms") if (found := own_files(job, name))
+        ]
         self.cleaning_libraries = cleaning.LIBRARIES if recipe.data.clean is not None else ()
         self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
         self.training_libraries = (

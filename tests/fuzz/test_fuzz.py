@@ -6,8 +6,6 @@ EDGECOMP_FUZZ is how many (300 in CI, 5,000 by `tox run -e fuzz`). A case is its
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 from fuzz.kinds import KINDS, Base, Case, Kind, lay
 from fuzz.mutations import CANARY
-from running import environment
+from running import environment, warm
 
 pytestmark = pytest.mark.slow
 
@@ -29,33 +27,14 @@ CODES = (0, 1, 2, 3, 4)
 
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Any]:
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("zygote.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
+    env = environment() | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with warm(env) as start:
 
-    def run(argv: list[str], cwd: Path, log: Path) -> int | None:
-        asked = {
-            "argv": argv,
-            "cwd": str(cwd),
-            "env": {"EDGECOMP_HISTORY": "h.sqlite", "TMPDIR": str(log)},
-            "out": str(log / "out"),
-            "err": str(log / "err"),
-            "timeout_s": HANG_S,
-        }
-        process.stdin.write(json.dumps(asked) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())  # type: ignore[no-any-return]
+        def run(argv: list[str], cwd: Path, log: Path) -> int | None:
+            own = env | {"EDGECOMP_HISTORY": "h.sqlite", "TMPDIR": str(log)}
+            return start(argv, cwd=cwd, env=own, out=log / "out", err=log / "err", timeout_s=HANG_S)
 
-    yield run
-    process.stdin.close()
-    process.stdout.close()
-    process.wait(timeout=30)
+        yield run
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from edgecomp.config.parts.augment import Augment
 from edgecomp.config.parts.cleaning import Clean
 from edgecomp.config.schema import Part
 
@@ -13,7 +14,7 @@ class Data(Part):
 
     `path`, `files`, `inputs` and `label` say where in a source of files (edgecomp.data.sources) they are. A split that the
     source does not have is carved out of its training examples, in fractions of them. Images vary: `views` shifted and
-    mirrored copies of every training image share one set of soft labels. Texts need the tokenizer that the teacher has.
+    mirrored copies of every training image share one set of soft labels, and so do those of all that `augment` varies. Texts need the tokenizer that the teacher has.
     """
 
     # where examples come from, a row of edgecomp.data.sources.TABLE
@@ -63,7 +64,8 @@ class Data(Part):
     flip: bool = False  # whether training images are mirrored as well
     # of its different training examples: a class of fewer is left out, which is noted; without it that is refused
     fewest: int | None = Field(None, ge=10)
-    views: int = Field(8, ge=1, le=256)  # copies of each training image that share one set of soft labels
+    augment: Augment | None = None  # how else training examples vary
+    views: int = Field(8, ge=1, le=256)  # copies of each training example that share one set of soft labels
     clean: Clean | None = None  # what is left out and replaced before the data are split
 
     @model_serializer(mode="wrap")
@@ -78,6 +80,7 @@ class Data(Part):
             "fewest": None,
             "max_bytes": None,
             "clean": None,
+            "augment": None,
         }
         return {k: v for k, v in found.items() if k not in later or v != later[k]}
 
@@ -90,6 +93,11 @@ class Data(Part):
         if self.tensors and self.inputs is not None:
             raise ValueError("tensors names the network's inputs: leave out inputs")
         return self
+
+    @property
+    def varies(self) -> bool:
+        """Whether one view of a training example differs from another."""
+        return bool(self.shift or self.flip or self.augment)
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "Data":

@@ -54,13 +54,19 @@ def found(wanted: Wanted, folder: Path) -> Path:
     return path
 
 
-def stored_answers(path: str, folder: Path) -> Path:
-    """Where the file `path` of a teacher's answers lies: where data do. folder: the recipe's. Raises DataError."""
+def named(path: str, folder: Path, missing: str) -> Path:
+    """Where the file `path` that a recipe names lies: where data do. folder: the recipe's; missing: what a message says first where it is not
+    there. Raises DataError."""
     wanted = Wanted("numpy", path=path)
     file = find(wanted, folder)
     if file is None or not file.is_file():
-        raise DataError(f"teachers: no such file of soft_labels, {looked(wanted, folder)}")
+        raise DataError(f"{missing}, {looked(wanted, folder)}")
     return file
+
+
+def stored_answers(path: str, folder: Path) -> Path:
+    """Where the file `path` of a teacher's answers lies. folder: the recipe's. Raises DataError."""
+    return named(path, folder, "teachers: no such file of soft_labels")
 
 
 def looked(wanted: Wanted, folder: Path) -> str:

@@ -10,7 +10,7 @@ from edgecomp.pipeline import loaders, practice, several_teachers, trying
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
 from edgecomp.pipeline.stages import health
-from edgecomp.pipeline.taken import cleaning
+from edgecomp.pipeline.taken import augmenting, cleaning
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,8 +24,10 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.models.references import resolve
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
+    augmenting.check(run.job.recipe)
+    variation = augmenting.variation(run.job.recipe, folder)
     source = cleaning.source(run, out)
-    splits.check_varied(source, task=run.job.recipe.meant, shift=settings.shift, flip=settings.flip)
+    splits.check_varied(source, task=run.job.recipe.meant, varied=augmenting.varied(run.job.recipe))
     notes = splits.write_splits(
         source,
         task=run.job.recipe.meant,
@@ -43,6 +45,8 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         mean=settings.mean,
         std=settings.std,
         rows=run.job.recipe.keeps_rows,
+        variation=variation,
+        views=settings.views,
     )
     for note in notes:
         run.note(f"data: {note}")
@@ -76,7 +80,7 @@ def _train(run: Run, network: "nn.Module", wanted: Teacher, seed: int, out: Path
 
     train_teacher(
         network,
-        loaders.views(run, TEACHER),
+        loaders.views(run, TEACHER, blended=False),
         loaders.meaning(run),
         epochs=wanted.epochs,
         batch_size=wanted.batch_size,

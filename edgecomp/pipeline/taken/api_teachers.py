@@ -42,8 +42,10 @@ def check(run: Run, name: str) -> list[str]:
     from edgecomp.teachers.api import labelling
 
     api, data = of(run.job.recipe)[name], run.job.recipe.data
-    if data.shift or data.flip:
-        return ["an api is asked about the examples as they are: set data.shift=0 and data.flip=false"]
+    if data.varies:
+        return [
+            "an api is asked about the examples as they are: set data.shift=0 and data.flip=false, and leave out data.augment"
+        ]
     try:
         _secret(api)
         labelling.check(_asked(api), _examples(run), preprocessing(run).classes)

@@ -54,16 +54,10 @@ def _cleaned(run: Run, out: Path | None) -> "Source":
 
 
 def place(path: str, folder: Path) -> Path:
-    """Where the file `path` that `data.clean` names lies: where data do. folder: the recipe's. Raises DataError."""
-    from edgecomp.data.sources import Wanted
-    from edgecomp.data.sources.paths import find, looked
-    from edgecomp.errors import DataError
+    """Where the file `path` that `data.clean` names lies. folder: the recipe's. Raises DataError."""
+    from edgecomp.data.sources.paths import named
 
-    wanted = Wanted("numpy", path=path)
-    file = find(wanted, folder)
-    if file is None or not file.is_file():
-        raise DataError(f"data.clean: no such file, {looked(wanted, folder)}")
-    return file
+    return named(path, folder, "data.clean: no such file")
 
 
 def files(recipe: Recipe, folder: Path) -> list[Path]:

@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -171,20 +170,26 @@ ROWS = Source({"train": Examples(np.zeros((4, 3), np.float32), np.arange(4) % 2)
 TEXTS = Source({"train": Examples(["x"] * 4, np.arange(4) % 2)}, ("a", "b"))
 
 
+IMAGES, EITHER = "images", "images or rows"
+
+
 @pytest.mark.parametrize(
-    ("own", "varied", "complaint"),
+    ("own", "task", "varied", "complaint"),
     [
-        (
-            ROWS,
-            {"shift": 1, "flip": False},
-            r"data.shift is for images, .* arrays of shape \(3,\): set data.shift=0",
-        ),
-        (ROWS, {"shift": 0, "flip": True}, "data.flip is for images, .*: set data.flip=false"),
-        (TEXTS, {"shift": 2, "flip": False}, "data.shift is for images, and these are texts"),
+        (ROWS, "classification", {"shift": IMAGES}, r"data.shift is for images, .* arrays of shape \(3,\): set data.shift=0"),
+        (ROWS, "classification", {"flip": IMAGES}, "data.flip is for images, .*: set data.flip=false"),
+        (ROWS, "classification", {"augment.typos": "texts"}, "data.augment.typos is for texts, and these are arrays"),
+        (TEXTS, "classification", {"shift": IMAGES}, "data.shift is for images, and these are texts"),
+        (TEXTS, "classification", {"augment.mixup": EITHER}, "augment.mixup is for images or rows, .* texts: take it out"),
+        (TEXTS, "token-classification", {"augment.typos": "texts"}, "texts with a tag for each word"),
+        (source([0, 1] * 10), "segmentation", {"augment.colour": IMAGES}, "images with masks"),
+        (source([0, 1] * 10), "classification", {"augment.typos": "texts"}, "for texts, and these are images"),
     ],
-)
-def test_only_images_are_shifted_and_mirrored(own: Source, varied: dict[str, Any], complaint: str) -> None:
-    check_varied(own, shift=0, flip=False)
-    check_varied(source([0, 1] * 10), shift=2, flip=True)
+)  # fmt: skip
+def test_what_varies_is_of_its_kind(own: Source, task: str, varied: dict[str, str], complaint: str) -> None:
+    check_varied(own, varied={})
+    check_varied(source([0, 1] * 10), varied={"shift": IMAGES, "flip": IMAGES, "augment.mixup": EITHER})
+    check_varied(ROWS, varied={"augment.mixup": EITHER})
+    check_varied(TEXTS, varied={"augment.typos": "texts"})
     with pytest.raises(DataError, match=complaint):
-        check_varied(own, **varied)
+        check_varied(own, task=task, varied=varied)

@@ -1,0 +1,56 @@
+"""How training examples vary, beside being shifted and mirrored."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from edgecomp.config.schema import Part
+
+OF_TEXTS = ("typos", "synonyms", "same_kind", "rewrite")
+OF_IMAGES = ("colour", "cutmix")
+
+
+class Augment(Part):
+    """What each of `data.views` views of a training example has of its own; the first view of a text is the text as it is.
+
+    The teacher is asked about every view. `mixup` and `cutmix` blend two examples: `within: class` of one class, whose hard label stays;
+    `within: all` any two, which only the teacher can answer, so that the student learns no hard labels. Of several ways with texts
+    all are taken, in the order in which they stand here from the last to the first.
+    """
+
+    # images: brightness, contrast and saturation times a number from 1 - colour to 1 + colour
+    colour: float = Field(0.0, ge=0, le=1)
+    mixup: float = Field(
+        0.0, ge=0, le=10
+    )  # images and rows: α of Beta(α, α), of which a blend's share is drawn; 0: none
+    cutmix: float = Field(0.0, ge=0, le=10)  # images: a rectangle of the other, likewise
+    within: Literal["class", "all"] = "class"  # who is blended with whom
+    typos: float = Field(0.0, ge=0, le=1)  # texts: the share of words with a typing error
+    # texts: a file, a line a word, name or phrase, a tab, and what may stand in its place; beside the recipe or in $EDGECOMP_DATA
+    synonyms: str | None = None
+    replaced: float = Field(0.2, gt=0, le=1)  # the share of them that is
+    same_kind: bool = False  # texts: numbers, hexadecimal, paths and identifiers replaced within their kind
+    # texts: your own function `(texts, view) -> texts`, such as a translation there and back: `package.module:function` or `path/to/file.py:function`
+    rewrite: str | None = None
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names of what varies."""
+        return tuple(name for name in ("colour", "mixup", "cutmix", *OF_TEXTS) if getattr(self, name))
+
+    @property
+    def of_texts(self) -> bool:
+        return any(name in OF_TEXTS for name in self.asked)
+
+    @property
+    def across(self) -> bool:
+        """Whether examples of different classes are blended."""
+        return self.within == "all" and bool(self.mixup or self.cutmix)
+
+    @model_validator(mode="after")
+    def _something_varies(self) -> "Augment":
+        if not self.asked:
+            raise ValueError(
+                f"nothing varies: set {', '.join(('colour', 'mixup', 'cutmix', *OF_TEXTS))}, or take augment out"
+            )
+        return self
