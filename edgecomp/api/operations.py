@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from edgecomp.api.results import Judged
 from edgecomp.errors import UsageError
 from edgecomp.files.scratch import replacing
-from edgecomp.operations import airflow
+from edgecomp.operations import airflow, dvc
 from edgecomp.operations.ab import Asked
 from edgecomp.operations.ab import judge_log as _judged
 from edgecomp.operations.update import Asked as AskedOfUpdate
 from edgecomp.operations.update import update as _updated
+from edgecomp.progress import Silent
 
 if TYPE_CHECKING:
     from edgecomp.operations.drift import Drift
@@ -80,20 +83,62 @@ def airflow_dag(
     if file.suffix != ".py":
         raise UsageError(f"--out {file}: a DAG is a file of Python's: name a .py")
     folder, steps = step_names(recipe, overrides, out=out, quick=quick)
-    words = [
-        sys.executable,
-        "-m",
-        "edgecomp",
-        "run",
-        str(recipe),
-        *overrides,
-        "--out",
-        str(folder),
-        *(["--quick"] if quick else []),
-    ]
+    words = [sys.executable, "-m", *_run(recipe, overrides, folder, quick)]
     with replacing(file) as temporary:
         temporary.write_text(airflow.dag(file.stem, words, steps, Path.cwd(), schedule), encoding="utf-8")
     return steps
+
+
+def dvc_stage(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    out: Path | str | None = None,
+    quick: bool = False,
+    to: Path | str = "dvc.yaml",
+) -> str:
+    """Writes a recipe as a stage of DVC's pipeline into a dvc.yaml, beside the stages that are there; returns its name.
+
+    `dvc repro` runs it where the recipe, its data, or what its networks are made of has changed; `dvc metrics diff` and `dvc params diff` compare it with
+    another commit's. recipe, overrides, out, quick: as `edgecomp.run` takes them, from the folder of the dvc.yaml. to: the file. Raises DataError,
+    RecipeError, UsageError.
+    """
+    from edgecomp.api.run import prepared
+    from edgecomp.data.sources.paths import found
+    from edgecomp.files.yaml_files import read_yaml
+    from edgecomp.pipeline.fingerprints import files_outside
+    from edgecomp.pipeline.loaders import wanted
+
+    file = Path(to)
+    if file.name != "dvc.yaml":
+        raise UsageError(
+            f"--out {file}: DVC reads stages from a file that is called dvc.yaml: name a folder's"
+        )
+    job, folder, _ = prepared(recipe, overrides, out, quick, Silent())
+    own, here, beside, data = Path(recipe), file.absolute().parent, Path(job.folder), wanted(job.recipe)
+    needed = [found(data, beside)] if data.path else []
+    for files in files_outside(job.recipe, beside).values():
+        needed += [
+            one for one in files if one.absolute().is_relative_to(here)
+        ]  # what is installed is not DVC's
+    content = read_yaml(file) if file.is_file() else {}
+    content = dvc.with_stage(
+        content,
+        job.recipe.name,
+        _run(recipe, overrides, folder.path, quick),
+        recipe=own if own.is_file() else None,
+        needed=needed,
+        run=folder.path,
+        here=here,
+    )
+    with replacing(file) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return job.recipe.name
+
+
+def _run(recipe: str | Path, overrides: Sequence[str], folder: Path, quick: bool) -> list[str]:
+    """The words of a command that makes a run in `folder`."""
+    return ["edgecomp", "run", str(recipe), *overrides, "--out", str(folder), *(["--quick"] if quick else [])]
 
 
 def update(

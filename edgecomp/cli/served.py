@@ -300,6 +300,35 @@ def airflow(
         say({"exit_code": 0, "file": str(out), "steps": steps})
 
 
+@workflow.command()
+def dvc(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or a shipped recipe.", autocompletion=recipe_names)
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="dvc.yaml", help="DVC's file of stages.")
+    ] = Path("dvc.yaml"),
+    run_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/RECIPE")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Of a rehearsal.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a recipe as a stage of DVC's pipeline, with its data, parameters, metrics and plots."""
+    from edgecomp.api.operations import dvc_stage
+    from edgecomp.cli.terminal import Screen, say
+
+    name = dvc_stage(recipe, overrides or [], out=run_folder, quick=quick, to=out)
+    Screen(json=as_json).out.print(f"{out}: stage {name}. dvc repro {name}", soft_wrap=True)
+    if as_json:
+        say({"exit_code": 0, "file": str(out), "stage": name})
+
+
 @data.command(
     epilog=examples(
         "edgecomp data label digits --workers 4",

@@ -23,7 +23,15 @@ STEPS = {
     "health": {"health.json", "outputs.npz"},
     "parity": {"parity.json", "reference.npy"},
     "gate": {"verdict.json"},
-    "report": {"report.html", "report.json", "report.md", "figures.csv", "junit.xml", "metrics.txt"},
+    "report": {
+        "report.html",
+        "report.json",
+        "report.md",
+        "figures.csv",
+        "junit.xml",
+        "metrics.txt",
+        "metrics.json",
+    },
 }
 """By step, the files that hold scores and digests. The data steps hold examples, and the deployed folder one."""
 

@@ -33,13 +33,22 @@ def digests_by_path(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """`teacher`, `student`, `teachers`, `tokenizer`, `cleaning`, `augmentation`, `score`, `key_samples` → a digest of the files it is made with, where those are not edgecomp's own;
-    `pseudonyms` → what tells their key from another.
+    """A digest of each of the `files_outside`, by name; and `pseudonyms` → what tells their key from another."""
+    from edgecomp.files.writing import digest_of
+
+    named = files_outside(recipe, folder)
+    found = {name: digest_of(digests_by_path(files)) for name, files in named.items()}
+    key = cleaning.key_id(recipe)
+    return found | {"pseudonyms": key} if key else found
+
+
+def files_outside(recipe: Recipe, folder: Path) -> dict[str, list[Path]]:
+    """`teacher`, `student`, `teachers`, `tokenizer`, `cleaning`, `augmentation`, `score`, `key_samples` → the files it is made with, where those are
+    not edgecomp's own. folder: the recipe's. Raises DataError, UsageError, UserCodeError.
 
     An argument of a network that is a file, such as its weights, is one of them.
     """
     from edgecomp.data.sources.paths import stored_answers
-    from edgecomp.files.writing import digest_of
     from edgecomp.models import own_files
     from edgecomp.models.own_code import load_score
     from edgecomp.models.references import files_of
@@ -63,6 +72,4 @@ def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
         "key_samples": [key_samples(recipe, folder)] if recipe.health and recipe.health.key_samples else [],
         "score": [*load_score(recipe.score, folder).files] if recipe.score else [],
     }
-    found = {name: digest_of(digests_by_path(files)) for name, files in named.items() if files}
-    key = cleaning.key_id(recipe)
-    return found | {"pseudonyms": key} if key else found
+    return {name: files for name, files in named.items() if files}

@@ -1,5 +1,5 @@
-"""The report stage: report.html (one self-contained file), report.md, report.json, figures.csv, junit.xml, and
-metrics.txt (OpenMetrics)."""
+"""The report stage: report.html (one self-contained file), report.md, report.json, figures.csv, junit.xml,
+metrics.txt (OpenMetrics) and metrics.json (for tools that compare runs)."""
 
 import base64
 import hashlib
@@ -14,6 +14,7 @@ from jinja2.exceptions import UndefinedError
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 
+from edgecomp import arms
 from edgecomp.config.job import Job
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
@@ -27,7 +28,7 @@ from edgecomp.report.in_ci import openmetrics, until
 from edgecomp.report.junit import junit
 from edgecomp.report.page import headline, sections, tables
 from edgecomp.report.page.confusion import Confusion, confusion
-from edgecomp.report.page.figures_csv import csv_of
+from edgecomp.report.page.figures_csv import by_metric, csv_of
 from edgecomp.report.page.releases import Release
 from edgecomp.stats.figure import Figure
 from edgecomp.text import markdown, plain
@@ -85,6 +86,7 @@ def _write(evidence: Evidence, job: Job, folder: Path, originals: Originals, pas
     judged = {target: measured.student for target, measured in evidence.measured.items()}
     (folder / "metrics.txt").write_text(openmetrics(evidence.verdict, judged), encoding="utf-8")
     (folder / "figures.csv").write_text(csv_of(evidence.verdict, evidence.names), encoding="utf-8")
+    write_json(folder / "metrics.json", by_metric(evidence.verdict, arms.judged(job.recipe.quantize).name))
     write_json(folder / "report.json", _content(evidence, job))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgecomp.data.sources.examples import SPLITS, Wanted
 from edgecomp.errors import DataError, nearest
+from edgecomp.files import dvc_files
 from edgecomp.files.packages import PACKAGE, inside
 
 VARIABLE = "EDGECOMP_DATA"
@@ -41,8 +42,10 @@ def places(wanted: Wanted, folder: Path) -> list[Path]:
 
 
 def find(wanted: Wanted, folder: Path) -> Path | None:
-    """The first of the `places` of `wanted` and `folder` that exists; None where none does."""
-    return next((place for place in places(wanted, folder) if place.exists()), None)
+    """The first of the `places` of `wanted` and `folder` that exists, of a `.dvc` file what it stands for; None where none does. Raises DataError
+    where that is not as it says."""
+    path = next((place for place in places(wanted, folder) if place.exists()), None)
+    return dvc_files.data_of(path) if path is not None and path.suffix == dvc_files.SUFFIX else path
 
 
 def found(wanted: Wanted, folder: Path) -> Path:
@@ -75,9 +78,9 @@ def looked(wanted: Wanted, folder: Path) -> str:
     tried = places(wanted, folder)
     there = {entry.name for place in tried if place.parent.is_dir() for entry in place.parent.iterdir()}
     unset = f" (${VARIABLE} is not set)" if VARIABLE not in os.environ and len(tried) > 1 else ""
-    return (
-        f"{wanted.path!r}: looked for {' and '.join(map(str, tried))}{unset}{nearest(tried[0].name, there)}"
-    )
+    kept = [place.with_name(f"{place.name}{dvc_files.SUFFIX}") for place in tried]
+    hint = next((f": dvc pull {file}" for file in kept if file.is_file()), nearest(tried[0].name, there))
+    return f"{wanted.path!r}: looked for {' and '.join(map(str, tried))}{unset}{hint}"
 
 
 def split_of_folder(name: str) -> str | None:

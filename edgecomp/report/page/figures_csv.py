@@ -31,6 +31,25 @@ def csv_of(verdict: VerdictDocument, names: Mapping[str, str]) -> str:
     return file.getvalue()
 
 
+def by_metric(verdict: VerdictDocument, arm: str) -> dict[str, dict[str, dict[str, float]]]:
+    """What tools that compare runs take: by target, of `figures` of the judged `arm` and of `checks`, every estimate by its name."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for target, arms in verdict.figures.items():
+        found[target] = {
+            "figures": {
+                metric: figure.estimate
+                for metric, figure in arms.get(arm, {}).items()
+                if figure.estimate is not None
+            },
+            "checks": {},
+        }
+    for check in verdict.checks:
+        if check.estimate is not None and check.estimate.estimate is not None:
+            own = found.setdefault(check.target, {"figures": {}, "checks": {}})
+            own["checks"][check.name] = check.estimate.estimate
+    return found
+
+
 def _numbers(figure: Figure | None) -> list[object]:
     if figure is None:
         return [""] * 8
