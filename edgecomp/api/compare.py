@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from edgecomp.api.bench import path_of
 from edgecomp.api.module import Example, file_for
 from edgecomp.api.results import ComparisonResult
 from edgecomp.comparison.command import Asked, compare_and_record
@@ -42,7 +43,7 @@ def compare(
 ) -> ComparisonResult:
     """Runs both models again, side by side, and decides whether the candidate may replace the baseline.
 
-    base, candidate: model files, run folders, deployed folders, or networks, with an `example` of their inputs. target: a device
+    base, candidate: model files, run folders, deployed folders, addresses of models behind servers, or networks, with an `example` of their inputs. target: a device
     profile, by name or file. policy: a policy file or a shipped one; `release` with labelled examples, `same-outputs` with examples
     that are not, `no-slower` without any, where none
     is given. data: examples (.npz, .parquet): the inputs by name, `label`, `slice`. key_samples: such
@@ -60,7 +61,7 @@ def compare(
         def file(model: "Path | str | nn.Module", name: str) -> Path:
             if not isinstance(model, Path | str):
                 return file_for(model, example, load_target(target), Path(scratch) / name)
-            return Path(model)
+            return path_of(model, Path(scratch) / name)
 
         asked = Asked(
             file(base, "base"), file(candidate, "candidate"), target, policy, _path(data),

@@ -125,13 +125,13 @@ def bench(
 
 def compare(
     baseline: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="BASE",
-            help="What is in use: a model file, a run folder, a deployed folder; with --log a version's name.",
+            help="What is in use: a model file, a run folder, a deployed folder, the URL of a model behind a server; with --log a version's name.",
         ),
     ],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="What would replace it.")],
     target: Annotated[
         str | None,
         typer.Option(
@@ -217,14 +217,15 @@ def compare(
     from edgecomp.api.compare import compare
     from edgecomp.cli.results import show_comparison
     from edgecomp.cli.terminal import Screen
+    from edgecomp.runtimes import endpoints
 
     screen = Screen(json=as_json)
     if log is not None:
         raise typer.Exit(
             judge_log(
                 log,
-                str(baseline),
-                str(candidate),
+                baseline,
+                candidate,
                 margin,
                 latency_margin,
                 lower_is_better,
@@ -234,6 +235,8 @@ def compare(
                 as_json,
             )
         )
+    if target is None and endpoints.is_url(baseline) and endpoints.is_url(candidate):
+        target = "kserve"
     if target is None:
         raise typer.BadParameter(
             "name the device profile that both run under: --target, of `edgecomp list targets`"

@@ -16,6 +16,7 @@ from edgecomp.benchmark.hosts.device import at
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.inputs import examples
 from edgecomp.benchmark.inputs.examples import LABEL, Evaluation
+from edgecomp.benchmark.scenarios.served import NOT_OURS
 from edgecomp.benchmark.scenarios.side_by_side import Crashed, Side
 from edgecomp.comparison.checks import not_run
 from edgecomp.comparison.compatibility import not_told, of_folders
@@ -211,7 +212,13 @@ def _costing_a_note(screen: Listener, place: Path) -> Iterator[None]:
 def _policy(name: str, target: Target) -> Policy:
     """Raises RecipeError where a check cannot be measured, or a waiver is of none."""
     policy = load_policy(name)
-    if problems := not_measured(policy) + waiving_nothing(policy, [target]):
+    of_servers = NOT_OURS if TABLE[target.runtime].remote and name.endswith((".yaml", ".yml")) else {}
+    unseen = [
+        f"{check}: {of_servers[row.metric]}: take it out"
+        for check, row in policy.rows.items()
+        if row.metric in of_servers
+    ]
+    if problems := not_measured(policy) + waiving_nothing(policy, [target]) + unseen:
         raise RecipeError(name, problems)
     return policy
 
@@ -274,6 +281,8 @@ def _judged_by(
     of = judging.task
     meant = None if of is None else of.meant if isinstance(of, SeveralOutputs) else of.name
     rows = policy.rows if meant is None else for_meant(policy.rows, meant)
+    if TABLE[target.runtime].remote:  # a file that asks for such was refused
+        rows = {name: row for name, row in rows.items() if row.metric not in NOT_OURS}
     added = changes(policy, {target.name: {}}, {target.name: rows})
     has_slices = labelled and evaluation is not None and evaluation.slices is not None
     if named is None and has_slices and (judging.task is None or judging.task.name in BY_SLICE.what.tasks):

@@ -27,7 +27,7 @@ from edgecomp.errors import (
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import sha256
-from edgecomp.runtimes import formats
+from edgecomp.runtimes import endpoints, formats
 from edgecomp.runtimes.formats import CONTRACT
 from edgecomp.tasks import Meant, SeveralOutputs
 
@@ -71,7 +71,7 @@ def given(what: Path, target: Target) -> Given:
     folder that was deployed. Raises UsageError, RunFolderError, ModelFileError where it is none, or is not
     what was recorded."""
     if what.is_file():
-        return Given(str(what), what)
+        return Given(endpoints.shown(what), what)
     if not what.exists():
         raise ModelFileError(f"no such model file or run folder: {what}{nearest_there(what)}")
     if (what / CONTRACT).is_file():
