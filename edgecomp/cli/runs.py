@@ -195,6 +195,13 @@ def report(
             help="Add the run to an MLflow store as well, a folder or a tracking URI (extra mlflow).",
         ),
     ] = None,
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register",
+            help="With --mlflow: what is deployed becomes a version of RECIPE.TARGET, alias candidate, and champion where it may ship.",
+        ),
+    ] = False,
     store: Store = STORE,
     as_json: Json = False,
     debug: Debug = False,
@@ -218,6 +225,8 @@ def report(
     is_one = not others and (is_run(first) or not first.is_dir())
     if mlflow is not None and not is_one:
         raise UsageError("--mlflow is of one run: name its folder")
+    if register and mlflow is None:
+        raise UsageError("--register is of an MLflow store: name it with --mlflow")
     screen, code = Screen(json=as_json), 0
     if not is_one:
         page = (
@@ -230,7 +239,7 @@ def report(
         result = api.run(first, only="report", history=store, listener=screen)
         page, code = result.report, show_run(result, screen, as_json)
         if mlflow is not None:
-            key = log_run(result.job, result.document, page.parent, mlflow)
+            key = log_run(result.job, result.document, page.parent, mlflow, register=register)
             screen.note(f"MLflow run {key} in {mlflow}")
     if pdf is not None:
         write_pdf(page, pdf)

@@ -48,6 +48,52 @@ def test_a_run_its_figures_and_its_report_are_there(tiny_run: Path, cli: Cli, tm
     assert found["files"] == {file.name: file.stat().st_size for file in (tiny_run / "report").iterdir()}
 
 
+REGISTERED = """
+import json, sys
+from pathlib import Path
+from mlflow.artifacts import download_artifacts
+from mlflow.tracking import MlflowClient
+client = MlflowClient(tracking_uri=sys.argv[1])
+found = {model.name: dict(model.aliases) for model in client.search_registered_models()}
+uri = client.get_model_version_download_uri("digits.onnxruntime-cpu", "1")
+folder = Path(download_artifacts(artifact_uri=uri, tracking_uri=sys.argv[1], dst_path=sys.argv[2]))
+print(json.dumps({"aliases": found, "files": {file.name: file.stat().st_size for file in folder.iterdir()}}))
+"""
+
+
+def test_a_release_is_a_candidate_and_a_champion_where_it_may_ship(
+    tiny_run: Path, cli: Cli, tmp_path: Path
+) -> None:
+    pytest.importorskip("mlflow", reason="tox run -e mlflow", exc_type=ImportError)
+    from edgecomp.config.job import read_job
+    from edgecomp.gate.document import read
+
+    store, job = tmp_path / "store", read_job(tiny_run)
+    done = cli("report", str(tiny_run), "--mlflow", str(store), "--register")
+    assert "MLflow run " in done.err
+    document = read(tiny_run / "gate" / "verdict.json")
+    assert document.exit_code != 0  # of so small a run
+    ships = document.model_copy(update={"exit_code": 0})
+    log_run(job, ships, tiny_run / "report", str(store), register=True)
+    log_run(job, document, tiny_run / "report", str(store), register=True)
+    (tmp_path / "out").mkdir()
+    asked = [sys.executable, "-c", REGISTERED, f"sqlite:///{store / 'mlflow.db'}", str(tmp_path / "out")]
+    found = json.loads(
+        subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    )
+    versions = {"candidate": "3", "champion": "2"}
+    assert {
+        name: {alias: str(one) for alias, one in aliases.items()}
+        for name, aliases in found["aliases"].items()
+    } == {
+        "digits.onnxruntime-cpu": versions,
+        "digits.openvino-cpu": versions,
+    }
+    deployed = tiny_run / "deploy" / "onnxruntime-cpu"
+    assert found["files"] == {file.name: file.stat().st_size for file in deployed.iterdir()}
+    assert cli("report", str(tiny_run), "--register").code == 2
+
+
 def test_a_store_that_cannot_be_used_is_told(tiny_run: Path, tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="tox run -e mlflow", exc_type=ImportError)
     from edgecomp.config.job import read_job

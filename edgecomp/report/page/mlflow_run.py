@@ -12,12 +12,13 @@ LONGEST = 500
 """Characters of a setting that is kept: MLflow takes 6,000, and nobody reads so many."""
 
 
-def log_run(job: Job, verdict: VerdictDocument, report: Path, store: str) -> str:
+def log_run(job: Job, verdict: VerdictDocument, report: Path, store: str, *, register: bool = False) -> str:
     """Adds a run to the MLflow `store`, in the experiment of the recipe's name. Returns its id there.
 
     job: what was asked for, whose settings are parameters; verdict: whose figures are metrics, `TARGET/ARM/METRIC`, with their bounds as
     `….low` and `….high`; report: the folder, which is kept as artefacts; store: a tracking URI, or a folder, in which a database is
-    made. Nothing is sent anywhere but there. Raises RuntimeUnavailableError where MLflow is not installed, UsageError where the store
+    made; register: what is deployed for each target becomes a version of the model `RECIPE.TARGET` in the store's registry, with the alias
+    `candidate`, and where the release may ship (exit code 0) `champion` as well. Nothing is sent anywhere but there. Raises RuntimeUnavailableError where MLflow is not installed, UsageError where the store
     cannot be used.
     """
     try:
@@ -42,10 +43,32 @@ def log_run(job: Job, verdict: VerdictDocument, report: Path, store: str) -> str
         for name, number in metrics(verdict):
             client.log_metric(run, _key(name), number)
         client.log_artifacts(run, str(report), "report")
+        if register:
+            for target in job.targets:
+                _register(
+                    client, run, job.recipe.name, target.name, report.parent / "deploy" / target.name, verdict
+                )
         client.set_terminated(run)
     except (MlflowException, OSError) as error:
         raise UsageError(f"the MLflow store {store} cannot be used: {error}") from error
     return str(run)
+
+
+def _register(
+    client: Any, run: str, recipe: str, target: str, deployed: Path, verdict: VerdictDocument
+) -> None:
+    """What is deployed for a target as a version of its model. client: of MLflow's registry."""
+    if not deployed.is_dir():
+        raise UsageError(f"{deployed} is not there, and there is nothing to register: run it again")
+    name, place = f"{recipe}.{target}", f"deploy/{target}"
+    client.log_artifacts(run, str(deployed), place)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=f"{recipe} for {target}, as edgecomp deployed it")
+    source = f"{client.get_run(run).info.artifact_uri}/{place}"
+    version = client.create_model_version(name, source, run, tags=_tags(verdict)).version
+    client.set_registered_model_alias(name, "candidate", version)
+    if verdict.exit_code == 0:
+        client.set_registered_model_alias(name, "champion", version)
 
 
 def _uri(store: str) -> str:
