@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgecomp.api.operations import drift, judge_log, update
     from edgecomp.api.quantize import quantize
     from edgecomp.api.run import plan, run
+    from edgecomp.api.shrink.search import search
     from edgecomp.package.encryption import encrypt
     from edgecomp.package.serving.folder import serving_folder
 
@@ -37,6 +38,7 @@ __all__ = [
     "plan",
     "quantize",
     "run",
+    "search",
     "serving_folder",
     "side_by_side",
     "update",
@@ -57,6 +59,7 @@ _API = {
     "plan": "api.run",
     "quantize": "api.quantize",
     "run": "api.run",
+    "search": "api.shrink.search",
     "side_by_side": "api.load",
     "update": "api.operations",
     "serving_folder": "package.serving.folder",

@@ -38,6 +38,12 @@ app.command(
 )(runs.run)
 app.command(
     epilog=examples(
+        "edgecomp search digits -t onnxruntime-cpu thresholds.latency_p50_ms.max='0.1 ms'",
+        "edgecomp search my.yaml --trials 20 --time 60",
+    )
+)(runs.search)
+app.command(
+    epilog=examples(
         "edgecomp quantize model.onnx --data inputs.npz",
         "edgecomp quantize model.onnx -d inputs.npz -t openvino-cpu --label y --max-drop '0.5 pt'",
     )
@@ -66,11 +72,6 @@ app.command(epilog=examples("edgecomp pack runs/digits -o digits.zip --key signe
 app.command(epilog=examples("edgecomp verify digits.zip --key signer.pub"))(runs.verify)
 app.command(
     epilog=examples(
-        "EDGECOMP_KEY_FILE=release.key edgecomp encrypt runs/digits/deploy/openvino-cpu -o to-ship"
-    )
-)(models.encrypt)
-app.command(
-    epilog=examples(
         "edgecomp history -t onnxruntime-cpu --last 20",
         "edgecomp history --metric cpu_p50_ms --plot trend.svg",
     )
@@ -87,6 +88,11 @@ examine.prepare.command(
         "edgecomp prepare server runs/digits/deploy/onnxruntime-cpu -o models --backend python --version 2",
     )
 )(served.server)
+examine.prepare.command(
+    epilog=examples(
+        "EDGECOMP_KEY_FILE=release.key edgecomp prepare encrypted runs/digits/deploy/openvino-cpu -o to-ship"
+    )
+)(models.encrypted)
 app.add_typer(examine.prepare, name="prepare")
 app.add_typer(served.data, name="data")
 app.add_typer(served.workflow, name="workflow")

@@ -8,7 +8,9 @@ import typer
 
 from edgecomp.cli.options import Debug, Json, target_names
 
-prepare = typer.Typer(no_args_is_help=True, help="Prepare what another machine takes: a device, a server.")
+prepare = typer.Typer(
+    no_args_is_help=True, help="Prepare what another machine takes: a device, a server, an encrypted model."
+)
 
 Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="aarch64 (Arm) or x86_64.")]
 To = Annotated[

@@ -249,7 +249,7 @@ def compare(
     raise typer.Exit(show_comparison(result, screen, as_json))
 
 
-def encrypt(
+def encrypted(
     deployed: Annotated[
         Path,
         typer.Argument(metavar="DEPLOYED", help="A folder that a run deployed: runs/NAME/deploy/TARGET."),

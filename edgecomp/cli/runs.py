@@ -1,4 +1,4 @@
-"""The commands of a run: `run`, `quantize` and `report`, and `pack` and `verify`, of its evidence."""
+"""The commands of a run: `run`, `search`, `quantize` and `report`, and `pack` and `verify`, of its evidence."""
 
 import warnings
 from collections.abc import Callable
@@ -63,6 +63,56 @@ def run(
         recipe, overrides or [], out=out, quick=quick, only=only, until=until, history=store, listener=screen
     )
     raise typer.Exit(show_run(result, screen, as_json))
+
+
+def search(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A recipe file, or a shipped recipe.", autocompletion=recipe_names),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            "-t",
+            help="Whose budget is to be kept; may be given again.",
+            autocompletion=target_names,
+            show_default="the recipe's",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Candidates, at most.", show_default="search.trials, 40")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--time", metavar="MINUTES", min=0, help="After which no further candidate is begun."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The search's folder.", show_default="runs/search/RECIPE")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Find the student that keeps a target's budget with the best score; what is over it is measured, and not trained."""
+    from edgecomp.api.shrink.search import search as of_api
+    from edgecomp.cli.shown import show_search
+    from edgecomp.cli.terminal import Screen
+
+    screen = Screen(json=as_json)
+    result = of_api(
+        recipe,
+        overrides or [],
+        targets=target or (),
+        trials=trials,
+        minutes=minutes,
+        out=out,
+        listener=screen,
+    )
+    show_search(result, screen, as_json)
 
 
 def quantize(

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from edgecomp.api.data.clean import CleanResult
 from edgecomp.api.doctor import Finding
+from edgecomp.api.shrink.search import SearchResult
 from edgecomp.artifacts.places import check_writable
 from edgecomp.cli.terminal import COLOURS, Screen, line, say
 from edgecomp.config.schema import names_in, shipped
@@ -17,7 +18,7 @@ from edgecomp.errors import UsageError, nearest
 from edgecomp.gate.verdict import EXIT_CODES
 from edgecomp.history import store as history
 from edgecomp.history.store import Result, drift
-from edgecomp.metrics.registry import ACCURACY, CPU_P50, METRICS
+from edgecomp.metrics.registry import ACCURACY, CPU_P50, FILE_SIZE, LATENCY_P50, METRICS, PEAK
 from edgecomp.metrics.units import UNITS, format_value
 from edgecomp.models import TABLE, arguments_of
 from edgecomp.operations.drift import Drift, sentences
@@ -245,3 +246,50 @@ def _table(first: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+MOST_ROWS = 12  # of a front
+
+
+def show_search(result: SearchResult, screen: Screen, as_json: bool) -> None:
+    """The front of a search's `result`, what it took, and what to run next, on `screen`, and where `as_json` as a line of JSON."""
+    shown = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    shown.add_column("student", overflow="fold")
+    for name in ("score %", "p50", "memory", "file"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for one in result.front[-MOST_ROWS:]:
+        figures = one.cost.figures[result.target] if one.cost else {}
+        named = line((result.space.told(one.point), "bold" if one is result.chosen else ""))
+        costs = (
+            format_value(figures.get(metric), METRICS[metric].dimension)
+            for metric in (LATENCY_P50, PEAK, FILE_SIZE)
+        )
+        shown.add_row(named, f"{one.score:.2f}", *costs)
+    became = [one.became for one in result.candidates]
+    counts = ", ".join(f"{became.count(word)} {word}" for word in dict.fromkeys(became))
+    took = ", ".join(
+        f"{name.removesuffix('_s').replace('_', ' ')} {seconds:.0f} s"
+        for name, seconds in result.spent.items()
+    )
+    screen.out.print(f"Pareto front on {result.target}, validation split, the fastest first")
+    screen.out.print(shown)
+    screen.out.print(f"{len(became)} candidates: {counts}. It took: {took}.")
+    screen.out.print(f"Ended: {result.stopped}.")
+    if result.chosen is None:
+        screen.note("no candidate was trained: nothing is chosen")
+    else:
+        screen.out.print(f"Chosen: {result.space.told(result.chosen.point)}. To its verdict:")
+        screen.out.print(f"  {result.next_command}", soft_wrap=True)
+    if as_json:
+        say(
+            {
+                "exit_code": 0,
+                "folder": str(result.folder),
+                "recipe": result.recipe and str(result.recipe),
+                "chosen": result.chosen and result.chosen.point,
+                "front": [{"point": one.point, "score": one.score} for one in result.front],
+                "candidates": len(became),
+                "stopped": result.stopped,
+                "spent": dict(result.spent),
+            }
+        )

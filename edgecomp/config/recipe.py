@@ -21,6 +21,7 @@ from edgecomp.config.parts.data import Data
 from edgecomp.config.parts.health import Health
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
 from edgecomp.config.parts.report import Report
+from edgecomp.config.parts.search import Search
 from edgecomp.config.parts.teachers import Another, Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.registry import CLASSES
@@ -238,14 +239,17 @@ class Recipe(Part):
     policy: str = "industrial"  # by name or path
     thresholds: dict[str, dict[str, Any] | None] = {}  # null takes a check out
     report: Report = Report()  # what it may show
+    search: Search | None = None  # what may vary in the student (`edgecomp search`)
     declared: Declared | None = None  # what no measurement can say, for whoever must know it
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score`, `tasks`, `teachers`, `health`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
+        """Without `score`, `tasks`, `teachers`, `health`, `search`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
         unsaid = {
-            name for name in ("score", "tasks", "teachers", "health", "declared") if not getattr(self, name)
+            name
+            for name in ("score", "tasks", "teachers", "health", "search", "declared")
+            if not getattr(self, name)
         }
         unsaid |= set() if self.report.examples else {"report"}
         return {key: value for key, value in found.items() if key not in unsaid}

@@ -151,8 +151,10 @@ def export_pytorch(
         export_pytorch_file(graph, own, folder / arm)
 
 
-def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path) -> None:
-    """Captured networks as ONNX and IR, where `timing_file` says.
+def export_for_timing(
+    networks: Mapping[str, fx.GraphModule], interface: Interface, folder: Path, *, as_ir: bool = True
+) -> None:
+    """Captured networks as ONNX, and `as_ir` as well, where `timing_file` says.
 
     networks: arm → graph, which is folded in place; interface: what goes into them; folder: gets one for each
     arm. Raises CaptureError, EdgecompError.
@@ -160,7 +162,8 @@ def export_for_timing(networks: Mapping[str, fx.GraphModule], interface: Interfa
     for arm, network in networks.items():
         (folder / arm).mkdir()
         write_onnx(fold(network), interface, folder / arm / "model.onnx")
-        ir.convert(folder / arm / "model.onnx", folder / arm)
+        if as_ir:
+            ir.convert(folder / arm / "model.onnx", folder / arm)
 
 
 def timing_file(arm: str, runtime: str) -> Path:

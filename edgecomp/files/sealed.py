@@ -120,7 +120,7 @@ def _parted(file: Path) -> tuple[bytes, bytes]:
         content = file.read_bytes()
     end = content.find(b"\n", len(MAGIC), MOST_HEADER)
     if not content.startswith(MAGIC) or end < 0:
-        raise FileError(f"{file}: is no file that edgecomp sealed: `edgecomp encrypt` makes one")
+        raise FileError(f"{file}: is no file that edgecomp sealed: `edgecomp prepare encrypted` makes one")
     return content[: end + 1], content[end + 1 :]
 
 

@@ -38,6 +38,9 @@ def rehearsal(recipe: Recipe) -> Recipe:
             for name, one in recipe.teachers.others.items()
         }
         parts["teachers"] = recipe.teachers.model_copy(update={"others": others})
+    if recipe.search is not None:
+        shorter = {"epochs": 1, "restarts": min(recipe.search.restarts, QUICK["bench", "restarts"])}
+        parts["search"] = recipe.search.model_copy(update=shorter)
     if recipe.health is not None:
         fewer_examples = min(recipe.health.examples, QUICK_HEALTH)
         parts["health"] = recipe.health.model_copy(update={"examples": fewer_examples})

@@ -23,13 +23,13 @@ from edgecomp.pipeline import execution
 # groups list, data, prepare and workflow.
 COMMANDS = (
     "run",
+    "search",
     "quantize",
     "bench",
     "compare",
     "report",
     "pack",
     "verify",
-    "encrypt",
     "history",
     "init",
     "doctor",
@@ -47,7 +47,7 @@ def test_there_are_few_commands() -> None:
     assert tuple(name for name, command in found.items() if not command.hidden) == COMMANDS
     assert tuple(name for name, command in found.items() if command.hidden) == DEPRECATED
     assert tuple(found["list"].commands) == ("targets", "recipes", "metrics", "networks")  # type: ignore[attr-defined]
-    assert tuple(found["prepare"].commands) == ("device", "emulator", "server")  # type: ignore[attr-defined]
+    assert tuple(found["prepare"].commands) == ("device", "emulator", "server", "encrypted")  # type: ignore[attr-defined]
     assert tuple(found["data"].commands) == ("drift", "clean", "label")  # type: ignore[attr-defined]
     assert tuple(found["workflow"].commands) == ("update", "airflow", "dvc")  # type: ignore[attr-defined]
 
@@ -161,7 +161,7 @@ def test_the_bench_of_a_run_folder_says_in_json_what_it_made(
 def test_the_help_names_every_shipped_recipe_and_shows_what_to_type(cli: Cli) -> None:
     names = sorted(file.stem for file in shipped("recipes").glob("*.yaml"))
     assert runs.RECIPES.split(", ") == names
-    for command in ("run", "quantize", "bench", "compare", "history", "selftest"):
+    for command in ("run", "search", "quantize", "bench", "compare", "history", "selftest"):
         assert f"edgecomp {command} " in cli(command, "--help").out.partition("Examples:")[2]
 
 

@@ -1,0 +1,1 @@
+"""`edgecomp search`: the student that fits."""

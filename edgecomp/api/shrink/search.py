@@ -1,0 +1,224 @@
+"""`edgecomp search`: from a recipe to the student that keeps its target's budget with the best score, as a recipe that `edgecomp run` takes."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edgecomp.api.run import prepared
+from edgecomp.api.shrink.candidates import Trials
+from edgecomp.artifacts.places import check_duration
+from edgecomp.artifacts.run_folder import RunFolder
+from edgecomp.config.composition import compose
+from edgecomp.config.job import Job
+from edgecomp.config.parts.search import Range, Search
+from edgecomp.config.schema import find, shipped
+from edgecomp.errors import RunFolderError, UsageError
+from edgecomp.files.json_files import read_mapping
+from edgecomp.files.scratch import replacing
+from edgecomp.files.writing import digest_of, write_json
+from edgecomp.pipeline import execution
+from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.stages import searching
+from edgecomp.progress import Listener, Silent
+from edgecomp.shrink import front
+from edgecomp.shrink.budget import limits_of
+from edgecomp.shrink.candidates import Candidate, load_all, spent
+from edgecomp.shrink.spaces import Space, space_of
+from edgecomp.shrink.study import Study
+
+FORMAT = 1
+"""Version of search.json and front.json. 1: first release."""
+SEARCH, FRONT, STUDY = "search.json", "front.json", "study.db"
+RUN = "run"  # the run folder in that of a search: data, teacher, soft labels
+UNTIL = "soft_labels"  # the last step that all candidates share
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found. candidates: in the order in which they were tried; front: of those, what nothing else beats, the fastest on `target`
+    first; chosen: the best of it; recipe: the file that `edgecomp run` takes, with the student that was chosen; stopped: why no more were tried; spent:
+    seconds by what they went into; of this sitting and those before it."""
+
+    folder: Path
+    target: str
+    space: Space
+    candidates: list[Candidate]
+    front: list[Candidate]
+    chosen: Candidate | None
+    recipe: Path | None
+    stopped: str
+    spent: Mapping[str, float]
+
+    @property
+    def next_command(self) -> str:
+        """What takes the student that was chosen to a verdict; the teacher is not trained again."""
+        return f"edgecomp run {self.recipe} --out {self.folder / RUN}"
+
+
+def search(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    targets: Sequence[str] = (),
+    trials: int | None = None,
+    minutes: float | None = None,
+    out: Path | str | None = None,
+    listener: Listener | None = None,
+) -> SearchResult:
+    """Finds the student of a recipe that keeps the budget of its targets with the best score on the validation split.
+
+    Each candidate is quantised, exported and measured by the target's own worker before it is trained; what is over the budget is not trained. The rest
+    learn for `search.epochs` from the teacher's soft labels. Points that are known are not tried again: a search that was killed goes on, and another
+    process may work on the same one.
+
+    recipe, overrides: as `run` takes them. targets: in place of the recipe's own; the latency of the first is what the front is of. trials: candidates
+    at most, `search.trials` where it is not given; minutes: after which no further one is begun. out: the folder, `runs/search/NAME` where it is not
+    given. listener: told of progress.
+
+    Raises UsageError where there is nothing to search, no point can keep the budget, or the folder holds another search; RecipeError.
+    """
+    listener = listener or Silent()
+    if minutes is not None:
+        check_duration(60 * minutes, "--time", 60)
+    if trials is not None and trials < 2:
+        raise UsageError(f"--trials {trials}: the cheapest point and another one are two at least")
+    if Path(recipe).is_dir():
+        raise UsageError(f"{recipe} is a folder: name the recipe to search for a student of")
+    asked_of = [*overrides, *([f"targets=[{','.join(map(_quoted, targets))}]"] if targets else [])]
+    job, folder, every = prepared(recipe, asked_of, _run_folder(recipe, asked_of, out), False, listener)
+    place, asked = folder.path.parent, job.recipe.search or Search()
+    run = Run(job, folder.path, listener.track, listener.note)
+    searching.check(run)
+    space = space_of(_declared(asked), job.recipe.student.model_dump(exclude_none=True))
+    limits = limits_of(job.rows)
+    if not limits:
+        raise UsageError(f"search: {', '.join(job.rows)} limits neither latency nor memory nor size, so that nothing says which student fits: give the "
+                         "profile a budget, or a threshold: thresholds.latency_p50_ms.max='1 ms'")  # fmt: skip
+    _own(place, job, asked, space)
+    began = time.monotonic()
+    _prepare(job, folder, every, listener)
+    shared_s = _shared_seconds(folder)
+    target = job.targets[0].name
+    study = Study(place / STUDY, space, sampler=asked.sampler, seed=job.recipe.seed, target=target)
+    tried = Trials(run, place, space, limits, asked, study, listener)
+    deadline = None if minutes is None else began + 60 * minutes
+    stopped = tried.until(trials or asked.trials, deadline)
+    return _concluded(recipe, asked_of, job, place, space, target, stopped, shared_s)
+
+
+def _prepare(job: Job, folder: RunFolder, every: Sequence[Any], listener: Listener) -> None:
+    """Data, teacher and soft labels, which all candidates share."""
+    last = next(place for place, step in enumerate(every) if step.name == UNTIL)
+    with folder.locked():
+        execution.save_job(job, folder)
+        execution.execute(job, folder, list(every[: last + 1]), listener.started)
+
+
+def _shared_seconds(folder: RunFolder) -> float:
+    manifest = folder.manifest()
+    return sum(one.seconds for one in manifest.steps.values()) if manifest else 0.0
+
+
+def _run_folder(recipe: str | Path, overrides: Sequence[str], out: Path | str | None) -> Path:
+    if out is not None:
+        return Path(out) / RUN
+    path = find(str(recipe), shipped("recipes"), "recipe")
+    name = compose(path, list(overrides)).get("name") if path.suffix == ".yaml" else None
+    return Path("runs") / "search" / (name if isinstance(name, str) else path.stem) / RUN
+
+
+def _declared(asked: Search) -> str | dict[str, list[Any]] | None:
+    """The space as a recipe has it, with every range as its values."""
+    if not isinstance(asked.space, dict):
+        return asked.space
+    return {
+        key: values.values if isinstance(values, Range) else values for key, values in asked.space.items()
+    }
+
+
+def _own(place: Path, job: Job, asked: Search, space: Space) -> None:
+    """Raises RunFolderError where the folder `place` holds the search of something else; writes what this one is of."""
+    enough = {"trials", "patience"}  # how long a search is may change from sitting to sitting
+    found = {
+        "format": FORMAT,
+        "recipe": job.recipe.name,
+        "space": {key: list(values) for key, values in space.axes.items()},
+        "sampler": asked.sampler,
+        "seed": job.recipe.seed,
+        "budget": {target: sorted(row.text for row in rows.values()) for target, rows in job.rows.items()},
+        "everything": digest_of(
+            job.model_copy(
+                update={"recipe": job.recipe.model_copy(update={"search": None, "description": ""})}
+            ).model_dump(mode="json")
+            | {"search": asked.model_dump(mode="json", exclude=enough)}
+        ),
+    }
+    file = place / SEARCH
+    if file.is_file():
+        before = read_mapping(file)
+        other = [key for key, value in found.items() if before.get(key) != value]
+        if other:
+            what = "recipe, targets or settings" if other == ["everything"] else other[0]
+            raise RunFolderError(f"{place} holds a search of another {what}: what it measured is not of this one; name another folder with --out, or "
+                                 "take the recipe and overrides that it began with")  # fmt: skip
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    write_json(file, found)
+
+
+def _concluded(
+    recipe: str | Path,
+    overrides: Sequence[str],
+    job: Job,
+    place: Path,
+    space: Space,
+    target: str,
+    stopped: str,
+    shared_s: float,
+) -> SearchResult:
+    found = load_all(place)
+    best, chosen = front.front(found, target), front.chosen(found, target)
+    took = {"teacher_and_data_s": shared_s} | spent(found)
+    written = None if chosen is None else _write_recipe(recipe, overrides, place, space, chosen)
+    write_json(
+        place / FRONT,
+        {
+            "format": FORMAT,
+            "recipe": job.recipe.name,
+            "target": target,
+            "stopped": stopped,
+            "spent": took,
+            "front": [one.name for one in best],
+            "chosen": chosen and chosen.name,
+            "candidates": {one.name: asdict(one) | {"became": one.became} for one in found},
+        },
+    )
+    return SearchResult(place, target, space, found, best, chosen, written, stopped, took)
+
+
+def _write_recipe(
+    recipe: str | Path, overrides: Sequence[str], place: Path, space: Space, chosen: Candidate
+) -> Path:
+    """The recipe with the student that was `chosen`, whole, beside the user's own, whose files it names; of a shipped one in the search's folder."""
+    path = find(str(recipe), shipped("recipes"), "recipe")
+    content = compose(path, list(overrides))
+    content["student"] = {key: value for key, value in space.of(chosen.point).items() if value is not None}
+    content.pop("search", None)
+    own = path.parent != shipped("recipes")
+    to = path.with_name(f"{path.stem}-found.yaml") if own else place / f"{path.stem}-found.yaml"
+    said = f"# The student that `edgecomp search` found for {path.name}: {space.told(chosen.point)}; {chosen.score:.2f} on the validation split.\n"
+    with replacing(to) as temporary:
+        temporary.write_text(
+            said + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+    return to
+
+
+def _quoted(name: str) -> str:
+    """A target's `name` as a value in Hydra's grammar."""
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

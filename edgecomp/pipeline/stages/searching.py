@@ -1,0 +1,191 @@
+"""A candidate of a search for the student: measured before it is trained, then distilled for a little and scored on the validation split."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from edgecomp.config.parts.search import Search
+from edgecomp.config.parts.teachers import Student
+from edgecomp.config.schema import explain
+from edgecomp.config.target import Target
+from edgecomp.errors import RuntimeUnavailableError, UsageError
+from edgecomp.machine import gpus
+from edgecomp.metrics.estimators.latency import calls_needed
+from edgecomp.metrics.registry import FILE_SIZE, METRICS, THROUGHPUT
+from edgecomp.models import check_arguments
+from edgecomp.pipeline import loaders, practice
+from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.stages import learning
+from edgecomp.runtimes import TABLE
+from edgecomp.runtimes.formats import format_of, is_pytorch
+from edgecomp.shrink.budget import Limit
+from edgecomp.shrink.candidates import Cost
+
+if TYPE_CHECKING:
+    from torch import fx
+
+INPUTS = 16  # examples that a candidate is asked while it is timed
+ONNX = ".onnx"  # which ONNX Runtime reads, and the IR is made of
+MOST_S = 120.0  # for the calls of one candidate on one target
+IN_FLOAT = "none"  # the scheme of a target that is sent the student in float
+
+
+def check(run: Run) -> None:
+    """Refuses what cannot be searched, before anything is made of `run`. Raises UsageError, RuntimeUnavailableError."""
+    recipe = run.job.recipe
+    if not (recipe.quantize.trains or recipe.quantize.in_float):
+        raise UsageError(f"search: a candidate is measured as it is placed for training through integers, or in float, and quantize.method is "
+                         f"{recipe.quantize.method}: take quantize.method=qad, or none")  # fmt: skip
+    if recipe.distill.lifelong is not None:
+        raise UsageError(
+            "search: distill.lifelong goes on from a student that is there: take it out, or search for the first one"
+        )
+    for target in run.job.targets:
+        if target.isa != "host":
+            raise UsageError(f"search: {target.name} is an {target.isa}, whose times cannot be measured on this machine, and nothing else is called "
+                             "so: name another with -t, or a profile with the device's `host`")  # fmt: skip
+        if is_pytorch(target.runtime) or TABLE[target.runtime].remote:
+            raise UsageError(f"search: {target.name} runs {target.runtime}; candidates are measured in ONNX Runtime and OpenVINO: name such a target "
+                             "with -t")  # fmt: skip
+        if TABLE[target.runtime].gpu and not gpus() and target.host is None:
+            raise RuntimeUnavailableError(
+                f"search: {target.name} is on a GPU, and there is none here: name another target with -t"
+            )
+
+
+def of_candidate(run: Run, student: Mapping[str, Any], asked: Search, folder: Path) -> Run:
+    """The run of a candidate in a `folder` of its own, in which the data, the teacher and its soft labels are those of `run`.
+
+    student: as a recipe has it; asked: how long it learns. Raises UsageError where it cannot be.
+    """
+    recipe = run.job.recipe
+    try:
+        wanted = Student.model_validate(student)
+    except ValidationError as error:
+        raise UsageError(f"student: {'; '.join(explain(error, Student))}") from None
+    check_arguments(wanted.network, wanted.arguments, Path(run.job.folder))
+    stages = [stage.model_copy(update={"epochs": 1}) for stage in recipe.distill.stages]
+    shorter = {
+        "epochs": len(stages) or asked.epochs,
+        "stages": stages,
+        "loop": recipe.distill.loop.model_copy(update={"trackers": []}),
+    }
+    own = recipe.model_copy(update={"student": wanted, "distill": recipe.distill.model_copy(update=shorter)})
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in run.folder.iterdir():
+        if made.is_dir() and not made.name.startswith(".") and not (folder / made.name).is_symlink():
+            (folder / made.name).symlink_to(made.resolve(), target_is_directory=True)
+    return replace(run, job=run.job.model_copy(update={"recipe": own}), folder=folder)
+
+
+def measured(run: Run, limits: Sequence[Limit]) -> Cost:
+    """What the untrained student of `run` takes on each of its targets, by the target's own worker: quantised and exported as a run would, with the
+    ranges of a calibration. limits: what it is held to, which decides how much is measured. Raises UsageError, CaptureError, WorkerError."""
+    from edgecomp import inputs
+    from edgecomp.inputs import some
+
+    began = monotonic()
+    network = loaders.first_student(run)
+    parameters = sum(one.numel() for one in network.parameters())
+    figures: dict[str, dict[str, float]] = {}
+    grades: dict[str, str] = {}
+    died = ""
+    with TemporaryDirectory(prefix="edgecomp-search-") as name:
+        scratch = Path(name)
+        inputs.save(some(loaders.probes(run), slice(INPUTS)), scratch / "inputs")
+        _export(run, network, scratch)
+        for target in run.job.targets:
+            found, grade, why = _on(run, target, scratch, limits)
+            figures[target.name], grades[target.name] = found, grade
+            died = died or why
+    return Cost(parameters, figures, died, grades, round(monotonic() - began, 3))
+
+
+def _scheme(run: Run, target: Target) -> str:
+    return IN_FLOAT if run.job.recipe.quantize.in_float else target.scheme
+
+
+def _export(run: Run, network: Any, scratch: Path) -> None:
+    """Writes the student into `scratch`, once for each scheme that a target takes."""
+    from edgecomp.distill.student import calibrated
+    from edgecomp.export.stage import export_for_timing
+    from edgecomp.quantization.capture import duplicate
+
+    graph, quantize = loaders.captured(run, network.eval()), run.job.recipe.quantize
+    made: dict[str, fx.GraphModule] = {}
+    with loaders.distillation_data(run) as data:
+        for scheme in dict.fromkeys(_scheme(run, target) for target in run.job.targets):
+            made[scheme] = (
+                duplicate(graph)
+                if scheme == IN_FLOAT
+                else calibrated(graph, data, practice.qad(run.of(scheme)), quantize.float_layers)
+            )
+    as_ir = any(format_of(target.runtime).suffix != ONNX for target in run.job.targets)
+    export_for_timing(made, loaders.interface(run), scratch, as_ir=as_ir)
+
+
+def _on(
+    run: Run, target: Target, scratch: Path, limits: Sequence[Limit]
+) -> tuple[dict[str, float], str, str]:
+    """What the exported student takes on one target, how far its times can be trusted, and why it did not fit into the target's memory."""
+    from edgecomp.benchmark import result
+    from edgecomp.benchmark.hosts.device import at
+    from edgecomp.benchmark.hosts.process import Place
+    from edgecomp.benchmark.scenarios.alternated import Effort, measure
+    from edgecomp.benchmark.stage import described, quality
+    from edgecomp.export.stage import timing_file
+
+    asked, bench = run.job.recipe.search or Search(), run.job.recipe.bench
+    own = {limit.metric for limit in limits if limit.target == target.name}
+    effort = Effort(
+        restarts=asked.restarts,
+        warmup=bench.warmup,
+        iterations=max(bench.iterations, *(calls_needed(METRICS[one]) for one in own), 1),
+        offline_batch=bench.offline_batch if THROUGHPUT in own else 0,
+        offline_batches=bench.offline_batches,
+        most_s=MOST_S,
+    )
+    file = scratch / timing_file(_scheme(run, target), target.runtime)
+    with at(target) as host:
+        place = Place.of(target, bench.timeout_s, host)
+        arms, facts, deaths = measure(
+            {"candidate": described(file, 0, confined=True)},
+            place=place,
+            inputs=scratch / "inputs",
+            effort=effort,
+            scratch=scratch,
+            track=run.track,
+        )
+        if deaths:
+            return {FILE_SIZE: float(file.stat().st_size)}, "", deaths["candidate"].message
+        arm = arms["candidate"]
+        found, _ = result.figures(arm, facts["offline_batch"] or 1)
+        grade = quality(arm, facts["noise"]["candidate"], place).grade
+    known = {name: one.estimate for name, one in found.items() if one.estimate is not None}
+    return {**known, FILE_SIZE: float(arm.file_size_bytes)}, grade, ""
+
+
+def scored(run: Run, checkpoints: Path) -> float:
+    """The score on the validation split, in per cent, of the student of `run` after a short distillation, through the integers of its calibration
+    where it is quantised; of several schemes the worst. checkpoints: where a training that was killed goes on from. Raises EdgecompError."""
+    from edgecomp.distill.student import calibrated
+
+    out = run.folder / "distill"
+    out.mkdir(exist_ok=True)
+    checkpoints.mkdir(exist_ok=True)
+    learning.distill(run, out, checkpoints)
+    schemes = dict.fromkeys(_scheme(run, target) for target in run.job.targets)
+    with loaders.distillation_data(run) as data:
+        if set(schemes) == {IN_FLOAT}:
+            return data.score(loaders.student_fp32(run))
+        graph, in_float = loaders.captured_student(run), run.job.recipe.quantize.float_layers
+        return min(
+            data.score(calibrated(graph, data, practice.qad(run.of(scheme)), in_float))
+            for scheme in schemes
+            if scheme != IN_FLOAT
+        )

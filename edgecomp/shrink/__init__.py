@@ -1,0 +1,1 @@
+"""The student that fits: spaces of students, what a budget allows, the search, its front; structured pruning."""

@@ -1,0 +1,166 @@
+"""Spaces of students: a row for each family we ship, or what a recipe declares."""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgecomp.errors import UsageError, nearest
+from edgecomp.files.writing import digest_of
+
+Point = dict[str, Any]
+"""By key of a student (`arguments.width`), one of its values."""
+
+# By family, what may vary, the cheapest first: a row of edgecomp.models.TABLE each.
+SPACES: dict[str, dict[str, Sequence[Any]]] = {
+    # images
+    "airbench": {
+        "arguments.widths": ([16, 32, 32], [16, 64, 64], [32, 64, 64], [32, 128, 128], [64, 128, 128], [64, 256, 256]),
+    },
+    "mobilenet": {
+        "arguments.width": (4, 8, 12, 16, 24, 32),
+        "arguments.expansion": (2, 3, 4, 6),
+        "arguments.activation": ("relu6", "hardswish"),
+    },
+    "resnet": {"arguments.blocks": (1, 2, 3), "arguments.width": (4, 8, 12, 16, 20, 24, 32)},
+    "segmenter": {"arguments.depth": (1, 2, 3), "arguments.width": (4, 8, 12, 16, 24, 32)},
+    # texts, as bytes
+    "conv-text": {
+        "arguments.layers": (1, 2, 3),
+        "arguments.width": (8, 16, 32),
+        "arguments.filters": (16, 32, 64, 128),
+        "arguments.kernel": (3, 5, 7),
+    },
+    "ngram": {
+        "arguments.orders": ([2, 3], [2, 3, 4], [2, 3, 4, 5]),
+        "arguments.buckets": (997, 4_093, 16_381, 65_521),
+        "arguments.width": (8, 16, 32, 64),
+        "arguments.hidden": (16, 32, 64, 128),
+    },
+    # texts, as tokens; every width is a multiple of every number of heads
+    "tagger": {
+        "arguments.layers": (1, 2, 3, 4),
+        "arguments.width": (32, 64, 96, 128),
+        "arguments.heads": (2, 4, 8),
+    },
+    "transformer": {
+        "arguments.layers": (1, 2, 3, 4),
+        "arguments.width": (32, 64, 96, 128),
+        "arguments.heads": (2, 4, 8),
+    },
+    # rows of numbers
+    "mlp": {"arguments.layers": (1, 2, 3), "arguments.width": (16, 32, 64, 128, 256)},
+    "two-tower": {
+        "arguments.layers": (1, 2, 3),
+        "arguments.width": (16, 32, 64, 128, 256),
+        "arguments.space": (8, 16, 32, 64),
+    },
+}  # fmt: skip
+
+ENUMERATED = 100_000  # points of a space that are all looked at for one that was not tried
+
+
+@dataclass(frozen=True)
+class Space:
+    """student: a recipe's, which every point changes; axes: by key of it, its values, the cheapest first."""
+
+    student: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        """How many points there are."""
+        return math.prod(map(len, self.axes.values()))
+
+    @property
+    def cheapest(self) -> Point:
+        """The first value of every key."""
+        return {key: values[0] for key, values in self.axes.items()}
+
+    @property
+    def declared(self) -> Point | None:
+        """The student as the recipe has it; None where it is no point of the space."""
+        found: Point = {}
+        for key, values in self.axes.items():
+            part: Any = self.student
+            for name in key.split("."):
+                part = part.get(name) if isinstance(part, Mapping) else None
+            if part not in values:
+                return None
+            found[key] = part
+        return found
+
+    def of(self, point: Point) -> dict[str, Any]:
+        """The student of a `point`, as a recipe would have it."""
+        made: dict[str, Any] = _copied(self.student)
+        for key, value in point.items():
+            *folders, last = key.split(".")
+            part = made
+            for name in folders:
+                part[name] = part.get(name) or {}
+                part = part[name]
+            part[last] = value
+        return made
+
+    def points(self) -> Iterator[Point]:
+        """Every point, the cheapest first."""
+        for values in itertools.product(*self.axes.values()):
+            yield dict(zip(self.axes, values, strict=True))
+
+    def untried(self, tried: set[str], seed: int) -> Point | None:
+        """A point whose name is not among those `tried`, by chance, from `seed`; None where there is none, or none was found."""
+        chance = random.Random(seed)
+        if len(self) <= ENUMERATED:
+            left = [one for one in self.points() if name_of(one) not in tried]
+            return chance.choice(left) if left else None
+        for _ in range(ENUMERATED):
+            point = {key: chance.choice(values) for key, values in self.axes.items()}
+            if name_of(point) not in tried:
+                return point
+        return None
+
+    def told(self, point: Point) -> str:
+        """A `point` in words: `blocks 1, width 8`."""
+        last = [key.rpartition(".")[2] for key in self.axes]
+        names = last if len(set(last)) == len(last) else list(self.axes)
+        return ", ".join(f"{name} {point[key]}" for name, key in zip(names, self.axes, strict=True))
+
+
+def name_of(point: Point) -> str:
+    """Of a `point`, the same for the same values: what its records are called."""
+    return digest_of(point)[:12]
+
+
+def space_of(asked: str | Mapping[str, Sequence[Any]] | None, student: Mapping[str, Any]) -> Space:
+    """The space that is `asked` for: of a family by name, declared, or that of the network of `student`, a recipe's. Raises UsageError where
+    there is no such space, or it has one point only."""
+    if isinstance(asked, Mapping):
+        return _of_several(Space(student, asked))
+    family = asked or student["network"]
+    if family not in SPACES:
+        known = f"there are {', '.join(SPACES)}"
+        why = f"no such space: {family!r}{nearest(family, SPACES)}; {known}"
+        if asked is None:
+            why = (f"network {family!r} is of no family that has a space of its own ({known}): say what may vary, such as "
+                   "search: {space: {arguments.width: [8, 16, 32]}}")  # fmt: skip
+        raise UsageError(f"search.space: {why}")
+    if family != student["network"]:  # whose arguments are another network's
+        student = {**student, "network": family, "arguments": {}}
+    return _of_several(Space(student, SPACES[family]))
+
+
+def _of_several(space: Space) -> Space:
+    if len(space) < 2:
+        only = space.told(space.cheapest) if space.axes else "the recipe's own student"
+        raise UsageError(
+            f"search.space: there is one point in it, {only}: nothing to search; give a key several values"
+        )
+    return space
+
+
+def _copied(part: Any) -> Any:
+    """Mappings and lists of `part`, and of what they hold, as new ones."""
+    if isinstance(part, Mapping):
+        return {key: _copied(value) for key, value in part.items()}
+    return list(map(_copied, part)) if isinstance(part, list | tuple) else part

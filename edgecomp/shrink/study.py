@@ -1,0 +1,157 @@
+"""Which point is tried next: Optuna's samplers, on a study in a file, so that a search goes on after a kill and several processes share one.
+
+The sampler is made anew for every trial, seeded by the search's seed and the trial's number: what it proposes follows from the trials before
+it alone, and a search that was killed proposes what it would have proposed.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecomp.errors import UsageError
+from edgecomp.files.scratch import is_dead, owner
+from edgecomp.metrics.registry import LATENCY_P50
+from edgecomp.shrink.candidates import Candidate
+from edgecomp.shrink.spaces import Point, Space, name_of
+
+if TYPE_CHECKING:
+    import optuna
+
+NAME = "students"
+PROCESS = "process"  # of a trial: who works on it
+REPEATS = 8  # points that a sampler proposes again, in succession, before one is taken that was not tried
+FAR = 1e9  # over a limit: further is no longer told apart
+WAIT_S = 120.0  # for another process that writes the study
+
+
+class Asked:
+    """A trial: the point that is to be tried, and its `number`."""
+
+    def __init__(self, trial: "optuna.Trial", point: Point) -> None:
+        self.trial, self.point, self.number = trial, point, trial.number
+
+
+class Study:
+    """The trials of a search, of one process or several."""
+
+    def __init__(self, file: Path, space: Space, *, sampler: str, seed: int, target: str) -> None:
+        """file: of SQLite, made where it is not there; space: what is searched; sampler: `tpe` or `nsga2`; seed: of its proposals; target: whose
+        median latency is to be small, for `nsga2`. Raises UsageError where Optuna is not installed."""
+        self._space, self._sampler, self._seed, self._target = space, sampler, seed, target
+        optuna = _optuna()
+        from filelock import FileLock
+
+        self._lock = FileLock(file.with_suffix(".lock"), timeout=WAIT_S)
+        with self._lock:
+            storage = optuna.storages.RDBStorage(
+                f"sqlite:///{file.resolve()}", engine_kwargs={"connect_args": {"timeout": WAIT_S}}
+            )
+            directions = ["maximize"] if sampler == "tpe" else ["maximize", "minimize"]
+            self._study = optuna.create_study(
+                storage=storage, study_name=NAME, directions=directions, load_if_exists=True
+            )
+            if not self._study.get_trials(deepcopy=False):
+                for point in filter(None, (space.cheapest, space.declared)):
+                    self._study.enqueue_trial(self._places(point), skip_if_exists=True)
+
+    def ask(self) -> Asked | None:
+        """What is to be tried next: what a process that died was at, else what the sampler proposes and was not tried yet; None where every point
+        was."""
+        with self._lock:
+            asked = self._left_behind() or self._new()
+            if asked is not None:
+                asked.trial.set_user_attr(PROCESS, owner())
+            return asked
+
+    def tell(self, asked: Asked, candidate: Candidate, excess: dict[str, float]) -> None:
+        """What became of `asked`: the `candidate`, and by limit how far over it that is, as a share: over zero is not allowed, and how far tells
+        the sampler where to look. What failed is kept as failed."""
+        from optuna.trial import TrialState
+
+        trial = asked.trial
+        known = trial.storage.get_trial(trial._trial_id).constraints  # of a trial that was taken up again
+        for limit, share in excess.items():
+            if limit not in known:
+                trial.set_constraint(limit, min(share, FAR))
+        trial.set_user_attr("candidate", candidate.name)
+        if candidate.why:
+            trial.set_user_attr("why", candidate.why)
+        with self._lock:
+            if candidate.score is not None:
+                assert candidate.cost is not None
+                latency = candidate.cost.figures[self._target][LATENCY_P50]
+                self._study.tell(trial, [candidate.score, latency][: len(self._study.directions)])
+            else:
+                self._study.tell(trial, state=TrialState.FAIL if candidate.failed else TrialState.PRUNED)
+
+    def _new(self) -> Asked | None:
+        from optuna.trial import TrialState
+
+        for _ in range(REPEATS):
+            asked = self._proposed()
+            if name_of(asked.point) not in self._tried(but=asked.number):
+                return asked
+            self._study.tell(asked.trial, state=TrialState.FAIL)  # it was tried: nothing is learnt of it
+        last = self._study.get_trials(deepcopy=False)[-1].number
+        other = self._space.untried(self._tried(), self._seed + last)
+        if other is None:
+            return None
+        self._study.enqueue_trial(self._places(other))
+        return self._proposed()
+
+    def _proposed(self) -> Asked:
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+        from optuna.trial import TrialState
+
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = [one.number for one in trials if one.state == TrialState.WAITING]
+        self._study.sampler = _sampler(self._sampler, self._seed + min(waiting, default=len(trials)))
+        known: dict[str, Any] = {
+            key: IntDistribution(0, len(values) - 1)
+            if all(isinstance(one, int | float) for one in values) and len(values) > 1
+            else CategoricalDistribution(tuple(range(len(values))))
+            for key, values in self._space.axes.items()
+        }
+        trial = self._study.ask(known)
+        return Asked(trial, self._point(trial.params))
+
+    def _left_behind(self) -> Asked | None:
+        """A trial of a process on this machine that is there no more."""
+        import optuna
+        from optuna.trial import TrialState
+
+        for one in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if PROCESS not in one.user_attrs or is_dead(one.user_attrs[PROCESS]):
+                if set(one.params) == set(self._space.axes):
+                    return Asked(optuna.Trial(self._study, one._trial_id), self._point(one.params))
+                self._study.tell(one.number, state=TrialState.FAIL)  # it died before it knew its point
+        return None
+
+    def _tried(self, but: int = -1) -> set[str]:
+        """The names of all points that were tried, or are being tried, but in that trial."""
+        found = (one for one in self._study.get_trials(deepcopy=False) if one.number != but)
+        return {name_of(self._point(one.params)) for one in found if set(one.params) == set(self._space.axes)}
+
+    def _places(self, point: Point) -> dict[str, int]:
+        return {key: list(values).index(point[key]) for key, values in self._space.axes.items()}
+
+    def _point(self, places: dict[str, Any]) -> Point:
+        return {key: values[places[key]] for key, values in self._space.axes.items()}
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise UsageError(
+            "a search needs Optuna, which is not installed: pip install 'edgecomp[search]'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _sampler(name: str, seed: int) -> "optuna.samplers.BaseSampler":
+    import optuna
+
+    if name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=12)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=8, multivariate=False)
