@@ -119,6 +119,7 @@ BATCHED_SERVER = "batched_server_per_s"
 STREAM = "stream_per_s"
 THROUGHPUT = "throughput_p50_per_s"
 FILE_SIZE = "file_size_bytes"
+PARAMETERS = "parameter_bytes"
 ENERGY = "energy_per_inference_mj"
 
 ALARM_RECALL = "alarm_recall_pct"
@@ -185,7 +186,7 @@ METRICS: dict[str, Metric] = {
         Metric(PEAK, "bytes", "lower", "peak memory of the worker process (VmHWM)", "restarts", "resources:peak_memory", PEAK_MEMORY, compared="both"),
         Metric("model_memory_bytes", "bytes", "lower", "peak memory over a worker that only imported its runtime", "restarts", "resources:peak_memory", PEAK_MEMORY, compared="both", less=IMPORTS_PEAK),
         Metric(FILE_SIZE, "bytes", "lower", "model file", "file", "resources:file", compared="both"),
-        Metric("parameter_bytes", "bytes", "lower", "parameters' storage", "file", "resources:parameters"),
+        Metric(PARAMETERS, "bytes", "lower", "parameters' storage", "file", "resources:parameters"),
         _score(ACCURACY, "accuracy", "scores:accuracy", "scores:accuracy_against"),
         _score("macro_f1_pct", "macro F1", "scores:macro_f1", "scores:macro_f1_against"),
         _score("tail_macro_f1_pct", "macro F1 of the rarest classes, which have a fifth of the examples", "scores:tail_macro_f1", "scores:tail_macro_f1_against"),

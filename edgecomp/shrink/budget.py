@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from edgecomp.config.policy import Threshold
-from edgecomp.metrics.registry import FILE_SIZE, METRICS
+from edgecomp.metrics.registry import FILE_SIZE, METRICS, PARAMETERS
 from edgecomp.metrics.samples import STREAM_WALL
 from edgecomp.metrics.units import format_value
 
@@ -29,10 +29,15 @@ class Limit(NamedTuple):
         return found / self.value - 1 if self.kind == "max" else self.value / found - 1
 
 
-def limits_of(rows: Mapping[str, Mapping[str, Threshold]]) -> list[Limit]:
+SIZES = (FILE_SIZE, PARAMETERS)
+"""Metrics that are exact, and known before anything is measured."""
+
+
+def limits_of(rows: Mapping[str, Mapping[str, Threshold]], teacher_bytes: int) -> list[Limit]:
     """The limits among a job's checks that an untrained network can be held to. rows: by target, by name: the policy's, the budget's and the
-    recipe's together, all of which hold. What is held against another model is for the run to judge, as is what an answer is worth."""
-    return [
+    recipe's together, all of which hold; teacher_bytes: what the teacher's parameters take, which a policy may want a student to be a share of. All
+    else that is held against another model is for the run to judge, as is what an answer is worth."""
+    absolute = [
         Limit(target, row.metric, "max" if row.max else "min", row.limit.value, row.text)
         for target, named in rows.items()
         for row in named.values()
@@ -41,12 +46,19 @@ def limits_of(rows: Mapping[str, Mapping[str, Threshold]]) -> list[Limit]:
         and row.severity == "block"
         and is_measured(row.metric)
     ]
+    of_teacher = [
+        Limit(target, PARAMETERS, "max", row.limit.value * teacher_bytes, row.text)
+        for target, named in rows.items()
+        for row in named.values()
+        if row.metric == PARAMETERS and row.against == "teacher" and row.max and row.severity == "block"
+    ]
+    return absolute + of_teacher
 
 
 def is_measured(metric: str) -> bool:
     """Whether a file alone tells it, whatever it answers: time, memory and size. metric: its id."""
     found = METRICS[metric]
-    return metric == FILE_SIZE or (found.source == "restarts" and found.samples != STREAM_WALL)
+    return metric in SIZES or (found.source == "restarts" and found.samples != STREAM_WALL)
 
 
 def excesses(limits: Sequence[Limit], figures: Figures) -> dict[str, float]:

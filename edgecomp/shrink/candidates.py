@@ -10,6 +10,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.shrink.spaces import Point, name_of
 
 CANDIDATE, COST = "candidate.json", "cost.json"
+TRAINED, OVER, FAILED = "trained", "over budget", "failed"  # what became of one
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Candidate:
     @property
     def became(self) -> str:
         """In a word or two."""
-        return "failed" if self.failed else "over budget" if self.score is None else "trained"
+        return FAILED if self.failed else OVER if self.score is None else TRAINED
 
 
 def place_of(folder: Path, point: Point) -> Path:
@@ -72,7 +73,7 @@ def load_all(folder: Path) -> list[Candidate]:
 
 
 def save_cost(folder: Path, point: Point, cost: Cost) -> None:
-    """Keeps what a `point` was measured to take in the `folder` of a search, before it is trained."""
+    """Keeps the `cost`, what a `point` was measured to take, in the `folder` of a search, before it is trained."""
     write_json(place_of(folder, point) / COST, asdict(cost))
 
 

@@ -59,7 +59,8 @@ SPACES: dict[str, dict[str, Sequence[Any]]] = {
     },
 }  # fmt: skip
 
-ENUMERATED = 100_000  # points of a space that are all looked at for one that was not tried
+ENUMERATED = 20_000  # points of a space that are all looked at for one that was not tried
+TRIES = 1_000  # of a larger one
 
 
 @dataclass(frozen=True)
@@ -108,17 +109,28 @@ class Space:
         for values in itertools.product(*self.axes.values()):
             yield dict(zip(self.axes, values, strict=True))
 
-    def untried(self, tried: set[str], seed: int) -> Point | None:
-        """A point whose name is not among those `tried`, by chance, from `seed`; None where there is none, or none was found."""
+    def untried(self, near: Point, tried: set[str], seed: int) -> Point | None:
+        """The point nearest to `near` whose name is not among those `tried`, by how many places its values are away, of several one by chance, from
+        `seed`; None where there is none, or none was found."""
         chance = random.Random(seed)
-        if len(self) <= ENUMERATED:
-            left = [one for one in self.points() if name_of(one) not in tried]
-            return chance.choice(left) if left else None
-        for _ in range(ENUMERATED):
-            point = {key: chance.choice(values) for key, values in self.axes.items()}
-            if name_of(point) not in tried:
-                return point
-        return None
+        if len(self) > ENUMERATED:
+            any_of_them = (
+                {key: chance.choice(values) for key, values in self.axes.items()} for _ in range(TRIES)
+            )
+            return next((one for one in any_of_them if name_of(one) not in tried), None)
+        left = [one for one in self.points() if name_of(one) not in tried]
+        away = [self._apart(near, one) for one in left]
+        return (
+            chance.choice([one for one, far in zip(left, away, strict=True) if far == min(away)])
+            if left
+            else None
+        )
+
+    def _apart(self, one: Point, other: Point) -> int:
+        return sum(
+            abs(list(values).index(one[key]) - list(values).index(other[key]))
+            for key, values in self.axes.items()
+        )
 
     def told(self, point: Point) -> str:
         """A `point` in words: `blocks 1, width 8`."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 NAME = "students"
 PROCESS = "process"  # of a trial: who works on it
-REPEATS = 8  # points that a sampler proposes again, in succession, before one is taken that was not tried
 FAR = 1e9  # over a limit: further is no longer told apart
 WAIT_S = 120.0  # for another process that writes the study
 
@@ -36,7 +35,7 @@ class Study:
     def __init__(self, file: Path, space: Space, *, sampler: str, seed: int, target: str) -> None:
         """file: of SQLite, made where it is not there; space: what is searched; sampler: `tpe` or `nsga2`; seed: of its proposals; target: whose
         median latency is to be small, for `nsga2`. Raises UsageError where Optuna is not installed."""
-        self._space, self._sampler, self._seed, self._target = space, sampler, seed, target
+        self._space, self._sampler, self._seed, self.target = space, sampler, seed, target
         optuna = _optuna()
         from filelock import FileLock
 
@@ -54,8 +53,8 @@ class Study:
                     self._study.enqueue_trial(self._places(point), skip_if_exists=True)
 
     def ask(self) -> Asked | None:
-        """What is to be tried next: what a process that died was at, else what the sampler proposes and was not tried yet; None where every point
-        was."""
+        """What is to be tried next: what a process that died was at, else what the sampler proposes; None where every point
+        was tried."""
         with self._lock:
             asked = self._left_behind() or self._new()
             if asked is not None:
@@ -63,7 +62,7 @@ class Study:
             return asked
 
     def tell(self, asked: Asked, candidate: Candidate, excess: dict[str, float]) -> None:
-        """What became of `asked`: the `candidate`, and by limit how far over it that is, as a share: over zero is not allowed, and how far tells
+        """What became of `asked`: the `candidate`; excess: by limit how far over it that is, as a share. Over zero is not allowed, and how far tells
         the sampler where to look. What failed is kept as failed."""
         from optuna.trial import TrialState
 
@@ -78,21 +77,21 @@ class Study:
         with self._lock:
             if candidate.score is not None:
                 assert candidate.cost is not None
-                latency = candidate.cost.figures[self._target][LATENCY_P50]
+                latency = candidate.cost.figures[self.target][LATENCY_P50]
                 self._study.tell(trial, [candidate.score, latency][: len(self._study.directions)])
             else:
                 self._study.tell(trial, state=TrialState.FAIL if candidate.failed else TrialState.PRUNED)
 
     def _new(self) -> Asked | None:
+        """What the sampler proposes, or where that was tried the nearest point that was not."""
         from optuna.trial import TrialState
 
-        for _ in range(REPEATS):
-            asked = self._proposed()
-            if name_of(asked.point) not in self._tried(but=asked.number):
-                return asked
-            self._study.tell(asked.trial, state=TrialState.FAIL)  # it was tried: nothing is learnt of it
-        last = self._study.get_trials(deepcopy=False)[-1].number
-        other = self._space.untried(self._tried(), self._seed + last)
+        asked = self._proposed()
+        tried = self._tried(but=asked.number)
+        if name_of(asked.point) not in tried:
+            return asked
+        self._study.tell(asked.trial, state=TrialState.FAIL)  # nothing is learnt of it
+        other = self._space.untried(asked.point, tried, self._seed + asked.number)
         if other is None:
             return None
         self._study.enqueue_trial(self._places(other))

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from edgecomp.api.run import prepared
-from edgecomp.api.shrink.candidates import Trials
 from edgecomp.artifacts.places import check_duration
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.composition import compose
@@ -29,6 +28,7 @@ from edgecomp.shrink.budget import limits_of
 from edgecomp.shrink.candidates import Candidate, load_all, spent
 from edgecomp.shrink.spaces import Space, space_of
 from edgecomp.shrink.study import Study
+from edgecomp.shrink.trials import Trials
 
 FORMAT = 1
 """Version of search.json and front.json. 1: first release."""
@@ -94,8 +94,7 @@ def search(
     run = Run(job, folder.path, listener.track, listener.note)
     searching.check(run)
     space = space_of(_declared(asked), job.recipe.student.model_dump(exclude_none=True))
-    limits = limits_of(job.rows)
-    if not limits:
+    if not limits_of(job.rows, 1):
         raise UsageError(f"search: {', '.join(job.rows)} limits neither latency nor memory nor size, so that nothing says which student fits: give the "
                          "profile a budget, or a threshold: thresholds.latency_p50_ms.max='1 ms'")  # fmt: skip
     _own(place, job, asked, space)
@@ -104,9 +103,9 @@ def search(
     shared_s = _shared_seconds(folder)
     target = job.targets[0].name
     study = Study(place / STUDY, space, sampler=asked.sampler, seed=job.recipe.seed, target=target)
-    tried = Trials(run, place, space, limits, asked, study, listener)
+    tried = Trials(place, space, searching.limits(run), study, searching.Candidates(run, asked), listener)
     deadline = None if minutes is None else began + 60 * minutes
-    stopped = tried.until(trials or asked.trials, deadline)
+    stopped = tried.until(trials or asked.trials, asked.patience, deadline)
     return _concluded(recipe, asked_of, job, place, space, target, stopped, shared_s)
 
 

@@ -16,19 +16,21 @@ from edgecomp.config.target import Target
 from edgecomp.errors import RuntimeUnavailableError, UsageError
 from edgecomp.machine import gpus
 from edgecomp.metrics.estimators.latency import calls_needed
-from edgecomp.metrics.registry import FILE_SIZE, METRICS, THROUGHPUT
+from edgecomp.metrics.registry import FILE_SIZE, METRICS, PARAMETERS, THROUGHPUT
 from edgecomp.models import check_arguments
 from edgecomp.pipeline import loaders, practice
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import learning
 from edgecomp.runtimes import TABLE
-from edgecomp.runtimes.formats import format_of, is_pytorch
-from edgecomp.shrink.budget import Limit
+from edgecomp.runtimes.formats import all_parts, format_of, is_pytorch
+from edgecomp.shrink.budget import Limit, broken, limits_of
 from edgecomp.shrink.candidates import Cost
 
 if TYPE_CHECKING:
-    from torch import fx
+    from torch import fx, nn
 
+SHARED = ("data", "teacher", "soft_labels")  # steps that are made once for all candidates
+CHECKPOINTS = ".checkpoints"
 INPUTS = 16  # examples that a candidate is asked while it is timed
 ONNX = ".onnx"  # which ONNX Runtime reads, and the IR is made of
 MOST_S = 120.0  # for the calls of one candidate on one target
@@ -58,51 +60,72 @@ def check(run: Run) -> None:
             )
 
 
-def of_candidate(run: Run, student: Mapping[str, Any], asked: Search, folder: Path) -> Run:
-    """The run of a candidate in a `folder` of its own, in which the data, the teacher and its soft labels are those of `run`.
+class Candidates:
+    """Students of a search, measured and scored."""
 
-    student: as a recipe has it; asked: how long it learns. Raises UsageError where it cannot be.
-    """
-    recipe = run.job.recipe
-    try:
-        wanted = Student.model_validate(student)
-    except ValidationError as error:
-        raise UsageError(f"student: {'; '.join(explain(error, Student))}") from None
-    check_arguments(wanted.network, wanted.arguments, Path(run.job.folder))
-    stages = [stage.model_copy(update={"epochs": 1}) for stage in recipe.distill.stages]
-    shorter = {
-        "epochs": len(stages) or asked.epochs,
-        "stages": stages,
-        "loop": recipe.distill.loop.model_copy(update={"trackers": []}),
-    }
-    own = recipe.model_copy(update={"student": wanted, "distill": recipe.distill.model_copy(update=shorter)})
-    folder.mkdir(parents=True, exist_ok=True)
-    for made in run.folder.iterdir():
-        if made.is_dir() and not made.name.startswith(".") and not (folder / made.name).is_symlink():
-            (folder / made.name).symlink_to(made.resolve(), target_is_directory=True)
-    return replace(run, job=run.job.model_copy(update={"recipe": own}), folder=folder)
+    def __init__(self, run: Run, asked: Search) -> None:
+        """run: of what all of them share: the data, the teacher and its soft labels; asked: how long they learn."""
+        self._run, self._asked = run, asked
+
+    def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
+        """What a `student`, as a recipe has it, takes before it is trained; folder: its own. Raises UsageError, CaptureError, WorkerError."""
+        return measured(self._of(student, folder), limits(self._run))
+
+    def scored(self, student: Mapping[str, Any], folder: Path) -> float:
+        """The score of a `student`, as a recipe has it, in per cent; folder: its own. Raises EdgecompError."""
+        return scored(self._of(student, folder), folder / CHECKPOINTS)
+
+    def _of(self, student: Mapping[str, Any], folder: Path) -> Run:
+        """The run of a candidate in a `folder` of its own, to which the steps that all share are linked."""
+        recipe = self._run.job.recipe
+        try:
+            wanted = Student.model_validate(student)
+        except ValidationError as error:
+            raise UsageError(f"student: {'; '.join(explain(error, Student))}") from None
+        check_arguments(wanted.network, wanted.arguments, Path(self._run.job.folder))
+        stages = [stage.model_copy(update={"epochs": 1}) for stage in recipe.distill.stages]
+        shorter = {
+            "epochs": len(stages) or self._asked.epochs,
+            "stages": stages,
+            "loop": recipe.distill.loop.model_copy(update={"trackers": []}),
+        }
+        own = recipe.model_copy(
+            update={"student": wanted, "distill": recipe.distill.model_copy(update=shorter)}
+        )
+        for made in self._run.folder.iterdir():
+            if made.is_dir() and made.name in SHARED and not (folder / made.name).is_symlink():
+                (folder / made.name).symlink_to(made.resolve(), target_is_directory=True)
+        return replace(self._run, job=self._run.job.model_copy(update={"recipe": own}), folder=folder)
+
+
+def limits(run: Run) -> list[Limit]:
+    """What every candidate of `run` is held to before it is trained."""
+    from edgecomp.export.stage import parameter_bytes
+
+    return limits_of(run.job.rows, parameter_bytes(loaders.fresh_network(run, run.job.recipe.teacher)))
 
 
 def measured(run: Run, limits: Sequence[Limit]) -> Cost:
     """What the untrained student of `run` takes on each of its targets, by the target's own worker: quantised and exported as a run would, with the
-    ranges of a calibration. limits: what it is held to, which decides how much is measured. Raises UsageError, CaptureError, WorkerError."""
+    ranges of a calibration. limits: what it is held to, which decides how much is measured: nothing but its sizes where those alone are too large.
+    Raises UsageError, CaptureError, WorkerError."""
     from edgecomp import inputs
     from edgecomp.inputs import some
 
     began = monotonic()
     network = loaders.first_student(run)
     parameters = sum(one.numel() for one in network.parameters())
-    figures: dict[str, dict[str, float]] = {}
     grades: dict[str, str] = {}
     died = ""
     with TemporaryDirectory(prefix="edgecomp-search-") as name:
         scratch = Path(name)
-        inputs.save(some(loaders.probes(run), slice(INPUTS)), scratch / "inputs")
-        _export(run, network, scratch)
-        for target in run.job.targets:
-            found, grade, why = _on(run, target, scratch, limits)
-            figures[target.name], grades[target.name] = found, grade
-            died = died or why
+        figures = _export(run, network, scratch)
+        if not broken(limits, figures):
+            inputs.save(some(loaders.probes(run), slice(INPUTS)), scratch / "inputs")
+            for target in run.job.targets:
+                found, grades[target.name], why = _on(run, target, scratch, limits)
+                figures[target.name] |= found
+                died = died or why
     return Cost(parameters, figures, died, grades, round(monotonic() - began, 3))
 
 
@@ -110,10 +133,10 @@ def _scheme(run: Run, target: Target) -> str:
     return IN_FLOAT if run.job.recipe.quantize.in_float else target.scheme
 
 
-def _export(run: Run, network: Any, scratch: Path) -> None:
-    """Writes the student into `scratch`, once for each scheme that a target takes."""
+def _export(run: Run, network: "nn.Module", scratch: Path) -> dict[str, dict[str, float]]:
+    """Writes the student into `scratch`, once for each scheme that a target takes; returns its sizes by target."""
     from edgecomp.distill.student import calibrated
-    from edgecomp.export.stage import export_for_timing
+    from edgecomp.export.stage import export_for_timing, parameter_bytes
     from edgecomp.quantization.capture import duplicate
 
     graph, quantize = loaders.captured(run, network.eval()), run.job.recipe.quantize
@@ -127,6 +150,19 @@ def _export(run: Run, network: Any, scratch: Path) -> None:
             )
     as_ir = any(format_of(target.runtime).suffix != ONNX for target in run.job.targets)
     export_for_timing(made, loaders.interface(run), scratch, as_ir=as_ir)
+    return {
+        target.name: {
+            FILE_SIZE: float(sum(part.stat().st_size for part in all_parts(_file(run, target, scratch)))),
+            PARAMETERS: float(parameter_bytes(made[_scheme(run, target)])),
+        }
+        for target in run.job.targets
+    }
+
+
+def _file(run: Run, target: Target, scratch: Path) -> Path:
+    from edgecomp.export.stage import timing_file
+
+    return scratch / timing_file(_scheme(run, target), target.runtime)
 
 
 def _on(
@@ -138,7 +174,6 @@ def _on(
     from edgecomp.benchmark.hosts.process import Place
     from edgecomp.benchmark.scenarios.alternated import Effort, measure
     from edgecomp.benchmark.stage import described, quality
-    from edgecomp.export.stage import timing_file
 
     asked, bench = run.job.recipe.search or Search(), run.job.recipe.bench
     own = {limit.metric for limit in limits if limit.target == target.name}
@@ -150,11 +185,10 @@ def _on(
         offline_batches=bench.offline_batches,
         most_s=MOST_S,
     )
-    file = scratch / timing_file(_scheme(run, target), target.runtime)
     with at(target) as host:
         place = Place.of(target, bench.timeout_s, host)
         arms, facts, deaths = measure(
-            {"candidate": described(file, 0, confined=True)},
+            {"candidate": described(_file(run, target, scratch), 0, confined=True)},
             place=place,
             inputs=scratch / "inputs",
             effort=effort,
@@ -162,12 +196,12 @@ def _on(
             track=run.track,
         )
         if deaths:
-            return {FILE_SIZE: float(file.stat().st_size)}, "", deaths["candidate"].message
+            return {}, "", deaths["candidate"].message
         arm = arms["candidate"]
         found, _ = result.figures(arm, facts["offline_batch"] or 1)
         grade = quality(arm, facts["noise"]["candidate"], place).grade
     known = {name: one.estimate for name, one in found.items() if one.estimate is not None}
-    return {**known, FILE_SIZE: float(arm.file_size_bytes)}, grade, ""
+    return known, grade, ""
 
 
 def scored(run: Run, checkpoints: Path) -> float:

@@ -1,0 +1,204 @@
+"""A search with students whose cost and score are known: what is tried, what is trained, and when it ends."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecomp.errors import UsageError
+from edgecomp.metrics.registry import LATENCY_P50
+from edgecomp.progress import Silent
+from edgecomp.shrink import study as of_study
+from edgecomp.shrink.budget import Limit
+from edgecomp.shrink.candidates import FAILED, OVER, TRAINED, Candidate, Cost, load_all, place_of
+from edgecomp.shrink.front import chosen, front, is_exhausted
+from edgecomp.shrink.spaces import Point, Space
+from edgecomp.shrink.study import Study
+from edgecomp.shrink.trials import WORK, Trials
+
+optuna = pytest.importorskip("optuna", reason="pip install 'edgecomp[search]'")
+
+TARGET = "device"
+WIDTH, BLOCKS = "arguments.width", "arguments.blocks"
+SPACE = Space(
+    {"network": "resnet", "arguments": {"width": 6, "blocks": 2}},
+    {WIDTH: list(range(1, 13)), BLOCKS: [1, 2, 3, 4]},
+)
+
+
+class Known:
+    """width·blocks ms of latency, and a score that grows with the width, and up to two blocks with them."""
+
+    def __init__(self, dies_at: int | None = None, broken: tuple[int, ...] = ()) -> None:
+        self.measurements: list[tuple[int, int]] = []
+        self.trainings: list[tuple[int, int]] = []
+        self._dies_at, self._broken = dies_at, broken
+
+    def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
+        width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
+        self.measurements.append((width, blocks))
+        if len(self.measurements) == self._dies_at:
+            raise KeyboardInterrupt
+        if width in self._broken:
+            raise UsageError(f"width {width} cannot be built")
+        return Cost(width, {TARGET: {LATENCY_P50: float(width * blocks)}}, seconds=1.0)
+
+    def scored(self, student: Mapping[str, Any], folder: Path) -> float:
+        width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
+        self.trainings.append((width, blocks))
+        return 50.0 + width + 3.0 * min(blocks, 2)
+
+
+def limit(most_ms: float) -> Limit:
+    return Limit(TARGET, LATENCY_P50, "max", most_ms, f"≤ {most_ms:g} ms")
+
+
+def study(folder: Path, sampler: str = "tpe", seed: int = 0) -> Study:
+    folder.mkdir(exist_ok=True)
+    return Study(folder / "study.db", SPACE, sampler=sampler, seed=seed, target=TARGET)
+
+
+def search(
+    folder: Path,
+    work: Known,
+    *,
+    most_ms: float = 20,
+    trials: int = 16,
+    patience: int = 99,
+    sampler: str = "tpe",
+) -> str:
+    return Trials(folder, SPACE, [limit(most_ms)], study(folder, sampler), work, Silent()).until(
+        trials, patience, None
+    )
+
+
+def points(folder: Path) -> list[Point]:
+    return [one.point for one in load_all(folder)]
+
+
+def test_what_is_over_the_budget_is_measured_and_not_trained(tmp_path: Path) -> None:
+    work = Known()
+    said = search(tmp_path, work)
+    found = load_all(tmp_path)
+    assert len(found) == 16
+    assert said.startswith("16 candidates were tried")
+    over = [one for one in found if one.became == OVER]
+    assert over
+    assert all("ms on device, ≤ 20 ms" in one.why for one in over)
+    assert {(one.point[WIDTH], one.point[BLOCKS]) for one in over}.isdisjoint(work.trainings)
+    assert len(work.measurements) == len(set(work.measurements)) == 16  # no point twice
+    assert all(width * blocks <= 20 for width, blocks in work.trainings)
+
+
+def test_the_cheapest_comes_first_and_then_the_recipes_own(tmp_path: Path) -> None:
+    work = Known()
+    search(tmp_path, work, trials=3)
+    assert work.measurements[:2] == [(1, 1), (6, 2)]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_it_finds_better_students_than_chance_would_leave(tmp_path: Path, sampler: str) -> None:
+    """Of 48 points the best within 20 ms is 10 wide with 2 blocks."""
+    search(tmp_path, Known(), trials=24, sampler=sampler)
+    best = chosen(load_all(tmp_path), TARGET)
+    assert best is not None
+    assert best.score is not None
+    assert best.score >= 64.0
+
+
+def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        search(tmp_path / name, Known())
+    assert points(tmp_path / "one") == points(tmp_path / "two")
+    other = Trials(
+        tmp_path / "three", SPACE, [limit(20)], study(tmp_path / "three", seed=1), Known(), Silent()
+    )
+    other.until(16, 99, None)
+    assert points(tmp_path / "three") != points(tmp_path / "one")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_a_search_that_was_killed_is_the_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    search(tmp_path / "whole", Known(), sampler=sampler)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "killed", Known(dies_at=11), sampler=sampler)
+    assert len(points(tmp_path / "killed")) == 10
+    monkeypatch.setattr(of_study, "is_dead", lambda name: True)  # this process plays the one that died
+    work = Known()
+    search(tmp_path / "killed", work, sampler=sampler)
+    assert points(tmp_path / "killed") == points(tmp_path / "whole")
+    assert len(work.measurements) == 6  # what was known was not measured again
+
+
+def test_recorded_measurements_stand_in_for_measuring(tmp_path: Path) -> None:
+    search(tmp_path / "first", Known())
+    shutil.copytree(tmp_path / "first" / "points", tmp_path / "again" / "points")
+    for file in (tmp_path / "again" / "points").glob("*/candidate.json"):
+        file.unlink()
+    work = Known()
+    search(tmp_path / "again", work)
+    assert work.measurements == []
+    assert points(tmp_path / "again") == points(tmp_path / "first")
+
+
+def test_a_failure_is_kept_with_its_reason_and_the_search_goes_on(tmp_path: Path) -> None:
+    search(tmp_path, Known(broken=(2, 3, 4)), trials=20)
+    failed = [one for one in load_all(tmp_path) if one.became == FAILED]
+    assert failed
+    assert all("cannot be built" in one.why for one in failed)
+    assert {TRAINED, FAILED} <= {one.became for one in load_all(tmp_path)}
+    assert not any((place_of(tmp_path, one.point) / WORK).exists() for one in load_all(tmp_path))
+
+
+def test_a_budget_that_the_cheapest_cannot_keep_ends_it_each_time(tmp_path: Path) -> None:
+    for _ in range(2):
+        work = Known()
+        with pytest.raises(UsageError, match=r"the cheapest, width 1, blocks 1, .* 1 ms on device, ≤ 0.5 ms"):
+            search(tmp_path, work, most_ms=0.5)
+        assert not work.trainings
+    assert len(points(tmp_path)) == 1
+
+
+def test_every_point_of_a_small_space_is_tried_once(tmp_path: Path) -> None:
+    work = Known()
+    assert search(tmp_path, work, trials=1000, most_ms=999) == "every point was tried, 48 in all"
+    assert len(set(work.measurements)) == len(work.measurements) == 48
+
+
+def test_it_ends_when_the_last_ones_did_not_help(tmp_path: Path) -> None:
+    said = search(tmp_path, Known(), trials=48, patience=4)
+    assert said == "the last 4 candidates put none on the front (search.patience)"
+    found = load_all(tmp_path)
+    assert len(found) < 48
+    assert is_exhausted(found, TARGET, 4)
+    assert not is_exhausted(found[:-1], TARGET, 4)
+
+
+def test_two_processes_never_try_the_same_point(tmp_path: Path) -> None:
+    one, two = study(tmp_path), study(tmp_path)
+    asked = [process.ask() for _ in range(6) for process in (one, two)]
+    found = [(one.point[WIDTH], one.point[BLOCKS]) for one in asked if one is not None]
+    assert len(set(found)) == len(found) == 12
+
+
+def test_the_front_has_what_nothing_beats() -> None:
+    def trained(number: int, latency: float, score: float | None) -> Candidate:
+        cost = Cost(1, {TARGET: {LATENCY_P50: latency}})
+        return Candidate(number, {WIDTH: number}, cost, score, why="" if score else "over")
+
+    found = [
+        trained(0, 1.0, 60.0),
+        trained(1, 2.0, 59.0),
+        trained(2, 2.0, 70.0),
+        trained(3, 3.0, 70.0),
+        trained(4, 9.0, None),
+    ]
+    assert [one.number for one in front(found, TARGET)] == [0, 2]
+    best = chosen(found, TARGET)
+    assert best is not None
+    assert best.number == 2
+    assert chosen(found[4:], TARGET) is None
