@@ -274,6 +274,17 @@ def show_search(result: SearchResult, screen: Screen, as_json: bool) -> None:
     screen.out.print(f"Pareto front on {result.target}, validation split, the fastest first")
     screen.out.print(shown)
     screen.out.print(f"{len(became)} candidates: {counts}. It took: {took}.")
+    for one in [one for one in result.candidates if one.score is None][:1]:
+        screen.out.print(f"Not trained, for example: {result.space.told(one.point)}: {one.why}")
+    noisy = sum(
+        any(grade in "CD" for grade in one.cost.grades.values() if grade)
+        for one in result.candidates
+        if one.cost
+    )
+    if noisy:
+        screen.note(
+            f"{noisy} of {len(became)} candidates were measured on a contended host (grade C or D): their wall times are their neighbours' as well"
+        )
     screen.out.print(f"Ended: {result.stopped}.")
     if result.chosen is None:
         screen.note("no candidate was trained: nothing is chosen")

@@ -61,7 +61,7 @@ class Trials:
             asked = self._study.ask()
             if asked is None:
                 return f"every point was tried, {len(self._space):,} in all"
-            candidate = self._became(asked.point, asked.number)
+            candidate = self._became(asked.point, asked.number, f"candidate {len(found) + 1}")
             self._study.tell(asked, candidate, self._excess(candidate))
 
     def _refuse_hopeless(self, found: Sequence[Candidate]) -> None:
@@ -77,12 +77,12 @@ class Trials:
         died = {DIED: 1.0} if candidate.cost.died else {}
         return excesses(self._limits, candidate.cost.figures) | died
 
-    def _became(self, point: Point, number: int) -> Candidate:
+    def _became(self, point: Point, number: int, called: str) -> Candidate:
         """What becomes of a `point`, or became of it in an earlier sitting."""
         if (known := candidates.load(self._folder, point)) is not None:
             return known
         told, work = self._space.told(point), place_of(self._folder, point) / WORK
-        self._listener.started(f"candidate {number}", told)
+        self._listener.started(called, told)
         work.mkdir(parents=True, exist_ok=True)
         cost = candidates.load_cost(self._folder, point)
         try:
