@@ -373,9 +373,7 @@ class Recipe(Part):
     @property
     def quantises_its_teacher(self) -> bool:
         """Whether the student in fp32 is its teacher, as it is: integers are all that is made of it."""
-        student = self.student
-        is_it = student.network == "teacher" and "layers" not in student.arguments
-        return is_it and self.teacher.epochs == self.distill.epochs == 0
+        return self.student.is_its_teacher and self.teacher.epochs == self.distill.epochs == 0
 
     @property
     def has_stored_teachers(self) -> bool:

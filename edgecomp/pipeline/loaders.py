@@ -117,7 +117,7 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     torch.manual_seed(run.job.recipe.seed if seed is None else seed)
     data = preprocessing(run, _arm_of(wanted))
     if wanted.network == "teacher":
-        network = of_teacher(fresh_network(run, run.job.recipe.teacher), wanted)
+        network = of_teacher(run, fresh_network(run, run.job.recipe.teacher), wanted)
     else:
         of_each = task(run.job.recipe.meant).of_each
         network = build(wanted.network, wanted.arguments, Path(run.job.folder), data.given, of_each)
@@ -128,14 +128,24 @@ def fresh_network(run: Run, wanted: Network) -> "nn.Module":
     return network
 
 
-def of_teacher(teacher: "nn.Module", wanted: Network) -> "nn.Module":
-    """A student of some of the teacher's layers, with its weights; wanted: the student, whose arguments name
-    the layers, all where they do not. Raises UsageError."""
+def of_teacher(run: Run, teacher: "nn.Module", wanted: Network, *, trained: bool = False) -> "nn.Module":
+    """A student of some of the layers, or channels, of the `teacher` of `run`, with its weights; wanted: the student, which names them, all where it
+    does not. trained: the teacher has learnt, so that a loss tells what counts of it. Raises UsageError, CaptureError."""
     from edgecomp.models.layers import keep_layers
 
-    if "layers" not in wanted.arguments:
-        return copy.deepcopy(teacher)
-    return keep_layers(teacher, wanted.arguments["layers"])
+    layers = wanted.arguments.get("layers")
+    network = copy.deepcopy(teacher) if layers is None else keep_layers(teacher, layers)
+    if not isinstance(wanted, Student) or (prune := wanted.prune) is None:
+        return network
+    from edgecomp.distill.label_gradients import label_gradients
+    from edgecomp.shrink.pruning import pruned
+
+    def gradients(network: "nn.Module") -> None:
+        with distillation_data(run) as data:
+            label_gradients(network, data, run.job.recipe.distill.batch_size)
+
+    of_loss = gradients if trained and prune.importance == "taylor" else None
+    return pruned(network, list(example(run).values()), prune.share, of_loss)
 
 
 def first_student(run: Run) -> "nn.Module":
@@ -144,7 +154,11 @@ def first_student(run: Run) -> "nn.Module":
     if run.job.recipe.distill.lifelong is not None:
         return old_student(run)
     network = fresh_network(run, student)
-    return of_teacher(trained_teacher(run), student) if student.network == "teacher" else network
+    return (
+        of_teacher(run, trained_teacher(run), student, trained=True)
+        if student.network == "teacher"
+        else network
+    )
 
 
 def old_student(run: Run) -> "nn.Module":

@@ -3,12 +3,13 @@
 import re
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from edgecomp.arms import TEACHER
 from edgecomp.config.parts.api_teacher import Api
 from edgecomp.config.parts.loop import PLAIN, Loop, parts_do_not_fit, without_plain
 from edgecomp.config.schema import Part
+from edgecomp.metrics.units import parse_quantity
 
 
 class Network(Part):
@@ -38,14 +39,59 @@ class Teacher(Network):
         return self
 
 
+class Prune(Part):
+    """What is taken out of the teacher: the least important channels of every layer, and what depends on them."""
+
+    keep: str  # share of every layer's channels that stays: `50 %`
+    of: Literal["channels"] = "channels"  # what is taken out
+    # magnitude: the norm of a channel's weights; taylor: what the loss on labels would change by
+    importance: Literal["magnitude", "taylor"] = "magnitude"
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _a_share(cls, text: object) -> object:
+        found = parse_quantity(text)
+        if found.dimension != "percent" or not 0 < found.value < 100:
+            raise ValueError(
+                f"{text!r} is no share of channels that leaves some out: write for example '50 %'"
+            )
+        return text
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return parse_quantity(self.keep).value / 100
+
+
 class Student(Network):
-    """A network of its own, or `network: teacher`: the teacher as it is, or some of its layers, `arguments: {layers: [0, 2, 5]}`.
+    """A network of its own, or `network: teacher`: the teacher as it is, or some of its layers, `arguments: {layers: [0, 2, 5]}`, or some of its
+    channels, `prune: {keep: 50 %}`.
 
     `seed` is of its weights and the order of its examples, where it should differ from the recipe's.
     """
 
     # of its weights and the order of its data, where it should differ from the recipe's
     seed: int | None = Field(None, ge=0, lt=2**32)
+    prune: Prune | None = None  # of `network: teacher`, what of it stays
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_pruning(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `prune` where there is none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return {key: value for key, value in found.items() if key != "prune" or value is not None}
+
+    @model_validator(mode="after")
+    def _what_is_pruned_is_trained(self) -> "Student":
+        if self.prune is not None and self.network != "teacher":
+            raise ValueError(
+                f"prune: of weights that are trained, and network {self.network!r} begins without: take network: teacher"
+            )
+        return self
+
+    @property
+    def is_its_teacher(self) -> bool:
+        """Whether it is the teacher as it is, whole."""
+        return self.network == "teacher" and "layers" not in self.arguments and self.prune is None
 
 
 class Another(Part):
