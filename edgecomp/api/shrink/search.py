@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ class SearchResult:
     def next_command(self) -> str:
         """What takes the student that was chosen to a verdict; the teacher is not trained again."""
         return f"edgecomp run {self.recipe} --out {self.folder / RUN}"
+
+    def _repr_html_(self) -> str:
+        """The front as a table, for a notebook."""
+        rows = "".join(
+            f"<tr><td>{escape(self.space.told(one.point))}</td><td>{one.score:.2f}</td>"
+            f"<td>{front.latency_ms(one, self.target):.3g} ms</td></tr>"
+            for one in self.front
+        )
+        head = f"<th>student</th><th>validation score (%)</th><th>latency p50, {escape(self.target)}</th>"
+        return (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(self.stopped)}</p>"
+        )
 
 
 def search(

@@ -29,10 +29,14 @@ from edgecomp.shrink.candidates import Cost
 if TYPE_CHECKING:
     from torch import fx, nn
 
+    from edgecomp.benchmark.scenarios.alternated import Effort
+
 SHARED = ("data", "teacher", "soft_labels")  # steps that are made once for all candidates
 CHECKPOINTS = ".checkpoints"
 INPUTS = 16  # examples that a candidate is asked while it is timed
 ONNX = ".onnx"  # which ONNX Runtime reads, and the IR is made of
+NAME = "candidate"
+MOST_TIMES, QUIET = 3, "AB"  # that a candidate is measured, and grades of its times that are enough
 MOST_S = 120.0  # for the calls of one candidate on one target
 IN_FLOAT = "none"  # the scheme of a target that is sent the student in float
 
@@ -168,16 +172,43 @@ def _file(run: Run, target: Target, scratch: Path) -> Path:
 def _on(
     run: Run, target: Target, scratch: Path, limits: Sequence[Limit]
 ) -> tuple[dict[str, float], str, str]:
-    """What the exported student takes on one target, how far its times can be trusted, and why it did not fit into the target's memory."""
+    """What the exported student takes on one target, how far its times can be trusted, and why it did not fit into the target's memory. Where others
+    keep the host busy it is measured again: the measurement that they disturbed least stands, whatever it found."""
     from edgecomp.benchmark import result
     from edgecomp.benchmark.hosts.device import at
     from edgecomp.benchmark.hosts.process import Place
-    from edgecomp.benchmark.scenarios.alternated import Effort, measure
+    from edgecomp.benchmark.scenarios.alternated import measure
     from edgecomp.benchmark.stage import described, quality
+
+    model, taken = described(_file(run, target, scratch), 0, confined=True), []
+    with at(target) as host:
+        place = Place.of(target, run.job.recipe.bench.timeout_s, host)
+        for _ in range(MOST_TIMES):
+            arms, facts, deaths = measure(
+                {NAME: model},
+                place=place,
+                inputs=scratch / "inputs",
+                effort=_effort(run, target, limits),
+                scratch=scratch,
+                track=run.track,
+            )
+            if deaths:
+                return {}, "", deaths[NAME].message
+            graded = quality(arms[NAME], facts["noise"][NAME], place)
+            taken.append((graded, result.figures(arms[NAME], facts["offline_batch"] or 1)[0]))
+            if graded.grade in QUIET:
+                break
+    graded, found = min(taken, key=lambda one: (one[0].grade, one[0].facts["wall_over_cpu"] or 0.0))
+    return {name: one.estimate for name, one in found.items() if one.estimate is not None}, graded.grade, ""
+
+
+def _effort(run: Run, target: Target, limits: Sequence[Limit]) -> "Effort":
+    """As much as the limits of a target need: a 99th percentile takes more calls than a median, and without a limit on throughput no batch is timed."""
+    from edgecomp.benchmark.scenarios.alternated import Effort
 
     asked, bench = run.job.recipe.search or Search(), run.job.recipe.bench
     own = {limit.metric for limit in limits if limit.target == target.name}
-    effort = Effort(
+    return Effort(
         restarts=asked.restarts,
         warmup=bench.warmup,
         iterations=max(bench.iterations, *(calls_needed(METRICS[one]) for one in own), 1),
@@ -185,23 +216,6 @@ def _on(
         offline_batches=bench.offline_batches,
         most_s=MOST_S,
     )
-    with at(target) as host:
-        place = Place.of(target, bench.timeout_s, host)
-        arms, facts, deaths = measure(
-            {"candidate": described(_file(run, target, scratch), 0, confined=True)},
-            place=place,
-            inputs=scratch / "inputs",
-            effort=effort,
-            scratch=scratch,
-            track=run.track,
-        )
-        if deaths:
-            return {}, "", deaths["candidate"].message
-        arm = arms["candidate"]
-        found, _ = result.figures(arm, facts["offline_batch"] or 1)
-        grade = quality(arm, facts["noise"]["candidate"], place).grade
-    known = {name: one.estimate for name, one in found.items() if one.estimate is not None}
-    return known, grade, ""
 
 
 def scored(run: Run, checkpoints: Path) -> float:
