@@ -67,14 +67,14 @@ class Study:
         from optuna.trial import TrialState
 
         trial = asked.trial
-        known = trial.storage.get_trial(trial._trial_id).constraints  # of a trial that was taken up again
-        for limit, share in excess.items():
-            if limit not in known:
-                trial.set_constraint(limit, min(share, FAR))
-        trial.set_user_attr("candidate", candidate.name)
-        if candidate.why:
-            trial.set_user_attr("why", candidate.why)
         with self._lock:
+            known = trial.storage.get_trial(trial._trial_id).constraints  # of a trial that was taken up again
+            for limit, share in excess.items():
+                if limit not in known:
+                    trial.set_constraint(limit, min(share, FAR))
+            trial.set_user_attr("candidate", candidate.name)
+            if candidate.why:
+                trial.set_user_attr("why", candidate.why)
             if candidate.score is not None:
                 assert candidate.cost is not None
                 latency = candidate.cost.figures[self.target][LATENCY_P50]

@@ -1,6 +1,8 @@
 """A search with students whose cost and score are known: what is tried, what is trained, and when it ends."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,19 @@ def test_two_processes_never_try_the_same_point(tmp_path: Path) -> None:
     asked = [process.ask() for _ in range(6) for process in (one, two)]
     found = [(one.point[WIDTH], one.point[BLOCKS]) for one in asked if one is not None]
     assert len(set(found)) == len(found) == 12
+
+
+def test_processes_share_a_search(tmp_path: Path) -> None:
+    """Each has candidates of its own, and together they end."""
+    study(tmp_path)
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from test_search_loop import *; search(Path({str(tmp_path)!r}), Known(), trials=12)"
+    running = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
+    assert [process.wait() for process in running] == [0, 0]
+    names = [one.name for one in load_all(tmp_path)]
+    assert 12 <= len(names) <= 13  # the other may have begun one
+    stored = optuna.load_study(study_name="students", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    told = [one.user_attrs["candidate"] for one in stored.trials if "candidate" in one.user_attrs]
+    assert sorted(told) == sorted(names)  # none was tried by both
 
 
 def test_the_front_has_what_nothing_beats() -> None:
