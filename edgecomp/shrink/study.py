@@ -36,7 +36,8 @@ class Study:
         """file: of SQLite, made where it is not there; space: what is searched; sampler: `tpe` or `nsga2`; seed: of its proposals; target: whose
         median latency is to be small, for `nsga2`. Raises UsageError where Optuna is not installed."""
         self._space, self._sampler, self._seed, self.target = space, sampler, seed, target
-        optuna = _optuna()
+        self._asked: set[int] = set()  # numbers of trials
+        optuna = installed()
         from filelock import FileLock
 
         self._lock = FileLock(file.with_suffix(".lock"), timeout=WAIT_S)
@@ -59,6 +60,7 @@ class Study:
             asked = self._left_behind() or self._new()
             if asked is not None:
                 asked.trial.set_user_attr(PROCESS, owner())
+                self._asked.add(asked.number)
             return asked
 
     def tell(self, asked: Asked, candidate: Candidate, excess: dict[str, float]) -> None:
@@ -98,32 +100,38 @@ class Study:
         return self._proposed()
 
     def _proposed(self) -> Asked:
-        from optuna.distributions import CategoricalDistribution, IntDistribution
         from optuna.trial import TrialState
 
         trials = self._study.get_trials(deepcopy=False)
         waiting = [one.number for one in trials if one.state == TrialState.WAITING]
-        self._study.sampler = _sampler(self._sampler, self._seed + min(waiting, default=len(trials)))
-        known: dict[str, Any] = {
-            key: IntDistribution(0, len(values) - 1)
-            if all(isinstance(one, int | float) for one in values) and len(values) > 1
-            else CategoricalDistribution(tuple(range(len(values))))
-            for key, values in self._space.axes.items()
-        }
-        trial = self._study.ask(known)
-        return Asked(trial, self._point(trial.params))
+        self._seed_for(min(waiting, default=len(trials)))
+        return self._suggested(self._study.ask())
 
     def _left_behind(self) -> Asked | None:
-        """A trial of a process on this machine that is there no more."""
+        """A trial that nobody works on any more: of a process on this machine that has ended, or of an earlier search in this one."""
         import optuna
         from optuna.trial import TrialState
 
         for one in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if PROCESS not in one.user_attrs or is_dead(one.user_attrs[PROCESS]):
-                if set(one.params) == set(self._space.axes):
-                    return Asked(optuna.Trial(self._study, one._trial_id), self._point(one.params))
-                self._study.tell(one.number, state=TrialState.FAIL)  # it died before it knew its point
+            process = one.user_attrs.get(PROCESS)
+            of_ours_before = process == owner() and one.number not in self._asked
+            if process is None or is_dead(process) or of_ours_before:
+                self._seed_for(one.number)
+                return self._suggested(optuna.Trial(self._study, one._trial_id))
         return None
+
+    def _seed_for(self, number: int) -> None:
+        self._study.sampler = _sampler(self._sampler, self._seed + number)
+
+    def _suggested(self, trial: "optuna.Trial") -> Asked:
+        """Places of values, in their order where they are numbers."""
+        places = {
+            key: trial.suggest_int(key, 0, len(values) - 1)
+            if all(isinstance(one, int | float) for one in values)
+            else trial.suggest_categorical(key, range(len(values)))
+            for key, values in self._space.axes.items()
+        }
+        return Asked(trial, self._point(places))
 
     def _tried(self, but: int = -1) -> set[str]:
         """The names of all points that were tried, or are being tried, but in that trial."""
@@ -137,7 +145,8 @@ class Study:
         return {key: values[places[key]] for key, values in self._space.axes.items()}
 
 
-def _optuna() -> Any:
+def installed() -> Any:
+    """Optuna, which says no more than warnings from here on. Raises UsageError where it is not installed."""
     try:
         import optuna
     except ModuleNotFoundError:

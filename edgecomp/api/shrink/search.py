@@ -28,7 +28,7 @@ from edgecomp.shrink import front
 from edgecomp.shrink.budget import limits_of
 from edgecomp.shrink.candidates import Candidate, load_all, spent
 from edgecomp.shrink.spaces import Space, space_of
-from edgecomp.shrink.study import Study
+from edgecomp.shrink.study import Study, installed
 from edgecomp.shrink.trials import Trials
 
 FORMAT = 1
@@ -99,6 +99,7 @@ def search(
         check_duration(60 * minutes, "--time", 60)
     if trials is not None and trials < 2:
         raise UsageError(f"--trials {trials}: the cheapest point and another one are two at least")
+    installed()
     if Path(recipe).is_dir():
         raise UsageError(f"{recipe} is a folder: name the recipe to search for a student of")
     asked_of = [*overrides, *([f"targets=[{','.join(map(_quoted, targets))}]"] if targets else [])]
