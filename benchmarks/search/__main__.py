@@ -82,7 +82,8 @@ def finalist(asked: argparse.Namespace, kind: str, recipe: str, seed: int) -> No
         print(f"{file.stem}: there already")
         return
     print(file.stem, flush=True)
-    settings = [*asked.set, f"student.seed={seed}"]
+    own = asked.set if recipe == asked.recipe else []  # a recipe that was found has them already
+    settings = [*own, f"student.seed={seed}"]
     result = edgecomp.run(recipe, settings, out=asked.runs / "run", history=None, listener=Told())
     figures = {
         target: {name: one[name].estimate for name in FIGURES if name in one}

@@ -21,7 +21,7 @@ from edgecomp.config.parts.data import Data
 from edgecomp.config.parts.health import Health
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
 from edgecomp.config.parts.report import Report
-from edgecomp.config.parts.search import Search
+from edgecomp.config.parts.shrink.search import Search
 from edgecomp.config.parts.teachers import Another, Student, Teacher, Teachers
 from edgecomp.config.schema import FORMAT, Part
 from edgecomp.metrics.registry import CLASSES

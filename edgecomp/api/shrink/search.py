@@ -14,7 +14,7 @@ from edgecomp.artifacts.places import check_duration
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.composition import compose
 from edgecomp.config.job import Job
-from edgecomp.config.parts.search import Range, Search
+from edgecomp.config.parts.shrink.search import Range, Search
 from edgecomp.config.schema import find, shipped
 from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.files.json_files import read_mapping

@@ -3,13 +3,13 @@
 import re
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgecomp.arms import TEACHER
 from edgecomp.config.parts.api_teacher import Api
 from edgecomp.config.parts.loop import PLAIN, Loop, parts_do_not_fit, without_plain
+from edgecomp.config.parts.shrink.prune import Prune
 from edgecomp.config.schema import Part
-from edgecomp.metrics.units import parse_quantity
 
 
 class Network(Part):
@@ -37,30 +37,6 @@ class Teacher(Network):
         if wrong := parts_do_not_fit(self.loop, self.batch_size):
             raise ValueError(wrong)
         return self
-
-
-class Prune(Part):
-    """What is taken out of the teacher: the least important channels of every layer, and what depends on them."""
-
-    keep: str  # share of every layer's channels that stays: `50 %`
-    of: Literal["channels"] = "channels"  # what is taken out
-    # magnitude: the norm of a channel's weights; taylor: what the loss on labels would change by
-    importance: Literal["magnitude", "taylor"] = "magnitude"
-
-    @field_validator("keep", mode="before")
-    @classmethod
-    def _a_share(cls, text: object) -> object:
-        found = parse_quantity(text)
-        if found.dimension != "percent" or not 0 < found.value < 100:
-            raise ValueError(
-                f"{text!r} is no share of channels that leaves some out: write for example '50 %'"
-            )
-        return text
-
-    @property
-    def share(self) -> float:
-        """From 0 to 1."""
-        return parse_quantity(self.keep).value / 100
 
 
 class Student(Network):

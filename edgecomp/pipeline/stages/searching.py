@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from edgecomp.config.parts.search import Search
+from edgecomp.config.parts.shrink.search import Search
 from edgecomp.config.parts.teachers import Student
 from edgecomp.config.schema import explain
 from edgecomp.config.target import Target

@@ -1,0 +1,1 @@
+"""What a recipe says of how its student gets small: searched for, or pruned."""
