@@ -11,6 +11,7 @@ from manual import Block, blocks
 
 import edgecomp
 from edgecomp.api import results
+from edgecomp.api.shrink.search import SearchResult
 
 PYTHON = [block for block in blocks("python") if not block.page.startswith("docs/extend/")]
 RESULTS = {
@@ -18,6 +19,7 @@ RESULTS = {
     "bench": results.BenchResult,
     "compare": results.ComparisonResult,
     "verify": results.Verified,
+    "search": SearchResult,
 }
 
 

@@ -73,7 +73,7 @@ def test_it_finds_a_student_goes_on_after_a_kill_and_runs_to_a_verdict(cli: Cli,
     assert job["recipe"]["student"]["arguments"]["width"] == chosen["arguments.width"]
     rows = {row["name"]: row["verdict"] for row in said.json["gates"]}
     assert rows["parameter_bytes"] == "PASS"
-    other = cli(*asked[:-4], "seed=1", "--out", str(folder))
+    other = cli("search", "digits", *SMALL, SPACE, "seed=1", "--out", str(folder))
     assert other.code == 2
     assert "holds a search of another seed" in " ".join(other.err.split())
 
