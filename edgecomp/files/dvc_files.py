@@ -40,7 +40,7 @@ def data_of(file: Path) -> Path:
 
 
 def md5(path: Path) -> str:
-    """Of a file, or of a folder's files, as DVC 3 has it."""
+    """Of the file at `path`, or of that folder's files, as DVC 3 has it."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

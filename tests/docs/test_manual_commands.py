@@ -101,7 +101,7 @@ def check(words: list[str]) -> None:
     if tool in checks:
         checks[tool](words)
     else:
-        assert tool in ("python3", "pre-commit", "openssl", "unzip", "tritonserver", "airflow"), (
+        assert tool in ("python3", "pre-commit", "openssl", "unzip", "tritonserver", "airflow", "dvc"), (
             f"a command that no test checks: {' '.join(words)}"
         )
 

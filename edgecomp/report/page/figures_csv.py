@@ -32,7 +32,8 @@ def csv_of(verdict: VerdictDocument, names: Mapping[str, str]) -> str:
 
 
 def by_metric(verdict: VerdictDocument, arm: str) -> dict[str, dict[str, dict[str, float]]]:
-    """What tools that compare runs take: by target, of `figures` of the judged `arm` and of `checks`, every estimate by its name."""
+    """What tools that compare runs take: by target, of `figures` of the judged `arm` and of `checks`, every estimate by its name.
+    verdict: whose."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for target, arms in verdict.figures.items():
         found[target] = {
