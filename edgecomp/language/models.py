@@ -51,27 +51,6 @@ class LanguageModel(nn.Module):
         return found
 
 
-def source(reference: str, folder: Path) -> Path:
-    """The folder or the GGUF file that `reference`, without `hf:`, leads to: in an installed package (`package:NAME/PATH`), beside the recipe in `folder`, or
-    here. Raises UsageError."""
-    from edgecomp.files.packages import PACKAGE, inside
-
-    if reference.startswith(PACKAGE):
-        try:
-            places = [inside(reference.removeprefix(PACKAGE))[1]]
-        except ValueError as error:
-            raise UsageError(f"{reference}: {error}") from error
-    else:
-        places = [folder.absolute() / Path(reference).expanduser(), Path(reference).expanduser().absolute()]
-    for place in places:
-        if (place.is_file() and place.suffix == GGUF) or (place / "config.json").is_file():
-            return place
-    looked = " and ".join(map(str, dict.fromkeys(places)))
-    raise UsageError(
-        f"hf:{reference}: a language model is a folder that holds config.json, its weights and its tokenizer, or a file {GGUF}; looked for {looked}"
-    )
-
-
 def check_gguf(file: Path) -> None:
     """Raises UsageError where a GGUF `file` cannot be read, or is of an architecture that transformers does not know."""
     try:

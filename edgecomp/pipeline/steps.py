@@ -19,7 +19,9 @@ from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
+from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.pipeline import loaders, several_teachers, shared_settings
+from edgecomp.pipeline.language import steps as language
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, handing_on, health, judging, learning, measuring
 from edgecomp.pipeline.taken import api_teachers
@@ -34,6 +36,8 @@ Make = Callable[[loaders.Run, Path, Path], None]
 def steps(run: loaders.Run) -> list[Step]:
     """Every step of a job, `run`, in order. What depends on a quantisation scheme is made for each that the
     targets need."""
+    if run.job.recipe.task == LANGUAGE:
+        return language.steps(run)
     keys = Keys(run)
     editions = [(one, Keys(one)) for one in map(run.of, run.job.schemes)]
     return [

@@ -10,6 +10,7 @@
     embedding        a direction; what is alike lies near       vectors [N, width]
     similarity       the same, judged by pairs with a score     vectors [N, width]
     ranking          a score for each item                      scores [N, items]
+    causal-lm        the token that comes next in a text        logits [N, length, vocabulary]
     outputs          numbers of no known meaning, not labelled  values [N, ...]
 
 A network of several outputs has a task for each, and a weight (`several`).
@@ -20,6 +21,7 @@ To add one: a file here, and a row of TASKS; metrics that are its own are rows o
 from collections.abc import Sequence
 
 from edgecomp.tasks.base import Labels, Meant, Outputs, Task
+from edgecomp.tasks.causal_lm import CausalLm
 from edgecomp.tasks.classification import Binary, Classification, Probabilities
 from edgecomp.tasks.embedding import Embedding, Similarity
 from edgecomp.tasks.multilabel import Multilabel
@@ -47,6 +49,7 @@ TASKS: dict[str, Task] = {
         Embedding(),
         Similarity(),
         Ranking(),
+        CausalLm(),
         AsTeacher(),
     )
 }
