@@ -52,21 +52,38 @@ def bench_language(
         inputs.save(texts, asked[length])
     inputs.save(test, given)
     judged = next(iter(asked))
-    described_models = {arm: described(file, parameters[arm], confined=arm == student) for arm, file in models.items()}
+    described_models = {
+        arm: described(file, parameters[arm], confined=arm == student) for arm, file in models.items()
+    }
     load_before, not_run = place.host.load(), ""
     arms: dict[str, Arm] = {}
     facts: dict[str, Any] = {}
     deaths: dict[str, Any] = {}
     try:
-        arms, facts, deaths = measure(described_models, place=place, inputs=asked[judged], effort=effort, scratch=folder, track=track)
+        arms, facts, deaths = measure(
+            described_models, place=place, inputs=asked[judged], effort=effort, scratch=folder, track=track
+        )
         alive = {arm: described_models[arm] for arm in arms}
         samples, said = generation.generated(
-            alive, place=place, prompts=asked, tokens=new_tokens, count=generations, restarts=effort.restarts, track=track
+            alive,
+            place=place,
+            prompts=asked,
+            tokens=new_tokens,
+            count=generations,
+            restarts=effort.restarts,
+            track=track,
         )
-        outputs = {arm: generation.read(models[arm], place=place, texts=given, scratch=folder) for arm in arms}
-        arms = {arm: replace(one, samples=one.samples | samples[arm], logits=outputs[arm]) for arm, one in arms.items()}
+        outputs = {
+            arm: generation.read(models[arm], place=place, texts=given, scratch=folder) for arm in arms
+        }
+        arms = {
+            arm: replace(one, samples=one.samples | samples[arm], logits=outputs[arm])
+            for arm, one in arms.items()
+        }
         facts["new_tokens"] = new_tokens
-        facts["generation"] = generation.by_length({arm: one.samples for arm, one in arms.items()}, list(asked), new_tokens)
+        facts["generation"] = generation.by_length(
+            {arm: one.samples for arm, one in arms.items()}, list(asked), new_tokens
+        )
         facts["said"] = said
         if student in arms:
             facts["quality"] = quality(arms[student], facts["noise"][student], place)._asdict()
@@ -92,11 +109,13 @@ def bench_language(
 
 
 def prompts_of(test: Inputs, lengths: list[int], count: int) -> dict[int, Inputs]:
-    """By length, `count` prompts of it: the tokens of the texts behind each other, cut. test: input_ids and attention_mask."""
+    """By each of `lengths`, `count` prompts of it: the tokens of the texts behind each other, cut. test: input_ids and attention_mask."""
     ids, mask = np.asarray(test[IDS]), np.asarray(test[MASK]) == 1
     tokens = ids[mask]
-    found = {}
+    found: dict[int, Inputs] = {}
     for length in lengths:
-        whole = np.resize(tokens, count * length).reshape(count, length)  # again from the start where there are fewer
+        whole = np.resize(tokens, count * length).reshape(
+            count, length
+        )  # again from the start where there are fewer
         found[length] = {IDS: whole, MASK: np.ones_like(whole)}
     return found

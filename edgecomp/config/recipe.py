@@ -247,7 +247,9 @@ class Recipe(Part):
         """Without `score`, `tasks`, `teachers`, `language`, `health`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
         unsaid = {
-            name for name in ("score", "tasks", "teachers", "language", "health", "declared") if not getattr(self, name)
+            name
+            for name in ("score", "tasks", "teachers", "language", "health", "declared")
+            if not getattr(self, name)
         }
         unsaid |= set() if self.report.examples else {"report"}
         return {key: value for key, value in found.items() if key not in unsaid}

@@ -16,19 +16,20 @@ def compared(said: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> 
     counts = np.unique(likeliest, return_counts=True)[1]
     noise = float(np.square(said.astype(np.float64) - wanted).mean())
     signal = float(np.square(wanted.astype(np.float64) - wanted.mean()).mean())
-    return {
-        "examples": len(wanted),
+    told = {
         "agreeing": int((said.argmax(axis=1) == likeliest).sum()),
-        "kl_nats": float((np.exp(ours) * (ours - theirs)).sum(axis=1).mean()),
-        "sqnr_db": float(10 * np.log10(max(signal, LEAST) / max(noise, LEAST))),
         "mean_absolute_error": float(np.abs(said - wanted).mean()),
+        "sqnr_db": float(10 * np.log10(max(signal, LEAST) / max(noise, LEAST))),
+    }
+    return told | {
+        "examples": len(wanted),
+        "by_shape": {"tokens of texts that are given": told},
+        "kl_nats": float((np.exp(ours) * (ours - theirs)).sum(axis=1).mean()),
         "logit_deviation": float(wanted.std()),
         "classes": int(wanted.shape[1]),
         "classes_predicted": len(counts),
         "prevailing": float(counts.max() / len(likeliest)),
-        "blocks": {},
-        "int8_share_pct": None,
-        "layers": None,
+        "layers": [],
     }
 
 

@@ -38,14 +38,18 @@ def openvino(network: LanguageModel, tokenizer: Any, folder: Path) -> None:
     try:
         import openvino_genai
     except ImportError as error:
-        raise RuntimeUnavailableError(f"openvino-genai cannot be imported: {error}; pip install 'edgecomp[language]'") from error
+        raise RuntimeUnavailableError(
+            f"openvino-genai cannot be imported: {error}; pip install 'edgecomp[language]'"
+        ) from error
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / "student.gguf"
         gguf_files.write(file, network.config, tokenizer, *weights_of(network))
         try:
             openvino_genai.LLMPipeline(str(file), "CPU", enable_save_ov_model=True)
         except RuntimeError as error:
-            raise CaptureError(f"OpenVINO GenAI does not read the student's GGUF: {' '.join(str(error).split())[-300:]}") from error
+            raise CaptureError(
+                f"OpenVINO GenAI does not read the student's GGUF: {' '.join(str(error).split())[-300:]}"
+            ) from error
         file.unlink()
         for made in sorted(Path(scratch).iterdir()):
             shutil.move(made, folder / made.name)
@@ -59,17 +63,37 @@ def onnxruntime(network: LanguageModel, tokenizer: Any, folder: Path) -> None:
     with TemporaryDirectory() as scratch:
         given, made = Path(scratch) / "hf", Path(scratch) / "made"
         save(network, tokenizer, given, plain_weights(network))
-        told = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", str(given), "-o", str(made), "-p", "fp32", "-e", "cpu", "-c", str(Path(scratch) / "cache")]
-        done = subprocess.run(told, capture_output=True, text=True, check=False)  # prints, and may end the process
+        told = [
+            sys.executable,
+            "-m",
+            "onnxruntime_genai.models.builder",
+            "-m",
+            str(given),
+            "-o",
+            str(made),
+            "-p",
+            "fp32",
+            "-e",
+            "cpu",
+            "-c",
+            str(Path(scratch) / "cache"),
+        ]
+        done = subprocess.run(
+            told, capture_output=True, text=True, check=False
+        )  # prints, and may end the process
         if done.returncode != 0 or not (made / "model.onnx").is_file():
-            raise CaptureError(f"onnxruntime_genai's builder ended with {done.returncode}: {' '.join(done.stderr.split())[-400:]}")
+            raise CaptureError(
+                f"onnxruntime_genai's builder ended with {done.returncode}: {' '.join(done.stderr.split())[-400:]}"
+            )
         if stored:
             _in_integers(made / "model.onnx", floats, stored)
         for one in sorted(made.iterdir()):
             shutil.move(one, folder / one.name)
 
 
-def _in_integers(file: Path, floats: Mapping[str, npt.NDArray[np.float32]], stored: Mapping[str, Integers]) -> None:
+def _in_integers(
+    file: Path, floats: Mapping[str, npt.NDArray[np.float32]], stored: Mapping[str, Integers]
+) -> None:
     """Rewrites the ONNX `file` so that products with rounded weights, and the embeddings, read integers. Raises CaptureError where a weight in it is not the one that is
     expected, or a rounded one is left in float."""
     import onnx
@@ -86,7 +110,11 @@ def _in_integers(file: Path, floats: Mapping[str, npt.NDArray[np.float32]], stor
             wanted = np.concatenate([floats[name] for name in names]).T
             if not np.array_equal(numpy_helper.to_array(initial[node.input[1]]), wanted):
                 raise CaptureError(f"{file.name}: {node.input[1]} is not the weights of {', '.join(names)}")
-            joined = Integers(np.concatenate([one.values for one in parts]), np.concatenate([one.scales for one in parts]), parts[0].bits)
+            joined = Integers(
+                np.concatenate([one.values for one in parts]),
+                np.concatenate([one.scales for one in parts]),
+                parts[0].bits,
+            )
             made, added = _product(node, joined)
             used |= {*names}
         elif node.op_type == "Gather" and "embed_tokens" in node.name:
@@ -118,10 +146,10 @@ def _layers_of(initializer: str) -> list[str]:
 
 
 def packed(stored: Integers) -> npt.NDArray[np.uint8]:
-    """The weights as MatMulNBits has them: uint8 [out, in / group, group · bits / 8], from 0, two neighbours a byte where they have 4 bits, the first in the low half."""
+    """The weights that are `stored`, as MatMulNBits has them: uint8 [out, in / group, group · bits / 8], from 0, two neighbours a byte where they have 4 bits, the first in the low half."""
     raised = (stored.values.astype(np.int16) + ZERO[stored.bits]).astype(np.uint8)
     if stored.bits == 4:
-        raised = raised[:, ::2] | raised[:, 1::2] << 4
+        raised = np.asarray(raised[:, ::2] | raised[:, 1::2] << 4, np.uint8)
     return raised.reshape(len(raised), stored.scales.shape[1], -1)
 
 

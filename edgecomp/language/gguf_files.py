@@ -20,16 +20,16 @@ NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 
 def blocks(stored: Integers) -> npt.NDArray[np.uint8]:
-    """The layer's rows as Q4_0 or Q8_0 have them: uint8 [out, in / 32 · bytes of a block]; a block is its scale, then its weights, in Q4_0 the first half of them
+    """The rows of a layer that is `stored`, as Q4_0 or Q8_0 have them: uint8 [out, in / 32 · bytes of a block]; a block is its scale, then its weights, in Q4_0 the first half of them
     in low nibbles and the second in high ones, from 0 to 15."""
     rows = len(stored.values)
     values = stored.values.reshape(rows, -1, BLOCK)
     scales = np.repeat(stored.scales, stored.group // BLOCK, axis=1)[:, :, None].view(np.uint8)
     if stored.bits == 8:
-        packed = values.view(np.uint8)
+        packed: npt.NDArray[np.uint8] = values.view(np.uint8)
     else:
         raised = (values + 8).astype(np.uint8)
-        packed = raised[:, :, : BLOCK // 2] | raised[:, :, BLOCK // 2 :] << 4
+        packed = np.asarray(raised[:, :, : BLOCK // 2] | raised[:, :, BLOCK // 2 :] << 4, np.uint8)
     return np.concatenate((scales, packed), axis=2).reshape(rows, -1)
 
 
@@ -40,7 +40,13 @@ def rotated(values: npt.NDArray[Any], heads: int) -> npt.NDArray[Any]:
     return halves.swapaxes(1, 2).reshape(values.shape)
 
 
-def write(file: Path, config: Any, tokenizer: Any, weights: Mapping[str, npt.NDArray[np.float32]], stored: Mapping[str, Integers]) -> None:
+def write(
+    file: Path,
+    config: Any,
+    tokenizer: Any,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    stored: Mapping[str, Integers],
+) -> None:
     """Writes `file`. config, tokenizer: of the Hugging Face model; weights: all of its own, by its names; stored: those of them that are in integers; matrices that
     are not are in fp16. Raises CaptureError where GGUF has no name for a weight."""
     import gguf
@@ -62,7 +68,13 @@ def write(file: Path, config: Any, tokenizer: Any, weights: Mapping[str, npt.NDA
     writer.add_rope_dimension_count(width)
     writer.add_vocab_size(int(config.vocab_size))
     bits = {one.bits for one in stored.values()}
-    kind = gguf.LlamaFileType.MOSTLY_Q4_0 if 4 in bits else gguf.LlamaFileType.MOSTLY_Q8_0 if bits else gguf.LlamaFileType.MOSTLY_F16
+    kind = (
+        gguf.LlamaFileType.MOSTLY_Q4_0
+        if 4 in bits
+        else gguf.LlamaFileType.MOSTLY_Q8_0
+        if bits
+        else gguf.LlamaFileType.MOSTLY_F16
+    )
     writer.add_file_type(kind)
     _add_tokenizer(writer, tokenizer, int(config.vocab_size))
     architecture = next(one for one, name in gguf.MODEL_ARCH_NAMES.items() if name == family)
@@ -94,13 +106,19 @@ def _add_tokenizer(writer: Any, tokenizer: Any, vocabulary: int) -> None:
     if told["type"] != "BPE":
         raise CaptureError(f"a tokenizer of type {told['type']} is not written as GGUF: byte-pair ones are")
     special = set(tokenizer.all_special_tokens)
-    tokens = [tokenizer.convert_ids_to_tokens(place) if place < len(tokenizer) else f"[PAD{place}]" for place in range(vocabulary)]
+    tokens = [
+        tokenizer.convert_ids_to_tokens(place) if place < len(tokenizer) else f"[PAD{place}]"
+        for place in range(vocabulary)
+    ]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)
     writer.add_token_types([CONTROL if token in special else NORMAL for token in tokens])
     writer.add_token_merges([one if isinstance(one, str) else " ".join(one) for one in told["merges"]])
-    for add, token in ((writer.add_bos_token_id, tokenizer.bos_token_id), (writer.add_eos_token_id, tokenizer.eos_token_id)):
+    for add, token in (
+        (writer.add_bos_token_id, tokenizer.bos_token_id),
+        (writer.add_eos_token_id, tokenizer.eos_token_id),
+    ):
         if token is not None:
             add(int(token))
     if tokenizer.chat_template:

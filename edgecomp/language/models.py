@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import torch
 from torch import nn
 
 from edgecomp.errors import UsageError
+from edgecomp.models.checkpoints import quiet
+from edgecomp.models.references import GGUF
 
-GGUF = ".gguf"
 FAMILIES = ("llama", "qwen2", "qwen3")
 """Those that both GenAI runtimes take: OpenVINO GenAI reads these from GGUF."""
 
@@ -56,7 +59,9 @@ def check_gguf(file: Path) -> None:
     try:
         from gguf import GGUFReader
     except ImportError as error:
-        raise UsageError(f"{file} needs gguf, which is not installed: pip install 'edgecomp[language]'") from error
+        raise UsageError(
+            f"{file} needs gguf, which is not installed: pip install 'edgecomp[language]'"
+        ) from error
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
     try:
@@ -65,7 +70,9 @@ def check_gguf(file: Path) -> None:
     except (ValueError, OSError, IndexError, KeyError) as error:
         raise UsageError(f"{file}: is no GGUF file, or cut short ({error})") from error
     if named not in GGUF_SUPPORTED_ARCHITECTURES:
-        raise UsageError(f"{file}: its architecture is {named!r}, which transformers does not read from GGUF; it reads {', '.join(GGUF_SUPPORTED_ARCHITECTURES)}")
+        raise UsageError(
+            f"{file}: its architecture is {named!r}, which transformers does not read from GGUF; it reads {', '.join(GGUF_SUPPORTED_ARCHITECTURES)}"
+        )
 
 
 def load(place: Path) -> tuple[LanguageModel, Any]:
@@ -76,10 +83,15 @@ def load(place: Path) -> tuple[LanguageModel, Any]:
     if asked:
         check_gguf(place)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **asked)
-        read = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **asked)
+        with quiet(), redirect_stderr(StringIO()):  # a progress bar that nothing else turns off
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **asked)
+            read = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, **asked
+            )
     except (ValueError, OSError, KeyError, RuntimeError) as error:
-        raise UsageError(f"{place}: cannot be read as a causal language model: {' '.join(str(error).split())[:400]}") from error
+        raise UsageError(
+            f"{place}: cannot be read as a causal language model: {' '.join(str(error).split())[:400]}"
+        ) from error
     return LanguageModel(_plain(read, read.state_dict())).eval(), tokenizer
 
 
@@ -90,24 +102,32 @@ def _plain(model: Any, weights: Mapping[str, torch.Tensor]) -> Any:
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):  # of the GGUF, which is in float now
         del config.quantization_config
-    made = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    built: Any = AutoModelForCausalLM
+    made = built.from_config(config, dtype=torch.float32)
     lacks = made.load_state_dict(dict(weights), strict=False)
     if lacks.unexpected_keys or set(lacks.missing_keys) - {"lm_head.weight"}:
-        raise UsageError(f"a model of type {config.model_type} has other weights than its config says: {[*lacks.missing_keys, *lacks.unexpected_keys][:4]}")
+        raise UsageError(
+            f"a model of type {config.model_type} has other weights than its config says: {[*lacks.missing_keys, *lacks.unexpected_keys][:4]}"
+        )
     made.tie_weights()
     made.generation_config = copy.deepcopy(model.generation_config)
     return made
 
 
-def save(network: LanguageModel, tokenizer: Any, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+def save(
+    network: LanguageModel, tokenizer: Any, folder: Path, weights: Mapping[str, torch.Tensor] | None = None
+) -> None:
     """Writes a Hugging Face folder of `network` and its tokenizer into `folder`. weights: by name, in place of its own, as `state_dict` gives them."""
     own = network.state_dict() if weights is None else weights
-    _plain(network.model, {own_name(name): tensor for name, tensor in own.items()}).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet():
+        _plain(network.model, {own_name(name): tensor for name, tensor in own.items()}).save_pretrained(
+            folder
+        )
+        tokenizer.save_pretrained(folder)
 
 
 def own_name(name: str) -> str:
-    """What a weight of a LanguageModel is called in the Hugging Face model."""
+    """What a weight of a LanguageModel, `name`, is called in the Hugging Face model."""
     return name.removeprefix("model.")
 
 
@@ -119,7 +139,9 @@ def keep_layers(network: LanguageModel, layers: Sequence[int]) -> LanguageModel:
     for place, layer in enumerate(kept):  # where its keys and values are cached
         layer.self_attn.layer_idx = place
     student.model.model.layers = nn.ModuleList(kept)
-    for config in {id(one): one for one in (student.config, student.model.config, student.model.model.config)}.values():
+    for config in {
+        id(one): one for one in (student.config, student.model.config, student.model.model.config)
+    }.values():
         _told_of(config, chosen(layers, len(stack)), len(stack))
     return student
 
@@ -140,10 +162,14 @@ def chosen(layers: Any, count: int) -> list[int]:
             raise UsageError(f"student.arguments.layers: {layers} layers cannot be kept: {has}")
         return [round(place * (count - 1) / max(layers - 1, 1)) for place in range(layers)]
     if not isinstance(layers, list | tuple) or not layers or any(type(one) is not int for one in layers):
-        raise UsageError(f"student.arguments.layers: {layers!r} is no number of layers and no list of their numbers; {has}")
+        raise UsageError(
+            f"student.arguments.layers: {layers!r} is no number of layers and no list of their numbers; {has}"
+        )
     wrong = [one for one in layers if not 0 <= one < count]
     if wrong or list(layers) != sorted(set(layers)):
-        raise UsageError(f"student.arguments.layers: {list(layers)} does not name layers once each, in order; {has}")
+        raise UsageError(
+            f"student.arguments.layers: {list(layers)} does not name layers once each, in order; {has}"
+        )
     return list(layers)
 
 
@@ -151,7 +177,9 @@ def check_family(network: LanguageModel, runtimes: Sequence[str]) -> None:
     """Raises UsageError where `network` is of a family that a runtime among `runtimes` is not made folders for."""
     family = str(network.config.model_type)
     if family not in FAMILIES:
-        raise UsageError(f"teacher.network: models of type {family!r} are not exported to {' and '.join(runtimes)}; those of {', '.join(FAMILIES)} are")
+        raise UsageError(
+            f"teacher.network: models of type {family!r} are not exported to {' and '.join(runtimes)}; those of {', '.join(FAMILIES)} are"
+        )
 
 
 def context_of(network: LanguageModel) -> int:
@@ -160,5 +188,5 @@ def context_of(network: LanguageModel) -> int:
 
 
 def parameters(network: nn.Module) -> int:
-    """How many there are."""
+    """How many there are of `network`."""
     return sum(one.numel() for one in network.parameters())

@@ -46,11 +46,13 @@ class Tokens:
 
     def save(self, file: Path) -> None:
         """Writes an .npz `file`, as every split of a run is one."""
-        np.savez(file, input_ids=self.input_ids, attention_mask=self.mask, labels=self.labels, prompts=self.prompts)
+        np.savez(
+            file, input_ids=self.input_ids, attention_mask=self.mask, labels=self.labels, prompts=self.prompts
+        )
 
     @classmethod
     def load(cls, file: Path) -> "Tokens":
-        """What `save` wrote. Raises FileError."""
+        """What `save` wrote as `file`. Raises FileError."""
         from edgecomp.files.array_files import read_npz
 
         arrays = read_npz(file)
@@ -68,7 +70,10 @@ def read(wanted: Wanted, folder: Path) -> dict[str, list[Row]]:
 
     Without names, `prompt` and `answer` are looked for, then `text`. Raises DataError.
     """
-    return {split: [row for path in paths for row in _rows(path, wanted)] for split, paths in files(wanted, folder).items()}
+    return {
+        split: [row for path in paths for row in _rows(path, wanted)]
+        for split, paths in files(wanted, folder).items()
+    }
 
 
 def _rows(path: Path, wanted: Wanted) -> list[Row]:
@@ -84,14 +89,18 @@ def _rows(path: Path, wanted: Wanted) -> list[Row]:
     table = read_table(path, choose, codes=0)
     columns = [column.to_pylist() for column in table.columns]
     for name, values in zip(table.column_names, columns, strict=True):
-        if (wrong := next((place for place, value in enumerate(values) if not isinstance(value, str)), None)) is not None:
+        if (
+            wrong := next((place for place, value in enumerate(values) if not isinstance(value, str)), None)
+        ) is not None:
             raise DataError(f"{path}: column {name!r}, row {wrong} (from 0) is {values[wrong]!r}, not a text")
     if len(columns) == 1:
         return [Row("", text) for text in columns[0] if text.strip()]
     return [Row(prompt, answer) for prompt, answer in zip(*columns, strict=True)]
 
 
-def split(rows: dict[str, list[Row]], *, validation: float, test: float, limit: int | None, seed: int) -> dict[str, list[Row]]:
+def split(
+    rows: dict[str, list[Row]], *, validation: float, test: float, limit: int | None, seed: int
+) -> dict[str, list[Row]]:
     """Train, validation and test, in an order that `seed` draws; what is not there is drawn from the training rows, in these shares of them. Rows that are the
     same are kept once, and what is in a later split is not learnt. limit: of training rows, half as many of the others; None: all. Raises DataError."""
     found = {name: list(dict.fromkeys(own)) for name, own in rows.items()}
@@ -103,9 +112,13 @@ def split(rows: dict[str, list[Row]], *, validation: float, test: float, limit: 
             found[name], train = train[:count], train[count:]
     held_out = {*found["test"], *found["validation"]}
     found["train"] = [row for row in train if row not in held_out]
-    found = {name: found[name][: limit if name == "train" or limit is None else limit // 2] for name in SPLITS}
+    found = {
+        name: found[name][: limit if name == "train" or limit is None else limit // 2] for name in SPLITS
+    }
     if few := [name for name, own in found.items() if len(own) < FEWEST]:
-        raise DataError(f"the {few[0]} split has {len(found[few[0]])} rows, and takes {FEWEST} different ones: give more, or another fraction")
+        raise DataError(
+            f"the {few[0]} split has {len(found[few[0]])} rows, and takes {FEWEST} different ones: give more, or another fraction"
+        )
     return found
 
 
@@ -121,21 +134,33 @@ def encode(rows: Sequence[Row], tokenizer: Any, length: int, *, packed: bool) ->
     notes = []
     if packed and not any(row.prompt for row in rows):
         whole = [token for _, answer in pieces for token in answer]
-        pieces = [([], whole[start : start + length]) for start in range(0, max(len(whole) - length, 0) + 1, length)]
+        pieces = [
+            ([], whole[start : start + length]) for start in range(0, max(len(whole) - length, 0) + 1, length)
+        ]
     elif longer := sum(len(before) + len(answer) > length for before, answer in pieces):
-        notes.append(f"{longer} of {len(pieces)} rows have more than {length} tokens (data.max_length) and are cut")
+        notes.append(
+            f"{longer} of {len(pieces)} rows have more than {length} tokens (data.max_length) and are cut"
+        )
     kept = [(before, (before + answer)[:length]) for before, answer in pieces]
     usable = [(before, tokens) for before, tokens in kept if len(tokens) > max(len(before), 1)]
     if gone := len(kept) - len(usable):
-        notes.append(f"{gone} of {len(kept)} rows have nothing to learn within {length} tokens and are left out")
+        notes.append(
+            f"{gone} of {len(kept)} rows have nothing to learn within {length} tokens and are left out"
+        )
     if not usable:
-        raise DataError(f"no row has an answer within data.max_length, {length} tokens: the prompts alone are longer")
-    return padded(usable, int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or [0])[0])), notes
+        raise DataError(
+            f"no row has an answer within data.max_length, {length} tokens: the prompts alone are longer"
+        )
+    return padded(
+        usable, int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or [0])[0])
+    ), notes
 
 
 def _prompt(text: str, tokenizer: Any) -> list[int]:
     if tokenizer.chat_template:
-        said = tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False)
+        said = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
+        )
         return list(tokenizer.encode(said, add_special_tokens=False))
     return list(tokenizer.encode(text, add_special_tokens=False))
 
@@ -143,7 +168,11 @@ def _prompt(text: str, tokenizer: Any) -> list[int]:
 def padded(rows: Sequence[tuple[list[int], list[int]]], padding: int) -> Tokens:
     """Rows of any length as Tokens. rows: of each its prompt, and the whole of it with its prompt; padding: the token behind its end."""
     shape = len(rows), max(len(tokens) for _, tokens in rows)
-    ids, labels, mask = np.full(shape, padding, np.int64), np.full(shape, IGNORED, np.int64), np.zeros(shape, np.int64)
+    ids, labels, mask = (
+        np.full(shape, padding, np.int64),
+        np.full(shape, IGNORED, np.int64),
+        np.zeros(shape, np.int64),
+    )
     for place, (before, tokens) in enumerate(rows):
         ids[place, : len(tokens)] = tokens
         mask[place, : len(tokens)] = 1

@@ -53,7 +53,7 @@ class Course:
 
 
 def examples(tokens: Tokens, stored: npt.NDArray[np.float32] | None = None) -> Examples:
-    """The rows as the training loop takes them. stored: what a teacher says of them."""
+    """The rows of `tokens` as the training loop takes them. stored: what a teacher says of them."""
     return Examples({"input_ids": tokens.input_ids, MASK: tokens.mask}, tokens.labels, _trimmed, stored)
 
 
@@ -75,7 +75,17 @@ def loss(logits: torch.Tensor, batch: Batch, soft: Soft | None) -> torch.Tensor:
     return soft.weight * taught + (1 - soft.weight) * hard
 
 
-def teach(network: LanguageModel, tokens: Tokens, validation: Tokens, course: Course, *, soft: Soft | None, checkpoint: Path, track: Track, what: str) -> History:
+def teach(
+    network: LanguageModel,
+    tokens: Tokens,
+    validation: Tokens,
+    course: Course,
+    *,
+    soft: Soft | None,
+    checkpoint: Path,
+    track: Track,
+    what: str,
+) -> History:
     """Trains `network` in place and returns its history; with no epochs it is judged as it is. tokens: that are learnt; validation: that it is watched by; course: how;
     soft: what a teacher says of `tokens`; checkpoint: the file that training goes on from; track, what: show progress, of what."""
 
@@ -86,7 +96,9 @@ def teach(network: LanguageModel, tokens: Tokens, validation: Tokens, course: Co
         return [watch(network)]
     own = list(network.named_parameters())
     scales = [one for name, one in own if name.endswith("log_scale")]
-    groups = parameter_groups([item for item in own if not item[0].endswith("log_scale")], course.learning_rate, course.weight_decay)
+    groups = parameter_groups(
+        [item for item in own if not item[0].endswith("log_scale")], course.learning_rate, course.weight_decay
+    )
     if scales:
         groups.append({"params": scales, "lr": course.scale_learning_rate, "weight_decay": 0.0})
     learnt = examples(tokens, None if soft is None else soft.stored)
@@ -122,7 +134,9 @@ def judged(network: nn.Module, tokens: Tokens) -> dict[str, float]:
 
 
 @torch.no_grad()
-def teacher_texts(teacher: LanguageModel, tokens: Tokens, *, tokenizer: Any, count: int, beginning: int, track: Track) -> Tokens:
+def teacher_texts(
+    teacher: LanguageModel, tokens: Tokens, *, tokenizer: Any, count: int, beginning: int, track: Track
+) -> Tokens:
     """What `teacher` says, the likeliest token each time, in place of what `tokens` say (sequence-level distillation, Kim & Rush 2016, arXiv:1606.07947): to the prompt of
     each row, or, of a text, to its first `beginning` tokens. tokenizer: its own; count: tokens that are generated, at most; track:
     shows progress."""
@@ -133,7 +147,11 @@ def teacher_texts(teacher: LanguageModel, tokens: Tokens, *, tokenizer: Any, cou
         given = int(tokens.prompts[place]) or min(beginning, int(tokens.mask[place].sum()))
         prompt = tokens.input_ids[place, :given]
         whole = teacher.model.generate(
-            torch.from_numpy(prompt[None]), attention_mask=torch.ones(1, given, dtype=torch.int64), max_new_tokens=count, do_sample=False, pad_token_id=padding
+            torch.from_numpy(prompt[None]),
+            attention_mask=torch.ones(1, given, dtype=torch.int64),
+            max_new_tokens=count,
+            do_sample=False,
+            pad_token_id=padding,
         )[0].tolist()
         said.append((prompt.tolist(), whole))
     return padded(said, int(padding or 0))

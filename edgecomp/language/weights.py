@@ -38,7 +38,7 @@ class Integers:
     @property
     def group(self) -> int:
         """Weights that share a scale."""
-        return self.values.shape[1] // self.scales.shape[1]
+        return int(self.values.shape[1] // self.scales.shape[1])
 
     def dequantised(self) -> npt.NDArray[np.float32]:
         """The weights that they stand for, [out, in]."""
@@ -55,10 +55,10 @@ class Rounded(nn.Module):
     """A layer's weights [out, in] that are rounded whenever they are read: forward gives them. Their scales learn as logarithms (docs/decisions/002) by
     the gradient of LSQ (Esser et al. 2020, arXiv:1902.08153), and are rounded to fp16 where they are used."""
 
-    def __init__(self, weight: nn.Parameter, bits: int, group: int) -> None:
+    def __init__(self, weight: torch.Tensor, bits: int, group: int) -> None:
         super().__init__()
         self.bits, self.group = bits, group
-        self.weight = weight
+        self.weight = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight)
         self.log_scale = nn.Parameter(least_squares(weight.detach(), bits, group).log())
 
     def scale(self) -> torch.Tensor:
@@ -69,10 +69,11 @@ class Rounded(nn.Module):
 
     def forward(self, rows: torch.Tensor | None = None) -> torch.Tensor:
         """All weights, or those of some rows, int64 [...]: [..., in]."""
-        weight, scale = self.weight, self.scale()
+        weight: torch.Tensor = self.weight
+        scale = self.scale()
         if rows is not None:
             weight, scale = weight[rows], scale[rows]
-        grouped = weight.unflatten(-1, (-1, self.group))
+        grouped = _grouped(weight, self.group)
         found: torch.Tensor = _rounded(grouped, scale.unsqueeze(-1), self.bits).flatten(-2)
         return found
 
@@ -81,23 +82,29 @@ class Rounded(nn.Module):
         """What is stored of it."""
         scale = self.scale()
         low, high = RANGES[self.bits]
-        grouped = self.weight.unflatten(1, (-1, self.group)) / scale.unsqueeze(-1)
+        grouped = _grouped(self.weight, self.group) / scale.unsqueeze(-1)
         values = grouped.round().clamp(low, high).flatten(1)
         return Integers(values.to(torch.int8).numpy(), scale.half().numpy(), self.bits)
+
+
+def _grouped(weight: torch.Tensor, group: int) -> torch.Tensor:
+    """[..., in] as [..., in / group, group]."""
+    return weight.reshape(*weight.shape[:-1], -1, group)
 
 
 def _rounded(weight: torch.Tensor, scale: torch.Tensor, bits: int) -> torch.Tensor:
     """weight: [..., group]; scale: [..., 1]."""
     low, high = RANGES[bits]
     steps = (weight / scale).clamp(low, high)
-    return (steps + (steps.round() - steps).detach()) * scale
+    found: torch.Tensor = (steps + (steps.round() - steps).detach()) * scale
+    return found
 
 
 @torch.no_grad()
 def least_squares(weight: torch.Tensor, bits: int, group: int) -> torch.Tensor:
-    """Scales [out, in / group] that fp16 has, with which rounding weights [out, in] to `bits` by groups of `group` makes the least squared error among those
+    """Scales [out, in / group] that fp16 has, with which rounding `weight` [out, in] to `bits` by groups of `group` makes the least squared error among those
     that reach the largest, and some that cut it."""
-    grouped = weight.unflatten(1, (-1, group))
+    grouped = _grouped(weight, group)
     most = grouped.abs().amax(dim=2) / RANGES[bits][1]
     best = torch.full_like(most, float("inf"))
     found = most.clone()
@@ -161,7 +168,11 @@ def check_group(network: nn.Module, group: int) -> None:
     inputs = {name: layer.weight.shape[1] for name, layer in _layers(network)}
     if wrong := [name for name, channels in inputs.items() if channels % group]:
         fit = [str(one) for one in GROUPS if not any(channels % one for channels in inputs.values())]
-        instead = f"take {' or '.join(fit)}" if fit else "none of them does: another width of the student, or quantize.method=none"
+        instead = (
+            f"take {' or '.join(fit)}"
+            if fit
+            else "none of them does: another width of the student, or quantize.method=none"
+        )
         raise UsageError(
             f"language.group_size: {group} does not divide the {inputs[wrong[0]]} inputs of {wrong[0]}; of {', '.join(map(str, GROUPS))} {instead}"
         )
@@ -185,14 +196,12 @@ def integers_of(network: nn.Module) -> dict[str, Integers]:
 def plain_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     """The state of `network` as its model has it before it is rounded: rounded weights are what they stand for."""
     stored = integers_of(network)
-    own = {
-        name: tensor
-        for name, tensor in network.state_dict().items()
-        if ".rounded." not in name
-    }
+    own = {name: tensor for name, tensor in network.state_dict().items() if ".rounded." not in name}
     return own | {name: torch.from_numpy(one.dequantised()) for name, one in stored.items()}
 
 
 def stored_bytes(weights: Mapping[str, torch.Tensor], stored: Mapping[str, Integers]) -> int:
-    """Of parameters, by name: those in integers as these are `stored`, others in their own type."""
-    return sum(stored[name].stored_bytes if name in stored else tensor.nbytes for name, tensor in weights.items())
+    """Of parameters, `weights` by name: those in integers as these are `stored`, others in their own type."""
+    return sum(
+        stored[name].stored_bytes if name in stored else tensor.nbytes for name, tensor in weights.items()
+    )

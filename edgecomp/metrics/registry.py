@@ -54,7 +54,19 @@ class Metric:
     """
 
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy", "label", "score", "nats", "multiple"]
+    dimension: Literal[
+        "time",
+        "bytes",
+        "rate",
+        "percent",
+        "points",
+        "decibel",
+        "energy",
+        "label",
+        "score",
+        "nats",
+        "multiple",
+    ]
     better: Literal["lower", "higher"]
     title: str
     source: Source
@@ -94,7 +106,9 @@ class Metric:
         are looked at, and no batch."""
         if self.tasks or task not in LANGUAGE:
             return not self.tasks or task in self.tasks
-        return self.id == EXPORT_AGREEMENT or (self.source in ("restarts", "file") and self.id not in (THROUGHPUT, STREAM))
+        return self.id == EXPORT_AGREEMENT or (
+            self.source in ("restarts", "file") and self.id not in (THROUGHPUT, STREAM)
+        )
 
     @property
     def is_exact(self) -> bool:

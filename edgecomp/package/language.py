@@ -19,11 +19,19 @@ def write_language_folder(
     """Writes the script, the prompts and the contract into `folder`, in which the model is. runtime, options, threads: with which it is measured, and the script runs it;
     prompts: texts to try it with; context: tokens of the texts that it learnt, at most."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    (folder / "sample.txt").write_text("\n".join(one.replace("\n", "\\n") for one in prompts) + "\n", encoding="utf-8")
-    environment = Environment(
-        loader=PackageLoader("edgecomp.package", ""), autoescape=False, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    (folder / "sample.txt").write_text(
+        "\n".join(one.replace("\n", "\\n") for one in prompts) + "\n", encoding="utf-8"
     )
-    script = environment.get_template("generate.py.j2").render(runtime=runtime, threads=threads, options=options)
+    environment = Environment(
+        loader=PackageLoader("edgecomp.package", ""),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    script = environment.get_template("generate.py.j2").render(
+        runtime=runtime, threads=threads, options=options
+    )
     (folder / SCRIPT).write_text(script, encoding="utf-8")
     contract = {
         "format": 1,
@@ -31,7 +39,9 @@ def write_language_folder(
         "options": options,
         "threads": threads,
         "versions": {TABLE[runtime].distribution: installed(TABLE[runtime].distribution)},
-        "inputs": [{"name": "text", "shape": [], "dtype": "string", "preprocessing": "the tokenizer in this folder"}],
+        "inputs": [
+            {"name": "text", "shape": [], "dtype": "string", "preprocessing": "the tokenizer in this folder"}
+        ],
         "outputs": [{"name": "text", "shape": [], "dtype": "string"}],
         "task": "causal-lm",
         "context_tokens": context,

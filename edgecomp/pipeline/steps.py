@@ -17,9 +17,9 @@ from typing import Any
 from edgecomp import arms
 from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
+from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
-from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.language import steps as language
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile

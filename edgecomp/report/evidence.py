@@ -138,7 +138,9 @@ class Evidence:
         what = f"{weights}-bit weights" + (f", {activations}-bit activations" if activations != 8 else "")
         low = (weights, activations) != (8, 8)
         if self.job.recipe.task == LANGUAGE:  # which both runtimes execute in as many
-            return {name: arm.label for name, arm in arms.ARMS.items()} | {arms.STUDENT_INT8.name: f"student, {what}"}
+            return {name: arm.label for name, arm in arms.ARMS.items()} | {
+                arms.STUDENT_INT8.name: f"student, {what}"
+            }
         return {
             name: arm.low_bits.format(what) if low and arm.low_bits else arm.label
             for name, arm in arms.ARMS.items()

@@ -118,7 +118,13 @@ TABLE = {
         generates=True,
     ),
     "openvino-genai": Row(
-        "genai.openvino:RUNTIME", "openvino_model.xml", "openvino-genai", ("none", WEIGHTS), (8, 4), scripted=True, generates=True
+        "genai.openvino:RUNTIME",
+        "openvino_model.xml",
+        "openvino-genai",
+        ("none", WEIGHTS),
+        (8, 4),
+        scripted=True,
+        generates=True,
     ),
     "kserve": Row("kserve:RUNTIME", "model.kserve", "tritonclient", remote=True),
     "fake": Row("fake:RUNTIME", "model.json", "edgecomp"),

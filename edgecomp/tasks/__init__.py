@@ -21,9 +21,9 @@ To add one: a file here, and a row of TASKS; metrics that are its own are rows o
 from collections.abc import Sequence
 
 from edgecomp.tasks.base import Labels, Meant, Outputs, Task
-from edgecomp.tasks.causal_lm import CausalLm
 from edgecomp.tasks.classification import Binary, Classification, Probabilities
 from edgecomp.tasks.embedding import Embedding, Similarity
+from edgecomp.tasks.language.causal_lm import CausalLm
 from edgecomp.tasks.multilabel import Multilabel
 from edgecomp.tasks.outputs import AsTeacher
 from edgecomp.tasks.ranking import Ranking

@@ -22,7 +22,14 @@ Samples = dict[str, npt.NDArray[np.int64]]
 
 
 def generated(
-    models: Mapping[str, Model], *, place: Place, prompts: Mapping[int, Path], tokens: int, count: int, restarts: int, track: Track
+    models: Mapping[str, Model],
+    *,
+    place: Place,
+    prompts: Mapping[int, Path],
+    tokens: int,
+    count: int,
+    restarts: int,
+    track: Track,
 ) -> tuple[dict[str, Samples], dict[str, list[int]]]:
     """Raw samples by model, int64 [restarts, count], and the first text of each. models: by name; place: where they run; prompts: by their length in tokens, the one
     that is judged first, folders of texts of that length; tokens: that each generation has; count: of generations in a restart; track: shows progress.
@@ -36,7 +43,10 @@ def generated(
         for length, asked in prompts.items():
             with ExitStack() as stack:
                 order = list(models)[restart % len(models) :] + list(models)[: restart % len(models)]
-                workers = {name: stack.enter_context(place.host.start(place, models[name].file, asked, 1)) for name in order}
+                workers = {
+                    name: stack.enter_context(place.host.start(place, models[name].file, asked, 1))
+                    for name in order
+                }
                 for worker in workers.values():
                     worker.ask("generate", count=1, tokens=tokens)
                 pin(workers, place, restart)
@@ -47,16 +57,20 @@ def generated(
                     if length != judged:
                         own = {of_prompt(length, samples): values for samples, values in own.items()}
                         own[of_prompt(length, SINGLE_STREAM_WALL)] = at[:, 0]
-                        own[of_prompt(length, PEAK_MEMORY)] = np.asarray(worker.ask("memory")["memory"]["peak_bytes"])
+                        own[of_prompt(length, PEAK_MEMORY)] = np.asarray(
+                            worker.ask("memory")["memory"]["peak_bytes"]
+                        )
                     else:
                         texts.setdefault(name, reply["said"])
                     for samples, values in own.items():
                         taken[name][samples].append(values)
-    return {name: {samples: np.stack(values) for samples, values in own.items()} for name, own in taken.items()}, texts
+    return {
+        name: {samples: np.stack(values) for samples, values in own.items()} for name, own in taken.items()
+    }, texts
 
 
 def read(model: Path, *, place: Place, texts: Path, scratch: Path) -> npt.NDArray[np.float32]:
-    """What `model` says of the tokens of the folder `texts`, float32 [N, length, 2], as edgecomp.tasks.causal_lm has it. place: where it runs; scratch: a folder for
+    """What `model` says of the tokens of the folder `texts`, float32 [N, length, 2], as edgecomp.tasks.language.causal_lm has it. place: where it runs; scratch: a folder for
     what passes between. Raises what a worker raises."""
     to = scratch / "forced.npy"
     with place.host.start(place, model, texts, 1) as worker:
@@ -78,7 +92,9 @@ def logits(model: Path, *, place: Place, texts: Path, scratch: Path) -> list[npt
     return told
 
 
-def by_length(samples: Mapping[str, Samples], prompts: Sequence[int], tokens: int) -> dict[str, dict[str, dict[str, float]]]:
+def by_length(
+    samples: Mapping[str, Samples], prompts: Sequence[int], tokens: int
+) -> dict[str, dict[str, dict[str, float]]]:
     """Of each model and length of a prompt, medians over restarts of medians: ms to the first token, ms a token after it, tokens a second, and peak memory. samples:
     by model, the first length's with those of the single stream; prompts: lengths, the one that is judged first; tokens: that each generation has."""
 
@@ -89,7 +105,10 @@ def by_length(samples: Mapping[str, Samples], prompts: Sequence[int], tokens: in
     for name, own in samples.items():
         found[name] = {}
         for place, length in enumerate(prompts):
-            first, token, whole, peak = (own[one if place == 0 else of_prompt(length, one)] for one in (SINGLE_STREAM_WALL, TOKEN_WALL, GENERATION_WALL, PEAK_MEMORY))
+            first, token, whole, peak = (
+                own[one if place == 0 else of_prompt(length, one)]
+                for one in (SINGLE_STREAM_WALL, TOKEN_WALL, GENERATION_WALL, PEAK_MEMORY)
+            )
             found[name][str(length)] = {
                 "first_token_ms": median(first) / 1e6,
                 "token_ms": median(token) / 1e6,

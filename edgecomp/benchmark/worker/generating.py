@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+
 def generate(session: Any, feeds: Sequence[Mapping[str, Any]], count: int, tokens: int) -> dict[str, Any]:
     """`count` generations of so many `tokens`, by prompts of `feeds` in turn: when each token was there, ns from the call on, [count][tokens], and what the first
-    said. Raises InferenceError where one ended before."""
+    said. session: a language model's. Raises InferenceError where one ended before."""
     from edgecomp.errors import InferenceError
     from edgecomp.runtimes.genai.base import prompts
 
@@ -21,7 +22,7 @@ def generate(session: Any, feeds: Sequence[Mapping[str, Any]], count: int, token
 
 def forced(session: Any, inputs: str, to: str) -> dict[str, Any]:
     """Writes float32 [N, length, 2] into the .npy file `to`: of each place the log-probability of the token that comes next, 0 where none does, and the likeliest
-    token. inputs: the folder of the texts."""
+    token. session: a language model's; inputs: the folder of the texts."""
     import numpy as np
 
     texts = list(_texts(inputs))
@@ -35,7 +36,7 @@ def forced(session: Any, inputs: str, to: str) -> dict[str, Any]:
 
 
 def said(session: Any, inputs: str, to: str) -> dict[str, Any]:
-    """Writes the logits [length, vocabulary] of every text into the .npz file `to`, by its place. inputs: the folder of the texts."""
+    """Writes the logits [length, vocabulary] of every text into the .npz file `to`, by its place. session: a language model's; inputs: the folder of the texts."""
     import numpy as np
 
     np.savez(to, **{str(place): session.logits(tokens) for place, (tokens, _) in enumerate(_texts(inputs))})

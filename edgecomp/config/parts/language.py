@@ -31,16 +31,49 @@ class Language(Part):
     teacher_tokens: int = Field(64, ge=1, le=8192)  # of a text that the teacher generates, at most
     packed: bool = True  # texts behind each other fill rows of data.max_length; never prompts with answers
     group_size: Literal[32, 64, 128] = 32  # weights that share a scale; divides the inputs of every layer
-    prompt_tokens: list[int] = Field([32, 128], min_length=1)  # lengths of prompts that are measured; the first is judged
+    prompt_tokens: list[int] = Field(
+        [32, 128], min_length=1
+    )  # lengths of prompts that are measured; the first is judged
     new_tokens: int = Field(16, ge=2, le=8192)  # that are generated after each
-    generations: int = Field(8, ge=1)  # in each restart, of each length of a prompt; bench.iterations are of the first token alone
-    parity_texts: int = Field(16, ge=1)  # of the validation split, that the exported folder is held against the student by
+    generations: int = Field(
+        8, ge=1
+    )  # in each restart, of each length of a prompt; bench.iterations are of the first token alone
+    parity_texts: int = Field(
+        16, ge=1
+    )  # of the validation split, that the exported folder is held against the student by
 
 
 OTHERS = {
-    "data": ("tokenizer", "image_size", "mode", "max_bytes", "tensors", "mean", "std", "shift", "flip", "fewest", "slice", "clean"),
+    "data": (
+        "tokenizer",
+        "image_size",
+        "mode",
+        "max_bytes",
+        "tensors",
+        "mean",
+        "std",
+        "shift",
+        "flip",
+        "fewest",
+        "slice",
+        "clean",
+    ),
     "distill": ("hidden", "terms", "stages", "exits", "balance", "keywords", "lifelong"),
-    "quantize": ("baselines", "float_layers", "precision_by", "cascade", "max_drop", "activation_bits", "simulate", "percentile"),
+    "quantize": (
+        "baselines",
+        "float_layers",
+        "precision_by",
+        "cascade",
+        "max_drop",
+        "activation_bits",
+        "simulate",
+        "percentile",
+        "calibration_batches",
+        "kernel",
+        "freeze_scales_epochs",
+        "freeze_batchnorm_epochs",
+        "ptq_minutes",
+    ),
     "": ("score", "teachers", "health", "ungated_targets"),
 }
 """By part of a recipe, the settings that a language model does not take."""

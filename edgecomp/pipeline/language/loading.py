@@ -34,7 +34,9 @@ def place_of_teacher(run: Run) -> Path:
     reference = run.job.recipe.teacher.network
     place = Path(resolve(reference.removeprefix(PREFIX), Path(run.job.folder)))
     if not place.exists():
-        raise UsageError(f"teacher.network: {reference}: no such folder, and a language model is read from a local folder, or from a GGUF file")
+        raise UsageError(
+            f"teacher.network: {reference}: no such folder, and a language model is read from a local folder, or from a GGUF file"
+        )
     return place
 
 
@@ -64,13 +66,15 @@ def student_int8(run: Run) -> "LanguageModel":
     from edgecomp.training.loop import load_weights
 
     asked = run.job.recipe.quantize
-    network = rounded(of_step(run, arms.STUDENT_FP32.steps[0])[0], asked.weight_bits, settings(run).group_size)
+    network = rounded(
+        of_step(run, arms.STUDENT_FP32.steps[0])[0], asked.weight_bits, settings(run).group_size
+    )
     network.load_state_dict(load_weights(run.folder / arms.STUDENT_INT8.steps[0] / ROUNDED))
     return network.eval()
 
 
 def rounded(network: "LanguageModel", bits: int, group: int) -> "LanguageModel":
-    """`network` with rounded weights."""
+    """`network` with weights rounded to `bits` by groups of `group`."""
     from edgecomp.language.models import LanguageModel
     from edgecomp.language.weights import rounded as of
 
@@ -106,8 +110,18 @@ def learnt_tokens(run: Run) -> "Tokens":
     return Tokens.load(said) if settings(run).learn_from == "teacher-texts" else tokens(run, "train")
 
 
-def course(run: Run, *, epochs: int, learning_rate: float, loop: "Loop", batch_size: int, weight_decay: float, seed: int, then: bool = False) -> "Course":
-    """How a model of `run` is trained. then: after another training, with its peak at the start."""
+def course(
+    run: Run,
+    *,
+    epochs: int,
+    learning_rate: float,
+    loop: "Loop",
+    batch_size: int,
+    weight_decay: float,
+    seed: int,
+    then: bool = False,
+) -> "Course":
+    """How a model of `run` is trained: epochs, batch_size, learning_rate, weight_decay and seed as `Course` has them, `loop` as its recipe. then: after another training, with its peak at the start."""
     from dataclasses import replace
 
     from edgecomp.language.training import Course
@@ -117,7 +131,14 @@ def course(run: Run, *, epochs: int, learning_rate: float, loop: "Loop", batch_s
     if then:
         how = replace(how, alarms={**how.alarms, "stuck_loss": "ignore"})  # it has learnt
     return Course(
-        epochs, batch_size, learning_rate, weight_decay, seed, how, cosine if then else how.factor, run.job.recipe.quantize.scale_learning_rate
+        epochs,
+        batch_size,
+        learning_rate,
+        weight_decay,
+        seed,
+        how,
+        cosine if then else how.factor,
+        run.job.recipe.quantize.scale_learning_rate,
     )
 
 
@@ -132,4 +153,6 @@ def check_context(length: int, asked: Mapping[str, int], most: int) -> None:
     """Raises DataError where a text of `length` tokens, or one of those that are `asked` for, by the setting, is longer than the model's context, `most`."""
     for name, tokens in {"data.max_length": length, **asked}.items():
         if tokens > most:
-            raise DataError(f"{name}: {tokens} tokens are more than the teacher's context of {most}: take fewer")
+            raise DataError(
+                f"{name}: {tokens} tokens are more than the teacher's context of {most}: take fewer"
+            )

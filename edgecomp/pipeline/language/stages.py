@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgecomp import arms
 from edgecomp.artifacts.run_folder import NOT_RUN
 from edgecomp.config.target import Target, check_options
-from edgecomp.errors import DataError, RuntimeUnavailableError, UsageError
+from edgecomp.errors import DataError, RuntimeUnavailableError
 from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.pipeline import loaders
@@ -17,7 +17,6 @@ from edgecomp.pipeline.loaders import Run
 
 if TYPE_CHECKING:
     from edgecomp.language.models import LanguageModel
-    from edgecomp.language.texts import Tokens
     from edgecomp.language.training import Soft
     from edgecomp.training.checkpoints import History
 
@@ -30,7 +29,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     is told here, before anything is trained. Raises DataError, UsageError."""
     from edgecomp.language import texts
 
-    teacher, tokenizer = tried(run)
+    _, tokenizer = tried(run)
     asked, recipe = run.job.recipe.data, run.job.recipe
     rows = texts.split(
         texts.read(loaders.wanted(recipe), Path(run.job.folder)),
@@ -69,7 +68,9 @@ def tried(run: Run) -> "tuple[LanguageModel, Any]":
     if recipe.quantize.trains:
         check_group(teacher, asked.group_size)
     if not asked.top_k < teacher.config.vocab_size:
-        raise DataError(f"language.top_k: {asked.top_k} tokens of a vocabulary of {teacher.config.vocab_size}: take fewer")
+        raise DataError(
+            f"language.top_k: {asked.top_k} tokens of a vocabulary of {teacher.config.vocab_size}: take fewer"
+        )
     lengths = {"language.prompt_tokens + new_tokens": max(asked.prompt_tokens) + asked.new_tokens}
     if asked.learn_from == "teacher-texts":
         lengths["data.max_length + language.teacher_tokens"] = recipe.data.max_length + asked.teacher_tokens
@@ -115,7 +116,14 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
     network, tokenizer = loading.of_step(run, arms.TEACHER.steps[0])
     asked, tokens = settings(run), loading.tokens(run, "train")
     if asked.learn_from == "teacher-texts":
-        tokens = teacher_texts(network, tokens, tokenizer=tokenizer, count=asked.teacher_tokens, beginning=BEGINNING, track=run.track)
+        tokens = teacher_texts(
+            network,
+            tokens,
+            tokenizer=tokenizer,
+            count=asked.teacher_tokens,
+            beginning=BEGINNING,
+            track=run.track,
+        )
         tokens.save(out / "texts.npz")
     if run.job.recipe.distill.hard_label_weight < 1:
         soft_labels.store(
@@ -142,9 +150,14 @@ def _soft(run: Run) -> "Soft | None":
     if distill.hard_label_weight == 1:
         return None
     stored = soft_labels.load(
-        run.folder / "soft_labels", teacher_sha256=_of_teacher(run), k=asked.top_k, temperature=distill.temperature
+        run.folder / "soft_labels",
+        teacher_sha256=_of_teacher(run),
+        k=asked.top_k,
+        temperature=distill.temperature,
     )
-    return Soft(stored, losses.named(asked.loss, asked.jsd_beta), distill.temperature, 1 - distill.hard_label_weight)
+    return Soft(
+        stored, losses.named(asked.loss, asked.jsd_beta), distill.temperature, 1 - distill.hard_label_weight
+    )
 
 
 def distill(run: Run, out: Path, checkpoints: Path) -> None:
@@ -157,7 +170,13 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
     student = keep_layers(network, layers)
     run.note(f"student: {parameters(student):,} of the teacher's {before:,} parameters")
     seed = run.job.recipe.student.seed
-    history = _taught(run, student, checkpoints / "fp32.safetensors", "student, fp32", seed=run.job.recipe.seed if seed is None else seed)
+    history = _taught(
+        run,
+        student,
+        checkpoints / "fp32.safetensors",
+        "student, fp32",
+        seed=run.job.recipe.seed if seed is None else seed,
+    )
     save(student, tokenizer, out / MODEL)
     write_json(out / "history.json", {arms.STUDENT_FP32.name: history})
 
@@ -172,16 +191,27 @@ def quantize(run: Run, out: Path, checkpoints: Path) -> None:
     validation = loading.tokens(run, "validation")
     student = loading.rounded(network, run.job.recipe.quantize.weight_bits, settings(run).group_size)
     found = {"fp32": judged(network, validation), "rounded": judged(student, validation)}
-    history = _taught(run, student, checkpoints / "int8.safetensors", "student, rounded weights", seed=run.job.recipe.seed + 1, rounds=True)
+    history = _taught(
+        run,
+        student,
+        checkpoints / "int8.safetensors",
+        "student, rounded weights",
+        seed=run.job.recipe.seed + 1,
+        rounds=True,
+    )
     found["trained"] = judged(student.eval(), validation)
     fp32, rounded, trained = (found[one][PERPLEXITY] for one in ("fp32", "rounded", "trained"))
-    run.note(f"perplexity on the validation split: {fp32:.4g} in fp32, {rounded:.4g} rounded to the nearest, {trained:.4g} taught through its integers")
+    run.note(
+        f"perplexity on the validation split: {fp32:.4g} in fp32, {rounded:.4g} rounded to the nearest, {trained:.4g} taught through its integers"
+    )
     save_weights(student, out / ROUNDED)
     write_json(out / "rounding.json", found)
     write_json(out / "history.json", {arms.STUDENT_INT8.name: history})
 
 
-def _taught(run: Run, student: "LanguageModel", checkpoint: Path, what: str, *, seed: int, rounds: bool = False) -> "History":
+def _taught(
+    run: Run, student: "LanguageModel", checkpoint: Path, what: str, *, seed: int, rounds: bool = False
+) -> "History":
     from edgecomp.language.training import teach
 
     asked, then = run.job.recipe.distill, run.job.recipe.quantize
@@ -196,7 +226,16 @@ def _taught(run: Run, student: "LanguageModel", checkpoint: Path, what: str, *, 
         then=rounds,
     )
     validation = loading.tokens(run, "validation")
-    return teach(student, loading.learnt_tokens(run), validation, course, soft=_soft(run), checkpoint=checkpoint, track=run.track, what=what)
+    return teach(
+        student,
+        loading.learnt_tokens(run),
+        validation,
+        course,
+        soft=_soft(run),
+        checkpoint=checkpoint,
+        track=run.track,
+        what=what,
+    )
 
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
@@ -240,7 +279,9 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     inputs.save(given, texts)
     place = Place.of(target, run.job.recipe.bench.timeout_s)
     try:
-        said = generation.logits(loading.file_of(run, judged, target.runtime), place=place, texts=texts, scratch=out)
+        said = generation.logits(
+            loading.file_of(run, judged, target.runtime), place=place, texts=texts, scratch=out
+        )
     except RuntimeUnavailableError as error:  # the bench says so as well, and the gate that it is not run
         write_json(out / "parity.json", {})
         (out / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
@@ -248,19 +289,25 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     finally:
         inputs.delete(texts)
     with torch.no_grad():
-        wanted = [network(torch.from_numpy(row[None, :length]))[0].numpy() for row, length in zip(given["input_ids"], given[inputs.MASK].sum(axis=1), strict=True)]
+        wanted = [
+            network(torch.from_numpy(row[None, :length]))[0].numpy()
+            for row, length in zip(given["input_ids"], given[inputs.MASK].sum(axis=1), strict=True)
+        ]
     write_json(out / "parity.json", {judged.name: compared(np.concatenate(said), np.concatenate(wanted))})
 
 
 def deploy(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
-    """Writes into `out` what of `run` goes to one device: the folder that its runtime loads, a script that generates, some prompts, and the contract; checkpoints: not
+    """Writes into `out` what of `run` goes to one device, the target: the folder that its runtime loads, a script that generates, some prompts, and the contract; checkpoints: not
     needed."""
     from edgecomp.package.language import write_language_folder
 
     judged = arms.judged(run.job.recipe.quantize)
     _, tokenizer = loading.of_step(run, arms.STUDENT_FP32.steps[0])
     tokens = loading.tokens(run, "validation")
-    rows = [ids[: prompt or BEGINNING] for ids, prompt in zip(tokens.input_ids[:4], tokens.prompts[:4], strict=True)]
+    rows = [
+        ids[: prompt or BEGINNING]
+        for ids, prompt in zip(tokens.input_ids[:4], tokens.prompts[:4], strict=True)
+    ]
     copytree(loading.file_of(run, judged, target.runtime).parent, out, dirs_exist_ok=True)
     write_language_folder(
         folder=out,

@@ -32,7 +32,9 @@ class GenerativeSession(Protocol):
 
     def signature(self) -> Signature: ...
 
-    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]: ...
+    def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """The first token after each prompt of a batch. batch: as SIGNATURE has it. Raises InferenceError."""
+        ...
 
     def generate(self, prompt: npt.NDArray[np.int64], count: int) -> Generated:
         """The likeliest token, `count` times, whatever comes. prompt: [length]. Raises InferenceError."""
@@ -57,5 +59,7 @@ def prompts(batch: Mapping[str, Array]) -> list[npt.NDArray[np.int64]]:
 def folder_of(model: Path, *needed: str) -> Path:
     """The folder that the file `model` is in, where what is `needed` lies beside it. Raises ModelFileError."""
     if missing := [name for name in (model.name, *needed) if not (model.parent / name).is_file()]:
-        raise ModelFileError(f"{model.parent} is no folder of a language model: it has no {', '.join(missing)}")
+        raise ModelFileError(
+            f"{model.parent} is no folder of a language model: it has no {', '.join(missing)}"
+        )
     return model.parent

@@ -70,14 +70,18 @@ class OnnxRuntimeGenAiSession:
 class OnnxRuntimeGenAi:
     name = "onnxruntime-genai"
 
-    def load(self, model: Model, *, threads: int, device: str = "cpu", options: Options) -> OnnxRuntimeGenAiSession:
+    def load(
+        self, model: Model, *, threads: int, device: str = "cpu", options: Options
+    ) -> OnnxRuntimeGenAiSession:
         check_options("ONNX Runtime GenAI", options, OPTIONS)
         assert isinstance(model, Path)  # by its row it takes no other
         folder = folder_of(model, "genai_config.json")
         try:
             return OnnxRuntimeGenAiSession(folder, threads, options)
         except (RuntimeError, ValueError) as error:
-            raise ModelFileError(f"{folder}: ONNX Runtime GenAI cannot load it: {reason_of(error)}") from error
+            raise ModelFileError(
+                f"{folder}: ONNX Runtime GenAI cannot load it: {reason_of(error)}"
+            ) from error
 
     def versions(self) -> dict[str, str]:
         return {"onnxruntime-genai": str(og.__version__)}

@@ -72,11 +72,18 @@ class OpenVinoGenAiSession:
     def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         try:
             if self._forced is None:
-                model = ov.Core().compile_model(str(self._folder / "openvino_model.xml"), "CPU", self._properties)
+                model = ov.Core().compile_model(
+                    str(self._folder / "openvino_model.xml"), "CPU", self._properties
+                )
                 self._forced = model.create_infer_request()
             self._forced.reset_state()
             places = np.arange(len(tokens), dtype=np.int64)[None]
-            given = {"input_ids": tokens[None], "attention_mask": np.ones_like(places), "position_ids": places, "beam_idx": np.zeros(1, np.int32)}
+            given = {
+                "input_ids": tokens[None],
+                "attention_mask": np.ones_like(places),
+                "position_ids": places,
+                "beam_idx": np.zeros(1, np.int32),
+            }
             self._forced.infer(given)
             found = np.array(self._forced.get_tensor("logits").data, np.float32)
         except RuntimeError as error:
@@ -95,6 +102,7 @@ class Told(og.StreamerBase):  # type: ignore[misc]  # it has no types
         self._came = came
 
     def write(self, token: Any) -> Any:
+        """Whether it goes on. token: one, or a list of them."""
         return self._came(token)
 
     def end(self) -> None:
@@ -104,7 +112,9 @@ class Told(og.StreamerBase):  # type: ignore[misc]  # it has no types
 class OpenVinoGenAi:
     name = "openvino-genai"
 
-    def load(self, model: Model, *, threads: int, device: str = "cpu", options: Options) -> OpenVinoGenAiSession:
+    def load(
+        self, model: Model, *, threads: int, device: str = "cpu", options: Options
+    ) -> OpenVinoGenAiSession:
         check_options("OpenVINO GenAI", options, OPTIONS)
         assert isinstance(model, Path)  # by its row it takes no other
         folder = folder_of(model, "openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml")

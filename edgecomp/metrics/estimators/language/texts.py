@@ -17,14 +17,14 @@ from edgecomp.stats import resampling
 from edgecomp.stats.figure import Figure
 from edgecomp.stats.intervals import Values
 from edgecomp.tasks.base import IGNORED
-from edgecomp.tasks.causal_lm import LIKELIEST, LOG_PROBABILITY
+from edgecomp.tasks.language.causal_lm import LIKELIEST, LOG_PROBABILITY
 
 FAR = 0.1
 """Nats beside its own mean loss that an unseen text may have, or twice that loss."""
 
 
 def _kept(measured: Measurements, arm_name: str) -> Any:
-    """float32 [N, length, 2], as edgecomp.tasks.causal_lm has them. Raises NotMeasured."""
+    """float32 [N, length, 2], as edgecomp.tasks.language.causal_lm has them. Raises NotMeasured."""
     outputs = arm_of(measured, arm_name).logits
     if said := measured.task.misfit(outputs, measured.labels):
         raise NotMeasured(said)
@@ -69,7 +69,9 @@ def perplexity_ratio(measured: Measurements, arm_name: str, confidence: float) -
     ours, theirs = (_loss_parts(measured, name) for name in (arm_name, TEACHER))
     both = np.vstack([ours, theirs])
     subtract: Any = np.subtract
-    apart = resampling.paired_bounds(ours, theirs, _mean, subtract, _worst(both), _best(both), confidence=confidence, seed=SEED)
+    apart = resampling.paired_bounds(
+        ours, theirs, _mean, subtract, _worst(both), _best(both), confidence=confidence, seed=SEED
+    )
     point, low, high = (math.exp(value) for value in apart)
     return of_bounds((point, low, high), 1, "multiple", len(ours), confidence)
 

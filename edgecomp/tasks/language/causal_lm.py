@@ -33,7 +33,9 @@ class CausalLm:
         self, found: Mapping[str, Sequence[object]], names: tuple[str, ...] | None, where: str
     ) -> tuple[dict[str, Labels], tuple[str, ...]]:
         """A text is its own label. Raises DataError: whoever reads labels has another task."""
-        raise DataError(f"{where}: a language model's texts have no labels to read: `edgecomp run` makes their tokens (docs/how-to/language.md)")
+        raise DataError(
+            f"{where}: a language model's texts have no labels to read: `edgecomp run` makes their tokens (docs/how-to/language.md)"
+        )
 
     def width(self, names: Sequence[str]) -> int | None:
         return None
@@ -69,7 +71,9 @@ class CausalLm:
         """Cross-entropy in nats, mean over places that are judged. outputs: logits [N, length, vocabulary]."""
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(outputs.flatten(0, 1), labels[:, : outputs.shape[1]].flatten(), ignore_index=IGNORED)
+        return cross_entropy(
+            outputs.flatten(0, 1), labels[:, : outputs.shape[1]].flatten(), ignore_index=IGNORED
+        )
 
     def soft_label_loss(
         self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
