@@ -10,7 +10,7 @@ from edgecomp import release
 from edgecomp.arms import CONTROL, STUDENT_FP32
 from edgecomp.config.composition import compose, files_of
 from edgecomp.config.parts.health import ASKED_BY
-from edgecomp.config.parts.language import unlike, unlike_targets
+from edgecomp.config.parts.language.fits import unlike, unlike_targets
 from edgecomp.config.parts.rehearsal import rehearsal
 from edgecomp.config.policy import (
     BOUNDED_FROM,
