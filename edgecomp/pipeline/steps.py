@@ -3,7 +3,7 @@
     recipe → data → teacher, (teachers) → soft labels → (old) → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
            → bench, portable, emulation, (attacks), (health) → gate → report
 
-Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
+Each step reads artifacts and writes new ones. Only this file (of a language model `language/steps.py`) knows their order and what each reads; which settings and
 libraries several of them share in their keys, `shared_settings.py` spells out. A step that trains a student is named in its arm
 (`edgecomp/arms.py`), so that exports and reports depend on it; its work is a function of `stages/`.
 """

@@ -100,7 +100,7 @@ def test_what_is_no_folder_and_an_unknown_option_are_told(tmp_path: Path) -> Non
         of = adapter(runtime)
         with pytest.raises(ModelFileError, match="is no folder of a language model"):
             of.load(tmp_path / TABLE[runtime].model_file, threads=1, options={})
-        with pytest.raises(RuntimeOptionError, match=f"option '{option}' is 'x'"):
+        with pytest.raises(RuntimeOptionError, match=f"option {option} is 'x'"):
             of.load(tmp_path / TABLE[runtime].model_file, threads=1, options={option: "x"})
 
 
