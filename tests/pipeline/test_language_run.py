@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_from_texts_to_a_verdict(folder: Path, cli: Cli) -> None:
     run = folder / "run"
-    done = cli("run", folder / "recipe.yaml", "--out", run)
+    done = cli("run", str(folder / "recipe.yaml"), "--out", str(run))
     assert done.code in (0, 1, 3), done.err  # one restart bounds no time
     document = edgecomp.load(run).document
     told = {check.name: check for check in document.checks}
