@@ -73,7 +73,7 @@ class OnnxRuntimeGenAi:
     def load(
         self, model: Model, *, threads: int, device: str = "cpu", options: Options
     ) -> OnnxRuntimeGenAiSession:
-        check_options("ONNX Runtime GenAI", options, OPTIONS)
+        check_options("onnxruntime-genai", options, OPTIONS)
         assert isinstance(model, Path)  # by its row it takes no other
         folder = folder_of(model, "genai_config.json")
         try:

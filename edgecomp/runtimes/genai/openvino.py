@@ -115,7 +115,7 @@ class OpenVinoGenAi:
     def load(
         self, model: Model, *, threads: int, device: str = "cpu", options: Options
     ) -> OpenVinoGenAiSession:
-        check_options("OpenVINO GenAI", options, OPTIONS)
+        check_options("openvino-genai", options, OPTIONS)
         assert isinstance(model, Path)  # by its row it takes no other
         folder = folder_of(model, "openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml")
         try:
