@@ -10,6 +10,7 @@ from edgecomp import release
 from edgecomp.arms import CONTROL, STUDENT_FP32
 from edgecomp.config.composition import compose, files_of
 from edgecomp.config.parts.health import ASKED_BY
+from edgecomp.config.parts.language.fits import unlike, unlike_targets
 from edgecomp.config.parts.rehearsal import rehearsal
 from edgecomp.config.policy import (
     BOUNDED_FROM,
@@ -131,6 +132,8 @@ def load_job(name: str, overrides: list[str]) -> Job:
         problems += waiving_nothing(policies[0], targets, changes or ())
     problems += _misplaced(targets, ungated)
     if recipe is not None:
+        problems += unlike(recipe)
+        problems += unlike_targets(recipe, [*targets, *ungated])
         problems += _bits_not_executed(recipe.quantize, targets)
         problems += _nothing_to_quantise(recipe.quantize, targets)
     parts = {part: content.get(part) for part in ("teacher", "student")}

@@ -18,6 +18,7 @@ TaskName = Literal[
     "embedding",
     "similarity",
     "ranking",
+    "causal-lm",
     "outputs",
 ]
 

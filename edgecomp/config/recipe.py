@@ -19,6 +19,7 @@ from edgecomp.config.parts.bench import Bench
 from edgecomp.config.parts.cascade import Cascade
 from edgecomp.config.parts.data import Data
 from edgecomp.config.parts.health import Health
+from edgecomp.config.parts.language import Language
 from edgecomp.config.parts.loop import PLAIN, Loop, Stage, parts_do_not_fit, unlike, without_plain
 from edgecomp.config.parts.report import Report
 from edgecomp.config.parts.shrink.search import Search
@@ -232,6 +233,7 @@ class Recipe(Part):
     student: Student  # the network that is made
     distill: Distill  # how the student learns in fp32
     quantize: Quantize = Quantize()  # how it comes to integers
+    language: Language | None = None  # what is of a language model alone, task: causal-lm
     targets: list[str] = Field(min_length=1)  # device profiles, by name or path; each is gated
     ungated_targets: list[str] = []  # measured and shown; no check is of them
     bench: Bench = Bench()  # how much is measured
@@ -244,11 +246,11 @@ class Recipe(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `score`, `tasks`, `teachers`, `health`, `search`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
+        """Without `score`, `tasks`, `teachers`, `language`, `health`, `search`, `report` and `declared` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
         unsaid = {
             name
-            for name in ("score", "tasks", "teachers", "health", "search", "declared")
+            for name in ("score", "tasks", "teachers", "language", "health", "search", "declared")
             if not getattr(self, name)
         }
         unsaid |= set() if self.report.examples else {"report"}

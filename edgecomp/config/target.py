@@ -77,7 +77,7 @@ class Target(Schema):
     memory: str | None = None  # what it may hold, such as `512 MiB`; enforced where the kernel can
     shapes: Shapes | None = None  # lengths and ranges, where inputs are made up
     # which integers weights and activations take on
-    scheme: Literal["cpu-u8", "cpu-u8-narrow", "gpu-s8", "none"] = "cpu-u8-narrow"
+    scheme: Literal["cpu-u8", "cpu-u8-narrow", "gpu-s8", "weights", "none"] = "cpu-u8-narrow"
     budget: dict[str, str] = {}  # metric → limit; each is a check
 
     @field_validator("budget")

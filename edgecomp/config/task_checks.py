@@ -15,7 +15,7 @@ def for_task(rows: Mapping[str, Threshold], task: str) -> dict[str, Threshold]:
     headline, found = TASKS[task].headline, {}
     for name, row in rows.items():
         metric = METRICS[row.metric]
-        if not metric.tasks or task in metric.tasks:
+        if metric.is_of(task):
             found[name] = row
         elif (
             metric.source == "answers" and metric.relative and metric.dimension == METRICS[headline].dimension

@@ -4,11 +4,12 @@ To add one: a row here, and where nothing there estimates it yet, a function in 
 give is said in edgecomp.metrics.estimates; they are named by text and imported when they are used, so that this file stays light.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgecomp.metrics.samples import (
     COLD_START,
+    GENERATION_WALL,
     IMPORTS_PEAK,
     LOAD,
     OFFLINE_WALL,
@@ -16,6 +17,7 @@ from edgecomp.metrics.samples import (
     SINGLE_STREAM_CPU,
     SINGLE_STREAM_WALL,
     STREAM_WALL,
+    TOKEN_WALL,
 )
 
 Source = Literal[
@@ -52,7 +54,19 @@ class Metric:
     """
 
     id: str
-    dimension: Literal["time", "bytes", "rate", "percent", "points", "decibel", "energy", "label", "score"]
+    dimension: Literal[
+        "time",
+        "bytes",
+        "rate",
+        "percent",
+        "points",
+        "decibel",
+        "energy",
+        "label",
+        "score",
+        "nats",
+        "multiple",
+    ]
     better: Literal["lower", "higher"]
     title: str
     source: Source
@@ -86,6 +100,15 @@ class Metric:
     def times_calls(self) -> bool:
         """Whether it times inferences, which must then be the model's own."""
         return self.clock in ("wall", "cpu")
+
+    def is_of(self, task: str) -> bool:
+        """Whether answers of `task`, a row of edgecomp.tasks.TASKS, are measured by it. Of a language model a folder is executed, not a file whose blocks and kernels
+        are looked at, and no batch."""
+        if self.tasks or task not in LANGUAGE:
+            return not self.tasks or task in self.tasks
+        return self.id == EXPORT_AGREEMENT or (
+            self.source in ("restarts", "file") and self.id not in (THROUGHPUT, STREAM)
+        )
 
     @property
     def is_exact(self) -> bool:
@@ -124,6 +147,10 @@ ENERGY = "energy_per_inference_mj"
 
 ALARM_RECALL = "alarm_recall_pct"
 ALARMS = ("classification", "probabilities", "binary", "multilabel")
+
+LANGUAGE = ("causal-lm",)
+EXPORT_AGREEMENT = "export_agreement_pct"
+TIME_TO_FIRST_TOKEN = "ttft_p95_ms"
 
 CLASSES = ("classification", "probabilities", "binary")
 
@@ -178,6 +205,13 @@ METRICS: dict[str, Metric] = {
         _time("cold_start_p50_ms", "process start to first answer", "start", COLD_START),
         _time("load_p50_ms", "model file to ready session", "start", LOAD),
         Metric(THROUGHPUT, "rate", "higher", "throughput (offline)", "restarts", "latency:throughput", OFFLINE_WALL, 50, "wall"),
+        replace(_time(TIME_TO_FIRST_TOKEN, "time to first token, 95th percentile", "wall", SINGLE_STREAM_WALL, 95), tasks=LANGUAGE),
+        replace(_time("tpot_p50_ms", "time per output token after the first, median", "wall", TOKEN_WALL, 50), tasks=LANGUAGE),
+        Metric("token_throughput_p50_per_s", "rate", "higher", "tokens a second, the prompt's reading included", "restarts", "language.speed:tokens_per_second", GENERATION_WALL, 50, "wall", tasks=LANGUAGE),
+        Metric("perplexity_ratio", "multiple", "lower", "perplexity on held-out text, over the teacher's", "answers", "language.texts:perplexity_ratio", tasks=LANGUAGE),
+        Metric("token_loss_nats", "nats", "lower", "cross-entropy of held-out text by token", "answers", "language.texts:token_loss", tasks=LANGUAGE),
+        Metric("token_agreement_pct", "percent", "higher", "the likeliest next token is the teacher's", "answers", "language.texts:token_agreement", tasks=LANGUAGE),
+        _score("next_token_pct", "the token that comes is the likeliest", "structured:token_accuracy", "structured:token_accuracy_against", LANGUAGE),
         Metric(MULTI_STREAM_P99, "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
         Metric(SERVER, "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),
         Metric(BATCHED_SERVER, "rate", "higher", "highest rate whose p99 holds (server, dynamic batching)", "scenario"),
@@ -228,7 +262,8 @@ METRICS: dict[str, Metric] = {
         Metric("output_cosine_pct", "percent", "higher", "cosine of an example's values with the baseline's, mean", "outputs", "outputs:least_cosine", compared="pair"),
         Metric("output_agreement_pct", "percent", "higher", "the same value is the largest as in the baseline's", "outputs", "outputs:least_agreement", compared="pair", sampled=True),
         Metric("negative_flips_pct", "percent", "lower", "right in the baseline, wrong in the candidate", "answers", "scores:negative_flips", compared="pair", tasks=CLASSES),
-        Metric("export_agreement_pct", "percent", "higher", "exported file: same answer as the fake-quant student", "export", "export:agreement"),
+        Metric(EXPORT_AGREEMENT, "percent", "higher", "exported file: same answer as the fake-quant student", "export", "export:agreement"),
+        Metric("export_kl_nats", "nats", "lower", "exported file: KL divergence of the next token from the fake-quant student's", "export", "export:kl", tasks=LANGUAGE),
         Metric("export_error_pct", "percent", "lower", "exported file: mean logit error over the logits' deviation", "export", "export:error"),
         Metric("export_sqnr_db", "decibel", "higher", "exported file: signal to quantisation noise of the logits", "export", "export:sqnr"),
         Metric(BLOCK_SQNR, "decibel", "higher", "exported file: signal to quantisation noise of its worst block", "export", "export:worst_block"),

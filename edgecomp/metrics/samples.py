@@ -15,6 +15,10 @@ OFFLINE_WALL, OFFLINE_CPU = f"offline_{WALL}", f"offline_{CPU}"
 STREAM_WALL = "stream_wall_ns"
 """Of a line of text in a stream, one value a restart."""
 
+TOKEN_WALL, GENERATION_WALL = "token_wall_ns", "generation_wall_ns"
+"""Of a language model, int64 [restarts, generations]: of a token after the first, their mean in a generation, and of all of a generation; to its first token a
+prompt is an inference of the single stream."""
+
 SCORE = "score"
 """Of answers, by the user's own function (edgecomp.models.own_code): float64 [examples], by arm `ARM.score`."""
 
@@ -23,6 +27,11 @@ CPU_OF = {SINGLE_STREAM_WALL: SINGLE_STREAM_CPU, OFFLINE_WALL: OFFLINE_CPU}
 
 IN_COMPARISON = {SINGLE_STREAM_WALL: WALL, SINGLE_STREAM_CPU: CPU}
 """What a comparison calls samples that a run calls otherwise."""
+
+
+def of_prompt(length: int, samples: str) -> str:
+    """The name of `samples` of a language model, TOKEN_WALL for one, after prompts of another `length` than the one that is judged, in tokens."""
+    return f"prompt_{length}_{samples}"
 
 
 def of_scenario(scenario: str, clock: str) -> str:

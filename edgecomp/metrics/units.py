@@ -27,6 +27,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "mJ": ("energy", 1.0),
     "J": ("energy", 1e3),
     "units": ("label", 1.0),
+    "nats": ("nats", 1.0),
     "score": ("score", 1.0),
 }
 
@@ -41,6 +42,7 @@ EXAMPLES = {
     "decibel": "'20 dB'",
     "energy": "'5 mJ'",
     "label": "'0.5 units'",
+    "nats": "'0.01 nats'",
     "score": "'0.01 score'",
 }
 """By dimension, a limit as it is written."""
@@ -121,6 +123,8 @@ def format_value(value: float | None, dimension: str) -> str:
         return f"{100 * math.expm1(value):+.2f} %" if abs(value) < 0.7 else f"{math.exp(value):.3g} x"
     if dimension in ("score", DIFFERENCE):  # of whatever size
         return f"{value:{'+' if dimension == DIFFERENCE else ''}.4g} score"
+    if dimension == "nats":
+        return f"{value:.3g} nats"
     suffix = {"percent": " %", "points": " pt", "decibel": " dB", "energy": " mJ", "label": " units"}[
         dimension
     ]

@@ -7,6 +7,8 @@ from edgecomp.errors import UsageError, nearest
 from edgecomp.files.packages import PACKAGE, folder_of, inside
 
 PREFIX = "hf:"
+GGUF = ".gguf"
+"""The suffix of a file that is a whole language model."""
 EXTRA = "pip install 'edgecomp[text]'"
 
 # What the hub takes for a name: NAME or OWNER/NAME.
@@ -29,7 +31,7 @@ def check_reference(reference: str, folder: Path) -> None:
 
 
 def resolve(reference: str, folder: Path) -> str:
-    """The absolute path of the local folder that is meant, or else a hub name. Raises UsageError.
+    """The absolute path of the local folder that is meant, or of a GGUF file, or else a hub name. Raises UsageError.
 
     reference: `package:NAME/SUBFOLDER` of an installed Python package, a folder (absolute, relative to `folder`, or to
     the current one), or a name on the hub.
@@ -41,6 +43,8 @@ def resolve(reference: str, folder: Path) -> str:
     for parent in looked_in:
         found = parent / path
         if reference and found.is_dir():
+            return str(found.resolve())
+        if found.suffix == GGUF and found.is_file():
             return str(found.resolve())
         if reference and found.is_file():
             raise UsageError(f"{found} is a file; name the folder that holds config.json and the weights")
@@ -55,6 +59,8 @@ def resolve(reference: str, folder: Path) -> str:
 def files_of(reference: str, folder: Path) -> list[Path]:
     """The files of the local folder that `reference` leads to; none for a name on the hub. Raises UsageError."""
     source = Path(resolve(reference, folder))
+    if source.suffix == GGUF and source.is_file():
+        return [source]
     inside = (
         [path.relative_to(source) for path in source.rglob("*") if path.is_file()] if source.is_dir() else []
     )
@@ -67,6 +73,8 @@ def _in_package(reference: str) -> Path:
         root, found = inside(reference)
     except ValueError as error:
         raise UsageError(f"{PACKAGE}{reference}: {error}") from error
+    if found.suffix == GGUF and found.is_file():
+        return found
     if not found.is_dir():
         folders = sorted(str(path.relative_to(root).parent) for path in root.rglob("config.json"))
         raise UsageError(

@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 from edgecomp.artifacts.rerun import Step
 from edgecomp.artifacts.run_folder import JOB, RunFolder
 from edgecomp.config.job import Job
+from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.target import check_cores
 from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
 from edgecomp.pipeline import loaders, several_teachers, trying
+from edgecomp.pipeline.language import stages as language
 from edgecomp.pipeline.practice import not_installed
 from edgecomp.pipeline.stages import health, judging, learning
 from edgecomp.progress import Note
@@ -78,11 +80,13 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
     training = [step for step in all_steps if step.stage in ("data", "teacher", "distill")]
     outdated = [step.name for step in training if folder.reason_to_run(step) is not None]
     with TemporaryDirectory(prefix="edgecomp-plan-") as scratch:
-        if "data" in outdated:
+        if "data" in outdated and run.job.recipe.task == LANGUAGE:
+            language.data(run, Path(scratch), Path(scratch))
+        elif "data" in outdated:
             run = replace(run, folder=Path(scratch))
             (run.folder / "data").mkdir()
             learning.data(run, run.folder / "data", run.folder)
-        if outdated:
+        if outdated and run.job.recipe.task != LANGUAGE:
             several_teachers.try_others(run)
             health.check(run)
             trying.tried(run)

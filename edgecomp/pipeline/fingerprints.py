@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecomp.config.job import Job
+from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.parts.teachers import Network
 from edgecomp.config.recipe import Recipe
 from edgecomp.pipeline.loaders import wanted
@@ -20,7 +21,13 @@ def fingerprinted(job: Job) -> Job:
     from edgecomp.data.sources import source_files
 
     folder = Path(job.folder)
-    data_files = digests_by_path(source_files(wanted(job.recipe), folder))
+    if job.recipe.task == LANGUAGE:
+        from edgecomp.language.texts import files
+
+        read = [path for paths in files(wanted(job.recipe), folder).values() for path in paths]
+    else:
+        read = source_files(wanted(job.recipe), folder)
+    data_files = digests_by_path(read)
     return job.model_copy(update={"data_files": data_files, "outside": _outside(job.recipe, folder)})
 
 

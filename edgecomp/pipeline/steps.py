@@ -3,7 +3,7 @@
     recipe → data → teacher, (teachers) → soft labels → (old) → distill → (speed) → quantise, precision → export, (pytorch) → parity, deploy
            → bench, portable, emulation, (attacks), (health) → gate → report
 
-Each step reads artifacts and writes new ones. Only this file knows their order and what each reads; which settings and
+Each step reads artifacts and writes new ones. Only this file (of a language model `language/steps.py`) knows their order and what each reads; which settings and
 libraries several of them share in their keys, `shared_settings.py` spells out. A step that trains a student is named in its arm
 (`edgecomp/arms.py`), so that exports and reports depend on it; its work is a function of `stages/`.
 """
@@ -17,9 +17,11 @@ from typing import Any
 from edgecomp import arms
 from edgecomp.artifacts.rerun import Step
 from edgecomp.config.job import Job, is_for_cpus
+from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.target import Target
 from edgecomp.machine import gpus, installed
 from edgecomp.pipeline import loaders, several_teachers, shared_settings
+from edgecomp.pipeline.language import steps as language
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import exporting, handing_on, health, judging, learning, measuring
 from edgecomp.pipeline.taken import api_teachers
@@ -34,6 +36,8 @@ Make = Callable[[loaders.Run, Path, Path], None]
 def steps(run: loaders.Run) -> list[Step]:
     """Every step of a job, `run`, in order. What depends on a quantisation scheme is made for each that the
     targets need."""
+    if run.job.recipe.task == LANGUAGE:
+        return language.steps(run)
     keys = Keys(run)
     editions = [(one, Keys(one)) for one in map(run.of, run.job.schemes)]
     return [

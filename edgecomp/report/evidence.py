@@ -8,6 +8,7 @@ from typing import Any
 from edgecomp import __version__, arms
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.loss_terms import Schedule
+from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.parts.rehearsal import QUICK
 from edgecomp.config.recipe import Distill
 from edgecomp.config.schema import Schema
@@ -58,6 +59,7 @@ class Evidence:
         names = [target.name for target in (*job.targets, *job.ungated_targets)]
         gated = {target.name for target in job.targets}
         quantize = job.recipe.quantize
+        by_layer = quantize.trains and job.recipe.task != LANGUAGE  # whose layers all have their bits
         histories = [_json(folder / arm.steps[0] / "history.json") for arm in arms.trained(quantize)]
         return cls(
             job=job,
@@ -79,10 +81,10 @@ class Evidence:
             other_schemes={
                 scheme: _json(folder / scheme / "precision" / "precision.json")
                 for scheme in job.schemes[1:]
-                if quantize.trains
+                if by_layer
             },
-            saturation=_json(folder / "export" / "saturation.json")["layers"] if quantize.trains else [],
-            precision=_json(folder / "precision" / "precision.json") if quantize.trains else None,
+            saturation=_json(folder / "export" / "saturation.json")["layers"] if by_layer else [],
+            precision=_json(folder / "precision" / "precision.json") if by_layer else None,
             best_ptq={
                 target.name: _json(folder / "ptq" / target.name / "ptq.json")
                 for target in job.targets
@@ -135,6 +137,10 @@ class Evidence:
         weights, activations = self.job.recipe.quantize.bits
         what = f"{weights}-bit weights" + (f", {activations}-bit activations" if activations != 8 else "")
         low = (weights, activations) != (8, 8)
+        if self.job.recipe.task == LANGUAGE:  # which both runtimes execute in as many
+            return {name: arm.label for name, arm in arms.ARMS.items()} | {
+                arms.STUDENT_INT8.name: f"student, {what}"
+            }
         return {
             name: arm.low_bits.format(what) if low and arm.low_bits else arm.label
             for name, arm in arms.ARMS.items()

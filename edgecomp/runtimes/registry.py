@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from edgecomp.runtimes.base import Options, Runtime
 
 INTEGERS = ("cpu-u8", "cpu-u8-narrow")
+WEIGHTS = "weights"
+"""The scheme of language models: weights in integers by groups, activations in float."""
 
 
 class StandIn(NamedTuple):
@@ -44,6 +46,7 @@ class Row(NamedTuple):
     `stand_in` gives a file's answers where there is no GPU; nothing that is about time, memory or kernels is taken of it.
     `remote`: its model file is an address, and what it costs is a server's: of this process neither CPU time nor memory tells anything.
     `from_memory`: it loads a model that is no file, and so an encrypted one, and keeps no cache of it on disk.
+    `generates`: it is for language models, and its model is the folder that the file lies in.
     Either CPU runtime takes a file with 4-bit weights, and dequantises them in every inference (benchmarks/int4_weights.py).
     """
 
@@ -58,6 +61,7 @@ class Row(NamedTuple):
     stand_in: StandIn | None = None
     from_memory: bool = False
     remote: bool = False
+    generates: bool = False
 
     @property
     def computes_elsewhere(self) -> bool:
@@ -102,6 +106,25 @@ TABLE = {
     ),
     "pytorch-gpu": Row(
         "pytorch:GPU", "model.pt2", "torch", ("none", "gpu-s8"), (8,), scripted=True, gpu=True, stand_in=EAGER
+    ),
+    "onnxruntime-genai": Row(
+        "genai.onnxruntime:RUNTIME",
+        "model.onnx",
+        "onnxruntime-genai",
+        ("none", WEIGHTS),
+        (8, 4),
+        scripted=True,
+        idle=(("spinning", False),),
+        generates=True,
+    ),
+    "openvino-genai": Row(
+        "genai.openvino:RUNTIME",
+        "openvino_model.xml",
+        "openvino-genai",
+        ("none", WEIGHTS),
+        (8, 4),
+        scripted=True,
+        generates=True,
     ),
     "kserve": Row("kserve:RUNTIME", "model.kserve", "tritonclient", remote=True),
     "fake": Row("fake:RUNTIME", "model.json", "edgecomp"),

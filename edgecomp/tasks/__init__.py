@@ -10,6 +10,7 @@
     embedding        a direction; what is alike lies near       vectors [N, width]
     similarity       the same, judged by pairs with a score     vectors [N, width]
     ranking          a score for each item                      scores [N, items]
+    causal-lm        the token that comes next in a text        logits [N, length, vocabulary]
     outputs          numbers of no known meaning, not labelled  values [N, ...]
 
 A network of several outputs has a task for each, and a weight (`several`).
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from edgecomp.tasks.base import Labels, Meant, Outputs, Task
 from edgecomp.tasks.classification import Binary, Classification, Probabilities
 from edgecomp.tasks.embedding import Embedding, Similarity
+from edgecomp.tasks.language.causal_lm import CausalLm
 from edgecomp.tasks.multilabel import Multilabel
 from edgecomp.tasks.outputs import AsTeacher
 from edgecomp.tasks.ranking import Ranking
@@ -47,6 +49,7 @@ TASKS: dict[str, Task] = {
         Embedding(),
         Similarity(),
         Ranking(),
+        CausalLm(),
         AsTeacher(),
     )
 }

@@ -34,6 +34,7 @@ ROOMS = {
     "quantization": GROUND | {"files", "training"},
     "health": GROUND | {"files", "data"},
     "distill": GROUND | {"files", "tasks", "data", "quantization", "training"},
+    "language": GROUND | {"files", "tasks", "models", "data", "training"},
     "export": GROUND | {"files", "tasks", "quantization", "runtimes", "training"},
     "ptq": GROUND | {"files", "tasks", "export", "quantization", "runtimes", "training"},
     "package": GROUND | {"files", "tasks", "metrics", "data", "runtimes"},

@@ -12,6 +12,9 @@ its input ends:
     stress         clients, seconds, every_s   → many at once: latencies, errors, wrong answers, memory (to: an .npz file)
     repeated       count                       → cpu_ns of each input asked again, and of fresh ones like it
     harness                                    → ns that a call costs in these loops, of a model that does nothing
+    generate       count, tokens               → at_ns of each token of each text that is generated, of a language model
+    forced         inputs, to                  → of each place of each text the log-probability of the token that comes, and the likeliest
+    said           inputs, to                  → of each place the logits of all tokens
     outputs        inputs, to, batch, judged   → every output of every example, in a file of edgecomp.benchmark.worker.answers
     profile        runs                        → time by layer, by the runtime's own clock
     pin            cores                       → threads that work on a core each, from now on

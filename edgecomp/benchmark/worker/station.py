@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgecomp.benchmark.worker import answers, loops, memory, noise, streaming
+from edgecomp.benchmark.worker import answers, generating, loops, memory, noise, streaming
 from edgecomp.inputs import Axes
 
 CONNECTIONS = 64  # to a server: so many requests are under way at once, at most
@@ -252,6 +252,18 @@ class Station:
             }
         answers.save(parts, Path(to))
         return {}
+
+    def generate(self, count: int, tokens: int) -> dict[str, Any]:
+        """`count` texts of so many `tokens`, of one prompt after another."""
+        return generating.generate(self.session, self.feeds, count, tokens)
+
+    def forced(self, inputs: str, to: str) -> dict[str, Any]:
+        """What is said of each token that comes in the texts of a folder, `inputs`; to: an .npy file."""
+        return generating.forced(self.session, inputs, to)
+
+    def said(self, inputs: str, to: str) -> dict[str, Any]:
+        """The logits of every place of the texts of a folder, `inputs`; to: an .npz file."""
+        return generating.said(self.session, inputs, to)
 
     def harness(self) -> dict[str, Any]:
         return {"harness_ns": sorted(loops.harness_ns() for _ in range(5))[2]}

@@ -52,6 +52,10 @@ def _agreement(parity: dict[str, Any], confidence: float) -> Figure:
     return proportion(parity["agreeing"], parity["examples"], confidence)
 
 
+def _kl(parity: dict[str, Any], confidence: float) -> Figure:
+    return exact(finite("the divergence", parity["kl_nats"]), "nats", confidence)
+
+
 def _error(parity: dict[str, Any], confidence: float) -> Figure:
     error, deviation = parity["mean_absolute_error"], parity["logit_deviation"]
     if not (np.isfinite(error) and np.isfinite(deviation) and deviation > 0):
@@ -86,6 +90,7 @@ def _share(value: float, most: float, confidence: float) -> Figure:
 
 
 agreement = _of_parity(_agreement)
+kl = _of_parity(_kl)
 error = _of_parity(_error)
 sqnr = _of_parity(_sqnr)
 worst_block = _of_parity(_worst_block)

@@ -55,6 +55,10 @@ def check(run: Run) -> None:
         if target.isa != "host":
             raise UsageError(f"search: {target.name} is an {target.isa}, whose times cannot be measured on this machine, and nothing else is called "
                              "so: name another with -t, or a profile with the device's `host`")  # fmt: skip
+        if TABLE[target.runtime].generates:
+            raise UsageError(
+                "search: a language model's students are its teacher's layers, and are not searched for: name them, student.arguments.layers"
+            )
         if is_pytorch(target.runtime) or TABLE[target.runtime].remote:
             raise UsageError(f"search: {target.name} runs {target.runtime}; candidates are measured in ONNX Runtime and OpenVINO: name such a target "
                              "with -t")  # fmt: skip

@@ -27,6 +27,7 @@ OUTPUTS: dict[str, Outputs] = {
     "embedding": RANDOM.normal(size=(N, 8)).astype(np.float32),
     "similarity": RANDOM.normal(size=(N, 8)).astype(np.float32),
     "ranking": RANDOM.normal(size=(N, 20)).astype(np.float32),
+    "causal-lm": np.stack([RANDOM.normal(size=(N, 6)), RANDOM.integers(0, 2, (N, 6))], 2).astype(np.float32),
     "outputs": RANDOM.normal(size=(N, 3, 2)).astype(np.float32),
 }
 OUTPUTS["token-classification"][::3, 4:] = 0  # padding
@@ -43,6 +44,7 @@ LABELS: dict[str, Labels] = {
     "embedding": RANDOM.integers(0, 5, N),
     "similarity": np.stack([np.arange(N) // 2, np.arange(N) // 2 % 7], axis=1).astype(np.float32),
     "ranking": (RANDOM.random((N, 20)) < 0.2).astype(np.int64),
+    "causal-lm": np.where(RANDOM.random((N, 6)) < 0.1, IGNORED, RANDOM.integers(0, 2, (N, 6))),
     "outputs": np.zeros((N, 0), np.float32),
 }
 LABELS["ranking"][:, 0] = 1

@@ -1,0 +1,37 @@
+"""What a recipe says of a language model alone (task: causal-lm)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgecomp.config.schema import Part
+
+TASK = "causal-lm"
+
+
+class Language(Part):
+    """Of `task: causal-lm`: what is learnt of the teacher, how weights are grouped, and what is measured of text that is generated.
+
+    `distill.temperature` and `distill.hard_label_weight` weigh the teacher's soft labels against the tokens that came; `quantize.weight_bits` are
+    of all layers but embeddings and the last, which have 8.
+    """
+
+    # kl: of the teacher from the student, forward; reverse-kl: the other way round; jsd: the generalised Jensen-Shannon divergence
+    loss: Literal["kl", "reverse-kl", "jsd"] = "kl"
+    jsd_beta: float = Field(0.5, gt=0, lt=1)  # of jsd: what the teacher weighs in the mixture
+    top_k: int = Field(64, ge=1, le=4096)  # tokens that are kept of what the teacher says at each place
+    # teacher-texts: what the teacher says to the training prompts is learnt, not what the data say (sequence-level distillation)
+    learn_from: Literal["data", "teacher-texts"] = "data"
+    teacher_tokens: int = Field(64, ge=1, le=8192)  # of a text that the teacher generates, at most
+    packed: bool = True  # texts behind each other fill rows of data.max_length; never prompts with answers
+    group_size: Literal[32, 64, 128] = 32  # weights that share a scale; divides the inputs of every layer
+    prompt_tokens: list[int] = Field(
+        [32, 128], min_length=1
+    )  # lengths of prompts that are measured; the first is judged
+    new_tokens: int = Field(16, ge=2, le=8192)  # that are generated after each
+    generations: int = Field(
+        8, ge=1
+    )  # in each restart, of each length of a prompt; bench.iterations are of the first token alone
+    parity_texts: int = Field(
+        16, ge=1
+    )  # of the validation split, that the exported folder is held against the student by
