@@ -1,6 +1,7 @@
 """The folders that ONNX Runtime GenAI and OpenVINO GenAI load, of a model in float or of one whose integers it was trained through."""
 
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
@@ -13,14 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.errors import CaptureError, RuntimeUnavailableError
+from edgecomp.files.json_files import read_mapping
 from edgecomp.language import gguf_files
 from edgecomp.language.models import LanguageModel, own_name, save
 from edgecomp.language.weights import Integers, integers_of, plain_weights
 
 IN_FLOAT = 1
 """MatMulNBits' accuracy_level: what is multiplied with the weights stays float32."""
+NOT_ROUNDED = "session.disable_quant_qdq"
+"""A session's setting, with which DequantizeLinear of weights is computed once, when it is made. Without it ONNX Runtime makes of it and the product a
+MatMulNBits that rounds what is multiplied; and with float activations that kernel, in 8 bits, takes some thirty times as long as fp32's (AVX2, 1.31; benchmarks/eight_bit_products.py)."""
 ZERO = {4: 8, 8: 128}
-"""MatMulNBits' zero point, where none is given."""
+"""The zero point of MatMulNBits and GatherBlockQuantized, where none is given."""
 DOMAIN = "com.microsoft"
 TABLE = "model.embed_tokens.weight"
 """Of the embeddings, which the last layer reads as well where it has no weights of its own."""
@@ -58,7 +63,7 @@ def openvino(network: LanguageModel, tokenizer: Any, folder: Path) -> None:
 
 def onnxruntime(network: LanguageModel, tokenizer: Any, folder: Path) -> None:
     """Writes ONNX Runtime GenAI's folder of `network` and its tokenizer into `folder`: model.onnx, its weights and genai_config.json, by the package's own builder in
-    fp32, in which the rounded layers then become MatMulNBits. Raises CaptureError."""
+    fp32, in which rounded layers of 4 bits then become MatMulNBits; those of 8 are stored as integers and multiplied in fp32. Raises CaptureError."""
     floats, stored = weights_of(network)
     with TemporaryDirectory() as scratch:
         given, made = Path(scratch) / "hf", Path(scratch) / "made"
@@ -87,6 +92,7 @@ def onnxruntime(network: LanguageModel, tokenizer: Any, folder: Path) -> None:
             )
         if stored:
             _in_integers(made / "model.onnx", floats, stored)
+            _configure(made / "genai_config.json")
         for one in sorted(made.iterdir()):
             shutil.move(one, folder / one.name)
 
@@ -103,7 +109,8 @@ def _in_integers(
     graph = model.graph
     initial = {one.name: one for one in graph.initializer}
     used: set[str] = set()
-    for place, node in enumerate(list(graph.node)):
+    made: list[Any] = []
+    for node in list(graph.node):
         if node.op_type == "MatMul" and node.input[1] in initial:
             names = [name if name in floats else TABLE for name in _layers_of(node.input[1])]
             parts = [stored[name] for name in names]
@@ -115,16 +122,17 @@ def _in_integers(
                 np.concatenate([one.scales for one in parts]),
                 parts[0].bits,
             )
-            made, added = _product(node, joined)
+            nodes, added = _PRODUCTS[joined.bits](node, joined)
             used |= {*names}
         elif node.op_type == "Gather" and "embed_tokens" in node.name:
-            made, added = _lookup(node, stored[TABLE])
+            nodes, added = _lookup(node, stored[TABLE])
             used.add(TABLE)
         else:
-            continue
-        graph.node.remove(node)
-        graph.node.insert(place, made)
+            nodes, added = [node], []
+        made += nodes
         graph.initializer.extend(added)
+    del graph.node[:]
+    graph.node.extend(made)
     if left := set(stored) - used:
         raise CaptureError(f"{file.name}: {', '.join(sorted(left)[:4])} are not in the graph")
     _forget_unused(graph)
@@ -153,7 +161,26 @@ def packed(stored: Integers) -> npt.NDArray[np.uint8]:
     return raised.reshape(len(raised), stored.scales.shape[1], -1)
 
 
-def _product(node: Any, stored: Integers) -> tuple[Any, list[Any]]:
+def _configure(file: Path) -> None:
+    """Sets NOT_ROUNDED in a genai_config.json."""
+    told = read_mapping(file, "model")
+    told["model"]["decoder"]["session_options"][NOT_ROUNDED] = "1"
+    file.write_text(json.dumps(told, indent=4), encoding="utf-8")
+
+
+def _product_of_8(node: Any, stored: Integers) -> tuple[list[Any], list[Any]]:
+    from onnx import helper, numpy_helper
+
+    weights, scales, floats = (f"{node.input[1]}.{part}" for part in ("integers", "scales", "floats"))
+    dequantised = helper.make_node("DequantizeLinear", [weights, scales], [floats], name=floats, axis=0, block_size=stored.group)  # fmt: skip
+    product = helper.make_node("MatMul", [node.input[0], floats], list(node.output), name=node.name)
+    return [dequantised, product], [
+        numpy_helper.from_array(np.ascontiguousarray(stored.values.T), weights),
+        numpy_helper.from_array(np.ascontiguousarray(stored.scales.astype(np.float32).T), scales),
+    ]
+
+
+def _product_of_4(node: Any, stored: Integers) -> tuple[list[Any], list[Any]]:
     from onnx import helper, numpy_helper
 
     out, inputs = stored.values.shape
@@ -162,13 +189,16 @@ def _product(node: Any, stored: Integers) -> tuple[Any, list[Any]]:
         "MatMulNBits", [node.input[0], weights, scales], list(node.output), name=node.name, domain=DOMAIN,
         K=inputs, N=out, bits=stored.bits, block_size=stored.group, accuracy_level=IN_FLOAT,
     )  # fmt: skip
-    return made, [
+    return [made], [
         numpy_helper.from_array(packed(stored), weights),
         numpy_helper.from_array(stored.scales.astype(np.float32), scales),
     ]
 
 
-def _lookup(node: Any, stored: Integers) -> tuple[Any, list[Any]]:
+_PRODUCTS = {4: _product_of_4, 8: _product_of_8}
+
+
+def _lookup(node: Any, stored: Integers) -> tuple[list[Any], list[Any]]:
     from onnx import helper, numpy_helper
 
     table, scales = "model.embed_tokens.integers", "model.embed_tokens.scales"
@@ -176,7 +206,7 @@ def _lookup(node: Any, stored: Integers) -> tuple[Any, list[Any]]:
         "GatherBlockQuantized", [table, node.input[1], scales], list(node.output), name=node.name, domain=DOMAIN,
         gather_axis=0, quantize_axis=1, block_size=stored.group, bits=8,
     )  # fmt: skip
-    return made, [
+    return [made], [
         numpy_helper.from_array(packed(stored).reshape(len(stored.values), -1), table),
         numpy_helper.from_array(stored.scales.astype(np.float32), scales),
     ]
