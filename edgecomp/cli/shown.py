@@ -286,6 +286,7 @@ def show_search(result: SearchResult, screen: Screen, as_json: bool) -> None:
             f"{noisy} of {len(became)} candidates were measured on a contended host (grade C or D): their wall times are their neighbours' as well"
         )
     screen.out.print(f"Ended: {result.stopped}.")
+    screen.out.print(f"The front, drawn: {result.page}", soft_wrap=True)
     if result.chosen is None:
         screen.note("no candidate was trained: nothing is chosen")
     else:

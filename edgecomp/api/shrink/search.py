@@ -24,8 +24,10 @@ from edgecomp.pipeline import execution
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import searching
 from edgecomp.progress import Listener, Silent
+from edgecomp.report.search_page import FILE as PAGE
+from edgecomp.report.search_page import Tried, write_page
 from edgecomp.shrink import front
-from edgecomp.shrink.budget import limits_of
+from edgecomp.shrink.budget import Limit, limits_of
 from edgecomp.shrink.candidates import Candidate, load_all, spent
 from edgecomp.shrink.spaces import Space, space_of
 from edgecomp.shrink.study import Study, installed
@@ -53,6 +55,11 @@ class SearchResult:
     recipe: Path | None
     stopped: str
     spent: Mapping[str, float]
+
+    @property
+    def page(self) -> Path:
+        """search.html: the front, drawn, and every candidate."""
+        return self.folder / PAGE
 
     @property
     def next_command(self) -> str:
@@ -117,10 +124,11 @@ def search(
     shared_s = _shared_seconds(folder)
     target = job.targets[0].name
     study = Study(place / STUDY, space, sampler=asked.sampler, seed=job.recipe.seed, target=target)
-    tried = Trials(place, space, searching.limits(run), study, searching.Candidates(run, asked), listener)
+    limits = searching.limits(run)
+    tried = Trials(place, space, limits, study, searching.Candidates(run, asked), listener)
     deadline = None if minutes is None else began + 60 * minutes
     stopped = tried.until(trials or asked.trials, asked.patience, deadline)
-    return _concluded(recipe, asked_of, job, place, space, target, stopped, shared_s)
+    return _concluded(recipe, asked_of, job, place, space, target, stopped, shared_s, limits)
 
 
 def _prepare(job: Job, folder: RunFolder, every: Sequence[Any], listener: Listener) -> None:
@@ -192,6 +200,7 @@ def _concluded(
     target: str,
     stopped: str,
     shared_s: float,
+    limits: Sequence[Limit],
 ) -> SearchResult:
     found = load_all(place)
     best, chosen = front.front(found, target), front.chosen(found, target)
@@ -210,7 +219,38 @@ def _concluded(
             "candidates": {one.name: asdict(one) | {"became": one.became} for one in found},
         },
     )
-    return SearchResult(place, target, space, found, best, chosen, written, stopped, took)
+    result = SearchResult(place, target, space, found, best, chosen, written, stopped, took)
+    _write_page(result, job, limits)
+    return result
+
+
+def _write_page(result: SearchResult, job: Job, limits: Sequence[Limit]) -> None:
+    def tried(one: Candidate) -> Tried:
+        figures = one.cost.figures.get(result.target, {}) if one.cost else {}
+        return Tried(
+            result.space.told(one.point),
+            one.became,
+            one.why,
+            one.score,
+            figures,
+            one in result.front,
+            one is result.chosen,
+        )
+
+    took = ", ".join(
+        f"{name.removesuffix('_s').replace('_', ' ')} {seconds:.0f} s"
+        for name, seconds in result.spent.items()
+    )
+    most = {one.metric: one.value for one in limits if one.target == result.target and one.kind == "max"}
+    write_page(
+        result.folder,
+        recipe=job.recipe.name,
+        target=result.target,
+        tried=[tried(one) for one in result.candidates],
+        limits=most,
+        notes=[f"It took: {took}.", f"Ended: {result.stopped}."],
+        command="" if result.chosen is None else result.next_command,
+    )
 
 
 def _write_recipe(
