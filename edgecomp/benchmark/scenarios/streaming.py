@@ -11,6 +11,7 @@ from edgecomp.benchmark.hosts.host import Asked
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.texts import Texts
 from edgecomp.benchmark.worker.streaming import How
+from edgecomp.files.sealed import is_sealed
 from edgecomp.metrics.samples import CPU, WALL
 from edgecomp.progress import Track
 
@@ -44,7 +45,9 @@ def fastest(
     common = {**texts.preparing, "to": str((scratch / "classes.npy").resolve())}
     ways = [
         How(sessions, batch)
-        for sessions in sorted({1, place.threads})
+        for sessions in sorted(
+            {1, 1 if is_sealed(model) else place.threads}
+        )  # an encrypted one is opened once
         for batch in BATCHES
         if batch == BATCHES[0] or batch <= 2 * len(texts.lines)
     ]

@@ -98,9 +98,7 @@ class Station:
         """Lines of the file `lines` in the way `how`, for so many `seconds`; to: a file of their classes; preparing: how they become inputs."""
         way = streaming.How(*how)
         job = self.job if way.sessions == 1 else {**self.job, "threads": 1}
-        sessions = (
-            [self.session] if way.sessions == 1 else [loaded(self.runtime, job) for _ in range(way.sessions)]
-        )
+        sessions = [self.session] if way.sessions == 1 else [self._another(job) for _ in range(way.sessions)]
         try:
             return streaming.stream(
                 sessions, streaming.preparing(**preparing), streaming.read_lines(lines), way, seconds, to
@@ -150,7 +148,7 @@ class Station:
 
         sessions = [self.session] * clients
         if not self.session.concurrent:
-            more = [loaded(self.runtime, self.job) for _ in range(clients - 1)]
+            more = [self._another(self.job) for _ in range(clients - 1)]
             sessions = [self.session, *more]
         same = self._same(sessions)
         statm = os.open("/proc/self/statm", os.O_RDONLY)
@@ -172,6 +170,16 @@ class Station:
             "wrong": sum(client.wrong for client in seen),
             "errors": [error for client in seen for error in client.errors],
         }
+
+    def _another(self, job: Mapping[str, Any]) -> Any:
+        """A further session of the model, as `job` has it. Raises RuntimeUnavailableError of an encrypted one, whose bytes came once and are not kept."""
+        if job["sealed"]:
+            from edgecomp.errors import RuntimeUnavailableError
+
+            raise RuntimeUnavailableError(
+                "an encrypted model is opened once in a process, and this takes several sessions: measure the model that it was made of"
+            )
+        return loaded(self.runtime, job)
 
     def repeated(self, count: int) -> dict[str, Any]:
         """Each input asked again and again, and then others of its shape that were never seen, `count` times each.

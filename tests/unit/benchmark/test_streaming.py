@@ -11,9 +11,10 @@ import pytest
 
 from edgecomp.benchmark.texts import texts_for
 from edgecomp.benchmark.worker import loops, streaming
+from edgecomp.benchmark.worker.station import Station
 from edgecomp.benchmark.worker.streaming import How
 from edgecomp.data.preprocessing import Bytes, Numbers
-from edgecomp.errors import DataError, InferenceError, UsageError
+from edgecomp.errors import DataError, InferenceError, RuntimeUnavailableError, UsageError
 
 LINES = [f"line {number % 7} of {number}" for number in range(50)]
 
@@ -62,6 +63,54 @@ def test_an_error_of_one_session_is_raised_and_ends_the_others() -> None:
     with pytest.raises(InferenceError, match="no"):
         streaming.once_over([*answers([Lengths()]), fails], LINES * 20, How(2, 1))
     assert threading.active_count() < 10
+
+
+class Loads:
+    """A runtime, and what became of its sessions. fails: whether they cannot answer."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.open, self.made, self.fails = 0, 0, fails
+
+    def load(self, model: Path, **_: Any) -> Any:
+        self.open, self.made = self.open + 1, self.made + 1
+        session: Any = Lengths()
+        if self.fails:
+            session.run = lambda fed: 1 / 0
+        session.close = self.close
+        return session
+
+    def close(self) -> None:
+        self.open -= 1
+
+
+def station(runtime: Loads, **job: Any) -> Station:
+    made = Station.__new__(Station)
+    made.job = {"trusted": False, "sealed": [], "model": "x", "threads": 2, "options": {}} | job
+    made.runtime, made.session = runtime, Lengths()
+    return made
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_sessions_of_a_stream_are_closed_however_it_ends(fails: bool, tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text("\n".join(LINES))
+    runtime = Loads(fails)
+    asked = station(runtime).stream, (str(tmp_path / "lines"), [2, 8, False], 0.0, str(tmp_path / "to.npy"))
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            asked[0](*asked[1], max_bytes=32)
+    else:
+        asked[0](*asked[1], max_bytes=32)
+    assert (runtime.made, runtime.open) == (2, 0)
+
+
+def test_an_encrypted_model_has_one_session(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text("\n".join(LINES))
+    runtime = Loads()
+    own, to = station(runtime, sealed=[7]), str(tmp_path / "to.npy")
+    own.stream(str(tmp_path / "lines"), [1, 8, False], 0.0, to, max_bytes=32)
+    with pytest.raises(RuntimeUnavailableError, match="an encrypted model is opened once"):
+        own.stream(str(tmp_path / "lines"), [2, 8, False], 0.0, to, max_bytes=32)
+    assert runtime.made == 0
 
 
 def test_lines_that_arrive_are_answered_together_and_their_latency_counts_from_when_they_came() -> None:
