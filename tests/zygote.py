@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def child(asked: dict[str, Any]) -> None:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
+    tempfile.tempdir = None  # which an import has looked up in another environment
     for number, name in ((1, "out"), (2, "err")):
         opened = os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(opened, number)

@@ -157,7 +157,10 @@ def jobs_of(what: Path, names: Sequence[str]) -> list[tuple[Path, Target]]:
     file's own runtime. Raises UsageError where there is none.
     """
     if (what / formats.CONTRACT).is_file():
-        what = formats.deployed_in(what, str(read_mapping(what / formats.CONTRACT, "runtime")["runtime"]))
+        runtime = str(read_mapping(what / formats.CONTRACT, "runtime")["runtime"])
+        what = formats.deployed_in(what, runtime)
+        if not names and runtime in TABLE and TABLE[runtime].generates:
+            names = [runtime]  # whose file's suffix is another runtime's
     if what.is_dir():
         job = read_job(what)
         known = {target.name: target for target in (*job.targets, *job.ungated_targets)}

@@ -5,22 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgecomp import inputs
 from edgecomp.artifacts.run_folder import NOT_RUN
 from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.inputs.prompts import of_length
 from edgecomp.benchmark.scenarios import generation
 from edgecomp.benchmark.scenarios.alternated import Effort, measure
 from edgecomp.benchmark.stage import described, quality
 from edgecomp.errors import InferenceError, RuntimeUnavailableError, WorkerError
 from edgecomp.files.json_files import read_mapping
-from edgecomp.inputs import MASK, Inputs
+from edgecomp.inputs import Inputs
 from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.progress import Track
 from edgecomp.tasks import Labels
-
-IDS = "input_ids"
 
 
 def bench_language(
@@ -110,12 +107,4 @@ def bench_language(
 
 def prompts_of(test: Inputs, lengths: list[int], count: int) -> dict[int, Inputs]:
     """By each of `lengths`, `count` prompts of it: the tokens of the texts behind each other, cut. test: input_ids and attention_mask."""
-    ids, mask = np.asarray(test[IDS]), np.asarray(test[MASK]) == 1
-    tokens = ids[mask]
-    found: dict[int, Inputs] = {}
-    for length in lengths:
-        whole = np.resize(tokens, count * length).reshape(
-            count, length
-        )  # again from the start where there are fewer
-        found[length] = {IDS: whole, MASK: np.ones_like(whole)}
-    return found
+    return {length: of_length(test, length, count) for length in lengths}

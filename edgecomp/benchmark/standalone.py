@@ -20,15 +20,25 @@ from edgecomp.benchmark.hosts.host import Host
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.inputs import generated
 from edgecomp.benchmark.inputs.examples import Evaluation, read
+from edgecomp.benchmark.inputs.prompts import made_up
 from edgecomp.benchmark.inputs.signatures import rows_of, signature_of, unlike_first
 from edgecomp.benchmark.profiling import profiled
 from edgecomp.benchmark.scenarios import served
 from edgecomp.benchmark.scenarios.alternated import Effort, measure
-from edgecomp.benchmark.scenarios.further import GIVE, RUN, STREAMED, WARMUP, Options, Setting
+from edgecomp.benchmark.scenarios.further import (
+    GENERATE,
+    GIVE,
+    LENGTHS,
+    RUN,
+    STREAMED,
+    WARMUP,
+    Options,
+    Setting,
+)
 from edgecomp.benchmark.stage import described, quality
 from edgecomp.benchmark.texts import LINES, Texts, texts_for
 from edgecomp.benchmark.worker import answers
-from edgecomp.config.target import Target, check_cores
+from edgecomp.config.target import Shapes, Target, check_cores
 from edgecomp.errors import BudgetExceededError, EdgecompError, UsageError, nearest
 from edgecomp.files.writing import digest_of
 from edgecomp.metrics.registry import (
@@ -90,13 +100,16 @@ def _benched(
     rows = generated.at_once(inputs, shapes)
     texts = texts_for(model, given) if STREAMED in options.scenarios or _are_lines(given) else None
     read_in = _read(given, inputs, texts)
-    made = None if read_in else generated.generate(inputs, shapes, rows=rows, queries=EXAMPLES, seed=0)
+    made = None if read_in else _made_up(model, place, inputs, shapes, rows)
     examples = read_in.inputs if read_in else made.inputs if made else {}
     axes = {**(read_in.axes if read_in else unlike_first(inputs)), **unlike_first(outputs)}
     if (there := named.count(examples)) < rows:
         raise UsageError(f"{given} has {there} examples, and target {target.name} takes {rows} at once: give {rows} at least, or lower "
                          "its shapes.batch")  # fmt: skip
-    batch = 1 if fixed else max(1, min(BATCH, generated.MOST_BYTES // max(1, query_bytes(examples, rows))))
+    is_single = fixed is not None or TABLE[place.runtime].generates  # texts are read one by one
+    batch = (
+        1 if is_single else max(1, min(BATCH, generated.MOST_BYTES // max(1, query_bytes(examples, rows))))
+    )
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         named.save(examples, scratch / "inputs", axes)
@@ -119,7 +132,7 @@ def _benched(
             texts,
         )
         scenarios, failed = {}, {}
-        for scenario in options.scenarios:
+        for scenario in options.scenarios or ((GENERATE,) if TABLE[place.runtime].generates else ()):
             try:
                 scenarios[scenario], samples, more = RUN[scenario](setting)
             except EdgecompError as error:
@@ -159,6 +172,12 @@ def _benched(
             )
         result.save(folder, content, first.samples, pictures=sorted(scratch.glob("*.svg")))
     return content
+
+
+def _made_up(model: Path, place: Place, inputs: Sequence[Port], shapes: Shapes, rows: int) -> generated.Made:
+    if TABLE[place.runtime].generates:
+        return made_up(model.parent, LENGTHS[0], EXAMPLES)
+    return generated.generate(inputs, shapes, rows=rows, queries=EXAMPLES, seed=0)
 
 
 def _are_lines(given: Path | None) -> bool:

@@ -92,6 +92,11 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     """
     target = load_target(asked.target)
     check_cores(target)
+    if TABLE[target.runtime].generates:
+        raise UsageError(
+            f"{target.name} runs language models, which are not compared side by side: edgecomp bench measures each, and a run's perplexity_ratio holds its "
+            "student against its teacher"
+        )
     with at(target) as host:
         return _recorded(asked, screen, target, place_of(target, host=host))
 

@@ -34,7 +34,7 @@ def generated(
     """Raw samples by model, int64 [restarts, count], and the first text of each. models: by name; place: where they run; prompts: by their length in tokens, the one
     that is judged first, folders of texts of that length; tokens: that each generation has; count: of generations in a restart; track: shows progress.
 
-    Those after the first length are called so (`of_prompt`). Raises what a worker raises.
+    Of every length they are called so (`of_prompt`), and those of the first by their own names as well. Raises what a worker raises.
     """
     taken: dict[str, dict[str, list[Any]]] = {name: defaultdict(list) for name in models}
     texts: dict[str, list[int]] = {}
@@ -54,15 +54,13 @@ def generated(
                     reply = worker.ask("generate", count=count, tokens=tokens)
                     at = np.asarray(reply["at_ns"], np.int64)
                     own = {TOKEN_WALL: (at[:, -1] - at[:, 0]) // (tokens - 1), GENERATION_WALL: at[:, -1]}
-                    if length != judged:
-                        own = {of_prompt(length, samples): values for samples, values in own.items()}
-                        own[of_prompt(length, SINGLE_STREAM_WALL)] = at[:, 0]
-                        own[of_prompt(length, PEAK_MEMORY)] = np.asarray(
-                            worker.ask("memory")["memory"]["peak_bytes"]
-                        )
-                    else:
+                    peak = np.asarray(worker.ask("memory")["memory"]["peak_bytes"])
+                    more = {**own, SINGLE_STREAM_WALL: at[:, 0], PEAK_MEMORY: peak}
+                    named = {of_prompt(length, samples): values for samples, values in more.items()}
+                    if length == judged:
                         texts.setdefault(name, reply["said"])
-                    for samples, values in own.items():
+                        named |= own
+                    for samples, values in named.items():
                         taken[name][samples].append(values)
     return {
         name: {samples: np.stack(values) for samples, values in own.items()} for name, own in taken.items()
@@ -96,7 +94,7 @@ def by_length(
     samples: Mapping[str, Samples], prompts: Sequence[int], tokens: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Of each model and length of a prompt, medians over restarts of medians: ms to the first token, ms a token after it, tokens a second, and peak memory. samples:
-    by model, the first length's with those of the single stream; prompts: lengths, the one that is judged first; tokens: that each generation has."""
+    by model; prompts: lengths; tokens: that each generation has."""
 
     def median(values: npt.NDArray[np.int64]) -> float:
         return float(np.median(values if values.ndim == 1 else np.median(values, axis=1)))
@@ -104,9 +102,9 @@ def by_length(
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name, own in samples.items():
         found[name] = {}
-        for place, length in enumerate(prompts):
+        for length in prompts:
             first, token, whole, peak = (
-                own[one if place == 0 else of_prompt(length, one)]
+                own[of_prompt(length, one)]
                 for one in (SINGLE_STREAM_WALL, TOKEN_WALL, GENERATION_WALL, PEAK_MEMORY)
             )
             found[name][str(length)] = {

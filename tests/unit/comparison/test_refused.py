@@ -221,3 +221,9 @@ def test_other_preprocessing_is_another_contract(tiny_run: Path, tmp_path: Path)
     assert done.compatible["labels"]["verdict"] == "PASS"
     assert (done.code, done.compatible["preprocessing"]["verdict"]) == (1, "FAIL")
     assert "mean is [0.25] instead of" in done.verdict(tmp_path)["gates"][0]["sentence"]
+
+
+def test_language_models_are_not_compared(tmp_path: Path) -> None:
+    refused(
+        tmp_path, "a", "b", "not compared side by side: edgecomp bench measures each", target="openvino-genai"
+    )

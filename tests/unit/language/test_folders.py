@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import edgecomp
 from edgecomp.errors import CaptureError, ModelFileError, RuntimeOptionError
 from edgecomp.language import folders, models
 from edgecomp.language.comparison import compared
@@ -76,6 +77,29 @@ def test_a_folder_is_the_student_to_its_last_token(
     assert session.run(batch)["token"].tolist() == [[wanted[0]]]
     assert np.array_equal(session.logits(TOKENS), session.logits(TOKENS))
     session.close()
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime-genai", "openvino-genai"])
+def test_a_folder_is_benched_by_the_texts_that_it_generates(runtime: str, tmp_path: Path) -> None:
+    network, tokenizer = student(tmp_path / "model", 4, 32)
+    made = tmp_path / "made"
+    made.mkdir()
+    folders.MAKERS[runtime](network, tokenizer, made)
+    file = made / TABLE[runtime].model_file
+    result = edgecomp.bench(file, [runtime], restarts=1, max_time_s=1, out=tmp_path / "b", history=None)
+    assert not result.errors
+    (one,) = result.results
+    figures, told = one.content["metrics"], one.content["scenarios"]["generate"]
+    assert figures["tpot_p50_ms"]["value"] > 0 < figures["token_throughput_p50_per_s"]["value"]
+    by_length = told["by_prompt_length"]
+    assert all(one["token_ms"] > 0 < one["peak_memory_bytes"] for one in by_length.values())
+    if runtime == "onnxruntime-genai":  # of the 128 tokens that it reads, 16 are written; the other goes on
+        assert [*by_length] == ["32"]
+        assert "prompts of 128 tokens and more were not read" in told["longer"]
+    assert one.content["made_up"] == {"input_ids": "prompts of 32 tokens by chance"}
+    (made / "tokenizer.json").unlink()
+    again = edgecomp.bench(file, [runtime], restarts=1, max_time_s=1, out=tmp_path / "c", history=None)
+    assert "prompts cannot be made up: give some with --inputs" in str(again.errors)
 
 
 def test_another_weight_in_the_builders_file_is_no_folder(
