@@ -14,7 +14,7 @@ IDS, TOKENIZER = "input_ids", "tokenizer.json"
 
 
 def made_up(folder: Path, length: int, count: int) -> Made:
-    """`count` prompts of so many tokens, any of the vocabulary but its first hundredth, where special ones are. folder: the model's, with its tokenizer.
+    """`count` prompts of `length` tokens, any of the vocabulary but its first hundredth, where special ones are. folder: the model's, with its tokenizer.
     Raises ModelFileError where it has none."""
     size = vocabulary(folder)
     ids = np.random.default_rng(0).integers(size // 100, size, (count, length))
