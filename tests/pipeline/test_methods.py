@@ -124,7 +124,7 @@ def test_the_costliest_layers_go_to_float_until_the_drop_is_within_the_limit(cli
 def test_a_teacher_that_is_taken_as_it_is_has_no_loss_to_draw_and_a_report_all_the_same(
     cli: Cli, tmp_path: Path
 ) -> None:
-    verdict = run(cli, tmp_path / "run", ONE_TARGET, "teacher.epochs=0")
+    verdict = run(cli, tmp_path / "run", ONE_TARGET, "teacher.epochs=0", "quantize.method=none")
     assert "report" in verdict["ran"]
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text(encoding="utf-8"))
     assert [set(epoch) for epoch in report["history"]["teacher"]] == [{"validation_score_pct"}]
