@@ -32,8 +32,9 @@ def two(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_scheme_gives_the_very_student_of_a_run_of_its_own(two: Path, cli: Cli, tmp_path: Path) -> None:
     alone = Path(shutil.copytree(two, tmp_path / "alone"))
-    done = cli("run", "digits", *TINY, f"targets=[{WIDE}]", BASELINES, "--out", str(alone), "--json")
-    assert done.code in (0, 1, 3), done.err
+    only = (f"targets=[{WIDE}]", BASELINES, "--until", "export")
+    done = cli("run", "digits", *TINY, *only, "--out", str(alone), "--json")
+    assert done.code == 0, done.err
     assert "distill (" not in done.err  # the fp32 student is shared
     assert weights(alone) == weights(two, "cpu-u8") != weights(two)
     assert weights(two, "gpu-s8") not in (weights(two), weights(two, "cpu-u8"))
