@@ -13,6 +13,8 @@ from edgecomp.report.pictures.drawing import STYLE, subplots, svg
 COLOURS = ("#d9541e", "#3b78b5", "#2f8f6b", "#8a63b0", "#b08a2e", "#767c85")
 BARS = {"one": "-", "two": ":"}  # lines of one-sided and of two-sided intervals
 SCALES = {
+    "multiple": (1.0, "x"),
+    "nats": (1.0, "nats"),
     "bytes": (2.0**20, "MiB"),
     "time": (1.0, "ms"),
     "rate": (1.0, "/s"),

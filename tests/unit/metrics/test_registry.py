@@ -76,6 +76,8 @@ def test_a_metric_is_named_after_its_unit() -> None:
         "energy": "_mj",
         "label": "_units",
         "score": "score",
+        "nats": "_nats",
+        "multiple": "_ratio",
     }
     for metric in METRICS.values():
         assert metric.id.endswith(suffixes[metric.dimension])
