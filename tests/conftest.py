@@ -16,6 +16,7 @@ ALONE = (
     "pipeline/test_gate_trials.py",
     "pipeline/test_recipes.py",
     "unit/benchmark/test_layer_speed.py",
+    "unit/benchmark/test_served.py",
     "unit/benchmark/test_side_by_side.py",
     "unit/benchmark/test_standalone.py",
     "unit/benchmark/test_worker.py",
