@@ -87,19 +87,20 @@ def warm(env: dict[str, str]) -> Iterator[Callable[..., int | None]]:
         text=True,
         env=env,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
+    asked, answered = process.stdin, process.stdout
+    assert asked is not None
+    assert answered is not None
 
-    def run(argv: Sequence[str], **asked: Any) -> int | None:
-        paths = {name: str(asked[name]) for name in ("cwd", "out", "err")}
-        process.stdin.write(json.dumps({"argv": list(argv)} | asked | paths) + "\n")  # type: ignore[union-attr]  # asserted above
-        process.stdin.flush()  # type: ignore[union-attr]
-        code: int | None = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+    def run(argv: Sequence[str], **more: Any) -> int | None:
+        paths = {name: str(more[name]) for name in ("cwd", "out", "err")}
+        asked.write(json.dumps({"argv": list(argv)} | more | paths) + "\n")
+        asked.flush()
+        code: int | None = json.loads(answered.readline())
         return code
 
     yield run
-    process.stdin.close()
-    process.stdout.close()
+    asked.close()
+    answered.close()
     process.wait(timeout=30)
 
 

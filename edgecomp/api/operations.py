@@ -104,7 +104,8 @@ def dvc_stage(
     RecipeError, UsageError.
     """
     from edgecomp.api.run import prepared
-    from edgecomp.data.sources.paths import found
+    from edgecomp.data.sources.paths import find
+    from edgecomp.files.packages import PACKAGE
     from edgecomp.files.yaml_files import read_yaml
     from edgecomp.pipeline.fingerprints import files_outside
     from edgecomp.pipeline.loaders import wanted
@@ -116,7 +117,8 @@ def dvc_stage(
         )
     job, folder, _ = prepared(recipe, overrides, out, quick, Silent())
     own, here, beside, data = Path(recipe), file.absolute().parent, Path(job.folder), wanted(job.recipe)
-    needed = [found(data, beside)] if data.path else []
+    place = find(data, beside) if data.path and not data.path.startswith(PACKAGE) else None  # nor is a hub's
+    needed = [] if place is None else [place]
     for files in files_outside(job.recipe, beside).values():
         needed += [
             one for one in files if one.absolute().is_relative_to(here)

@@ -76,6 +76,10 @@ def bench_model(
         raise UsageError(
             "--shape and --range are of inputs that are made up, and --inputs gives real ones: leave out one or the other"
         )
+    if TABLE[target.runtime].generates and (options.shape or options.range):
+        raise UsageError(
+            "--shape and --range are of arrays, and a language model's prompts are made up of its tokenizer's tokens: give your own with --inputs"
+        )
     with at(target) as host:
         return _benched(model, target, options, host, given=given, folder=folder, track=track)
 

@@ -17,4 +17,4 @@ def label_gradients(network: nn.Module, data: DistillationData, batch_size: int)
     with torch.enable_grad():
         for first in range(0, min(len(examples), BATCHES * batch_size), batch_size):
             batch = examples.batch(np.arange(first, min(first + batch_size, len(examples))))
-            data.task.hard_label_loss(network(*batch.inputs), batch.labels).backward()  # type: ignore[no-untyped-call]
+            data.task.hard_label_loss(network(*batch.inputs), batch.labels).backward()  # type: ignore[no-untyped-call]  # torch's

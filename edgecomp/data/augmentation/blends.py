@@ -29,12 +29,9 @@ class Blend:
     def of(self, values: npt.NDArray[Any], labels: Labels, view: int) -> npt.NDArray[Any]:
         """View number `view` of examples, `values` [N, ...], each blended with another of them, of which it keeps at least half; labels: [N]."""
         random = np.random.default_rng([self.seed, PARTNERS, view])
-        others = partners(labels if self.within_class else np.zeros(len(values), np.int64), random)
-        cut = (
-            random.random(len(values)) * (self.mixup > 0) < 0.5
-            if self.cutmix
-            else np.zeros(len(values), bool)
-        )
+        others = partners(_codes(labels) if self.within_class else np.zeros(len(values), np.int64), random)
+        chance = 0.5 if self.mixup and self.cutmix else float(self.cutmix > 0)
+        cut = random.random(len(values)) < chance
         alpha = np.where(cut, self.cutmix, self.mixup)
         share = random.beta(alpha, alpha)
         share = np.maximum(share, 1 - share).astype(np.float32)
@@ -60,6 +57,11 @@ def partners(labels: npt.NDArray[Any], random: np.random.Generator) -> npt.NDArr
         group = order[first : first + count]
         found[group] = np.roll(group, 1)
     return found
+
+
+def _codes(labels: Labels) -> npt.NDArray[np.int64]:
+    """Labels of a class, [N] or [N, 1], as numbers [N]."""
+    return np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)[1].ravel()
 
 
 def _box(size: tuple[int, ...], kept: float, random: np.random.Generator) -> tuple[slice, slice]:

@@ -31,6 +31,8 @@ VALUE = re.compile(
 )
 """Values of log lines and code, the first kind that fits: 550e8400-…, 0x1f or deadbeef01, /var/log/x, blk_38865049064139660, 42 (so that
 times, dates and addresses, which are numbers with signs between them, keep their form)."""
+LETTERS = {"uuid": "abcdef", "hex": "abcdef", "path": "abcdefghijklmnopqrstuvwxyz"}
+"""By kind, what a letter is replaced by."""
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,23 @@ class StoredViews:
 
 
 def within_kinds(text: str, random: np.random.Generator) -> str:
-    """`text` with its values replaced: digits by digits, letters by letters, in hexadecimal by such; one that stands there twice by the same.
+    """`text` with its values replaced: digits by digits, letters of paths and of hexadecimal by such, and those of an identifier stay, for they say of
+    what it is (`blk_38865`); one that stands there twice by the same.
     random: draws them."""
     known: dict[str, str] = {}
 
     def replaced(match: re.Match[str]) -> str:
         value = match[0]
         if value not in known:
-            known[value] = _another(value, hexadecimal=match.lastgroup in ("uuid", "hex"), random=random)
+            known[value] = _another(value, LETTERS.get(str(match.lastgroup), ""), random)
         return known[value]
 
     return VALUE.sub(replaced, text)
 
 
-def _another(value: str, *, hexadecimal: bool, random: np.random.Generator) -> str:
-    """A value of the same form: a leading 0 stays, and no number begins with one that did not; `0x` and extensions of files stay."""
+def _another(value: str, letters: str, random: np.random.Generator) -> str:
+    """A value of the same form, its letters drawn of `letters`, as they were where there are none: a leading 0 stays, and no number begins with one
+    that did not; `0x` and extensions of files stay."""
     end = len(value)
     if "/" in value and "." in value.rsplit("/", 1)[1]:
         end = value.rindex(".")
@@ -100,8 +104,7 @@ def _another(value: str, *, hexadecimal: bool, random: np.random.Generator) -> s
         first = place == begin or not value[place - 1].isalnum()
         if sign.isdigit():
             found.append(sign if sign == "0" and first else str(random.integers(1 if first else 0, 10)))
-        elif sign.isascii() and sign.isalpha():
-            letters = "abcdef" if hexadecimal else "abcdefghijklmnopqrstuvwxyz"
+        elif letters and sign.isascii() and sign.isalpha():
             letter = letters[int(random.integers(len(letters)))]
             found.append(letter.upper() if sign.isupper() else letter)
         else:

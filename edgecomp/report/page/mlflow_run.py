@@ -28,6 +28,9 @@ def log_run(job: Job, verdict: VerdictDocument, report: Path, store: str, *, reg
         raise RuntimeUnavailableError(
             f"MLflow cannot be imported ({error}): pip install 'edgecomp[mlflow]'"
         ) from error
+    deployed = {target.name: report.parent / "deploy" / target.name for target in job.targets if register}
+    if missing := [folder for folder in deployed.values() if not folder.is_dir()]:
+        raise UsageError(f"{missing[0]} is not there, and there is nothing to register: run it again")
     try:
         client = MlflowClient(tracking_uri=_uri(store))
         found = client.get_experiment_by_name(job.recipe.name)
@@ -43,11 +46,8 @@ def log_run(job: Job, verdict: VerdictDocument, report: Path, store: str, *, reg
         for name, number in metrics(verdict):
             client.log_metric(run, _key(name), number)
         client.log_artifacts(run, str(report), "report")
-        if register:
-            for target in job.targets:
-                _register(
-                    client, run, job.recipe.name, target.name, report.parent / "deploy" / target.name, verdict
-                )
+        for target, folder in deployed.items():
+            _register(client, run, job.recipe.name, target, folder, verdict)
         client.set_terminated(run)
     except (MlflowException, OSError) as error:
         raise UsageError(f"the MLflow store {store} cannot be used: {error}") from error
@@ -58,8 +58,6 @@ def _register(
     client: Any, run: str, recipe: str, target: str, deployed: Path, verdict: VerdictDocument
 ) -> None:
     """What is deployed for a target as a version of its model. client: of MLflow's registry."""
-    if not deployed.is_dir():
-        raise UsageError(f"{deployed} is not there, and there is nothing to register: run it again")
     name, place = f"{recipe}.{target}", f"deploy/{target}"
     client.log_artifacts(run, str(deployed), place)
     if not client.search_registered_models(f"name = '{name}'"):

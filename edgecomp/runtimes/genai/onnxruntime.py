@@ -25,7 +25,7 @@ class OnnxRuntimeGenAiSession:
         config = og.Config(str(folder))
         told: dict[str, Any] = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
         if "spinning" in options:
-            told["config_entries"] = [[SPINNING, str(int(bool(options["spinning"])))]]
+            told[SPINNING] = str(int(bool(options["spinning"])))
         config.overlay(json.dumps({"model": {"decoder": {"session_options": told}}}))
         self._model = og.Model(config)
 

@@ -75,6 +75,8 @@ def test_mixup_lies_between_two_examples_and_nearer_to_the_own() -> None:
     # the mean of max(s, 1 - s) of Beta(α, α), of 400 draws
     expected = np.random.default_rng(0).beta(0.5, 0.5, 100_000)
     assert share.mean() == pytest.approx(np.maximum(expected, 1 - expected).mean(), abs=0.03)
+    one_column = Blend(mixup=0.5, cutmix=0, within_class=True, seed=3).of(own, labels[:, None], 1)
+    np.testing.assert_array_equal(one_column, seen)  # labels of a task `binary`
     across = Blend(mixup=0.5, cutmix=0, within_class=False, seed=3).of(own, labels, 1)
     assert (across != seen).any()
 

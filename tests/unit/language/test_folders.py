@@ -97,9 +97,23 @@ def test_a_folder_is_benched_by_the_texts_that_it_generates(runtime: str, tmp_pa
         assert [*by_length] == ["32"]
         assert "prompts of 128 tokens and more were not read" in told["longer"]
     assert one.content["made_up"] == {"input_ids": "prompts of 32 tokens by chance"}
+    shaped = edgecomp.bench(file, [runtime], shape=["input_ids.1=64"], out=tmp_path / "d", history=None)
+    assert "made up of its tokenizer's tokens" in str(shaped.errors)
     (made / "tokenizer.json").unlink()
     again = edgecomp.bench(file, [runtime], restarts=1, max_time_s=1, out=tmp_path / "c", history=None)
     assert "prompts cannot be made up: give some with --inputs" in str(again.errors)
+
+
+@pytest.mark.parametrize("spins", [True, False])
+def test_threads_that_wait_otherwise_round_nothing(spins: bool, tmp_path: Path) -> None:
+    """What the folder says of its session holds beside what a target says of it."""
+    network, tokenizer = student(tmp_path / "model", 8, 32)
+    (tmp_path / "made").mkdir()
+    folders.onnxruntime(network, tokenizer, tmp_path / "made")
+    file = tmp_path / "made" / "model.onnx"
+    session: Any = adapter("onnxruntime-genai").load(file, threads=1, options={"spinning": spins})
+    assert compared(session.logits(TOKENS), said(network))["kl_nats"] < 1e-9
+    session.close()
 
 
 def test_another_weight_in_the_builders_file_is_no_folder(

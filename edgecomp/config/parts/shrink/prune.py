@@ -12,7 +12,6 @@ class Prune(Part):
     """What is taken out of the teacher: the least important channels of every layer, and what depends on them."""
 
     keep: str  # share of every layer's channels that stays: `50 %`
-    of: Literal["channels"] = "channels"  # what is taken out
     # magnitude: the norm of a channel's weights; taylor: what the loss on labels would change by
     importance: Literal["magnitude", "taylor"] = "magnitude"
 
