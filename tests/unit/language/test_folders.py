@@ -1,6 +1,8 @@
 """The folders of both runtimes compute what the student computes that was trained through their integers, and nothing else."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from edgecomp.errors import CaptureError, ModelFileError, RuntimeOptionError
 from edgecomp.language import folders, models
 from edgecomp.language.comparison import compared
 from edgecomp.language.weights import Rounded, integers_of, rounded
+from edgecomp.package.language import write_language_folder
 from edgecomp.runtimes import TABLE, adapter
 
 pytest.importorskip("openvino_genai", reason="needs the extra `language`")
@@ -114,6 +117,25 @@ def test_threads_that_wait_otherwise_round_nothing(spins: bool, tmp_path: Path) 
     session: Any = adapter("onnxruntime-genai").load(file, threads=1, options={"spinning": spins})
     assert compared(session.logits(TOKENS), said(network))["kl_nats"] < 1e-9
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options"), [("onnxruntime-genai", {"spinning": False}), ("openvino-genai", {})]
+)
+def test_the_deployed_script_writes_by_itself(runtime: str, options: dict[str, Any], tmp_path: Path) -> None:
+    network, tokenizer = student(tmp_path / "model", 4, 32)
+    made = tmp_path / "made"
+    made.mkdir()
+    folders.MAKERS[runtime](network, tokenizer, made)
+    write_language_folder(
+        folder=made, runtime=runtime, options=options, threads=1, prompts=["the cat sat", "a dog"], context=64
+    )
+    asked = (made / "sample.txt").read_text()
+    done = subprocess.run(
+        [sys.executable, "-I", made / "infer.py"], input=asked, capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 2
+    assert all(done.stdout.splitlines())
 
 
 def test_another_weight_in_the_builders_file_is_no_folder(

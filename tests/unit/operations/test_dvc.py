@@ -57,6 +57,15 @@ def test_a_shipped_recipe_has_no_file_to_watch(here: Path) -> None:
     assert not {"deps", "params"} & set(written)
 
 
+def test_what_a_package_holds_is_no_dependency(here: Path) -> None:
+    packaged = RECIPE.replace("data/rows.csv", "'package:sklearn/datasets/data/breast_cancer.csv'").replace(
+        "net.py:make", "own_net:make"
+    )
+    (here / "mine.yaml").write_text(packaged)
+    dvc_stage("mine.yaml")
+    assert yaml.safe_load((here / "dvc.yaml").read_text())["stages"]["mine"]["deps"] == ["own_net.py"]
+
+
 def test_what_dvc_cannot_take_is_told(here: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(UsageError, match=r"called dvc\.yaml"):
         dvc_stage("mine.yaml", to="mine.dvc.yaml")
