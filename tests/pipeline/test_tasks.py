@@ -264,7 +264,7 @@ def test_a_task_comes_from_data_to_a_verdict_and_a_script(
             ["task=multilabel", "data={source: huggingface, path: words.csv, inputs: [a, b], label: d}"],
             "0 or 1",
         ),
-        (["task=rankings"], "'embedding', 'similarity', 'ranking' or 'outputs'"),
+        (["task=rankings"], "did you mean 'ranking'?"),
         (["task=ranking"], "212 of 569 examples have no relevant item"),
     ],
 )

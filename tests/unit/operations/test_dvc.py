@@ -1,6 +1,7 @@
 """A recipe as a stage of DVC's; tests/versions has DVC itself run it."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ targets: [onnxruntime-cpu]
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_net", raising=False)  # another test's, of another folder
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rows.csv").write_text("a,b,kind\n1,2,x\n")
     (tmp_path / "own_net.py").write_text("def make(features, classes): ...\n")
