@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp.cli import app
+from edgecomp.export.onnx import programs
 
 WARM = (
     "accelerate",
@@ -101,6 +102,7 @@ def main() -> None:
     for module in WARM:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    programs.operators(opset_version=programs.OPSET)
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         asked = json.loads(line)

@@ -1,12 +1,17 @@
 """What torch's exporter makes of a network, kept for networks that differ in their numbers alone: it is most of an export's time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import torch
 from onnxscript import ir
 from torch import fx, nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from edgecomp.quantization.fake_quant import Frozen
+
+OPSET = 18
 
 
 class Programs:
@@ -41,6 +46,25 @@ class Programs:
                 value.const_value = ir.tensor(state[name].detach().contiguous().numpy(), name=name)
         program.optimize()
         return program
+
+
+@contextmanager
+def operators_read_once() -> Iterator[None]:
+    """torch.onnx reads its table of a thousand operators anew for every network, each from the source of its function: two of an export's four seconds."""
+    ONNXRegistry.from_torchlib = staticmethod(operators)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = _read  # type: ignore[method-assign]
+
+
+_read = ONNXRegistry.from_torchlib
+
+
+@cache
+def operators(opset_version: int) -> ONNXRegistry:
+    """That table, for a version of ONNX; whoever exports reads it, and changes nothing in it."""
+    return _read(opset_version=opset_version)
 
 
 def _state(network: nn.Module) -> dict[str, torch.Tensor]:

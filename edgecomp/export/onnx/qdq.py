@@ -18,13 +18,11 @@ from edgecomp.export.onnx.float_layers import keep_in_float
 from edgecomp.export.onnx.graphs import store_weights
 from edgecomp.export.onnx.names import name_layers
 from edgecomp.export.onnx.passes import PASSES
-from edgecomp.export.onnx.programs import Programs
+from edgecomp.export.onnx.programs import OPSET, Programs, operators_read_once
 from edgecomp.export.onnx.recurrent import pack_recurrent
 from edgecomp.outputs import ONE
 from edgecomp.quantization.capture import DynamicAxes, dynamic_shapes, recurrent_layers_whole
 from edgecomp.quantization.fake_quant import frozen
-
-OPSET = 18
 
 OTHER_OPERATORS = (
     "Write that part of the network with other operators, for example an EmbeddingBag as Embedding and mean"
@@ -90,7 +88,13 @@ def _translated(
 
     shapes = [(tuple(one.shape), one.dtype) for one in example]
     try:
-        with _quiet_exporter(), unswept(), recurrent_layers_whole(), frozen(network, "onnx"):
+        with (
+            _quiet_exporter(),
+            unswept(),
+            operators_read_once(),
+            recurrent_layers_whole(),
+            frozen(network, "onnx"),
+        ):
             program = programs.program(network, (shapes, input_names, output_names, dynamic_axes), export)
     except torch.onnx.OnnxExporterError as error:
         raise CaptureError(
