@@ -7,7 +7,11 @@
 Nothing is imported before it is asked for: a benchmark worker imports this package and must stay as small as its runtime.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+# OpenVINO's converter and NNCF would tell their makers of each model; both go without where this package is not to be had.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     from edgecomp.api.bench import bench

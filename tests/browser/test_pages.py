@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 from running import Cli
 
-pytestmark = pytest.mark.slow
 MODULES = os.environ.get("EDGECOMP_NODE_MODULES", "")
 """A folder with playwright-core and axe-core, as `tox run -e browser` makes one."""
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not MODULES or not (Path(MODULES) / "playwright-core").is_dir(),
+        reason="EDGECOMP_NODE_MODULES names no folder with playwright-core: tox run -e browser",
+    ),
+]
 PAGES = ("report", "side-by-side", "index", "compare", "bench")
 LOOKS = [(page, width, theme) for page in PAGES for width in (1280, 700, 390) for theme in ("light", "dark")]
 
@@ -25,8 +31,6 @@ def seen(tiny_run: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> 
     browser, node = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("node")
     if not browser or not node:
         pytest.skip(f"no {'node' if browser else 'chromium'} is installed")
-    if not (Path(MODULES) / "playwright-core").is_dir() or not MODULES:
-        pytest.skip("EDGECOMP_NODE_MODULES names no folder with playwright-core: tox run -e browser")
     folder = tmp_path_factory.mktemp("pages")
     runs = [Path(shutil.copytree(tiny_run, folder / "runs" / name)) for name in ("a", "b")]
     together = folder / "side-by-side.html"
