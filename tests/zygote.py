@@ -2,7 +2,8 @@
 
 A line of JSON on standard input is a request: `argv` of the command line (or `data`, a recipe whose data step is made), `cwd`,
 `env`, all of it, `out`, `err` and `timeout_s`, or null; the answer is the exit code, or null where the time ran out and its process group was
-killed. What is imported here is what a run imports itself, none of which starts a thread; no runtime that is measured is.
+killed. It may be killed before: `kill`, a text that its `err` gets and how many seconds later, or `dies`, the number of the write in which it
+does itself. What is imported here is what a run imports itself, none of which starts a thread; no runtime that is measured is.
 """
 
 import atexit
@@ -17,8 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgecomp.artifacts import run_folder
 from edgecomp.cli import app
 from edgecomp.export.onnx import programs
+from edgecomp.files import scratch
 
 WARM = (
     "accelerate",
@@ -57,6 +60,22 @@ def data(recipe: str) -> None:
         execution.execute(job, folder, steps, lambda step, why: None)
 
 
+def die_in_write(number: int) -> None:
+    """This process dies, from now on, in the write of that number: its second half has not come to the disk yet."""
+    left, fsync = number, run_folder.fsync
+
+    def counted(path: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            if path.is_file():
+                os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(path)
+
+    run_folder.fsync = scratch.fsync = counted
+
+
 def child(asked: dict[str, Any]) -> None:
     os.setsid()
     os.chdir(asked["cwd"])
@@ -70,6 +89,8 @@ def child(asked: dict[str, Any]) -> None:
     sys.argv = ["edgecomp", *asked["argv"]]
     if asked["argv"][:1] == ["data"]:
         app.app = lambda **_: data(asked["argv"][1])  # type: ignore[assignment]
+    if "dies" in asked:
+        die_in_write(asked["dies"])
     code: object = 70
     try:
         app.main()
@@ -86,13 +107,17 @@ def child(asked: dict[str, Any]) -> None:
     os._exit(code if isinstance(code, int) else 1)
 
 
-def wait(process: int, timeout_s: float | None) -> int | None:
+def wait(process: int, timeout_s: float | None, kill: tuple[str, float] | None, err: Path) -> int | None:
     end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
     while time.monotonic() < end:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.005)
+        if kill and err.is_file() and kill[0] in err.read_text(encoding="utf-8"):
+            time.sleep(kill[1])
+            os.kill(process, signal.SIGKILL)
+            kill = None
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
     return None
@@ -109,7 +134,9 @@ def main() -> None:
         process = os.fork()
         if process == 0:
             child(asked)
-        answers.write(json.dumps(wait(process, asked["timeout_s"])) + "\n")
+        answers.write(
+            json.dumps(wait(process, asked["timeout_s"], asked.get("kill"), Path(asked["err"]))) + "\n"
+        )
         answers.flush()
 
 

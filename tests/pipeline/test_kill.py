@@ -9,13 +9,12 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from running import TINY, Cli, command, environment, left_running
+from running import TINY, Cli, environment, left_running, warm
 
 pytestmark = pytest.mark.slow
 
@@ -58,28 +57,31 @@ def made(folder: Path) -> dict[str, str]:
     }
 
 
-def kill_in(step: str, folder: Path, delay: float) -> bool:
+@pytest.fixture(scope="module")
+def start() -> Iterator[Any]:
+    """Runs in forks of a process of this module's own: some of them are killed."""
+    with warm(environment()) as start:
+        yield start
+
+
+def run(start: Any, folder: Path, **killed: Any) -> int | None:
+    """The exit code of a run that is to be killed somewhere."""
+    said = folder.parent / "said"
+    said.mkdir(exist_ok=True)
+    env, to = environment() | temporary(folder), {"out": said / "out", "err": said / "err"}
+    to["err"].unlink(missing_ok=True)
+    return start(  # type: ignore[no-any-return]
+        ["run", "digits", *TINY, "--out", str(folder)], cwd=said, env=env, timeout_s=None, **to, **killed
+    )
+
+
+def kill_in(step: str, start: Any, folder: Path, delay: float) -> bool:
     """Starts a run that must make `step`, and kills it `delay` seconds after that has begun; False if it got through.
 
     What an earlier kill came too late for is taken away, so that there is work to be killed in.
     """
     shutil.rmtree(folder / step, ignore_errors=True)
-    arguments = command("run", "digits", *TINY, "--out", str(folder))
-    process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment() | temporary(folder),
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if f" s {step} (" in line:
-            break
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.stderr.close()
-    return process.wait() == -signal.SIGKILL
+    return run(start, folder, kill=(f" s {step} (", delay)) == -signal.SIGKILL
 
 
 def temporary(folder: Path) -> dict[str, str]:
@@ -90,12 +92,13 @@ def temporary(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+def killed(start: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
     """One run, killed KILLS times in each stage while it went on from where the last kill had left it."""
     folder = tmp_path_factory.mktemp("killed") / "run"
     chance = random.Random(0)
     kills = {
-        step: sum(kill_in(step, folder, chance.uniform(0.0, 0.35)) for _ in range(KILLS)) for step in STEPS
+        step: sum(kill_in(step, start, folder, chance.uniform(0.0, 0.35)) for _ in range(KILLS))
+        for step in STEPS
     }
     return folder, kills
 
@@ -123,37 +126,15 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_bytes_and_leaves_nothing
     assert left_running(folder) == []
 
 
-KILL_IN_A_WRITE = """
-import os, signal, sys
-from pathlib import Path
-import edgecomp.artifacts.run_folder as artifacts, edgecomp.files.scratch as scratch
-count, fsync, replace = int(sys.argv.pop(1)), artifacts.fsync, os.replace
-def counted(path):
-    global count
-    count -= 1
-    if count == 0:
-        if path.is_file():
-            os.truncate(path, path.stat().st_size // 2)  # as if its second half had not been written yet
-        os.kill(os.getpid(), signal.SIGKILL)
-    fsync(path)
-artifacts.fsync = scratch.fsync = counted
-from edgecomp.cli.app import main
-main()
-"""
-
-
 def test_a_run_killed_inside_its_writes_ends_with_the_same_bytes(
-    cli: Cli, tiny_run: Path, tmp_path: Path
+    cli: Cli, start: Any, tiny_run: Path, tmp_path: Path
 ) -> None:
     """Killed at growing numbers of writes until one run gets through."""
     folder = tmp_path / "run"
     chance = random.Random(1)
     deaths = 0
     for _ in range(60):
-        nth = str(chance.randint(8, 48))
-        script = [sys.executable, "-c", KILL_IN_A_WRITE, nth, "run", "digits", *TINY, "--out", str(folder)]
-        done = subprocess.run(script, capture_output=True, check=False, env=environment())
-        if done.returncode != -signal.SIGKILL:
+        if run(start, folder, dies=chance.randint(8, 48)) != -signal.SIGKILL:
             break
         deaths += 1
     assert 3 <= deaths < 60, "a step has more writes than a run may make before it is killed: none can end"
