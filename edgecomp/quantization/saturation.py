@@ -17,7 +17,7 @@ from edgecomp.quantization.placement import weighted
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
 ROWS = 256  # positions of a layer's input that are looked at
-CHUNK = 2**24  # sums held at once
+CHUNK = 2**22  # sums held at once
 
 
 class Saturation(NamedTuple):
@@ -88,21 +88,23 @@ def _audited(name: str, rows: torch.Tensor, weight: torch.Tensor) -> Saturation:
     if weight.shape[1] % 2:
         rows, weight = F.pad(rows, (0, 1)), F.pad(weight, (0, 1))
     pairs = weight.reshape(len(weight), -1, 2)
-    most = int((pairs.clamp(min=0).sum(-1) * 255).max())
-    least = int((pairs.clamp(max=0).sum(-1) * 255).min())
+    most, least = pairs.clamp(min=0).sum(-1) * 255, pairs.clamp(max=0).sum(-1) * 255
+    could = (most > HIGHEST) | (least < LOWEST)  # few of them: only these are looked at
+    output, pair = could.nonzero(as_tuple=True)
     x = rows.reshape(len(rows), -1, 2)
     sums = wrong = 0
-    step = max(1, CHUNK // (len(weight) * pairs.shape[1]))
+    step = max(1, CHUNK // (len(pair) + len(weight)))
     for start in range(0, len(x), step):
-        some = x[start : start + step]
-        total = some[:, None, :, 0] * pairs[None, :, :, 0] + some[:, None, :, 1] * pairs[None, :, :, 1]
+        total = (x[start : start + step, pair] * pairs[could]).sum(-1)
         over = (total > HIGHEST) | (total < LOWEST)
         sums += int(over.sum())
-        wrong += int(over.any(-1).sum())
+        of_outputs = torch.zeros(len(total), len(weight), dtype=torch.int32)
+        wrong += int((of_outputs.index_add_(1, output, over.int()) > 0).sum())
+    highest, lowest = int(most.max()), int(least.min())
     outputs = len(rows) * len(weight)
     return Saturation(
         name,
-        most if most > -least else least,
+        highest if highest > -lowest else lowest,
         100 * sums / (outputs * pairs.shape[1]),
         100 * wrong / outputs,
     )
