@@ -8,6 +8,7 @@ does itself. What is imported here is what a run imports itself, none of which s
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -128,6 +129,8 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     programs.operators(opset_version=programs.OPSET)
+    gc.collect()
+    gc.freeze()  # no fork goes through what all of them have
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         asked = json.loads(line)

@@ -209,8 +209,12 @@ def student_fp32(run: Run) -> "nn.Module":
 
 
 def captured_student(run: Run) -> "fx.GraphModule":
-    """The graph of the fp32 student of `run`; nothing is placed in it yet."""
-    return captured(run, student_fp32(run))
+    """The graph of the fp32 student of `run`, captured once by a process; nothing is placed in it yet."""
+    from edgecomp.quantization.capture import captured_once
+
+    network = student_fp32(run)  # a step draws its random numbers from here on, whether it captures or not
+    weights = run.folder / arms.STUDENT_FP32.steps[-1] / "student_fp32.safetensors"
+    return captured_once(weights, lambda: captured(run, network))
 
 
 def example(run: Run, arm: Arm = arms.STUDENT_FP32) -> "dict[str, torch.Tensor]":

@@ -63,7 +63,7 @@ _read = ONNXRegistry.from_torchlib
 
 @cache
 def operators(opset_version: int) -> ONNXRegistry:
-    """That table, for a version of ONNX; whoever exports reads it, and changes nothing in it."""
+    """That table; whoever exports reads it, and changes nothing in it. opset_version: of ONNX's operators."""
     return _read(opset_version=opset_version)
 
 
