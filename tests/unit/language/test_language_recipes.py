@@ -49,13 +49,19 @@ def test_a_plan_names_the_steps_and_trains_nothing(recipe: str) -> None:
 def test_what_is_of_other_tasks_is_refused_by_its_name(recipe: str) -> None:
     found = said(
         recipe, "targets=[onnxruntime-cpu]", "data.shift=1", "+quantize.baselines=[control]", "student.network=mlp", "+quantize.kernel=fused",
-        "+quantize.simulate=true",
+        "+quantize.simulate=true", "+quantize.calibration=mse", "data.views=2", "data.calibration_fraction=0.1",
+        "student.arguments.width=4", "+teacher.arguments={width: 4}",
     )  # fmt: skip
     for name in (
         "data.shift",
         "quantize.baselines",
         "quantize.kernel",
         "quantize.simulate",
+        "quantize.calibration",
+        "data.views",
+        "data.calibration_fraction",
+        "student.arguments.width",
+        "teacher.arguments",
         "student.network",
         "onnxruntime-cpu runs onnxruntime-cpu",
     ):

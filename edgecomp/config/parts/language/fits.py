@@ -23,6 +23,8 @@ OTHERS = {
         "slice",
         "clean",
         "augment",
+        "views",
+        "calibration_fraction",
     ),
     "distill": ("hidden", "terms", "stages", "exits", "balance", "keywords", "lifelong"),
     "quantize": (
@@ -33,6 +35,7 @@ OTHERS = {
         "max_drop",
         "activation_bits",
         "simulate",
+        "calibration",
         "percentile",
         "calibration_batches",
         "kernel",
@@ -41,6 +44,7 @@ OTHERS = {
         "ptq_minutes",
     ),
     "student": ("prune",),
+    "teacher": ("arguments",),
     "": ("score", "teachers", "health", "search", "ungated_targets"),
 }
 """By part of a recipe, the settings that a language model does not take."""
@@ -65,6 +69,8 @@ def unlike(recipe: Recipe) -> Iterator[str]:
         yield f"teacher.network: {recipe.teacher.network!r} is no language model: 'hf:FOLDER' or 'hf:FILE.gguf'"
     if recipe.student.network != "teacher":
         yield "student.network: of a language model some layers of its teacher: `network: teacher`, arguments: {layers: [0, 2, 5]}, or how many"
+    for name in sorted(recipe.student.arguments.keys() - {"layers"}):
+        yield f"student.arguments.{name}: of a language model's student only layers are chosen: take it out"
     if recipe.quantize.method not in ("qad", "none"):
         yield f"quantize.method: {recipe.quantize.method} is not of task: {TASK}: take qad or none"
     if recipe.quantize.weight_bits == 2:
