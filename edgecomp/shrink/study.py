@@ -4,6 +4,7 @@ The sampler is made anew for every trial, seeded by the search's seed and the tr
 it alone, and a search that was killed proposes what it would have proposed.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ class Study:
     """The trials of a search, of one process or several."""
 
     def __init__(self, file: Path, space: Space, *, sampler: str, seed: int, target: str) -> None:
-        """file: of SQLite, made where it is not there; space: what is searched; sampler: `tpe` or `nsga2`; seed: of its proposals; target: whose
+        """file: of SQLite, made where it is not there; space: what is searched; sampler: a key of SAMPLERS; seed: of its proposals; target: whose
         median latency is to be small, for `nsga2`. Raises UsageError where Optuna is not installed."""
         self._space, self._sampler, self._seed, self.target = space, sampler, seed, target
         self._asked: set[int] = set()  # numbers of trials
@@ -45,7 +46,7 @@ class Study:
             storage = optuna.storages.RDBStorage(
                 f"sqlite:///{file.resolve()}", engine_kwargs={"connect_args": {"timeout": WAIT_S}}
             )
-            directions = ["maximize"] if sampler == "tpe" else ["maximize", "minimize"]
+            directions = ["maximize", "minimize"] if sampler == "nsga2" else ["maximize"]
             self._study = optuna.create_study(
                 storage=storage, study_name=NAME, directions=directions, load_if_exists=True
             )
@@ -121,7 +122,9 @@ class Study:
         return None
 
     def _seed_for(self, number: int) -> None:
-        self._study.sampler = _sampler(self._sampler, self._seed + number)
+        import optuna
+
+        self._study.sampler = SAMPLERS[self._sampler](optuna.samplers, self._seed + number)
 
     def _suggested(self, trial: "optuna.Trial") -> Asked:
         """Places of values, in their order where they are numbers."""
@@ -157,9 +160,9 @@ def installed() -> Any:
     return optuna
 
 
-def _sampler(name: str, seed: int) -> "optuna.samplers.BaseSampler":
-    import optuna
-
-    if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=12)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=8, multivariate=False)
+SAMPLERS: "dict[str, Callable[[Any, int], optuna.samplers.BaseSampler]]" = {
+    "tpe": lambda of, seed: of.TPESampler(seed=seed, n_startup_trials=8, multivariate=False),
+    "gp": lambda of, seed: of.GPSampler(seed=seed, n_startup_trials=8),
+    "nsga2": lambda of, seed: of.NSGAIISampler(seed=seed, population_size=12),
+}
+"""By name what proposes points: makes it of Optuna's module of samplers, and a seed."""

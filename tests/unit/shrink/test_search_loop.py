@@ -100,7 +100,7 @@ def test_the_cheapest_comes_first_and_then_the_recipes_own(tmp_path: Path) -> No
     assert work.measurements[:2] == [(1, 1), (6, 2)]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
 def test_it_finds_better_students_than_chance_would_leave(tmp_path: Path, sampler: str) -> None:
     """Of 48 points the best within 20 ms is 10 wide with 2 blocks."""
     search(tmp_path, Known(), trials=24, sampler=sampler)
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: 
     assert points(tmp_path / "three") != points(tmp_path / "one")
 
 
-@pytest.mark.parametrize(("sampler", "ended"), [("tpe", True), ("nsga2", True), ("tpe", False)])
+@pytest.mark.parametrize(("sampler", "ended"), [("tpe", True), ("gp", True), ("nsga2", True), ("tpe", False)])
 def test_a_search_that_was_killed_is_the_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, ended: bool
 ) -> None:

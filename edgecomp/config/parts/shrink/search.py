@@ -37,8 +37,8 @@ class Search(Part):
 
     # of a family by name, or by key of the student (`arguments.width`) its values, the cheapest first, or a range; without it that of the student's network
     space: str | dict[str, list[Any] | Range] | None = None
-    # tpe: the best score within the budget; nsga2: the whole front of score and latency
-    sampler: Literal["tpe", "nsga2"] = "tpe"
+    # tpe, gp (a Gaussian process, for few trials): the best score within the budget; nsga2: the whole front of score and latency
+    sampler: Literal["tpe", "gp", "nsga2"] = "tpe"
     epochs: int = Field(2, ge=1, le=10_000)  # of a candidate's distillation, before it is scored
     trials: int = Field(40, ge=2, le=100_000)  # candidates, at most
     # so many candidates in succession that put none on the front are enough
