@@ -11,6 +11,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from edgecomp.errors import CaptureError, UsageError
+from edgecomp.shrink.heads import narrowed
 
 WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd)
 # Products of what a network computes with what it computes: heads lie side by side in their channels.
@@ -26,7 +27,8 @@ def pruned(
     keep: float,
     gradients: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
-    """A copy of `network` with a share `keep` of every layer's channels, the most important ones; its outputs are as many as before.
+    """A copy of `network` with a share `keep` of every layer's channels, the most important ones; its outputs are as many as before. Of a Transformer
+    that share of its heads and of the channels inside its layers (`narrowed`).
 
     example: its inputs, by position, tensors [2, ...]. What counts is the norm of a channel's weights (Li et al. 2017, arXiv:1608.08710); with
     `gradients`, which leaves those of a loss in the network that it is given, the first term of the loss's Taylor series in them (Molchanov et al.
@@ -40,7 +42,9 @@ def pruned(
             "student.prune needs torch-pruning, which is not installed: pip install 'edgecomp[search]'"
         ) from None
     smaller = copy.deepcopy(network).eval()
-    before, last = _looked_at(smaller, example)
+    before, last, attends = _looked_at(smaller, example)
+    if attends:
+        return narrowed(network, example, keep, gradients)
     for parameter in smaller.parameters():
         parameter.requires_grad_(True)
     rated: Any = torch_pruning.importance.GroupMagnitudeImportance(p=2)
@@ -68,8 +72,9 @@ def pruned(
     return smaller.train(network.training)
 
 
-def _looked_at(network: nn.Module, example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, nn.Module]:
-    """What a network answers, and the last layer with weights on the way there, whose outputs are the answer's. Raises CaptureError."""
+def _looked_at(network: nn.Module, example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, nn.Module, bool]:
+    """What a network answers, the last layer with weights on the way there, whose outputs are the answer's, and whether it holds attention, whose
+    heads lie side by side in their channels: of fewer channels they would be mixed. Raises CaptureError."""
     order: list[nn.Module] = []
     handles = [
         layer.register_forward_hook(lambda layer, *_: order.append(layer))
@@ -84,12 +89,9 @@ def _looked_at(network: nn.Module, example: Sequence[torch.Tensor]) -> tuple[tor
             handle.remove()
     if not isinstance(answer, torch.Tensor):
         raise CaptureError("student.prune: of a network of one output: take student.prune out")
-    if products.found:
-        raise CaptureError("student.prune: this network holds attention, whose heads lie side by side in their channels: of fewer channels they would be "
-                           "mixed; keep some of its layers instead (arguments: {layers: [0, 2]})")  # fmt: skip
     if not order:
         raise CaptureError("student.prune: this network has no layer with weights, such as torch.nn.Conv2d")
-    return answer, order[-1]
+    return answer, order[-1], products.found
 
 
 class _Products(TorchFunctionMode):

@@ -96,11 +96,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("network", "example", "said"),
     [
-        (
-            build("transformer", {}, Path(), {"vocabulary": 9, "max_length": 8, "classes": 3}),
-            [torch.ones(2, 8, dtype=torch.long)] * 2,
-            "heads lie side by side",
-        ),
+        (nn.TransformerEncoderLayer(8, 2), [torch.randn(2, 3, 8)], "of a kind that is not known"),
         (nn.Flatten(), [torch.ones(2, 3)], "no layer with weights"),
         (Odd(), [torch.ones(2, 6)], "take student.prune out"),
     ],

@@ -35,7 +35,6 @@ OTHERS = {
         "max_drop",
         "activation_bits",
         "simulate",
-        "calibration",
         "percentile",
         "calibration_batches",
         "kernel",
@@ -63,6 +62,8 @@ def unlike(recipe: Recipe) -> Iterator[str]:
         for name in names:
             if getattr(of, name) != type(of).model_fields[name].get_default(call_default_factory=True):
                 yield f"{part and part + '.'}{name}: not of task: {TASK}: take it out"
+    if recipe.quantize.calibration != ("min-max" if recipe.quantize.weight_bits == 8 else "mse"):
+        yield f"quantize.calibration: not of task: {TASK}: take it out"  # what a recipe has that says nothing of it
     if recipe.data.source != "huggingface":
         yield f"data.source: texts for task: {TASK} are tables: huggingface"
     if not recipe.teacher.network.startswith("hf:"):

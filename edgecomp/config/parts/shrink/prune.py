@@ -9,10 +9,10 @@ from edgecomp.metrics.units import parse_quantity
 
 
 class Prune(Part):
-    """What is taken out of the teacher: the least important channels of every layer, and what depends on them."""
+    """What is taken out of the teacher: the least important channels of every layer, and what depends on them; of a Transformer, heads."""
 
     keep: str  # share of every layer's channels that stays: `50 %`
-    # magnitude: the norm of a channel's weights; taylor: what the loss on labels would change by
+    # magnitude: the norm of its weights; taylor: what the loss on labels would change by
     importance: Literal["magnitude", "taylor"] = "magnitude"
 
     @field_validator("keep", mode="before")
