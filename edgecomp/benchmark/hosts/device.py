@@ -22,6 +22,7 @@ from edgecomp.errors import DeviceError, RuntimeUnavailableError, UsageError
 from edgecomp.files.sealed import is_sealed
 from edgecomp.machine import installed
 from edgecomp.metrics.samples import COLD_START
+from edgecomp.progress import Stop
 from edgecomp.runtimes import TABLE, formats
 
 SERVED = "edgecomp.benchmark.hosts.served"
@@ -32,13 +33,13 @@ SENT = ("inputs", "arrivals", "lines", "tokenizer")  # and a folder or a file th
 
 
 @contextlib.contextmanager
-def at(target: Target) -> Iterator[Host]:
-    """The machine that a target's models run on: this one, or the device of its `host`, until the block ends. Raises DeviceError,
-    UsageError."""
+def at(target: Target, stop: Stop | None = None) -> Iterator[Host]:
+    """The machine that a target's models run on: this one, or the device of its `host`, until the block ends. stop: breaks the connection where it
+    is told. Raises DeviceError, UsageError."""
     if target.host is None:
         yield HERE
         return
-    with Device(target.host, target.runtime) as device:
+    with Device(target.host, target.runtime) as device, (stop or Stop()).by(device.cut):
         check_cores_of(target, target.host, len(device.cores()))
         yield device
 
@@ -69,6 +70,10 @@ class Device:
     def close(self) -> None:
         """Ends the connection, and with it all that was started and written there."""
         self._connection.close()
+
+    def cut(self) -> None:
+        """Breaks the connection at once, from any thread: what is asked of the device raises DeviceError, and it ends by itself."""
+        self._connection.cut()
 
     def start(self, place: Place, model: Path, inputs: Path | None, rows: int = 1) -> "Remote":
         """As `Host.start`. place, model, inputs, rows: as for `Worker`."""
