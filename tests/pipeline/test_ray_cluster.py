@@ -1,6 +1,7 @@
 """Work of a run by a Ray cluster of two nodes on this machine: what one process makes, whatever is killed on the way."""
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from running import TINY, command, environment
+from triton_server import free_ports
 
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.job import load_job, on_this_machine
@@ -26,6 +28,12 @@ from edgecomp.progress import silent
 from edgecomp.shrink.candidates import load_all
 
 pytestmark = pytest.mark.slow
+# Read when Ray is imported, and by what it starts: half a minute is not enough on a busy machine.
+os.environ |= {
+    "RAY_raylet_start_wait_time_s": "300",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 ray = pytest.importorskip("ray", reason="Ray is not installed: the extra ray")
 SMALL = ["teacher.epochs=1", "data.views=16", "data.limit=120", "threads=1"]
 
@@ -36,13 +44,27 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as Local
 
-        own = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
-        self.all = Local(initialize_head=True, head_node_args=own)
+        self.all = Local(initialize_head=True, head_node_args=self.own() | {"include_dashboard": False})
         self.second: Any = None
         self.join()
 
+    @staticmethod
+    def own() -> dict[str, int]:
+        """Of a node. Ports are named, for Ray waits a quarter of a minute for those that its agents choose."""
+        agents = (
+            "metrics_agent_port",
+            "metrics_export_port",
+            "dashboard_agent_listen_port",
+            "runtime_env_agent_port",
+        )
+        return {
+            "num_cpus": 1,
+            "object_store_memory": 100 << 20,
+            **dict(zip(agents, free_ports(4), strict=True)),
+        }
+
     def join(self) -> None:
-        self.second = self.all.add_node(num_cpus=1, object_store_memory=100 << 20)
+        self.second = self.all.add_node(**self.own())
         self.all.wait_for_nodes()
 
     @property
@@ -60,13 +82,9 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    patience = {"RAY_raylet_start_wait_time_s": "180", "RAY_gcs_server_request_timeout_seconds": "180"}
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in (patience | {"RAY_USAGE_STATS_ENABLED": "0"}).items():
-            patched.setenv(name, value)
-        found = Nodes()
-        yield found
-        found.all.shutdown()
+    found = Nodes()
+    yield found
+    found.all.shutdown()
 
 
 @pytest.fixture(scope="module")

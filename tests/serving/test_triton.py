@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 import pytest
-from triton_server import Served
+from triton_server import Served, triton
 
 import edgecomp
+from edgecomp import serving_folder
 from edgecomp.benchmark import result
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.scenarios import served as scenario
 from edgecomp.config.target import load_target
+from edgecomp.errors import EdgecompError, ModelFileError
 from edgecomp.files.array_files import read_npy
 from edgecomp.inputs import save
 from edgecomp.runtimes import adapter, endpoints
+from edgecomp.runtimes.kserve import Control
 
 ROUNDS = 24  # of a load that is judged: p50 over 459 requests varies by 6 % from round to round, of two plain clients side by side
 SHOWN = 6  # of one that is shown
@@ -59,6 +62,28 @@ def test_it_answers_as_the_deployed_model_does(
     assert adapter("kserve").versions()["triton"].startswith("2.")
 
 
+def test_a_model_that_is_in_two_repositories_is_told_and_not_measured(
+    deployed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows which of them serves."""
+    monkeypatch.chdir(tmp_path)
+    for folder, names in (("one", ("twice", "once")), ("other", ("twice",))):
+        for name in names:
+            serving_folder(deployed, tmp_path / folder, name=name, backend="python")
+    (tmp_path / "server").mkdir()
+    np.savez("keys.npz", image=read_npy(deployed / "sample.npy"))
+    with triton(tmp_path / "one", tmp_path / "server", "once", more=(tmp_path / "other",)) as served:
+        control = Control(endpoints.parsed(served.model("twice")), 60.0)
+        with pytest.raises(EdgecompError, match="twice"):
+            control.load("twice")
+        result = edgecomp.bench(served.model("twice"), scenarios=["server"], restarts=1, history=None)
+        (error,) = result.errors.values()
+        assert isinstance(error, ModelFileError)
+        assert "no such model that is ready" in str(error)
+        assert not result.results
+        print("\n", error)
+
+
 def test_bench_measures_it(
     server: Served, deployed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,10 +95,12 @@ def test_bench_measures_it(
     result = edgecomp.bench(
         server.model("pictures"),
         ["slack.yaml"],
-        scenarios=["server"],
+        scenarios=["server", "stress"],
         inputs="images.npz",
         restarts=1,
         max_time_s=10,
+        minutes=0.25,
+        clients=4,
         history=None,
     )
     (one,) = result.results
@@ -86,6 +113,16 @@ def test_bench_measures_it(
     assert not result.doubts
     assert not result.errors
     assert one.content["metrics"]["server_per_s"]["value"] > 0
+    rounds = one.content["scenarios"]["stress"]["rounds"]
+    print(
+        [
+            (found["clients"], round(found["per_s"]), found["drift_pct_per_minute"]["value"])
+            for found in rounds
+        ]
+    )
+    assert [found["clients"] for found in rounds] == [1, 2, 4]
+    assert all(found["requests"] and not found["wrong"] and not found["errors"] for found in rounds)
+    assert all("leak" not in found for found in rounds)  # a server's memory is its own
 
 
 @contextmanager
@@ -146,6 +183,7 @@ class Both(NamedTuple):
     def told(self, share: int, how: str) -> dict[str, Any]:
         """Medians over rounds; the p50s' ratio is that of the same seconds; p99 with the bounds that a bench has over restarts."""
         ratios = self.ours[:, 0] / self.plain[:, 0]
+        bounds = result.figure(ratios, "time", REQUESTS)
         p99 = [result.figure(of[:, 1], "time", REQUESTS) for of in (self.ours, self.plain)]
         found = {
             "share_pct": share,
@@ -153,7 +191,7 @@ class Both(NamedTuple):
             "rounds": len(self.ours),
             "requests": REQUESTS,
             "p50_ms": [float(np.median(of[:, 0])) for of in (self.ours, self.plain)],
-            "p50_off_pct": 100 * (float(np.median(ratios)) - 1),
+            "p50_off_pct": [100 * (one - 1) for one in (bounds.estimate, bounds.low, bounds.high)],
             "p99_ms": [[one.low, one.high] for one in p99],
             "cpu_ms_a_request": self.cpu_ms,
         }
@@ -213,20 +251,27 @@ def test_its_open_loop_finds_what_a_plain_one_finds(server: Served, asked: Asked
     """Poisson arrivals at a share of the capacity, dealt to both clients, so that they meet the same server in the same seconds, whatever else goes on:
     at 50 and 80 % the p50 within 5 %, and the intervals of the p99 overlap; at 95 % it is only shown.
 
-    What either costs the other would not be seen so: a request costs ours no more of a CPU than half again of what it costs the plain one.
+    What either costs the other would not be seen so: a request costs ours no more of a CPU than half again of what it costs the plain one. Where the
+    median ratio is over 5 % and its bounds are not, this machine is too busy to tell, which is no pass.
     """
-    bad, kept = [], []
+    bad, undecided, kept = [], [], []
     for share in (50, 80, 95):
         rounds = ROUNDS if share < 95 else SHOWN
         both = loaded(asked, server, share, tmp_path, together=True, rounds=rounds)
         told = both.told(share, "together")
         kept.append(told)
         (low, high), (least, most) = told["p99_ms"]
-        is_like = abs(told["p50_off_pct"]) <= 5 and low <= most and least <= high
-        if share < 95 and not (is_like and both.cpu_ms[0] <= 1.5 * both.cpu_ms[1]):
-            bad.append(told)
+        off, lower, upper = told["p50_off_pct"]
+        if share < 95:
+            assert both.cpu_ms[0] <= 1.5 * both.cpu_ms[1]
+            if not (low <= most and least <= high) or lower > 5 or upper < -5:
+                bad.append(told)
+            elif abs(off) > 5:
+                undecided.append(told)
     kept.append(loaded(asked, server, 50, tmp_path, together=False, rounds=SHOWN).told(50, "by turns"))
     if folder := os.environ.get("EDGECOMP_FIGURES"):
         figures = {"server": "triton 2.51", "capacity_per_s": asked.capacity, "loads": kept}
         (Path(folder) / "clients.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     assert not bad
+    if undecided:
+        pytest.skip(f"undecided, for this machine is too busy: {undecided}")

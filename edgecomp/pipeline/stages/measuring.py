@@ -26,6 +26,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     deployed. checkpoints: not needed."""
     from edgecomp.benchmark.hosts.device import at
     from edgecomp.benchmark.hosts.process import Place
+    from edgecomp.benchmark.result import clocks_disagree
     from edgecomp.benchmark.scenarios.alternated import Effort
     from edgecomp.benchmark.stage import bench_target
     from edgecomp.data.splits import Split
@@ -73,6 +74,8 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     try:
         with at(target, run.stop) as host:
             place = Place.of(target, settings.timeout_s, host)
+            for said in clocks_disagree(host.facts()):
+                run.note(said)
             measure(place=place)
             if gated:
                 timed(place)
