@@ -1,7 +1,9 @@
-"""How long work says how far it is, without knowing who listens."""
+"""How long work says how far it is, without knowing who listens; and work in several threads, which ends together."""
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from edgecomp.errors import TimeIsUp
@@ -88,3 +90,73 @@ class Until:
                     f"{what.removesuffix(STEPS)}: the time is up after {done:,} of {total:,} steps"
                 )
             yield item
+
+
+class Stop:
+    """Tells work in other threads to end before its time."""
+
+    def __init__(self) -> None:
+        self.is_told = False
+        self._ends: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def tell(self) -> None:
+        """Calls everything that ends work which is under way, once."""
+        with self._lock:
+            self.is_told, ends, self._ends = True, self._ends, []
+        for end in ends:
+            end()
+
+    @contextmanager
+    def by(self, end: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, `end`, which must not wait, is what ends it. Raises Stopped where that was told already."""
+        with self._lock:
+            if self.is_told:
+                raise Stopped
+            self._ends.append(end)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ends = [one for one in self._ends if one is not end]
+
+    def check(self) -> None:
+        """Raises Stopped where it was told."""
+        if self.is_told:
+            raise Stopped
+
+
+class Stopped(BaseException):
+    """What unwinds a thread whose work is to end before its time: no error, and nobody is told of it."""
+
+
+def at_once(work: Mapping[str, Sequence[Callable[[], None]]], stop: Stop) -> list[BaseException]:
+    """Does all `work`, a thread a name, what one name has one after another; returns what was raised, in the order of `work`.
+
+    What one thread raises ends that thread alone. stop: is told where the calling thread is interrupted, which raises then, when all have ended.
+    """
+    raised: dict[str, BaseException] = {}
+
+    def do(name: str) -> None:
+        try:
+            for one in work[name]:
+                stop.check()
+                one()
+        except Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001 - it is raised, or told, by whoever called
+            raised[name] = error
+
+    threads = [threading.Thread(target=do, args=(name,), name=name, daemon=True) for name in work]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        stop.tell()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        raise
+    return [raised[name] for name in work if name in raised]

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edgecomp.benchmark.hosts.served import LOCK
+
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="there is no sshd here (Debian's openssh-server)")
 
@@ -52,8 +54,34 @@ class Kitchen:
             one.kill()
 
 
-def served_by(folder: Path, known: bool = True, **variables: str) -> Kitchen:
-    """An sshd of its own, whose sessions have these variables. folder: a new one, of all that is its; known: whether its key is."""
+def with_a_lock_of_its_own(folder: Path) -> list[str]:
+    """What a command is started by that sees another file in the lock's place. folder: of that file."""
+    LOCK.touch()
+    LOCK.chmod(0o666)
+    (folder / "lock").touch()
+    inside = f'mount --bind "$0" {LOCK} && exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", inside, str(folder / "lock")]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace can be made here, and two devices of one machine would share a lock")
+    return words
+
+
+def both(folder: Path, *kitchens: Kitchen) -> dict[str, str]:
+    """The variables of a process whose `ssh` knows all the kitchens. folder: a new one."""
+    (folder / "bin").mkdir(parents=True)
+    configurations = "\n".join(f"Include {one.ssh.parent.parent}/ssh_config" for one in kitchens)
+    (folder / "ssh_config").write_text(configurations + "\n")
+    ssh = folder / "bin" / "ssh"
+    ssh.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {folder}/ssh_config "$@"\n')
+    ssh.chmod(0o755)
+    return {"PATH": f"{ssh.parent}:{os.environ['PATH']}"}
+
+
+def served_by(
+    folder: Path, known: bool = True, name: str = "kitchen", apart: bool = False, **variables: str
+) -> Kitchen:
+    """An sshd of its own, whose sessions have these variables. folder: a new one, of all that is its; known: whether its key is; name: as ssh knows
+    it; apart: whether it has a lock of its own, as another device has, which takes a mount namespace."""
     for key in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
     shutil.copy(folder / "user.pub", folder / "authorized")
@@ -76,7 +104,7 @@ def served_by(folder: Path, known: bool = True, **variables: str) -> Kitchen:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it
     (folder / "ssh_config").write_text(
-        f"Host kitchen\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n"
+        f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n"
         f"  UserKnownHostsFile {folder}/known\n"
     )
     (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}" if known else "")
@@ -84,15 +112,16 @@ def served_by(folder: Path, known: bool = True, **variables: str) -> Kitchen:
     ssh.parent.mkdir()
     ssh.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {folder}/ssh_config "$@"\n')
     ssh.chmod(0o755)
+    serve = [str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")]
     server = subprocess.Popen(
-        [str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL
+        [*with_a_lock_of_its_own(folder), *serve] if apart else serve, stderr=subprocess.DEVNULL
     )
     for _ in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
-    asked = [str(ssh), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "kitchen", "true"]
+    asked = [str(ssh), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", name, "true"]
     if known and (said := subprocess.run(asked, capture_output=True, text=True, check=False)).returncode:
         server.kill()
         server.wait()

@@ -53,7 +53,8 @@ def _backends(packages: Path, folder: Path) -> Path:
     return own.parent
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """So many ports that nothing listens at."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -64,13 +65,15 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def triton(repository: Path, folder: Path, *models: str) -> Iterator[Served]:
-    """A server with the `models` of the `repository`, which may be loaded and unloaded. folder: an empty one, for what it takes."""
+def triton(repository: Path, folder: Path, *models: str, more: tuple[Path, ...] = ()) -> Iterator[Served]:
+    """A server with the `models` of the `repository`, which may be loaded and unloaded. folder: an empty one, for what it takes; more: repositories
+    beside that."""
     packages = next((environment() / "lib").glob("python3*/site-packages"))
-    http, grpc = _free_ports(2)
+    http, grpc = free_ports(2)
     command = [
         str(packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
-        *("--model-repository", str(repository), "--backend-directory", str(_backends(packages, folder))),
+        *(word for one in (repository, *more) for word in ("--model-repository", str(one))),
+        *("--backend-directory", str(_backends(packages, folder))),
         *("--http-address", "127.0.0.1", "--http-port", str(http), "--grpc-address", "127.0.0.1", "--grpc-port", str(grpc)),
         *("--allow-metrics", "false", "--model-control-mode", "explicit", *(f"--load-model={name}" for name in models)),
     ]  # fmt: skip

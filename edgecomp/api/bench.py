@@ -1,11 +1,13 @@
-"""`edgecomp bench` of model files: each target in turn, each result kept before the next begins."""
+"""`edgecomp bench` of model files: devices at the same time, this machine's targets in turn, each result kept as soon as it is there."""
 
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecomp.api.module import Example, file_for
 from edgecomp.api.results import Benched, BenchResult
@@ -19,13 +21,17 @@ from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import write_json
 from edgecomp.history.record import of_bench, remember
 from edgecomp.history.store import STORE
-from edgecomp.progress import Listener, Silent
+from edgecomp.progress import Listener, Silent, Stop, at_once
 from edgecomp.report.bench_page import metrics_of, write_page
 from edgecomp.runtimes import TABLE, endpoints, formats
 from edgecomp.runtimes.formats import target_for
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+Measured = tuple[str, Path, dict[str, Any] | EdgecompError]
+"""A target's name, its result's folder, and what bench.json holds, or why there is nothing."""
 
 
 def bench(
@@ -86,7 +92,7 @@ def bench(
             what = path_of(model, Path(scratch))
             jobs = jobs_of(what, targets)
         found = list(each(what, jobs, options, _path(inputs), _path(out), _path(history), listener))
-    done = [one for one in found if isinstance(one, Benched)]
+    done = in_order([one for one in found if isinstance(one, Benched)], jobs)
     errors = {name: error for one in found if isinstance(one, dict) for name, error in one.items()}
     return BenchResult(done, errors | failures(done))
 
@@ -99,6 +105,12 @@ def failures(done: Sequence[Benched]) -> dict[str, EdgecompError]:
         for one in done
         for scenario, reason in one.content["failed"].items()
     }
+
+
+def in_order(done: Sequence[Benched], jobs: Sequence[tuple[Path, Target]]) -> list[Benched]:
+    """What was `done` of the `jobs`, in their order: devices end when they end."""
+    order = [target.name for _, target in jobs]
+    return sorted(done, key=lambda one: order.index(one.target))
 
 
 def each(
@@ -121,17 +133,25 @@ def each(
     check_trust(options.trust, [model for model, _ in jobs])
     if out is not None and len(jobs) > 1:
         raise UsageError(f"--out {out} is one folder, and there are {len(jobs)} targets: leave it out")
-    for model, target in jobs:
+
+    def measured(model: Path, target: Target, stop: Stop | None = None) -> Measured:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
         folder = out or Path("runs") / "bench" / f"{name_of(what)}-{target.name}" / now
         try:
-            content = bench_model(model, target, options, given=inputs, folder=folder, track=listener.track)
+            content = bench_model(
+                model, target, options, given=inputs, folder=folder, track=listener.track, stop=stop
+            )
         except EdgecompError as error:
-            listener.failed(target.name, "not run", str(error))
-            yield {target.name: error}
+            return target.name, folder, error
+        return target.name, folder, content
+
+    for name, folder, content in _each_measured(jobs, measured):
+        if isinstance(content, EdgecompError):
+            listener.failed(name, "not run", str(content))
+            yield {name: content}
             continue
         for scenario, reason in content["failed"].items():
-            listener.failed(f"{target.name}, {scenario}", "failed", reason)
+            listener.failed(f"{name}, {scenario}", "failed", reason)
         if options.profile and what.is_dir():
             _profile_training(what, folder, listener)
         try:
@@ -143,6 +163,34 @@ def each(
         for note in content["notes"]:
             listener.note(note)
         yield Benched(folder, content)
+
+
+def _each_measured(
+    jobs: Sequence[tuple[Path, Target]], measured: Callable[..., Measured]
+) -> Iterator[Measured]:
+    """What comes of each of the `jobs`, as soon as it is there: first of devices, all at the same time and of one in turn, then of this machine, on which nothing
+    else is measured meanwhile. measured: does one."""
+    away: dict[str, list[Callable[[], None]]] = {}
+    found, stop = queue.SimpleQueue[Measured | list[BaseException]](), Stop()
+    for model, target in jobs:
+        if target.host is not None:
+            away.setdefault(target.host, []).append(
+                lambda model=model, target=target: found.put(measured(model, target, stop))  # type: ignore[misc]
+            )
+    if away:
+        waiting = threading.Thread(target=lambda: found.put(at_once(away, stop)), daemon=True)
+        waiting.start()
+        try:
+            while not isinstance(one := found.get(), list):
+                yield one
+        finally:  # nobody may want the others any more
+            stop.tell()
+            waiting.join()
+        for error in one:
+            raise error
+    for model, target in jobs:
+        if target.host is None:
+            yield measured(model, target)
 
 
 def path_of(what: Path | str, scratch: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 from edgecomp import __version__
 from edgecomp.files.writing import digest_of
 from edgecomp.machine import cpu_isa, installed
+from edgecomp.progress import Stop
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ class Step:
     means: Mapping[str, str] = field(
         default_factory=dict
     )  # by name, what else this machine has to make it with
+    away: "Away | None" = None  # from this machine, which waits meanwhile
+
+
+@dataclass(frozen=True)
+class Away:
+    """Where a step is busy: at the device `host`, beside which others may be; `stop` ends it before its time."""
+
+    host: str
+    stop: Stop
 
 
 def made_from(step: Step, made: Mapping[str, str], version: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ manifest does not list is never deleted.
 import os
 import re
 import shutil
+import threading
 import time
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -83,6 +84,7 @@ class RunFolder:
         self.path = path
         self.notes: list[str] = []  # what was found damaged, by name
         self._verified: dict[str, dict[str, str]] = {}
+        self._recording = threading.Lock()  # steps of several devices end at any time
         self._new = [one for one in (path, *path.parents) if not os.path.lexists(one)]  # innermost first
 
     # -- who may write -------------------------------------------------------------------------------
@@ -251,7 +253,8 @@ class RunFolder:
             record = Record(
                 key=key, made_from=made_from, outputs=outputs, finished=run_lock.now(), seconds=seconds
             )
-            self._put_in_place(step.name, scratch, record, recipe)
+            with self._recording:
+                self._put_in_place(step.name, scratch, record, recipe)
         except OSError as error:
             where = error.filename or self.path
             raise EdgecompError(f"{step.name}: {where}: {error.strerror or error}; {KEPT}") from error
@@ -263,7 +266,8 @@ class RunFolder:
                 f"{step.name}: {self.path}: the disk is full, {left:,} bytes are left ({error}); {KEPT}"
             ) from error
         self._verified[step.name] = {}
-        self._clear(rf"{re.escape(_plain(step.name))}-\w{{16}}")
+        with self._recording:
+            self._clear(rf"{re.escape(_plain(step.name))}-\w{{16}}")
 
     def clear_checkpoints(self) -> None:
         """Takes away what steps that are finished would have resumed from, and what they shared. One that is not, of other settings, may go on yet."""

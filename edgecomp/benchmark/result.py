@@ -26,6 +26,7 @@ from edgecomp.stats.figure import Figure, exact
 from edgecomp.stats.order_statistics import median_bounds, restarts_needed
 
 FORMAT_VERSION = 2
+CLOCK_OFF_S = 60.0  # that is told
 CONFIDENCE = 0.95  # of an interval: each of its bounds at 97.5 %
 
 
@@ -133,7 +134,21 @@ def notes(content: Mapping[str, Any]) -> list[str]:
         and _differs(one["timed_error"])
         and one["alone_error"] is not None
         and not _differs(one["alone_error"])
-    ] + ([content["saturation"]] if content["saturation"] else [])
+    ] + [
+        *([content["saturation"]] if content["saturation"] else []),
+        *clocks_disagree(content.get("machine", {})),
+    ]
+
+
+def clocks_disagree(machine: Mapping[str, Any]) -> list[str]:
+    """What is said of a device whose clock is not this machine's; nothing where it is. machine: its facts."""
+    off = float(machine.get("clock_off_s") or 0.0)
+    if abs(off) <= CLOCK_OFF_S:
+        return []
+    how = "ahead of" if off > 0 else "behind"
+    return [
+        f"the clock of {machine['host']} is {abs(off):,.0f} s {how} this machine's: no figure depends on it, and its certificates and logs do; set it"
+    ]
 
 
 def _differs(error: float | None) -> bool:

@@ -48,7 +48,7 @@ from edgecomp.metrics.registry import (
     LATENCY_P99,
     THROUGHPUT,
 )
-from edgecomp.progress import Track
+from edgecomp.progress import Stop, Track
 from edgecomp.runtimes import TABLE, Port, endpoints
 from edgecomp.runtimes.files import integer_weights
 from edgecomp.runtimes.formats import all_parts
@@ -62,11 +62,18 @@ ENOUGH = 2 * samples_needed(99)  # inferences a restart
 
 
 def bench_model(
-    model: Path, target: Target, options: Options, *, given: Path | None, folder: Path, track: Track
+    model: Path,
+    target: Target,
+    options: Options,
+    *,
+    given: Path | None,
+    folder: Path,
+    track: Track,
+    stop: Stop | None = None,
 ) -> dict[str, Any]:
     """Measures a `model` file on `target` as the `options` say, and writes the result into `folder`, a new
     one. given: an .npz or .parquet file of examples, or None: they are made up. track: is told how far it
-    is.
+    is; stop: ends it before its time, on a device.
 
     Returns what bench.json holds; a scenario that fails says so in it, and leaves the others. Raises
     UsageError, ModelFileError, DataError, BudgetExceededError, RuntimeUnavailableError, WorkerError.
@@ -80,7 +87,7 @@ def bench_model(
         raise UsageError(
             "--shape and --range are of arrays, and a language model's prompts are made up of its tokenizer's tokens: give your own with --inputs"
         )
-    with at(target) as host:
+    with at(target, stop) as host:
         return _benched(model, target, options, host, given=given, folder=folder, track=track)
 
 

@@ -114,13 +114,14 @@ def bench(
     errors: dict[str, EdgecompError] = {}
     with TemporaryDirectory(prefix="edgecomp-bench-") as scratch:
         what = api.path_of(model, Path(scratch))
-        for one in api.each(what, api.jobs_of(what, target or []), options, inputs, out, store, screen):
+        jobs = api.jobs_of(what, target or [])
+        for one in api.each(what, jobs, options, inputs, out, store, screen):
             if isinstance(one, dict):
                 errors |= one
             else:
                 done.append(one)
                 show_benched(one, screen)
-    raise typer.Exit(show_bench(done, errors | api.failures(done), screen, as_json))
+    raise typer.Exit(show_bench(api.in_order(done, jobs), errors | api.failures(done), screen, as_json))
 
 
 def compare(

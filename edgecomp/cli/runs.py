@@ -91,6 +91,10 @@ def search(
         float | None,
         typer.Option("--time", metavar="MINUTES", min=0, help="After which no further candidate is begun."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="A Ray cluster, whose machines train candidates."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The search's folder.", show_default="runs/search/RECIPE")
     ] = None,
@@ -109,6 +113,7 @@ def search(
         targets=target or (),
         trials=trials,
         minutes=minutes,
+        ray=ray,
         out=out,
         listener=screen,
     )

@@ -333,6 +333,7 @@ def dvc(
     epilog=examples(
         "edgecomp data label digits --workers 4",
         "edgecomp data label my.yaml --workers 8 --top 32 --out runs/mine",
+        "edgecomp data label my.yaml --ray 10.0.0.1:6379",
     )
 )
 def label(
@@ -345,6 +346,10 @@ def label(
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes, each with one thread.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="A Ray cluster, whose machines make the shards."),
+    ] = None,
     top: Annotated[
         int,
         typer.Option(
@@ -361,7 +366,9 @@ def label(
     from edgecomp.cli.terminal import Screen, say
 
     screen = Screen(json=as_json)
-    found = label(recipe, overrides or [], workers=workers, top=top, out=out, quick=quick, listener=screen)
+    found = label(
+        recipe, overrides or [], workers=workers, top=top, ray=ray, out=out, quick=quick, listener=screen
+    )
     if as_json:
         told = {"rows": found.rows, "views": found.views, "store": str(found.store), "made": list(found.made)}
         say({**told, "exit_code": 0})

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -59,6 +60,7 @@ class Screen:
         self.out = self.err if json else Console()
         self.notes: list[str] = []  # for those who ask for JSON
         self._began = time.monotonic()
+        self._bars = threading.RLock()  # one at a time: what other threads do is told as in a log
 
     def started(self, what: str, reason: str) -> None:
         elapsed = time.monotonic() - self._began
@@ -67,9 +69,15 @@ class Screen:
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         """The `items`, with a bar while they are worked on, of which nothing is left; in a log, a line now
         and then. what: it says of them; total: how many they are."""
-        if not self.err.is_terminal:
+        if not self.err.is_terminal or not self._bars.acquire(blocking=False):
             yield from self._logged(items, what, total)
             return
+        try:
+            yield from self._with_a_bar(items, what, total)
+        finally:
+            self._bars.release()
+
+    def _with_a_bar(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         columns = (
             TextColumn("         {task.description}", markup=False),
             BarColumn(bar_width=30),

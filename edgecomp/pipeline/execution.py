@@ -1,24 +1,26 @@
 """A run executed: what is checked before it starts, which steps must run, and one after another of them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edgecomp.artifacts.rerun import Step
+from edgecomp.artifacts.rerun import Away, Step
 from edgecomp.artifacts.run_folder import JOB, RunFolder
 from edgecomp.config.job import Job
 from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.target import check_cores
-from edgecomp.errors import RunFolderError, UsageError
+from edgecomp.errors import EdgecompError, RunFolderError, UsageError
 from edgecomp.files.writing import write_json
 from edgecomp.machine import gpus, has_bf16
 from edgecomp.pipeline import loaders, several_teachers, trying
 from edgecomp.pipeline.language import stages as language
 from edgecomp.pipeline.practice import not_installed
 from edgecomp.pipeline.stages import health, judging, learning
-from edgecomp.progress import Note
+from edgecomp.progress import Note, at_once
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.base import NO_GPU
 
@@ -110,16 +112,55 @@ def execute(job: Job, folder: RunFolder, all_steps: list[Step], started: Started
     it runs."""
     ran = []
     try:
-        for step in all_steps:
-            reason = folder.reason_to_run(step)
-            if reason is not None:
-                started(step.name, f"{reason}{_kept(folder, step)}")
-                folder.run(step, job.recipe.name)
-                ran.append(step.name)
+        for is_away, some in groupby(all_steps, lambda step: step.away is not None):
+            if is_away:
+                asked = [
+                    (step, reason) for step in some if (reason := folder.reason_to_run(step)) is not None
+                ]
+                ran += _away(job, folder, asked, started)
+                continue
+            for step in some:
+                reason = folder.reason_to_run(step)
+                if reason is not None:
+                    started(step.name, f"{reason}{_kept(folder, step)}")
+                    folder.run(step, job.recipe.name)
+                    ran.append(step.name)
     except BaseException:
         folder.forget()
         raise
     folder.clear_checkpoints()  # of one that was killed when it had just been recorded
+    return ran
+
+
+def _away(job: Job, folder: RunFolder, asked: Sequence[tuple[Step, str]], started: Started) -> list[str]:
+    """Runs steps that keep devices busy, those of different devices at the same time, and of one device in order; returns their names. asked: each with
+    the reason that it runs for. What stops one leaves the others, whose steps are kept; it is raised at last."""
+    ran: list[str] = []
+    work: dict[str, list[Callable[[], None]]] = {}
+
+    def run(step: Step, reason: str, away: Away) -> None:
+        def make(scratch: Path, checkpoints: Path) -> None:
+            step.make(scratch, checkpoints)
+            away.stop.check()  # what was broken off is no result
+
+        started(step.name, f"{reason}{_kept(folder, step)}")
+        folder.run(replace(step, make=make), job.recipe.name)
+        ran.append(step.name)
+
+    stop = None
+    for step, reason in asked:
+        assert step.away is not None
+        work.setdefault(step.away.host, []).append(partial(run, step, reason, step.away))
+        stop = step.away.stop
+    if stop is None:
+        return ran
+    raised = at_once(work, stop)
+    for error in raised:
+        if not isinstance(error, EdgecompError):
+            raise error
+    if raised:
+        raised[0].args = ("\n".join(map(str, raised)),)
+        raise raised[0]
     return ran
 
 
@@ -147,9 +188,13 @@ def execute_stage(job: Job, folder: RunFolder, all_steps: list[Step], only: str,
         if step.name in needed and (reason := folder.reason_to_run(step, here=False)) is not None:
             raise RunFolderError(f"{folder.path}: {only} needs {step.name} ({reason}): "
                                  f"`edgecomp run` makes it, and all that must come before")  # fmt: skip
-    for step in chosen:
-        started(step.name, f"asked for{_kept(folder, step)}")
-        folder.run(step, job.recipe.name)
+    for is_away, some in groupby(chosen, lambda step: step.away is not None):
+        if is_away:
+            _away(job, folder, [(step, "asked for") for step in some], started)
+            continue
+        for step in some:
+            started(step.name, f"asked for{_kept(folder, step)}")
+            folder.run(step, job.recipe.name)
     folder.clear_checkpoints()
 
 

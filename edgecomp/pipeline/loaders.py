@@ -17,7 +17,7 @@ from edgecomp.errors import UsageError
 from edgecomp.files.json_files import read_mapping
 from edgecomp.machine import usable_cores
 from edgecomp.outputs import ONE
-from edgecomp.progress import Note, Track, unheard
+from edgecomp.progress import Note, Stop, Track, unheard
 from edgecomp.tasks import SeveralOutputs, Task, task
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ OLD = "old"  # the step that trains a student that goes on from there
 
 @dataclass(frozen=True)
 class Run:
-    """A job in its folder. scheme: whose student is meant, where targets need several; past: earlier results of the recipe, oldest first."""
+    """A job in its folder. scheme: whose student is meant, where targets need several; past: earlier results of the recipe, oldest first;
+    stop: ends what devices do before their time."""
 
     job: Job
     folder: Path
@@ -49,6 +50,7 @@ class Run:
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date())
     scheme: str = ""
     past: "Callable[[], Sequence[Any]]" = tuple
+    stop: Stop = field(default_factory=Stop)
 
     def __post_init__(self) -> None:
         if not self.scheme:

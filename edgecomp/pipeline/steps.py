@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecomp import arms
-from edgecomp.artifacts.rerun import Step
+from edgecomp.artifacts.rerun import Away, Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.target import Target
@@ -220,9 +220,9 @@ def _for_each_target(run: loaders.Run) -> Iterator[Step]:
 
 
 def _measuring(run: loaders.Run) -> Iterator[Step]:
-    """Each target's runtime on this machine, and another machine's CPU under emulation."""
+    """Each target's runtime on its device, all devices at once, then on this machine, and another machine's CPU under emulation."""
     job, bench = run.job, run.job.recipe.bench
-    for target in (*job.targets, *job.ungated_targets):
+    for target in sorted((*job.targets, *job.ungated_targets), key=lambda target: target.host is None):
         gated = (f"parity/{target.name}", f"deploy/{target.name}") if target in job.targets else ()
         own = run.of(target.scheme) if gated else run
         yield Step(
@@ -240,6 +240,7 @@ def _measuring(run: loaders.Run) -> Iterator[Step]:
             ),
             libraries=("numpy", TABLE[target.runtime].distribution),
             executes=True,
+            away=None if target.host is None else Away(target.host, run.stop),
         )
     for target in _for_cpus(job):
         own = run.of(target.scheme)

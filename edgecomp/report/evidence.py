@@ -121,6 +121,11 @@ class Evidence:
         return said
 
     @property
+    def is_by_device(self) -> bool:
+        """Whether a target's figures are of another machine than the run's."""
+        return any(target.host is not None for target in self.job.targets)
+
+    @property
     def asked_of_health(self) -> str:
         """Of how many examples the model's health was asked."""
         counts = [len(one.health.labels) for one in self.measured.values() if one.health is not None]

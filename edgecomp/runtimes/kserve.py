@@ -78,7 +78,7 @@ class KServeSession:
     def run(self, batch: Mapping[str, Array]) -> dict[str, Array]:
         """The server's answer. batch: as in `Session.run`. Raises InferenceError where it refuses the request or answers with nonsense, DeviceError
         where it cannot be reached, takes too long, or is overloaded."""
-        return self.send(self.prepared(batch))
+        return self.read(self.send(self.prepared(batch)))
 
     def prepared(self, batch: Mapping[str, Array]) -> Any:
         """What `send` takes, so that a load generator makes it once: `batch` as a request."""
@@ -91,13 +91,24 @@ class KServeSession:
             self.tell(error)
         return body, {"Inference-Header-Content-Length": str(length)} if length is not None else {}
 
-    def send(self, request: Any) -> dict[str, Array]:
-        """The answer to a `request` that `prepared` has made. Raises as `run` does."""
+    def send(self, request: Any) -> Any:
+        """The answer to a `request` that `prepared` has made, for `read`, when its last byte is here. Raises as `run` does."""
+        try:
+            if self.endpoint.is_grpc:
+                return self._server.infer(self.endpoint.model, request, self.endpoint.version, **self._more)
+            return self._posted(*request)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, it is told as ours
+            self.tell(error)
+
+    def read(self, answer: Any) -> dict[str, Array]:
+        """The outputs in an `answer` of `send`: any thread's. Raises as `run` does."""
         try:
             found = (
-                self._server.infer(self.endpoint.model, request, self.endpoint.version, **self._more)
+                answer
                 if self.endpoint.is_grpc
-                else self._posted(*request)
+                else self._client.InferenceServerClient.parse_response_body(
+                    answer[0], header_length=answer[1]
+                )
             )
             outputs = {port.name: found.as_numpy(port.name) for port in self._signature.outputs}
         except Exception as error:  # noqa: BLE001 - whatever the client raises, it is told as ours
@@ -113,8 +124,8 @@ class KServeSession:
                                      f"{[-1 if size is None else size for size in port.shape]}")  # fmt: skip
         return {name: _plain(values) for name, values in outputs.items()}
 
-    def _posted(self, body: bytes, headers: Mapping[str, str]) -> Any:
-        """An answer over this thread's connection: the standard library's, which costs half of what tritonclient's (gevent) does, and a load
+    def _posted(self, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, int | None]:
+        """An answer, and how long its header is, over this thread's connection: the standard library's, which costs half of what tritonclient's (gevent) does, and a load
         generator's cost is the server's on one machine. A connection that the server closed while it was idle is opened once more."""
         for attempt in range(2):
             connection = self._connection()
@@ -137,9 +148,7 @@ class KServeSession:
                 content.decode(errors="replace")[:400], status=str(answer.status)
             )
         length = answer.headers.get("Inference-Header-Content-Length")
-        return self._client.InferenceServerClient.parse_response_body(
-            content, header_length=None if length is None else int(length)
-        )
+        return content, None if length is None else int(length)
 
     def _connection(self) -> http.client.HTTPConnection:
         found: http.client.HTTPConnection | None = getattr(self._local, "connection", None)

@@ -1,8 +1,10 @@
-"""One candidate of a search after another, until there are enough: measured, and where it keeps the budget trained."""
+"""One candidate of a search after another, or some together, until there are enough: measured, and where they keep the budget trained."""
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +14,7 @@ from edgecomp.shrink import candidates, front
 from edgecomp.shrink.budget import Limit, broken, excesses
 from edgecomp.shrink.candidates import Candidate, Cost, load_all, place_of
 from edgecomp.shrink.spaces import Point, Space
-from edgecomp.shrink.study import Study
+from edgecomp.shrink.study import Asked, Study
 
 WORK = (
     "work"  # of a candidate: what training goes on from after a kill; gone when it is known what became of it
@@ -30,6 +32,23 @@ class Work(Protocol):
         """The score of a `student` on the validation split, in per cent, after a short training; folder: its own. Raises EdgecompError."""
 
 
+Asking = tuple[Mapping[str, Any], Path]
+"""A student, as a recipe has it, and its own folder."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of one of several students: the score, or why there is none; seconds: that training took."""
+
+    score: float | None
+    why: str = ""
+    seconds: float = 0.0
+
+
+Together = Callable[[Sequence[Asking]], Iterator[tuple[int, Trained]]]
+"""Trains and scores several students at the same time: each's place among them and what came of it, as soon as that is known."""
+
+
 class Trials:
     """The candidates of a search in `folder`: which is next its `study` says."""
 
@@ -41,10 +60,14 @@ class Trials:
         study: Study,
         work: Work,
         listener: Listener,
+        together: Together | None = None,
+        at_once: int = 1,
     ) -> None:
-        """space, limits: what is searched, and held to; work: measures and trains; listener: told of each candidate."""
+        """space, limits: what is searched, and held to; work: measures and trains; listener: told of each candidate; together: trains several elsewhere, in
+        place of `work`; at_once: how many the study is asked for before it is told of one."""
         self._folder, self._space, self._limits = folder, space, limits
         self._study, self._work, self._listener = study, work, listener
+        self._together, self._at_once = together or self._in_turn, at_once
 
     def until(self, trials: int, patience: int, deadline: float | None) -> str:
         """Tries candidates until there are `trials` of them, the last `patience` have not helped, or the `deadline`, by time.monotonic(), has come;
@@ -58,11 +81,12 @@ class Trials:
                 return f"the last {patience} candidates put none on the front (search.patience)"
             if deadline is not None and time.monotonic() > deadline:
                 return "the time is up (--time)"
-            asked = self._study.ask()
-            if asked is None:
+            room = max(1, min(self._at_once, trials - len(found)))
+            batch = list(islice(iter(self._study.ask, None), room))
+            if not batch:
                 return f"every point was tried, {len(self._space):,} in all"
-            candidate = self._became(asked.point, asked.number, f"candidate {len(found) + 1}")
-            self._study.tell(asked, candidate, self._excess(candidate))
+            for asked, candidate in zip(batch, self._became(batch, len(found)), strict=True):
+                self._study.tell(asked, candidate, self._excess(candidate))
 
     def _refuse_hopeless(self, found: Sequence[Candidate]) -> None:
         cheapest = self._space.cheapest
@@ -77,30 +101,66 @@ class Trials:
         died = {DIED: 1.0} if candidate.cost.died else {}
         return excesses(self._limits, candidate.cost.figures) | died
 
-    def _became(self, point: Point, number: int, called: str) -> Candidate:
-        """What becomes of a `point`, or became of it in an earlier sitting."""
-        if (known := candidates.load(self._folder, point)) is not None:
-            return known
-        told, work = self._space.told(point), place_of(self._folder, point) / WORK
+    def _became(self, batch: Sequence[Asked], before: int) -> list[Candidate]:
+        """What becomes of the points of a `batch`, or became of them in an earlier sitting: all are measured, one by one, before any is trained. before: how
+        many candidates there are."""
+        made: dict[int, Candidate] = {}
+        fit: list[tuple[int, Candidate]] = []
+        for place, asked in enumerate(batch):
+            if (known := candidates.load(self._folder, asked.point)) is not None:
+                made[place] = known
+                continue
+            one = self._measured(asked, f"candidate {before + place + 1}")
+            if one.failed or one.why:
+                made[place] = self._kept(one)
+            else:
+                fit.append((place, one))
+        students = [(self._space.of(one.point), self._at(one.point)) for _, one in fit]
+        for index, found in self._together(students) if students else ():
+            place, one = fit[index]
+            if found.score is None:
+                self._listener.failed(self._space.told(one.point), "cannot be tried", found.why)
+            made[place] = self._kept(
+                replace(
+                    one,
+                    score=found.score,
+                    why=found.why,
+                    failed=found.score is None,
+                    training_s=found.seconds,
+                )
+            )
+        return [made[place] for place in range(len(batch))]
+
+    def _measured(self, asked: Asked, called: str) -> Candidate:
+        """The candidate with what it takes, and why it may not be trained, or cannot be."""
+        point, told = asked.point, self._space.told(asked.point)
         self._listener.started(called, told)
-        work.mkdir(parents=True, exist_ok=True)
+        self._at(point).mkdir(parents=True, exist_ok=True)
         cost = candidates.load_cost(self._folder, point)
         try:
             if cost is None:
-                cost = self._work.measured(self._space.of(point), work)
+                cost = self._work.measured(self._space.of(point), self._at(point))
                 candidates.save_cost(self._folder, point, cost)
-            made = self._trained(Candidate(number, point, cost), cost, work)
         except EdgecompError as error:
             self._listener.failed(told, "cannot be tried", str(error))
-            made = Candidate(number, point, cost, why=str(error), failed=True)
-        candidates.save(self._folder, made)
-        shutil.rmtree(work, ignore_errors=True)
-        return made
+            return Candidate(asked.number, point, cost, why=str(error), failed=True)
+        return Candidate(asked.number, point, cost, why=cost.died or broken(self._limits, cost.figures))
 
-    def _trained(self, one: Candidate, cost: Cost, work: Path) -> Candidate:
-        """The candidate with its score, or why it was not trained."""
-        if why := cost.died or broken(self._limits, cost.figures):
-            return Candidate(one.number, one.point, cost, why=why)
-        began = time.monotonic()
-        score = self._work.scored(self._space.of(one.point), work)
-        return Candidate(one.number, one.point, cost, score, training_s=round(time.monotonic() - began, 3))
+    def _at(self, point: Point) -> Path:
+        return place_of(self._folder, point) / WORK
+
+    def _kept(self, candidate: Candidate) -> Candidate:
+        candidates.save(self._folder, candidate)
+        shutil.rmtree(self._at(candidate.point), ignore_errors=True)
+        return candidate
+
+    def _in_turn(self, students: Sequence[Asking]) -> Iterator[tuple[int, Trained]]:
+        """As `Together`, one after another here."""
+        for index, (student, folder) in enumerate(students):
+            began = time.monotonic()
+            try:
+                score = self._work.scored(student, folder)
+            except EdgecompError as error:
+                yield index, Trained(None, str(error))
+                continue
+            yield index, Trained(score, seconds=round(time.monotonic() - began, 3))

@@ -101,9 +101,17 @@ def check(words: list[str]) -> None:
     if tool in checks:
         checks[tool](words)
     else:
-        assert tool in ("python3", "pre-commit", "openssl", "unzip", "tritonserver", "airflow", "dvc"), (
-            f"a command that no test checks: {' '.join(words)}"
-        )
+        assert tool in (
+            "python3",
+            "pre-commit",
+            "openssl",
+            "unzip",
+            "tritonserver",
+            "ray",
+            "torchrun",
+            "airflow",
+            "dvc",
+        ), f"a command that no test checks: {' '.join(words)}"
 
 
 FOUND = commands()

@@ -1,6 +1,8 @@
 """Another open loop, of the standard library alone, to hold `bench`'s against: 64 connections, each of which takes the next arrival.
 
 python plain_client.py HOST:PORT MODEL IMAGES.npy ARRIVALS.npy LATENCIES.npy
+
+Says `ready` when it is connected, begins when a line comes, and says at the end what its requests took of a CPU, in seconds.
 """
 
 import http.client
@@ -8,13 +10,15 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 
-def plainly(address: str, model: str, images: Any, due_ns: Any) -> Any:
-    """Another open loop, of the standard library alone: 64 connections, each of which takes the next arrival. Returns latencies, ns, from when each came."""
+def plainly(address: str, model: str, images: Any, due_ns: Any, begin: Callable[[], object]) -> Any:
+    """Another open loop, of the standard library alone: 64 connections, each of which takes the next arrival. Returns latencies, ns, from when each came.
+    begin: is called once all are connected, and returns when the first second begins."""
     host, port = address.split(":")
     header = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, *images.shape[1:]], "parameters": {"binary_data_size": images[:1].nbytes}}],
               "parameters": {"binary_data_output": True}}  # fmt: skip
@@ -49,6 +53,7 @@ def plainly(address: str, model: str, images: Any, due_ns: Any) -> Any:
     for thread in threads:
         thread.start()
     ready.wait()
+    begin()
     origin[0] = time.perf_counter_ns()
     ready.wait()
     for thread in threads:
@@ -56,6 +61,13 @@ def plainly(address: str, model: str, images: Any, due_ns: Any) -> Any:
     return latencies
 
 
+def begun() -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
 if __name__ == "__main__":
     address, model, images, arrivals, latencies = sys.argv[1:]
-    np.save(latencies, plainly(address, model, np.load(images), np.load(arrivals)))
+    before = time.process_time()
+    np.save(latencies, plainly(address, model, np.load(images), np.load(arrivals), begun))
+    print(time.process_time() - before, flush=True)

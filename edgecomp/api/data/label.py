@@ -10,6 +10,7 @@ from edgecomp.data.label_store import STORE, ShardedLabels
 from edgecomp.errors import UsageError
 from edgecomp.pipeline import execution
 from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.stages.cluster import on
 from edgecomp.pipeline.stages.labelling import in_shards
 from edgecomp.progress import Listener, Silent
 
@@ -33,6 +34,7 @@ def label(
     *,
     workers: int = 1,
     top: int = 0,
+    ray: str | None = None,
     out: Path | str | None = None,
     quick: bool = False,
     listener: Listener | None = None,
@@ -40,13 +42,18 @@ def label(
     """Makes the data and the teacher of a recipe where they are not there, and its soft labels in shards; `edgecomp run` goes on from them.
 
     recipe, overrides, out, quick: as `run` takes them. workers: processes, each with one thread; their number changes no byte. top: how many logits of an
-    example are kept, with the mass of the rest, where classes are many; 0: all. listener: told of progress. Raises EdgecompError.
+    example are kept, with the mass of the rest, where classes are many; 0: all. ray: the address of a Ray cluster whose machines make the shards, in place of
+    `workers`. listener: told of progress. Raises EdgecompError.
     """
     heard = listener or Silent()
     if not 1 <= workers <= MOST_WORKERS:
         raise UsageError(f"--workers {workers}: from 1 to {MOST_WORKERS} processes")
     if top < 0:
         raise UsageError(f"--top {top}: a number of logits, or 0 for all")
+    if ray is not None and workers != 1:
+        raise UsageError(
+            f"--workers {workers} are of this machine, and --ray {ray} gives a shard to every core of a cluster: leave out one or the other"
+        )
     job, folder, every = prepared(recipe, overrides, out, quick, heard)
     if job.recipe.teachers is not None:
         raise UsageError(
@@ -55,8 +62,8 @@ def label(
     run = Run(job, folder.path, heard.track, heard.note)
     before = [step for step in every if step.name in ("data", "teacher")]
     labels = next(step for step in every if step.name == "soft_labels")
-    wanted = replace(labels, make=partial(in_shards, run, workers=workers, top=top))
-    with folder.locked():
+    with on(ray) as cluster, folder.locked():
+        wanted = replace(labels, make=partial(in_shards, run, workers=workers, top=top, cluster=cluster))
         execution.save_job(job, folder)
         made = execution.execute(job, folder, [*before, wanted], heard.started)
         store = folder.path / labels.name

@@ -23,6 +23,7 @@ from edgecomp.files.writing import digest_of, write_json
 from edgecomp.pipeline import execution
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import searching
+from edgecomp.pipeline.stages.cluster import on
 from edgecomp.progress import Listener, Silent
 from edgecomp.report.search_page import FILE as PAGE
 from edgecomp.report.search_page import Tried, write_page
@@ -86,6 +87,7 @@ def search(
     targets: Sequence[str] = (),
     trials: int | None = None,
     minutes: float | None = None,
+    ray: str | None = None,
     out: Path | str | None = None,
     listener: Listener | None = None,
 ) -> SearchResult:
@@ -96,7 +98,8 @@ def search(
     process may work on the same one.
 
     recipe, overrides: as `run` takes them. targets: in place of the recipe's own; the latency of the first is what the front is of. trials: candidates
-    at most, `search.trials` where it is not given; minutes: after which no further one is begun. out: the folder, `runs/search/NAME` where it is not
+    at most, `search.trials` where it is not given; minutes: after which no further one is begun. ray: the address of a Ray cluster, whose machines train candidates, as many at once
+    as they have cores for; they are measured here, while nothing is trained. out: the folder, `runs/search/NAME` where it is not
     given. listener: told of progress.
 
     Raises UsageError where there is nothing to search, no point can keep the budget, or the folder holds another search; RecipeError.
@@ -125,9 +128,11 @@ def search(
     target = job.targets[0].name
     study = Study(place / STUDY, space, sampler=asked.sampler, seed=job.recipe.seed, target=target)
     limits = searching.limits(run)
-    tried = Trials(place, space, limits, study, searching.Candidates(run, asked), listener)
     deadline = None if minutes is None else began + 60 * minutes
-    stopped = tried.until(trials or asked.trials, asked.patience, deadline)
+    with on(ray) as cluster:
+        elsewhere = () if cluster is None else searching.by_cluster(run, asked, cluster)
+        tried = Trials(place, space, limits, study, searching.Candidates(run, asked), listener, *elsewhere)
+        stopped = tried.until(trials or asked.trials, asked.patience, deadline)
     return _concluded(recipe, asked_of, job, place, space, target, stopped, shared_s, limits)
 
 

@@ -124,6 +124,10 @@ class Connection:
         for pipe in others:
             _closed(pipe)
 
+    def cut(self) -> None:
+        """Breaks the connection, without waiting: whoever waits for a reply is told so, and the device ends by itself."""
+        self._process.kill()
+
     def call(
         self,
         name: str,

@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import threading
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from edgecomp.errors import DeviceError, RuntimeUnavailableError, UsageError
 from edgecomp.files.sealed import is_sealed
 from edgecomp.machine import installed
 from edgecomp.metrics.samples import COLD_START
+from edgecomp.progress import Stop
 from edgecomp.runtimes import TABLE, formats
 
 SERVED = "edgecomp.benchmark.hosts.served"
@@ -32,13 +34,13 @@ SENT = ("inputs", "arrivals", "lines", "tokenizer")  # and a folder or a file th
 
 
 @contextlib.contextmanager
-def at(target: Target) -> Iterator[Host]:
-    """The machine that a target's models run on: this one, or the device of its `host`, until the block ends. Raises DeviceError,
-    UsageError."""
+def at(target: Target, stop: Stop | None = None) -> Iterator[Host]:
+    """The machine that a target's models run on: this one, or the device of its `host`, until the block ends. stop: breaks the connection where it
+    is told. Raises DeviceError, UsageError."""
     if target.host is None:
         yield HERE
         return
-    with Device(target.host, target.runtime) as device:
+    with Device(target.host, target.runtime) as device, (stop or Stop()).by(device.cut):
         check_cores_of(target, target.host, len(device.cores()))
         yield device
 
@@ -53,7 +55,10 @@ class Device:
         self._sent: set[str] = set()
         self._sending = threading.Lock()  # several workers start at once, of the same files
         try:
-            self._known = self._call("facts")["facts"] | {"host": host}
+            asked = time.time()
+            told = self._call("facts")
+            off = told["clock_s"] - (asked + time.time()) / 2
+            self._known = told["facts"] | {"host": host, "clock_off_s": round(off, 1)}
         except BaseException:
             self.close()
             raise
@@ -69,6 +74,10 @@ class Device:
     def close(self) -> None:
         """Ends the connection, and with it all that was started and written there."""
         self._connection.close()
+
+    def cut(self) -> None:
+        """Breaks the connection at once, from any thread: what is asked of the device raises DeviceError, and it ends by itself."""
+        self._connection.cut()
 
     def start(self, place: Place, model: Path, inputs: Path | None, rows: int = 1) -> "Remote":
         """As `Host.start`. place, model, inputs, rows: as for `Worker`."""

@@ -102,7 +102,7 @@ class Served:
 
     def facts(self) -> dict[str, Any]:
         """What a reviewer asks of the machine."""
-        return {"facts": self.here.facts() | condition()}
+        return {"facts": self.here.facts() | condition(), "clock_s": time.time()}
 
     def cores(self) -> dict[str, Any]:
         """Those that workers may run on."""

@@ -139,7 +139,8 @@ class Sent(NamedTuple):
 
 
 def sent(
-    connect: Callable[[], Callable[[Any], Mapping[str, Any]]],
+    connect: Callable[[], Callable[[Any], Any]],
+    read: Callable[[Any], Mapping[str, Any]],
     connections: int,
     feeds: Sequence[Any],
     same: Callable[[int, Mapping[str, Any]], bool],
@@ -149,7 +150,8 @@ def sent(
     """An open loop against what has a queue of its own, a server: every request is sent when it comes, over a connection of its own.
 
     connect: opens one of so many `connections`, in the thread that uses it, before the first request comes; a request that finds none free waits
-    for one, and its latency counts from when it came. feeds: asked in turn;
+    for one, and its latency counts from when it came. read: the outputs in an answer, when all are there: what reading costs would be the server's
+    latency, and on one machine its CPU; feeds: asked in turn;
     `same(feed's place, outputs)`: whether an answer is right; arrivals_ns: since the start, in order; clocks: to read, and to sleep by. Nothing
     spins: on one machine the server would lack that CPU.
     """
@@ -158,7 +160,7 @@ def sent(
     latencies, late, errors = [-1] * count, [0] * count, dict[str, int]()
     lock, places = threading.Lock(), iter(range(count))
     under_way = most = origin = 0
-    answered: list[tuple[int, Mapping[str, Any]]] = []  # looked at once the clock has stopped
+    answered: list[tuple[int, int, Any]] = []  # looked at once the clock has stopped
     failures: list[Exception] = []
 
     def begin() -> None:
@@ -166,6 +168,11 @@ def sent(
         origin = wall()
 
     ready = threading.Barrier(connections, begin)
+
+    def count_failure(error: Exception) -> None:
+        said = f"{type(error).__name__}: {error}"[:300]
+        if said in errors or len(errors) < 10:
+            errors[said] = errors.get(said, 0) + 1
 
     def work() -> None:
         nonlocal under_way, most
@@ -193,32 +200,39 @@ def sent(
             with lock:
                 under_way += 1
                 most = max(most, under_way)
-            failed, outputs = "", None
+            failed: Exception | None = None
+            answer = None
             try:
-                outputs = run(feeds[feed])
+                answer = run(feeds[feed])
             except (EdgecompError, MemoryError) as error:
-                failed = f"{type(error).__name__}: {error}"[:300]
+                failed = error
             end = wall()
-            if outputs is not None:
-                latencies[place] = end - due
             with lock:
                 under_way -= 1
-                if outputs is not None:
-                    answered.append((feed, outputs))
-                if failed and (failed in errors or len(errors) < 10):
-                    errors[failed] = errors.get(failed, 0) + 1
+                if failed is None:
+                    latencies[place] = end - due
+                    answered.append((place, feed, answer))
+                else:
+                    count_failure(failed)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    wrong = sum(not same(feed, outputs) for feed, outputs in answered)
+    elapsed = wall() - origin
+    wrong = 0
+    for place, feed, answer in answered:
+        try:
+            wrong += not same(feed, read(answer))
+        except EdgecompError as error:
+            latencies[place] = -1
+            count_failure(error)
     if failures:
         raise next(
             (one for one in failures if not isinstance(one, threading.BrokenBarrierError)), failures[0]
         )
-    return Sent(latencies, late, wrong, errors, most, wall() - origin)
+    return Sent(latencies, late, wrong, errors, most, elapsed)
 
 
 @dataclass

@@ -127,7 +127,7 @@ class Station:
             return self.session.send
 
         requests = [self.session.prepared(feed) for feed in self.feeds]
-        return loops.sent(connect, CONNECTIONS, requests, same, due)._asdict()
+        return loops.sent(connect, self.session.read, CONNECTIONS, requests, same, due)._asdict()
 
     def _same(self, sessions: list[Any]) -> Callable[[int, Mapping[str, Any]], bool]:
         """Whether a feed's outputs, asked again, are those that each of the `sessions` gives now, the last one's."""

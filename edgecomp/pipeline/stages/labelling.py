@@ -1,4 +1,4 @@
-"""A teacher's soft labels by several processes, shard by shard: the same bytes whatever their number, and whatever ended one of them.
+"""A teacher's soft labels by several processes, here or on the machines of a cluster, shard by shard: the same bytes whatever their number, and whatever ended one of them.
 
 Each process computes with one thread, so that sums are added up in one order, and writes a shard at a time, whole or not at all. A run that was killed
 goes on with the shards that are missing. Run as a module this file is such a process.
@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecomp.arms import TEACHER
 from edgecomp.config.job import read_job
@@ -20,22 +22,61 @@ from edgecomp.data import label_store
 from edgecomp.data.label_store import VALIDATION, Layout, Logits, Shard
 from edgecomp.errors import EdgecompError
 from edgecomp.files.json_files import read_mapping
+from edgecomp.files.scratch import replacing
 from edgecomp.files.writing import sha256, write_json
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
 from edgecomp.progress import silent
 
+if TYPE_CHECKING:
+    from edgecomp.pipeline.stages.cluster import Cluster
+
+NEEDED = ("data", "teacher")  # steps that a machine reads
 LAYOUT = "layout.json"
 LOOK_S = 0.1
 KILL_S = 5.0
 
+_ANSWERS: dict[Path, Callable[[Shard], Logits]] = {}
+"""In a process of a cluster, by run folder: what its teacher answers."""
 
-def in_shards(run: Run, out: Path, checkpoints: Path, *, workers: int, top: int) -> None:
-    """Writes the store of the soft labels of the teacher of `run` into `out`, by so many `workers`; checkpoints: where finished shards wait; top: how many
-    logits of a row are kept, 0 for all. Raises EdgecompError where a worker fails; what was finished is kept."""
+
+def in_shards(
+    run: Run, out: Path, checkpoints: Path, *, workers: int, top: int, cluster: "Cluster | None" = None
+) -> None:
+    """Writes the store of the soft labels of the teacher of `run` into `out`, by so many `workers` on this machine, or by a `cluster`; checkpoints: where
+    finished shards wait; top: how many logits of a row are kept, 0 for all. Raises EdgecompError where a worker fails; what was finished is kept."""
     checkpoints.mkdir(parents=True, exist_ok=True)
     layout = layout_of(run, top)
     write_json(checkpoints / LAYOUT, asdict(layout))
+    names = [shard.name for shard in layout.shards()]
+    (_by_processes if cluster is None else partial(_by_cluster, cluster))(run, checkpoints, layout, workers)
+    label_store.finish(checkpoints, layout)
+    for name in (*names, label_store.STORE):
+        (checkpoints / name).rename(out / name)
+
+
+def _by_cluster(cluster: "Cluster", run: Run, checkpoints: Path, layout: Layout, _: int) -> None:
+    """Writes the shards that are missing, as machines of the `cluster` send them."""
+    left = [shard for shard in layout.shards() if not label_store.is_whole(checkpoints, layout, shard)]
+    done = cluster.done(_shard, run, NEEDED, [(layout, shard) for shard in left], threads=1)
+    for (_, shard), content in run.track(done, f"soft labels, shards, by {cluster.cores} cores", len(left)):
+        with replacing(checkpoints / shard.name) as temporary:
+            temporary.write_bytes(content)
+
+
+def _shard(run: Run, part: tuple[Layout, Shard]) -> bytes:
+    """What the file of a shard holds, made on a machine of a cluster."""
+    layout, shard = part
+    if run.folder not in _ANSWERS:
+        _ANSWERS.clear()
+        _ANSWERS[run.folder] = answers(run)
+    with tempfile.TemporaryDirectory() as name:
+        label_store.write_shard(Path(name), layout, shard, _ANSWERS[run.folder](shard))
+        return (Path(name) / shard.name).read_bytes()
+
+
+def _by_processes(run: Run, checkpoints: Path, layout: Layout, workers: int) -> None:
+    names = [shard.name for shard in layout.shards()]
     command = [
         sys.executable,
         "-m",
@@ -44,7 +85,6 @@ def in_shards(run: Run, out: Path, checkpoints: Path, *, workers: int, top: int)
         str(checkpoints.resolve()),
     ]
     running = [_Worker([*command, str(worker), str(workers)]) for worker in range(workers)]
-    names = [shard.name for shard in layout.shards()]
     try:
         for _ in run.track(
             _finished(checkpoints, names, running), f"soft labels, shards, by {workers}", len(names)
@@ -53,9 +93,6 @@ def in_shards(run: Run, out: Path, checkpoints: Path, *, workers: int, top: int)
     finally:
         for one in running:
             one.end()
-    label_store.finish(checkpoints, layout)
-    for name in (*names, label_store.STORE):
-        (checkpoints / name).rename(out / name)
 
 
 def layout_of(run: Run, top: int) -> Layout:
@@ -135,17 +172,13 @@ def _finished(folder: Path, names: Sequence[str], running: Sequence[_Worker]) ->
     yield from left
 
 
-def _work(folder: Path, checkpoints: Path, worker: int, workers: int) -> None:
-    """Writes the shards of one worker of several."""
+def answers(run: Run) -> Callable[[Shard], Logits]:
+    """What the teacher of `run` answers to the rows of a shard, computed by one thread; views are made once where shards of one come in turn."""
     import numpy as np
     import torch
 
     from edgecomp.training.loop import Examples, logits_of
 
-    parent = os.getppid()
-    run = Run(read_job(folder), folder, silent)
-    told = read_mapping(checkpoints / LAYOUT)
-    layout = Layout(**told | {"shape": tuple(told["shape"])})
     network, own = loaders.trained_teacher(run), loaders.views(run, TEACHER)
     torch.set_num_threads(1)
     last: tuple[int, Examples] | None = None
@@ -157,6 +190,15 @@ def _work(folder: Path, checkpoints: Path, worker: int, workers: int) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=run.job.precision == "bf16"):
             return logits_of(network, last[1].chosen(np.arange(shard.start, shard.stop)))
 
+    return logits
+
+
+def _work(folder: Path, checkpoints: Path, worker: int, workers: int) -> None:
+    """Writes the shards of one worker of several."""
+    parent = os.getppid()
+    told = read_mapping(checkpoints / LAYOUT)
+    layout = Layout(**told | {"shape": tuple(told["shape"])})
+    logits = answers(Run(read_job(folder), folder, silent))
     for _ in label_store.write(checkpoints, layout, logits, worker=worker, workers=workers):
         if os.getppid() != parent:  # whoever asked was killed
             return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgecomp import arms
 from edgecomp.config.target import Target
-from edgecomp.errors import DeviceError
+from edgecomp.errors import DeviceError, RuntimeUnavailableError
 from edgecomp.inputs import some
 from edgecomp.pipeline import loaders, model_files, practice, scoring
 from edgecomp.pipeline.loaders import Run
@@ -26,6 +26,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     deployed. checkpoints: not needed."""
     from edgecomp.benchmark.hosts.device import at
     from edgecomp.benchmark.hosts.process import Place
+    from edgecomp.benchmark.result import clocks_disagree
     from edgecomp.benchmark.scenarios.alternated import Effort
     from edgecomp.benchmark.stage import bench_target
     from edgecomp.data.splits import Split
@@ -71,12 +72,14 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     )
     timed = partial(_by_layer, run, out, target, test.first(1))
     try:
-        with at(target) as host:
+        with at(target, run.stop) as host:
             place = Place.of(target, settings.timeout_s, host)
+            for said in clocks_disagree(host.facts()):
+                run.note(said)
             measure(place=place)
             if gated:
                 timed(place)
-    except DeviceError as error:
+    except (DeviceError, RuntimeUnavailableError) as error:
         place = Place.of(target, settings.timeout_s)
         measure(place=place, why_not=str(error))
         if gated:

@@ -1,6 +1,6 @@
 """A candidate of a search for the student: measured before it is trained, then distilled for a little and scored on the validation split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from edgecomp.config.parts.shrink.search import Search
 from edgecomp.config.parts.teachers import Student
 from edgecomp.config.schema import explain
 from edgecomp.config.target import Target
-from edgecomp.errors import RuntimeUnavailableError, UsageError
+from edgecomp.errors import EdgecompError, RuntimeUnavailableError, UsageError
 from edgecomp.machine import gpus
 from edgecomp.metrics.estimators.latency import calls_needed
 from edgecomp.metrics.registry import FILE_SIZE, METRICS, PARAMETERS, THROUGHPUT
@@ -25,11 +25,13 @@ from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import all_parts, format_of, is_pytorch
 from edgecomp.shrink.budget import Limit, broken, limits_of
 from edgecomp.shrink.candidates import Cost
+from edgecomp.shrink.trials import Asking, Together, Trained
 
 if TYPE_CHECKING:
     from torch import fx, nn
 
     from edgecomp.benchmark.scenarios.alternated import Effort
+    from edgecomp.pipeline.stages.cluster import Cluster
 
 SHARED = ("data", "teacher", "soft_labels")  # steps that are made once for all candidates
 CHECKPOINTS = ".checkpoints"
@@ -104,6 +106,31 @@ class Candidates:
             if made.is_dir() and made.name in SHARED and not (folder / made.name).is_symlink():
                 (folder / made.name).symlink_to(made.resolve(), target_is_directory=True)
         return replace(self._run, job=self._run.job.model_copy(update={"recipe": own}), folder=folder)
+
+
+def by_cluster(run: Run, asked: Search, cluster: "Cluster") -> tuple[Together, int]:
+    """What trains candidates of `run` on the machines of a `cluster`, and how many at once: none is measured there. asked: how long they learn."""
+    threads = run.job.recipe.threads
+
+    def together(students: Sequence[Asking]) -> Iterator[tuple[int, Trained]]:
+        parts = [(index, dict(student), asked) for index, (student, _) in enumerate(students)]
+        done = cluster.done(_trained, run, SHARED, parts, threads=threads)
+        for (index, *_), found in run.track(done, f"candidates, by {cluster.cores} cores", len(parts)):
+            yield index, found
+
+    return together, max(1, cluster.cores // threads)
+
+
+def _trained(run: Run, part: tuple[int, Mapping[str, Any], Search]) -> Trained:
+    """One candidate, on a machine of a cluster."""
+    _, student, asked = part
+    began = monotonic()
+    try:
+        with TemporaryDirectory() as name:
+            score = Candidates(run, asked).scored(student, Path(name))
+    except EdgecompError as error:
+        return Trained(None, str(error))
+    return Trained(score, seconds=round(monotonic() - began, 3))
 
 
 def limits(run: Run) -> list[Limit]:

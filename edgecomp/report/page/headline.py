@@ -102,8 +102,7 @@ def strips(evidence: Evidence) -> list[Strip]:
 
 def _strip(evidence: Evidence, target: str) -> Strip:
     measured = evidence.measured[target]
-    deciding = [check for check in evidence.verdict.checks if check.target == target and check.decides]
-    verdict = min((check.verdict for check in deciding), key=WORST_FIRST.index, default="")
+    verdict = verdict_of(evidence, target)
     death = measured.deaths.get(measured.student)
     headlines = [headline(evidence, target, metric) for metric in headline_metrics(measured)]
     return Strip(
@@ -113,6 +112,12 @@ def _strip(evidence: Evidence, target: str) -> Strip:
         measured.not_run or (death.message if death else ""),
         tuple(one for one in headlines if one is not None),
     )
+
+
+def verdict_of(evidence: Evidence, target: str) -> str:
+    """What those checks of `target` in `evidence` that decide come to; empty where none does."""
+    deciding = [check for check in evidence.verdict.checks if check.target == target and check.decides]
+    return min((check.verdict for check in deciding), key=WORST_FIRST.index, default="")
 
 
 def headline_metrics(measured: Measurements) -> list[str]:

@@ -29,6 +29,7 @@ def _section(
 
 SECTIONS = (
     _section("checks", "Checks"),
+    _section("devices", "By device", lambda evidence, _: evidence.is_by_device),
     _section(
         "fronts",
         "Accuracy against latency and size",

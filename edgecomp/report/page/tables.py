@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from edgecomp.arms import STUDENT_FP32
-from edgecomp.metrics.registry import ACCURACY, METRICS
+from edgecomp.metrics.registry import ACCURACY, LATENCY_P50, LATENCY_P99, METRICS
 from edgecomp.report.answers import Shown
 from edgecomp.report.evidence import Evidence
 from edgecomp.report.figures import column
 from edgecomp.report.page.confusion import Confusion
+from edgecomp.report.page.headline import headline_metrics, verdict_of
 from edgecomp.stats.figure import Figure
 
 FOLDED = 12
@@ -98,6 +99,33 @@ def figures(evidence: Evidence, target: str) -> Table:
     ]
     heads = [f"figure [{shown.bounds}]", *(evidence.names.get(arm, arm) for arm in arms)]
     return Table(f"All figures: {target}", heads, rows)
+
+
+def devices(evidence: Evidence) -> Table:
+    """The judged student of `evidence` on each target's device, a row a device: its score, times and memory, or why there are none."""
+    measured = [(target, evidence.measured[target.name]) for target in evidence.job.targets]
+    wanted = list(dict.fromkeys(name for _, one in measured for name in headline_metrics(one)))
+    place = wanted.index(LATENCY_P50) + 1
+    metrics = [*wanted[:place], LATENCY_P99, *wanted[place:]]
+    of = {target.name: evidence.figures.get(target.name, {}).get(one.student, {}) for target, one in measured}
+    shown = column(figures.get(metric) for figures in of.values() for metric in metrics)
+
+    def cell(figure: Figure | None) -> Cell:
+        return Cell(shown.text(figure), figure.estimate if figure else None)
+
+    rows = [
+        [
+            Cell(target.name, note=f"not run: {one.not_run}" if one.not_run else ""),
+            target.host or "this machine",
+            "–" if one.not_run else one.facts["machine"]["cpu"],
+            verdict_of(evidence, target.name) or "–",
+            *(cell(of[target.name].get(metric)) for metric in metrics),
+            one.facts["quality"]["grade"] if "quality" in one.facts else "–",
+        ]
+        for target, one in measured
+    ]
+    heads = ("target", "device", "CPU", "verdict", *(METRICS[metric].title for metric in metrics), "grade")
+    return table(f"By device, the judged student [{shown.bounds}]", heads, rows)
 
 
 def every_layer(precision: Mapping[str, Any], caption: str) -> Table:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,16 @@ from edgecomp import inputs
 from edgecomp.benchmark.hosts import connection, device, served
 from edgecomp.benchmark.hosts.device import Device
 from edgecomp.benchmark.hosts.process import HERE, Place
+from edgecomp.benchmark.result import clocks_disagree
 from edgecomp.benchmark.worker import answers
-from edgecomp.errors import DeviceError, EdgecompError, RuntimeUnavailableError, UsageError, WorkerError
+from edgecomp.errors import (
+    BudgetExceededError,
+    DeviceError,
+    EdgecompError,
+    RuntimeUnavailableError,
+    UsageError,
+    WorkerError,
+)
 
 pytestmark = needs_sshd
 EYE = np.eye(4, dtype=np.float32)
@@ -198,6 +207,33 @@ def slow_policy(folder: Path) -> None:
     (folder / "slow.yaml").write_text(
         json.dumps({"format": 1, "name": "slow", "checks": {"cpu_p50_ms": margin}})
     )
+
+
+def test_a_model_that_does_not_fit_a_devices_memory_is_told_with_the_device(
+    kitchen: Kitchen, place: tuple[Path, Path]
+) -> None:
+    with on(kitchen) as there, pytest.raises(BudgetExceededError, match="on kitchen: ") as told:
+        there.start(at(there, memory_bytes=8 << 20), *place)
+    assert told.value.model == str(place[0].resolve())
+    assert told.value.exit_code in (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("off_s", "words"),
+    [
+        (7200.0, "ahead of this machine's: no figure depends on it, and its certificates and logs do"),
+        (-90.0, "behind this machine's: no figure depends on it, and its certificates and logs do"),
+        (20.0, None),
+    ],
+)
+def test_a_clock_that_is_another_is_told(
+    kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch, off_s: float, words: str | None
+) -> None:
+    monkeypatch.setattr(device, "time", SimpleNamespace(time=lambda: time.time() - off_s))
+    with on(kitchen) as there:
+        said = clocks_disagree(there.facts())
+        assert there.facts()["clock_off_s"] == pytest.approx(off_s, abs=10)
+    assert [one.partition("; ")[0].split(" s ")[1] for one in said] == ([words] if words else [])
 
 
 def test_one_measures_at_a_time(kitchen: Kitchen) -> None:

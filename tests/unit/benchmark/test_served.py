@@ -31,7 +31,7 @@ class Connections:
 def test_every_request_is_sent_once_and_what_failed_or_was_wrong_is_counted() -> None:
     connections, feeds = Connections(), [{"x": number} for number in range(5)]
     found = loops.sent(
-        lambda: connections.run, 4, feeds, lambda place, outputs: place != 1, list(range(0, 2000, 100))
+        lambda: connections.run, dict, 4, feeds, lambda place, outputs: place != 1, list(range(0, 2000, 100))
     )
     assert sorted(connections.asked) == sorted(4 * [0, 1, 2, 3, 4])
     assert found.wrong == 4
@@ -55,10 +55,34 @@ def test_a_request_that_waits_for_a_connection_waits_from_when_it_came() -> None
 
     clocks = loops.Clocks(wall=lambda: now[0], cpu=lambda: 0, sleep=sleep)
     found = loops.sent(
-        lambda: run, 1, [{}], lambda *_: True, [0, 1_000_000, 2_000_000, 3_000_000, 4_000_000], clocks
+        lambda: run, dict, 1, [{}], lambda *_: True, [0, 1_000_000, 2_000_000, 3_000_000, 4_000_000], clocks
     )
     assert found.latency_ns == [10_000_000, 19_000_000, 28_000_000, 37_000_000, 46_000_000]
     assert found.most_at_once == 1
+
+
+def test_an_answer_is_read_once_the_clock_has_stopped_and_one_that_is_none_has_failed() -> None:
+    now, lock = [0], threading.Lock()
+
+    def sleep(seconds: float) -> None:
+        with lock:
+            now[0] += round(seconds * 1e9)
+
+    def run(feed: Any) -> int:
+        sleep(0.010)
+        return int(feed)
+
+    def read(answer: int) -> dict[str, Any]:
+        sleep(1.0)
+        if answer == 1:
+            raise InferenceError("no answer")
+        return {}
+
+    clocks = loops.Clocks(wall=lambda: now[0], cpu=lambda: 0, sleep=sleep)
+    found = loops.sent(lambda: run, read, 1, [0, 1, 2], lambda *_: True, [0, 20_000_000, 40_000_000], clocks)
+    assert found.latency_ns == [10_000_000, -1, 10_000_000]
+    assert found.errors == {"InferenceError: no answer": 1}
+    assert found.elapsed_ns == 50_000_000
 
 
 @pytest.fixture

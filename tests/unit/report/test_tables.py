@@ -40,6 +40,14 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
     evidence = SimpleNamespace(
         figures={},
         health_elsewhere={TEXT: TEXT},
+        is_by_device=True,
+        job=SimpleNamespace(targets=[SimpleNamespace(name=TEXT, host=TEXT)]),
+        measured={
+            TEXT: SimpleNamespace(
+                student="s", task=SimpleNamespace(score=None), arms={}, not_run=TEXT, facts={}
+            )
+        },
+        verdict=SimpleNamespace(checks=[]),
         precision=None,
         splits=None,
         tried=[
@@ -74,6 +82,7 @@ def test_a_reason_of_several_lines_bars_and_tags_stays_in_its_cell() -> None:
     )
     assert f"| {SAFE} | 1 | {SAFE} |" in lines
     assert f"| head | {SAFE} |" in lines
+    assert f"| {SAFE} (not run: {SAFE}) | {SAFE} | – | – | – | – | – | – | – |" in lines
     assert f"| policy | {SAFE} |" in lines
 
 

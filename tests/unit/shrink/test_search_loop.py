@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from edgecomp.shrink.candidates import FAILED, OVER, TRAINED, Candidate, Cost, l
 from edgecomp.shrink.front import chosen, front, is_exhausted
 from edgecomp.shrink.spaces import Point, Space
 from edgecomp.shrink.study import Study
-from edgecomp.shrink.trials import WORK, Trials
+from edgecomp.shrink.trials import WORK, Asking, Trained, Trials
 
 optuna = pytest.importorskip("optuna", reason="pip install 'edgecomp[search]'")
 
@@ -212,3 +212,33 @@ def test_the_front_has_what_nothing_beats() -> None:
     assert best is not None
     assert best.number == 2
     assert chosen(found[4:], TARGET) is None
+
+
+def test_several_at_once_are_all_measured_before_any_is_trained_and_told_in_their_order(
+    tmp_path: Path,
+) -> None:
+    work, together = Known(), list[int]()
+
+    def train(students: Sequence[Asking]) -> Iterator[tuple[int, Trained]]:
+        together.append(len(students))
+        measured = len(work.measurements)
+        for index in reversed(range(len(students))):  # the last is ready first
+            width = students[index][0]["arguments"]["width"]
+            yield index, Trained(None, f"width {width} diverged") if width == 3 else Trained(50.0 + width)
+        assert len(work.measurements) == measured
+
+    def tried(name: str) -> list[Candidate]:
+        loop = Trials(
+            tmp_path / name, SPACE, [limit(20)], study(tmp_path / name), work, Silent(), train, at_once=4
+        )
+        assert loop.until(14, 99, None).startswith("14 candidates")
+        return load_all(tmp_path / name)
+
+    found = tried("one")
+    assert len(work.measurements) == 14
+    assert max(together) > 1
+    assert sum(together) == sum(one.became != OVER for one in found)
+    assert not work.trainings
+    assert all(one.score == 50.0 + one.point[WIDTH] for one in found if one.became == TRAINED)
+    assert all(one.became != TRAINED for one in found if one.point[WIDTH] == 3)
+    assert tried("two") == found

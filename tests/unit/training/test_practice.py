@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,19 +69,36 @@ def run(
     return network, history
 
 
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+def on_one_host() -> list[list[str]]:
+    return [["--standalone", "--nproc-per-node", "2"]]
+
+
+def on_two_hosts() -> list[list[str]]:
+    """As they are started on two machines, a launcher each, which meet at the first one's port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", port]
+    return [[*shared, "--node-rank", str(rank)] for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("launchers", [on_one_host, on_two_hosts])
+def test_two_processes_learn_what_one_does(tmp_path: Path, launchers: Callable[[], list[list[str]]]) -> None:
     """A network without batch statistics and dropout, in float64, by the same batches: 50 steps."""
     script = Path(trained_in_double.__file__)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), str(tmp_path)]  # fmt: skip
-    done = subprocess.run(
-        command,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *words, str(script), str(tmp_path)],
+            env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for words in launchers()
+    ]
+    for one in started:
+        _, said = one.communicate(timeout=300)
+        assert one.returncode == 0, said[-3000:]
     first, second = (load_file(tmp_path / f"rank-{rank}.safetensors") for rank in (0, 1))
     (tmp_path / "alone").mkdir()
     alone, history = trained(tmp_path / "alone", Practice())

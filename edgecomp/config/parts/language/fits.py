@@ -86,4 +86,8 @@ def unlike_targets(recipe: Recipe, targets: list[Target]) -> list[str]:
         f"targets: {target.name} runs {target.runtime}, and task: {recipe.task} takes {fit}"
         for target in targets
         if TABLE[target.runtime].generates != generates
+    ] + [
+        f"targets: {target.name} is a device, {target.host}, and a language model is measured on this machine alone: take out its `host`"
+        for target in targets
+        if generates and target.host is not None
     ]
