@@ -48,6 +48,7 @@ def check(run: Run, name: str) -> list[str]:
         ]
     try:
         _secret(api)
+        _function(api, Path(run.job.folder))
         labelling.check(_asked(api), _examples(run), preprocessing(run).classes)
     except EdgecompError as error:
         return [str(error)]
