@@ -143,6 +143,14 @@ def clean(
         float | None,
         typer.Option(min=0.5, max=0.999, help="Likeness from which two are near.", show_default="0.8"),
     ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE",
+            help="That texts should be in, such as en; may be given again.",
+            show_default="not judged",
+        ),
+    ] = None,
     answers: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An .npz of a teacher's answers to the training data.")
     ] = None,
@@ -182,7 +190,7 @@ def clean(
         )
     screen = Screen(json=as_json)
     found = clean(
-        of, inputs=inputs, label=label, rules=rules, near=near, answers=answers, findings=findings,
+        of, inputs=inputs, label=label, rules=rules, near=near, languages=language, answers=answers, findings=findings,
         personal_data=personal_data, out=out, listener=screen,  # type: ignore[arg-type]  # looked at above
     )  # fmt: skip
     show_clean(found, screen, as_json)

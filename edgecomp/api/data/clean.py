@@ -42,6 +42,7 @@ def clean(
     label: str | None = None,
     rules: Mapping[str, str] | None = None,
     near: float | None = None,
+    languages: Sequence[str] | None = None,
     answers: Path | str | None = None,
     findings: Path | str | None = None,
     personal_data: Literal["ignore", "report", "replace", "refuse"] | None = None,
@@ -52,7 +53,7 @@ def clean(
 
     data: a folder of images, a table or an .npz file, or a recipe (.yaml), whose `data.clean` then holds but for what is said here. inputs, label:
     the column or array of each, where that cannot be told. rules: what is done about what each finds, `remove`, `report` or `off`. near: the likeness
-    from which two texts or images are near. answers: an .npz of a teacher's answers to the training data. findings: a table of an earlier call that
+    from which two texts or images are near. languages: that texts should be in, ISO 639 codes. answers: an .npz of a teacher's answers to the training data. findings: a table of an earlier call that
     decides. personal_data: what is done about it in texts. out: a new folder, `NAME-clean` here where none is named. listener: told of progress, None
     for nobody. Raises DataError, UsageError, RuntimeUnavailableError.
     """
@@ -65,9 +66,9 @@ def clean(
             f"{folder} is there already, and nothing is written over: name another folder with --out"
         )
     source, wanted, task, asked, home = _read(place, inputs, label)
-    limits = asked.model_dump(include={"near", "longest", "confidence", "outlier"}) | (
-        {"near": near} if near is not None else {}
-    )
+    limits = asked.model_dump(include={"near", "longest", "confidence", "outlier", "languages"})
+    said = {"near": near, "languages": languages}
+    limits |= {name: value for name, value in said.items() if value is not None}
     found = stage.clean(
         source,
         search.Asked(rules=dict(asked.rules) | dict(rules or {}), **limits),

@@ -41,6 +41,9 @@ RULES: Mapping[str, Rule] = {
     "encoding": Rule(
         "report", "share of damaged characters", "texts that were read in another encoding than written"
     ),
+    "language": Rule(
+        "report", "1 - probability of `languages`", "texts in none of the `languages` that were named"
+    ),
     "duplicate": Rule("remove", "1", "training examples with the inputs and the label of an earlier one"),
     "contradiction": Rule(
         "report", "share of those that have another label", "examples with the same inputs and several labels"

@@ -12,5 +12,5 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise RuntimeUnavailableError(
-            f"near duplicates and label errors are found with the extra `data` ({error}): pip install 'edgecomp[data]'"
+            f"near duplicates, label errors and languages are found with the extra `data` ({error}): pip install 'edgecomp[data]'"
         ) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.data.cleaning import duplicates, predictions, texts
+from edgecomp.data.cleaning import duplicates, languages, predictions, texts
 from edgecomp.data.cleaning.findings import KEEP, OFF, REMOVE, RULES, Action, Finding, actions, decided, keys
 from edgecomp.data.sources.examples import Examples, Source, chosen
 from edgecomp.errors import DataError
@@ -19,13 +19,14 @@ FOUND = Iterator[tuple[str, str, int, float, str, str]]  # rule, split, place in
 @dataclass(frozen=True)
 class Asked:
     """rules: what is done about what each finds, where that is not the default; near: the likeness from which examples are near; longest: a text, in
-    characters; confidence: below which a teacher's answer has none; outlier: the factor beyond which an example is one; seed: of folds."""
+    characters; confidence: below which a teacher's answer has none; outlier: the factor beyond which an example is one; languages: that texts should be in, ISO 639 codes, none where that is not said; seed: of folds."""
 
     rules: Mapping[str, str] = field(default_factory=dict)
     near: float = 0.8
     longest: int = 5_000
     confidence: float = 0.5
     outlier: float = 3.0
+    languages: Sequence[str] = ()
     seed: int = 0
 
     @property
@@ -113,6 +114,21 @@ def _texts(looked: _Looked) -> FOUND:
             yield from ((rule, name, place, score, "", detail) for place, score, detail in found)
 
 
+def _languages(looked: _Looked) -> FOUND:
+    if not looked.asked.languages:
+        if "language" in looked.asked.rules:
+            raise DataError(
+                "rule language: name the languages that texts should be in, such as `--language en` or `clean.languages: [en]`"
+            )
+        return
+    for name, examples in looked.source.splits.items():
+        if not isinstance(examples.values, list):
+            raise DataError("clean.languages is of texts, and these are none: take it out")
+        shown = looked.track(examples.values, f"languages, texts of {name}", len(examples.values))
+        for place, score, detail in languages.other_than(shown, looked.asked.languages):
+            yield "language", name, place, score, "", detail
+
+
 def _same(looked: _Looked) -> FOUND:
     for rule, place, score, of, detail in duplicates.same(looked.source.splits):
         yield rule, *place, score, f"{of[0]}:{of[1]}", detail
@@ -161,6 +177,7 @@ def _outliers(looked: _Looked) -> FOUND:
 
 SEARCHES: Sequence[tuple[tuple[str, ...], Callable[[_Looked], FOUND]]] = (
     (("empty", "too-long", "encoding"), _texts),
+    (("language",), _languages),
     (("duplicate", "contradiction", "leak"), _same),
     (("near-duplicate", "near-leak"), _near),
     (("label-error",), _labels),

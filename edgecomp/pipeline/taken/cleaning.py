@@ -11,7 +11,7 @@ from edgecomp.pipeline.loaders import Run
 if TYPE_CHECKING:
     from edgecomp.data.sources import Source
 
-LIBRARIES = ("cleanlab", "datasketch", "imagehash")  # whose versions change what is found
+LIBRARIES = ("cleanlab", "datasketch", "imagehash", "py3langid")  # whose versions change what is found
 
 
 def source(run: Run, out: Path | None) -> "Source":
@@ -37,7 +37,7 @@ def _cleaned(run: Run, out: Path | None) -> "Source":
     )
     if out is None:
         table = run.folder / "data" / stage.TABLE
-    limits = asked.model_dump(include={"rules", "near", "longest", "confidence", "outlier"})
+    limits = asked.model_dump(include={"rules", "near", "longest", "confidence", "outlier", "languages"})
     found = stage.clean(
         sources.read(replace(wanted, to_clean=True), folder),
         search.Asked(**limits, seed=recipe.seed),
