@@ -306,10 +306,10 @@ class Recipe(Part):
             raise ValueError(
                 "health.attacks: a text's tokens have no small change: take it out; health.corruptions tries texts with typos"
             )
-        leaves_out = [name for name in ("fewest", "clean") if getattr(self.data, name) is not None]
-        if leaves_out and self.has_stored_teachers:
+        own = [name for name in ("fewest", "clean", "synthesis") if getattr(self.data, name) is not None]
+        if own and self.has_stored_teachers:
             raise ValueError(
-                f"data.{leaves_out[0]} leaves examples out, and stored soft_labels are in the order of all of them: leave out one of the two"
+                f"data.{own[0]} changes which examples there are, and stored soft_labels are in the order of all of them: leave out one of the two"
             )
         return self
 

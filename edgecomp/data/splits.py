@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.data import duplicates, preprocessing
+from edgecomp.data.augmentation.synthetic import Synthesis, with_written
 from edgecomp.data.augmentation.texts import FOLDER as VIEWS
 from edgecomp.data.augmentation.texts import TextVariation
 from edgecomp.data.heads import Head
@@ -34,12 +35,13 @@ FEWEST = 10  # examples of a class, where a split is to be carved
 class Split:
     """arrays: images or numbers as `values` [N, ...], or texts as `input_ids` and `attention_mask` [N, L]; labels: as edgecomp.tasks has them;
     slices: of the test split, texts [N], where the recipe names them; rows: of the train and the validation split, int64 [N], the places of its
-    examples in the data as they came, where those are kept."""
+    examples in the data as they came, where those are kept; synthetic: of the train split, [N], which of its examples a teacher wrote, where one has."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
     labels: Labels
     slices: npt.NDArray[np.str_] | None = None
     rows: npt.NDArray[np.int64] | None = None
+    synthetic: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,7 +57,11 @@ class Split:
         written."""
         arrays = read_npz(folder / f"{name}.npz")
         with shaped(folder / f"{name}.npz", "edgecomp"):
-            return cls(arrays, arrays.pop("labels"), arrays.pop("slices", None), arrays.pop("rows", None))
+            return cls(
+                arrays,
+                arrays.pop("labels"),
+                *(arrays.pop(one, None) for one in ("slices", "rows", "synthetic")),
+            )
 
 
 def check_varied(source: Source, *, task: Meant = DEFAULT, varied: Mapping[str, str]) -> None:
@@ -97,6 +103,7 @@ def write_splits(
     rows: bool = False,
     variation: TextVariation | None = None,
     views: int = 1,
+    synthesis: Synthesis | None = None,
 ) -> list[str]:
     """Writes train.npz, calibration.npz, validation.npz, test.npz, splits.json, preprocessing.json and, of
     texts, tokenizer.json, into `folder`.
@@ -111,7 +118,8 @@ def write_splits(
     their deviation from the mean, in the training split; tokenizer: of texts, else None; max_bytes: of texts that the student, and without a
     tokenizer the teacher, reads as bytes: with both, the teacher's preprocessing is written into OF_TEACHER. mean, std: by channel or feature, or one for
     all; those of the training split where None. rows: whether it is kept where each example was in the data as they came. variation: of the
-    training texts, where they vary, of which so many `views` are written, the texts themselves the first.
+    training texts, where they vary, of which so many `views` are written, the texts themselves the first. synthesis: from the texts of all splits and the labels of the training split, more texts and
+    labels that are learnt from, where there are any: behind the training examples, and marked.
     """
     rest = np.arange(len(source.splits["train"].labels))
     labels, classes = _strata(source.splits["train"].labels, source.classes, task)
@@ -141,7 +149,7 @@ def write_splits(
                 rest, carved[name] = duplicates.drawn_together(rest, labels, together, share, random)
             left -= fraction
     carved["train"] = rest
-    kept, kept_labels = {}, {}
+    kept, kept_labels, places = {}, {}, {}
     head = _head(source.splits["train"].labels[rest], source.classes, task, standardise)
     for name in SPLITS:
         examples = source.splits["train"] if name in carved else source.splits[name]
@@ -157,10 +165,14 @@ def write_splits(
             index = chosen
         index = np.random.default_rng((seed, SPLITS.index(name))).permutation(np.sort(index))
         _check_classes(strata[index], classes, name, of_classes)
+        places[name] = index
         kept[name] = same["train" if name in carved else name][index]
         kept_labels[name] = np.unique(examples.labels[index], axis=0, return_inverse=True)[1].ravel()
         if of_classes:
             kept_labels[name] = strata[index]
+    source, written = with_written(source, carved, places, synthesis)
+    for name, index in places.items():
+        examples = source.splits["train"] if name in carved else source.splits[name]
         arrays, labels_of, made = _arrays(examples, index, head, tokenizer, max_bytes)
         if mean is not None and "values" not in arrays:
             raise DataError("data.mean and data.std are of images or numbers: take them out")
@@ -181,6 +193,8 @@ def write_splits(
             beside["slices"] = examples.slices[index]
         if rows and name in ("train", "validation"):
             beside["rows"] = index
+        if name == "train" and len(written):
+            beside["synthetic"] = np.isin(index, written)
         np.savez(folder / f"{name}.npz", **beside, **arrays)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
         if name == "train" and variation is not None:
             _write_views(_texts(examples, index), variation, views, tokenizer, max_bytes, folder)
@@ -190,10 +204,19 @@ def write_splits(
     counted = duplicates.found(kept, kept_labels, same["train"])
     judged = "validation" in carved or "test" in carved
     notes = [*source.notes, *duplicates.told(counted, sizes, len(labels), judged)]
-    told = {"examples": sizes, "duplicates": counted, "notes": notes}
+    told: dict[str, Any] = {
+        "examples": {name: len(one) for name, one in places.items()},
+        "duplicates": counted,
+        "notes": notes,
+    }
+    if synthesis is not None:
+        names = [source.classes[label] for label in source.splits["train"].labels[written]]
+        told["synthetic"] = {name: names.count(name) for name in sorted(set(names))}
     if rows:
         told["source"] = {
-            name: len(source.splits[name].labels) for name in ("train", "validation") if name in source.splits
+            name: len(source.splits[name].labels) - (len(written) if name == "train" else 0)
+            for name in ("train", "validation")
+            if name in source.splits
         }
     write_json(folder / FILE, told)
     return notes

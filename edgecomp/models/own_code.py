@@ -35,6 +35,8 @@ class Role(NamedTuple):
 FACTORY = Role("factory", "networks", "package.module:function")
 SCORE = Role("score", "scores", "package.module:function, or path/to/file.py:function")
 REWRITING = Role("data.augment.rewrite", "texts", SCORE.written)
+FILTER = Role("data.synthesis.filter", "choices", SCORE.written)
+ANSWERING = Role("api.function", "answers", SCORE.written)
 
 
 def load_function(name: str, folder: Path, role: Role = FACTORY) -> Callable[..., Any]:
@@ -66,6 +68,17 @@ def load_score(name: str, folder: Path) -> "OwnScore":
 def load_rewriting(name: str, folder: Path) -> "OwnRewriting":
     """name, folder: as `load_score` takes them. Raises UsageError, UserCodeError."""
     return OwnRewriting(name, *_found(name, folder, REWRITING))
+
+
+def load_own(name: str, folder: Path, role: Role) -> tuple[Callable[..., Any], tuple[Path, ...]]:
+    """The function, and the files that it is made of. name, folder: as `load_score` takes them; role: what it is for. Raises UsageError, UserCodeError."""
+    found, files, home = _found(name, folder, role)
+
+    def call(*given: Any) -> Any:
+        with importable(home), users_code(f"{role.called} {name!r} failed"):
+            return found(*given)
+
+    return call, files
 
 
 def _found(name: str, folder: Path, role: Role) -> tuple[Callable[..., Any], tuple[Path, ...], Path]:

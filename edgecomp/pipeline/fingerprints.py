@@ -9,7 +9,7 @@ from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.parts.teachers import Network
 from edgecomp.config.recipe import Recipe
 from edgecomp.pipeline.loaders import wanted
-from edgecomp.pipeline.taken import augmenting, cleaning
+from edgecomp.pipeline.taken import api_teachers, augmenting, cleaning, synthesising
 from edgecomp.pipeline.taken.key_samples import file_of as key_samples
 
 
@@ -50,7 +50,7 @@ def _outside(recipe: Recipe, folder: Path) -> dict[str, str]:
 
 
 def files_outside(recipe: Recipe, folder: Path) -> dict[str, list[Path]]:
-    """`teacher`, `student`, `teachers`, `tokenizer`, `cleaning`, `augmentation`, `score`, `key_samples` → the files it is made with, where those are
+    """`teacher`, `student`, `teachers`, `tokenizer`, `cleaning`, `augmentation`, `synthesis`, `score`, `key_samples` → the files it is made with, where those are
     not edgecomp's own. folder: the recipe's. Raises DataError, UsageError, UserCodeError.
 
     An argument of a network that is a file, such as its weights, is one of them.
@@ -72,10 +72,15 @@ def files_outside(recipe: Recipe, folder: Path) -> dict[str, list[Path]]:
     named = {
         "teacher": of(recipe.teacher),
         "student": of(recipe.student),
-        "teachers": [*dict.fromkeys((*stored, *(file for one in beside for file in of(one))))],
+        "teachers": [
+            *dict.fromkeys(
+                (*stored, *(file for one in beside for file in of(one)), *api_teachers.files(recipe, folder))
+            )
+        ],
         "tokenizer": files_of(recipe.data.tokenizer, folder) if recipe.data.tokenizer else [],
         "cleaning": cleaning.files(recipe, folder),
         "augmentation": augmenting.files(recipe, folder),
+        "synthesis": synthesising.files(recipe, folder),
         "key_samples": [key_samples(recipe, folder)] if recipe.health and recipe.health.key_samples else [],
         "score": [*load_score(recipe.score, folder).files] if recipe.score else [],
     }

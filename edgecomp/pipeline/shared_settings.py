@@ -11,7 +11,7 @@ from edgecomp.config.parts.teachers import Teacher
 from edgecomp.config.recipe import Distill
 from edgecomp.config.target import Target
 from edgecomp.pipeline import loaders, several_teachers
-from edgecomp.pipeline.taken import api_teachers, cleaning
+from edgecomp.pipeline.taken import api_teachers, cleaning, synthesising
 from edgecomp.tasks import DEFAULT
 
 PYTORCH = ("torch", "numpy")
@@ -27,7 +27,7 @@ class Keys:
         self.seeded = {
             "seed": recipe.seed,
             "threads": recipe.threads,
-            "data": recipe.data.model_dump(),
+            "data": synthesising.settings(recipe.data),
         }
         if recipe.keeps_rows:
             self.seeded["rows"] = True
@@ -70,9 +70,11 @@ class Keys:
         imported = any(network.startswith("onnx:") for network in networks)
         # Of a run that cleans nothing these are what they were before it could.
         self.cleaned = [
-            found for name in ("cleaning", "augmentation", "pseudonyms") if (found := own_files(job, name))
+            found
+            for name in ("cleaning", "augmentation", "synthesis", "pseudonyms")
+            if (found := own_files(job, name))
         ]
-        self.cleaning_libraries = cleaning.LIBRARIES if recipe.data.clean is not None else ()
+        self.cleaning_libraries = cleaning.LIBRARIES if recipe.data.clean or recipe.data.synthesis else ()
         self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
         self.training_libraries = (
             *PYTORCH, *(("transformers",) if ready_made else ()), *(("onnx", "onnxscript") if imported else ())

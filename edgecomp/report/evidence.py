@@ -352,6 +352,7 @@ class Splits(Schema):
     examples: dict[str, int]
     duplicates: dict[str, int]
     notes: list[str]
+    synthetic: dict[str, int] = {}  # by class, training examples that a teacher wrote
     source: dict[str, int] = {}  # examples of the splits as they came, where their places are kept
 
 

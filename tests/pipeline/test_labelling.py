@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgecomp
 from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.config.job import load_job, on_this_machine
 from edgecomp.data.label_store import ShardedLabels
@@ -103,3 +104,29 @@ def test_a_worker_that_fails_says_why_and_what_is_finished_stays(run: Run, tmp_p
 def test_a_top_that_cannot_be_is_told(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--top 10: a row has 10 logits"):
         labelling.in_shards(run, tmp_path, tmp_path / "shards", workers=1, top=10)
+
+
+IRIS = """name: iris
+threads: 1
+data: { source: iris }
+teacher: { network: mlp, arguments: { layers: 1, width: 8 }, epochs: 1 }
+student: { network: mlp, arguments: { layers: 1, width: 4 } }
+distill: { epochs: 1 }
+targets: [onnxruntime-cpu]
+"""
+
+
+def test_another_number_of_logits_is_labelled_again_and_the_same_is_not(tmp_path: Path) -> None:
+    (tmp_path / "iris.yaml").write_text(IRIS)
+
+    def labelled(top: int) -> tuple[bool, int]:
+        found = edgecomp.label(tmp_path / "iris.yaml", workers=1, top=top, out=tmp_path / "run")
+        return "soft_labels" in found.made, ShardedLabels(found.store).layout.top
+
+    assert [labelled(top) for top in (2, 2, 1, 0, 0)] == [
+        (True, 2),
+        (False, 2),
+        (True, 1),
+        (True, 0),
+        (False, 0),
+    ]

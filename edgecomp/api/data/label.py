@@ -67,9 +67,19 @@ def label(
         execution.save_job(job, folder)
         made = execution.execute(job, folder, [*before, wanted], heard.started)
         store = folder.path / labels.name
-        if labels.name not in made and not (store / STORE).is_file():
-            heard.started(labels.name, "as shards")
+        # `edgecomp run` goes on from any store, so that how it is stored is not in the step's key: it is looked for here.
+        other = None if labels.name in made else _differs(store, top)
+        if other is not None:
+            heard.started(labels.name, other)
             folder.run(wanted, job.recipe.name)
             made = [*made, labels.name]
     found = ShardedLabels(store)
     return LabelResult(folder.path, store, found.layout.rows, found.views, made)
+
+
+def _differs(store: Path, top: int) -> str | None:
+    """How the soft labels that are there are stored otherwise than in shards of `top` logits, in words; None where they are not."""
+    if not (store / STORE).is_file():
+        return "as shards"
+    kept = ShardedLabels(store).layout.top
+    return None if kept == top else f"{top or 'all'} logits of an example, and not {kept or 'all'}"

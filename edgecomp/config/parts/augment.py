@@ -1,9 +1,10 @@
-"""How training examples vary, beside being shifted and mirrored."""
+"""How training examples vary, beside being shifted and mirrored, and which are written by a teacher."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from edgecomp.config.parts.api_teacher import Api
 from edgecomp.config.schema import Part
 
 OF_TEXTS = ("typos", "synonyms", "same_kind", "rewrite")
@@ -52,5 +53,35 @@ class Augment(Part):
         if not self.asked:
             raise ValueError(
                 f"nothing varies: set {', '.join(('colour', 'mixup', 'cutmix', *OF_TEXTS))}, or take augment out"
+            )
+        return self
+
+
+class Synthesis(Part):
+    """Texts that a teacher writes, of classes that are rare, and of a domain: learnt from, and in no other split.
+
+    One is kept only where `api`, asked anew by its own prompts, and `filter` both say that it is of the class that it was written for, and where it is
+    near to no example that there is. Budget, rates and the key are those of `api`, for writing and labelling together.
+    """
+
+    api: Api  # who writes, and, by its `prompts` and `parse`, who says what class a text is of
+    # Jinja templates with {{ label }}, and {{ classes }}, {{ domain }}, {{ examples }} of the class, {{ number }} of the request; each is asked
+    write: list[str] = Field(min_length=1)
+    classes: list[str] = []  # that are written of; without any those with less than half of an equal share
+    each: int = Field(10, ge=1, le=100_000)  # requests of a class and template
+    domain: str = ""  # what examples are about, for the templates
+    shots: int = Field(3, ge=0, le=50)  # training examples of the class that a request may show
+    answer: Literal["text", "lines"] = "text"  # an answer is one example, or each of its lines is
+    temperature: float = Field(1.0, ge=0, le=2)  # of what is written
+    max_tokens: int = Field(256, ge=1, le=100_000)  # of an answer
+    near: float = Field(0.8, ge=0.5, lt=1)  # likeness from which an example is a copy
+    # `words`: what tells the training examples apart by words; or your own `(text, label) -> bool`: `package.module:function` or `path/to/file.py:function`
+    filter: str = "words"
+
+    @model_validator(mode="after")
+    def _the_teacher_writes(self) -> "Synthesis":
+        if self.api.kind == "kserve-v2":
+            raise ValueError(
+                "api.kind: kserve-v2 writes no texts: take openai-chat, openai-completions or function"
             )
         return self

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from edgecomp.config.parts.augment import Augment
+from edgecomp.config.parts.augment import Augment, Synthesis
 from edgecomp.config.parts.cleaning import Clean
 from edgecomp.config.schema import Part
 
@@ -65,6 +65,7 @@ class Data(Part):
     # of its different training examples: a class of fewer is left out, which is noted; without it that is refused
     fewest: int | None = Field(None, ge=10)
     augment: Augment | None = None  # how else training examples vary
+    synthesis: Synthesis | None = None  # examples that a teacher writes
     views: int = Field(8, ge=1, le=256)  # copies of each training example that share one set of soft labels
     clean: Clean | None = None  # what is left out and replaced before the data are split
 
@@ -81,6 +82,7 @@ class Data(Part):
             "max_bytes": None,
             "clean": None,
             "augment": None,
+            "synthesis": None,
         }
         return {k: v for k, v in found.items() if k not in later or v != later[k]}
 

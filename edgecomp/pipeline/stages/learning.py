@@ -10,14 +10,14 @@ from edgecomp.pipeline import loaders, practice, several_teachers, trying
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.scoring import try_score
 from edgecomp.pipeline.stages import health
-from edgecomp.pipeline.taken import augmenting, cleaning
+from edgecomp.pipeline.taken import augmenting, cleaning, synthesising
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
-    """Writes the splits of `run` and its preprocessing into `out`; checkpoints: not needed. Raises DataError,
+    """Writes the splits of `run` and its preprocessing into `out`; checkpoints: where a teacher's answers are kept that writes examples. Raises DataError,
     UsageError."""
     from edgecomp.data import splits
     from edgecomp.data.tokens import Tokenizer
@@ -28,6 +28,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     variation = augmenting.variation(run.job.recipe, folder)
     source = cleaning.source(run, out)
     splits.check_varied(source, task=run.job.recipe.meant, varied=augmenting.varied(run.job.recipe))
+    synthesis = synthesising.maker(run, source, out, checkpoints)
     notes = splits.write_splits(
         source,
         task=run.job.recipe.meant,
@@ -47,6 +48,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         rows=run.job.recipe.keeps_rows,
         variation=variation,
         views=settings.views,
+        synthesis=synthesis,
     )
     for note in notes:
         run.note(f"data: {note}")

@@ -27,6 +27,14 @@ def decides(api: Api) -> dict[str, Any]:
     return api.model_dump(mode="json", exclude=HOW)
 
 
+def files(recipe: Recipe, folder: Path) -> list[Path]:
+    """What the functions are made of that `recipe` names as teachers. folder: the recipe's. Raises UsageError, UserCodeError."""
+    from edgecomp.models.own_code import ANSWERING, load_own
+
+    asked = [one.function for one in of(recipe).values() if one.function is not None]
+    return [file for name in asked for file in load_own(name, folder, ANSWERING)[1]]
+
+
 def settings(teachers: Teachers) -> dict[str, Any]:
     """The values of `teachers`, of an API those that decide its answers."""
     found: dict[str, Any] = teachers.model_dump()
@@ -47,9 +55,9 @@ def check(run: Run, name: str) -> list[str]:
             "an api is asked about the examples as they are: set data.shift=0 and data.flip=false, and leave out data.augment"
         ]
     try:
-        _secret(api)
-        _function(api, Path(run.job.folder))
-        labelling.check(_asked(api), _examples(run), preprocessing(run).classes)
+        secret_of(api)
+        function_of(api, Path(run.job.folder))
+        labelling.check(asked_of(api), _examples(run), preprocessing(run).classes)
     except EdgecompError as error:
         return [str(error)]
     return []
@@ -61,11 +69,11 @@ def label(run: Run, out: Path, checkpoints: Path, name: str) -> None:
 
     api = of(run.job.recipe)[name]
     labelling.label(
-        _asked(api),
+        asked_of(api),
         _examples(run),
         preprocessing(run).classes,
-        secret=_secret(api),
-        call=_function(api, Path(run.job.folder)),
+        secret=secret_of(api),
+        call=function_of(api, Path(run.job.folder)),
         journal=checkpoints,
         out=out,
         track=run.track,
@@ -87,7 +95,8 @@ ASKED = {"kind", "url", "model", "system", "samples", "temperature", "max_tokens
 ASKED_TOO = {"input", "output", "smoothing", "send_personal_data"}
 
 
-def _asked(api: Api) -> "Asked":
+def asked_of(api: Api) -> "Asked":
+    """What is asked of an `api`, as plain data."""
     from edgecomp.teachers.api.asked import Asked, Limits, Rule
 
     parse = api.parse
@@ -99,8 +108,8 @@ def _asked(api: Api) -> "Asked":
     )
 
 
-def _secret(api: Api) -> str | None:
-    """The key, from the environment. Raises UsageError where it is not there; it never tells what it found."""
+def secret_of(api: Api) -> str | None:
+    """The key of an `api`, from the environment. Raises UsageError where it is not there; it never tells what it found."""
     from edgecomp.errors import UsageError
 
     if api.key is None:
@@ -115,18 +124,11 @@ def _secret(api: Api) -> str | None:
     return found
 
 
-def _function(api: Api, folder: Path) -> Callable[[Any], Any] | None:
-    from edgecomp.models.own_code import load_function, users_code
+def function_of(api: Api, folder: Path) -> Callable[[Any], Any] | None:
+    """The user's own function that an `api` is; None of a service. folder: the recipe's. Raises UsageError, UserCodeError."""
+    from edgecomp.models.own_code import ANSWERING, load_own
 
-    if api.function is None:
-        return None
-    own = load_function(api.function, folder)
-
-    def call(given: Any) -> Any:
-        with users_code(f"teacher {api.function!r} failed"):
-            return own(given)
-
-    return call
+    return None if api.function is None else load_own(api.function, folder, ANSWERING)[0]
 
 
 def _examples(run: Run) -> "dict[str, Examples]":
@@ -134,10 +136,10 @@ def _examples(run: Run) -> "dict[str, Examples]":
     from edgecomp.data.sources.examples import chosen
     from edgecomp.data.splits import Split
     from edgecomp.errors import UsageError
-    from edgecomp.pipeline.taken import cleaning
+    from edgecomp.pipeline.taken import cleaning, synthesising
     from edgecomp.teachers.api.labelling import Examples
 
-    source, found = cleaning.source(run, None), {}
+    source, found = synthesising.added(run, cleaning.source(run, None)), {}
     for name in ("train", "validation"):
         rows = Split.load(run.folder / "data", name).rows
         assert rows is not None

@@ -81,11 +81,7 @@ def label(
     parser, way = Parser(asked.rule, classes), TABLE[asked.kind]
     budget = Budget(asked.limits)
     with closing(Journal(journal / JOURNAL)) as kept:
-        budget.spent_before(
-            kept.tries,
-            sum(one.tokens_in for one in kept.answers.values()),
-            sum(one.tokens_out for one in kept.answers.values()),
-        )
+        budget.spent_in(kept)
         asker = Asker(asked, budget, secret, call, transport or Http(), sleep)
         planned = _Planned(asked, splits, classes, by_prompt=way.by_prompt)
         todo = {one.id: (one, values) for one, values in planned.requests() if one.id not in kept.answers}
@@ -93,7 +89,7 @@ def label(
             budget.check_one(max(one.tokens for one, _ in todo.values()))
             note(f"{asked.kind}: {len(todo):,} requests to ask, {len(kept.answers):,} answered before")
         try:
-            _ask_all(list(todo.values()), asker, kept, asked.limits.concurrency, track)
+            ask_all(list(todo.values()), asker, kept, asked.limits.concurrency, track)
         finally:
             if asker.lost:
                 kept.spent(asker.lost)
@@ -164,23 +160,7 @@ class _Planned:
         )
         for prompt in prompts:
             for sample in range(self._asked.samples):
-                yield self._request(prompt, value, sample), value
-
-    def _request(self, prompt: str, value: Any, sample: int) -> Request:
-        asked, way = self._asked, TABLE[self._asked.kind]
-        body = way.body(asked, prompt, value)
-        told = {
-            "kind": asked.kind,
-            "url": asked.url,
-            "model": asked.model,
-            "body": body,
-            "prompt": prompt,
-            "sample": sample,
-        }
-        if not prompt and not body:
-            told["values"] = np.asarray(value).tolist()
-        tokens = about_tokens(asked.system + prompt) + asked.max_tokens if way.by_prompt else 0
-        return Request(digest_of(told), prompt, tokens, body)
+                yield request_of(self._asked, prompt, value, sample), value
 
     def _without_personal_data(self, text: str, counts: bool) -> str:
         found = list(find(text))
@@ -194,10 +174,29 @@ class _Planned:
         return pseudonyms.replaced(text, self._secret)
 
 
-def _ask_all(
+def request_of(asked: Asked, prompt: str, value: Any, sample: int) -> Request:
+    """What is sent for a `prompt`, or an example's `value` where there is none, and its id. asked: how; sample: of several that are the same."""
+    way = TABLE[asked.kind]
+    body = way.body(asked, prompt, value)
+    told = {
+        "kind": asked.kind,
+        "url": asked.url,
+        "model": asked.model,
+        "body": body,
+        "prompt": prompt,
+        "sample": sample,
+    }
+    if not prompt and not body:
+        told["values"] = np.asarray(value).tolist()
+    tokens = about_tokens(asked.system + prompt) + asked.max_tokens if way.by_prompt else 0
+    return Request(digest_of(told), prompt, tokens, body)
+
+
+def ask_all(
     todo: Sequence[tuple[Request, Any]], asker: Asker, kept: Journal, concurrency: int, track: Track
 ) -> None:
-    """Returns when all are answered. The first error ends it, once what is under way has been answered and kept."""
+    """Returns when all of `todo`, requests with their examples' values, are answered and in the journal `kept`, by so many at a time as `concurrency` says; asker: who
+    asks; track: shows progress. The first error ends it, once what is under way has been answered and kept."""
     left, done, stop = iter(todo), SimpleQueue[BaseException | None](), threading.Event()
     lock, models = threading.Lock(), {one.model for one in kept.answers.values() if one.model}
 

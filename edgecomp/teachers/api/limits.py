@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgecomp.errors import SpentError, UsageError
 from edgecomp.teachers.api.asked import Limits
+from edgecomp.teachers.api.journal import Journal
 
 MINUTE = 60.0
 
@@ -76,11 +77,11 @@ class Budget:
             self.tokens_in += tokens_in
             self.tokens_out += tokens_out
 
-    def spent_before(self, requests: int, tokens_in: int, tokens_out: int) -> None:
-        """Counts what an earlier sitting spent: requests, tokens_in, tokens_out."""
-        self.requests += requests
-        self.tokens_in += tokens_in
-        self.tokens_out += tokens_out
+    def spent_in(self, kept: Journal) -> None:
+        """Counts what earlier sittings spent, by their journal `kept`: requests and tokens."""
+        self.requests += kept.tries
+        self.tokens_in += sum(one.tokens_in for one in kept.answers.values())
+        self.tokens_out += sum(one.tokens_out for one in kept.answers.values())
 
     def _short(self, tokens: int) -> str | None:
         limits, taken = self._limits, self.tokens_in + self.tokens_out + self._reserved

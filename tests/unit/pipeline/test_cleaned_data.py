@@ -73,7 +73,9 @@ def test_what_went_is_told_and_kept_in_the_run_folder(folder: Path) -> None:
 def test_a_recipe_says_what_is_wrong(folder: Path) -> None:
     with pytest.raises(RecipeError, match=r"data\.clean\.rules\.duplicat"):
         load_job(str(folder / "cleaned.yaml"), ["+data.clean={rules: {duplicat: remove}}"])
-    with pytest.raises(RecipeError, match=r"data\.clean leaves examples out, and stored soft_labels"):
+    with pytest.raises(
+        RecipeError, match=r"data\.clean changes which examples there are, and stored soft_labels"
+    ):
         load_job(
             str(folder / "cleaned.yaml"), ["+data.clean={}", "+teachers.others={a: {soft_labels: x.npz}}"]
         )
