@@ -11,6 +11,7 @@ from edgecomp.errors import EdgecompError, RecipeError
 from edgecomp.pipeline import loaders
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.taken import api_teachers
+from edgecomp.pipeline.taken.api_teachers import step_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,11 +42,6 @@ class SeededTeacher(Teacher):
     """One beside the teacher: `seed` is of its weights and the order of its examples."""
 
     seed: int
-
-
-def step_of(name: str) -> str:
-    """The step that trains the other teacher of that `name`."""
-    return f"teachers/{name}"
 
 
 def answers(run: Run) -> "dict[str, Answers]":

@@ -74,15 +74,14 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     for name, wanted in others.items():
         make = partial(learning.another_teacher, name=name)
         told = [keys.training, wanted.model_dump(), own_files(run.job, "teachers")]
-        yield _trains(run, keys, several_teachers.step_of(name), "teacher", make, told, "data")
+        yield _trains(run, keys, api_teachers.step_of(name), "teacher", make, told, "data")
     asked = api_teachers.of(run.job.recipe)
     for name, api in asked.items():
         make = partial(learning.asked_teacher, name=name)
-        told = [keys.seeded, api_teachers.decides(api), *keys.cleaned]
-        yield Step(
-            several_teachers.step_of(name), "teacher", partial(make, run), told, ("data",), ("jinja2",)
-        )
-    from_all = ("data", "teacher", *map(several_teachers.step_of, (*others, *asked)))
+        own = [own_files(run.job, "teachers")] if api.function is not None else []
+        told = [keys.seeded, api_teachers.decides(api), *keys.cleaned, *own]
+        yield Step(api_teachers.step_of(name), "teacher", partial(make, run), told, ("data",), ("jinja2",))
+    from_all = ("data", "teacher", *map(api_teachers.step_of, (*others, *asked)))
     soft_labels = _trains(run, keys, "soft_labels", "teacher", learning.soft_labels, keys.taught, *from_all)
     yield replace(soft_labels, libraries=(*keys.training_libraries, "h5py"))
     learnt = [keys.training, keys.student, keys.distill]

@@ -100,13 +100,14 @@ def write(
     out: Path,
     track: Track,
     note: Note,
+    before: Path | None = None,
     transport: Transport | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> list[Candidate]:
     """The examples that were written and are kept; written.csv in `out` has all of them with what became of each, synthesis.json the counts and the cost.
 
-    real: by split the texts that there are; labels: of the training split, int64 [N]; classes: their names; judge: the filter; secret, call, journal,
-    track, note, transport, sleep: as `labelling.label` takes them. Raises UsageError, DataError, TeacherError, SpentError, RuntimeUnavailableError.
+    wanted: what is written; real: by split the texts that there are; labels: of the training split, int64 [N]; classes: their names; judge: the filter; secret, call, journal,
+    track, note, before, transport, sleep: as `labelling.label` takes them. Raises UsageError, DataError, TeacherError, SpentError, RuntimeUnavailableError.
     """
     check(wanted, classes)
     asked = list(_requests(wanted, real["train"], labels, classes))
@@ -114,6 +115,8 @@ def write(
         budget = Budget(wanted.writer.limits)
         budget.spent_in(kept)
         asker = Asker(wanted.writer, budget, secret, call, transport or Http(), sleep)
+        if TABLE[wanted.writer.kind].over_http:
+            kept.take(before, (one.id for one, _, _, _ in asked))
         todo = {one.id: (one, None) for one, _, _, _ in asked if one.id not in kept.answers}
         if todo:
             budget.check_one(max(one.tokens for one, _ in todo.values()))
@@ -135,7 +138,7 @@ def write(
     def teacher(texts: Sequence[str], labels: Sequence[int]) -> list[bool]:
         labelling.label(
             wanted.labeller, {"train": Examples(list(texts))}, classes, secret=secret, call=call, journal=journal, out=out, track=track, note=note,
-            transport=transport, sleep=sleep,
+            before=before, transport=transport, sleep=sleep,
         )  # fmt: skip
         said = labelling.read(out / labelling.ANSWERS, classes)["train"]
         return [

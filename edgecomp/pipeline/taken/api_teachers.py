@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from edgecomp.teachers.several import Stored
 
 
+def step_of(name: str) -> str:
+    """The step that trains or asks the other teacher of that `name`."""
+    return f"teachers/{name}"
+
+
 def of(recipe: Recipe) -> dict[str, Api]:
     """By name, those of the other teachers of `recipe` that are asked."""
     others = {} if recipe.teachers is None else recipe.teachers.others
@@ -76,6 +81,7 @@ def label(run: Run, out: Path, checkpoints: Path, name: str) -> None:
         call=function_of(api, Path(run.job.folder)),
         journal=checkpoints,
         out=out,
+        before=run.folder / step_of(name) / labelling.JOURNAL,
         track=run.track,
         note=lambda said: run.note(f"teacher {name}: {said}"),
     )

@@ -67,6 +67,7 @@ def maker(run: Run, source: "Source", out: Path, checkpoints: Path) -> "Synthesi
     def make(real: Mapping[str, Sequence[str]], labels: Labels) -> tuple[list[tuple[str, int]], str]:
         from edgecomp.data.augmentation import synthetic
         from edgecomp.files.json_files import read_mapping
+        from edgecomp.teachers.api.labelling import JOURNAL
 
         own = replace(wanted, classes=wanted.classes or synthetic.rare(labels, source.classes))
         if not own.classes:
@@ -75,7 +76,8 @@ def maker(run: Run, source: "Source", out: Path, checkpoints: Path) -> "Synthesi
             )
         found = synthesis.write(
             own, real, labels, source.classes, judge=_judge(asked, real["train"], labels, source.classes, folder), secret=secret, call=call,
-            journal=checkpoints, out=out / synthesis.FOLDER, track=run.track, note=run.note,
+            journal=checkpoints, out=out / synthesis.FOLDER,
+            before=run.folder / "data" / synthesis.FOLDER / JOURNAL, track=run.track, note=run.note,
         )  # fmt: skip
         told = read_mapping(out / synthesis.FOLDER / synthesis.TOLD, "classes")["classes"]
         return [(one.text, one.label) for one in found], synthetic.said(told)

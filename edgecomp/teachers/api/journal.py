@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,30 @@ class Journal:
                     f"{path}, line {number}: no answer of a teacher ({error}): delete the file, and it is asked again"
                 ) from None
         return whole
+
+    def take(self, file: Path | None, ids: Iterable[str]) -> int:
+        """Takes over the answers to requests of these `ids` that are in the journal `file` of other data, which were paid for, and returns how many.
+        file: None where there is none. They count in no budget again."""
+        if file is None or not file.is_file() or file.samefile(self._file.name):
+            return 0
+        wanted = set(ids) - set(self.answers)
+        before: dict[str, Answer] = {}
+        for line in file.read_bytes().splitlines():
+            try:
+                told = json.loads(line)
+                if told["id"] in wanted:
+                    before[told["id"]] = replace(Answer(**told["answer"]), tokens_in=0, tokens_out=0)
+            except (ValueError, KeyError, TypeError):
+                continue  # what cannot be read is asked again
+        for request_id, answer in before.items():
+            self.write(request_id, answer, 0)
+        return len(before)
+
+    def copy_to(self, folder: Path) -> None:
+        """Puts what was answered beside what was made of it, in `folder`, for data that have these requests too."""
+        target = folder / Path(self._file.name).name
+        if not (target.exists() and target.samefile(self._file.name)):
+            shutil.copyfile(self._file.name, target)
 
     def write(self, request_id: str, answer: Answer, tries: int) -> None:
         """Returns when the `answer` to request_id, which took so many `tries`, is on the disk."""

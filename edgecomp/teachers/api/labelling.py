@@ -68,13 +68,14 @@ def label(
     out: Path,
     track: Track,
     note: Note,
+    before: Path | None = None,
     transport: Transport | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Asks for every example of `splits`, and writes answers.npz, api.json and unparsed.csv into `out`.
+    """Asks for every example of `splits`, and writes answers.npz, api.json, unparsed.csv and answers.jsonl, the answers themselves, into `out`.
 
     asked: how; classes: the data's, in their order; secret: the service's key, None for none; call: of kind `function`; journal: a folder in which
-    answers are kept, of an earlier sitting too; track, note: show progress, and say what it came to; transport, sleep: for tests. answers.npz has
+    answers are kept, of an earlier sitting too; track, note: show progress, and say what it came to; before: an answers.jsonl of other data, or another set of labels, whose answers to the same requests hold; transport, sleep: for tests. answers.npz has
     for each split logits [N, classes], NaN where nothing parsed, and how many answers did. Raises UsageError, DataError, TeacherError, SpentError.
     """
     check(asked, splits, classes)
@@ -84,7 +85,11 @@ def label(
         budget.spent_in(kept)
         asker = Asker(asked, budget, secret, call, transport or Http(), sleep)
         planned = _Planned(asked, splits, classes, by_prompt=way.by_prompt)
-        todo = {one.id: (one, values) for one, values in planned.requests() if one.id not in kept.answers}
+        todo = {one.id: (one, values) for one, values in planned.requests()}
+        # Of a function nobody knows that it is what it was.
+        if way.over_http and (taken := kept.take(before, todo)):
+            note(f"{asked.kind}: {taken:,} answers of before hold, for the same was asked")
+        todo = {name: one for name, one in todo.items() if name not in kept.answers}
         if todo:
             budget.check_one(max(one.tokens for one, _ in todo.values()))
             note(f"{asked.kind}: {len(todo):,} requests to ask, {len(kept.answers):,} answered before")
@@ -97,6 +102,7 @@ def label(
         np.savez(out / ANSWERS, **found)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
         _write_unparsed(out / UNPARSED, unparsed)
         told = _told(asked, planned, kept, budget, asker, found, splits)
+        kept.copy_to(out)
     write_json(out / TOLD, told)
     note(said(told))
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgecomp.config.job import load_job, on_this_machine
 from edgecomp.data import soft_labels
-from edgecomp.errors import DataError, RecipeError, UserCodeError
+from edgecomp.errors import DataError, RecipeError, UsageError, UserCodeError
 from edgecomp.pipeline import several_teachers
 from edgecomp.pipeline.fingerprints import fingerprinted
 from edgecomp.pipeline.loaders import Run
@@ -138,7 +138,9 @@ def test_what_is_wrong_is_said_before_anything_is_trained(
     ):
         with pytest.raises(RecipeError, match=said):
             several_teachers.try_others(run_of(folder, **api))  # type: ignore[arg-type]
-    with pytest.raises(UserCodeError, match="teacher 'my_teacher:failing' failed"):
+    with pytest.raises(UsageError, match="has no function 'anser'; did you mean 'answer'"):
+        run_of(folder, function="my_teacher:anser")
+    with pytest.raises(UserCodeError, match=r"api\.function 'my_teacher:failing' failed"):
         make(run_of(folder, function="my_teacher:failing"))
 
 
@@ -173,3 +175,17 @@ def test_it_is_asked_for_one_class_an_example(folder: Path) -> None:
     (folder / "asked.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError, match="an api: of one classifier's examples"):
         load_job(str(folder / "asked.yaml"), [])
+
+
+def test_another_function_of_the_same_name_is_asked_again(folder: Path) -> None:
+    # A module is imported once a process: one by a name that no other test has.
+    (folder / "taught_anew.py").write_text(TEACHER, encoding="utf-8")
+
+    def told() -> list[object]:
+        run = run_of(folder, function="taught_anew:answer")
+        return [step.settings for step in steps(run) if step.name in ("teachers/remote", "soft_labels")]
+
+    before = told()
+    assert told() == before
+    (folder / "taught_anew.py").write_text(TEACHER + "# it has learnt\n", encoding="utf-8")
+    assert all(one != other for one, other in zip(told(), before, strict=True))

@@ -290,6 +290,41 @@ def test_killed_at_any_moment_it_asks_again_what_was_under_way_and_no_more(
         assert all(np.array_equal(whole[name], again[name]) for name in whole)
 
 
+def test_data_or_labels_that_grew_ask_for_what_is_new_alone(service: Service, tmp_path: Path) -> None:
+    first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"
+    for folder in (first, second, third):
+        folder.mkdir()
+    notes: list[str] = []
+    label(asked_of(service, limits={"requests": 12}), first)
+    assert (first / "answers.jsonl").is_file()
+    grown = [*TEXTS, "line 12 is good", "line 13 is bad"]
+    found = label(
+        asked_of(service, limits={"requests": 2}),
+        second,
+        grown,
+        before=first / "answers.jsonl",
+        note=notes.append,
+    )
+    assert len(service.asked) == 12 + 2
+    assert found["train"].argmax(axis=1).tolist() == right(grown)
+    assert "12 answers of before hold" in notes[0]
+    assert told(second)["tries"] == 2  # what was paid for is not paid for again
+    (first / "answers.jsonl").write_bytes(b"no journal\n")
+    label(
+        asked_of(service, prompts=("Another {{ text }} {{ classes }}",)),
+        third,
+        before=first / "answers.jsonl",
+    )
+    assert len(service.asked) == 14 + 12
+
+
+def test_answers_of_another_set_of_labels_are_told(service: Service, tmp_path: Path) -> None:
+    label(asked_of(service), tmp_path)
+    assert set(labelling.read(tmp_path / "answers.npz", CLASSES)) == {"train", "validation"}
+    with pytest.raises(DataError, match="its classes are not the data's"):
+        labelling.read(tmp_path / "answers.npz", (*CLASSES, "neither"))
+
+
 def test_a_journal_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "answers.jsonl").write_text('{"id": "x"}\n')
     with pytest.raises(DataError, match="line 1: no answer of a teacher"):

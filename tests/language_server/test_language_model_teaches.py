@@ -1,0 +1,134 @@
+"""A real language model behind an OpenAI-compatible server labels SST-2 by chat, with logprobs; killed, it costs the requests in flight; its labels teach a
+student (`tox run -e language-server`)."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from edgecomp.files.array_files import read_npz
+
+SIZES = {"train": 240, "validation": 60, "test": 400}
+CLASSES = ("negative", "positive")
+CONCURRENCY = 2
+KILLED_AT = 80  # requests
+RECIPE = """
+name: taught
+threads: 1
+data: {{ source: huggingface, path: sentences, inputs: text, label: label, max_bytes: 128 }}
+teacher: {{ network: ngram, arguments: {{ buckets: 997, width: 8, hidden: 16 }}, epochs: 1 }}
+teachers:
+  weight: 0
+  others:
+    remote:
+      api:
+        kind: openai-chat
+        url: {url}/v1
+        model: smollm2-135m-instruct
+        prompts: ["Is this sentence of a film review positive or negative? Answer with one word.\\n\\nSentence: {{{{ text }}}}"]
+        logprobs: true
+        max_tokens: 1
+        concurrency: {concurrency}
+        timeout_s: 600
+student: {{ network: ngram, arguments: {{ buckets: 997, width: 8, hidden: 16 }} }}
+distill: {{ epochs: 20, learning_rate: 1.0e-2, hard_label_weight: 0 }}
+quantize: {{ method: none }}
+targets: [onnxruntime-cpu]
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    environment = os.environ.get("EDGECOMP_LANGUAGE_SERVER")
+    if not environment:
+        pytest.skip(
+            "EDGECOMP_LANGUAGE_SERVER names no environment with xllamacpp: tox run -e language-server"
+        )
+    command = [
+        str(Path(environment) / "bin" / "python"),
+        str(Path(__file__).with_name("serve.py")),
+        str(tmp_path / "requests.jsonl"),
+    ]
+    with (
+        (tmp_path / "server.log").open("wb") as log,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, server: str) -> Path:
+    if not (data := os.environ.get("EDGECOMP_DATA")):
+        pytest.skip("EDGECOMP_DATA is not set: the sentences are in sst2 there")
+    (tmp_path / "sentences").mkdir()
+    for name, size in SIZES.items():
+        table = pq.read_table(Path(data) / "sst2" / f"{name}.parquet")
+        rows = np.random.default_rng(0).permutation(table.num_rows)[:size]
+        texts, labels = (table[column].take(rows).to_pylist() for column in ("sentence", "label"))
+        names = [label if isinstance(label, str) else CLASSES[label] for label in labels]
+        pq.write_table(pa.table({"text": texts, "label": names}), tmp_path / "sentences" / f"{name}.parquet")
+    file = tmp_path / "taught.yaml"
+    file.write_text(RECIPE.format(url=server, concurrency=CONCURRENCY))
+    return file
+
+
+def keys(folder: Path) -> list[str]:
+    file = folder / "requests.jsonl"
+    return [json.loads(line)["key"] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_a_language_model_labels_is_killed_goes_on_and_teaches(recipe: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "edgecomp",
+        "run",
+        str(recipe),
+        "--until",
+        "distill",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    while len(keys(tmp_path)) < KILLED_AT:
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    before = len(keys(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = Counter(keys(tmp_path))
+    again = sum(asked.values()) - len(asked)
+    told = json.loads((tmp_path / "run" / "teachers" / "remote" / "api.json").read_text())
+    answers = read_npz(tmp_path / "run" / "teachers" / "remote" / "answers.npz")
+    assert len(asked) == told["answers"] <= sum(SIZES.values()) - SIZES["test"]
+    assert again <= CONCURRENCY
+    assert told["tokens"]["counted"] is True
+    assert told["answered_as"]
+    train = read_npz(tmp_path / "run" / "data" / "train.npz")
+    right = answers["train"].argmax(axis=1) == train["labels"]
+    has = ~np.isnan(answers["train"]).any(axis=1)
+    history = json.loads((tmp_path / "run" / "distill" / "history.json").read_text())["student_fp32"]
+    print(
+        f"\n{told['answered_as']}: {len(asked)} sentences, killed after {before} requests, {again} asked again; {told['unparsed']} unparsed; "
+        f"{told['tokens']['input']:,} tokens in; zero-shot accuracy {100 * right[has].mean():.1f} % of {has.sum()} training sentences, "
+        f"{100 * (answers['train'][has].argmax(axis=1) == 1).mean():.0f} % called positive ({100 * train['labels'].mean():.0f} % are); "
+        f"its student on validation {history[-1]['validation_score_pct']:.1f} %"
+    )
+    assert has.mean() > 0.9  # of its first token, `positive` or `negative` is among the likeliest
+    assert len(history) == 20
