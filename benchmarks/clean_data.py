@@ -4,12 +4,14 @@
     EDGECOMP_DATA=FOLDER python benchmarks/clean_data.py --only images
 
 Planted: 1,000 duplicates and near duplicates of training examples, 500 flipped labels, 200 test examples in the training split (half of them edited),
-300 personal data in log lines. What is already in the data would count as a mistake of the search, so copies are planted in data that the same
+300 personal data in log lines, 300 sentences of other languages in SST-2 (`--only language`, of the messages of Django, which must be installed). What is already in the data would count as a mistake of the search, so copies are planted in data that the same
 rules have been applied to; of labels nobody knows which are right, and their precision is that of the flipped ones alone: a lower bound.
 Edits of texts: one character in forty is left out, doubled or changed. Of images: a step brighter, noise of a step, JPEG at quality 60.
 """
 
 import argparse
+import gettext
+import importlib.util
 import io
 import json
 import random
@@ -21,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from edgecomp.data import sources
-from edgecomp.data.cleaning import search
+from edgecomp.data.cleaning import languages, search
 from edgecomp.data.cleaning.search import Asked
 from edgecomp.data.personal.kinds import find
 from edgecomp.data.sources import Examples, Source, Wanted
@@ -31,7 +33,7 @@ REMOVED = dict.fromkeys(COPIES, "remove")
 OTHERS_OFF = dict.fromkeys(
     ("empty", "too-long", "encoding", "contradiction", "label-error", "low-confidence", "outlier"), "off"
 )
-COPIED, FLIPPED, LEAKED, PERSONAL = 1_000, 500, 200, 300
+COPIED, FLIPPED, LEAKED, PERSONAL, FOREIGN = 1_000, 500, 200, 300, 300
 WANTED = {
     "lines": Wanted("huggingface", "logs", {"train": "lines.parquet"}, "content", "system"),
     "sst2": Wanted("huggingface", "sst2", inputs="sentence", label="label"),
@@ -200,11 +202,86 @@ def personal(lines: list[str], draw: random.Random) -> dict[str, object]:
     return {"all": scored(map(hash, planted), map(hash, found)) | {"lines": len(base)}, **every}
 
 
+LANGUAGES = (
+    "ar",
+    "bg",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "es",
+    "fi",
+    "fr",
+    "he",
+    "hi",
+    "hu",
+    "id",
+    "it",
+    "ja",
+    "ko",
+    "nl",
+    "pl",
+    "pt",
+    "ro",
+    "ru",
+    "sv",
+    "tr",
+    "uk",
+    "vi",
+)
+
+
+def foreign(draw: random.Random) -> list[tuple[str, str]]:
+    """Language and sentence, as many of each as may be, of Django's messages: their letters take as much as the rule judges, and nothing is filled in."""
+    spec = importlib.util.find_spec("django")
+    if spec is None or spec.origin is None:
+        raise SystemExit("--only language: pip install django, whose messages are in so many languages")
+    found = []
+    for language in LANGUAGES:
+        file = Path(spec.origin).parent / "conf" / "locale" / language / "LC_MESSAGES" / "django.mo"
+        with file.open("rb") as opened:
+            messages: dict[object, str] = gettext.GNUTranslations(opened)._catalog  # type: ignore[attr-defined]  # there is no other way to list them
+        texts = {
+            text
+            for key, text in messages.items()
+            if key
+            and "%" not in text
+            and "<" not in text
+            and languages.letters_bytes(text) >= languages.SHORTEST
+        }
+        found += [
+            (language, text)
+            for text in draw.sample(sorted(texts), min(FOREIGN // len(LANGUAGES), len(texts)))
+        ]
+    return found
+
+
+def other_languages(texts: list[str], draw: random.Random) -> dict[str, object]:
+    planted = foreign(draw)
+    base = [*texts, *(text for _, text in planted)]
+    first = len(texts)
+    found = {place: detail for place, _, detail in languages.other_than(base, ["en"])}
+    by = {
+        language: [place for place, (one, _) in enumerate(planted, first) if one == language]
+        for language in LANGUAGES
+    }
+    judged = sum(languages.letters_bytes(text) >= languages.SHORTEST for text in texts)
+    return {
+        "all": scored(range(first, len(base)), found) | {"english": len(texts), "english_judged": judged},
+        "missed": {
+            name: f"{sum(place not in found for place in of)} of {len(of)}"
+            for name, of in by.items()
+            if not set(of) <= set(found)
+        },
+        "english_called_foreign": sum(place < first for place in found),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=(*WANTED, "personal"))
+    parser.add_argument("--only", choices=(*WANTED, "personal", "language"))
     parser.add_argument(
         "--limit",
         type=int,
@@ -216,9 +293,11 @@ def main() -> None:
     content = json.loads(asked.to.read_text(encoding="utf-8")) if asked.to.exists() else {"format": 1}
     for name in [asked.only] if asked.only else [*WANTED, "personal"]:
         draw = random.Random(name)
-        source = sources.read(WANTED["lines" if name == "personal" else name], Path())
+        source = sources.read(WANTED[{"personal": "lines", "language": "sst2"}.get(name, name)], Path())
         if name == "personal":
             content[name] = personal(list(source.splits["train"].values), draw)
+        elif name == "language":
+            content[name] = other_languages(list(source.splits["train"].values), draw)
         else:
             splits = {
                 split: search.chosen(
