@@ -63,24 +63,14 @@ def check(wanted: Wanted, classes: Sequence[str]) -> None:
         raise UsageError(
             f"synthesis: kind {wanted.writer.kind} writes no texts: take openai-chat, openai-completions or function"
         )
-    for number, template in enumerate(wanted.templates):
-        Prompts([template], FIELDS)
-        named = set(
-            re.findall(
-                r"\b(?:label|number|examples)\b",
-                " ".join(re.findall(r"\{[{%].*?[}%]\}", template, re.DOTALL)),
-            )
-        )
+    writer = wanted.writer
+    for number, named in enumerate(Prompts(wanted.templates, FIELDS).named):
         if "label" not in named:
             raise UsageError(
                 f"synthesis.write[{number}]: does not say which class to write of: put {{{{ label }}}} in it"
             )
-        if (
-            wanted.each > 1
-            and wanted.writer.temperature == 0
-            and not named & {"number", "examples"}
-            and wanted.writer.kind != "function"
-        ):
+        varies = writer.temperature > 0 or writer.kind == "function" or named & {"number", "examples"}
+        if wanted.each > 1 and not varies:
             raise UsageError(
                 f"synthesis.write[{number}]: at temperature 0 all {wanted.each} answers are the same: set synthesis.temperature, or use {{{{ number }}}}"
             )

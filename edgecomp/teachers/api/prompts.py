@@ -20,6 +20,7 @@ class Prompts:
             )
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
         self._templates = []
+        self.named: list[set[str]] = []  # of each template, the fields that it names
         for number, text in enumerate(templates):
             where = f"prompts[{number}]"
             try:
@@ -31,6 +32,7 @@ class Prompts:
                 raise UsageError(
                     f"{where}: unknown field {unknown[0]!r}{nearest(unknown[0], fields)}; there are {', '.join(fields)}"
                 )
+            self.named.append(named)
             if not named - {"classes"}:
                 raise UsageError(
                     f"{where}: names nothing of the example, so that every example would be asked the same: use {{{{ {fields[0]} }}}}"
