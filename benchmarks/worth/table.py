@@ -26,7 +26,8 @@ student on the test split, mean of the seeds; beside it the difference from the 
 over seeds and examples (of one seed: over examples alone, which says nothing of another seed). Where that interval holds 0, nothing is shown to help.
 "Cleaned" removes exact and near duplicates, leaks, and what confident learning calls a label error (words alone, out of fold); "augmented" is four views
 with typing errors in a tenth of the words, and of values within their kind; the black box is logistic regression on MiniLM's embeddings, of all 6,920
-labels, asked as a function by the API's way. "Unlabelled" also learns from the sentences whose labels were taken away, as the black box answers them.
+labels, asked as a function by the API's way. "Unlabelled" also learns from the sentences whose labels were taken away, as the black box answers them. The
+teacher told is the one that is learnt from.
 """
 
 
