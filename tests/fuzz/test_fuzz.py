@@ -1,6 +1,6 @@
 """Hostile inputs of every kind: no traceback, no hang, nothing executed, nothing lost, and no exit 0 without a PASS.
 
-EDGECOMP_FUZZ is how many (300 in CI, 5,000 by `tox run -e fuzz`). A case is its kind and its number: the same ones make it again.
+EDGECOMP_FUZZ is how many (150 in CI, 5,000 by `tox run -e fuzz`). A case is its kind and its number: the same ones make it again.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from running import environment, warm
 
 pytestmark = pytest.mark.slow
 
-CASES = int(os.environ.get("EDGECOMP_FUZZ", "300"))
+CASES = int(os.environ.get("EDGECOMP_FUZZ", "150"))
 FIRST = int(os.environ.get("EDGECOMP_FUZZ_FIRST", "0"))
 HANG_S = 60.0
 INTERNAL = ("Traceback", "internal error")
