@@ -7,6 +7,7 @@ from small_language import write_model, write_texts
 
 import edgecomp
 from edgecomp.config.job import load_job
+from edgecomp.config.parts.language.fits import OTHERS
 from edgecomp.errors import DataError, EdgecompError, RecipeError, UsageError
 
 pytest.importorskip("gguf", reason="needs the extra `language`")
@@ -123,3 +124,19 @@ def test_its_student_is_not_searched_for(recipe: str) -> None:
     pytest.importorskip("optuna", reason="pip install 'edgecomp[search]'")
     with pytest.raises(UsageError, match=r"students are its teacher's layers.*student\.arguments\.layers"):
         edgecomp.search(recipe, out=Path(recipe).with_name("never"))
+
+
+USED = {
+    "data": {"source", "path", "files", "inputs", "label", "max_length", "test_fraction", "validation_fraction", "limit"},
+    "distill": {"epochs", "batch_size", "learning_rate", "weight_decay", "temperature", "hard_label_weight", "loop"},
+    "quantize": {"method", "epochs", "learning_rate", "scale_learning_rate", "weight_bits", "calibration"},
+    "student": {"network", "arguments", "seed"},
+    "teacher": {"network", "epochs", "batch_size", "learning_rate", "weight_decay", "loop"},
+}  # fmt: skip
+"""By part of a recipe what a language model's run reads, or refuses by its value."""
+
+
+@pytest.mark.parametrize("part", USED)
+def test_no_setting_is_silently_unused(part: str) -> None:
+    fields = set(type(getattr(load_job("digits", []).recipe, part)).model_fields)
+    assert fields == USED[part] | set(OTHERS[part])

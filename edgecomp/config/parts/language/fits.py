@@ -23,6 +23,7 @@ OTHERS = {
         "slice",
         "clean",
         "augment",
+        "synthesis",
         "views",
         "calibration_fraction",
     ),
