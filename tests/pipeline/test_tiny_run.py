@@ -48,7 +48,7 @@ print(job.recipe.threads, torch.get_num_threads())
 
 
 def test_training_takes_no_more_threads_than_it_has_cores(folder: Path) -> None:
-    command = [sys.executable, "-c", ON_ONE_CORE, str(folder), *TINY]
+    command = [sys.executable, "-c", ON_ONE_CORE, str(folder), *TINY, "threads=2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2", "1"], done.stderr
 
