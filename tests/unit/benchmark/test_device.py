@@ -84,8 +84,16 @@ def comes_true(so: Callable[[], bool], within_s: float = 20.0) -> bool:
 
 
 def gone(kitchen: Kitchen, within_s: float = 20.0) -> bool:
-    """Whether nothing is left of it there."""
-    return comes_true(lambda: not kitchen.left_behind() and not kitchen.workers(), within_s)
+    """Whether nothing is left of it there, and it can be measured on again: who has lost a connection is no child of sshd's any more."""
+    return comes_true(lambda: not kitchen.left_behind() and not kitchen.workers() and is_free(), within_s)
+
+
+def is_free() -> bool:
+    """Whether nobody holds the lock of the device."""
+    held = served.locked()
+    if held is not None:
+        os.close(held)
+    return held is not None
 
 
 def test_it_answers_as_here_and_leaves_nothing_behind(
