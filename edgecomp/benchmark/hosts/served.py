@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 SILENCE_S = 60.0
+DELETING_S = 10.0
 LOCK = Path("/tmp/edgecomp-device.lock")
 BUSY = 75  # the exit code of a device that another one measures on (sysexits.h, EX_TEMPFAIL)
 CHUNK = 1 << 20
@@ -147,7 +148,11 @@ class Served:
                 worker.close()
         with self.writing:
             self.is_over = True
-            shutil.rmtree(self.home, ignore_errors=True)
+            # What a worker writes that is only starting comes behind what is deleted: until it misses its own files.
+            end = time.monotonic() + DELETING_S
+            while self.home.exists() and time.monotonic() < end:
+                shutil.rmtree(self.home, ignore_errors=True)
+                time.sleep(0.05)
 
 
 CALLS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -85,7 +85,10 @@ def comes_true(so: Callable[[], bool], within_s: float = 20.0) -> bool:
 
 def gone(kitchen: Kitchen, within_s: float = 20.0) -> bool:
     """Whether nothing is left of it there, and it can be measured on again: who has lost a connection is no child of sshd's any more."""
-    return comes_true(lambda: not kitchen.left_behind() and not kitchen.workers() and is_free(), within_s)
+    if comes_true(lambda: not kitchen.left_behind() and not kitchen.workers() and is_free(), within_s):
+        return True
+    print("left:", kitchen.left_behind(), kitchen.workers(), f"free: {is_free()}")
+    return False
 
 
 def is_free() -> bool:
