@@ -357,7 +357,7 @@ def test_a_device_needs_no_more_of_edgecomp_than_its_workers_files(
 ) -> None:
     """They are copied, and the copy alone can be imported: standard library, numpy and the runtime besides."""
     taken = bundle.worker_files(runtime)
-    rooms = {"benchmark/worker", "runtimes", "runtimes/files"}
+    rooms = {"benchmark/worker", "runtimes", "runtimes/files", "runtimes/genai"}
     alone = {"__init__", "benchmark/__init__", "errors", "exit_codes", "inputs", "machine"}
     known = [file.relative_to("edgecomp") for file in taken]
     assert [
