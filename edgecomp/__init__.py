@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 # OpenVINO's converter and NNCF would tell their makers of each model; both go without where this package is not to be had.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: as Python has it, not to be had
 
 if TYPE_CHECKING:
     from edgecomp.api.bench import bench

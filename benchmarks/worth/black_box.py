@@ -23,7 +23,7 @@ def answer(prompt: str) -> list[float]:
 
 @cache
 def _table() -> dict[str, list[float]]:
-    return json.loads((Path(os.environ[FOLDER]) / "black_box.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return json.loads((Path(os.environ[FOLDER]) / "black_box.json").read_text(encoding="utf-8"))
 
 
 def make(folder: Path, train: tuple[list[str], list[str]], others: list[str]) -> dict[str, list[float]]:
@@ -55,7 +55,7 @@ def make(folder: Path, train: tuple[list[str], list[str]], others: list[str]) ->
 
 
 def _read(file: Path) -> dict[str, list[float]]:
-    return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _embedded(texts: list[str]) -> npt.NDArray[np.float32]:

@@ -5,6 +5,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -172,11 +173,13 @@ def _each_measured(
     else is measured meanwhile. measured: does one."""
     away: dict[str, list[Callable[[], None]]] = {}
     found, stop = queue.SimpleQueue[Measured | list[BaseException]](), Stop()
+
+    def put(model: Path, target: Target) -> None:
+        found.put(measured(model, target, stop))
+
     for model, target in jobs:
         if target.host is not None:
-            away.setdefault(target.host, []).append(
-                lambda model=model, target=target: found.put(measured(model, target, stop))  # type: ignore[misc]
-            )
+            away.setdefault(target.host, []).append(partial(put, model, target))
     if away:
         waiting = threading.Thread(target=lambda: found.put(at_once(away, stop)), daemon=True)
         waiting.start()

@@ -3,14 +3,12 @@ stays, so that every layer fits its neighbours (Michel, Levy & Neubig 2019, arXi
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from edgecomp.errors import CaptureError
-
-Score = Callable[[nn.Linear], torch.Tensor]
 
 
 class Names(NamedTuple):
@@ -84,9 +82,10 @@ def _layers(network: nn.Module) -> Iterator[tuple[nn.Module, Names, int]]:
 
 
 def _part(layer: nn.Module, name: str) -> nn.Module | None:
+    found: Any = layer
     for word in name.split("."):
-        layer = getattr(layer, word, None)  # type: ignore[assignment]
-    return layer
+        found = getattr(found, word, None)
+    return found if isinstance(found, nn.Module) else None
 
 
 def _holder(layer: nn.Module, name: str) -> nn.Module | None:
@@ -108,17 +107,13 @@ def _narrow(
     rated = _rated((query, key, value), output, heads, by_gradient)
     _keep(rated, count, heads, (query, key, value), output, _linear(silent, names.output))
     channels = up.out_features
-    most = max(1, channels // MULTIPLE)
-    count = (
-        min(channels, MULTIPLE * max(1, round(keep * most)))
-        if channels >= MULTIPLE
-        else max(1, round(keep * channels))
-    )
-    _keep(_rated((up,), down, channels, by_gradient), count, channels, (up,), down, _linear(silent, names.down))  # fmt: skip
+    by = MULTIPLE if channels >= MULTIPLE else 1
+    most = by * max(1, round(keep * (channels // by)))
+    _keep(_rated((up,), down, channels, by_gradient), most, channels, (up,), down, _linear(silent, names.down))  # fmt: skip
     holder = _holder(layer, names.query)
     for name in HEADS:
         if getattr(holder, name, None) == heads:
-            setattr(holder, name, query.out_features * heads // _linear(silent, names.query).out_features)
+            setattr(holder, name, count)
     for name in WIDTH:
         if hasattr(holder, name):
             setattr(holder, name, query.out_features)

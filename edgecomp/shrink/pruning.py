@@ -3,6 +3,7 @@ arXiv:2301.12900, as torch-pruning implements it)."""
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,20 +42,36 @@ def pruned(
         raise UsageError(
             "student.prune needs torch-pruning, which is not installed: pip install 'edgecomp[search]'"
         ) from None
-    smaller = copy.deepcopy(network).eval()
-    before, last, attends = _looked_at(smaller, example)
+    before, last, attends = _looked_at(copy.deepcopy(network).eval(), example)
     if attends:
-        return narrowed(network, example, keep, gradients)
+        smaller = narrowed(network, example, keep, gradients)
+    else:
+        rated = torch_pruning.importance
+        importance = rated.GroupTaylorImportance() if gradients else rated.GroupMagnitudeImportance(p=2)
+        prune = partial(torch_pruning.pruner.BasePruner, importance=importance, pruning_ratio=1 - keep)
+        smaller = _with_fewer_channels(network, example, before, last, gradients, prune)
+    if sum(one.numel() for one in smaller.parameters()) == sum(one.numel() for one in network.parameters()):
+        raise CaptureError(f"student.prune: nothing can be taken out of this network at keep {100 * keep:g} %, whose layers are too narrow, or whose channels "
+                           "are counted by hand: keep less, or take student.prune out")  # fmt: skip
+    return smaller
+
+
+def _with_fewer_channels(
+    network: nn.Module,
+    example: Sequence[torch.Tensor],
+    before: torch.Tensor,
+    last: str,
+    gradients: Callable[[nn.Module], None] | None,
+    prune: Callable[..., Any],
+) -> nn.Module:
+    """A copy of `network` of which `prune` has made one of torch-pruning's pruners; what it answered `before`, and its `last` layer, stay as wide."""
+    smaller = copy.deepcopy(network).eval()
     for parameter in smaller.parameters():
         parameter.requires_grad_(True)
-    rated: Any = torch_pruning.importance.GroupMagnitudeImportance(p=2)
     if gradients is not None:
         gradients(smaller)
-        rated = torch_pruning.importance.GroupTaylorImportance()
     try:
-        torch_pruning.pruner.BasePruner(
-            smaller, tuple(example), importance=rated, pruning_ratio=1 - keep, ignored_layers=[last]
-        ).step()
+        prune(smaller, tuple(example), ignored_layers=[smaller.get_submodule(last)]).step()
         with torch.no_grad():
             after = smaller(*example)
     except Exception as error:  # of any kind: the library traces a network that it has never seen
@@ -65,20 +82,17 @@ def pruned(
         raise CaptureError(
             "student.prune: the outputs of this network would become fewer as well: take student.prune out"
         )
-    if sum(one.numel() for one in smaller.parameters()) == sum(one.numel() for one in network.parameters()):
-        raise CaptureError(f"student.prune: nothing can be taken out of this network at keep {100 * keep:g} %, whose layers are too narrow, or whose channels "
-                           "are counted by hand: keep less, or take student.prune out")  # fmt: skip
     smaller.zero_grad(set_to_none=True)
     return smaller.train(network.training)
 
 
-def _looked_at(network: nn.Module, example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, nn.Module, bool]:
-    """What a network answers, the last layer with weights on the way there, whose outputs are the answer's, and whether it holds attention, whose
+def _looked_at(network: nn.Module, example: Sequence[torch.Tensor]) -> tuple[torch.Tensor, str, bool]:
+    """What a network answers, the name of the last layer with weights on the way there, whose outputs are the answer's, and whether it holds attention, whose
     heads lie side by side in their channels: of fewer channels they would be mixed. Raises CaptureError."""
-    order: list[nn.Module] = []
+    order: list[str] = []
     handles = [
-        layer.register_forward_hook(lambda layer, *_: order.append(layer))
-        for layer in network.modules()
+        layer.register_forward_hook(lambda *_, name=name: order.append(name))
+        for name, layer in network.named_modules()
         if isinstance(layer, WEIGHTED)
     ]
     try:

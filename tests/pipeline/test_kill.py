@@ -70,7 +70,7 @@ def run(start: Any, folder: Path, **killed: Any) -> int | None:
     said.mkdir(exist_ok=True)
     env, to = environment() | temporary(folder), {"out": said / "out", "err": said / "err"}
     to["err"].unlink(missing_ok=True)
-    return start(  # type: ignore[no-any-return]
+    return start(
         ["run", "digits", *TINY, "--out", str(folder)], cwd=said, env=env, timeout_s=None, **to, **killed
     )
 

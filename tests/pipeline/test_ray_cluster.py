@@ -40,13 +40,13 @@ SMALL = ["teacher.epochs=1", "data.views=16", "data.limit=120", "threads=1"]
 
 def started(node: Callable[[], Any]) -> Any:
     """A node of Ray's, which gives its agents a quarter of a minute to start, whatever they are told: on a busy machine it is tried again."""
-    for _ in range(8):
+    for left in reversed(range(8)):
         try:
             return node()
-        except Exception as error:
-            if "timed out during startup" not in str(error):
+        except Exception as error:  # Ray's own kinds differ by what timed out: it says so in its words
+            if "timed out during startup" not in str(error) or not left:
                 raise
-    pytest.skip("no node of Ray's starts on so busy a machine")
+    raise AssertionError("a node starts, or the last error is raised")
 
 
 class Nodes:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from unittest.mock import patch
 
 import torch
 from onnxscript import ir
@@ -51,11 +52,8 @@ class Programs:
 @contextmanager
 def operators_read_once() -> Iterator[None]:
     """torch.onnx reads its table of a thousand operators anew for every network, each from the source of its function: two of an export's four seconds."""
-    ONNXRegistry.from_torchlib = staticmethod(operators)  # type: ignore[method-assign]
-    try:
+    with patch.object(ONNXRegistry, "from_torchlib", staticmethod(operators)):
         yield
-    finally:
-        ONNXRegistry.from_torchlib = _read  # type: ignore[method-assign]
 
 
 _read = ONNXRegistry.from_torchlib

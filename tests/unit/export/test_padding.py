@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgecomp import runtimes
+from edgecomp.export.blocks import output_name, tap_blocks
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
 from edgecomp.quantization.calibration import calibrate
@@ -76,3 +77,24 @@ def test_padding_goes_into_the_convolution(
         session = runtimes.adapter(runtime).load(model, threads=1, options={})
         (found,) = session.run({"input": IMAGES.numpy()}).values()
         assert np.abs(found - wanted).mean() <= (0.02 if quantised else 1e-5) * wanted.std(), runtime
+
+
+def test_who_looks_inside_sees_what_was_padded_as_pytorch_has_it(tmp_path: Path) -> None:
+    """And what is deployed beside it pads in its convolutions all the same."""
+    torch.manual_seed(0)
+    module = place(
+        capture(Padded([0, 1, 0, 1], [1, 0, 0, 1]).eval(), [IMAGES[:2]], [{0: "batch"}]), "cpu-u8-narrow"
+    )
+    calibrate(module, [{"input": IMAGES.numpy()}])
+    tapped, names = tap_blocks(fold(module))
+    inside, alone = tmp_path / "blocks.onnx", tmp_path / "model.onnx"
+    outputs = ["output", *map(output_name, names)]
+    export_onnx(tapped, [IMAGES[:2]], inside, output_names=outputs, first_outputs=(1, alone))
+    assert [node.op_type for node in onnx.load(alone).graph.node].count("Pad") == 0
+    with torch.no_grad():
+        wanted = [one.numpy() for one in tapped(IMAGES)]
+    session = runtimes.adapter("onnxruntime-cpu").load(inside, threads=1, options={})
+    found = session.run({"input": IMAGES.numpy()})
+    for name, values in zip(outputs, wanted, strict=True):
+        assert found[name].shape == values.shape, name
+        assert np.abs(found[name] - values).mean() <= 0.02 * values.std(), name

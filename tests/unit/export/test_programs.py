@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from edgecomp.export.onnx import qdq
+from edgecomp.export.onnx import programs, qdq
 from edgecomp.export.onnx.programs import Programs
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.ptq.ours import PostTraining
@@ -70,3 +71,17 @@ def test_the_exporter_works_once_for_each_structure_and_files_are_what_they_are_
     assert len(set(together)) == 4, "each has numbers of its own"
     for student, file in zip(students, together, strict=True):
         assert export(student, tmp_path / "alone.onnx", None) == file
+
+
+def test_torchs_table_of_operators_is_read_once_and_its_reader_is_left_as_it_was(
+    students: list[torch.fx.GraphModule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, own, reader = [], programs._read, vars(ONNXRegistry)["from_torchlib"]
+    programs.operators.cache_clear()
+    monkeypatch.setattr(programs, "_read", lambda **asked: read.append(asked) or own(**asked))
+    for number in range(2):
+        export(students[0], tmp_path / f"{number}.onnx", None)
+    assert read == [{"opset_version": programs.OPSET}]
+    assert vars(ONNXRegistry)["from_torchlib"] is reader
+    fresh = ONNXRegistry.from_torchlib(opset_version=programs.OPSET)
+    assert fresh.functions.keys() == programs.operators(opset_version=programs.OPSET).functions.keys()

@@ -10,6 +10,7 @@ from torch import nn
 from edgecomp.errors import CaptureError
 from edgecomp.models import build
 from edgecomp.shrink.heads import KINDS, narrowed
+from edgecomp.shrink.pruning import pruned
 
 IDS = [torch.randint(1, 50, (3, 7)), torch.tensor([[1] * 7, [1] * 5 + [0] * 2, [1] * 7])]
 PICTURES = [torch.randn(2, 3, 32, 32)]
@@ -154,3 +155,10 @@ def test_a_network_that_counts_its_heads_elsewhere_is_refused() -> None:
 
     with pytest.raises(CaptureError, match="reads their number elsewhere"):
         narrowed(Counted(), example, 0.5)
+
+
+def test_where_every_head_and_channel_would_stay_that_is_told() -> None:
+    pytest.importorskip("torch_pruning", reason="pip install 'edgecomp[search]'")
+    network, example = made("transformer")
+    with pytest.raises(CaptureError, match="nothing can be taken out of this network at keep 99 %"):
+        pruned(network, example, 0.99)

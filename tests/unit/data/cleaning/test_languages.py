@@ -31,7 +31,7 @@ SHORT = ("très bien", "sehr gut", "1,024 of 2,048 0x7fff3e2a 17:04:12.993 -----
 
 
 def source_of(values: object) -> Source:
-    return Source({"train": Examples(values, np.arange(len(values)) % 2)}, ("a", "b"))  # type: ignore[arg-type]
+    return Source({"train": Examples(values, np.arange(len(values)) % 2)}, ("a", "b"))
 
 
 def test_texts_in_another_language_are_found_and_short_ones_are_not_judged() -> None:
