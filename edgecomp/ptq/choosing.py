@@ -1,6 +1,7 @@
 """The best that post-training quantisation does with a network: every candidate, judged on validation data as a runtime executes it."""
 
 import math
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from edgecomp.export.stage import initializer_bytes
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs
 from edgecomp.ptq.grid import TOOLS, Candidate, dynamic, grid
-from edgecomp.ptq.making import Limit, Made, make
+from edgecomp.ptq.making import Costs, Limit, Made, make
 from edgecomp.quantization.capture import DynamicAxes
+from edgecomp.quantization.layers import rule_of
 from edgecomp.runtimes import Inspect
 from edgecomp.runtimes.base import Options
 from edgecomp.tasks import Labels, Task
@@ -33,6 +35,7 @@ class Score:
     file: Path | None
     accuracy: float | None
     reason: str = ""
+    seconds: float = 0.0  # that it took to be executed
 
 
 EVALUATED_AT_ONCE = 64
@@ -77,13 +80,15 @@ def best(
 def _score(candidate: Candidate, file: Path | EdgecompError, evaluate: Callable[[Path], float]) -> Score:
     if isinstance(file, EdgecompError):
         return Score(candidate.name, None, None, str(file))
+    began = time.monotonic()
     try:
         found = evaluate(file)
     except EdgecompError as error:
-        return Score(candidate.name, file, None, str(error))
+        return Score(candidate.name, file, None, str(error), time.monotonic() - began)
+    took = time.monotonic() - began
     if not math.isfinite(found):  # and no `max` could tell it from the best
-        return Score(candidate.name, file, None, f"its validation score is {found}")
-    return Score(candidate.name, file, found)
+        return Score(candidate.name, file, None, f"its validation score is {found}", took)
+    return Score(candidate.name, file, found, seconds=took)
 
 
 def choose(
@@ -127,6 +132,7 @@ def choose(
     candidates = grid(
         has_batchnorm=any(issubclass(kind, nn.modules.batchnorm._BatchNorm) for kind in kinds),
         has_attention=has_softmax,
+        has_tables=any(rule_of(node) == "embedding" for node in captured.graph.nodes),
         tools=TOOLS if bits == (8, 8) else ("ours",),
         dynamic=dynamic(captured, runtime_name, scheme) if bits == (8, 8) else (),
     )
@@ -163,15 +169,15 @@ def choose(
         for suffix_ in (".xml", ".bin"):
             copyfile(chosen.file.with_suffix(suffix_), folder / f"model{suffix_}")
         stored = (folder / "model.bin").stat().st_size
-    write_json(
-        folder / "ptq.json",
-        {
-            "chosen": chosen.name,
-            "examples": len(labels),
-            "parameter_bytes": stored,
-            "scores": [
-                {"name": score.name, "validation_score_pct": score.accuracy, "reason": score.reason}
-                for score in scores
-            ],
-        },
-    )
+    costs = Costs(candidates_folder)
+    found = {
+        "chosen": chosen.name,
+        "examples": len(labels),
+        "parameter_bytes": stored,
+        "scores": [
+            {"name": score.name, "validation_score_pct": score.accuracy, "reason": score.reason,
+             "made_s": costs.of(candidate, runtime_name), "executed_s": round(score.seconds, 2)}
+            for candidate, score in zip(made, scores, strict=True)
+        ],
+    }  # fmt: skip
+    write_json(folder / "ptq.json", found)

@@ -75,6 +75,7 @@ def grid(
     *,
     has_batchnorm: bool,
     has_attention: bool = False,
+    has_tables: bool = False,
     tools: Collection[Tool] = TOOLS,
     percentile: float = 99.99,
     dynamic: Collection[tuple[str, ...]] = (),
@@ -82,10 +83,11 @@ def grid(
     """Every combination of ranges, batch statistics and biases, the simplest first.
 
     has_batchnorm: there are batch statistics to estimate again; tools: those that are wanted; percentile: of
-    the calibration of that name. has_attention: ONNX Runtime's tool is kept to weighted operators, with
-    tables and without, which leaves those their four bytes a value; its own choice of operators, which loses
+    the calibration of that name. has_attention: ONNX Runtime's tool is kept to weighted operators, and where the network
+    has_tables with them and without, which leaves those their four bytes a value; its own choice of operators, which loses
     points, is one more. dynamic: operators that are quantised dynamically, a candidate each.
     """
+    kept = OPERATORS if has_tables else (ptq.WEIGHTED,)
     found = [
         Candidate(tool, calibration, percentile, batchnorm, bias, operators)
         for tool in TOOLS
@@ -93,7 +95,7 @@ def grid(
         for calibration, batchnorm, bias in itertools.product(
             CALIBRATIONS[tool], (False, True) if has_batchnorm else (False,), BIASES[tool]
         )
-        for operators in (OPERATORS if has_attention and tool == "ptq-ort" else [()])
+        for operators in (kept if has_attention and tool == "ptq-ort" else [()])
     ]
     if has_attention and "ptq-ort" in tools:
         found.insert(0, Candidate("ptq-ort", "min-max", percentile))

@@ -12,6 +12,8 @@ from edgecomp.errors import EdgecompError
 from edgecomp.export.onnx.programs import Programs
 from edgecomp.export.onnx.qdq import export_onnx
 from edgecomp.export.openvino import ir
+from edgecomp.files.json_files import read_mapping
+from edgecomp.files.writing import write_json
 from edgecomp.ptq import tools as ptq
 from edgecomp.ptq.grid import Candidate, setting_of, suffix
 from edgecomp.ptq.ours import PostTraining
@@ -44,6 +46,28 @@ class Limit:
         return self.left_s == 0 and any(isinstance(one, Path) and one.exists() for one in made)
 
 
+class Costs:
+    """How many seconds each candidate's file took to be made, kept beside the files: what is there already is not made again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "seconds.json"
+        self._known: dict[str, float] = read_mapping(self._file) if self._file.is_file() else {}
+
+    def of(self, candidate: Candidate, runtime: str) -> float | None:
+        """Of the file of `candidate` for `runtime`; None: it was never begun."""
+        return self._known.get(file_name(candidate, runtime))
+
+    def keep(self, to: Path, seconds: float) -> None:
+        """Keeps that the file `to` took so many `seconds`, whether it could be made or not."""
+        self._known[to.name] = round(seconds, 2)
+        write_json(self._file, self._known)
+
+
+def file_name(candidate: Candidate, runtime: str) -> str:
+    """Of the file of `candidate` for `runtime`, in the folder of all; two runtimes may read the same."""
+    return f"{re.sub(r'[^A-Za-z0-9.]+', '-', candidate.name)}{suffix(candidate, runtime)}"
+
+
 def make(
     candidates: Sequence[Candidate],
     captured: fx.GraphModule,
@@ -72,7 +96,7 @@ def make(
     folder.mkdir(parents=True, exist_ok=True)
     limit = Limit() if limit is None else limit
     example = [tensor[:2] for tensor in network_inputs(batches[0])]
-    programs = Programs()
+    programs, costs = Programs(), Costs(folder)
     ours = PostTraining(
         captured,
         batches,
@@ -113,14 +137,14 @@ def make(
     for _, wave in waves:
         jobs: dict[Candidate, ptq.Job] = {}
         for candidate in wave:
-            to = folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', candidate.name)}{suffix(candidate, runtime)}"
+            to = folder / file_name(candidate, runtime)
             if to.exists():
                 made[candidate] = to
                 continue
             if limit.is_over(made.values()):
                 made[candidate] = limit.why_not
                 continue
-            made[candidate] = to
+            made[candidate], began = to, time.monotonic()
             try:
                 if candidate.tool == "ours":
                     calibration, corrections = candidate.calibration, candidate.corrections
@@ -131,11 +155,13 @@ def make(
                     )
             except EdgecompError as error:
                 made[candidate] = error
+            costs.keep(to, time.monotonic() - began)
         if jobs and limit.is_over(made.values()):
             made |= dict.fromkeys(jobs, limit.why_not)
             continue
         found = ptq.quantise_all(list(jobs.values()), batches, limit.left_s)
-        made |= {
-            candidate: failed for candidate, failed in zip(jobs, found, strict=True) if failed is not None
-        }
+        for candidate, job, done in zip(jobs, jobs.values(), found, strict=True):
+            costs.keep(job.to, done.seconds + (costs.of(candidate, runtime) or 0.0))
+            if done.error is not None:
+                made[candidate] = done.error
     return made

@@ -80,15 +80,22 @@ class Job(NamedTuple):
     to: Path
 
 
+class Done(NamedTuple):
+    """What became of a job: why there is no file, None where there is one; seconds: that it took."""
+
+    error: EdgecompError | None
+    seconds: float
+
+
 def quantise(setting: Setting, model: Path, batches: Sequence[Inputs], to: Path) -> None:
     """Writes an int8 ONNX file or IR, `to`, as `model` is one.
 
     setting: the tool, and how it quantises; batches: arrays by input name; lengths may differ. Raises
     EdgecompError with the tool's own words, RuntimeUnavailableError where it is not installed.
     """
-    (error,) = quantise_all([Job(setting, model, to)], batches)
-    if error is not None:
-        raise error
+    (done,) = quantise_all([Job(setting, model, to)], batches)
+    if done.error is not None:
+        raise done.error
 
 
 @dataclass(frozen=True)
@@ -106,9 +113,7 @@ class Quantiser:
         quantise(self.setting, model, self.batches, to)
 
 
-def quantise_all(
-    jobs: Sequence[Job], batches: Sequence[Inputs], seconds: float | None = None
-) -> list[EdgecompError | None]:
+def quantise_all(jobs: Sequence[Job], batches: Sequence[Inputs], seconds: float | None = None) -> list[Done]:
     """Makes every file it can, and returns for each job why it could not. A file appears whole or not at all.
 
     jobs: the files; batches: arrays by input name, for all of them; seconds: after which what is being made is given up, and no other is begun;
@@ -130,25 +135,27 @@ def quantise_all(
         return [_fetch(job, scratch / str(index), done.stderr) for index, job in enumerate(jobs)]
 
 
-def _fetch(job: Job, made: Path, said: str) -> EdgecompError | None:
+def _fetch(job: Job, made: Path, said: str) -> Done:
     """Moves what a job has made to its place; an IR's weights first."""
+    took = made / "seconds"
+    seconds = float(took.read_text(encoding="utf-8")) if took.is_file() else 0.0
     if (made / "done").is_file():
         for file in sorted(made.glob(f"{job.to.stem}.*")):
             unfinished = job.to.with_name(f"unfinished-{file.name}")
             shutil.move(file, unfinished)  # a copy, where the temporary folder is another file system
             unfinished.replace(job.to.with_name(file.name))
-        return None
+        return Done(None, seconds)
     error = made / "error"
     words = error.read_text(encoding="utf-8") if error.is_file() else said
     if "No module named 'nncf'" in words:
-        return RuntimeUnavailableError(
-            f"quantize: {job.setting.tool} needs NNCF: pip install 'edgecomp[nncf]'"
-        )
-    return EdgecompError(f"{job.setting.tool} cannot quantise {job.model.name}: {words.strip()[-400:]}")
+        missing = f"quantize: {job.setting.tool} needs NNCF: pip install 'edgecomp[nncf]'"
+        return Done(RuntimeUnavailableError(missing), seconds)
+    failed = f"{job.setting.tool} cannot quantise {job.model.name}: {words.strip()[-400:]}"
+    return Done(EdgecompError(failed), seconds)
 
 
 def _main() -> None:
-    """In a folder with jobs.json and batches: makes folder N for job N, with the file and `done`, or `error`."""
+    """In a folder with jobs.json and batches: makes folder N for job N, with the file and `done`, or `error`; and `seconds`."""
     asked = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
     jobs, seconds = asked["jobs"], asked["seconds"]
     end = None if seconds is None else time.monotonic() + seconds
@@ -163,13 +170,14 @@ def _main() -> None:
         if left is not None and left <= 0:
             (folder / "error").write_text(NO_TIME, encoding="utf-8")
             continue
-        process = context.Process(target=_make, args=(job, folder))
+        process, began = context.Process(target=_make, args=(job, folder)), time.monotonic()
         process.start()
         process.join(left)
         if process.is_alive():
             process.kill()
             process.join()
             (folder / "error").write_text(NO_TIME, encoding="utf-8")
+        (folder / "seconds").write_text(f"{time.monotonic() - began:.2f}", encoding="utf-8")
         if process.exitcode != 0 and not (folder / "error").is_file():
             (folder / "error").write_text(
                 f"the tool's process ended with {process.exitcode}", encoding="utf-8"

@@ -224,11 +224,13 @@ def candidates(target: str, best: Mapping[str, Any]) -> Table:
     rows = []
     for score in best["scores"]:
         found = score.get("validation_score_pct", score.get("validation_accuracy_pct"))
+        took = [number(score.get(part), ".1f") for part in ("made_s", "executed_s")]
         rows.append(
-            [score["name"], f"none: {score['reason']}" if found is None else number(found, ".2f", "%")]
+            [score["name"], f"none: {score['reason']}" if found is None else number(found, ".2f", "%"), *took]
         )
     caption = f"{target}: {best['chosen']}, of {len(best['scores'])} candidates"
-    return table(caption, ("candidate", "validation accuracy"), rows, is_long=True)
+    header = ("candidate", "validation accuracy", "made in s", "executed in s")
+    return table(caption, header, rows, is_long=True)
 
 
 def layers(parity: Mapping[str, Any], caption: str) -> Table:

@@ -12,7 +12,7 @@ from edgecomp.errors import EdgecompError
 from edgecomp.ptq import making
 from edgecomp.ptq import ours as sharing
 from edgecomp.ptq.grid import grid
-from edgecomp.ptq.making import Limit, make
+from edgecomp.ptq.making import Costs, Limit, make
 from edgecomp.ptq.ours import PostTraining
 from edgecomp.quantization.capture import capture
 
@@ -87,8 +87,27 @@ def test_a_tool_is_ended_with_the_time(network: Any, tmp_path: Path) -> None:
     (failed,) = quantise_all(
         [Job(Setting("ptq-ort"), tmp_path / "fp32.onnx", tmp_path / "late.onnx")], network[1], 0.0
     )
-    assert "not finished in the time for candidates" in str(failed)
+    assert "not finished in the time for candidates" in str(failed.error)
     assert not (tmp_path / "late.onnx").exists()
+
+
+def test_what_a_candidate_took_is_kept_beside_it(network: Any, tmp_path: Path) -> None:
+    candidates = grid(has_batchnorm=False, tools=["ptq-ort", "ours"])
+    asked = {
+        "scheme": "cpu-u8-narrow",
+        "runtime": "onnxruntime-cpu",
+        "dynamic_axes": AXES,
+        "folder": tmp_path,
+    }
+    make(candidates[:2], *network, **asked)
+    first = Costs(tmp_path)
+    took = [first.of(one, "onnxruntime-cpu") for one in candidates]
+    assert all(one is not None and one > 0 for one in took[:2])
+    assert took[2:] == [None] * len(took[2:])
+    make(candidates, *network, **asked)
+    again = [Costs(tmp_path).of(one, "onnxruntime-cpu") for one in candidates]
+    assert again[:2] == took[:2]  # they are there, and were not made again
+    assert all(one is not None and one > 0 for one in again)
 
 
 def test_a_network_is_observed_once_and_counted_once_whatever_is_made_of_it(

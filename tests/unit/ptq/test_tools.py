@@ -80,7 +80,7 @@ def test_a_runtimes_own_tool_gives_an_int8_file_the_same_one_each_time(
         (tmp_path / name).mkdir()
     quantise(setting, fp32 / file, BATCHES, tmp_path / "one" / file)
     jobs = [Job(setting, fp32 / file, tmp_path / name / file) for name in ("after another", "two")]
-    assert quantise_all(jobs, BATCHES) == [None, None]
+    assert [done.error for done in quantise_all(jobs, BATCHES)] == [None, None]
     for made in (tmp_path / "one").iterdir():
         assert made.read_bytes() == (tmp_path / "two" / made.name).read_bytes(), made.name
     found = precisions(runtime, tmp_path / "one" / file)
@@ -120,9 +120,9 @@ def test_a_job_that_fails_stops_no_other(fp32: Path, tmp_path: Path) -> None:
         Job(Setting("ptq-ort", "no-such"), fp32 / "model.onnx", tmp_path / "three.onnx"),
     ]
     broken, made, unknown = quantise_all(jobs, BATCHES)
-    assert "ptq-ort cannot quantise broken.onnx" in str(broken)
-    assert made is None
-    assert "no-such" in str(unknown)
+    assert "ptq-ort cannot quantise broken.onnx" in str(broken.error)
+    assert made.error is None
+    assert "no-such" in str(unknown.error)
     assert {file.name for file in tmp_path.iterdir()} == {"broken.onnx", "two.onnx"}
 
 
@@ -135,7 +135,7 @@ def test_a_scheme_is_what_the_tool_is_told(fp32: Path, tmp_path: Path) -> None:
     jobs = [
         Job(Setting("ptq-ort", scheme=name), fp32 / "model.onnx", tmp_path / f"{name}.onnx") for name in names
     ]
-    assert quantise_all(jobs, BATCHES) == [None] * 4
+    assert [done.error for done in quantise_all(jobs, BATCHES)] == [None] * 4
     assert (tmp_path / "None.onnx").read_bytes() == (tmp_path / "cpu-u8.onnx").read_bytes()
     for name, most in (("cpu-u8", 127), ("cpu-u8-narrow", 64), ("gpu-s8", 127)):
         weights = [
@@ -190,7 +190,8 @@ def test_of_a_transformer_the_named_operators_alone_are_rounded_and_their_result
         Job(Setting("ptq-ort", operators=kinds, scheme="cpu-u8-narrow"), text, tmp_path / f"{name}.onnx")
         for name, kinds in settings.items()
     ]
-    assert quantise_all(jobs, [sentences(16, 8, seed)[0] for seed in range(3)]) == [None] * 3
+    made = quantise_all(jobs, [sentences(16, 8, seed)[0] for seed in range(3)])
+    assert [done.error for done in made] == [None] * 3
     plain = runtimes.adapter("onnxruntime-cpu")
     wanted = answers(plain, text, {}, probes, 64)
     error = {}
