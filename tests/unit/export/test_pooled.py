@@ -32,7 +32,11 @@ def quantised(network: torch.nn.Module) -> torch.fx.GraphModule:
     return module.eval()
 
 
-@pytest.mark.parametrize("network", [Ngram(24, 5), Columns(24, 5)], ids=["over rows", "over columns"])
+@pytest.mark.parametrize(
+    "network",
+    [Ngram(24, 5), Columns(24, 5), Ngram(24, 5, words=(1, 2))],
+    ids=["over rows", "over columns", "words"],
+)
 def test_a_bag_is_averaged_before_it_is_scaled(network: torch.nn.Module, tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = quantised(network)

@@ -1,15 +1,18 @@
 """Networks that read bytes: the hash as its definition has it, and padding that says nothing."""
 
 import itertools
+import re
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecomp.errors import UsageError
 from edgecomp.inputs import as_bytes, from_bytes
 from edgecomp.models.networks.conv_text import ConvText
-from edgecomp.models.networks.ngram import LARGEST, Ngram
+from edgecomp.models.networks.ngram import LARGEST, PAIRS, Ngram
 
 LINES = ["sshd[24200]: Failed password", "", "été 2", "kernel: 17 of 23"]
 
@@ -29,6 +32,39 @@ def test_an_ngrams_bucket_is_the_sum_of_bytes_times_factors_modulo_a_prime() -> 
     ]
     assert found.tolist() == wanted
     assert all(0 < factor < 101 for factor in itertools.chain(*network.factors))
+
+
+def hashed(pair: list[int], word: bytes) -> int:
+    """The definition: each byte and the one before it in the word, 0 before the first."""
+    first, second, third = pair
+    return sum(
+        (first * byte + second * before + third) % PAIRS + 1
+        for before, byte in zip(b"\0" + word, word, strict=False)
+    )
+
+
+@given(st.text(st.sampled_from("aB7é -:"), max_size=20), st.booleans())
+def test_a_words_bucket_is_that_of_its_pairs_at_its_last_byte_and_of_two_words_that_of_both(
+    text: str, digits: bool
+) -> None:
+    network = Ngram(24, 3, orders=[1], buckets=101, words=(1, 2), digits=digits)
+    row = as_bytes([text], 24)
+    plain = bytes(row[0]) if digits else bytes(row[0]).translate(bytes.maketrans(b"0123456789", b"0" * 10))
+    wanted, last = np.zeros((2, 24), np.int64), 0
+    for found in re.finditer(rb"[0-9A-Za-z\x80-\xff]+", plain):
+        one = hashed(network.pair, found.group())
+        wanted[:, found.end() - 1] = one % 100 + 1, (one + last) % 100 + 1
+        last = one
+    characters, words, twos = (
+        network.buckets_of(torch.from_numpy(row.astype(np.int64))).reshape(3, 24).numpy()
+    )
+    assert characters.tolist() == [byte * network.factors[0][0] % 101 for byte in plain]
+    assert np.array_equal(np.stack([words, twos]), wanted)
+
+
+def test_words_are_of_one_or_two() -> None:
+    with pytest.raises(UsageError, match=r"words \[3\]: n-grams of words are of 1 or 2"):
+        Ngram(24, 3, words=[3])
 
 
 def test_no_sum_is_beyond_what_a_runtime_of_int32_holds() -> None:
