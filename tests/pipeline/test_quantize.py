@@ -22,8 +22,11 @@ from edgecomp.progress import Silent
 SHORT = ["-t", "onnxruntime-cpu"]
 
 
-def a_model(folder: Path) -> Path:
-    """A perceptron of two hidden layers, whose largest output depends on its inputs."""
+STATISTICS = {"mean": np.full(48, 0.5, np.float32), "var": np.full(48, 4.0, np.float32)}  # of other inputs
+
+
+def a_model(folder: Path, *, normalised: bool = False) -> Path:
+    """A perceptron of two hidden layers, whose largest output depends on its inputs. normalised: by what was seen of other inputs, behind the first layer."""
     random = np.random.default_rng(0)
     sizes, nodes, weights, last = (6, 48, 48, 5), [], [], "numbers"
     for place, (reads, gives) in enumerate(pairwise(sizes)):
@@ -35,6 +38,11 @@ def a_model(folder: Path) -> Path:
         ]
         nodes.append(helper.make_node("Gemm", [last, f"w{place}", f"b{place}"], [f"h{place}"], transB=1))
         last = f"h{place}"
+        if normalised and not place:
+            known = {"scale": np.ones(48, np.float32), "shift": np.zeros(48, np.float32), **STATISTICS}
+            weights += [numpy_helper.from_array(values, name) for name, values in known.items()]
+            nodes.append(helper.make_node("BatchNormalization", [last, *known], ["normalised"]))
+            last = "normalised"
         if place < 2:
             nodes.append(helper.make_node("Relu", [last], [f"r{place}"]))
             last = f"r{place}"
@@ -211,13 +219,22 @@ def test_training_is_as_long_as_the_time_leaves_and_one_that_was_ended_goes_on(
         module, "measure", lambda run: EpochTime(2900.0, 0.0, 3)
     )  # six epochs are half of 10 h
     asked: dict[str, Any] = {"targets": SHORT[1:], "min_agreement": "99.9 %", "history": None, "minutes": 600}
-    asked |= {"model": a_model(tmp_path), "data": inputs(tmp_path), "out": tmp_path / "run"}
+    asked |= {
+        "model": a_model(tmp_path, normalised=True),
+        "data": inputs(tmp_path),
+        "out": tmp_path / "run",
+    }
     with pytest.raises(KeyboardInterrupt):
         quantize(**asked, listener=Impatient())
     record = json.loads((tmp_path / "run" / "quantize.json").read_text(encoding="utf-8"))
     assert (record["minutes"], record["epochs"], len(record["tried"])) == (600, 6, 1)
     (checkpoint,) = (tmp_path / "run" / ".checkpoints").glob("quantize-*/int8.safetensors")
     assert len(_history(checkpoint)) == 2
+    with safe_open(checkpoint, "pt") as file:
+        kept = {name.rsplit("_", 1)[1]: file.get_tensor(name) for name in file.keys() if "running" in name}  # noqa: SIM118 - no mapping
+    assert {name: values.tolist() for name, values in kept.items()} == {
+        name: values.tolist() for name, values in STATISTICS.items()
+    }  # they are part of the function
 
     made = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["steps"]
     monkeypatch.setattr(module, "_ways", lambda *given: _ways(*given)[:2])
