@@ -26,7 +26,7 @@ def measured(name: str, parts: dict[str, pa.Table]) -> dict[str, Any]:
         SGDClassifier(loss="log_loss", random_state=0),
     )
     texts = {part: table["content"].to_pylist() for part, table in parts.items()}
-    labels = {part: np.asarray(table["system"].to_pylist()) for part, table in parts.items()}
+    labels = {part: np.asarray(table["label"].to_pylist()) for part, table in parts.items()}
     model.fit(
         [*texts["train"], *texts["validation"]], np.concatenate([labels["train"], labels["validation"]])
     )

@@ -1,10 +1,43 @@
-"""The lines in three parts, in ways that ask more or less of a student."""
+"""What is asked of the lines, and the lines in three parts, in ways that ask more or less of a student."""
+
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute
 
 SHARES = {"train": 0.6, "validation": 0.15, "test": 0.25}
+FEWEST = 12  # lines of a template that is to be told from others
+
+
+def of_systems(lines: pa.Table) -> pa.Table:
+    """Which of 13 systems a line is of."""
+    return lines.append_column("label", lines["system"])
+
+
+def of_templates(lines: pa.Table) -> pa.Table:
+    """Which event template it is of, among those with enough lines."""
+    names = pa.array(_templates(lines))
+    counts = Counter(names.to_pylist())
+    return lines.append_column("label", names).filter(
+        pa.array([counts[name] >= FEWEST for name in names.to_pylist()])
+    )
+
+
+def of_alarms(lines: pa.Table) -> pa.Table:
+    """Whether a line of BlueGene/L is an alarm, as its operators marked it."""
+    found = lines.filter(pa.compute.equal(lines["system"], "BGL"))
+    return found.append_column(
+        "label", pa.array(["no" if one == "-" else "yes" for one in found["alert"].to_pylist()])
+    )
+
+
+def _templates(lines: pa.Table) -> list[str]:
+    return [
+        f"{system} {event}"
+        for system, event in zip(lines["system"].to_pylist(), lines["event_id"].to_pylist(), strict=True)
+    ]
 
 
 def by_line(lines: pa.Table, seed: int) -> dict[str, pa.Table]:
@@ -14,11 +47,7 @@ def by_line(lines: pa.Table, seed: int) -> dict[str, pa.Table]:
 
 def by_template(lines: pa.Table, seed: int) -> dict[str, pa.Table]:
     """Each event template of a system in one part: what is judged is of templates that no student has seen."""
-    keys = [
-        f"{system} {event}"
-        for system, event in zip(lines["system"].to_pylist(), lines["event_id"].to_pylist(), strict=True)
-    ]
-    return _parts(lines, keys, np.random.default_rng(seed))
+    return _parts(lines, _templates(lines), np.random.default_rng(seed))
 
 
 def in_order(lines: pa.Table, seed: int) -> dict[str, pa.Table]:
@@ -53,8 +82,12 @@ def _parts(lines: pa.Table, keys: list[str], random: np.random.Generator) -> dic
 
 
 def _taken(lines: pa.Table, part: npt.NDArray[np.object_]) -> dict[str, pa.Table]:
-    kept = lines.select(["content", "system"])
-    return {name: kept.filter(pa.array(part == name)) for name in SHARES}
+    """Lines whose label is in none that are learnt from cannot be told, and are left out."""
+    kept = lines.select(["content", "label"])
+    known = set(kept.filter(pa.array(part == "train"))["label"].to_pylist())
+    can_be_told = np.asarray([label in known for label in kept["label"].to_pylist()])
+    return {name: kept.filter(pa.array((part == name) & can_be_told)) for name in SHARES}
 
 
+LABELS = {"system": of_systems, "template": of_templates, "alarm": of_alarms}
 SPLITS = {"line": by_line, "order": in_order, "template": by_template}
