@@ -46,7 +46,7 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
 
 
 def _of(figure: dict[str, Any]) -> str:
-    return f"{figure["value"]:.1f} [{figure["lower"]:.1f}, {figure["upper"]:.1f}]"
+    return f"{figure['value']:.1f} [{figure['lower']:.1f}, {figure['upper']:.1f}]"
 
 
 def _share(figure: dict[str, Any]) -> str:
