@@ -10,14 +10,14 @@ from edgecomp.pipeline.loaders import Run
 if TYPE_CHECKING:
     from edgecomp.distill.stages import Stage
     from edgecomp.distill.student import Qad
-    from edgecomp.training.practice import Practice, Precision
+    from edgecomp.training.practice import Judge, Practice, Precision
 
 DEFAULT_TRACKER = "tensorboard"
 
 
-def practice(run: Run, loop: Loop) -> "Practice":
-    """What `loop`, a part of the recipe of `run`, asks for, at the precision that was decided."""
-    from edgecomp.training.practice import Practice
+def practice(run: Run, loop: Loop, judge: "Judge | None" = None) -> "Practice":
+    """What `loop`, a part of the recipe of `run`, asks for, at the precision that was decided; judge: of each epoch."""
+    from edgecomp.training.practice import Practice, nobody
 
     return Practice(
         precision=cast("Precision", run.job.precision),
@@ -31,6 +31,7 @@ def practice(run: Run, loop: Loop) -> "Practice":
         trackers=trackers(loop),
         folder=run.folder,
         note=run.note,
+        judge=judge or nobody,
     )
 
 

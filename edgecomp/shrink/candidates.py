@@ -10,7 +10,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.shrink.spaces import Point, name_of
 
 CANDIDATE, COST = "candidate.json", "cost.json"
-TRAINED, OVER, FAILED = "trained", "over budget", "failed"  # what became of one
+TRAINED, OVER, FAILED, ENDED = "trained", "over budget", "failed", "ended early"  # what became of one
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Cost:
 @dataclass(frozen=True)
 class Candidate:
     """A point and what became of it. number: the order in which they were asked for; cost: None where it could not be built or measured; score: on
-    the validation split, in per cent, None where it was not trained; why: it was not; failed: it could not be, rather than may not; training_s: seconds."""
+    the validation split, in per cent, None where it was not trained to its end; why: it was not; failed: it could not be, rather than may not; training_s: seconds;
+    epochs: after which it was ended, for it was weak beside the others, 0 where it was not."""
 
     number: int
     point: Point
@@ -38,6 +39,7 @@ class Candidate:
     why: str = ""
     failed: bool = False
     training_s: float = 0.0
+    epochs: int = 0
 
     @property
     def name(self) -> str:
@@ -47,7 +49,9 @@ class Candidate:
     @property
     def became(self) -> str:
         """In a word or two."""
-        return FAILED if self.failed else OVER if self.score is None else TRAINED
+        if self.failed:
+            return FAILED
+        return TRAINED if self.score is not None else ENDED if self.epochs else OVER
 
 
 def place_of(folder: Path, point: Point) -> Path:

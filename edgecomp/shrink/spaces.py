@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,14 +145,22 @@ def name_of(point: Point) -> str:
     return digest_of(point)[:12]
 
 
-def space_of(asked: str | Mapping[str, Sequence[Any]] | None, student: Mapping[str, Any]) -> Space:
-    """The space that is `asked` for: of a family by name, declared, or that of the network of `student`, a recipe's. Raises UsageError where
-    there is no such space, or it has one point only."""
+def space_of(
+    asked: str | Mapping[str, Sequence[Any]] | None,
+    student: Mapping[str, Any],
+    of_checkpoint: Callable[[str], Mapping[str, Sequence[Any]] | None] = lambda network: None,
+) -> Space:
+    """The space that is `asked` for: of a family or a Hugging Face model by name, declared, or that of the network of `student`, a recipe's; of_checkpoint:
+    what may vary in a network that is such a model, None where it is none. Raises UsageError where there is no such space, or it has one point only."""
     if isinstance(asked, Mapping):
         return _of_several(Space(student, asked))
     family = asked or student["network"]
+    if (axes := of_checkpoint(family)) is not None:
+        arguments = dict(student["arguments"]) if family == student["network"] else {}
+        arguments["pretrained"] = False  # the weights of another width are another network's
+        return _of_several(Space({**student, "network": family, "arguments": arguments}, axes))
     if family not in SPACES:
-        known = f"there are {', '.join(SPACES)}"
+        known = f"there are {', '.join(SPACES)}, and hf:FOLDER or hf:NAME"
         why = f"no such space: {family!r}{nearest(family, SPACES)}; {known}"
         if asked is None:
             why = (f"network {family!r} is of no family that has a space of its own ({known}): say what may vary, such as "

@@ -21,6 +21,10 @@ NAME = "students"
 PROCESS = "process"  # of a trial: who works on it
 FAR = 1e9  # over a limit: further is no longer told apart
 WAIT_S = 120.0  # for another process that writes the study
+THIRD = 3  # of the candidates goes on from one rung to the next, three times as long
+
+IsWeak = Callable[[int, float], bool]
+"""Whether a candidate may end, of the epochs that are done and the score after them."""
 
 
 class Asked:
@@ -33,9 +37,19 @@ class Asked:
 class Study:
     """The trials of a search, of one process or several."""
 
-    def __init__(self, file: Path, space: Space, *, sampler: str, seed: int, target: str) -> None:
+    def __init__(
+        self,
+        file: Path,
+        space: Space,
+        *,
+        sampler: str,
+        seed: int,
+        target: str,
+        pruned_within: int | None = None,
+    ) -> None:
         """file: of SQLite, made where it is not there; space: what is searched; sampler: a key of SAMPLERS; seed: of its proposals; target: whose
-        median latency is to be small, for `nsga2`. Raises UsageError where Optuna is not installed."""
+        median latency is to be small, for `nsga2`; pruned_within: epochs, of which weak candidates take fewer, None: all take all. Raises UsageError
+        where Optuna is not installed."""
         self._space, self._sampler, self._seed, self.target = space, sampler, seed, target
         self._asked: set[int] = set()  # numbers of trials
         optuna = installed()
@@ -47,8 +61,14 @@ class Study:
                 f"sqlite:///{file.resolve()}", engine_kwargs={"connect_args": {"timeout": WAIT_S}}
             )
             directions = ["maximize", "minimize"] if sampler == "nsga2" else ["maximize"]
+            self._last = pruned_within
+            pruner = (
+                optuna.pruners.NopPruner()
+                if pruned_within is None
+                else optuna.pruners.HyperbandPruner(1, pruned_within, THIRD)
+            )
             self._study = optuna.create_study(
-                storage=storage, study_name=NAME, directions=directions, load_if_exists=True
+                storage=storage, study_name=NAME, directions=directions, load_if_exists=True, pruner=pruner
             )
             if not self._study.get_trials(deepcopy=False):
                 for point in filter(None, (space.cheapest, space.declared)):
@@ -84,6 +104,20 @@ class Study:
                 self._study.tell(trial, [candidate.score, latency][: len(self._study.directions)])
             else:
                 self._study.tell(trial, state=TrialState.FAIL if candidate.failed else TrialState.PRUNED)
+
+    def judge(self, asked: Asked) -> IsWeak | None:
+        """What says of `asked` whether it is weak; None where nothing is ended early."""
+        if self._last is None:
+            return None
+
+        def is_weak(done: int, score: float) -> bool:
+            if done == self._last:
+                return False
+            with self._lock:
+                asked.trial.report(score, done)
+                return bool(asked.trial.should_prune())
+
+        return is_weak
 
     def _new(self) -> Asked | None:
         """What the sampler proposes, or where that was tried the nearest point that was not."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from edgecomp.errors import EdgecompError, UsageError
 from edgecomp.progress import Listener
@@ -14,7 +14,7 @@ from edgecomp.shrink import candidates, front
 from edgecomp.shrink.budget import Limit, broken, excesses
 from edgecomp.shrink.candidates import Candidate, Cost, load_all, place_of
 from edgecomp.shrink.spaces import Point, Space
-from edgecomp.shrink.study import Asked, Study
+from edgecomp.shrink.study import Asked, IsWeak, Study
 
 WORK = (
     "work"  # of a candidate: what training goes on from after a kill; gone when it is known what became of it
@@ -28,21 +28,37 @@ class Work(Protocol):
     def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
         """What a `student`, as a recipe has it, takes before it is trained; folder: its own. Raises EdgecompError where it cannot be built or measured."""
 
-    def scored(self, student: Mapping[str, Any], folder: Path) -> float:
-        """The score of a `student` on the validation split, in per cent, after a short training; folder: its own. Raises EdgecompError."""
+    def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None) -> float:
+        """The score of a `student` on the validation split, in per cent, after a short training; folder: its own; is_weak: asked after each epoch but the
+        last whether it may end. Raises Weak where it may, EdgecompError."""
 
 
-Asking = tuple[Mapping[str, Any], Path]
-"""A student, as a recipe has it, and its own folder."""
+class Weak(EdgecompError):  # noqa: N818 - nothing went wrong
+    """A candidate that was ended before its last epoch."""
+
+    def __init__(self, done: int, score: float) -> None:
+        """done: epochs; score: on validation after them, in per cent."""
+        super().__init__(f"{score:.2f} after {done} epochs, which is weak beside the others (search.pruner)")
+        self.done = done
+
+
+class Asking(NamedTuple):
+    """A student, as a recipe has it, its own folder, and what says of it whether it may end early."""
+
+    student: Mapping[str, Any]
+    folder: Path
+    is_weak: IsWeak | None = None
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of one of several students: the score, or why there is none; seconds: that training took."""
+    """What came of one of several students: the score, or why there is none; seconds: that training took; epochs: after which it was ended as weak, 0
+    where it was not."""
 
     score: float | None
     why: str = ""
     seconds: float = 0.0
+    epochs: int = 0
 
 
 Together = Callable[[Sequence[Asking]], Iterator[tuple[int, Trained]]]
@@ -115,18 +131,24 @@ class Trials:
                 made[place] = self._kept(one)
             else:
                 fit.append((place, one))
-        students = [(self._space.of(one.point), self._at(one.point)) for _, one in fit]
+        students = [
+            Asking(self._space.of(one.point), self._at(one.point), self._study.judge(batch[place]))
+            for place, one in fit
+        ]
         for index, found in self._together(students) if students else ():
             place, one = fit[index]
-            if found.score is None:
+            if found.epochs:
+                self._listener.say(f"ended: {self._space.told(one.point)}, {found.why}")
+            elif found.score is None:
                 self._listener.failed(self._space.told(one.point), "cannot be tried", found.why)
             made[place] = self._kept(
                 replace(
                     one,
                     score=found.score,
                     why=found.why,
-                    failed=found.score is None,
+                    failed=found.score is None and not found.epochs,
                     training_s=found.seconds,
+                    epochs=found.epochs,
                 )
             )
         return [made[place] for place in range(len(batch))]
@@ -156,10 +178,13 @@ class Trials:
 
     def _in_turn(self, students: Sequence[Asking]) -> Iterator[tuple[int, Trained]]:
         """As `Together`, one after another here."""
-        for index, (student, folder) in enumerate(students):
+        for index, asking in enumerate(students):
             began = time.monotonic()
             try:
-                score = self._work.scored(student, folder)
+                score = self._work.scored(*asking)
+            except Weak as weak:
+                yield index, Trained(None, str(weak), round(time.monotonic() - began, 3), weak.done)
+                continue
             except EdgecompError as error:
                 yield index, Trained(None, str(error))
                 continue

@@ -20,6 +20,7 @@ from edgecomp.errors import FileError
 from edgecomp.inputs import MASK, Inputs, joined, some
 from edgecomp.outputs import as_one
 from edgecomp.progress import STEPS, Track
+from edgecomp.training.alarms import SCORE
 from edgecomp.training.books import Books
 from edgecomp.training.checkpoints import History, resume
 from edgecomp.training.convolutions import sound_gradients
@@ -116,7 +117,7 @@ def train(
     `examples` gives those of an epoch. `schedule` maps the share of training that is done, in [0, 1), to a factor on each group's learning rate.
     `before_epoch` may freeze parts of the network. Where there is a GPU the network is trained there, and comes back to the CPU. Under
     autocast weights, logits, losses and every evaluation stay in fp32. `checkpoint` is read where it exists, and written after every epoch that no
-    alarm ended. Raises EdgecompError where an alarm does, UsageError where `practice` cannot be followed here.
+    alarm ended. Raises EdgecompError where an alarm or the judge of `practice` ends it, UsageError where `practice` cannot be followed here.
     """
     count = len(examples(0))
     steps = max(1, count // batch_size)
@@ -168,6 +169,7 @@ def train(
                 found = {**evaluate(network), **found}
             history.append(books.close(told_to_all(found, helper), optimizer.param_groups[0]["lr"], history))
             books.keep(network, optimizer, history)
+            practice.judge(len(history), history[-1][SCORE])
     books.end(network, history)
     network.to("cpu").eval()
     return history

@@ -1,6 +1,6 @@
 """How a network is trained beside its loss, optimiser and schedule: precision, parts of a batch, and what ends it early."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,12 @@ from edgecomp.training.schedules import LEARNING_RATES, Factor
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Action = Literal["stop", "warn", "ignore"]
+Judge = Callable[[int, float], None]
+"""Told after each epoch how many are done, and the validation score. What it raises ends the training, which can go on from there."""
+
+
+def nobody(done: int, score: float) -> None:
+    """A Judge of nothing: `done` and `score` are not looked at."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Practice:
     the gradient's norm is cut to, None for nothing; patience: epochs without a better validation score, after which training ends with
     the best weights, None for never; optimizer, schedule: rows of OPTIMIZERS and LEARNING_RATES; warmup: the share of training that is
     warm-up; alarms: by name of `alarms.ALARMS` what is done; trackers: that are told of each epoch, by Accelerate's names; folder: of
-    the table of epochs and of what trackers write, None for neither; note: hears of alarms.
+    the table of epochs and of what trackers write, None for neither; note: hears of alarms; judge: of each epoch.
     """
 
     precision: Precision = "fp32"
@@ -37,6 +43,7 @@ class Practice:
     trackers: tuple[str, ...] = ()
     folder: Path | None = None
     note: Note = unheard
+    judge: Judge = nobody
 
     @property
     def factor(self) -> Factor:

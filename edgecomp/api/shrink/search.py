@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from edgecomp.errors import RunFolderError, UsageError
 from edgecomp.files.json_files import read_mapping
 from edgecomp.files.scratch import replacing
 from edgecomp.files.writing import digest_of, write_json
+from edgecomp.models.config_ranges import ranges_of
 from edgecomp.pipeline import execution
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import searching
@@ -115,9 +117,16 @@ def search(
     asked_of = [*overrides, *([f"targets=[{','.join(map(_quoted, targets))}]"] if targets else [])]
     job, folder, every = prepared(recipe, asked_of, _run_folder(recipe, asked_of, out), False, listener)
     place, asked = folder.path.parent, job.recipe.search or Search()
+    if ray is not None and asked.pruner != "none":
+        raise UsageError(f"search.pruner: {asked.pruner} compares candidates after each epoch, and those that a cluster trains tell of their end alone: "
+                         "leave out --ray, or take search.pruner=none")  # fmt: skip
+    if ray is not None and asked.pruner != "none":
+        raise UsageError(f"search.pruner: {asked.pruner} compares candidates after each epoch, and those that a cluster trains tell of their end alone: "
+                         "leave out --ray, or take search.pruner=none")  # fmt: skip
     run = Run(job, folder.path, listener.track, listener.note)
     searching.check(run)
-    space = space_of(_declared(asked), job.recipe.student.model_dump(exclude_none=True))
+    ranges = partial(ranges_of, folder=Path(job.folder))
+    space = space_of(_declared(asked), job.recipe.student.model_dump(exclude_none=True), ranges)
     if not limits_of(job.rows, 1):
         raise UsageError(f"search: {', '.join(job.rows)} limits neither latency nor memory nor size, so that nothing says which student fits: give the "
                          "profile a budget, or a threshold: thresholds.latency_p50_ms.max='1 ms'")  # fmt: skip
@@ -126,7 +135,10 @@ def search(
     _prepare(job, folder, every, listener)
     shared_s = _shared_seconds(folder)
     target = job.targets[0].name
-    study = Study(place / STUDY, space, sampler=asked.sampler, seed=job.recipe.seed, target=target)
+    within = None if asked.pruner == "none" else len(job.recipe.distill.stages) or asked.epochs
+    study = Study(
+        place / STUDY, space, sampler=asked.sampler, seed=job.recipe.seed, target=target, pruned_within=within
+    )
     limits = searching.limits(run)
     deadline = None if minutes is None else began + 60 * minutes
     with on(ray) as cluster:
@@ -169,6 +181,8 @@ def _declared(asked: Search) -> str | dict[str, list[Any]] | None:
 def _own(place: Path, job: Job, asked: Search, space: Space) -> None:
     """Raises RunFolderError where the folder `place` holds the search of something else; writes what this one is of."""
     enough = {"trials", "patience"}  # how long a search is may change from sitting to sitting
+    if asked.pruner == "none":
+        enough.add("pruner")  # a search that was begun before there was one goes on
     found = {
         "format": FORMAT,
         "recipe": job.recipe.name,

@@ -15,6 +15,8 @@ from edgecomp.pipeline.taken import augmenting, cleaning, synthesising
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgecomp.training.practice import Judge
+
 
 def data(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes the splits of `run` and its preprocessing into `out`; checkpoints: where a teacher's answers are kept that writes examples. Raises DataError,
@@ -167,8 +169,8 @@ def old(run: Run, out: Path, checkpoints: Path) -> None:
         )
 
 
-def distill(run: Run, out: Path, checkpoints: Path) -> None:
-    """Writes the student of `run`, in fp32, into `out`; checkpoints: where it goes on from."""
+def distill(run: Run, out: Path, checkpoints: Path, judge: "Judge | None" = None) -> None:
+    """Writes the student of `run`, in fp32, into `out`; checkpoints: where it goes on from; judge: of each epoch."""
     from edgecomp.distill.student import distill_fp32
 
     recipe = run.job.recipe
@@ -182,7 +184,7 @@ def distill(run: Run, out: Path, checkpoints: Path) -> None:
             learning_rate=recipe.distill.learning_rate,
             weight_decay=recipe.distill.weight_decay,
             calibration_batches=recipe.quantize.calibration_batches,
-            practice=practice.practice(run, recipe.distill.loop),
+            practice=practice.practice(run, recipe.distill.loop, judge),
             stages=practice.stages(run),
             folder=out,
             checkpoints=checkpoints,

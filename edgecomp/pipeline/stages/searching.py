@@ -25,7 +25,8 @@ from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import all_parts, format_of, is_pytorch
 from edgecomp.shrink.budget import Limit, broken, limits_of
 from edgecomp.shrink.candidates import Cost
-from edgecomp.shrink.trials import Asking, Together, Trained
+from edgecomp.shrink.study import IsWeak
+from edgecomp.shrink.trials import Asking, Together, Trained, Weak
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -81,9 +82,9 @@ class Candidates:
         """What a `student`, as a recipe has it, takes before it is trained; folder: its own. Raises UsageError, CaptureError, WorkerError."""
         return measured(self._of(student, folder), limits(self._run))
 
-    def scored(self, student: Mapping[str, Any], folder: Path) -> float:
-        """The score of a `student`, as a recipe has it, in per cent; folder: its own. Raises EdgecompError."""
-        return scored(self._of(student, folder), folder / CHECKPOINTS)
+    def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None = None) -> float:
+        """The score of a `student`, as a recipe has it, in per cent; folder: its own; is_weak: asked after each epoch. Raises Weak, EdgecompError."""
+        return scored(self._of(student, folder), folder / CHECKPOINTS, is_weak)
 
     def _of(self, student: Mapping[str, Any], folder: Path) -> Run:
         """The run of a candidate in a `folder` of its own, to which the steps that all share are linked."""
@@ -113,7 +114,7 @@ def by_cluster(run: Run, asked: Search, cluster: "Cluster") -> tuple[Together, i
     threads = run.job.recipe.threads
 
     def together(students: Sequence[Asking]) -> Iterator[tuple[int, Trained]]:
-        parts = [(index, dict(student), asked) for index, (student, _) in enumerate(students)]
+        parts = [(index, dict(one.student), asked) for index, one in enumerate(students)]
         done = cluster.done(_trained, run, SHARED, parts, threads=threads)
         for (index, *_), found in run.track(done, f"candidates, by {cluster.cores} cores", len(parts)):
             yield index, found
@@ -249,15 +250,20 @@ def _effort(run: Run, target: Target, limits: Sequence[Limit]) -> "Effort":
     )
 
 
-def scored(run: Run, checkpoints: Path) -> float:
+def scored(run: Run, checkpoints: Path, is_weak: IsWeak | None = None) -> float:
     """The score on the validation split, in per cent, of the student of `run` after a short distillation, through the integers of its calibration
-    where it is quantised; of several schemes the worst. checkpoints: where a training that was killed goes on from. Raises EdgecompError."""
+    where it is quantised; of several schemes the worst. checkpoints: where a training that was killed goes on from;
+    is_weak: asked after each epoch whether it may end. Raises Weak where it may, EdgecompError."""
     from edgecomp.distill.student import calibrated
+
+    def judge(done: int, score: float) -> None:
+        if is_weak is not None and is_weak(done, score):
+            raise Weak(done, score)
 
     out = run.folder / "distill"
     out.mkdir(exist_ok=True)
     checkpoints.mkdir(exist_ok=True)
-    learning.distill(run, out, checkpoints)
+    learning.distill(run, out, checkpoints, judge)
     schemes = dict.fromkeys(_scheme(run, target) for target in run.job.targets)
     with loaders.distillation_data(run) as data:
         if set(schemes) == {IN_FLOAT}:

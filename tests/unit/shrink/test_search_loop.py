@@ -14,15 +14,15 @@ from edgecomp.metrics.registry import LATENCY_P50
 from edgecomp.progress import Silent
 from edgecomp.shrink import study as of_study
 from edgecomp.shrink.budget import Limit
-from edgecomp.shrink.candidates import FAILED, OVER, TRAINED, Candidate, Cost, load_all, place_of
+from edgecomp.shrink.candidates import ENDED, FAILED, OVER, TRAINED, Candidate, Cost, load_all, place_of
 from edgecomp.shrink.front import chosen, front, is_exhausted
 from edgecomp.shrink.spaces import Point, Space
-from edgecomp.shrink.study import Study
-from edgecomp.shrink.trials import WORK, Asking, Trained, Trials
+from edgecomp.shrink.study import IsWeak, Study
+from edgecomp.shrink.trials import WORK, Asking, Trained, Trials, Weak
 
 optuna = pytest.importorskip("optuna", reason="pip install 'edgecomp[search]'")
 
-TARGET = "device"
+TARGET, EPOCHS = "device", 9
 WIDTH, BLOCKS = "arguments.width", "arguments.blocks"
 SPACE = Space(
     {"network": "resnet", "arguments": {"width": 6, "blocks": 2}},
@@ -36,6 +36,7 @@ class Known:
     def __init__(self, dies_at: int | None = None, broken: tuple[int, ...] = ()) -> None:
         self.measurements: list[tuple[int, int]] = []
         self.trainings: list[tuple[int, int]] = []
+        self.epochs = 0
         self._dies_at, self._broken = dies_at, broken
 
     def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
@@ -47,19 +48,24 @@ class Known:
             raise UsageError(f"width {width} cannot be built")
         return Cost(width, {TARGET: {LATENCY_P50: float(width * blocks)}}, seconds=1.0)
 
-    def scored(self, student: Mapping[str, Any], folder: Path) -> float:
+    def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None = None) -> float:
         width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
         self.trainings.append((width, blocks))
-        return 50.0 + width + 3.0 * min(blocks, 2)
+        score = 50.0 + width + 3.0 * min(blocks, 2)
+        for done in range(1, EPOCHS + 1):
+            self.epochs += 1
+            if is_weak is not None and is_weak(done, score - 10 / done):
+                raise Weak(done, score - 10 / done)
+        return score
 
 
 def limit(most_ms: float) -> Limit:
     return Limit(TARGET, LATENCY_P50, "max", most_ms, f"≤ {most_ms:g} ms")
 
 
-def study(folder: Path, sampler: str = "tpe", seed: int = 0) -> Study:
+def study(folder: Path, sampler: str = "tpe", seed: int = 0, within: int | None = None) -> Study:
     folder.mkdir(exist_ok=True)
-    return Study(folder / "study.db", SPACE, sampler=sampler, seed=seed, target=TARGET)
+    return Study(folder / "study.db", SPACE, sampler=sampler, seed=seed, target=TARGET, pruned_within=within)
 
 
 def search(
@@ -70,10 +76,10 @@ def search(
     trials: int = 16,
     patience: int = 99,
     sampler: str = "tpe",
+    within: int | None = None,
 ) -> str:
-    return Trials(folder, SPACE, [limit(most_ms)], study(folder, sampler), work, Silent()).until(
-        trials, patience, None
-    )
+    asked = study(folder, sampler, within=within)
+    return Trials(folder, SPACE, [limit(most_ms)], asked, work, Silent()).until(trials, patience, None)
 
 
 def points(folder: Path) -> list[Point]:
@@ -108,6 +114,39 @@ def test_it_finds_better_students_than_chance_would_leave(tmp_path: Path, sample
     assert best is not None
     assert best.score is not None
     assert best.score >= 64.0
+
+
+def test_weak_candidates_end_early_and_the_best_is_found_all_the_same(tmp_path: Path) -> None:
+    whole, pruned = Known(), Known()
+    search(tmp_path / "whole", whole, trials=24)
+    search(tmp_path / "pruned", pruned, trials=24, within=EPOCHS)
+    assert whole.epochs == EPOCHS * len(whole.trainings)
+    assert pruned.epochs < 0.8 * EPOCHS * len(pruned.trainings)
+    found = load_all(tmp_path / "pruned")
+    ended = [one for one in found if one.became == ENDED]
+    assert ended
+    for one in ended:
+        assert 0 < one.epochs < EPOCHS
+        assert one.score is None
+        assert f"after {one.epochs} epochs, which is weak beside the others" in one.why
+    best = chosen(found, TARGET)
+    assert best is not None
+    assert best.score is not None
+    assert best.score >= 64.0
+    stored = optuna.load_study(study_name="students", storage=f"sqlite:///{tmp_path / 'pruned' / 'study.db'}")
+    by_number = {one.number: one for one in stored.get_trials()}
+    assert all(max(by_number[one.number].intermediate_values) == one.epochs for one in ended)
+
+
+def test_a_search_that_ends_weak_ones_and_was_killed_is_the_same(tmp_path: Path) -> None:
+    search(tmp_path / "one", Known(), within=EPOCHS)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "two", Known(dies_at=9), within=EPOCHS)
+    search(tmp_path / "two", Known(), within=EPOCHS)
+    told = [
+        [(one.point, one.became, one.epochs) for one in load_all(tmp_path / name)] for name in ("one", "two")
+    ]
+    assert told[0] == told[1]
 
 
 def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Spaces of students: what ships, what a recipe declares, and what is refused."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from edgecomp.config.job import load_job
 from edgecomp.errors import RecipeError, UsageError
 from edgecomp.models import TABLE, build, check_arguments
+from edgecomp.models.config_ranges import ranges_of
 from edgecomp.shrink.spaces import SPACES, Space, name_of, space_of
 
 GIVEN: dict[str, dict[str, Any]] = {
@@ -64,6 +66,38 @@ def test_another_familys_space_is_of_that_family() -> None:
     space = space_of("mobilenet", {"network": "resnet", "arguments": {"blocks": 1}})
     assert space.of(space.cheapest)["network"] == "mobilenet"
     assert "blocks" not in space.of(space.cheapest)["arguments"]
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "vit"])
+def test_a_hugging_face_transformers_space_is_of_its_config_and_every_point_can_be_built(
+    kind: str, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="pip install 'edgecomp[text]'")
+    sizes = (
+        {"dim": 48, "n_layers": 4, "n_heads": 6, "hidden_dim": 96}
+        if kind == "distilbert"
+        else {"hidden_size": 48, "num_hidden_layers": 4, "num_attention_heads": 6, "intermediate_size": 96}
+    )
+    others = {"image_size": 32, "patch_size": 8, "num_channels": 1} if kind == "vit" else {"vocab_size": 50}
+    transformers.AutoConfig.for_model(kind, **sizes, **others).save_pretrained(tmp_path)
+    network = f"hf:{tmp_path}"
+    space = space_of(None, {"network": network, "arguments": {}}, partial(ranges_of, folder=tmp_path))
+    depth, width, heads, inside = (list(values) for values in space.axes.values())
+    assert (depth, width, inside) == ([1, 2, 3, 4], [12, 24, 36, 48], [24, 48, 72, 96])
+    assert heads == [1]  # of others a quarter of the width would be less than eight numbers each
+    given = GIVEN["images" if kind == "vit" else "tokens"]
+    built = []
+    for point in (space.cheapest, {key: values[-1] for key, values in space.axes.items()}):
+        network_of = build(network, space.of(point)["arguments"], tmp_path, given)
+        built.append(sum(one.numel() for one in network_of.parameters()))
+    assert built[0] < built[1] / 4
+
+
+def test_a_config_without_a_transformers_numbers_has_no_space(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="pip install 'edgecomp[text]'")
+    transformers.AutoConfig.for_model("mobilenet_v2").save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="of a mobilenet_v2 model, says no depth, width, heads"):
+        ranges_of(f"hf:{tmp_path}", tmp_path)
 
 
 def test_words_tell_points_apart() -> None:

@@ -9,6 +9,9 @@ from edgecomp.config.schema import Part
 OF_STUDENT = ("network", "arguments", "prune")
 """Keys of a recipe's student that may vary."""
 
+FEWEST_EPOCHS = 3
+"""That a pruner has something to choose from."""
+
 
 class Range(Part):
     """Numbers from `low` up to and with `high`, `step` apart."""
@@ -40,10 +43,26 @@ class Search(Part):
     # tpe, gp (a Gaussian process, for few trials): the best score within the budget; nsga2: the whole front of score and latency
     sampler: Literal["tpe", "gp", "nsga2"] = "tpe"
     epochs: int = Field(2, ge=1, le=10_000)  # of a candidate's distillation, before it is scored
+    # hyperband: of `epochs` a candidate that is weak beside the others ends after some
+    pruner: Literal["none", "hyperband"] = "none"
     trials: int = Field(40, ge=2, le=100_000)  # candidates, at most
     # so many candidates in succession that put none on the front are enough
     patience: int = Field(12, ge=1, le=100_000)
     restarts: int = Field(3, ge=1, le=1000)  # processes that measure a candidate, on each target
+
+    @model_validator(mode="after")
+    def _has_what_a_pruner_takes(self) -> "Search":
+        if self.pruner == "none":
+            return self
+        if self.epochs < FEWEST_EPOCHS:
+            raise ValueError(
+                f"pruner: {self.pruner} ends weak candidates between epochs: write epochs: {FEWEST_EPOCHS} or more, and not {self.epochs}"
+            )
+        if self.sampler == "nsga2":
+            raise ValueError(
+                f"pruner: {self.pruner} goes by one score, and sampler: nsga2 by two: write sampler: tpe, or gp"
+            )
+        return self
 
     @field_validator("space")
     @classmethod
