@@ -11,11 +11,11 @@ method differs from plain KD by what methods.py says of it, and is trained for a
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+import cells as shared
 from cell import RECIPES, Cell
 from methods import BUDGETS, METHODS
 from table import write
@@ -33,13 +33,18 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs/methods"), help="where the runs lie")
     parser.add_argument("--to", type=Path, default=Path("reports/methods"))
+    shared.options(parser)
     asked = parser.parse_intermixed_args()
     if asked.stage == "teacher":
         from teach import teach
 
         teach(asked.runs)
-    for cell in () if asked.stage in ("teacher", "show") else cells(asked):
-        run(cell, asked)
+    made = [
+        shared.Cell(asked.to / "cells" / f"{cell.name}.json", list(map(str, cell)))
+        for cell in (() if asked.stage in ("teacher", "show") else cells(asked))
+    ]
+    script = Path(__file__).with_name("cell.py")
+    shared.fill(script, made, asked.runs, lambda: write(asked.to), asked.ray)
     write(asked.to)
 
 
@@ -53,22 +58,6 @@ def cells(asked: argparse.Namespace) -> list[Cell]:
         for method in asked.methods
         if data in METHODS[method].data and data in budgets
     ]
-
-
-def run(cell: Cell, asked: argparse.Namespace) -> None:
-    """Makes a cell in a process of its own, where it is not there yet."""
-    file = asked.to / "cells" / f"{cell.name}.json"
-    if file.is_file():
-        print(f"{cell.name}: there already")
-        return
-    print(cell.name, flush=True)
-    script = str(Path(__file__).with_name("cell.py"))
-    command = [sys.executable, script, *map(str, cell), str(asked.runs), str(file)]
-    done = subprocess.run(command, check=False, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
-    if done.returncode != 0:
-        print(f'{cell.name}: exit code {done.returncode}; it stays "not run"', flush=True)
-    else:
-        write(asked.to)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ in reports/portable/cells and not run again; times of other CPUs than the host a
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+import cells as shared
 from cell import QUICK, VARIANTS, name_of
 from table import write
 
@@ -42,31 +42,22 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="run nothing")
     parser.add_argument("--runs", type=Path, default=Path("runs/portable"), help="where the runs lie")
     parser.add_argument("--to", type=Path, default=Path("reports/portable"))
+    shared.options(parser)
     asked = parser.parse_intermixed_args()
     for data in () if asked.show else asked.data:
-        for seed in asked.seeds:
-            for variant in asked.variants:
-                cell(f"{data}{QUICK}" if asked.quick else data, variant, seed, asked)
+        called = f"{data}{QUICK}" if asked.quick else data
+        made = [cell(called, variant, seed, asked) for seed in asked.seeds for variant in asked.variants]
+        # One folder a data set and kind of CPU: its variants and seeds share a teacher.
+        runs = asked.runs / f"{called}-{host_isa()}"
+        shared.fill(Path(__file__).with_name("cell.py"), made, runs, lambda: write(asked.to), asked.ray)
     write(asked.to)
 
 
-def cell(data: str, variant: str, seed: int, asked: argparse.Namespace) -> None:
-    """Makes a cell in a process of its own, where it is not there yet."""
-    file = asked.to / "cells" / f"{name_of(data, variant, seed, host_isa())}.json"
-    if file.is_file():
-        print(f"{file.stem}: there already")
-        return
-    print(file.stem, flush=True)
-    # One folder a data set and kind of CPU: its variants and seeds share a teacher.
-    run = asked.runs / f"{data}-{host_isa()}"
+def cell(data: str, variant: str, seed: int, asked: argparse.Namespace) -> shared.Cell:
+    """A cell of this kind of CPU, whose answers are asked under qemu-user as well for some seeds."""
     slow = asked.examples if seed in asked.qemu_seeds else 0
-    script = str(Path(__file__).with_name("cell.py"))
-    command = [sys.executable, script, data, variant, str(seed), str(slow), str(run), str(file)]
-    done = subprocess.run(command, check=False, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
-    if done.returncode != 0:
-        print(f'{file.stem}: exit code {done.returncode}; it stays "not run"', flush=True)
-    else:
-        write(asked.to)
+    file = asked.to / "cells" / f"{name_of(data, variant, seed, host_isa())}.json"
+    return shared.Cell(file, [data, variant, str(seed), str(slow)])
 
 
 if __name__ == "__main__":

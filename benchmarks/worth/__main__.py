@@ -11,11 +11,11 @@ are; `low` has 500 training sentences and 250 validation sentences, and five tim
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+import cells as shared
 from cell import DATA, WAYS, Cell
 from table import write
 
@@ -30,9 +30,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/worth"), help="where the runs lie")
     parser.add_argument("--to", type=Path, default=Path("reports/data"))
     parser.add_argument("--show", action="store_true", help="run nothing")
+    shared.options(parser)
     asked = parser.parse_args()
-    for cell in () if asked.show else cells(asked):
-        run(cell, asked)
+    made = [
+        shared.Cell(asked.to / "cells" / f"{cell.name}.json", list(map(str, cell)))
+        for cell in (() if asked.show else cells(asked))
+    ]
+    script = Path(__file__).with_name("cell.py")
+    shared.fill(script, made, asked.runs, lambda: write(asked.to), asked.ray)
     write(asked.to)
 
 
@@ -45,22 +50,6 @@ def cells(asked: argparse.Namespace) -> list[Cell]:
         for way in asked.ways
         if data in WAYS[way].data
     ]
-
-
-def run(cell: Cell, asked: argparse.Namespace) -> None:
-    """Makes a cell in a process of its own, where it is not there yet."""
-    file = asked.to / "cells" / f"{cell.name}.json"
-    if file.is_file():
-        print(f"{cell.name}: there already")
-        return
-    print(cell.name, flush=True)
-    script = str(Path(__file__).with_name("cell.py"))
-    command = [sys.executable, script, *map(str, cell), str(asked.runs), str(file)]
-    done = subprocess.run(command, check=False, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
-    if done.returncode != 0:
-        print(f'{cell.name}: exit code {done.returncode}; it stays "not run"', flush=True)
-    else:
-        write(asked.to)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,35 @@ def test_a_part_that_fails_is_told_and_what_is_finished_stays(run: Run, nodes: N
         teacher.write_bytes(content)
 
 
+def test_cells_of_a_table_are_made_by_it_and_one_that_fails_is_told(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import cells
+
+    monkeypatch.setattr(cells, "CORES", 1)
+    monkeypatch.setattr(cells, "KEPT", tmp_path / "kept")
+    script = tmp_path / "scripts" / "table" / "cell.py"
+    script.parent.mkdir(parents=True)
+    (script.parent / "beside.py").write_text("TEN = 10", encoding="utf-8")
+    script.write_text(
+        "import sys\nfrom beside import TEN\nname, runs, file = sys.argv[1:]\nprint('made', name)\n"
+        "open(file, 'w').write(str(TEN // int(name)))",
+        encoding="utf-8",
+    )
+    wanted = [cells.Cell(tmp_path / "cells" / f"{name}.json", [str(name)]) for name in (1, 2, 0, 5)]
+    written: list[str] = []
+    cells.fill(script, wanted, tmp_path / "runs", lambda: written.append(""), nodes.address)
+    assert {file.stem: file.read_text() for file in (tmp_path / "cells").iterdir()} == {
+        "1": "10", "2": "5", "5": "2"
+    }  # fmt: skip
+    assert len(written) == 3
+    said = capsys.readouterr().out
+    assert "1: made 1" in said
+    assert "0: ZeroDivisionError: integer division or modulo by zero" in said
+    assert '0: exit code 1; it stays "not run"' in said
+
+
 def test_a_machine_of_other_versions_is_refused(
     run: Run, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
