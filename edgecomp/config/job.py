@@ -12,6 +12,7 @@ from edgecomp.config.composition import compose, files_of
 from edgecomp.config.parts.health import ASKED_BY
 from edgecomp.config.parts.language.fits import unlike, unlike_targets
 from edgecomp.config.parts.rehearsal import rehearsal
+from edgecomp.config.parts.shrink.quantize import Quantize
 from edgecomp.config.policy import (
     BOUNDED_FROM,
     Policy,
@@ -23,7 +24,7 @@ from edgecomp.config.policy import (
     refuse_newer,
     with_budget,
 )
-from edgecomp.config.recipe import Quantize, Recipe
+from edgecomp.config.recipe import Recipe
 from edgecomp.config.schema import Schema, explain, find, shipped
 from edgecomp.config.target import Target, load_target, saturating, target_names
 from edgecomp.config.task_checks import for_meant, unlike_outputs

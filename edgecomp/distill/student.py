@@ -1,6 +1,6 @@
 """The student: distilled in fp32 first, then through fake-quant, from the same stored soft labels."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from edgecomp.distill.losses import Loss
 from edgecomp.distill.stages import Stage, entering
 from edgecomp.errors import CaptureError, nearest
 from edgecomp.files.writing import write_json
+from edgecomp.inputs import Inputs
 from edgecomp.progress import Track
 from edgecomp.quantization.calibration import Method, calibrate, reestimate_batchnorm
 from edgecomp.quantization.capture import duplicate
@@ -81,6 +82,10 @@ def distill_fp32(
     write_json(folder / "history.json", {STUDENT_FP32.name: history})
 
 
+Corrected = Callable[[fx.GraphModule, fx.GraphModule, Sequence[Inputs]], None]
+"""Takes out in place, from a calibrated student, of the fp32 one, what its rounding does to the means of its layers on batches of inputs."""
+
+
 @dataclass(frozen=True)
 class Qad:
     """Settings of quantisation-aware distillation.
@@ -106,6 +111,9 @@ class Qad:
     freeze_batchnorm_epochs: int
     kernel: Kernel
     practice: Practice
+    corrected: Corrected | None = (
+        None  # what is done to a student whose scales are calibrated, before it is trained
+    )
     without: frozenset[str] = frozenset()  # the terms that the last stage before it leaves out, by name
 
     @property
@@ -160,6 +168,8 @@ def calibrated(
     student = place(duplicate(captured), qad.scheme, float_layers, qad.weight_bits, qad.activation_bits)
     batches = data.calibration(qad.batch_size, qad.calibration_batches)
     calibrate(student, batches, qad.calibration, qad.percentile)
+    if qad.corrected is not None:
+        qad.corrected(student, captured, batches)
     return student
 
 

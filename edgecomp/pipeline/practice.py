@@ -1,5 +1,6 @@
 """How the networks of a run are trained: what its recipe says, as the objects that training takes."""
 
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
@@ -57,6 +58,7 @@ def stages(run: Run) -> "list[Stage]":
 def qad(run: Run) -> "Qad":
     """The settings of `run` for training through fake-quant, with its loss."""
     from edgecomp.distill.student import Qad
+    from edgecomp.ptq.correction import correct_biases
 
     recipe, settings = run.job.recipe, run.job.recipe.quantize
     return Qad(
@@ -77,5 +79,6 @@ def qad(run: Run) -> "Qad":
         freeze_batchnorm_epochs=settings.freeze_batchnorm_epochs,
         kernel=settings.kernel,
         practice=practice(run, recipe.distill.loop),
+        corrected=partial(correct_biases, adds=False) if settings.bias_correction else None,
         without=last[-1].without if (last := stages(run)) else frozenset(),
     )

@@ -18,12 +18,18 @@ Means = dict[str, torch.Tensor]
 
 @torch.no_grad()
 def correct_biases(
-    quantised: fx.GraphModule, fp32: fx.GraphModule, batches: Batches, known: Means | None = None
+    quantised: fx.GraphModule,
+    fp32: fx.GraphModule,
+    batches: Batches,
+    known: Means | None = None,
+    *,
+    adds: bool = True,
 ) -> None:
     """Makes the mean of every layer's output, by channel and over all batches, that of the fp32 network, in place.
 
     quantised: fake-quant placed in a copy of fp32, and calibrated; not folded; known: means of the fp32 network's layers that were
-    found before, to which those that are wanted are added. One layer after another, each fed by
+    found before, to which those that are wanted are added; adds: a bias, where a layer has none of its own; without it such a layer stays as it is, and so
+    do the names of all parameters. One layer after another, each fed by
     those already corrected. The shift is measured after the batch normalisation that follows a layer, and goes to that
     one's β: in inference it comes to the same bias when folded, whether the layer's own takes it, the running mean or
     β, but only β can where γ is 0. For such layers there is little to do after `reestimate_batchnorm`, which
@@ -32,7 +38,7 @@ def correct_biases(
     once what the graph still needs.
     """
     quantised.eval()
-    shifted = _biases(quantised)
+    shifted = _biases(quantised, adds)
     wanted = {} if known is None else known
     axes = {node.name: axis for node, (_, axis) in shifted.items() if node.name not in wanted}
     if axes:
@@ -53,7 +59,7 @@ def correct_biases(
             )
 
 
-def _biases(module: fx.GraphModule) -> dict[fx.Node, tuple[torch.Tensor, int]]:
+def _biases(module: fx.GraphModule, adds: bool) -> dict[fx.Node, tuple[torch.Tensor, int]]:
     """By the node whose mean is to be kept, a layer or its normalisation: what is added to it, and its channels' axis."""
     found: dict[fx.Node, tuple[torch.Tensor, int]] = {}
     calls = [str(node.target) for node in module.graph.nodes if node.op == "call_module"]
@@ -61,14 +67,25 @@ def _biases(module: fx.GraphModule) -> dict[fx.Node, tuple[torch.Tensor, int]]:
     for node in [node for node in layers(module) if node not in constants]:
         followed = norm_after(module, node)
         if followed is None:
-            found[node] = (_own_bias(module, node), 1 if rule_of(node) == "convolution" else -1)
-        elif calls.count(str(followed[0].target)) == 1:
+            bias = _new_bias(module, node) if adds else _own_bias(module, node)
+            if bias is not None:
+                found[node] = (bias, 1 if rule_of(node) == "convolution" else -1)
+        elif calls.count(str(followed[0].target)) == 1 and (adds or followed[1].bias is not None):
             found[followed[0]] = (_beta(followed[1]), 1)
     module.recompile()
     return found
 
 
-def _own_bias(module: fx.GraphModule, node: fx.Node) -> torch.Tensor:
+def _own_bias(module: fx.GraphModule, node: fx.Node) -> torch.Tensor | None:
+    """The bias that this layer alone has; None where there is none, or others read it too."""
+    bias: Any = node.args[2] if len(node.args) > 2 else None
+    if bias is None or bias.op != "get_attr" or len(bias.users) > 1:
+        return None
+    places = [one for one in module.graph.nodes if one.op == "get_attr" and one.target == bias.target]
+    return value_of(module, bias) if len(places) == 1 else None
+
+
+def _new_bias(module: fx.GraphModule, node: fx.Node) -> torch.Tensor:
     """The bias that this layer alone has from now on; zeros where it had none."""
     source: Any = node.args[1]
     weight = value_of(module, source)

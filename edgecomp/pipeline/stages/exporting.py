@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edgecomp import arms
 from edgecomp.artifacts.run_folder import NOT_RUN, SHARED, RunFolder
-from edgecomp.config.recipe import Quantize
+from edgecomp.config.parts.shrink.quantize import Quantize
 from edgecomp.config.target import Target
 from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.files.array_files import read_npy, read_npz

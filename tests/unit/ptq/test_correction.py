@@ -89,7 +89,7 @@ def quantised(name: str, seed: int, bits: int) -> tuple[fx.GraphModule, fx.Graph
 @torch.no_grad()
 def shifts(captured: fx.GraphModule, student: fx.GraphModule, batches: list) -> list[float]:
     """The largest shift of a channel's mean, for every layer in order, in deviations of the layer's means."""
-    axes = {node.name: axis for node, (_, axis) in _biases(duplicate(captured)).items()}
+    axes = {node.name: axis for node, (_, axis) in _biases(duplicate(captured), adds=True).items()}
     wanted, found = (_means(module, axes, batches) for module in (captured, student))
     return [float((wanted[name] - found[name]).abs().max() / wanted[name].abs().mean()) for name in axes]
 
@@ -124,6 +124,20 @@ def test_the_logits_of_other_data_are_no_further_from_those_in_fp32(name: str) -
             correct_biases(student, captured, batches)
             corrected += float(((student(unseen) - wanted) ** 2).mean() / wanted.var())
     assert corrected < plain
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_where_no_bias_is_added_every_name_stays_and_the_means_of_layers_with_one_are_kept(name: str) -> None:
+    captured, student, batches = quantised(name, 0, 4)
+    captured, student = captured.double(), student.double()
+    batches = [{key: value.astype(np.float64) for key, value in batch.items()} for batch in batches]
+    names = list(student.state_dict())
+    own = {node.name: axis for node, (_, axis) in _biases(duplicate(captured), adds=False).items()}
+    assert bool(own) == (name != "without, normalised without γ and β")
+    correct_biases(student, captured, batches, adds=False)
+    assert list(student.state_dict()) == names
+    wanted, found = (_means(module, own, batches) for module in (captured, student))
+    assert all(float((wanted[one] - found[one]).detach().abs().max()) < 1e-9 for one in own)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

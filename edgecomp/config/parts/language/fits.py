@@ -37,6 +37,7 @@ OTHERS = {
         "activation_bits",
         "simulate",
         "percentile",
+        "bias_correction",
         "calibration_batches",
         "kernel",
         "freeze_scales_epochs",

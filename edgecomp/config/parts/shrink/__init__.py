@@ -1,1 +1,1 @@
-"""What a recipe says of how its student gets small: searched for, or pruned."""
+"""What a recipe says of how its student gets small: searched for, pruned, or quantised."""
