@@ -38,7 +38,9 @@ class Weak(EdgecompError):  # noqa: N818 - nothing went wrong
 
     def __init__(self, done: int, score: float) -> None:
         """done: epochs; score: on validation after them, in per cent."""
-        super().__init__(f"{score:.2f} after {done} epochs, which is weak beside the others (search.pruner)")
+        super().__init__(
+            f"{score:.2f} after {done} epoch{'s' if done > 1 else ''}, which is weak beside the others (search.pruner)"
+        )
         self.done = done
 
 

@@ -177,7 +177,13 @@ def literals(file: Path) -> set[str]:
 def test_arms_are_spelled_in_their_table_only() -> None:
     """What a recipe and a policy may write is a literal there, for it is part of their schema."""
     names = {name for name in ARMS if "_" in name} | {arm.tool for arm in ARMS.values() if arm.tool}
-    allowed = {"arms.py", "config/parts/shrink/quantize.py", "config/policy.py", "ptq/tools.py", "ptq/grid.py"}
+    allowed = {
+        "arms.py",
+        "config/parts/shrink/quantize.py",
+        "config/policy.py",
+        "ptq/tools.py",
+        "ptq/grid.py",
+    }
     for file in PACKAGE.rglob("*.py"):
         if file.relative_to(PACKAGE).as_posix() not in allowed:
             assert not literals(file) & names, file

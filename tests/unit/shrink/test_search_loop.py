@@ -128,7 +128,7 @@ def test_weak_candidates_end_early_and_the_best_is_found_all_the_same(tmp_path: 
     for one in ended:
         assert 0 < one.epochs < EPOCHS
         assert one.score is None
-        assert f"after {one.epochs} epochs, which is weak beside the others" in one.why
+        assert f"after {one.epochs} epoch" in one.why
     best = chosen(found, TARGET)
     assert best is not None
     assert best.score is not None
