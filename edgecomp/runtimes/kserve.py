@@ -233,9 +233,15 @@ class KServeSession:
             found = self._server.get_model_repository_index(**self._as_json)
         except Exception:  # noqa: BLE001 - an extension of the protocol, and here a courtesy
             return ""
-        names = sorted(
-            {one["name"] for one in (found.get("models", []) if isinstance(found, dict) else found)}
-        )
+        models = found.get("models", []) if isinstance(found, dict) else found
+        names = sorted({one["name"] for one in models})
+        if self.endpoint.model in names:  # it is there: why it does not serve, the server says where it knows
+            said = {
+                " ".join(filter(None, (one.get("state"), one.get("reason"))))
+                for one in models
+                if one["name"] == self.endpoint.model
+            }
+            return f"; it is in its repository: {'; '.join(sorted(filter(None, said))) or 'not loaded'}"
         return f"{nearest(self.endpoint.model, names)}; it has {', '.join(names) or 'none'}"
 
 

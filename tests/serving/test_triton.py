@@ -73,13 +73,14 @@ def test_a_model_that_is_in_two_repositories_is_told_and_not_measured(
     (tmp_path / "server").mkdir()
     np.savez("keys.npz", image=read_npy(deployed / "sample.npy"))
     with triton(tmp_path / "one", tmp_path / "server", "once", more=(tmp_path / "other",)) as served:
-        control = Control(endpoints.parsed(served.model("twice")), 60.0)
-        with pytest.raises(EdgecompError, match="twice"):
+        control = Control(endpoints.parsed(served.model("once")), 60.0)
+        with pytest.raises(EdgecompError, match="twice") as refused:
             control.load("twice")
+        print("\n", refused.value)
         result = edgecomp.bench(served.model("twice"), scenarios=["server"], restarts=1, history=None)
         (error,) = result.errors.values()
         assert isinstance(error, ModelFileError)
-        assert "no such model that is ready" in str(error)
+        assert "no such model that is ready; it is in its repository" in str(error)
         assert not result.results
         print("\n", error)
 
