@@ -20,7 +20,6 @@ from edgecomp.errors import FileError
 from edgecomp.inputs import MASK, Inputs, joined, some
 from edgecomp.outputs import as_one
 from edgecomp.progress import STEPS, Track
-from edgecomp.training.alarms import SCORE
 from edgecomp.training.books import Books
 from edgecomp.training.checkpoints import History, resume
 from edgecomp.training.convolutions import sound_gradients
@@ -169,7 +168,7 @@ def train(
                 found = {**evaluate(network), **found}
             history.append(books.close(told_to_all(found, helper), optimizer.param_groups[0]["lr"], history))
             books.keep(network, optimizer, history)
-            practice.judge(len(history), history[-1][SCORE])
+            practice.judge(len(history), history[-1])
     books.end(network, history)
     network.to("cpu").eval()
     return history

@@ -13,12 +13,12 @@ from edgecomp.training.schedules import LEARNING_RATES, Factor
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Action = Literal["stop", "warn", "ignore"]
-Judge = Callable[[int, float], None]
-"""Told after each epoch how many are done, and the validation score. What it raises ends the training, which can go on from there."""
+Judge = Callable[[int, Mapping[str, float]], None]
+"""Told after each epoch how many are done, and the figures of the last one. What it raises ends the training, which can go on from there."""
 
 
-def nobody(done: int, score: float) -> None:
-    """A Judge of nothing: `done` and `score` are not looked at."""
+def nobody(done: int, figures: Mapping[str, float]) -> None:
+    """A Judge of nothing: `done` and `figures` are not looked at."""
 
 
 @dataclass(frozen=True)

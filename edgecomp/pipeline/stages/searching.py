@@ -255,10 +255,11 @@ def scored(run: Run, checkpoints: Path, is_weak: IsWeak | None = None) -> float:
     where it is quantised; of several schemes the worst. checkpoints: where a training that was killed goes on from;
     is_weak: asked after each epoch whether it may end. Raises Weak where it may, EdgecompError."""
     from edgecomp.distill.student import calibrated
+    from edgecomp.training.alarms import SCORE
 
-    def judge(done: int, score: float) -> None:
-        if is_weak is not None and is_weak(done, score):
-            raise Weak(done, score)
+    def judge(done: int, figures: Mapping[str, float]) -> None:
+        if is_weak is not None and is_weak(done, figures[SCORE]):
+            raise Weak(done, figures[SCORE])
 
     out = run.folder / "distill"
     out.mkdir(exist_ok=True)
