@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
-import cells as shared
+import filling as shared
 from cell import RECIPES, Cell
 from methods import BUDGETS, METHODS
 from table import write

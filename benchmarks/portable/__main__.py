@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
-import cells as shared
+import filling as shared
 from cell import QUICK, VARIANTS, name_of
 from table import write
 

@@ -15,7 +15,7 @@ from edgecomp.shrink.budget import Limit
 from edgecomp.shrink.candidates import TRAINED, Candidate, Cost, load_all
 from edgecomp.shrink.front import chosen
 from edgecomp.shrink.spaces import Space
-from edgecomp.shrink.study import Study
+from edgecomp.shrink.study import IsWeak, Study
 from edgecomp.shrink.trials import Trials
 
 SHARE = 0.5  # of the points that a search may try
@@ -33,7 +33,7 @@ class Recorded:
         assert cost is not None
         return cost
 
-    def scored(self, student: Mapping[str, Any], folder: Path) -> float:
+    def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None = None) -> float:
         score = self._table[json.dumps(student, sort_keys=True)].score
         assert score is not None
         return score

@@ -191,7 +191,7 @@ def test_cells_of_a_table_are_made_by_it_and_one_that_fails_is_told(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    import cells
+    import filling as cells
 
     monkeypatch.setattr(cells, "CORES", 1)
     monkeypatch.setattr(cells, "KEPT", tmp_path / "kept")

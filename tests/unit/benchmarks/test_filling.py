@@ -24,7 +24,7 @@ Path(file).write_text(json.dumps([name, other, Path(__file__).parent.name]))
 @pytest.fixture
 def cells(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import cells
+    import filling as cells
 
     return cells
 
