@@ -18,7 +18,6 @@ from edgecomp.errors import UsageError
 from edgecomp.files.writing import digest_of
 from edgecomp.pipeline.stages.cluster import TRIES, Cluster, facts
 
-HERE = Path(__file__).parent
 KEPT = Path("~/.cache/edgecomp/cells")  # on a machine of a cluster
 SENT = ("*.py", "*.yaml", "*.md")
 CORES = 2  # of a cell
@@ -76,6 +75,9 @@ def _elsewhere(script: Path, cells: Sequence[Cell], address: str) -> Iterator[tu
     with Cluster(address):
         import ray
 
+        most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+        if most < CORES:
+            raise UsageError(f"--ray: a cell takes {CORES} cores, and no machine of the cluster has as many")
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         folder = script.parents[1]
         files = {

@@ -257,19 +257,17 @@ def _decided(content: dict[str, Any], tried: _Tried, check: str, limit: Mapping[
     trained = 0.8 * tried.inputs - min(JUDGED_ON, 0.5 * tried.inputs)
     others: dict[str, Any] = {name: None for name in (AGREEMENT, ERROR) if name != check}
     of_classes = content["task"] == "classification" and tried.are_probabilities
-    return (
-        content
-        | {
-            "task": "probabilities" if of_classes else content["task"],
-            "data": content["data"] | {"test_fraction": round(min(JUDGED_ON / tried.inputs, 0.5), 4)},
-            "quantize": {
-                "epochs": max(2, min(30, round(SHOWN / max(1.0, trained)))),
-                "learning_rate": 1.0e-4,
-                "freeze_batchnorm_epochs": MOST_EPOCHS,  # its batch statistics are of other inputs than these, and part of the function
-            },
-            "thresholds": others | {check: dict(limit)},
-        }
-    )
+    return content | {
+        "task": "probabilities" if of_classes else content["task"],
+        "data": content["data"] | {"test_fraction": round(min(JUDGED_ON / tried.inputs, 0.5), 4)},
+        "quantize": {
+            "epochs": max(2, min(30, round(SHOWN / max(1.0, trained)))),
+            "learning_rate": 1.0e-4,
+            # Its batch statistics are of other inputs than these, and part of the function.
+            "freeze_batchnorm_epochs": MOST_EPOCHS,
+        },
+        "thresholds": others | {check: dict(limit)},
+    }
 
 
 def _ptq_minutes(record: Record, minutes: float | None, targets: int) -> tuple[str, ...]:

@@ -114,7 +114,9 @@ class Study:
             if done == self._last:
                 return False
             with self._lock:
-                asked.trial.report(score, done)
+                known = asked.trial.storage.get_trial(asked.trial._trial_id).intermediate_values
+                if done not in known:  # by an epoch that was cut before it was kept
+                    asked.trial.report(score, done)
                 return bool(asked.trial.should_prune())
 
         return is_weak

@@ -167,8 +167,10 @@ def train(
             if helper.is_main_process:
                 found = {**evaluate(network), **found}
             history.append(books.close(told_to_all(found, helper), optimizer.param_groups[0]["lr"], history))
+            practice.judge(
+                len(history), history[-1]
+            )  # before it is kept: after a kill the epoch is judged again
             books.keep(network, optimizer, history)
-            practice.judge(len(history), history[-1])
     books.end(network, history)
     network.to("cpu").eval()
     return history

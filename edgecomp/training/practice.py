@@ -14,7 +14,7 @@ from edgecomp.training.schedules import LEARNING_RATES, Factor
 Precision = Literal["fp32", "bf16", "fp16"]
 Action = Literal["stop", "warn", "ignore"]
 Judge = Callable[[int, Mapping[str, float]], None]
-"""Told after each epoch how many are done, and the figures of the last one. What it raises ends the training, which can go on from there."""
+"""Told after each epoch how many are done, and the figures of the last one. What it raises ends the training, before that epoch is kept."""
 
 
 def nobody(done: int, figures: Mapping[str, float]) -> None:

@@ -120,9 +120,6 @@ def search(
     if ray is not None and asked.pruner != "none":
         raise UsageError(f"search.pruner: {asked.pruner} compares candidates after each epoch, and those that a cluster trains tell of their end alone: "
                          "leave out --ray, or take search.pruner=none")  # fmt: skip
-    if ray is not None and asked.pruner != "none":
-        raise UsageError(f"search.pruner: {asked.pruner} compares candidates after each epoch, and those that a cluster trains tell of their end alone: "
-                         "leave out --ray, or take search.pruner=none")  # fmt: skip
     run = Run(job, folder.path, listener.track, listener.note)
     searching.check(run)
     ranges = partial(ranges_of, folder=Path(job.folder))

@@ -33,11 +33,13 @@ SPACE = Space(
 class Known:
     """width·blocks ms of latency, and a score that grows with the width, and up to two blocks with them."""
 
-    def __init__(self, dies_at: int | None = None, broken: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, dies_at: int | None = None, broken: tuple[int, ...] = (), cut_at: int | None = None
+    ) -> None:
         self.measurements: list[tuple[int, int]] = []
         self.trainings: list[tuple[int, int]] = []
         self.epochs = 0
-        self._dies_at, self._broken = dies_at, broken
+        self._dies_at, self._broken, self._cut_at = dies_at, broken, cut_at
 
     def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
         width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
@@ -56,6 +58,8 @@ class Known:
             self.epochs += 1
             if is_weak is not None and is_weak(done, score - 10 / done):
                 raise Weak(done, score - 10 / done)
+            if self.epochs == self._cut_at:  # told to the study, and not kept
+                raise KeyboardInterrupt
         return score
 
 
@@ -138,10 +142,13 @@ def test_weak_candidates_end_early_and_the_best_is_found_all_the_same(tmp_path: 
     assert all(max(by_number[one.number].intermediate_values) == one.epochs for one in ended)
 
 
-def test_a_search_that_ends_weak_ones_and_was_killed_is_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dies", [{"dies_at": 9}, {"cut_at": 22}])
+def test_a_search_that_ends_weak_ones_and_was_killed_is_the_same(
+    tmp_path: Path, dies: dict[str, int]
+) -> None:
     search(tmp_path / "one", Known(), within=EPOCHS)
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path / "two", Known(dies_at=9), within=EPOCHS)
+        search(tmp_path / "two", Known(**dies), within=EPOCHS)  # type: ignore[arg-type]  # a mapping of two keywords
     search(tmp_path / "two", Known(), within=EPOCHS)
     told = [
         [(one.point, one.became, one.epochs) for one in load_all(tmp_path / name)] for name in ("one", "two")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import edgecomp
 from edgecomp.config.job import load_job
 from edgecomp.errors import RecipeError, UsageError
 from edgecomp.models import TABLE, build, check_arguments
@@ -139,12 +140,25 @@ def test_what_is_no_space_is_told(asked: Any, network: str, said: str) -> None:
         ("search.space={distill.epochs: [1, 2]}", "no key of the student"),
         ("search.space={arguments.width: {low: 8, high: 32, step: 0}}", "step"),
         ("search.sampler=tpee", "did you mean 'tpe'"),
+        ("search={pruner: hyperband, epochs: 2}", "write epochs: 3 or more, and not 2"),
+        ("search={pruner: hyperband, epochs: 4, sampler: nsga2}", "goes by one score"),
+        (
+            "quantize={method: ptq-ort, bias_correction: true}",
+            "bias_correction is of where training with qad begins",
+        ),
     ],
 )
 def test_a_recipe_whose_search_cannot_be_is_refused(override: str, said: str) -> None:
     with pytest.raises(RecipeError) as error:
         load_job("digits", [override])
     assert said in str(error.value)
+
+
+def test_candidates_of_a_cluster_are_not_compared_by_epoch(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="pip install 'edgecomp[search]'")
+    asked = ["search={pruner: hyperband, epochs: 4}"]
+    with pytest.raises(UsageError, match="compares candidates after each epoch"):
+        edgecomp.search("digits", asked, ray="127.0.0.1:1", out=tmp_path / "found")
 
 
 def test_a_range_is_its_numbers() -> None:
