@@ -39,7 +39,10 @@ FEWEST = 100  # inputs, in all
 ASKED = 16  # inputs that the model is tried on
 SUM_TO_ONE = 1e-3  # what probabilities may be off by
 SHOWN = 20_000  # inputs that are trained on, over all epochs
-JUDGED_ON = 700  # inputs, where there are enough: 598 without a change show 99.5 %
+JUDGED_ON = 700  # inputs, or half where there are fewer: 598 without a change show 99.5 %
+JUDGED_SHARE = (
+    1 / 3
+)  # of the inputs, where that is more: the more there are, the more changes the bound allows
 MOST_EPOCHS = 10_000
 PTQ_SHARE = (
     1 / 3
@@ -70,6 +73,7 @@ def quantize(
     size: int | None = None,
     mean: list[float] | None = None,
     std: list[float] | None = None,
+    fixed: Mapping[str, int] | None = None,
     max_drop: str | None = None,
     min_agreement: str | None = None,
     max_error: str | None = None,
@@ -87,7 +91,8 @@ def quantize(
     outputs decide: `min_agreement` (`99.5 %`) of the largest of a row of numbers with the model's own, else `max_error` (`1 %`), the mean error over
     the outputs' deviation. column: of texts or images, or a pattern of those of numbers, where a table has several. tokenizer, length: of texts, a folder, and how many tokens at
     most. size, mean, std: of images, pixels a side, and by channel what is subtracted from pixels of 0 to 1 and what divides them, where
-    the model does not say. minutes: how long it may take: training
+    the model does not say. fixed: by name of an axis or of an input of one number of an ONNX file, what it always is: of a file whose operators
+    (If, for one) depend on it. minutes: how long it may take: training
     goes on for as long as that leaves, and ends with it; without it, training is as long whatever the machine. out: the run folder,
     `runs/quantize/NAME` where it is not given; its recipe is the file of that name with .yaml. history, listener: as `run` takes them.
 
@@ -99,7 +104,7 @@ def quantize(
         raise UsageError(
             "--max-drop is a drop of accuracy, which takes labels: name their array with --labels, and say the drop, such as '0.5 pt'"
         )
-    known = recognised(str(model))
+    known = recognised(str(model), fixed)
     asked_of = Asked(label, column, tokenizer, length, size, mean, std)
     source = section(Path(data), known, asked_of)
     if made := told(source):
@@ -230,7 +235,9 @@ def _recipe(
     model: Model, data: Mapping[str, Any], targets: list[str], label: str | None, called: str
 ) -> dict[str, Any]:
     """What all ways share, but for what `_decided` adds."""
-    names_its_output = {"arguments": {"output": model.output}} if label and model.output else {}
+    arguments = ({"output": model.output} if label and model.output else {}) | (
+        {"fixed": dict(model.fixed)} if model.fixed else {}
+    )
     return {
         "name": "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in model.called).lstrip(
             "._-"
@@ -239,7 +246,7 @@ def _recipe(
         "description": f"{called}, quantised to int8 with itself as its teacher",
         "task": "outputs" if label is None else "classification",
         "data": dict(data) | {"test_fraction": 0.25, "validation_fraction": 0.1, "calibration_fraction": 0.1},
-        "teacher": {"network": model.network, **names_its_output, "epochs": 0},
+        "teacher": {"network": model.network, **({"arguments": arguments} if arguments else {}), "epochs": 0},
         "student": {"network": "teacher"},
         "distill": {
             "epochs": 0,
@@ -254,12 +261,13 @@ def _recipe(
 
 def _decided(content: dict[str, Any], tried: _Tried, check: str, limit: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe with what its number of inputs and its outputs ask for. The other checks of answers than `check` are taken out of the policy."""
-    trained = 0.8 * tried.inputs - min(JUDGED_ON, 0.5 * tried.inputs)
+    judged_on = min(max(JUDGED_ON, JUDGED_SHARE * tried.inputs), 0.5 * tried.inputs)
+    trained = 0.8 * tried.inputs - judged_on
     others: dict[str, Any] = {name: None for name in (AGREEMENT, ERROR) if name != check}
     of_classes = content["task"] == "classification" and tried.are_probabilities
     return content | {
         "task": "probabilities" if of_classes else content["task"],
-        "data": content["data"] | {"test_fraction": round(min(JUDGED_ON / tried.inputs, 0.5), 4)},
+        "data": content["data"] | {"test_fraction": round(judged_on / tried.inputs, 4)},
         "quantize": {
             "epochs": max(2, min(30, round(SHOWN / max(1.0, trained)))),
             "learning_rate": 1.0e-4,

@@ -1,7 +1,7 @@
 """The commands of a run: `run`, `search`, `quantize` and `report`, and `pack` and `verify`, of its evidence."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -188,6 +188,13 @@ def quantize(
     std: Annotated[
         str | None, typer.Option(metavar="R,G,B", help="What divides them then.", show_default="likewise")
     ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="An axis, or an input of one number, of an ONNX file that is always so; may be given again.",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -210,10 +217,23 @@ def quantize(
     screen = Screen(json=as_json)
     result = of_api(
         model, data, targets=target or TARGETS, label=label, column=column, tokenizer=tokenizer, length=length, size=size,
-        mean=_numbers(mean, "--mean"), std=_numbers(std, "--std"), max_drop=max_drop, min_agreement=min_agreement, max_error=max_error,
+        mean=_numbers(mean, "--mean"), std=_numbers(std, "--std"), fixed=_fixed(fixed or ()), max_drop=max_drop, min_agreement=min_agreement, max_error=max_error,
         minutes=minutes, out=out, history=store, listener=screen,
     )  # fmt: skip
     raise typer.Exit(show_run(result, screen, as_json))
+
+
+def _fixed(given: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in given:
+        name, _, number = one.rpartition("=")
+        if not name or not number.isdecimal() or not int(number):
+            raise UsageError(
+                f"--fixed {one!r}: write a name and a whole number above nothing, --fixed length=128"
+            )
+        if found.setdefault(name, int(number)) != int(number):
+            raise UsageError(f"--fixed {one!r}: {name} is {found[name]} before: say it once")
+    return found
 
 
 def _numbers(text: str | None, option: str) -> list[float] | None:

@@ -183,7 +183,7 @@ def _answered(reference: _Reference, one_by_one: bool = False) -> tuple[Sequence
         except InferenceError as error:
             said = said or str(error)
     raise ModelFileError(f"{reference.file}: none of the inputs that are made up fits it, so it cannot be checked: {said}. Fix the lengths "
-                         "of its axes, with fixed: {AXIS: LENGTH}, or give inputs")  # fmt: skip
+                         "of its axes, with fixed: {AXIS: LENGTH} in a recipe's arguments or --fixed AXIS=LENGTH of edgecomp quantize, or give inputs")  # fmt: skip
 
 
 def _twice(

@@ -156,7 +156,7 @@ def check_operators(file: Path, model: ir.Model) -> None:
         why = ", ".join(sorted(_sources(node.inputs[0]))) if node.inputs and node.inputs[0] else ""
         raise ModelFileError(f"{file}: {_named(node)} chooses what is computed by its data{f' ({why})' if why else ''}, which no graph of "
                              "fixed operators can: fix what it depends on, the length of an axis or an input of one number, with "
-                             "fixed: {NAME: NUMBER}, or export the network without it")  # fmt: skip
+                             "fixed: {NAME: NUMBER} in a recipe's arguments, --fixed NAME=NUMBER of edgecomp quantize; or export the network without it")  # fmt: skip
     missing: dict[str, ir.Node] = {}
     for node in model.graph:
         if node.domain not in STANDARD or node.op_type not in KNOWN:

@@ -1,7 +1,8 @@
 """What `edgecomp quantize` takes for a model: an ONNX file, a .pt2, a Hugging Face folder or name, a factory. One row a kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from edgecomp.errors import ModelFileError, UsageError, nearest_there
@@ -34,13 +35,15 @@ class Input(NamedTuple):
 
 class Model(NamedTuple):
     """network: as a recipe names it; called: what its run folder is called; inputs: where the file says them, else none; output: the
-    name of its first output, of an ONNX file; folder: of a Hugging Face model, here or in the cache."""
+    name of its first output, of an ONNX file; folder: of a Hugging Face model, here or in the cache; fixed: by name of an axis or of an input
+    of one number, what it always is, of an ONNX file."""
 
     network: str
     called: str
     inputs: tuple[Input, ...] = ()
     output: str = ""
     folder: Path | None = None
+    fixed: Mapping[str, int] = MappingProxyType({})
 
     @property
     def is_code(self) -> bool:
@@ -48,14 +51,18 @@ class Model(NamedTuple):
         return not self.network.startswith((ONNX, PT2, PREFIX))
 
 
-def recognised(model: str) -> Model:
-    """What `model` names. Raises UsageError, ModelFileError, UserCodeError."""
+def recognised(model: str, fixed: Mapping[str, int] | None = None) -> Model:
+    """What `model` names. fixed: of an ONNX file, as Model has it. Raises UsageError, ModelFileError, UserCodeError."""
     path = Path(model).expanduser()
-    kind = next((kind for suffix, kind in FILES.items() if path.suffix.lower() == suffix), None)
-    if kind is not None:
+    suffix = path.suffix.lower()
+    if fixed and suffix != ".onnx":
+        raise UsageError(
+            f"--fixed: what is always so is said of an ONNX file, and {model} is none: take it out"
+        )
+    if suffix in FILES:
         if not path.is_file():
             raise ModelFileError(f"no such model file: {path}{nearest_there(path)}")
-        return kind(path.absolute())
+        return FILES[suffix](path.absolute(), fixed or {})
     if path.is_dir() or model.startswith(PACKAGE):
         return _hugging_face(model)
     if path.is_file():
@@ -67,17 +74,17 @@ def recognised(model: str) -> Model:
     raise ModelFileError(f"no such model: {model}{nearest_there(path)}; what is quantised is {KINDS}")
 
 
-def _onnx(file: Path) -> Model:
+def _onnx(file: Path, fixed: Mapping[str, int]) -> Model:
     from edgecomp.onnx_import import from_onnx, interface_of
     from edgecomp.onnx_import.reading import load
 
     output = str(load(file).graph.output[0].name)
-    known = interface_of(from_onnx(file, [output]))
+    known = interface_of(from_onnx(file, [output], fixed))
     inputs = map(Input, known.inputs, known.dtypes, (shape[1:] for shape in known.shapes))
-    return Model(f"{ONNX}{file}", file.stem, tuple(inputs), output)
+    return Model(f"{ONNX}{file}", file.stem, tuple(inputs), output, fixed=dict(fixed))
 
 
-def _pt2(file: Path) -> Model:
+def _pt2(file: Path, _: Mapping[str, int]) -> Model:
     from edgecomp.runtimes.files import pt2
 
     signature = pt2.read(file, "cpu").signature
@@ -101,7 +108,7 @@ def _of_the_hub(network: str, name: str) -> Model:
     return Model(network, name.rpartition("/")[2], folder=fetched_beside(name, PREPROCESSOR))
 
 
-FILES: dict[str, Callable[[Path], Model]] = {".onnx": _onnx, ".pt2": _pt2}
+FILES: dict[str, Callable[[Path, Mapping[str, int]], Model]] = {".onnx": _onnx, ".pt2": _pt2}
 """By suffix."""
 
 

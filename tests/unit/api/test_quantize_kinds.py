@@ -18,10 +18,12 @@ from onnx_files import cnn, normal, text, write
 from PIL import Image
 from torch import nn
 
-from edgecomp.api.quantize import _recipe, _Tried, _tried_out
+from edgecomp.api.quantize import _decided, _recipe, _Tried, _tried_out
 from edgecomp.api.quantizing.data import Asked, section, told
 from edgecomp.api.quantizing.model import recognised
-from edgecomp.errors import EdgecompError
+from edgecomp.cli.runs import _fixed
+from edgecomp.errors import EdgecompError, UsageError
+from edgecomp.metrics.registry import TOP_AGREEMENT
 from edgecomp.models.references import resolve
 
 PIXELS: dict[str, Any] = {"mean": [0.5], "std": [0.25]}
@@ -32,8 +34,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def tried(model: str | Path, data: str | Path, **asked: Any) -> tuple[_Tried, dict[str, Any]]:
-    known, told_of = recognised(str(model)), Asked(**asked)
+def tried(
+    model: str | Path, data: str | Path, fixed: dict[str, int] | None = None, **asked: Any
+) -> tuple[_Tried, dict[str, Any]]:
+    known, told_of = recognised(str(model), fixed), Asked(**asked)
     found = section(Path(data), known, told_of)
     content = _recipe(known, found, ["onnxruntime-cpu"], told_of.label, str(model))
     return _tried_out(content, Path.cwd(), known.is_code), content
@@ -50,6 +54,37 @@ def refused(model: str | Path, data: str | Path, **asked: Any) -> str:
 def numbers(file: Path, inputs: str = "float[n, 4] x", row: str = "x") -> Path:
     body = f"g ({inputs}) => (float[n, 3] y) {{ y = MatMul ({row}, w) }}"
     return write(file, body, {"w": normal(4, 3)})
+
+
+@pytest.mark.parametrize("given", [["rate"], ["=3"], ["rate=many"], ["rate=0"], ["rate=1", "rate=2"]])
+def test_what_is_fixed_is_a_name_and_a_number(given: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"--fixed '{given[-1]}'"):
+        _fixed(given)
+    assert _fixed(["a=b=3", "c=4"]) == {"a=b": 3, "c": 4}
+
+
+def test_the_more_inputs_there_are_the_more_decide() -> None:
+    content = {"task": "outputs", "data": {}}
+    for inputs, judged in ((200, 100), (1400, 700), (1800, 700), (6000, 2000)):
+        decided = _decided(content, _Tried((3,), inputs, False), TOP_AGREEMENT, {"min": "99.5 %"})
+        assert round(decided["data"]["test_fraction"] * inputs) == judged
+
+
+def test_what_a_file_depends_on_is_fixed_and_stands_in_the_recipe() -> None:
+    body = (
+        "g (float[n, 4] x, int64 rate) => (float[n, 3] y) { high = Constant <value = int64 {16000}> () c = Equal (rate, high) "
+        "a = If (c) <then_branch = t () => (float[n, 4] u) { u = Identity (x) }, else_branch = e () => (float[n, 4] v) { v = Neg (x) }> "
+        "y = MatMul (a, w) }"
+    )
+    write(Path("rates.onnx"), body, {"w": normal(4, 3)})
+    np.savez("x.npz", x=normal(200, 4))
+    assert "(input rate)" in refused("rates.onnx", "x.npz")
+    assert "--fixed NAME=NUMBER" in refused("rates.onnx", "x.npz")
+    found, content = tried("rates.onnx", "x.npz", fixed={"rate": 8000})
+    assert found.outputs == (3,)
+    assert content["teacher"]["arguments"] == {"fixed": {"rate": 8000}}
+    assert "'rat', which is neither" in refused("rates.onnx", "x.npz", fixed={"rat": 8000})
+    assert "is said of an ONNX file" in refused("nets:trained", "x.npz", fixed={"rate": 8000})
 
 
 def images(folder: Path, count: int = 100, size: int = 20) -> Path:
