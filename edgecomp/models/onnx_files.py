@@ -104,9 +104,23 @@ def _several(file: Path, outputs: list[str], fixed: tuple[tuple[str, int], ...],
         if name not in outputs and before not in outputs:
             raise UsageError(f"{file} has an output {name!r}, and `tasks` does not say what it means{nearest(name, outputs)}; it names "
                              f"{', '.join(outputs)}")  # fmt: skip
+    network = from_onnx(file, outputs, dict(fixed))
+    _check_examples_first(file, network)
     for name in outputs:
         _compare(file, name, fixed, stamp)
-    return from_onnx(file, outputs, dict(fixed))
+    return network
+
+
+def _check_examples_first(file: Path, network: "fx.GraphModule") -> None:
+    """Raises UsageError where an input's first axis cannot be one of examples, as a recurrent state's is not."""
+    from edgecomp.onnx_import import interface_of
+
+    known = interface_of(network)
+    for name, shape in zip(known.inputs, known.shapes, strict=True):
+        if shape and shape[0] not in (None, 1):
+            sizes = ", ".join("?" if size is None else str(size) for size in shape)
+            raise UsageError(f"{file}: its input {name!r} is [{sizes}]: its first axis is always {shape[0]}, and has to be the one of examples: "
+                             "export the network so that every input is [N, ...], or without its state")  # fmt: skip
 
 
 def _checked(
@@ -117,6 +131,7 @@ def _checked(
 
     first = output or str(load(file).graph.output[0].name)
     network = from_onnx(file, [first], dict(fixed))
+    _check_examples_first(file, network)
     before = before_softmax(network)
     if before and logits and output is None:
         raise UsageError(f"{file}: its output {interface_of(network).outputs[0]!r} is probabilities, by a softmax, and a network is taught and "

@@ -92,9 +92,16 @@ def gru(
 def _state(
     x: torch.Tensor, state: torch.Tensor | None, hidden: int, directions: int, layout: int
 ) -> torch.Tensor:
+    examples = x.shape[0 if layout else 1]
     if state is None:
-        return x.new_zeros(directions, x.shape[0 if layout else 1], hidden)
-    return state.transpose(0, 1) if layout else state
+        return x.new_zeros(directions, examples, hidden)
+    state = state.transpose(0, 1) if layout else state
+    # torch.lstm does not check it, and reads what is not its own.
+    torch._check(  # type: ignore[no-untyped-call]
+        state.shape[1] == examples,
+        lambda: f"a first state of {state.shape[1]} examples, and there are {examples}",
+    )
+    return state
 
 
 def _as_onnx(

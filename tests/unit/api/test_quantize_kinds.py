@@ -25,6 +25,7 @@ from edgecomp.cli.runs import _fixed
 from edgecomp.errors import EdgecompError, UsageError
 from edgecomp.metrics.registry import TOP_AGREEMENT
 from edgecomp.models.references import resolve
+from edgecomp.onnx_import.operators.recurrent import lstm
 
 PIXELS: dict[str, Any] = {"mean": [0.5], "std": [0.25]}
 
@@ -85,6 +86,16 @@ def test_what_a_file_depends_on_is_fixed_and_stands_in_the_recipe() -> None:
     assert content["teacher"]["arguments"] == {"fixed": {"rate": 8000}}
     assert "'rat', which is neither" in refused("rates.onnx", "x.npz", fixed={"rat": 8000})
     assert "is said of an ONNX file" in refused("nets:trained", "x.npz", fixed={"rate": 8000})
+
+
+def test_examples_lie_along_the_first_axis_of_every_input() -> None:
+    """A recurrent state's do not: with as many states as examples torch.lstm reads what is not its own."""
+    body = "g (float[n, 4] x, float[2, n, 4] state) => (float[n, 4] y) { zero = Constant <value = int64 {0}> () h = Gather (state, zero) y = Add (x, h) }"
+    write(Path("state.onnx"), body, {})
+    np.savez("x.npz", x=normal(200, 4), state=np.zeros((200, 2, 4), np.float32))
+    assert "its first axis is always 2" in refused("state.onnx", "x.npz")
+    with pytest.raises(RuntimeError, match="a first state of 2 examples, and there are 5"):
+        lstm(torch.zeros(3, 5, 4), [], torch.zeros(1, 2, 4), None, 4, 1, True, 0, False)
 
 
 def images(folder: Path, count: int = 100, size: int = 20) -> Path:
