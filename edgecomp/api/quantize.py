@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from edgecomp.api.quantizing.answers import made_and_asked
 from edgecomp.api.quantizing.data import Asked, section, told
 from edgecomp.api.quantizing.model import Model, recognised
 from edgecomp.api.quantizing.ranges import best_ranges
@@ -24,6 +25,7 @@ from edgecomp.artifacts.run_folder import RunFolder
 from edgecomp.data import sources
 from edgecomp.errors import RecipeError, TimeIsUp, UsageError
 from edgecomp.files.scratch import replacing
+from edgecomp.gate.document import Check, whole
 from edgecomp.history.store import STORE
 from edgecomp.inputs import some
 from edgecomp.metrics.registry import ACCURACY, TEACHER_ERROR, TOP_AGREEMENT
@@ -33,11 +35,11 @@ from edgecomp.pipeline.fingerprints import fingerprinted
 from edgecomp.pipeline.loaders import Run, check_ready_made, fresh_network, probes, wanted
 from edgecomp.pipeline.stages import learning
 from edgecomp.progress import Listener, Silent, Until, silent
+from edgecomp.tasks.outputs import are_probabilities
 
 AGREEMENT, ERROR = TOP_AGREEMENT, TEACHER_ERROR
 FEWEST = 100  # inputs, in all
 ASKED = 16  # inputs that the model is tried on
-SUM_TO_ONE = 1e-3  # what probabilities may be off by
 SHOWN = 20_000  # inputs that are trained on, over all epochs
 JUDGED_ON = 700  # inputs, or half where there are fewer: 598 without a change show 99.5 %
 JUDGED_SHARE = (
@@ -47,16 +49,7 @@ MOST_EPOCHS = 10_000
 PTQ_SHARE = (
     1 / 3
 )  # of `--time`, that post-training candidates may take: what is left is for training, and for what follows it
-MADE_AGAIN = (
-    "export",
-    "parity",
-    "deploy",
-    "bench",
-    "portable",
-    "emulation",
-    "gate",
-    "report",
-)  # steps, after each training
+MADE_AGAIN = ("export", "parity", "deploy")  # steps, after each training
 PTQ_MINUTES = "quantize.ptq_minutes="
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
 
@@ -92,8 +85,8 @@ def quantize(
     the outputs' deviation. column: of texts or images, or a pattern of those of numbers, where a table has several. tokenizer, length: of texts, a folder, and how many tokens at
     most. size, mean, std: of images, pixels a side, and by channel what is subtracted from pixels of 0 to 1 and what divides them, where
     the model does not say. fixed: by name of an axis or of an input of one number of an ONNX file, what it always is: of a file whose operators
-    (If, for one) depend on it. minutes: how long it may take: training
-    goes on for as long as that leaves, and ends with it; without it, training is as long whatever the machine. out: the run folder,
+    (If, for one) depend on it. minutes: how long the trying may take, without what
+    is measured of what was found: training goes on for as long as that leaves, and ends with it; without it, training is as long whatever the machine. out: the run folder,
     `runs/quantize/NAME` where it is not given; its recipe is the file of that name with .yaml. history, listener: as `run` takes them.
 
     The result is that of the first way that is the same function; where none is, of the one whose figure comes nearest. What was tried is in `quantize.json` of the run folder. Raises UsageError, ModelFileError and DataError before
@@ -115,14 +108,13 @@ def quantize(
     ).absolute()
     content = _recipe(known, source, list(targets), label, Path(model).name)
     tried = _tried_out(content, recipe.parent, known.is_code)
-    check, limit = _decides(tried.outputs, label, max_drop, min_agreement, max_error)
+    check, limit = _decides(tried, label, max_drop, min_agreement, max_error)
     content = _decided(content, tried, check, limit)
     recipe.parent.mkdir(parents=True, exist_ok=True)
     with replacing(recipe) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
     record = Record.of(recipe, folder, check, limit)
     record.take(minutes)
-    result: RunResult | None = None
     ways = _ways(content, _ptq_minutes(record, minutes, len(targets)))
     for place, (name, asked) in enumerate(ways):
         if (
@@ -140,15 +132,13 @@ def quantize(
         started = time.monotonic()
         listener.say(f"{name}: {' '.join(overrides)}")
         try:
-            result = run(recipe, overrides, out=folder, history=None, listener=heard)
+            checks = made_and_asked(recipe, overrides, folder, check, heard)
         except TimeIsUp as over:
             listener.note(f"{name}: {over}; what is trained is kept, and the same command goes on from it")
-            result = None
             break
-        record.tried.append(_attempt(name, overrides, time.monotonic() - started, result, check))
+        record.tried.append(_attempt(name, overrides, time.monotonic() - started, checks))
         record.save()
-    if result is None or record.best is not record.tried[-1]:
-        result = run(recipe, record.best.overrides, out=folder, history=None, listener=listener)
+    result = run(recipe, record.best.overrides, out=folder, history=None, listener=listener)
     record.save()
     run(folder, only="report", listener=Silent())  # which shows what was tried
     for one in record.tried:
@@ -162,7 +152,8 @@ def quantize(
 
 
 class _Tried(NamedTuple):
-    """What the model answers to some of the inputs: outputs: the shape of an example's; inputs: how many there are."""
+    """What the model answers to some of the inputs: outputs: the shape of an example's; inputs: how many there are; are_probabilities: whether its rows
+    sum to 1."""
 
     outputs: tuple[int, ...]
     inputs: int
@@ -205,13 +196,11 @@ def _tried_out(content: Mapping[str, Any], beside: Path, own_code: bool) -> _Tri
     if not np.isfinite(first).all():
         raise UsageError(f"{content['teacher']['network']} gives {int((~np.isfinite(first)).sum())} of {first.size} numbers that are NaN or infinite, "
                          "on inputs of yours: are they made as the model takes them?")  # fmt: skip
-    sums = first.sum(axis=1) if first.ndim == 2 and first.shape[1] > 1 else None
-    likely = sums is not None and bool((first >= 0).all() and (abs(sums - 1) < SUM_TO_ONE).all())
-    return _Tried(first.shape[1:], count, likely)
+    return _Tried(first.shape[1:], count, are_probabilities(first))
 
 
 def _decides(
-    outputs: tuple[int, ...],
+    tried: _Tried,
     label: str | None,
     max_drop: str | None,
     min_agreement: str | None,
@@ -222,11 +211,11 @@ def _decides(
         raise UsageError("one margin decides: give --max-drop, --min-agreement or --max-error alone")
     if max_drop is not None:
         return ACCURACY, {"against": "teacher", "margin": max_drop}
-    of_a_row = len(outputs) == 1 and outputs[0] > 1
-    if min_agreement is not None and not of_a_row:
-        raise UsageError(f"--min-agreement is of the largest of a row of numbers, and the model's first output is of shape {['N', *outputs]}: "
+    of_rows = (len(tried.outputs) == 1 and tried.outputs[0] > 1) or tried.are_probabilities
+    if min_agreement is not None and not of_rows:
+        raise UsageError(f"--min-agreement is of the largest of a row of numbers, and the model's first output is of shape {['N', *tried.outputs]}: "
                          "give --max-error")  # fmt: skip
-    if max_error is None and of_a_row:
+    if max_error is None and of_rows:
         return AGREEMENT, {"min": min_agreement or "99.5 %"}
     return ERROR, {"max": max_error or "1 %"}
 
@@ -264,7 +253,7 @@ def _decided(content: dict[str, Any], tried: _Tried, check: str, limit: Mapping[
     judged_on = min(max(JUDGED_ON, JUDGED_SHARE * tried.inputs), 0.5 * tried.inputs)
     trained = 0.8 * tried.inputs - judged_on
     others: dict[str, Any] = {name: None for name in (AGREEMENT, ERROR) if name != check}
-    of_classes = content["task"] == "classification" and tried.are_probabilities
+    of_classes = content["task"] == "classification" and tried.are_probabilities and len(tried.outputs) == 1
     return content | {
         "task": "probabilities" if of_classes else content["task"],
         "data": content["data"] | {"test_fraction": round(judged_on / tried.inputs, 4)},
@@ -302,18 +291,14 @@ def _ways(recipe: Mapping[str, Any], bound: tuple[str, ...] = ()) -> list[tuple[
     ]
 
 
-def _attempt(name: str, overrides: tuple[str, ...], seconds: float, result: RunResult, check: str) -> Attempt:
+def _attempt(name: str, overrides: tuple[str, ...], seconds: float, checks: Sequence[Check]) -> Attempt:
+    """checks: of the answers, by target."""
     found = {
         one.target: f"{one.sentence.removeprefix(f'{one.target}: ').rstrip('.')}: {one.verdict}"
-        for one in result.checks
-        if one.metric == check
+        for one in checks
     }
-    scores = {
-        one.target: one.estimate.estimate if one.estimate else None
-        for one in result.checks
-        if one.metric == check
-    }
-    return Attempt(name, overrides, round(seconds, 1), found, str(result.verdict), scores)
+    scores = {one.target: one.estimate.estimate if one.estimate else None for one in checks}
+    return Attempt(name, overrides, round(seconds, 1), found, str(whole(checks)), scores)
 
 
 def _epochs(

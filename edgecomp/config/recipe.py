@@ -224,6 +224,21 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _who_reads_other_inputs_is_taught_by_answers(self) -> "Recipe":
+        if self.teacher.inputs == self.student.inputs:
+            return self
+        alike = {
+            "student.network: teacher": self.student.network == "teacher",
+            "health": self.health is not None,
+            "quantize.cascade": self.quantize.cascade is not None,
+        }
+        if asked := [name for name, there in alike.items() if there]:
+            raise ValueError(
+                f"teacher.inputs and student.inputs: the two read other inputs, and {asked[0]} has them read the same: leave out one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _similarity_is_learnt_of_a_teacher(self) -> "Recipe":
         if "similarity" in (self.task, *(one.task for one in self.tasks.values())):
             if self.teacher.epochs:

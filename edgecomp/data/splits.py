@@ -16,7 +16,7 @@ from edgecomp.data.augmentation.texts import TextVariation
 from edgecomp.data.heads import Head
 from edgecomp.data.sources import Examples, Source
 from edgecomp.data.tokens import Tokenizer
-from edgecomp.errors import DataError
+from edgecomp.errors import DataError, nearest
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
@@ -96,6 +96,8 @@ def write_splits(
     limit: int | None,
     tokenizer: Tokenizer | None,
     max_bytes: int | None = None,
+    student_inputs: Sequence[str] = (),
+    teacher_inputs: Sequence[str] = (),
     seed: int,
     folder: Path,
     mean: Sequence[float] | None = None,
@@ -116,7 +118,8 @@ def write_splits(
     them. Returns what a user should know of them, a sentence each. Raises DataError where a class would be
     missing from a split. task: what labels are, a row of TASKS; standardise: numbers are learnt in units of
     their deviation from the mean, in the training split; tokenizer: of texts, else None; max_bytes: of texts that the student, and without a
-    tokenizer the teacher, reads as bytes: with both, the teacher's preprocessing is written into OF_TEACHER. mean, std: by channel or feature, or one for
+    tokenizer the teacher, reads as bytes: with both, the teacher's preprocessing is written into OF_TEACHER. student_inputs, teacher_inputs: of inputs by name, those that each takes, all where it
+    names none; where they are not the same, the teacher's preprocessing is written there too. mean, std: by channel or feature, or one for
     all; those of the training split where None. rows: whether it is kept where each example was in the data as they came. variation: of the
     training texts, where they vary, of which so many `views` are written, the texts themselves the first. synthesis: from the texts of all splits and the labels of the training split, more texts and
     labels that are learnt from, where there are any: behind the training examples, and marked.
@@ -173,7 +176,9 @@ def write_splits(
     source, written = with_written(source, carved, places, synthesis)
     for name, index in places.items():
         examples = source.splits["train"] if name in carved else source.splits[name]
-        arrays, labels_of, made = _arrays(examples, index, head, tokenizer, max_bytes)
+        arrays, labels_of, made = _arrays(
+            examples, index, head, tokenizer, max_bytes, student_inputs, teacher_inputs
+        )
         if mean is not None and "values" not in arrays:
             raise DataError("data.mean and data.std are of images or numbers: take them out")
         if name == "train":
@@ -315,6 +320,8 @@ def _arrays(
     head: Head,
     tokenizer: Tokenizer | None,
     max_bytes: int | None,
+    student_inputs: Sequence[str],
+    teacher_inputs: Sequence[str],
 ) -> tuple[dict[str, npt.NDArray[Any]], Labels, tuple[preprocessing.Preprocessing, ...]]:
     """What is kept of the examples at `index`, their labels, and what their preprocessing is where the values need not be asked for it: the
     student's, and the teacher's where that is another. Raises DataError."""
@@ -326,7 +333,17 @@ def _arrays(
                 images = isinstance(values, np.ndarray) and values.dtype == np.uint8
                 raise DataError(f"data.{name} is for texts; these are {'images' if images else 'arrays'}")
     if isinstance(values, dict):
-        return some(values, index), labels, (preprocessing.as_they_are(values, head),)
+        own = {
+            part: _chosen(values, part, names)
+            for part, names in (("student", student_inputs), ("teacher", teacher_inputs))
+        }
+        parts = [own["student"]] if list(own["student"]) == list(own["teacher"]) else list(own.values())
+        return some(values, index), labels, tuple(preprocessing.as_they_are(one, head) for one in parts)
+    if student_inputs or teacher_inputs:
+        raise DataError(
+            f"{'student' if student_inputs else 'teacher'}.inputs: of inputs by name (data.tensors, or several arrays as data.inputs), and these data are "
+            "one: take it out"
+        )
     if not isinstance(values, list):
         return {"values": values[index]}, labels, ()
     if tokenizer is None and max_bytes is None:
@@ -344,6 +361,18 @@ def _arrays(
         ids, mask, labels = tokenizer.with_tags(texts, labels)
         return {"input_ids": ids, MASK: mask}, labels, tuple(made)
     return _as_arrays(texts, tokenizer, max_bytes), labels, tuple(made)
+
+
+def _chosen(
+    values: Mapping[str, npt.NDArray[Any]], part: str, names: Sequence[str]
+) -> Mapping[str, npt.NDArray[Any]]:
+    """The arrays of `values` called `names`, in their order; all where none is named. part: of the recipe, that names them. Raises DataError."""
+    for name in names:
+        if name not in values:
+            raise DataError(
+                f"{part}.inputs: the data have no input {name!r}{nearest(name, values)}; they have {', '.join(values)}"
+            )
+    return {name: values[name] for name in names or values}
 
 
 def _texts(examples: Examples, index: npt.NDArray[np.int64]) -> list[str]:

@@ -384,8 +384,8 @@ def _looked_into(teacher: "Callable[[Run], nn.Module]") -> "Callable[[Run], nn.M
 
     def checked(run: Run) -> "nn.Module":
         if reads_otherwise(run):
-            raise UsageError("a term of the loss looks inside the teacher, which reads tokens, and with data.max_bytes the student reads bytes: its soft "
-                             "labels can teach such a student (losses of logits), its hidden states cannot: take the term out")  # fmt: skip
+            raise UsageError("a term of the loss looks inside the teacher, which reads other inputs than the student (data.max_bytes, teacher.inputs, "
+                             "student.inputs): its soft labels can teach such a student (losses of logits), its hidden states cannot: take the term out")  # fmt: skip
         return teacher(run)
 
     return checked

@@ -6,8 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import fx, nn
 
@@ -17,13 +19,14 @@ from edgecomp.export.openvino import ir
 from edgecomp.export.parity import answers, executed_precision
 from edgecomp.export.stage import initializer_bytes
 from edgecomp.files.writing import write_json
-from edgecomp.inputs import Inputs
+from edgecomp.inputs import Inputs, some
+from edgecomp.metrics.measurements import MOST_TIMED_ERROR
 from edgecomp.ptq.grid import TOOLS, Candidate, dynamic, grid
 from edgecomp.ptq.making import Costs, Limit, Made, make
 from edgecomp.quantization.capture import DynamicAxes
 from edgecomp.quantization.layers import rule_of
 from edgecomp.runtimes import Inspect
-from edgecomp.runtimes.base import Options
+from edgecomp.runtimes.base import Options, Runtime
 from edgecomp.tasks import Labels, Task
 
 
@@ -39,7 +42,31 @@ class Score:
 
 
 EVALUATED_AT_ONCE = 64
+ASKED_ALONE = 16  # of those
 IN_INTEGERS_PCT = 95.0  # of the weighted multiply-accumulates
+
+
+def sound_answers(runtime: Runtime, file: Path, options: Options, inputs: Inputs) -> npt.NDArray[np.float32]:
+    """What `runtime`, with `options`, answers to `inputs` by the model in `file`, in batches. Raises EdgecompError where they are not all numbers, or are
+    others when one is asked at a time."""
+    logits = answers(runtime, file, options, inputs, EVALUATED_AT_ONCE)
+    if not np.isfinite(logits).all():
+        raise EdgecompError(
+            f"its answers are not all numbers: {np.count_nonzero(~np.isfinite(logits))} of {logits.size} are NaN or infinite"
+        )
+    alone = answers(runtime, file, options, some(inputs, slice(ASKED_ALONE)), 1)
+    if (differs := _mean_difference(alone, logits[:ASKED_ALONE])) > MOST_TIMED_ERROR:
+        raise EdgecompError(
+            f"asked one at a time it answers otherwise than in a batch, by {differs:.2g} of its answers' deviation: a fault of the runtime"
+        )
+    return logits
+
+
+def _mean_difference(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:
+    """The mean difference over the deviation of `theirs`, [N, ...] both; infinite where shapes differ."""
+    if ours.shape != theirs.shape:
+        return math.inf
+    return float(np.abs(ours - theirs).mean() / max(float(theirs.std()), np.finfo(np.float32).tiny))
 
 
 def best(
@@ -120,12 +147,7 @@ def choose(
     runtime = runtimes.adapter(runtime_name)
 
     def accuracy(file: Path) -> float:
-        logits = answers(runtime, file, options, validation, EVALUATED_AT_ONCE)
-        if not np.isfinite(logits).all():
-            raise EdgecompError(
-                f"its answers are not all numbers: {np.count_nonzero(~np.isfinite(logits))} of {logits.size} are NaN or infinite"
-            )
-        return task.validation_score(logits, labels)
+        return task.validation_score(sound_answers(runtime, file, options, validation), labels)
 
     kinds = {type(part) for part in captured.modules()}
     has_softmax = any(node.target is torch.ops.aten.softmax.int for node in captured.graph.nodes)

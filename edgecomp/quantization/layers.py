@@ -84,6 +84,15 @@ def rule_of(node: fx.Node) -> Rule | None:
     return RULES.get(node.target)
 
 
+def is_depthwise(node: fx.Node) -> bool:
+    """Whether `node` is a convolution with one input and one output channel in each of several groups."""
+    if rule_of(node) != "convolution" or len(node.args) < 7:
+        return False
+    weight: Any = node.args[1]
+    groups: Any = node.args[6]
+    return bool(groups > 1 and weight.meta["val"].shape[:2] == (groups, 1))
+
+
 def is_relu6(node: fx.Node) -> bool:
     """Whether the values of `node`, a hardtanh, begin at 0.
 

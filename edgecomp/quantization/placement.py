@@ -11,6 +11,7 @@ from edgecomp.quantization.fake_quant import FakeQuant
 from edgecomp.quantization.layers import (
     edge_layers,
     has_weight,
+    is_depthwise,
     is_relu6,
     layer_name,
     layers,
@@ -271,7 +272,8 @@ def _quantise_weights(module: fx.GraphModule, grids: Grids, float_layers: Collec
     wanted = [layer for layer in found if layer not in constants and layer_name(layer) not in float_layers]
     for node, source in [(layer, source) for layer in wanted for source in matrices(layer)]:
         key = _weight_key(source)
-        grid = (grids.full if key in kept else grids.asked).weight
+        scheme = grids.full if key in kept else grids.asked
+        grid = scheme.depthwise if is_depthwise(node) else scheme.weight
         name = names.get(key)
         if name is None:
             weight = value_of(module, source)

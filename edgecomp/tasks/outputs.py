@@ -11,6 +11,7 @@ from edgecomp.tasks.base import Labels, Outputs, Spread, spread_of_numbers
 if TYPE_CHECKING:
     import torch
 
+SUM_TO_ONE = 1e-3  # what probabilities may be off by
 ALIKE = 0.05  # of the outputs' deviation, within which two answers are the same
 
 
@@ -43,12 +44,19 @@ class AsTeacher:
         return ""
 
     def agreeing(self, outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
-        """A root mean square difference of at most a twentieth of the reference's deviation."""
+        """A root mean square difference of at most a twentieth of the reference's deviation; of rows of probabilities the likeliest of each."""
+        if are_probabilities(reference):
+            return likeliest_alike(outputs, reference)
         ours, theirs = _flat(outputs), _flat(reference)
         return np.asarray(np.sqrt(((ours - theirs) ** 2).mean(axis=1)) <= ALIKE * theirs.std())
 
     def spread(self, reference: Outputs) -> Spread:
-        """Of the number that varies most."""
+        """Of the number that varies most; of rows of probabilities of the likeliest."""
+        if are_probabilities(reference):
+            shares = np.bincount(reference.argmax(axis=-1).ravel(), minlength=reference.shape[-1]) / (
+                reference.size // reference.shape[-1]
+            )
+            return Spread(int((shares > 0).sum()), len(shares), float(shares.max()))
         values = _flat(reference)
         return spread_of_numbers(values[:, values.std(axis=0).argmax()])
 
@@ -67,6 +75,19 @@ class AsTeacher:
         """The squared error over the variance of the teacher's outputs in the batch. A temperature means nothing here."""
         variance = (teacher - teacher.mean(dim=0, keepdim=True)).square().mean().clamp_min(1e-12)
         return (outputs - teacher).square().mean() / variance
+
+
+def are_probabilities(values: Outputs) -> bool:
+    """Whether `values`, [N, ..., classes], are rows that sum to 1, as a softmax gives them."""
+    if values.ndim < 2 or values.shape[-1] < 2 or not values.size:
+        return False
+    return bool((values >= 0).all() and (abs(values.sum(axis=-1, dtype=np.float64) - 1) < SUM_TO_ONE).all())
+
+
+def likeliest_alike(outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
+    """Of each example whether the largest of every row, [N, ..., classes], is at the same place in both."""
+    alike = outputs.argmax(axis=-1) == reference.argmax(axis=-1)
+    return np.asarray(alike.reshape(len(alike), -1).all(axis=1))
 
 
 def errors_and_variances(

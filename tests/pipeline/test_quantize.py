@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from running import Cli
 from safetensors import safe_open
 
-from edgecomp.api.quantize import AGREEMENT, ERROR, _decides, _ways, quantize
+from edgecomp.api.quantize import AGREEMENT, ERROR, _decides, _Tried, _ways, quantize
 from edgecomp.api.quantizing.record import Attempt, Record, kept
 from edgecomp.errors import UsageError
 from edgecomp.pipeline.epoch_time import EpochTime
@@ -120,16 +120,24 @@ def test_what_cannot_be_is_told_before_anything_is_trained(
 
 
 def test_what_decides_is_what_the_outputs_are() -> None:
-    assert _decides((5,), None, None, None, None) == (AGREEMENT, {"min": "99.5 %"})
-    assert _decides((5,), None, None, None, "2 %") == ("teacher_error_pct", {"max": "2 %"})
-    assert _decides((1,), None, None, None, None) == ("teacher_error_pct", {"max": "1 %"})
-    assert _decides((3, 8, 8), None, None, None, None) == ("teacher_error_pct", {"max": "1 %"})
-    assert _decides((5,), "y", "0.5 pt", None, None) == (
+    assert _decides(_Tried((5,), 100, False), None, None, None, None) == (AGREEMENT, {"min": "99.5 %"})
+    assert _decides(_Tried((5,), 100, False), None, None, None, "2 %") == (
+        "teacher_error_pct",
+        {"max": "2 %"},
+    )
+    assert _decides(_Tried((1,), 100, False), None, None, None, None) == ("teacher_error_pct", {"max": "1 %"})
+    assert _decides(_Tried((3, 8, 8), 100, False), None, None, None, None) == (
+        "teacher_error_pct",
+        {"max": "1 %"},
+    )
+    read = _Tried((12, 6625), 100, True)  # a line of text, as a distribution at each place
+    assert _decides(read, None, None, None, None) == (AGREEMENT, {"min": "99.5 %"})
+    assert _decides(_Tried((5,), 100, False), "y", "0.5 pt", None, None) == (
         "accuracy_pct",
         {"against": "teacher", "margin": "0.5 pt"},
     )
     with pytest.raises(UsageError, match="give --max-error"):
-        _decides((1,), None, None, "99 %", None)
+        _decides(_Tried((1,), 100, False), None, None, "99 %", None)
 
 
 def test_the_cheapest_way_is_first_and_layers_in_float_the_last() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
+from onnx import numpy_helper
 from test_integer_weights import quantised
 
 from edgecomp.benchmark.emulation import answers_as
@@ -16,6 +18,7 @@ from edgecomp.benchmark.hosts import emulators, masked
 from edgecomp.benchmark.hosts.emulators import Interpreter, this_cpu
 from edgecomp.export.openvino import ir
 from edgecomp.machine import ISAS, host_isa, saturates
+from edgecomp.runtimes.files import integer_weights
 
 K, OUTPUTS = 64, 16
 X = np.random.default_rng(1).uniform(0.7, 1, (25, K)).astype(np.float32)
@@ -85,6 +88,60 @@ def test_narrow_weights_are_exact_everywhere_and_wide_ones_where_products_are_ad
         else:
             assert off(found, cut_off(of)) < 1e-5
             assert off(found, exact(of)) > 0.1
+
+
+def depthwise(channels: int, kernel: int, stride: int, *, each: int = 1) -> onnx.ModelProto:
+    """x [n, channels, 12, 12] → a convolution of one input and `each` output channels a group, all weights 127 → y, in steps of a 250th of its largest."""
+    largest = 255 * 127 * kernel**2
+    constants = {
+        "one": np.float32(1),
+        "zero": np.uint8(0),
+        "w": np.full((channels * each, 1, kernel, kernel), 127, np.int8),
+        "w_scale": np.ones(channels * each, np.float32),
+        "w_zero": np.zeros(channels * each, np.int8),
+        "step": np.float32(largest / 250),
+    }
+    body = f"""<ir_version: 8, opset_import: ["": 17]> depthwise (float[n, {channels}, 12, 12] x) => (float[n, {channels * each}, h, k] y) {{
+        q = QuantizeLinear (x, one, zero) d = DequantizeLinear (q, one, zero) v = DequantizeLinear <axis = 0> (w, w_scale, w_zero)
+        c = Conv <group = {channels}, kernel_shape = [{kernel}, {kernel}], strides = [{stride}, {stride}]> (d, v)
+        e = QuantizeLinear (c, step, zero) y = DequantizeLinear (e, step, zero) }}"""
+    model = onnx.parser.parse_model(body)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(one), name) for name, one in constants.items()
+    )
+    return model
+
+
+NO_VNNI = (
+    [isa for isa in MASKED if saturates(isa)]
+    + ["here"] * saturates(host_isa())
+    + ["x86-64-avx2"] * (emulators.emulated("x86-64-avx2")[0] is not None)
+)
+
+
+@pytest.mark.skipif(not NO_VNNI, reason="no CPU without VNNI is here, masked or emulated")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_depthwise_convolutions_products_are_added_one_by_one(runtime: str, tmp_path: Path) -> None:
+    """So that its weights need not be narrow; with two output channels a group they are the products of any other layer."""
+    isa = NO_VNNI[0]
+    interpreter = this_cpu() if isa == "here" else interpreter_of(isa)
+    shapes = [(3, 3, 1), (13, 3, 1), (16, 3, 2), (32, 5, 1), (100, 7, 1)]
+    for *shape, each in [*((*shape, 1) for shape in shapes), (16, 3, 1, 2)]:
+        folder = tmp_path / "-".join(map(str, (*shape, each)))
+        folder.mkdir()
+        file = folder / "model.onnx"
+        onnx.save(depthwise(*shape, each=each), file)
+        layers = integer_weights.read(file)
+        if runtime == "openvino-cpu":
+            ir.convert(file, folder / "ir")
+            file = folder / "ir" / "model.xml"
+            assert integer_weights.read(file)[0].largest_pair == layers[0].largest_pair
+        options = {"inference_precision": "f32"} if runtime == "openvino-cpu" else {}
+        x = np.full((2, shape[0], 12, 12), 255, np.float32)
+        found, _ = answers_as(interpreter, runtime, options, file, {"x": {"x": x}}, 120.0, folder)
+        largest = 255 * 127 * shape[1] ** 2
+        is_exact = off(found["x"], np.full_like(found["x"], largest)) < 1e-5
+        assert is_exact == (each == 1) == (not layers[0].can_saturate), (shape, each)
 
 
 @pytest.mark.parametrize("isa", ["here", *MASKED])

@@ -67,6 +67,6 @@ def parts_do_not_fit(loop: Loop, batch_size: int) -> str:
 
 
 def without_plain(found: dict[str, Any]) -> dict[str, Any]:
-    """A section's values, `found`, without a `loop` and `stages` that say nothing, so that digests of recipes stay what they were."""
-    plain = {"loop": PLAIN.model_dump(mode="json"), "stages": []}
+    """A section's values, `found`, without a `loop`, `stages` and `inputs` that say nothing, so that digests of recipes stay what they were."""
+    plain = {"loop": PLAIN.model_dump(mode="json"), "stages": [], "inputs": []}
     return {key: value for key, value in found.items() if key not in plain or value != plain[key]}

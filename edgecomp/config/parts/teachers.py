@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from edgecomp.arms import TEACHER
 from edgecomp.config.parts.api_teacher import Api
@@ -17,6 +17,16 @@ class Network(Part):
 
     network: str  # a name, `hf:MODEL`, `onnx:FILE`, `pt2:FILE`, or a factory `package.module:function`
     arguments: dict[str, Any] = {}  # what it is built with, by name
+    inputs: list[
+        str
+    ] = []  # those it takes of the inputs that `data` names, in its order; all where none is named
+
+    @field_validator("inputs")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+            raise ValueError(f"inputs: {twice[0]!r} is named twice")
+        return names
 
 
 class Teacher(Network):
@@ -52,9 +62,9 @@ class Student(Network):
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_pruning(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `prune` where there is none, so that digests of recipes stay what they were."""
+        """Without `prune` and `inputs` where there are none, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        return {key: value for key, value in found.items() if key != "prune" or value is not None}
+        return {key: value for key, value in found.items() if key not in ("prune", "inputs") or value}
 
     @model_validator(mode="after")
     def _what_is_pruned_is_trained(self) -> "Student":

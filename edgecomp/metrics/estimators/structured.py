@@ -19,7 +19,7 @@ from edgecomp.stats.figure import Figure
 from edgecomp.stats.intervals import Values
 from edgecomp.tasks.base import IGNORED
 from edgecomp.tasks.embedding import cosines_and_scores, found_among_nearest
-from edgecomp.tasks.outputs import errors_and_variances
+from edgecomp.tasks.outputs import are_probabilities, errors_and_variances, likeliest_alike
 from edgecomp.tasks.ranking import SHOWN, auc, ndcg, recall
 from edgecomp.tasks.segmentation import intersections_and_unions, mean_iou
 from edgecomp.tasks.token_classification import entities
@@ -110,16 +110,19 @@ def _not_at_all(parts: Values) -> Values:
 
 
 def top_agreement(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """The share of examples whose largest output is at the same place as the teacher's, with exact bounds; of outputs [N, 2 or more].
+    """The share of examples whose largest output is at the same place as the teacher's, with exact bounds; of outputs [N, 2 or more], or of
+    several rows of probabilities, [N, ..., 2 or more], where all of an example's have to be.
 
     arm_name: of `measured`; confidence: one-sided. Raises NotMeasured where outputs are not a row of numbers.
     """
     ours, theirs = (outputs(measured, name) for name in (arm_name, TEACHER))
-    if ours.ndim != 2 or ours.shape != theirs.shape or ours.shape[1] < 2:
+    if ours.shape != theirs.shape or not (
+        (theirs.ndim == 2 and theirs.shape[1] > 1) or are_probabilities(theirs)
+    ):
         raise NotMeasured(
             f"outputs of shape {list(ours.shape[1:])} an example have no largest that is an answer"
         )
-    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
+    same = likeliest_alike(ours, theirs)
     return proportion(int(same.sum()), len(same), confidence)
 
 

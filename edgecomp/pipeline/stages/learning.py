@@ -43,6 +43,8 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         if settings.tokenizer
         else None,
         max_bytes=settings.max_bytes,
+        student_inputs=run.job.recipe.student.inputs,
+        teacher_inputs=run.job.recipe.teacher.inputs,
         seed=run.job.recipe.seed,
         folder=out,
         mean=settings.mean,

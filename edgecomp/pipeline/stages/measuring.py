@@ -21,9 +21,9 @@ UNGATED_ITERATIONS, UNGATED_BATCHES = 96, 8  # enough for a median
 TIMED_INPUTS = 16
 
 
-def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
+def bench(run: Run, out: Path, checkpoints: Path, target: Target, *, for_answers: bool = False) -> None:
     """Writes measurements of one target of `run` into `out`; the int8 student is the very file that is
-    deployed. checkpoints: not needed."""
+    deployed. checkpoints: not needed; for_answers: times are measured as little as can be, and what layers take not at all."""
     from edgecomp.benchmark.hosts.device import at
     from edgecomp.benchmark.hosts.process import Place
     from edgecomp.benchmark.result import clocks_disagree
@@ -37,7 +37,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     costs = {
         layer: model_files.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
-        if gated and quantize.trains and not quantize.hands_on
+        if gated and quantize.trains and not quantize.hands_on and not for_answers
     }
     settings, parity = run.job.recipe.bench, run.folder / "parity" / target.name
     test = Split.load(run.folder / "data", "test")
@@ -58,7 +58,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         if loaders.reads_otherwise(run)
         else {},
         score=scoring.score(run),
-        texts=_texts(run, test) if gated else None,
+        texts=_texts(run, test) if gated and not for_answers else None,
         folder=out,
         track=run.track,
         gated=gated,
@@ -68,6 +68,10 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             iterations=settings.iterations if gated else UNGATED_ITERATIONS,
             offline_batch=settings.offline_batch,
             offline_batches=settings.offline_batches if gated else UNGATED_BATCHES,
+        )
+        if not for_answers
+        else Effort(
+            restarts=1, warmup=1, iterations=1, offline_batch=settings.offline_batch, offline_batches=1
         ),
     )
     timed = partial(_by_layer, run, out, target, test.first(1))
@@ -77,12 +81,12 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             for said in clocks_disagree(host.facts()):
                 run.note(said)
             measure(place=place)
-            if gated:
+            if gated and not for_answers:
                 timed(place)
     except (DeviceError, RuntimeUnavailableError) as error:
         place = Place.of(target, settings.timeout_s)
         measure(place=place, why_not=str(error))
-        if gated:
+        if gated and not for_answers:
             timed(place)
 
 

@@ -3,7 +3,9 @@
 There a kernel adds two neighbouring u8×s8 products in 16 bits, and what does not fit is cut off (Intel 64 and IA-32 Architectures
 Software Developer's Manual, PMADDUBSW). An input is at most 255, so two weights of an output can saturate if their sizes add
 up to more than 128: 255 · 128 = 32,640 fits, 255 · 129 = 32,895 does not. Which weights are neighbours is the kernel's business, so
-every two of an output are taken to be. Calibration data prove nothing of this; the weights do, for every input.
+every two of an output are taken to be, but of a depthwise convolution: there kernels add products in 32 bits, one by one (oneDNN's "okay for depthwise
+since src is zero-extended", MLAS's MlasConvDepthwise; executed in tests/runtimes/test_other_cpus.py). Calibration data prove nothing of this; the
+weights do, for every input.
 """
 
 from collections.abc import Iterator
@@ -24,7 +26,8 @@ Array = npt.NDArray[Any]
 
 
 class LayerWeights(NamedTuple):
-    """A layer with int8 weights and 8-bit inputs. largest_pair: the largest sum of two weights' sizes of one output."""
+    """A layer with int8 weights and 8-bit inputs. largest_pair: the largest sum of two weights' sizes of one output; of a depthwise convolution,
+    whose products are added one by one, the largest size."""
 
     layer: str
     largest_pair: int
@@ -72,15 +75,16 @@ def warning(model: Path, host: str) -> str:
     )
 
 
-def largest_pair(weight: Array, output_axis: int) -> int:
+def largest_pair(weight: Array, output_axis: int, depthwise: bool = False) -> int:
     """The largest sum of the sizes of two integers of `weight` that belong to one output.
 
-    output_axis: of the weight, that of the outputs.
+    output_axis: of the weight, that of the outputs; depthwise: whether no two of them are added in 16 bits.
     """
     sizes = np.abs(np.moveaxis(weight.astype(np.int64), output_axis, 0)).reshape(
         weight.shape[output_axis], -1
     )
-    return int(np.sort(sizes, axis=1)[:, -2:].sum(axis=1).max(initial=0))
+    together = 1 if depthwise else 2
+    return int(np.sort(sizes, axis=1)[:, -together:].sum(axis=1).max(initial=0))
 
 
 MOVES = {
@@ -142,7 +146,7 @@ def _of_onnx(path: Path) -> Iterator[LayerWeights]:
             source = dequantised(node.input[1])
             weights = [] if source is None else [constant(source.input[0])]
         pairs = [
-            largest_pair(weight, _output_axis(node, weight))
+            largest_pair(weight, _output_axis(node, weight), _is_depthwise(node, weight))
             for weight in weights
             if weight is not None and weight.dtype == np.int8 and weight.ndim > 1
         ]
@@ -165,6 +169,11 @@ def _packed(node: Any, constant: Any) -> Array | None:
         shape if zero_point.size > 1 else [1] * weight.ndim
     )
     return np.asarray(np.clip(levels, limits.min, limits.max).astype(zero_point.dtype))
+
+
+def _is_depthwise(node: Any, weight: Array) -> bool:
+    groups = next((one.i for one in node.attribute if one.name == "group"), 1)
+    return "Conv" in node.op_type and groups > 1 and weight.shape[:2] == (groups, 1)
 
 
 def _output_axis(node: Any, weight: Array) -> int:
@@ -224,11 +233,12 @@ def _is_rounded(node: Any) -> bool:
     return bool(node.get_type_name() == "FakeQuantize")
 
 
-def _by_output(operation: Any, levels: Array) -> tuple[Array, int]:
-    """A weight and its axis of outputs; of a grouped convolution [groups, outputs, ...] the two are one."""
+def _by_output(operation: Any, levels: Array) -> tuple[Array, int, bool]:
+    """A weight, its axis of outputs, and whether it is a depthwise convolution's; of a grouped convolution [groups, outputs, ...] the two are one."""
     kind = operation.get_type_name()
     if kind == "GroupConvolution" and levels.ndim > 2:
-        return levels.reshape(-1, *levels.shape[2:]), 0
+        depthwise = list(operation.input(1).get_shape())[1:3] == [1, 1]
+        return levels.reshape(-1, *levels.shape[2:]), 0, depthwise
     if kind == "MatMul":
-        return levels, levels.ndim - (2 if operation.get_attributes().get("transpose_b") else 1)
-    return levels, 0
+        return levels, levels.ndim - (2 if operation.get_attributes().get("transpose_b") else 1), False
+    return levels, 0, False

@@ -201,6 +201,46 @@ def test_a_file_of_one_example_takes_any_number_where_its_operators_do(tmp_path:
     assert not check(file, from_onnx(file)).any_batch
 
 
+def test_a_file_that_float32_does_not_tell_is_refused_and_says_so(tmp_path: Path) -> None:
+    """A difference of two large numbers, divided by nearly nothing: what another order of sums makes of it is another number."""
+    body = graph(
+        "p = MatMul (x, w) q = MatMul (x, v) d = Sub (p, q) y = Div (d, small)",
+        "float[n, 512] x",
+        "float[n, 4] y",
+    )
+    w = normal(512, 4)
+    values = {
+        "w": 1000 * w,
+        "v": (1000 * w * (1 + np.float32(1e-6))).astype(np.float32),
+        "small": np.float32([1e-4]),
+    }
+    file = write(tmp_path / "noise.onnx", body, values)
+    with pytest.raises(
+        ModelFileError, match=r"its own answers in ONNX Runtime move by .* where its inputs are rounded"
+    ):
+        check(file, from_onnx(file))
+
+
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
+def test_what_is_added_to_a_convolutions_channels_is_its_bias(tmp_path: Path, kind: str) -> None:
+    """An addition of its own would be rounded before and after, and is slower than the convolution that it follows."""
+    body = graph(
+        f"c = {kind} <group = 2> (x, w) d = Add (b, c) e = {kind} <group = 2> (d, w) y = Add (e, other)",
+        "float[n, 6, 9, 9] x",
+        "float[n, 6, h, k] y",
+    )
+    values = {"w": normal(6, 3, 3, 3), "b": normal(6, 1, 1), "other": normal(1, 1, 1, 1)}
+    file = write(tmp_path / "bias.onnx", body, values)
+    network = from_onnx(file)
+    assert check(file, network).error <= TOLERANCE
+    kinds = [str(node.meta["onnx"][0]) for node in network.graph.nodes if "onnx" in node.meta]
+    assert kinds == [
+        "Add",
+        kind,
+        "Add",
+    ]  # named by what gives the value; what is one number for all channels is no bias
+
+
 def test_what_a_branch_depends_on_is_fixed(tmp_path: Path) -> None:
     branches = "then_branch = t () => (float[n, 4] a) { a = Identity (x) }, else_branch = e () => (float[n, 4] b) { b = Neg (x) }"
     body = graph(

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from edgecomp import runtimes
 from edgecomp.errors import EdgecompError
 from edgecomp.export.parity import answers
 from edgecomp.models.networks.resnet import ResNet
-from edgecomp.ptq.choosing import best
+from edgecomp.ptq.choosing import best, sound_answers
 from edgecomp.ptq.grid import Candidate, dynamic, grid, suffix
 from edgecomp.ptq.making import make
 from edgecomp.quantization.calibration import reestimate_batchnorm
@@ -235,3 +237,36 @@ def test_dynamic_is_a_candidate_where_no_weight_stays_in_float_of_it() -> None:
     assert asked(rows, row, "tensorrt") == []
     picture = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 3))
     assert asked(picture, torch.zeros(2, 1, 8, 8), "onnxruntime-cpu") == []
+
+
+class AtOdds:
+    """A runtime that answers otherwise when one example is asked at a time, as OpenVINO does of a convolution over one pixel between two roundings with
+    an addition by channel in between."""
+
+    def __init__(self, alone: float = 0.0, broken: bool = False) -> None:
+        self.alone, self.broken = alone, broken
+
+    def load(self, model: Path, **_: object) -> "AtOdds":
+        return self
+
+    def signature(self) -> SimpleNamespace:
+        return SimpleNamespace(inputs=[SimpleNamespace(name="x")])
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = inputs["x"] * (np.nan if self.broken else 1.0)
+        return {"y": found + self.alone * (len(found) == 1)}
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_candidate_has_numbers_for_answers_and_the_same_ones_for_one_example_as_in_a_batch() -> None:
+    inputs = {"x": np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)}
+    runtime: Any = AtOdds(alone=0.05)  # integer kernels round a batch otherwise
+    np.testing.assert_array_equal(sound_answers(runtime, Path("m"), {}, inputs), inputs["x"])
+    runtime = AtOdds(alone=0.5)
+    with pytest.raises(EdgecompError, match="one at a time it answers otherwise than in a batch, by 0.5"):
+        sound_answers(runtime, Path("m"), {}, inputs)
+    runtime = AtOdds(broken=True)
+    with pytest.raises(EdgecompError, match="400 of 400 are NaN"):
+        sound_answers(runtime, Path("m"), {}, inputs)

@@ -228,3 +228,33 @@ def test_nothing_is_read_of_labels_where_none_are_learnt() -> None:
     encoded, names = TASKS["outputs"].encode({"train": ["wrong", None], "test": [float("nan")]}, ("a",), "x")
     assert {split: labels.shape for split, labels in encoded.items()} == {"train": (2, 0), "test": (1, 0)}
     assert names == ()
+
+
+def test_of_rows_of_probabilities_the_likeliest_decides_and_each_of_them() -> None:
+    """A recogniser's distribution at each place of a line: most numbers are nothing, and an error over all of them is small whatever is read."""
+    random = np.random.default_rng(0)
+    theirs = random.dirichlet(np.full(50, 0.02), (40, 6)).astype(np.float32)
+    ours = theirs.copy()
+    ours[3, 2] = np.roll(ours[3, 2], 1)  # one place of one line is read otherwise
+    ours[7] = 0.9 * ours[7] + 0.1 / 50  # less sure of the same
+    task = TASKS["outputs"]
+    assert list(np.flatnonzero(~task.agreeing(ours, theirs))) == [3]
+    found = estimates.estimate(
+        measured("outputs", {"teacher": theirs, "student_int8": ours}, np.zeros((40, 0))),
+        "student_int8",
+        "top_agreement_pct",
+        0.95,
+    )
+    assert found.estimate == pytest.approx(100 * 39 / 40)
+    spread = task.spread(theirs)
+    assert spread.possible == 50
+    assert spread.kinds > 20
+    assert spread.prevailing < 0.2
+    hidden = random.normal(size=(40, 6, 50)).astype(np.float32)
+    with pytest.raises(NotMeasured, match="no largest that is an answer"):
+        estimates.estimate(
+            measured("outputs", {"teacher": hidden, "student_int8": hidden}, np.zeros((40, 0))),
+            "student_int8",
+            "top_agreement_pct",
+            0.95,
+        )
