@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edgecomp.tasks.base import Labels, Outputs, Spread, spread_of_numbers
+from edgecomp.tasks.base import KINDS, Labels, Outputs, Spread
 
 if TYPE_CHECKING:
     import torch
 
+LOOKED_AT = 256  # examples, by whose answers it is told whether these differ
 SUM_TO_ONE = 1e-3  # what probabilities may be off by
 ALIKE = 0.05  # of the outputs' deviation, within which two answers are the same
 
@@ -51,14 +52,13 @@ class AsTeacher:
         return np.asarray(np.sqrt(((ours - theirs) ** 2).mean(axis=1)) <= ALIKE * theirs.std())
 
     def spread(self, reference: Outputs) -> Spread:
-        """Of the number that varies most; of rows of probabilities of the likeliest."""
+        """Of answers that are not alike, as `agreeing` has it, among the first examples; of rows of probabilities of the likeliest."""
         if are_probabilities(reference):
             shares = np.bincount(reference.argmax(axis=-1).ravel(), minlength=reference.shape[-1]) / (
                 reference.size // reference.shape[-1]
             )
             return Spread(int((shares > 0).sum()), len(shares), float(shares.max()))
-        values = _flat(reference)
-        return spread_of_numbers(values[:, values.std(axis=0).argmax()])
+        return _spread_of_answers(_flat(reference[:LOOKED_AT]))
 
     def validation_score(self, outputs: Outputs, labels: Labels) -> float:
         """The share of the variance of the teacher's outputs that is explained. labels: these outputs."""
@@ -88,6 +88,24 @@ def likeliest_alike(outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool
     """Of each example whether the largest of every row, [N, ..., classes], is at the same place in both."""
     alike = outputs.argmax(axis=-1) == reference.argmax(axis=-1)
     return np.asarray(alike.reshape(len(alike), -1).all(axis=1))
+
+
+def _spread_of_answers(values: npt.NDArray[np.float64]) -> Spread:
+    """values: [N, numbers]. An answer is of the first kind that it is alike to, or begins one."""
+    kinds: list[npt.NDArray[np.float64]] = []
+    counts: list[int] = []
+    nearest = ALIKE * values.std()
+    for row in values:
+        alike = next(
+            (place for place, kind in enumerate(kinds) if np.sqrt(((row - kind) ** 2).mean()) <= nearest),
+            None,
+        )
+        if alike is not None:
+            counts[alike] += 1
+        elif len(kinds) < KINDS:
+            kinds.append(row)
+            counts.append(1)
+    return Spread(len(kinds), KINDS, max(counts) / len(values))
 
 
 def errors_and_variances(

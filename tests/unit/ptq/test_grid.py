@@ -265,7 +265,7 @@ def test_a_candidate_has_numbers_for_answers_and_the_same_ones_for_one_example_a
     runtime: Any = AtOdds(alone=0.05)  # integer kernels round a batch otherwise
     np.testing.assert_array_equal(sound_answers(runtime, Path("m"), {}, inputs), inputs["x"])
     runtime = AtOdds(alone=0.5)
-    with pytest.raises(EdgecompError, match="one at a time it answers otherwise than in a batch, by 0.5"):
+    with pytest.raises(EdgecompError, match=r"one at a time it answers otherwise than in a batch, by 0\.5"):
         sound_answers(runtime, Path("m"), {}, inputs)
     runtime = AtOdds(broken=True)
     with pytest.raises(EdgecompError, match="400 of 400 are NaN"):

@@ -258,3 +258,17 @@ def test_of_rows_of_probabilities_the_likeliest_decides_and_each_of_them() -> No
             "top_agreement_pct",
             0.95,
         )
+
+
+def test_maps_of_nothing_and_one_differ_as_a_whole_where_no_number_of_theirs_takes_more_than_two_values() -> (
+    None
+):
+    random = np.random.default_rng(0)
+    maps = (random.random((60, 1, 8, 8)) < 0.3).astype(np.float32)
+    spread = TASKS["outputs"].spread(maps)
+    assert spread.kinds == spread.possible == 16
+    assert spread.prevailing < 0.1
+    same = np.repeat(maps[:1], 60, axis=0)
+    assert TASKS["outputs"].spread(same)[::2] == (1, 1.0)
+    mostly = np.concatenate([same[:48], maps[:12]])
+    assert TASKS["outputs"].spread(mostly).prevailing == pytest.approx(49 / 60)
