@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecomp.data.heads import Head
-from edgecomp.errors import DataError
+from edgecomp.errors import DataError, nearest
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import MASK, trimmed
@@ -287,6 +287,21 @@ def as_they_are(values: Mapping[str, Array], head: Head) -> AsTheyAre:
     names = tuple(values)
     dtypes, shapes = zip(*((one.dtype.name, one.shape[1:]) for one in values.values()), strict=True)
     return AsTheyAre(names, dtypes, shapes, head.names, **head.more)
+
+
+def of_each(
+    values: Mapping[str, Array], head: Head, student: Sequence[str], teacher: Sequence[str]
+) -> tuple[AsTheyAre, ...]:
+    """The student's preprocessing of `values` by name, and the teacher's where that is another. head: what they answer; student, teacher: the names that
+    each takes, in its order, all where there is none. Raises DataError where a name is not there."""
+    wanted = {"student": student or list(values), "teacher": teacher or list(values)}
+    for part, names in wanted.items():
+        if missing := next((name for name in names if name not in values), None):
+            raise DataError(
+                f"{part}.inputs: the data have no input {missing!r}{nearest(missing, values)}; they have {', '.join(values)}"
+            )
+    different = dict.fromkeys(tuple(names) for names in wanted.values())
+    return tuple(as_they_are({name: values[name] for name in names}, head) for names in different)
 
 
 def answered(data: Preprocessing, inputs: Mapping[str, Array]) -> tuple[int, ...] | None:

@@ -16,7 +16,7 @@ from edgecomp.data.augmentation.texts import TextVariation
 from edgecomp.data.heads import Head
 from edgecomp.data.sources import Examples, Source
 from edgecomp.data.tokens import Tokenizer
-from edgecomp.errors import DataError, nearest
+from edgecomp.errors import DataError
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import shaped
 from edgecomp.files.writing import write_json
@@ -333,12 +333,11 @@ def _arrays(
                 images = isinstance(values, np.ndarray) and values.dtype == np.uint8
                 raise DataError(f"data.{name} is for texts; these are {'images' if images else 'arrays'}")
     if isinstance(values, dict):
-        own = {
-            part: _chosen(values, part, names)
-            for part, names in (("student", student_inputs), ("teacher", teacher_inputs))
-        }
-        parts = [own["student"]] if list(own["student"]) == list(own["teacher"]) else list(own.values())
-        return some(values, index), labels, tuple(preprocessing.as_they_are(one, head) for one in parts)
+        return (
+            some(values, index),
+            labels,
+            preprocessing.of_each(values, head, student_inputs, teacher_inputs),
+        )
     if student_inputs or teacher_inputs:
         raise DataError(
             f"{'student' if student_inputs else 'teacher'}.inputs: of inputs by name (data.tensors, or several arrays as data.inputs), and these data are "
@@ -361,18 +360,6 @@ def _arrays(
         ids, mask, labels = tokenizer.with_tags(texts, labels)
         return {"input_ids": ids, MASK: mask}, labels, tuple(made)
     return _as_arrays(texts, tokenizer, max_bytes), labels, tuple(made)
-
-
-def _chosen(
-    values: Mapping[str, npt.NDArray[Any]], part: str, names: Sequence[str]
-) -> Mapping[str, npt.NDArray[Any]]:
-    """The arrays of `values` called `names`, in their order; all where none is named. part: of the recipe, that names them. Raises DataError."""
-    for name in names:
-        if name not in values:
-            raise DataError(
-                f"{part}.inputs: the data have no input {name!r}{nearest(name, values)}; they have {', '.join(values)}"
-            )
-    return {name: values[name] for name in names or values}
 
 
 def _texts(examples: Examples, index: npt.NDArray[np.int64]) -> list[str]:

@@ -20,7 +20,6 @@ from edgecomp.export.parity import answers, executed_precision
 from edgecomp.export.stage import initializer_bytes
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, some
-from edgecomp.metrics.measurements import MOST_TIMED_ERROR
 from edgecomp.ptq.grid import TOOLS, Candidate, dynamic, grid
 from edgecomp.ptq.making import Costs, Limit, Made, make
 from edgecomp.quantization.capture import DynamicAxes
@@ -43,6 +42,7 @@ class Score:
 
 EVALUATED_AT_ONCE = 64
 ASKED_ALONE = 16  # of those
+MOST_APART = 0.1  # mean difference over deviation: integer kernels round one example otherwise than a batch
 IN_INTEGERS_PCT = 95.0  # of the weighted multiply-accumulates
 
 
@@ -55,7 +55,7 @@ def sound_answers(runtime: Runtime, file: Path, options: Options, inputs: Inputs
             f"its answers are not all numbers: {np.count_nonzero(~np.isfinite(logits))} of {logits.size} are NaN or infinite"
         )
     alone = answers(runtime, file, options, some(inputs, slice(ASKED_ALONE)), 1)
-    if (differs := _mean_difference(alone, logits[:ASKED_ALONE])) > MOST_TIMED_ERROR:
+    if (differs := _mean_difference(alone, logits[:ASKED_ALONE])) > MOST_APART:
         raise EdgecompError(
             f"asked one at a time it answers otherwise than in a batch, by {differs:.2g} of its answers' deviation: a fault of the runtime"
         )

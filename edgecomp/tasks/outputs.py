@@ -85,7 +85,7 @@ def are_probabilities(values: Outputs) -> bool:
 
 
 def likeliest_alike(outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
-    """Of each example whether the largest of every row, [N, ..., classes], is at the same place in both."""
+    """Of each example whether the largest of every row, [N, ..., classes], is at the same place in `outputs` and in the `reference`."""
     alike = outputs.argmax(axis=-1) == reference.argmax(axis=-1)
     return np.asarray(alike.reshape(len(alike), -1).all(axis=1))
 

@@ -125,7 +125,7 @@ def test_from_lines_to_a_verdict_a_script_a_pack_and_a_stream(
     [
         (
             ["+distill.hidden=[{teacher: norm, student: norm}]"],
-            "looks inside the teacher, which reads tokens",
+            "looks inside the teacher, which reads other inputs",
         ),
         (
             ["student={network: teacher}"],
