@@ -76,7 +76,7 @@ def compare_all(
 
     reference: the student's own answers; None for a student that no training has made. That, and all other
     arms, are held against the ONNX file they are, or were converted from, as it is written: definitions, arm
-    → that file; what has none, against its own. stand_in: what executes them in
+    → that file; an IR that has none against what it means, computed in PyTorch; what else has none, against its own. stand_in: what executes them in
     place of the target's own runtime, in words: it does not tell which layers that one would have in integers. kernels_file: the file whose layers are
     asked in the judged one's place, of a cascade, whose teacher is in float; None: the judged one's own.
     """
@@ -86,6 +86,8 @@ def compare_all(
         if wanted is None and arm in definitions:
             plain = runtimes.adapter("onnxruntime-cpu")
             wanted = answers(plain, definitions[arm], UNOPTIMISED["onnxruntime-cpu"], inputs, BATCHES[0])
+        elif wanted is None and model.suffix == ".xml":
+            wanted = _meant(model, inputs)
         result, held_against = compare(
             model,
             runtime_name,
@@ -107,6 +109,16 @@ def compare_all(
             blocks_model, runtime_name, options=options, inputs=some(inputs, slice(examined)), blocks=blocks
         )
     write_json(folder / "parity.json", found)
+
+
+def _meant(model: Path, inputs: Inputs) -> Array | None:
+    """What an IR means by `inputs`; None where one of its operators is not known here."""
+    from edgecomp.export.openvino import meaning
+
+    try:
+        return meaning.answers(model, inputs, BATCHES[0])
+    except meaning.UnknownOperatorError:
+        return None
 
 
 def compare_references(

@@ -25,13 +25,11 @@ from edgecomp.progress import Note, Track
 from edgecomp.tasks import Labels
 from edgecomp.teachers.api import labelling
 from edgecomp.teachers.api.asked import Asked, Request
-from edgecomp.teachers.api.attempts import Asker
 from edgecomp.teachers.api.journal import Journal
 from edgecomp.teachers.api.labelling import Examples
-from edgecomp.teachers.api.limits import Budget
 from edgecomp.teachers.api.prompts import Prompts
 from edgecomp.teachers.api.protocols import TABLE
-from edgecomp.teachers.api.transport import Http, Transport
+from edgecomp.teachers.api.transport import Transport
 
 FOLDER, WRITTEN, TOLD = "synthesis", "written.csv", "synthesis.json"
 FIELDS = ("label", "classes", "domain", "examples", "number")
@@ -102,20 +100,10 @@ def write(
     check(wanted, classes)
     asked = list(_requests(wanted, real["train"], labels, classes))
     with closing(Journal(journal / labelling.JOURNAL)) as kept:
-        budget = Budget(wanted.writer.limits)
-        budget.spent_in(kept)
-        asker = Asker(wanted.writer, budget, secret, call, transport or Http(), sleep)
-        if TABLE[wanted.writer.kind].over_http:
-            kept.take(before, (one.id for one, _, _, _ in asked))
-        todo = {one.id: (one, None) for one, _, _, _ in asked if one.id not in kept.answers}
-        if todo:
-            budget.check_one(max(one.tokens for one, _ in todo.values()))
-            note(f"synthesis: {len(todo):,} requests to write, {len(kept.answers):,} answered before")
-        try:
-            labelling.ask_all(list(todo.values()), asker, kept, wanted.writer.limits.concurrency, track)
-        finally:
-            if asker.lost:
-                kept.spent(asker.lost)
+        labelling.ask_missing(
+            wanted.writer, ((one, None) for one, _, _, _ in asked), kept, "synthesis", secret=secret, call=call, before=before, track=track, note=note,
+            transport=transport, sleep=sleep,
+        )  # fmt: skip
         found = [
             one
             for request, label, template, number in asked
@@ -148,7 +136,7 @@ def _requests(
     wanted: Wanted, texts: Sequence[str], labels: Labels, classes: Sequence[str]
 ) -> Iterator[tuple[Request, int, int, int]]:
     """Each request, the class that it asks for, and the places of its template and among those of the class."""
-    clear = _Clear(wanted.writer.send_personal_data)
+    clear = Clear(wanted.writer.send_personal_data)
     for label in wanted.classes:
         own = np.flatnonzero(labels == label)
         for template, text in enumerate(wanted.templates):
@@ -167,7 +155,7 @@ def _requests(
                 yield labelling.request_of(wanted.writer, prompt, None, number), label, template, number
 
 
-class _Clear:
+class Clear:
     """Texts as they may be sent: with pseudonyms for personal data, unless originals are declared to be."""
 
     def __init__(self, send_personal_data: bool) -> None:

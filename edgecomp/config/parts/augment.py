@@ -1,13 +1,13 @@
 """How training examples vary, beside being shifted and mirrored, and which are written by a teacher."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgecomp.config.parts.api_teacher import Api
 from edgecomp.config.schema import Part
 
-OF_TEXTS = ("typos", "synonyms", "same_kind", "rewrite")
+OF_TEXTS = ("typos", "synonyms", "same_kind", "rewrite", "paraphrase")
 OF_IMAGES = ("colour", "cutmix")
 
 
@@ -33,6 +33,14 @@ class Augment(Part):
     same_kind: bool = False  # texts: numbers, hexadecimal, paths and identifiers replaced within their kind
     # texts: your own function `(texts, view) -> texts`, such as a translation there and back: `package.module:function` or `path/to/file.py:function`
     rewrite: str | None = None
+    # texts: who writes them anew, each of `prompts` asked of the answer to the one before: one paraphrases, two translate there and back
+    paraphrase: Api | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_paraphrase(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `paraphrase` where there is none, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        return {key: value for key, value in found.items() if key != "paraphrase" or value is not None}
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -47,6 +55,12 @@ class Augment(Part):
     def across(self) -> bool:
         """Whether examples of different classes are blended."""
         return self.within == "all" and bool(self.mixup or self.cutmix)
+
+    @model_validator(mode="after")
+    def _one_writes_anew(self) -> "Augment":
+        if self.rewrite is not None and self.paraphrase is not None:
+            raise ValueError("rewrite and paraphrase both write the texts anew: leave out one of the two")
+        return self
 
     @model_validator(mode="after")
     def _something_varies(self) -> "Augment":

@@ -27,7 +27,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
 
     settings, folder = run.job.recipe.data, Path(run.job.folder)
     augmenting.check(run.job.recipe)
-    variation = augmenting.variation(run.job.recipe, folder)
+    variation = augmenting.variation(run, out, checkpoints)
     source = cleaning.source(run, out)
     splits.check_varied(source, task=run.job.recipe.meant, varied=augmenting.varied(run.job.recipe))
     synthesis = synthesising.maker(run, source, out, checkpoints)

@@ -1,10 +1,15 @@
 """How the training examples of a run vary, as its recipe says."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecomp.config.parts.api_teacher import Api
 from edgecomp.config.recipe import Recipe
 from edgecomp.errors import UsageError
+from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.taken import api_teachers
 
 if TYPE_CHECKING:
     from edgecomp.data.augmentation import Augmentation
@@ -50,17 +55,38 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def variation(recipe: Recipe, folder: Path) -> "TextVariation | None":
-    """How the texts of a `recipe` vary; None where they do not. folder: the recipe's. Raises DataError, UsageError, UserCodeError."""
+def variation(run: Run, out: Path, checkpoints: Path) -> "TextVariation | None":
+    """How the texts of `run` vary; None where they do not. out: of the data step; checkpoints: where each answer of who writes them anew is kept as it
+    comes. Raises DataError, UsageError, UserCodeError, before anything is asked."""
     from edgecomp.data.augmentation.texts import TextVariation, read_synonyms
     from edgecomp.models.own_code import load_rewriting
 
+    recipe, folder = run.job.recipe, Path(run.job.folder)
     asked = recipe.data.augment
     if asked is None or not asked.of_texts:
         return None
     synonyms = {} if asked.synonyms is None else read_synonyms(_synonyms(asked.synonyms, folder))
-    rewrite = None if asked.rewrite is None else load_rewriting(asked.rewrite, folder)
+    rewrite: Callable[[Sequence[str], int], list[str]] | None = None
+    if asked.rewrite is not None:
+        rewrite = load_rewriting(asked.rewrite, folder)
+    if asked.paraphrase is not None:
+        rewrite = _paraphrasing(run, asked.paraphrase, out, checkpoints)
     return TextVariation(asked.typos, synonyms, asked.replaced, asked.same_kind, recipe.seed, rewrite)
+
+
+def _paraphrasing(
+    run: Run, api: Api, out: Path, checkpoints: Path
+) -> Callable[[Sequence[str], int], list[str]]:
+    from edgecomp.teachers import rewriting
+    from edgecomp.teachers.api.labelling import JOURNAL
+
+    asked = api_teachers.asked_of(api)
+    rewriting.check(asked, run.job.recipe.data.views)
+    secret, call = api_teachers.secret_of(api), api_teachers.function_of(api, Path(run.job.folder))
+    return partial(
+        rewriting.rewritten, asked, secret=secret, call=call, journal=checkpoints / rewriting.FOLDER, out=out / rewriting.FOLDER, track=run.track, note=run.note,
+        before=run.folder / "data" / rewriting.FOLDER / JOURNAL,
+    )  # fmt: skip
 
 
 def augmentation(recipe: Recipe, folder: Path, *, blended: bool = True) -> "Augmentation | None":
@@ -85,15 +111,17 @@ def augmentation(recipe: Recipe, folder: Path, *, blended: bool = True) -> "Augm
 
 def files(recipe: Recipe, folder: Path) -> list[Path]:
     """What `data.augment` of a `recipe` names. folder: the recipe's. Raises DataError, UsageError, UserCodeError."""
-    from edgecomp.models.own_code import load_rewriting
+    from edgecomp.models.own_code import ANSWERING, load_own, load_rewriting
 
     asked = recipe.data.augment
-    found = [] if asked is None or asked.synonyms is None else [_synonyms(asked.synonyms, folder)]
-    return (
-        found
-        if asked is None or asked.rewrite is None
-        else [*found, *load_rewriting(asked.rewrite, folder).files]
-    )
+    if asked is None:
+        return []
+    found = [] if asked.synonyms is None else [_synonyms(asked.synonyms, folder)]
+    if asked.rewrite is not None:
+        found += load_rewriting(asked.rewrite, folder).files
+    if asked.paraphrase is not None and asked.paraphrase.function is not None:
+        found += load_own(asked.paraphrase.function, folder, ANSWERING)[1]
+    return found
 
 
 def _synonyms(path: str, folder: Path) -> Path:

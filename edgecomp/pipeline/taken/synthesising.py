@@ -26,6 +26,8 @@ def settings(data: Data) -> dict[str, Any]:
     found = data.model_dump()
     if data.synthesis is not None:
         found["synthesis"]["api"] = api_teachers.decides(data.synthesis.api)
+    if data.augment is not None and data.augment.paraphrase is not None:
+        found["augment"]["paraphrase"] = api_teachers.decides(data.augment.paraphrase)
     return found
 
 

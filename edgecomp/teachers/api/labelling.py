@@ -7,7 +7,7 @@ their disagreement is the teacher's lack of confidence. Nothing is sent or kept 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,25 +79,12 @@ def label(
     for each split logits [N, classes], NaN where nothing parsed, and how many answers did. Raises UsageError, DataError, TeacherError, SpentError.
     """
     check(asked, splits, classes)
-    parser, way = Parser(asked.rule, classes), TABLE[asked.kind]
-    budget = Budget(asked.limits)
+    parser = Parser(asked.rule, classes)
     with closing(Journal(journal / JOURNAL)) as kept:
-        budget.spent_in(kept)
-        asker = Asker(asked, budget, secret, call, transport or Http(), sleep)
-        planned = _Planned(asked, splits, classes, by_prompt=way.by_prompt)
-        todo = {one.id: (one, values) for one, values in planned.requests()}
-        # Of a function nobody knows that it is what it was.
-        if way.over_http and (taken := kept.take(before, todo)):
-            note(f"{asked.kind}: {taken:,} answers of before hold, for the same was asked")
-        todo = {name: one for name, one in todo.items() if name not in kept.answers}
-        if todo:
-            budget.check_one(max(one.tokens for one, _ in todo.values()))
-            note(f"{asked.kind}: {len(todo):,} requests to ask, {len(kept.answers):,} answered before")
-        try:
-            ask_all(list(todo.values()), asker, kept, asked.limits.concurrency, track)
-        finally:
-            if asker.lost:
-                kept.spent(asker.lost)
+        planned = _Planned(asked, splits, classes, by_prompt=TABLE[asked.kind].by_prompt)
+        budget, asker = ask_missing(
+            asked, planned.requests(), kept, asked.kind, secret=secret, call=call, before=before, track=track, note=note, transport=transport, sleep=sleep,
+        )  # fmt: skip
         found, unparsed = _gathered(planned, kept.answers, parser, asked.smoothing)
         np.savez(out / ANSWERS, **found)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
         _write_unparsed(out / UNPARSED, unparsed)
@@ -196,6 +183,41 @@ def request_of(asked: Asked, prompt: str, value: Any, sample: int) -> Request:
         told["values"] = np.asarray(value).tolist()
     tokens = about_tokens(asked.system + prompt) + asked.max_tokens if way.by_prompt else 0
     return Request(digest_of(told), prompt, tokens, body)
+
+
+def ask_missing(
+    asked: Asked,
+    requests: Iterable[tuple[Request, Any]],
+    kept: Journal,
+    what: str,
+    *,
+    secret: str | None,
+    call: Callable[[Any], Any] | None,
+    track: Track,
+    note: Note,
+    before: Path | None = None,
+    transport: Transport | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> tuple[Budget, Asker]:
+    """Asks what of the `requests`, with their examples' values, is not answered in the journal `kept`; the budget, and who asked. what: is asked, for messages; asked, secret,
+    call, track, note, before, transport, sleep: as `label` takes them. Raises TeacherError, SpentError."""
+    budget = Budget(asked.limits)
+    budget.spent_in(kept)
+    asker = Asker(asked, budget, secret, call, transport or Http(), sleep)
+    todo = {one.id: (one, values) for one, values in requests}
+    # Of a function nobody knows that it is what it was.
+    if TABLE[asked.kind].over_http and (taken := kept.take(before, todo)):
+        note(f"{what}: {taken:,} answers of before hold, for the same was asked")
+    todo = {name: one for name, one in todo.items() if name not in kept.answers}
+    if todo:
+        budget.check_one(max(one.tokens for one, _ in todo.values()))
+        note(f"{what}: {len(todo):,} requests to ask, {len(kept.answers):,} answered before")
+    try:
+        ask_all(list(todo.values()), asker, kept, asked.limits.concurrency, track)
+    finally:
+        if asker.lost:
+            kept.spent(asker.lost)
+    return budget, asker
 
 
 def ask_all(

@@ -1,0 +1,105 @@
+"""Views of texts that a teacher behind an API, or a function of the user's own, writes: a paraphrase, or a translation there and back.
+
+The prompts are a chain: each is asked of what the one before it was answered, so that one paraphrases and two translate there and back (Sennrich et al.
+2016, arXiv:1511.06709). Requests, budget and journal are those of labels: a run that breaks goes on at the request where it broke.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgecomp.errors import UsageError
+from edgecomp.files.json_files import read_mapping
+from edgecomp.files.writing import write_json
+from edgecomp.progress import Note, Track
+from edgecomp.teachers.api import labelling
+from edgecomp.teachers.api.asked import Asked, Request
+from edgecomp.teachers.api.journal import Journal
+from edgecomp.teachers.api.prompts import Prompts
+from edgecomp.teachers.api.protocols import TABLE
+from edgecomp.teachers.api.transport import Transport, check_url
+from edgecomp.teachers.synthesis import Clear
+
+FOLDER, TOLD = "paraphrases", "paraphrases.json"
+
+
+def check(asked: Asked, views: int) -> None:
+    """Raises UsageError with what is wrong with what is `asked` for so many `views`, before anything is asked."""
+    name = "data.augment.paraphrase"
+    if not TABLE[asked.kind].by_prompt:
+        raise UsageError(
+            f"{name}: kind {asked.kind} writes no texts: take openai-chat, openai-completions or function"
+        )
+    if TABLE[asked.kind].over_http:
+        check_url(asked.url)
+        if not asked.model:
+            raise UsageError(f"{name}.model: name the model that is asked")
+    if asked.prompts:
+        Prompts(asked.prompts, ("text",))
+    if asked.samples > 1 or asked.logprobs:
+        raise UsageError(f"{name}: each view is asked once, for a text: leave out samples and logprobs")
+    if views > 2 and asked.temperature == 0 and asked.kind != "function":
+        raise UsageError(
+            f"{name}: at temperature 0 all {views - 1} paraphrases are the same: set its temperature, or data.views=2"
+        )
+
+
+def rewritten(
+    asked: Asked,
+    texts: Sequence[str],
+    view: int,
+    *,
+    secret: str | None,
+    call: Callable[[Any], Any] | None,
+    journal: Path,
+    out: Path,
+    track: Track,
+    note: Note,
+    before: Path | None = None,
+    transport: Transport | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[str]:
+    """View number `view` of `texts`, one for each; a text to which nothing is answered stays as it is, which is counted in paraphrases.json in `out`.
+
+    asked: how, its prompts a chain; secret, call, journal, track, note, before, transport, sleep: as `labelling.label` takes them. A text that comes twice is asked once.
+    Raises UsageError, DataError, TeacherError, SpentError.
+    """
+    clear = Clear(asked.send_personal_data)
+    sent = {text: clear(text) for text in dict.fromkeys(texts)}
+    now = {text: cleared for text, cleared in sent.items() if cleared.strip()}
+    chain = asked.prompts or [""]
+    out.mkdir(parents=True, exist_ok=True)
+    with closing(Journal(journal / labelling.JOURNAL)) as kept:
+        for number, template in enumerate(chain):
+            requests = {text: _request(asked, template, given, view) for text, given in now.items()}
+            labelling.ask_missing(
+                asked, ((one, None) for one in requests.values()), kept, f"paraphrases, view {view}, prompt {number + 1} of {len(chain)}",
+                secret=secret, call=call, before=before, track=track, note=note, transport=transport, sleep=sleep,
+            )  # fmt: skip
+            answers = {text: kept.answers[one.id].text.strip() for text, one in requests.items()}
+            now = {text: answer for text, answer in answers.items() if answer}
+        kept.copy_to(out)
+    found = {text: now.get(text, text) for text in sent}
+    _tell(
+        out / TOLD,
+        view,
+        {
+            "texts": len(found),
+            "unanswered": len(sent) - len(now),
+            "unchanged": sum(now[text] == sent[text] for text in now),
+        },
+    )
+    return [found[text] for text in texts]
+
+
+def _request(asked: Asked, template: str, text: str, view: int) -> Request:
+    (prompt,) = Prompts([template], ("text",)).of({"text": text}) if template else (text,)
+    return labelling.request_of(replace(asked, prompts=()), prompt, None, view)
+
+
+def _tell(file: Path, view: int, counts: dict[str, int]) -> None:
+    known = read_mapping(file, "views")["views"] if file.is_file() else {}
+    write_json(file, {"format": 1, "views": {**known, str(view): counts}})
