@@ -79,7 +79,10 @@ def cell(name: str, model: Model, asked: argparse.Namespace) -> dict[str, Any]:
             listener=Loud(), **model.options,
         )  # fmt: skip
     except EdgecompError as error:
-        return {"refused": str(error), "seconds": round(time.monotonic() - began, 1)}
+        return {
+            "refused": str(error).replace(f"{folder}/", ""),
+            "seconds": round(time.monotonic() - began, 1),
+        }
     except Exception:  # noqa: BLE001 - a fault of edgecomp's own is a cell too
         return {"error": traceback.format_exc(), "seconds": round(time.monotonic() - began, 1)}
     return {

@@ -19,14 +19,29 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
         "# Other people's models, quantised", "",
         "`python benchmarks/quantize WHEELS`: each file out of a package of the Python Package Index, on inputs that",
         "benchmarks/quantize/made.py makes, by `edgecomp quantize` for both runtimes. Answers: the model's own against the int8 file's as",
-        "executed, on inputs that nothing was trained or chosen on, with the one-sided 95 % bound. Speed: int8 over fp32, CPU time, batch 1,",
-        "one thread. Size: over the file that was given.", "",
-        "| model | what it is | verdict | made by | answers: ONNX Runtime | OpenVINO | in int8 | speed | size | took |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "executed, on inputs that nothing was trained or chosen on, with the one-sided 95 % bound. Same in int8: whether that bound is kept and",
+        "95 % of the products are in int8, in both runtimes; the verdict is on all that the policy same-function checks, speed and size too. Speed: int8",
+        "over fp32, CPU time, batch 1, one thread. Size: over the file that was given.", "",
+        "| model | what it is | same in int8 | verdict | made by | answers: ONNX Runtime | OpenVINO | in int8 | speed | size | took |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     lines += [_row(cell) for cell in cells]
-    counts = Counter(_outcome(cell) for cell in cells)
-    lines += ["", "; ".join(f"{outcome}: {count}" for outcome, count in sorted(counts.items())) + ".", ""]
+    for what, counts in (
+        ("Same in int8", Counter(map(_same, cells))),
+        ("Verdict", Counter(map(_outcome, cells))),
+    ):
+        lines += [
+            "",
+            f"{what}: " + ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items())) + ".",
+        ]
+    lines += [
+        "",
+        "What was tried, how long it took to be made, and what it came to:",
+        "",
+        "| model | way | took | ONNX Runtime | OpenVINO |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [row for cell in cells for row in _ways(cell)] + [""]
     lines += [
         "The best of each tool's post-training quantisations, on validation inputs, as each runtime executes it: the share of the variance of the model's",
         "outputs that is explained, in per cent (with labels: accuracy); and what making and executing them took, files that both share in both rows.", "",
@@ -43,8 +58,31 @@ def _outcome(cell: dict[str, Any]) -> str:
     return str(cell.get("verdict") or ("refused" if "refused" in cell else "error"))
 
 
+def _same(cell: dict[str, Any]) -> str:
+    """Of what decides whether it is the same function, and of its share in int8: the worst verdict of both runtimes."""
+    found = (
+        {check["verdict"] for runtime in RUNTIMES for check in _of(cell, runtime, (*DECIDES, INT8_SHARE))}
+        if "verdict" in cell
+        else {_outcome(cell)}
+    )
+    return next((one for one in ("FAIL", "INVALID", "INCONCLUSIVE") if one in found), found.pop())
+
+
+def _ways(cell: dict[str, Any]) -> list[str]:
+    """A row a way: what each runtime's answers came to."""
+    return [
+        f"| {cell['model']} | {one['name']} | {one['seconds']:.0f} s | "
+        + " | ".join(
+            "none" if (score := one["scores"].get(runtime)) is None else f"{score:.4g} %"
+            for runtime in RUNTIMES
+        )
+        + " |"
+        for one in cell.get("tried", ())
+    ]
+
+
 def _row(cell: dict[str, Any]) -> str:
-    begin = f"| {cell['model']} | {cell['of']} | {_outcome(cell)} |"
+    begin = f"| {cell['model']} | {cell['of']} | {_same(cell)} | {_outcome(cell)} |"
     if "verdict" not in cell:
         return f"{begin} | | | | | | {cell['seconds']:.0f} s |"
     answers = [" ".join(_answer(check) for check in _of(cell, runtime, DECIDES)) for runtime in RUNTIMES]
@@ -53,7 +91,7 @@ def _row(cell: dict[str, Any]) -> str:
     ]
     speeds = [f"{check['estimate']:.2f}" for runtime in RUNTIMES for check in _of(cell, runtime, (SPEED,))]
     sizes = [f"{cell['bytes'][runtime] / cell['float_bytes']:.2f}" for runtime in RUNTIMES]
-    return (f"{begin} {cell['tried'][-1]['name']} | {answers[0]} | {answers[1]} | {', '.join(shares)} | {', '.join(speeds)} | "
+    return (f"{begin} {cell['chosen']} | {answers[0]} | {answers[1]} | {', '.join(shares)} | {', '.join(speeds)} | "
             f"{', '.join(sizes)} | {cell['seconds']:.0f} s |")  # fmt: skip
 
 
