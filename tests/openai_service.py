@@ -16,6 +16,7 @@ class Service:
         self.misbehave: Callable[[int, dict[str, Any]], str | None] = lambda number, content: None
         self.model = "small-1"
         self.says: Callable[[str], str] = lambda prompt: "good" if "is good" in prompt else "bad"
+        self.ends: Callable[[str], str] = lambda said: "stop"
         self._lock = threading.Lock()
         service = self
 
@@ -84,7 +85,11 @@ class Service:
             return []
         prompt = asked["messages"][-1]["content"] if "messages" in asked else str(asked.get("prompt"))
         said = self.says(prompt)
-        choice: dict[str, Any] = {"message": {"content": said}, "text": said}
+        choice: dict[str, Any] = {
+            "message": {"content": said},
+            "text": said,
+            "finish_reason": self.ends(said),
+        }
         if "top_logprobs" in asked and wrong != "no logprobs":
             top = [
                 {"token": " " + said[:2], "logprob": -0.1},

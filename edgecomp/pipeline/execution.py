@@ -85,7 +85,7 @@ def try_out(run: loaders.Run, folder: RunFolder, all_steps: list[Step]) -> None:
         if "data" in outdated and run.job.recipe.task == LANGUAGE:
             language.data(run, Path(scratch), Path(scratch))
         elif "data" in outdated:
-            run = replace(run, folder=Path(scratch))
+            run = replace(run, folder=Path(scratch), asks=False)
             (run.folder / "data").mkdir()
             learning.data(run, run.folder / "data", run.folder)
         if outdated and run.job.recipe.task != LANGUAGE:

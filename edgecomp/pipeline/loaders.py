@@ -41,7 +41,7 @@ OLD = "old"  # the step that trains a student that goes on from there
 @dataclass(frozen=True)
 class Run:
     """A job in its folder. scheme: whose student is meant, where targets need several; past: earlier results of the recipe, oldest first;
-    stop: ends what devices do before their time."""
+    stop: ends what devices do before their time; asks: whether services are asked, which a plan is not worth."""
 
     job: Job
     folder: Path
@@ -51,6 +51,7 @@ class Run:
     scheme: str = ""
     past: "Callable[[], Sequence[Any]]" = tuple
     stop: Stop = field(default_factory=Stop)
+    asks: bool = True
 
     def __post_init__(self) -> None:
         if not self.scheme:

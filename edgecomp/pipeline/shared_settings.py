@@ -31,6 +31,8 @@ class Keys:
         }
         if recipe.keeps_rows:
             self.seeded["rows"] = True
+        if recipe.student.inputs or recipe.teacher.inputs:
+            self.seeded["inputs"] = {"student": recipe.student.inputs, "teacher": recipe.teacher.inputs}
         if (
             recipe.meant != DEFAULT
         ):  # the settings of a run that was made before there were others stay what they were

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 LOOKED_AT = 256  # examples, by whose answers it is told whether these differ
-SUM_TO_ONE = 1e-3  # what probabilities may be off by
+LEAST = 1e-8  # probability, where a logarithm is taken
+SUM_TO_ONE = 1e-2  # what probabilities may be off by, also of thousands in float16
 ALIKE = 0.05  # of the outputs' deviation, within which two answers are the same
 
 
@@ -52,12 +53,12 @@ class AsTeacher:
         return np.asarray(np.sqrt(((ours - theirs) ** 2).mean(axis=1)) <= ALIKE * theirs.std())
 
     def spread(self, reference: Outputs) -> Spread:
-        """Of answers that are not alike, as `agreeing` has it, among the first examples; of rows of probabilities of the likeliest."""
+        """Of answers that are not alike, as `agreeing` has it, among the first examples; of rows of probabilities of the likeliest of all an example's."""
         if are_probabilities(reference):
-            shares = np.bincount(reference.argmax(axis=-1).ravel(), minlength=reference.shape[-1]) / (
-                reference.size // reference.shape[-1]
-            )
-            return Spread(int((shares > 0).sum()), len(shares), float(shares.max()))
+            likeliest = reference.argmax(axis=-1).reshape(len(reference), -1)
+            kinds, counts = np.unique(likeliest, axis=0, return_counts=True)
+            possible = reference.shape[-1] if likeliest.shape[1] == 1 else max(KINDS, len(kinds))
+            return Spread(len(kinds), possible, float(counts.max() / len(likeliest)))
         return _spread_of_answers(_flat(reference[:LOOKED_AT]))
 
     def validation_score(self, outputs: Outputs, labels: Labels) -> float:
@@ -72,21 +73,35 @@ class AsTeacher:
     def soft_label_loss(
         self, outputs: "torch.Tensor", teacher: "torch.Tensor", temperature: float
     ) -> "torch.Tensor":
-        """The squared error over the variance of the teacher's outputs in the batch. A temperature means nothing here."""
+        """The squared error over the variance of the teacher's outputs in the batch; of rows of probabilities the divergence KL(teacher, student), the mean
+        of all rows, for the square of what is nearly 0 teaches nothing. A temperature means nothing here."""
+        if _are_probabilities(teacher):
+            logs = outputs.clamp_min(LEAST).log()
+            return (teacher * (teacher.clamp_min(LEAST).log() - logs)).sum(dim=-1).mean()
         variance = (teacher - teacher.mean(dim=0, keepdim=True)).square().mean().clamp_min(1e-12)
         return (outputs - teacher).square().mean() / variance
 
 
 def are_probabilities(values: Outputs) -> bool:
-    """Whether `values`, [N, ..., classes], are rows that sum to 1, as a softmax gives them."""
-    if values.ndim < 2 or values.shape[-1] < 2 or not values.size:
+    """Whether `values`, [N, ..., classes], are rows that sum to 1, as a softmax gives them; those of padding, all 0, tell nothing."""
+    if values.ndim < 2 or values.shape[-1] < 2 or not values.size or not (values >= 0).all():
         return False
-    return bool((values >= 0).all() and (abs(values.sum(axis=-1, dtype=np.float64) - 1) < SUM_TO_ONE).all())
+    sums = values.sum(axis=-1, dtype=np.float64)
+    told = sums[sums != 0]
+    return bool(told.size and (abs(told - 1) < SUM_TO_ONE).all())
+
+
+def _are_probabilities(values: "torch.Tensor") -> bool:
+    """The same of a batch."""
+    if values.ndim < 2 or values.shape[-1] < 2 or not bool((values >= 0).all()):
+        return False
+    sums = values.sum(dim=-1)
+    return bool(((sums == 0) | ((sums - 1).abs() < SUM_TO_ONE)).all() and (sums != 0).any())
 
 
 def likeliest_alike(outputs: Outputs, reference: Outputs) -> npt.NDArray[np.bool_]:
-    """Of each example whether the largest of every row, [N, ..., classes], is at the same place in `outputs` and in the `reference`."""
-    alike = outputs.argmax(axis=-1) == reference.argmax(axis=-1)
+    """Of each example whether the largest of every row, [N, ..., classes], is at the same place in `outputs` and in the `reference`, and a number."""
+    alike = (outputs.argmax(axis=-1) == reference.argmax(axis=-1)) & np.isfinite(outputs).all(axis=-1)
     return np.asarray(alike.reshape(len(alike), -1).all(axis=1))
 
 

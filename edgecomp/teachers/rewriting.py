@@ -39,8 +39,6 @@ def check(asked: Asked, views: int) -> None:
             raise UsageError(f"{name}.model: name the model that is asked")
     if asked.prompts:
         Prompts(asked.prompts, ("text",))
-    if asked.samples > 1 or asked.logprobs:
-        raise UsageError(f"{name}: each view is asked once, for a text: leave out samples and logprobs")
     if views > 2 and asked.temperature == 0 and asked.kind != "function":
         raise UsageError(
             f"{name}: at temperature 0 all {views - 1} paraphrases are the same: set its temperature, or data.views=2"
@@ -62,7 +60,8 @@ def rewritten(
     transport: Transport | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> list[str]:
-    """View number `view` of `texts`, one for each; a text to which nothing is answered stays as it is, which is counted in paraphrases.json in `out`.
+    """View number `view` of `texts`, one for each; a text to which nothing is answered, or whose answer is cut off at `max_tokens`, stays as it is, which
+    is counted in paraphrases.json in `out`.
 
     asked: how, its prompts a chain; secret, call, journal, track, note, before, transport, sleep: as `labelling.label` takes them. A text that comes twice is asked once.
     Raises UsageError, DataError, TeacherError, SpentError.
@@ -70,7 +69,10 @@ def rewritten(
     clear = Clear(asked.send_personal_data)
     sent = {text: clear(text) for text in dict.fromkeys(texts)}
     now = {text: cleared for text, cleared in sent.items() if cleared.strip()}
-    chain = asked.prompts or [""]
+    chain, cut = asked.prompts or [""], 0
+    if now:  # a template that does not fit is told before another is paid for
+        for template in chain:
+            _request(asked, template, next(iter(now.values())), view)
     out.mkdir(parents=True, exist_ok=True)
     with closing(Journal(journal / labelling.JOURNAL)) as kept:
         for number, template in enumerate(chain):
@@ -79,8 +81,11 @@ def rewritten(
                 asked, ((one, None) for one in requests.values()), kept, f"paraphrases, view {view}, prompt {number + 1} of {len(chain)}",
                 secret=secret, call=call, before=before, track=track, note=note, transport=transport, sleep=sleep,
             )  # fmt: skip
-            answers = {text: kept.answers[one.id].text.strip() for text, one in requests.items()}
-            now = {text: answer for text, answer in answers.items() if answer}
+            answers = {text: kept.answers[one.id] for text, one in requests.items()}
+            cut += sum(one.is_cut for one in answers.values())
+            now = {
+                text: one.text.strip() for text, one in answers.items() if one.text.strip() and not one.is_cut
+            }
         kept.copy_to(out)
     found = {text: now.get(text, text) for text in sent}
     _tell(
@@ -89,6 +94,7 @@ def rewritten(
         {
             "texts": len(found),
             "unanswered": len(sent) - len(now),
+            "cut_off": cut,
             "unchanged": sum(now[text] == sent[text] for text in now),
         },
     )

@@ -10,6 +10,12 @@ import pytest
 from packing import holds
 from running import Cli
 
+from edgecomp.config.job import load_job, on_this_machine
+from edgecomp.pipeline.fingerprints import fingerprinted
+from edgecomp.pipeline.loaders import Run
+from edgecomp.pipeline.steps import steps
+from edgecomp.progress import silent
+
 NETS = """
 from torch import nn
 
@@ -99,12 +105,30 @@ def test_who_sees_teaches_who_hears(cli: Cli, recipe: Path, tmp_path: Path) -> N
 def test_what_they_cannot_share_is_told_before_anything_is_trained(
     cli: Cli, recipe: Path, changes: list[str], complaint: str
 ) -> None:
-    done = cli("run", str(recipe), *changes, "--out", "run")
+    done = cli("run", str(recipe), *changes, "--out", str(recipe.parent / "run"))
     assert done.code == 2, done.out
     assert complaint in " ".join(done.err.split())
     assert not (recipe.parent / "run" / "teacher").exists()
 
 
+def test_other_inputs_are_other_data(recipe: Path) -> None:
+    def key(*overrides: str) -> object:
+        job = on_this_machine(fingerprinted(load_job(str(recipe), list(overrides))))
+        return steps(Run(job, recipe.parent / "run", silent))[0].settings
+
+    assert key() == key("student.network=nets:sees")
+    assert key() != key("student.inputs=[picture]")
+    assert key() != key("~teacher.inputs")
+
+
 def test_one_may_take_all_and_the_other_some(cli: Cli, recipe: Path) -> None:
-    done = cli("run", str(recipe), "--plan", "~teacher.inputs", "teacher.network=nets:both")
+    done = cli(
+        "run",
+        str(recipe),
+        "--plan",
+        "~teacher.inputs",
+        "teacher.network=nets:both",
+        "--out",
+        str(recipe.parent / "run"),
+    )
     assert done.code == 0, done.err

@@ -8,7 +8,15 @@ from edgecomp.config.parts.api_teacher import Api
 from edgecomp.config.schema import Part
 
 OF_TEXTS = ("typos", "synonyms", "same_kind", "rewrite", "paraphrase")
+OF_LABELS = ("parse", "smoothing", "samples", "logprobs", "input", "output")
+"""Settings of an API that says what class an example is of."""
 OF_IMAGES = ("colour", "cutmix")
+
+
+class Writer(Api):
+    """A service that is asked to write a text anew."""
+
+    max_tokens: int = Field(256, ge=1, le=100_000)  # of an answer; one that is cut off there is none
 
 
 class Augment(Part):
@@ -34,7 +42,7 @@ class Augment(Part):
     # texts: your own function `(texts, view) -> texts`, such as a translation there and back: `package.module:function` or `path/to/file.py:function`
     rewrite: str | None = None
     # texts: who writes them anew, each of `prompts` asked of the answer to the one before: one paraphrases, two translate there and back
-    paraphrase: Api | None = None
+    paraphrase: Writer | None = None
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_paraphrase(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -60,6 +68,16 @@ class Augment(Part):
     def _one_writes_anew(self) -> "Augment":
         if self.rewrite is not None and self.paraphrase is not None:
             raise ValueError("rewrite and paraphrase both write the texts anew: leave out one of the two")
+        said = [
+            name
+            for name in OF_LABELS
+            if self.paraphrase is not None
+            and getattr(self.paraphrase, name) != Api.model_fields[name].get_default()
+        ]
+        if said:
+            raise ValueError(
+                f"paraphrase: a text is asked for, once a view, and {said[0]} is of labels: take it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -65,6 +65,8 @@ def maker(run: Run, source: "Source", out: Path, checkpoints: Path) -> "Synthesi
     wanted = _wanted(asked, [source.classes.index(name) for name in asked.classes], recipe.seed)
     synthesis.check(wanted, source.classes)
     secret, call = api_teachers.secret_of(asked.api), api_teachers.function_of(asked.api, folder)
+    if not run.asks:
+        return None
 
     def make(real: Mapping[str, Sequence[str]], labels: Labels) -> tuple[list[tuple[str, int]], str]:
         from edgecomp.data.augmentation import synthetic

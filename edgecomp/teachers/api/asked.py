@@ -76,7 +76,8 @@ class Request:
 @dataclass(frozen=True)
 class Answer:
     """text: what was said; first: by token, the logarithm of its probability to be the first, where that was asked for; scores: numbers a class, of
-    a service that gives those; model: who says it was; tokens_in, tokens_out: as the service counts, or else about; is_counted: whether it does."""
+    a service that gives those; model: who says it was; tokens_in, tokens_out: as the service counts, or else about; is_counted: whether it does;
+    is_cut: whether it ended at the most tokens that it may have."""
 
     text: str = ""
     first: Mapping[str, float] | None = None
@@ -85,6 +86,7 @@ class Answer:
     tokens_in: int = 0
     tokens_out: int = 0
     is_counted: bool = False
+    is_cut: bool = False
 
 
 def about_tokens(text: str) -> int:

@@ -108,8 +108,16 @@ def _with_usage(answer: Answer, content: Mapping[str, Any], prompt: str) -> Answ
         if is_counted
         else (about_tokens(prompt), about_tokens(answer.text))
     )
+    is_cut = _only_choice(content).get("finish_reason") == "length"
     return Answer(
-        answer.text, answer.first, None, str(content.get("model") or ""), tokens_in, tokens_out, is_counted
+        answer.text,
+        answer.first,
+        None,
+        str(content.get("model") or ""),
+        tokens_in,
+        tokens_out,
+        is_counted,
+        is_cut,
     )
 
 

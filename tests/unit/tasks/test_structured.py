@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import entropy
 from seqeval.metrics.sequence_labeling import get_entities
 from sklearn import metrics as sk
 from torchmetrics.functional.segmentation import mean_iou as reference_iou
@@ -246,10 +247,17 @@ def test_of_rows_of_probabilities_the_likeliest_decides_and_each_of_them() -> No
         0.95,
     )
     assert found.estimate == pytest.approx(100 * 39 / 40)
-    spread = task.spread(theirs)
-    assert spread.possible == 50
-    assert spread.kinds > 20
-    assert spread.prevailing < 0.2
+    assert task.spread(theirs) == (40, 40, 1 / 40)  # no two lines are read alike
+    blank = np.zeros((40, 30, 50), np.float32)
+    blank[..., 0] = 1
+    blank[range(40), range(0, 30, 30), 0] = 0
+    blank[range(40), 0, range(1, 41)] = 1  # one sign a line, and else the blank
+    assert task.spread(blank).prevailing == 1 / 40
+    assert task.spread(theirs[:, 0]).possible == 50  # of one row an example the classes
+    nothing = np.where(np.arange(6)[None, :, None] < 4, theirs, 0)  # padding
+    assert list(np.flatnonzero(~task.agreeing(np.where(nothing == 0, 0, ours), nothing))) == [3]
+    assert not task.agreeing(np.full_like(blank, np.nan), blank).any()
+    assert task.agreeing(theirs, theirs.astype(np.float16)).all()
     hidden = random.normal(size=(40, 6, 50)).astype(np.float32)
     with pytest.raises(NotMeasured, match="no largest that is an answer"):
         estimates.estimate(
@@ -272,3 +280,22 @@ def test_maps_of_nothing_and_one_differ_as_a_whole_where_no_number_of_theirs_tak
     assert TASKS["outputs"].spread(same)[::2] == (1, 1.0)
     mostly = np.concatenate([same[:48], maps[:12]])
     assert TASKS["outputs"].spread(mostly).prevailing == pytest.approx(49 / 60)
+
+
+def test_rows_of_probabilities_are_learnt_by_their_divergence() -> None:
+    random = np.random.default_rng(0)
+    theirs, ours = (torch.from_numpy(random.dirichlet(np.ones(7), (5, 3))) for _ in range(2))
+    by_hand = np.mean(
+        [entropy(p, q) for p, q in zip(theirs.reshape(-1, 7), ours.reshape(-1, 7), strict=True)]
+    )
+    task = TASKS["outputs"]
+    assert float(task.soft_label_loss(ours, theirs, 2.0)) == pytest.approx(float(by_hand), rel=1e-9)
+    assert float(task.soft_label_loss(theirs, theirs, 1.0)) == pytest.approx(0, abs=1e-12)
+    sure = torch.zeros(2, 4, dtype=torch.float64, requires_grad=True)
+    loss = task.soft_label_loss(sure.softmax(-1).pow(40), torch.eye(4, dtype=torch.float64)[:2], 1.0)
+    loss.backward()
+    assert torch.isfinite(sure.grad).all()  # type: ignore[arg-type]  # it has one now
+    numbers = torch.from_numpy(random.normal(size=(5, 3, 7)))
+    assert float(task.soft_label_loss(numbers + 1, numbers, 1.0)) == pytest.approx(
+        1 / float(((numbers - numbers.mean(0)) ** 2).mean())
+    )

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from openai_service import Service
 
+import edgecomp
 from edgecomp.config.job import load_job, on_this_machine
 from edgecomp.data.personal.pseudonyms import KEY
 from edgecomp.data.splits import Split
@@ -103,7 +104,9 @@ def test_each_view_is_the_texts_through_the_chain_and_one_without_an_answer_stay
     for view in (second, third):
         assert view == [text if text.endswith(SILENT) else f"anew {text}" for text in first]
     told = json.loads((run.folder / "data" / "paraphrases" / "paraphrases.json").read_text())["views"]
-    assert told == {view: {"texts": len(first), "unanswered": 2, "unchanged": 0} for view in ("1", "2")}
+    assert told == {
+        view: {"texts": len(first), "unanswered": 2, "cut_off": 0, "unchanged": 0} for view in ("1", "2")
+    }
     prompts = Counter(one["messages"][-1]["content"] for one in service.asked)
     assert set(prompts.values()) == {2}  # once a view
     assert all(
@@ -172,7 +175,6 @@ def test_personal_data_are_replaced_before_they_are_sent(
         ),
         ("data.augment.paraphrase.prompts=['{{ txt }}']", "unknown field 'txt'; did you mean 'text'"),
         ("data.augment.paraphrase.temperature=0", "at temperature 0 all 2 paraphrases are the same"),
-        ("+data.augment.paraphrase.samples=3", "each view is asked once"),
         ("+data.augment.paraphrase.key=NO_SUCH_KEY", "the environment has no NO_SUCH_KEY"),
     ],
 )
@@ -184,6 +186,23 @@ def test_what_cannot_be_asked_is_told_before_anything_is(
     assert not service.asked
 
 
+def test_an_answer_that_is_cut_off_is_none(service: Service, folder: Path) -> None:
+    service.ends = lambda said: "length" if "good lamp" in said else "stop"
+    run = run_of(folder)
+    first, second, _ = made(run, folder)
+    assert second == [text if "good" in text or text.endswith(SILENT) else f"anew {text}" for text in first]
+    told = json.loads((run.folder / "data" / "paraphrases" / "paraphrases.json").read_text())["views"]
+    assert told["1"]["cut_off"] == sum("good" in text for text in first)
+
+
+def test_a_plan_asks_nobody(service: Service, folder: Path) -> None:
+    planned = edgecomp.plan(folder / "recipe.yaml", out=folder / "run")
+    assert "data" in planned.reasons
+    assert not service.asked
+
+
 def test_one_writes_the_texts_anew(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="a text is asked for, once a view, and samples is of labels"):
+        load_job(str(folder / "recipe.yaml"), ["+data.augment.paraphrase.samples=3"])
     with pytest.raises(RecipeError, match="rewrite and paraphrase both write the texts anew"):
         load_job(str(folder / "recipe.yaml"), ["+data.augment.rewrite='own.py:answer'"])
