@@ -65,7 +65,9 @@ def _same(cell: dict[str, Any]) -> str:
         if "verdict" in cell
         else {_outcome(cell)}
     )
-    return next((one for one in ("FAIL", "INVALID", "INCONCLUSIVE") if one in found), found.pop())
+    return next(
+        (one for one in ("FAIL", "INVALID", "INCONCLUSIVE") if one in found), next(iter(found), "none")
+    )
 
 
 def _ways(cell: dict[str, Any]) -> list[str]:
@@ -91,7 +93,7 @@ def _row(cell: dict[str, Any]) -> str:
     ]
     speeds = [f"{check['estimate']:.2f}" for runtime in RUNTIMES for check in _of(cell, runtime, (SPEED,))]
     sizes = [f"{cell['bytes'][runtime] / cell['float_bytes']:.2f}" for runtime in RUNTIMES]
-    return (f"{begin} {cell['chosen']} | {answers[0]} | {answers[1]} | {', '.join(shares)} | {', '.join(speeds)} | "
+    return (f"{begin} {cell.get('chosen') or cell['tried'][-1]['name']} | {answers[0]} | {answers[1]} | {', '.join(shares)} | {', '.join(speeds)} | "
             f"{', '.join(sizes)} | {cell['seconds']:.0f} s |")  # fmt: skip
 
 

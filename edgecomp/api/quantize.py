@@ -115,6 +115,7 @@ def quantize(
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
     record = Record.of(recipe, folder, check, limit)
     record.take(minutes)
+    asking_s = 0.0  # of a way that was asked in this call
     ways = _ways(content, _ptq_minutes(record, minutes, len(targets)))
     for place, (name, asked) in enumerate(ways):
         if (
@@ -125,14 +126,14 @@ def quantize(
         if place:
             overrides = (*overrides, *best_ranges(folder))
         if place and minutes is not None:
-            if not (epochs := _epochs(record, recipe, overrides, folder, minutes, began, listener)):
+            if not (epochs := _epochs(record, recipe, overrides, folder, minutes, began, asking_s, listener)):
                 break
             overrides = (*overrides, f"quantize.epochs={epochs}")
             heard = Until(listener, began + 60 * minutes)
         started = time.monotonic()
         listener.say(f"{name}: {' '.join(overrides)}")
         try:
-            checks = made_and_asked(recipe, overrides, folder, check, heard)
+            checks, asking_s = made_and_asked(recipe, overrides, folder, check, heard)
         except TimeIsUp as over:
             listener.note(f"{name}: {over}; what is trained is kept, and the same command goes on from it")
             break
@@ -302,10 +303,10 @@ def _attempt(name: str, overrides: tuple[str, ...], seconds: float, checks: Sequ
 
 
 def _epochs(
-    record: Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, listener: Listener,
+    record: Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, asking_s: float, listener: Listener,
 ) -> int:  # fmt: skip
-    """How long is trained, for half of the time that is left beside export and bench: the other half is for layers in float, which takes as
-    long again. 0: not at all. A training that was begun before goes on as it was meant."""
+    """How long is trained, for half of the time that is left beside export and the `asking_s` that its answers take: the other half is for layers in
+    float, which takes as long again. 0: not at all. A training that was begun before goes on as it was meant."""
     left = 60 * minutes - (time.monotonic() - began)
     if len(record.tried) > 1 and left < record.tried[1].seconds:
         listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, and training again with layers in float takes "
@@ -317,7 +318,7 @@ def _epochs(
     known = manifest.steps if manifest else {}
     again = sum(one.seconds for name, one in known.items() if name.split("/")[0] in MADE_AGAIN)
     took = measure(Run(fingerprinted(job_of(recipe, overrides)), folder, listener.track, listener.note))
-    again += took.afterwards_s
+    again += took.afterwards_s + asking_s
     left = 60 * minutes - (time.monotonic() - began)
     epochs = min(MOST_EPOCHS, int((left - again) / 2 // took.seconds))
     if epochs < 1:

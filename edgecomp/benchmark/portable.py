@@ -1,6 +1,6 @@
 """Does the file that ships give the same answers on other CPUs? Proven from its weights, and executed where that can be.
 
-The proof is for every input: no two weights of an output can saturate (edgecomp.runtimes.files.integer_weights). What is executed is a sample
+The proof is for every input: no two weights of an output whose products are added in 16 bits can saturate (edgecomp.runtimes.files.integer_weights). What is executed is a sample
 of inputs, as every kind of CPU that this machine can pass for; where this machine itself may saturate, its answers are held against
 the exact integer sums, which are those of a CPU with VNNI.
 """

@@ -198,7 +198,10 @@ def quantize(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--time", metavar="MINUTES", min=0, help="Training is as long as that leaves, and ends with it."
+            "--time",
+            metavar="MINUTES",
+            min=0,
+            help="Of trying: training is as long as that leaves. What is found is measured after it.",
         ),
     ] = None,
     out: Annotated[

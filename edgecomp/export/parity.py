@@ -76,18 +76,19 @@ def compare_all(
 
     reference: the student's own answers; None for a student that no training has made. That, and all other
     arms, are held against the ONNX file they are, or were converted from, as it is written: definitions, arm
-    → that file; an IR that has none against what it means, computed in PyTorch; what else has none, against its own. stand_in: what executes them in
+    → that file; an IR that has none against what it means, computed in PyTorch, where all its operators are known; what else has none, against its own. stand_in: what executes them in
     place of the target's own runtime, in words: it does not tell which layers that one would have in integers. kernels_file: the file whose layers are
     asked in the judged one's place, of a cascade, whose teacher is in float; None: the judged one's own.
     """
     found: dict[str, Any] = {}
     for arm, model in models.items():
+        told: dict[str, str] = {}
         wanted = reference if arm == student else None
         if wanted is None and arm in definitions:
             plain = runtimes.adapter("onnxruntime-cpu")
             wanted = answers(plain, definitions[arm], UNOPTIMISED["onnxruntime-cpu"], inputs, BATCHES[0])
         elif wanted is None and model.suffix == ".xml":
-            wanted = _meant(model, inputs)
+            wanted, told = _meant(model, inputs)
         result, held_against = compare(
             model,
             runtime_name,
@@ -99,7 +100,7 @@ def compare_all(
             asks_kernels=not stand_in,
             kernels_file=kernels_file if arm == student else None,
         )
-        found[arm] = result | ({"stand_in": stand_in} if stand_in else {})
+        found[arm] = result | told | ({"stand_in": stand_in} if stand_in else {})
         if arm == student:
             np.save(folder / "reference.npy", held_against)
     if blocks_file is not None and blocks_file.is_file():
@@ -111,14 +112,14 @@ def compare_all(
     write_json(folder / "parity.json", found)
 
 
-def _meant(model: Path, inputs: Inputs) -> Array | None:
-    """What an IR means by `inputs`; None where one of its operators is not known here."""
+def _meant(model: Path, inputs: Inputs) -> tuple[Array | None, dict[str, str]]:
+    """What an IR means by `inputs`; None, and what is told of it, where one of its operators is not known here."""
     from edgecomp.export.openvino import meaning
 
     try:
-        return meaning.answers(model, inputs, BATCHES[0])
-    except meaning.UnknownOperatorError:
-        return None
+        return meaning.answers(model, inputs, BATCHES[0]), {"held_against": "what its operators mean"}
+    except meaning.UnknownOperatorError as error:
+        return None, {"held_against": f"itself, in OpenVINO without low precision: {error}"}
 
 
 def compare_references(

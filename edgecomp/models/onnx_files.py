@@ -116,11 +116,19 @@ def _check_examples_first(file: Path, network: "fx.GraphModule") -> None:
     from edgecomp.onnx_import import interface_of
 
     known = interface_of(network)
-    for name, shape in zip(known.inputs, known.shapes, strict=True):
-        if shape and shape[0] not in (None, 1):
-            sizes = ", ".join("?" if size is None else str(size) for size in shape)
-            raise UsageError(f"{file}: its input {name!r} is [{sizes}]: its first axis is always {shape[0]}, and has to be the one of examples: "
-                             "export the network so that every input is [N, ...], or without its state")  # fmt: skip
+    firsts = {axes[0] for axes in known.free_axes if axes.get(0)}
+    for name, shape, axes in zip(known.inputs, known.shapes, known.free_axes, strict=True):
+        elsewhere = {called for place, called in axes.items() if place} & firsts
+        if not shape or (shape[0] in (None, 1) and not (elsewhere and shape[0] == 1)):
+            continue
+        sizes = ", ".join("?" if size is None else str(size) for size in shape)
+        remedy = (
+            "or without its state"
+            if elsewhere
+            else f"with a free first axis: it takes {shape[0]} examples, and no other number"
+        )
+        raise UsageError(f"{file}: its input {name!r} is [{sizes}]: its first axis is always {shape[0]}, and has to be the one of examples: "
+                         f"export the network so that every input is [N, ...], {remedy}")  # fmt: skip
 
 
 def _checked(

@@ -77,7 +77,11 @@ class Keys:
             if (found := own_files(job, name))
         ]
         self.cleaning_libraries = cleaning.LIBRARIES if recipe.data.clean or recipe.data.synthesis else ()
-        self.tokenizer_libraries = ("tokenizers",) if recipe.data.tokenizer else ()
+        prompted = recipe.data.augment is not None and recipe.data.augment.paraphrase is not None
+        self.tokenizer_libraries = (
+            *(("tokenizers",) if recipe.data.tokenizer else ()),
+            *(("jinja2",) if prompted else ()),
+        )
         self.training_libraries = (
             *PYTORCH, *(("transformers",) if ready_made else ()), *(("onnx", "onnxscript") if imported else ())
         )  # fmt: skip

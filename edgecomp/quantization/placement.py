@@ -270,10 +270,12 @@ def _quantise_weights(module: fx.GraphModule, grids: Grids, float_layers: Collec
         _quantise_table(module, (grids.full if node in grids.edges else grids.asked).table, node)
     found = layers(module) + (recurrent_layers(module) if grids.full.recurrent else [])
     wanted = [layer for layer in found if layer not in constants and layer_name(layer) not in float_layers]
-    for node, source in [(layer, source) for layer in wanted for source in matrices(layer)]:
+    pairs = [(layer, source) for layer in wanted for source in matrices(layer)]
+    added_in_16_bits = {_weight_key(source) for layer, source in pairs if not is_depthwise(layer)}
+    for node, source in pairs:
         key = _weight_key(source)
         scheme = grids.full if key in kept else grids.asked
-        grid = scheme.depthwise if is_depthwise(node) else scheme.weight
+        grid = scheme.weight if key in added_in_16_bits else scheme.depthwise
         name = names.get(key)
         if name is None:
             weight = value_of(module, source)

@@ -37,8 +37,11 @@ def check(asked: Asked, views: int) -> None:
         check_url(asked.url)
         if not asked.model:
             raise UsageError(f"{name}.model: name the model that is asked")
-    if asked.prompts:
-        Prompts(asked.prompts, ("text",))
+    try:
+        for template in asked.prompts:
+            _request(asked, template, "a text", 1)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
     if views > 2 and asked.temperature == 0 and asked.kind != "function":
         raise UsageError(
             f"{name}: at temperature 0 all {views - 1} paraphrases are the same: set its temperature, or data.views=2"
@@ -70,9 +73,6 @@ def rewritten(
     sent = {text: clear(text) for text in dict.fromkeys(texts)}
     now = {text: cleared for text, cleared in sent.items() if cleared.strip()}
     chain, cut = asked.prompts or [""], 0
-    if now:  # a template that does not fit is told before another is paid for
-        for template in chain:
-            _request(asked, template, next(iter(now.values())), view)
     out.mkdir(parents=True, exist_ok=True)
     with closing(Journal(journal / labelling.JOURNAL)) as kept:
         for number, template in enumerate(chain):

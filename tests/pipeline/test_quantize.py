@@ -86,6 +86,16 @@ def test_a_file_and_its_inputs_come_to_a_verdict_and_no_label_is_read(cli: Cli, 
     passed = record["tried"][-1]["found"]["onnxruntime-cpu"].endswith("PASS")
     assert passed or len(record["tried"]) == 3  # every way was tried
     assert (tmp_path / "run.yaml").is_file()
+    for name, value in record["tried"][[one["name"] for one in record["tried"]].index(record["chosen"])][
+        "scores"
+    ].items():
+        assert value == pytest.approx(checks[AGREEMENT]["estimate"]["value"]), (
+            name
+        )  # asked alone, as it was judged
+    steps = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["steps"]
+    assert "bench/onnxruntime-cpu" in steps
+    said = " ".join(done.err.split())
+    assert said.count("bench/onnxruntime-cpu") == 1  # of the way that was chosen, once
     contract = json.loads((run / "deploy" / "onnxruntime-cpu" / "contract.json").read_text(encoding="utf-8"))
     assert [one["name"] for one in contract["inputs"]] == ["numbers"]
     assert contract["task"] == "outputs"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 from onnx import TensorProto, helper, numpy_helper
+from onnx_files import write
 
 from edgecomp.export.openvino import ir
 from edgecomp.runtimes.files import integer_weights
@@ -90,6 +91,30 @@ def quantised(
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize(("outputs", "largest"), [(1, 127), (2, 254)])
+def test_a_depthwise_convolutions_weights_are_added_to_none(
+    tmp_path: Path, outputs: int, largest: int
+) -> None:
+    weights = {
+        "s": np.float32(0.01), "z": np.uint8(0), "w": np.full((4 * outputs, 1, 3, 3), 127, np.int8), "ws": np.ones(4 * outputs, np.float32),
+        "wz": np.zeros(4 * outputs, np.int8), "t": np.float32(9), "u": np.uint8(0),
+    }  # fmt: skip
+    body = (
+        "q = QuantizeLinear (x, s, z) d = DequantizeLinear (q, s, z) v = DequantizeLinear <axis = 0> (w, ws, wz) "
+        "c = Conv <group = 4> (d, v) e = QuantizeLinear (c, t, u) y = DequantizeLinear (e, t, u)"
+    )
+    file = write(
+        tmp_path / "m.onnx",
+        f"g (float[n, 4, 9, 9] x) => (float[n, {4 * outputs}, 7, 7] y) {{ {body} }}",
+        weights,
+    )
+    ir.convert(file, tmp_path / "ir")
+    for model in (file, tmp_path / "ir" / "model.xml"):
+        (layer,) = integer_weights.read(model)
+        assert layer.largest_pair == largest
+        assert layer.can_saturate == (outputs == 2)
 
 
 WIDE = np.array([[127, 1], [-127, 2], [3, 4]], np.int8)  # [K, outputs]: the first output's pair is 254

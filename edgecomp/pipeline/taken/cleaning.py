@@ -71,8 +71,15 @@ def files(recipe: Recipe, folder: Path) -> list[Path]:
 
 
 def key_id(recipe: Recipe) -> str:
-    """What tells the key of pseudonyms from another, where a `recipe` replaces personal data; else nothing. Raises UsageError where there is none."""
-    from edgecomp.data.personal.pseudonyms import from_environment
+    """What tells the key of pseudonyms from another, where a `recipe` replaces personal data, or may in what it sends and learns from; else nothing.
+    Raises UsageError where it is needed and there is none."""
+    import os
 
-    asked = recipe.data.clean
-    return from_environment().key_id if asked is not None and asked.personal_data == "replace" else ""
+    from edgecomp.data.personal.pseudonyms import KEY, from_environment
+
+    asked, augment = recipe.data.clean, recipe.data.augment
+    if asked is not None and asked.personal_data == "replace":
+        return from_environment().key_id
+    writer = None if augment is None else augment.paraphrase
+    may = writer is not None and not writer.send_personal_data and os.environ.get(KEY)
+    return from_environment().key_id if may else ""

@@ -94,6 +94,11 @@ def test_examples_lie_along_the_first_axis_of_every_input() -> None:
     write(Path("state.onnx"), body, {})
     np.savez("x.npz", x=normal(200, 4), state=np.zeros((200, 2, 4), np.float32))
     assert "its first axis is always 2" in refused("state.onnx", "x.npz")
+    assert "or without its state" in refused("state.onnx", "x.npz")
+    write(Path("one.onnx"), body.replace("float[2, n, 4]", "float[1, n, 4]"), {})
+    assert "its first axis is always 1" in refused("one.onnx", "x.npz")
+    write(Path("eight.onnx"), "g (float[8, 4] x) => (float[8, 4] y) { y = Relu (x) }", {})
+    assert "it takes 8 examples, and no other number" in refused("eight.onnx", "x.npz")
     with pytest.raises(RuntimeError, match="a first state of 2 examples, and there are 5"):
         lstm(torch.zeros(3, 5, 4), [], torch.zeros(1, 2, 4), None, 4, 1, True, 0, False)
 

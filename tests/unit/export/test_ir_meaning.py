@@ -9,6 +9,7 @@ import pytest
 from onnx_files import cnn, normal, write
 
 from edgecomp.export.openvino import ir, meaning
+from edgecomp.export.parity import _meant
 
 X, WIDE = "float[n, 4, 9, 9] x", "float[n, 6, h, k] y"
 W = {"w": normal(6, 4, 3, 3), "b": normal(6)}
@@ -97,3 +98,6 @@ def test_an_operator_that_is_not_known_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(meaning.UnknownOperatorError, match="what CumSum"):
         both(file, normal(5, 9), tmp_path)
+    found, told = _meant(tmp_path / "ir" / "model.xml", {"x": normal(5, 9)})
+    assert found is None  # and the file is held against itself
+    assert "what CumSum" in told["held_against"]

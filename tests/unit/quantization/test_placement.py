@@ -529,3 +529,42 @@ def test_a_cumulative_norm_moves_its_statistics_again() -> None:
     before = module.get_buffer("1.running_mean").clone()
     module(torch.randn(8, 1, 16, 16) + 1)
     assert not torch.equal(before, module.get_buffer("1.running_mean"))
+
+
+class Depthwise(nn.Module):
+    """A depthwise convolution, one of two outputs a group, an ordinary one, and a weight that a depthwise and an ordinary one share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(4, 4, 3, groups=4)
+        self.twice = nn.Conv2d(4, 8, 3, groups=4)
+        self.ordinary = nn.Conv2d(4, 4, 3)
+        self.line = nn.Conv1d(4, 4, 3, groups=4)
+        self.shared = nn.Parameter(torch.randn(4, 1, 3, 3))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        both = nn.functional.conv2d(x, self.shared, groups=4), nn.functional.conv2d(x[:, :1], self.shared)
+        return self.depthwise(x), self.twice(x), self.ordinary(x), self.line(x.flatten(2)), *both
+
+
+@pytest.mark.parametrize(("bits", "wide", "narrow"), [(8, 127, 63), (4, 7, 7)])
+def test_narrow_weights_are_of_what_is_added_in_16_bits(bits: int, wide: int, narrow: int) -> None:
+    """A depthwise convolution's products are added one by one; what another layer reads too is not its own."""
+    module = place(
+        capture(Depthwise(), [torch.zeros(2, 4, 16, 16)], [{0: "batch"}]),
+        "cpu-u8-narrow",
+        weight_bits=bits,
+        edges_in_8_bits=False,
+    )
+    highest = {
+        name.removeprefix("weight_quant_"): part.grid.high
+        for name, part in module.named_modules()
+        if isinstance(part, FakeQuant) and name.startswith("weight_quant")
+    }
+    assert highest == {
+        "depthwise_weight": wide,
+        "line_weight": wide,
+        "twice_weight": narrow,
+        "ordinary_weight": narrow,
+        "shared": narrow,
+    }
