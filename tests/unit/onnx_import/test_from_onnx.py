@@ -232,11 +232,20 @@ def test_what_is_added_to_a_convolutions_channels_is_its_bias(tmp_path: Path, ki
     network = from_onnx(file)
     assert check(file, network).error <= TOLERANCE
     kinds = [str(node.meta["onnx"][0]) for node in network.graph.nodes if "onnx" in node.meta]
-    assert kinds == [
-        "Add",
-        kind,
-        "Add",
-    ]  # named by what gives the value; what is one number for all channels is no bias
+    assert kinds == ["Add", kind, "Add"]  # by what gives the value; one number for all channels is no bias
+    read_twice = f"c = {kind} <group = 2> (x, w) d = Add (c, b) e = Relu (c) y = Add (d, e)"
+    has_its_own = f"c = {kind} <group = 2> (x, w, own) y = Add (c, b)"
+    for place, other in enumerate((read_twice, has_its_own)):
+        file = write(
+            tmp_path / f"{place}.onnx",
+            graph(other, "float[n, 6, 9, 9] x", "float[n, 6, h, k] y"),
+            values | {"own": normal(6)},
+        )
+        network = from_onnx(file)
+        assert check(file, network).error <= TOLERANCE
+        kinds = [str(node.meta["onnx"][0]) for node in network.graph.nodes if "onnx" in node.meta]
+        assert kinds.count(kind) == 1
+        assert "Add" in kinds
 
 
 def test_what_a_branch_depends_on_is_fixed(tmp_path: Path) -> None:
