@@ -131,13 +131,19 @@ def rounded_weights(module: fx.GraphModule) -> Rounded:
 
 
 def quantised_parameters(module: fx.GraphModule) -> set[str]:
-    """The names of weights and tables of `module` that are stored as integers."""
+    """The names of weights and tables of `module` that are stored as integers, or that such a weight is computed of (turned, or normalised)."""
     tables = {
         str(node.args[0].target)
         for node in module.graph.nodes
         if rule_of(node) == "embedding" and any(TABLE in str(user.target) for user in node.users)
     }
-    return tables | {str(source.target) for _, source, _ in rounded_weights(module)}
+    left, found = [source for _, source, _ in rounded_weights(module)], tables
+    while left:
+        node = left.pop()
+        if node.op == "get_attr":
+            found.add(str(node.target))
+        left += node.all_input_nodes
+    return found
 
 
 def _end_of(module: fx.GraphModule, node: fx.Node) -> fx.Node:

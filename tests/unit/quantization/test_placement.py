@@ -15,7 +15,13 @@ from edgecomp.quantization.capture import capture
 from edgecomp.quantization.fake_quant import FakeQuant
 from edgecomp.quantization.folding import fold
 from edgecomp.quantization.layers import layer_name
-from edgecomp.quantization.placement import fake_quants, left_in_float, place, weighted
+from edgecomp.quantization.placement import (
+    fake_quants,
+    left_in_float,
+    place,
+    quantised_parameters,
+    weighted,
+)
 
 IMAGES = torch.zeros(2, 1, 16, 16)
 
@@ -568,3 +574,16 @@ def test_narrow_weights_are_of_what_is_added_in_16_bits(bits: int, wide: int, na
         "ordinary_weight": narrow,
         "shared": narrow,
     }
+
+
+def test_a_weight_that_is_turned_is_stored_as_integers_too() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(16, 5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.linear(x.flatten(1)[:, :16], self.weight.transpose(0, 1))
+
+    module = place(capture(Turned(), [IMAGES], [{0: "batch"}]), "cpu-u8")
+    assert quantised_parameters(module) == {"weight"}
