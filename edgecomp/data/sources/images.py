@@ -4,14 +4,15 @@ import struct
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from edgecomp.errors import DataError
 
@@ -114,7 +115,7 @@ def _pixels(
     encoded: Path | BytesIO, name: str, image_size: int | None, mode: str | None
 ) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(encoded) as opened:
+        with whole_images(), Image.open(encoded) as opened:
             image: Image.Image = opened
             if _orientation(image) != 1:
                 image = ImageOps.exif_transpose(image)
@@ -126,6 +127,16 @@ def _pixels(
         raise DataError(
             f"{name}: cannot be read as an image: {reason(error)}; mend it or take it out"
         ) from error
+
+
+@contextmanager
+def whole_images() -> Iterator[None]:
+    """In which Pillow refuses a file that is cut short, whatever another library, such as one that writes PDFs, has told it for the whole process."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def reason(error: Exception) -> str:

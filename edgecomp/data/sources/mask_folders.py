@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from edgecomp.data.sources.examples import SPLITS, Examples, Source, Wanted, refuse_unused
 from edgecomp.data.sources.image_folder import SUFFIXES, read_images
-from edgecomp.data.sources.images import BROKEN, reason
+from edgecomp.data.sources.images import BROKEN, reason, whole_images
 from edgecomp.data.sources.paths import found, split_of_folder, visible
 from edgecomp.errors import DataError, nearest
 
@@ -117,7 +117,7 @@ def _masks(pairs: Pairs, image_size: int | None) -> npt.NDArray[np.uint8]:
 
 def _mask(image: Path, mask: Path, image_size: int | None) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(image) as beside, Image.open(mask) as opened:
+        with whole_images(), Image.open(image) as beside, Image.open(mask) as opened:
             if opened.mode not in MODES:
                 raise DataError(f"{mask}: is of mode {opened.mode}; a mask holds a class number a pixel, 255 for none: save it grey (L) or with a "
                                 "palette (P)")  # fmt: skip

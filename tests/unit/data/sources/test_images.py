@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from edgecomp.data.sources.images import fitted, stacked
 from edgecomp.errors import DataError
@@ -79,14 +79,20 @@ def test_a_photograph_is_turned_as_its_orientation_says() -> None:
     assert "1 of 6×4, such as file 1; 1 of 4×6, such as file 0" in refused(turned, png("RGB", (6, 4)))
 
 
+@pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"])
-def test_what_is_cut_short_is_refused_with_its_name(form: str) -> None:
+def test_what_is_cut_short_is_refused_with_its_name(
+    form: str, lenient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lenient: as WeasyPrint, which writes a report as PDF, tells Pillow to be."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
     file = BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(file, form)
     whole = file.getvalue()
     for cut in (0, 3, 20, len(whole) // 2, len(whole) * 9 // 10):
         assert "file 1: cannot be read as an image" in refused(whole, whole[:cut], mode="RGB")
+    assert lenient == ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_what_is_no_image_is_refused_with_its_name() -> None:
