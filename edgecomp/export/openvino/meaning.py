@@ -1,7 +1,7 @@
 """What an IR means: computed in PyTorch, in float32, operator by operator, every FakeQuantize rounded as its specification says.
 
-What a file of integers is held against that nobody has written as ONNX. OpenVINO itself without its low-precision passes is no such thing: of a
-mobile network that NNCF quantised, its answers were 6.7 % of their deviation away from these, and those of its integer kernels 0.03 %. One row an operator
+What a file of integers is held against that nobody has written as ONNX. OpenVINO itself without its low-precision passes is no such thing: of networks
+that NNCF quantised its answers were further from these than those of its integer kernels. One row an operator
 (https://docs.openvino.ai/2026/documentation/openvino-ir-format/operation-sets.html).
 """
 

@@ -96,7 +96,7 @@ def _state(
     if state is None:
         return x.new_zeros(directions, examples, hidden)
     state = state.transpose(0, 1) if layout else state
-    # torch.lstm does not check it, and reads what is not its own.
+    # torch.lstm does not check it, and reads what is not its own. torch._check has no types.
     torch._check(  # type: ignore[no-untyped-call]
         state.shape[1] == examples,
         lambda: f"a first state of {state.shape[1]} examples, and there are {examples}",
