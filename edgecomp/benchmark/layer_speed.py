@@ -62,7 +62,7 @@ def slower_in_integers(
         found = [[profile[layer] for profile in profiles if layer in profile] for profiles in taken.values()]
         if all(found):
             times[layer] = Times(*(float(np.median(one)) for one in found))
-    return {layer: one for layer, one in times.items() if one.int8_us > SLOWER * one.fp32_us}
+    return {layer: one for layer, one in times.items() if one.int8_us > SLOWER * one.fp32_us > 0}
 
 
 def is_worth_it(int8: float, chosen: float) -> bool:

@@ -116,12 +116,18 @@ def _function_of(module: types.ModuleType, function: str, name: str, role: Role)
 
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
-    """What lies in `folder` can be imported, after all that is installed."""
-    path = str(folder.absolute())
+    """What lies in `folder` can be imported, after all that is installed.
+
+    No bytecode of it is kept: Python takes bytecode for that of a file by its size and the second of its change (PEP 552 names the risk), so
+    that of a file mended within a second of its first import the fault would be executed again.
+    """
+    path, keeps_none = str(folder.absolute()), sys.dont_write_bytecode
     sys.path.append(path)
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = keeps_none
         with suppress(ValueError):
             sys.path.remove(path)
 

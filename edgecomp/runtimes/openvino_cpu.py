@@ -41,6 +41,8 @@ OPTIONS: dict[str, tuple[str | int | float | bool, ...]] = {
 
 BLOCK = 10  # inferences of one model that is profiled
 WARMUP = 3  # inferences before a profile counts: the first ones allocate
+NO_KERNEL = ("undef", "unknown")
+"""The plugin's words for how it executes what it folded into another operator, and what only renames a tensor."""
 
 INTEGER_PRECISIONS = {"i8", "u8"}
 VNNI = {"avx_vnni", "avx512_vnni"}  # with which OpenVINO rounds a layer's inputs as they come
@@ -116,6 +118,7 @@ class OpenVinoCpu:
         """From the plugin's performance counters, which are means over all inferences of a compiled model so far, in whole microseconds: by
         call it is the mean of BLOCK inferences, each block of a model compiled anew."""
         named: list[tuple[str, str]] = []  # of the first: what the plugin adds is numbered on in the next
+        has_kernel: list[bool] = []
         each: list[list[float]] = []
         for start in range(0, runs, BLOCK):
             calls = min(BLOCK, runs - start)
@@ -127,15 +130,16 @@ class OpenVinoCpu:
                 request.infer(dict(feed))
             after = request.profiling_info
             named = named or [(node.node_name, node.node_type) for node in after]
+            has_kernel = has_kernel or [not node.exec_type.startswith(NO_KERNEL) for node in after]
             each = each or [[] for _ in named]
             for kernel, node, warm in zip(each, after, before, strict=True):
                 took = node.real_time * (WARMUP + calls) - warm * WARMUP
                 kernel += [max(0.0, took.total_seconds() * 1e6 / calls)] * calls
         return [
             LayerTime(name, kind, len(times), sum(times), tuple(times))
-            for (name, kind), times in zip(named, each, strict=True)
-            if sum(times) > 0
-        ]  # 0: folded into another, or less than it resolves
+            for (name, kind), is_executed, times in zip(named, has_kernel, each, strict=True)
+            if is_executed or sum(times) > 0  # the others are folded into one
+        ]
 
     def executed_layers(self, model: Path, *, options: Options) -> list[Layer]:
         """Read from the executed graph's `runtimePrecision`; of a layer that has int8 weights alone, whether its inputs are rounded as well."""

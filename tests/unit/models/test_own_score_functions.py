@@ -1,5 +1,6 @@
 """A score function of the user's own: found, called, and blamed with its line where it is wrong."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,20 @@ def test_a_function_of_a_file_scores_every_example(folder: Path) -> None:
     assert score(OUTPUTS, LABELS, 4).tolist() == [1, 1, 1, 0]
     assert [file.name for file in score.files] == ["beside_it.py", "scores.py"]
     assert load_score("own/scores.py:lazy", folder)(OUTPUTS, LABELS, 4).tolist() == [1, 1, 1, 1]
+
+
+def test_a_file_mended_within_the_second_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python takes its bytecode for that of a file of the same size and second."""
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    file = tmp_path / "own.py"
+    outputs, labels = {"y": np.zeros((3, 1), np.float32)}, np.zeros(3)
+    for number in (1, 2):
+        file.write_text(f"def score(outputs, labels):\n    return [{number}.0] * 3\n", encoding="utf-8")
+        os.utime(file, (1_000_000, 1_000_000))
+        assert [*load_score("own.py:score", tmp_path)(outputs, labels, 3)] == [number] * 3
+    assert not (tmp_path / "__pycache__").exists()
 
 
 def test_a_function_of_a_module_is_found_as_a_factory_is(folder: Path) -> None:

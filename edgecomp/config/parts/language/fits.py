@@ -44,8 +44,8 @@ OTHERS = {
         "freeze_batchnorm_epochs",
         "ptq_minutes",
     ),
-    "student": ("prune",),
-    "teacher": ("arguments",),
+    "student": ("prune", "inputs"),
+    "teacher": ("arguments", "inputs"),
     "": ("score", "teachers", "health", "search", "ungated_targets"),
 }
 """By part of a recipe, the settings that a language model does not take."""
