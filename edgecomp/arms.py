@@ -44,6 +44,9 @@ class Asked(Protocol):
     def chosen(self) -> bool: ...
 
     @property
+    def picks(self) -> bool: ...
+
+    @property
     def hands_on(self) -> bool: ...
 
     @property
@@ -75,6 +78,7 @@ PTQ_BEST = Arm(
     "ptq_best", "student, best PTQ on validation", "#b08a2e", ("ptq",), baseline="ptq-best",
     per_target=True, low_bits="student, best PTQ on validation, {} (simulated)",
 )  # fmt: skip
+BEST = Arm("best", "student, best of trained and PTQ on validation", "#b5472a", ("best",), per_target=True)
 
 CASCADE = Arm("cascade", "cascade: student, int8, then teacher", "#a3386c", ("cascade",), per_target=True)
 
@@ -89,6 +93,7 @@ ARMS: dict[str, Arm] = {
         PTQ_NNCF,
         PTQ_DYNAMIC,
         PTQ_BEST,
+        BEST,
         CASCADE,
     )
 }
@@ -102,6 +107,8 @@ def judged(asked: Asked) -> Arm:
 
 def student(asked: Asked) -> Arm:
     """The student as it is released, or as it is the first of a cascade. asked: a recipe's `quantize`."""
+    if asked.picks:
+        return BEST
     return STUDENT_FP32 if asked.in_float else PTQ_BEST if asked.chosen else STUDENT_INT8
 
 
@@ -120,6 +127,11 @@ def measured(asked: Asked, *, gated: bool) -> list[Arm]:
         if gated
         else [TEACHER]
     )
+
+
+def tries_ptq(asked: Asked) -> bool:
+    """Whether, for a target, the best of all post-training quantisations is looked for. asked: a recipe's `quantize`."""
+    return asked.picks or PTQ_BEST in measured(asked, gated=True)
 
 
 def trained(asked: Asked) -> list[Arm]:

@@ -284,10 +284,10 @@ def _ways(recipe: Mapping[str, Any], bound: tuple[str, ...] = ()) -> list[tuple[
         drop = f"{(1.25 * parse_quantity(limits[ERROR]['max']).value) ** 2 / 100:.4f} pt"
     return [
         ("post-training quantisation, the best of all", ("quantize.method=ptq-best", *bound)),
-        ("trained through its integers", ("quantize.baselines=[ptq-best]", *bound)),
+        ("trained through its integers, where that is better", ("quantize.method=best", *bound)),
         (
-            "trained, with the costliest layers in float",
-            ("quantize.baselines=[ptq-best]", *bound, f"quantize.max_drop='{drop}'"),
+            "trained with the costliest layers in float, where that is better",
+            ("quantize.method=best", *bound, f"quantize.max_drop='{drop}'"),
         ),
     ]
 

@@ -308,10 +308,10 @@ def _applicable(rows: dict[str, Threshold], settings: Quantize, *, portable: boo
         fp32 = settings.in_float and (row.metric == INT8_SHARE or row.against == STUDENT_FP32.name)
         # Activations of 4 bits are clipped in float before they are rounded: neither the share nor the time means anything.
         clipped = settings.activation_bits != 8 and row.metric in (INT8_SHARE, CPU_P50)
-        return not fp32 and not clipped and not (not settings.trains and row.metric == BLOCK_SQNR)
+        return not fp32 and not clipped and not (not settings.is_trained and row.metric == BLOCK_SQNR)
 
     asked = {}
-    if settings.max_drop is not None:
+    if settings.max_drop is not None and settings.is_trained:
         row = {"metric": VALIDATION_DROP, "max": settings.max_drop}
         asked = {"max_drop": Threshold.model_validate(row)}
     return {name: row for name, row in rows.items() if judged(row)} | asked

@@ -90,7 +90,7 @@ class Keys:
             *arms.baselines(recipe.quantize),
             *arms.of_tools(recipe.quantize),
         }
-        by_nncf = {arms.PTQ_NNCF, arms.PTQ_DYNAMIC, arms.PTQ_BEST}
+        by_nncf = {arms.PTQ_NNCF, arms.PTQ_DYNAMIC, arms.PTQ_BEST, arms.BEST}
         quantizes = recipe.quantize.tool in {one.tool for one in by_nncf if one.tool} or asked & by_nncf
         nncf = ("nncf",) if quantizes and find_spec("nncf") else ()
         self.export_libraries = (*PYTORCH, *FORMATS, *nncf)

@@ -180,6 +180,16 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
                 **computes,
             )
     for target in job.targets:
+        if target.scheme == run.scheme and job.recipe.quantize.of(target.scheme, target.runtime).picks:
+            yield Step(
+                f"best/{target.name}",
+                "export",
+                partial(exporting.best, run, target=target),
+                profile(job, target),
+                ("data", "soft_labels", f"ptq/{target.name}", *_quantised(run), *_files(run, target)),
+                **computes,
+            )
+    for target in job.targets:
         asked = job.recipe.quantize.of(target.scheme, target.runtime).cascade
         if target.scheme == run.scheme and asked is not None:
             yield Step(
@@ -367,7 +377,7 @@ def _chooses_ptq(job: Job) -> list[Target]:
     return [
         target
         for target in job.targets
-        if arms.PTQ_BEST in arms.measured(job.recipe.quantize.of(target.scheme, target.runtime), gated=True)
+        if arms.tries_ptq(job.recipe.quantize.of(target.scheme, target.runtime))
     ]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
@@ -20,8 +20,8 @@ from edgecomp.export.parity import answers, executed_precision
 from edgecomp.export.stage import initializer_bytes
 from edgecomp.files.writing import write_json
 from edgecomp.inputs import Inputs, some
-from edgecomp.ptq.grid import TOOLS, Candidate, dynamic, grid
-from edgecomp.ptq.making import Costs, Limit, Made, make
+from edgecomp.ptq.grid import TOOLS, dynamic, grid
+from edgecomp.ptq.making import Costs, Limit, make
 from edgecomp.quantization.capture import DynamicAxes
 from edgecomp.quantization.layers import rule_of
 from edgecomp.runtimes import Inspect
@@ -38,6 +38,44 @@ class Score:
     accuracy: float | None
     reason: str = ""
     seconds: float = 0.0  # that it took to be executed
+
+    def told(self) -> dict[str, Any]:
+        """As it is written down."""
+        return {
+            "name": self.name,
+            "validation_score_pct": self.accuracy,
+            "reason": self.reason,
+            "executed_s": round(self.seconds, 2),
+        }
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What files are scored by: as a runtime executes them with its `options`, on validation data, [N, ...] by name, with its labels; task: how answers are
+    scored; float_layers: stay in float."""
+
+    runtime_name: str
+    options: Options
+    validation: Inputs
+    labels: Labels
+    task: Task
+    float_layers: Collection[str]
+
+    def accuracy(self, file: Path) -> float:
+        """The validation score of the model in `file`, in per cent. Raises EdgecompError where its answers are no numbers."""
+        found = sound_answers(runtimes.adapter(self.runtime_name), file, self.options, self.validation)
+        return self.task.validation_score(found, self.labels)
+
+    def share(self, file: Path) -> float | None:
+        """Of the multiply-accumulates of the model in `file`, in per cent, those that are executed in integers; None where the runtime does not tell."""
+        runtime = runtimes.adapter(self.runtime_name)
+        if not isinstance(runtime, Inspect):
+            return None
+        layers = runtime.executed_layers(file, options=self.options)
+        found: float | None = executed_precision(layers, dict.fromkeys(self.float_layers, ""))[
+            "int8_share_pct"
+        ]
+        return found
 
 
 EVALUATED_AT_ONCE = 64
@@ -70,16 +108,18 @@ def _mean_difference(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:
 
 
 def best(
-    made: Made, evaluate: Callable[[Path], float], share: Callable[[Path], float | None] = lambda _: None
+    made: Mapping[str, Path | EdgecompError],
+    evaluate: Callable[[Path], float],
+    share: Callable[[Path], float | None] = lambda _: None,
 ) -> tuple[Score, list[Score]]:
     """The candidate of the highest accuracy among those that are executed in integers, of several the first, and what all of them scored, in their order;
     the one of the highest accuracy where none is executed so.
 
-    made: candidate → its file, or why there is none; evaluate: the accuracy on validation data, as a runtime
+    made: candidate's name → its file, or why there is none; evaluate: the accuracy on validation data, as a runtime
     executes the file; share: of its multiply-accumulates, in per cent, that a runtime executes in integers, None where it does not tell: a file whose
     layers a runtime executes in float answers best, and is no smaller work. Raises EdgecompError where none runs.
     """
-    scores = [_score(candidate, file, evaluate) for candidate, file in made.items()]
+    scores = [_score(name, file, evaluate) for name, file in made.items()]
     working = [score for score in scores if score.accuracy is not None]
     if not working:
         reasons = (
@@ -104,18 +144,18 @@ def best(
     ]
 
 
-def _score(candidate: Candidate, file: Path | EdgecompError, evaluate: Callable[[Path], float]) -> Score:
+def _score(name: str, file: Path | EdgecompError, evaluate: Callable[[Path], float]) -> Score:
     if isinstance(file, EdgecompError):
-        return Score(candidate.name, None, None, str(file))
+        return Score(name, None, None, str(file))
     began = time.monotonic()
     try:
         found = evaluate(file)
     except EdgecompError as error:
-        return Score(candidate.name, file, None, str(error), time.monotonic() - began)
+        return Score(name, file, None, str(error), time.monotonic() - began)
     took = time.monotonic() - began
     if not math.isfinite(found):  # and no `max` could tell it from the best
-        return Score(candidate.name, file, None, f"its validation score is {found}", took)
-    return Score(candidate.name, file, found, seconds=took)
+        return Score(name, file, None, f"its validation score is {found}", took)
+    return Score(name, file, found, seconds=took)
 
 
 def choose(
@@ -144,11 +184,7 @@ def choose(
     all are. Where the best is an ONNX file, that is kept
     beside the IR it was converted to. Raises EdgecompError where none runs.
     """
-    runtime = runtimes.adapter(runtime_name)
-
-    def accuracy(file: Path) -> float:
-        return task.validation_score(sound_answers(runtime, file, options, validation), labels)
-
+    judged = Judged(runtime_name, options, validation, labels, task, float_layers)
     kinds = {type(part) for part in captured.modules()}
     has_softmax = any(node.target is torch.ops.aten.softmax.int for node in captured.graph.nodes)
     candidates = grid(
@@ -172,34 +208,33 @@ def choose(
         limit=Limit(None if minutes is None else 60 * minutes),
     )
 
-    def share(file: Path) -> float | None:
-        if not isinstance(runtime, Inspect):
-            return None
-        found: float | None = executed_precision(
-            runtime.executed_layers(file, options=options), dict.fromkeys(float_layers, "")
-        )["int8_share_pct"]
-        return found
-
-    chosen, scores = best(made, accuracy, share)
+    chosen, scores = best(
+        {candidate.name: file for candidate, file in made.items()}, judged.accuracy, judged.share
+    )
     assert chosen.file is not None
-    if chosen.file.suffix == ".onnx":
-        copyfile(chosen.file, folder / "model.onnx")
-        if runtime_name == "openvino-cpu":
-            ir.convert(folder / "model.onnx", folder)
-        stored = initializer_bytes(chosen.file)
-    else:
-        for suffix_ in (".xml", ".bin"):
-            copyfile(chosen.file.with_suffix(suffix_), folder / f"model{suffix_}")
-        stored = (folder / "model.bin").stat().st_size
+    copy_of(chosen.file, folder)
+    if chosen.file.suffix == ".onnx" and runtime_name == "openvino-cpu":
+        ir.convert(folder / "model.onnx", folder)
+    is_onnx = chosen.file.suffix == ".onnx"
+    stored = initializer_bytes(chosen.file) if is_onnx else (folder / "model.bin").stat().st_size
     costs = Costs(candidates_folder)
     found = {
         "chosen": chosen.name,
         "examples": len(labels),
         "parameter_bytes": stored,
         "scores": [
-            {"name": score.name, "validation_score_pct": score.accuracy, "reason": score.reason,
-             "made_s": costs.of(candidate, runtime_name), "executed_s": round(score.seconds, 2)}
+            score.told() | {"made_s": costs.of(candidate, runtime_name)}
             for candidate, score in zip(made, scores, strict=True)
         ],
     }  # fmt: skip
     write_json(folder / "ptq.json", found)
+
+
+def copy_of(file: Path, folder: Path, definition: Path | None = None) -> None:
+    """Copies the model in `file`, an ONNX file or an IR, into `folder` as `model`; definition: the ONNX file that the IR is of, kept beside it."""
+    parts = {
+        suffix: file.with_suffix(suffix)
+        for suffix in ((".onnx",) if file.suffix == ".onnx" else (".xml", ".bin"))
+    }
+    for suffix, part in (({} if definition is None else {".onnx": definition}) | parts).items():
+        copyfile(part, folder / f"model{suffix}")

@@ -10,6 +10,7 @@ from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.loss_terms import Schedule
 from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.parts.rehearsal import QUICK
+from edgecomp.config.parts.shrink.quantize import Quantize
 from edgecomp.config.recipe import Distill
 from edgecomp.config.schema import Schema
 from edgecomp.files import epoch_table
@@ -40,6 +41,7 @@ class Evidence:
         str, dict[str, Any]
     ]  # of targets that need another than the first: scheme → what each layer's integers cost
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
+    picked: dict[str, dict[str, Any]]  # target → which arm's file is its best one, and what they scored
     cascades: dict[str, dict[str, Any]]  # target → its margin, and what it loses and hands on
     epochs: list[
         tuple[str, int, str, float]
@@ -59,7 +61,16 @@ class Evidence:
         names = [target.name for target in (*job.targets, *job.ungated_targets)]
         gated = {target.name for target in job.targets}
         quantize = job.recipe.quantize
-        by_layer = quantize.trains and job.recipe.task != LANGUAGE  # whose layers all have their bits
+        by_layer = quantize.is_trained and job.recipe.task != LANGUAGE  # whose layers all have their bits
+
+        def by_target(step: str, asks: Callable[[Quantize], bool]) -> dict[str, Any]:
+            """What a step that some targets ask for wrote of each."""
+            return {
+                target.name: _json(folder / step / target.name / f"{step}.json")
+                for target in job.targets
+                if asks(quantize.of(target.scheme, target.runtime))
+            }
+
         histories = [_json(folder / arm.steps[0] / "history.json") for arm in arms.trained(quantize)]
         return cls(
             job=job,
@@ -85,16 +96,9 @@ class Evidence:
             },
             saturation=_json(folder / "export" / "saturation.json")["layers"] if by_layer else [],
             precision=_json(folder / "precision" / "precision.json") if by_layer else None,
-            best_ptq={
-                target.name: _json(folder / "ptq" / target.name / "ptq.json")
-                for target in job.targets
-                if arms.PTQ_BEST in arms.measured(quantize.of(target.scheme, target.runtime), gated=True)
-            },
-            cascades={
-                target.name: _json(folder / "cascade" / target.name / "cascade.json")
-                for target in job.targets
-                if quantize.of(target.scheme, target.runtime).hands_on
-            },
+            best_ptq=by_target("ptq", arms.tries_ptq),
+            picked=by_target("best", lambda asked: asked.picks),
+            cascades=by_target("cascade", lambda asked: asked.hands_on),
             epochs=[
                 (training, int(epoch), figure, float(value))
                 for training, epoch, figure, value in epoch_table.rows(folder)

@@ -153,6 +153,7 @@ def _content(evidence: Evidence, job: Job) -> dict[str, Any]:
         "portable": evidence.portable,
         "saturation": evidence.saturation,
         "best_ptq": evidence.best_ptq,
+        "picked": evidence.picked,
         "tried": evidence.tried,
         "exits": evidence.exits,
         "teachers": evidence.teachers,

@@ -59,6 +59,42 @@ def test_baselines_of_the_same_student_stand_beside_it_in_one_report(cli: Cli, f
     assert "ONNX Runtime&#39;s PTQ" in report or "ONNX Runtime's PTQ" in report
 
 
+@pytest.mark.parametrize("rate", [4e-4, 10.0], ids=["trained well", "trained badly"])
+def test_each_target_gets_the_better_of_trained_and_not(cli: Cli, folder: Path, rate: float) -> None:
+    """Judged by that very file, held against what its own arm is held against; a training that spoils the student costs nothing."""
+    only = [
+        "quantize.ptq_minutes=0.001",
+        f"quantize.learning_rate={rate}",
+        "distill.loop.alarms={stuck_loss: warn, exploding_gradient: warn, collapsed_divergence: warn}",
+    ]
+    verdict = run(cli, folder, "quantize.method=best", *only)
+    assert not {"teacher", "distill"} & set(verdict["ran"])
+    for target, name in (("onnxruntime-cpu", "model.onnx"), ("openvino-cpu", "model.bin")):
+        assert set(verdict["figures"][target]) == {"teacher", "student_fp32", "best"}
+        told = json.loads((folder / "best" / target / "best.json").read_text(encoding="utf-8"))
+        scores = {one["name"]: one["validation_score_pct"] for one in told["scores"]}
+        assert list(scores) == ["ptq_best", "student_int8"]
+        wins = scores["student_int8"] is not None and scores["student_int8"] > scores["ptq_best"]
+        assert told["chosen"] == ("student_int8" if wins else "ptq_best")
+        if rate > 1:
+            assert not wins
+        onnx = (
+            "export/onnx/student_int8.onnx"
+            if name.endswith("onnx")
+            else f"export/openvino/student_int8/{name}"
+        )
+        made = folder / (onnx if wins else f"ptq/{target}/{name}")
+        assert (folder / "deploy" / target / name).read_bytes() == made.read_bytes()
+        assert verdict["rows"][target, "export_agreement_pct"]["estimate"]["value"] > 98
+        assert (target, "export_block_sqnr_db") not in verdict["rows"]
+        assert verdict["rows"][target, "parameter_bytes"]["verdict"] == "PASS"
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert (
+        "the better of that and of the student that was trained through its integers is what is judged"
+        in page
+    )
+
+
 def test_a_post_training_method_is_judged_in_place_of_the_trained_one(cli: Cli, folder: Path) -> None:
     """Its health as well, with the fp32 student's attacks: there is no network of it to follow the gradients of."""
     pytest.importorskip("art", reason="pip install 'edgecomp[health]'")

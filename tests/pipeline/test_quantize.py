@@ -154,7 +154,7 @@ def test_the_cheapest_way_is_first_and_layers_in_float_the_last() -> None:
     ways = _ways({"thresholds": {AGREEMENT: {"min": "99 %"}}})
     assert [overrides[0] for _, overrides in ways] == [
         "quantize.method=ptq-best",
-        *["quantize.baselines=[ptq-best]"] * 2,
+        *["quantize.method=best"] * 2,
     ]
     assert ways[-1][1][1] == "quantize.max_drop='0.1 pt'"
     numbers = _ways({"thresholds": {"teacher_error_pct": {"max": "2 %"}, AGREEMENT: None}})

@@ -10,6 +10,7 @@ from edgecomp.config.parts.shrink.quantize import Quantize
 from edgecomp.config.target import Target
 from edgecomp.errors import RuntimeUnavailableError
 from edgecomp.files.array_files import read_npy, read_npz
+from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import digest_of, write_json
 from edgecomp.inputs import some
 from edgecomp.machine import cpu_isa
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 INT8_EXITS = "exits_int8"
 """The folder, in an export, of the quantised student in parts."""
+BEST = "best.json"
+"""Beside a target's file of arms.BEST: which arm's it is."""
 
 
 def export(run: Run, out: Path, checkpoints: Path) -> None:
@@ -65,7 +68,7 @@ def export(run: Run, out: Path, checkpoints: Path) -> None:
             for index, layer in enumerate(loaders.float_layers(run))
             if settings.trains
         },
-        student=arms.student(run.job.recipe.quantize).name,
+        student=(arms.STUDENT_INT8 if settings.trains else arms.student(settings)).name,
         post_training={arm: Quantiser(setting, calibration) for arm, setting in tools.items()},
         probes=loaders.probes(run),
         interface=loaders.interface(run),
@@ -149,6 +152,37 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, *, target: Target, candidat
         )
 
 
+def best(run: Run, out: Path, checkpoints: Path, *, target: Target) -> None:
+    """Writes into `out` the file of `run` that answers better on validation data as this target's runtime executes it: that of the student trained through its
+    integers, or the best that post-training quantisation makes; and best.json: which, and what both scored. checkpoints: not needed."""
+    from edgecomp.ptq.choosing import Judged, best, copy_of
+
+    executed = model_files.executed_by(run, target)
+    files = {arm.name: model_files.made_file(run, arm, target) for arm in (arms.PTQ_BEST, arms.STUDENT_INT8)}
+    with loaders.distillation_data(run) as data:
+        judged = Judged(
+            executed.runtime,
+            executed.options,
+            data.views.preprocessing.apply(data.views.validation.arrays),
+            data.wanted(),
+            loaders.meaning(run),
+            tuple(loaders.float_layers(run)),
+        )
+        chosen, scores = best(files, judged.accuracy, judged.share)
+    definition = model_files.made_file(run, arms.ARMS[chosen.name], target, "onnxruntime-cpu")
+    copy_of(files[chosen.name], out, definition if definition.is_file() else None)
+    stored = model_files.parameter_bytes(run, target)[chosen.name]
+    write_json(
+        out / BEST,
+        {
+            "chosen": chosen.name,
+            "examples": len(judged.labels),
+            "parameter_bytes": stored,
+            "scores": [score.told() for score in scores],
+        },
+    )
+
+
 def _kept_candidates(run: Run, checkpoints: Path, decided_by: object) -> Path:
     """The folder beside a step's own checkpoints that every step with the same candidates has."""
     manifest = RunFolder(run.folder).manifest()
@@ -168,8 +202,10 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
     settings = run.job.recipe.quantize.of(target.scheme, target.runtime)
     exported, judged = run.made("export"), arms.judged(settings)
-    student = judged.name
+    student, float_layers = judged.name, {} if settings.in_float else loaders.float_layers(run)
     inputs, reference = _answered(run, settings)
+    if settings.picks and _picked(run, target) is not arms.STUDENT_INT8:
+        reference, float_layers = None, settings.float_layers
     if judged is arms.CASCADE:
         reference = read_npy(run.folder / arms.CASCADE.steps[0] / target.name / handing_on.REFERENCE)
     tools = {arm.name: tool for arm, tool in arms.of_tools(settings).items()}
@@ -196,8 +232,8 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
             reference=reference,
             definitions=definitions,
             blocks_model=model_files.exported(run, "blocks", target.runtime),
-            blocks_file=exported / "blocks.npz" if settings.trains else None,
-            float_layers={} if settings.in_float else loaders.float_layers(run),
+            blocks_file=exported / "blocks.npz" if settings.is_trained else None,
+            float_layers=float_layers,
             task=loaders.meaning(run),
             folder=out,
             kernels_file=model_files.made_file(run, arms.student(settings), target)
@@ -216,6 +252,11 @@ def parity(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
     except RuntimeUnavailableError as error:  # the bench says so as well, and the gate that it is not run
         write_json(out / "parity.json", {})
         (out / NOT_RUN).write_text(f"{error}\n", encoding="utf-8")
+
+
+def _picked(run: Run, target: Target) -> arms.Arm:
+    """Which arm's file the best one is for a target."""
+    return arms.ARMS[read_mapping(run.folder / arms.BEST.steps[0] / target.name / BEST, "chosen")["chosen"]]
 
 
 def _answered(run: Run, settings: Quantize) -> "tuple[Inputs, npt.NDArray[Any] | None]":

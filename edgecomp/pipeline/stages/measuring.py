@@ -37,7 +37,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target, *, for_answers
     costs = {
         layer: model_files.exported(run, f"int8_but_{index}", target.runtime)
         for index, layer in enumerate(loaders.float_layers(run))
-        if gated and quantize.trains and not quantize.hands_on and not for_answers
+        if gated and quantize.is_trained and not quantize.hands_on and not for_answers
     }
     settings, parity = run.job.recipe.bench, run.folder / "parity" / target.name
     test = Split.load(run.folder / "data", "test")
@@ -48,7 +48,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target, *, for_answers
         student=arms.judged(quantize).name,
         without_float_layer=costs,
         parameters=model_files.parameter_bytes(run, target),
-        precision_file=run.made("precision") / "precision.json" if gated and quantize.trains else None,
+        precision_file=run.made("precision") / "precision.json" if gated and quantize.is_trained else None,
         parity_file=parity / "parity.json" if gated else None,
         references_file=parity / REFERENCES if gated else None,
         test=test,

@@ -47,7 +47,7 @@ IN_FLOAT = "none"  # the scheme of a target that is sent the student in float
 def check(run: Run) -> None:
     """Refuses what cannot be searched, before anything is made of `run`. Raises UsageError, RuntimeUnavailableError."""
     recipe = run.job.recipe
-    if not (recipe.quantize.trains or recipe.quantize.in_float):
+    if not (recipe.quantize.is_trained or recipe.quantize.in_float):
         raise UsageError(f"search: a candidate is measured as it is placed for training through integers, or in float, and quantize.method is "
                          f"{recipe.quantize.method}: take quantize.method=qad, or none")  # fmt: skip
     if recipe.distill.lifelong is not None:

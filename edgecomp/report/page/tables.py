@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from edgecomp.arms import STUDENT_FP32
+from edgecomp.arms import ARMS, STUDENT_FP32
 from edgecomp.metrics.registry import ACCURACY, LATENCY_P50, LATENCY_P99, METRICS
 from edgecomp.report.answers import Shown
 from edgecomp.report.evidence import Evidence
@@ -231,6 +231,13 @@ def candidates(target: str, best: Mapping[str, Any]) -> Table:
     caption = f"{target}: {best['chosen']}, of {len(best['scores'])} candidates"
     header = ("candidate", "validation accuracy", "made in s", "executed in s")
     return table(caption, header, rows, is_long=True)
+
+
+def picked(evidence: Evidence, target: str) -> Table:
+    """What the arms scored of which the better is released to `target`, of `evidence`."""
+    found = evidence.picked[target]
+    scores = [score | {"name": ARMS[score["name"]].label} for score in found["scores"]]
+    return candidates(target, found | {"chosen": ARMS[found["chosen"]].label, "scores": scores})
 
 
 def layers(parity: Mapping[str, Any], caption: str) -> Table:

@@ -171,7 +171,10 @@ def test_a_value_out_of_place_is_refused(override: str, complaint: str) -> None:
         (["quantize.max_drop=1 %"], "not in percentage points"),
         (["quantize.method=none", "quantize.float_layers={head: why}"], "every layer is in float"),
         (["quantize.method=ptq-ort", "quantize.baselines=[ptq-ort]"], "ptq-ort is the method itself"),
-        (["quantize.method=qat"], "'qad', 'ptq-ort', 'ptq-nncf', 'ptq-dynamic', 'ptq-best' or 'none'"),
+        (
+            ["quantize.method=qat"],
+            "'qad', 'ptq-ort', 'ptq-nncf', 'ptq-dynamic', 'ptq-best', 'best' or 'none'",
+        ),
         (["distill.hidden=[{student: a}]"], "distill.hidden"),
     ],
     ids=str,

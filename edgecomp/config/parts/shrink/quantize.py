@@ -10,18 +10,21 @@ from edgecomp.config.schema import Part
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.runtimes.formats import is_pytorch
 
+TRAINED = ("qad", "best")
+"""Methods that train a student through its integers."""
+
 
 class Quantize(Part):
     """How the student comes to int8.
 
     `qad`: the same loss, through fake-quant, for `epochs` more epochs. `ptq-ort`, `ptq-nncf`: a runtime's own
     post-training quantisation of the fp32 student. `ptq-dynamic`: weights in int8, and what products read rounded as it comes. `ptq-best`: for each target the best of all ways to do that, chosen on the validation
-    split. `none`: it stays in fp32. `baselines` are measured and shown
+    split. `best`: for each target the better of `qad` and `ptq-best` there. `none`: it stays in fp32. `baselines` are measured and shown
     beside whatever is judged. Scales start from `calibration`, learn, and freeze; batch statistics freeze too.
     """
 
-    # how: trained through its integers (qad), by a runtime's own tool, or not at all
-    method: Literal["qad", "ptq-ort", "ptq-nncf", "ptq-dynamic", "ptq-best", "none"] = "qad"
+    # how: trained through its integers (qad), after training (ptq-), the better of both (best), or not at all
+    method: Literal["qad", "ptq-ort", "ptq-nncf", "ptq-dynamic", "ptq-best", "best", "none"] = "qad"
     # other ways to quantise the same student, measured beside it
     baselines: list[Literal["control", "ptq-ort", "ptq-nncf", "ptq-dynamic", "ptq-best"]] = []
     epochs: int = Field(4, ge=1, le=10_000)  # of training through fake-quant
@@ -60,7 +63,7 @@ class Quantize(Part):
     @classmethod
     def _few_levels_are_not_spread_over_the_whole_range(cls, given: Any) -> Any:
         """Of three levels from -max to max, nearly all weights would be in the middle one."""
-        if not isinstance(given, dict) or given.get("method", "qad") != "qad":
+        if not isinstance(given, dict) or given.get("method", "qad") not in TRAINED:
             return given
         in_8_bits = given.get("weight_bits", 8) == given.get("activation_bits", 8) == 8
         return given if in_8_bits else given | {"calibration": given.get("calibration") or "mse"}
@@ -84,7 +87,7 @@ class Quantize(Part):
             raise ValueError(
                 f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
             )
-        if self.precision_by == "speed" and not self.trains:
+        if self.precision_by == "speed" and not self.is_trained:
             raise ValueError(
                 f"precision_by: speed chooses layers of a student that is trained with qad, not {self.method}"
             )
@@ -100,10 +103,12 @@ class Quantize(Part):
             raise ValueError(
                 f"baselines: {arms.CONTROL.baseline} is trained for as long as qad is, and the method is {self.method}"
             )
-        if self.cascade is not None and not self.trains:
+        if self.cascade is not None and not self.is_trained:
             raise ValueError(
                 f"cascade: of a student that is trained through its integers (qad), and the method is {self.method}"
             )
+        if self.picks and arms.PTQ_BEST.baseline in self.baselines:
+            raise ValueError(f"baselines: method {self.method} looks for {arms.PTQ_BEST.baseline} by itself")
         if self.method in self.baselines:
             raise ValueError(f"baselines: {self.method} is the method itself")
         return self
@@ -114,14 +119,25 @@ class Quantize(Part):
         trained = tuple(name for name in self.baselines if name == arms.CONTROL.baseline)
         if scheme != "none":
             if is_pytorch(runtime):  # which no tool and no cascade makes files of
-                return self.model_copy(update={"baselines": trained, "cascade": None})
+                method = "qad" if self.picks else self.method
+                return self.model_copy(update={"baselines": trained, "cascade": None, "method": method})
             return self
         return Quantize(method="none").model_copy(update={"baselines": trained})
 
     @property
     def trains(self) -> bool:
-        """Whether the student is trained through its integers (quantisation-aware distillation)."""
-        return self.method == "qad"
+        """Whether a student is trained through its integers (quantisation-aware distillation)."""
+        return self.method in TRAINED
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the student is the one that is trained through its integers."""
+        return self.trains and not self.picks
+
+    @property
+    def picks(self) -> bool:
+        """Whether the student is, for each target, the better of the one that is trained through its integers and the best post-training quantisation."""
+        return self.method == "best"
 
     @property
     def in_float(self) -> bool:
