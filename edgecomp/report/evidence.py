@@ -37,15 +37,11 @@ class Evidence:
     precision: dict[str, Any] | None  # what each layer's integers cost; None without qad
     portable: dict[str, dict[str, Any]]  # target → its file's weights, and its answers on other CPUs
     saturation: list[dict[str, Any]]  # by layer, on x86 without VNNI
-    other_schemes: dict[
-        str, dict[str, Any]
-    ]  # of targets that need another than the first: scheme → what each layer's integers cost
+    other_schemes: dict[str, dict[str, Any]]  # the same, of other targets' schemes than the first
     best_ptq: dict[str, Any]  # target → the candidate chosen, and what all of them scored
-    picked: dict[str, dict[str, Any]]  # target → which arm's file is its best one, and what they scored
+    picked: dict[str, Any]  # target → which arm has its best file, and what both scored
     cascades: dict[str, dict[str, Any]]  # target → its margin, and what it loses and hands on
-    epochs: list[
-        tuple[str, int, str, float]
-    ]  # what was watched: training, epoch, figure, value; none of an older run
+    epochs: list[tuple[str, int, str, float]]  # training, epoch, figure, value; none of an older run
     exits: dict[str, Any] | None  # of the fp32 student, early ones that are kept
     teachers: dict[str, Any] | None  # where there are several, what each counts
     tried: list[dict[str, Any]]  # by `edgecomp quantize`, one way after another; none of another run
@@ -53,11 +49,7 @@ class Evidence:
 
     @classmethod
     def read(cls, job: Job, folder: Path, verdict: VerdictDocument) -> "Evidence":
-        """What a report on `job` shows, from its run folder.
-
-        folder: the run's; verdict: as its samples give it. Raises FileError, RunFolderError where a file is
-        missing.
-        """
+        """What a report on `job` shows, from its run folder. verdict: as its samples give it. Raises FileError, RunFolderError where a file is missing."""
         names = [target.name for target in (*job.targets, *job.ungated_targets)]
         gated = {target.name for target in job.targets}
         quantize = job.recipe.quantize
