@@ -12,7 +12,7 @@ from typing import Any
 from edgecomp.metrics.registry import LATENCY_P50
 from edgecomp.progress import Silent
 from edgecomp.shrink.budget import Limit
-from edgecomp.shrink.candidates import TRAINED, Candidate, Cost, load_all
+from edgecomp.shrink.candidates import TRAINED, Candidate, Cost, Work, load_all
 from edgecomp.shrink.front import chosen
 from edgecomp.shrink.spaces import Space
 from edgecomp.shrink.study import IsWeak, Study
@@ -32,6 +32,9 @@ class Recorded:
         cost = self._table[json.dumps(student, sort_keys=True)].cost
         assert cost is not None
         return cost
+
+    def work(self, student: Mapping[str, Any], folder: Path) -> Work:
+        return self.measured(student, folder).work
 
     def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None = None) -> float:
         score = self._table[json.dumps(student, sort_keys=True)].score

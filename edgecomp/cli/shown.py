@@ -285,6 +285,8 @@ def show_search(result: SearchResult, screen: Screen, as_json: bool) -> None:
         screen.note(
             f"{noisy} of {len(became)} candidates were measured on a contended host (grade C or D): their wall times are their neighbours' as well"
         )
+    for told in result.cost_model:
+        screen.out.print(f"{told}.")
     screen.out.print(f"Ended: {result.stopped}.")
     screen.out.print(f"The front, drawn: {result.page}", soft_wrap=True)
     if result.chosen is None:

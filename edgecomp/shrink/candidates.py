@@ -10,6 +10,8 @@ from edgecomp.files.writing import write_json
 from edgecomp.shrink.spaces import Point, name_of
 
 CANDIDATE, COST = "candidate.json", "cost.json"
+Work = dict[str, list[float]]
+"""By kind of operator of a network: how many there are, their multiply-accumulates, and the numbers that they read and write, of one example."""
 TRAINED, OVER, FAILED, ENDED = "trained", "over budget", "failed", "ended early"  # what became of one
 
 
@@ -17,13 +19,14 @@ TRAINED, OVER, FAILED, ENDED = "trained", "over budget", "failed", "ended early"
 class Cost:
     """What an untrained student was measured to take, quantised and exported. parameters: how many; figures: by target and metric, the median over
     restarts in the metric's base unit; died: why it did not fit into a target's memory, where it did not; grades: by target, how far its times can be
-    trusted (edgecomp.benchmark.quality); seconds: that measuring took."""
+    trusted (edgecomp.benchmark.quality); seconds: that measuring took; work: what the network does."""
 
     parameters: int
     figures: Mapping[str, Mapping[str, float]]
     died: str = ""
     grades: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    work: Work = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

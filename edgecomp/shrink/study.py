@@ -4,7 +4,8 @@ The sampler is made anew for every trial, seeded by the search's seed and the tr
 it alone, and a search that was killed proposes what it would have proposed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ FAR = 1e9  # over a limit: further is no longer told apart
 WAIT_S = 120.0  # for another process that writes the study
 THIRD = 3  # of the candidates goes on from one rung to the next, three times as long
 
+PROPOSALS = 8  # in succession that may be put aside
+FORETOLD = "foretold"  # of a trial: that it was
+
+Foretold = Callable[[Point], Mapping[str, float]]
+"""By limit, how far over it, as a share, a point is foretold to be; nothing where it is worth measuring."""
 IsWeak = Callable[[int, float], bool]
 """Whether a candidate may end, of the epochs that are done and the score after them."""
 
@@ -74,15 +80,26 @@ class Study:
                 for point in filter(None, (space.cheapest, space.declared)):
                     self._study.enqueue_trial(self._places(point), skip_if_exists=True)
 
-    def ask(self) -> Asked | None:
+    def ask(self, over: Foretold = lambda _: {}) -> Asked | None:
         """What is to be tried next: what a process that died was at, else what the sampler proposes; None where every point
-        was tried."""
-        with self._lock:
-            asked = self._left_behind() or self._new()
-            if asked is not None:
+        was tried. over: by limit how far a point is foretold to be over it: such ones are put aside, PROPOSALS at most, so that the measurement decides
+        where nothing else is left."""
+        from optuna.trial import TrialState
+
+        while True:
+            with self._lock:
+                asked = self._left_behind() or self._new()
+                if asked is None:
+                    return None
                 asked.trial.set_user_attr(PROCESS, owner())
                 self._asked.add(asked.number)
-            return asked
+                must = self._put_aside_before(asked.number) >= PROPOSALS
+            if must or not (excess := over(asked.point)):
+                return asked
+            with self._lock:
+                self._constrained(asked, excess)
+                asked.trial.set_user_attr(FORETOLD, True)
+                self._study.tell(asked.trial, state=TrialState.PRUNED)
 
     def tell(self, asked: Asked, candidate: Candidate, excess: dict[str, float]) -> None:
         """What became of `asked`: the `candidate`; excess: by limit how far over it that is, as a share. Over zero is not allowed, and how far tells
@@ -91,10 +108,7 @@ class Study:
 
         trial = asked.trial
         with self._lock:
-            known = trial.storage.get_trial(trial._trial_id).constraints  # of a trial that was taken up again
-            for limit, share in excess.items():
-                if limit not in known:
-                    trial.set_constraint(limit, min(share, FAR))
+            self._constrained(asked, excess)
             trial.set_user_attr("candidate", candidate.name)
             if candidate.why:
                 trial.set_user_attr("why", candidate.why)
@@ -104,6 +118,14 @@ class Study:
                 self._study.tell(trial, [candidate.score, latency][: len(self._study.directions)])
             else:
                 self._study.tell(trial, state=TrialState.FAIL if candidate.failed else TrialState.PRUNED)
+
+    def _constrained(self, asked: Asked, excess: Mapping[str, float]) -> None:
+        known = asked.trial.storage.get_trial(
+            asked.trial._trial_id
+        ).constraints  # of a trial that was taken up again
+        for limit, share in excess.items():
+            if limit not in known:
+                asked.trial.set_constraint(limit, min(share, FAR))
 
     def judge(self, asked: Asked) -> IsWeak | None:
         """What says of `asked` whether it is weak; None where nothing is ended early."""
@@ -120,6 +142,22 @@ class Study:
                 return bool(asked.trial.should_prune())
 
         return is_weak
+
+    @property
+    def put_aside(self) -> int:
+        """How many points were not measured because they are foretold to be over the budget."""
+        return sum(FORETOLD in one.user_attrs for one in self._study.get_trials(deepcopy=False))
+
+    def _put_aside_before(self, number: int) -> int:
+        """How many in succession, right before that trial, were put aside; those that tell nothing do not count."""
+        from optuna.trial import TrialState
+
+        before = [
+            one
+            for one in self._study.get_trials(deepcopy=False)
+            if one.number < number and one.state != TrialState.FAIL
+        ]
+        return len(list(takewhile(lambda one: FORETOLD in one.user_attrs, reversed(before))))
 
     def _new(self) -> Asked | None:
         """What the sampler proposes, or where that was tried the nearest point that was not."""

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +14,7 @@ from edgecomp.progress import Listener
 from edgecomp.shrink import candidates, front
 from edgecomp.shrink.budget import Limit, broken, excesses
 from edgecomp.shrink.candidates import Candidate, Cost, load_all, place_of
+from edgecomp.shrink.cost_model import Foresight
 from edgecomp.shrink.spaces import Point, Space
 from edgecomp.shrink.study import Asked, IsWeak, Study
 
@@ -27,6 +29,9 @@ class Work(Protocol):
 
     def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
         """What a `student`, as a recipe has it, takes before it is trained; folder: its own. Raises EdgecompError where it cannot be built or measured."""
+
+    def work(self, student: Mapping[str, Any], folder: Path) -> candidates.Work:
+        """What a `student`, as a recipe has it, does for an example, counted; folder: its own. Raises EdgecompError where it cannot be built."""
 
     def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None) -> float:
         """The score of a `student` on the validation split, in per cent, after a short training; folder: its own; is_weak: asked after each epoch but the
@@ -100,11 +105,28 @@ class Trials:
             if deadline is not None and time.monotonic() > deadline:
                 return "the time is up (--time)"
             room = max(1, min(self._at_once, trials - len(found)))
-            batch = list(islice(iter(self._study.ask, None), room))
+            foresight = Foresight(self._limits, [one.cost for one in found if one.cost])
+            batch = list(islice(iter(partial(self._study.ask, partial(self._over, foresight)), None), room))
             if not batch:
                 return f"every point was tried, {len(self._space):,} in all"
             for asked, candidate in zip(batch, self._became(batch, len(found)), strict=True):
                 self._study.tell(asked, candidate, self._excess(candidate))
+
+    def _over(self, foresight: Foresight, point: Point) -> dict[str, float]:
+        """By limit, how far a point is foretold to be over it; nothing where it is worth measuring, which then says so itself."""
+        if not foresight or (place_of(self._folder, point) / candidates.COST).is_file():
+            return {}
+        try:
+            over = foresight.over(self._work.work(self._space.of(point), self._at(point)))
+        except EdgecompError:
+            return {}  # of one that cannot be built: measuring tells why
+        if over:
+            how = "; ".join(f"{limit}, {100 * share:.0f} % over" for limit, share in over.items())
+            self._listener.say(
+                f"not measured: {self._space.told(point)}: foretold to be over the budget: {how}"
+            )
+            shutil.rmtree(place_of(self._folder, point), ignore_errors=True)
+        return over
 
     def _refuse_hopeless(self, found: Sequence[Candidate]) -> None:
         cheapest = self._space.cheapest

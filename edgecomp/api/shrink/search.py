@@ -32,6 +32,7 @@ from edgecomp.report.search_page import Tried, write_page
 from edgecomp.shrink import front
 from edgecomp.shrink.budget import Limit, limits_of
 from edgecomp.shrink.candidates import Candidate, load_all, spent
+from edgecomp.shrink.cost_model import Foresight
 from edgecomp.shrink.spaces import Space, space_of
 from edgecomp.shrink.study import Study, installed
 from edgecomp.shrink.trials import Trials
@@ -47,7 +48,8 @@ UNTIL = "soft_labels"  # the last step that all candidates share
 class SearchResult:
     """What a search found. candidates: in the order in which they were tried; front: of those, what nothing else beats, the fastest on `target`
     first; chosen: the best of it; recipe: the file that `edgecomp run` takes, with the student that was chosen; stopped: why no more were tried; spent:
-    seconds by what they went into; of this sitting and those before it."""
+    seconds by what they went into; of this sitting and those before it; cost_model: in words, how well what a student takes was foretold from the others, and
+    how many points were not measured for that."""
 
     folder: Path
     target: str
@@ -58,6 +60,7 @@ class SearchResult:
     recipe: Path | None
     stopped: str
     spent: Mapping[str, float]
+    cost_model: Sequence[str] = ()
 
     @property
     def page(self) -> Path:
@@ -142,7 +145,7 @@ def search(
         elsewhere = () if cluster is None else searching.by_cluster(run, asked, cluster)
         tried = Trials(place, space, limits, study, searching.Candidates(run, asked), listener, *elsewhere)
         stopped = tried.until(trials or asked.trials, asked.patience, deadline)
-    return _concluded(recipe, asked_of, job, place, space, target, stopped, shared_s, limits)
+    return _concluded(recipe, asked_of, job, place, space, study, stopped, shared_s, limits)
 
 
 def _prepare(job: Job, folder: RunFolder, every: Sequence[Any], listener: Listener) -> None:
@@ -213,14 +216,15 @@ def _concluded(
     job: Job,
     place: Path,
     space: Space,
-    target: str,
+    study: Study,
     stopped: str,
     shared_s: float,
     limits: Sequence[Limit],
 ) -> SearchResult:
-    found = load_all(place)
+    found, target = load_all(place), study.target
     best, chosen = front.front(found, target), front.chosen(found, target)
     took = {"teacher_and_data_s": shared_s} | spent(found)
+    errors = Foresight(limits, [one.cost for one in found if one.cost]).errors()
     written = None if chosen is None else _write_recipe(recipe, overrides, place, space, chosen)
     write_json(
         place / FRONT,
@@ -232,12 +236,26 @@ def _concluded(
             "spent": took,
             "front": [one.name for one in best],
             "chosen": chosen and chosen.name,
+            "foretold": {"errors": errors, "put_aside": study.put_aside},
             "candidates": {one.name: asdict(one) | {"became": one.became} for one in found},
         },
     )
-    result = SearchResult(place, target, space, found, best, chosen, written, stopped, took)
+    told = _foretold(errors, study.put_aside)
+    result = SearchResult(place, target, space, found, best, chosen, written, stopped, took, told)
     _write_page(result, job, limits)
     return result
+
+
+def _foretold(errors: Mapping[str, Mapping[str, float]], put_aside: int) -> list[str]:
+    told = [
+        f"Foretold from the {one['students'] - 1:.0f} others, {limit} of a student is wrong by {one['median_error_pct']:.1f} % (median), of nine in ten by "
+        f"{one['nine_in_ten_pct']:.1f} % at most"
+        for limit, one in errors.items()
+    ]
+    points = "point was" if put_aside == 1 else "points were"
+    return (
+        [*told, f"{put_aside} {points} not measured, foretold to be over the budget"] if put_aside else told
+    )
 
 
 def _write_page(result: SearchResult, job: Job, limits: Sequence[Limit]) -> None:
@@ -264,7 +282,7 @@ def _write_page(result: SearchResult, job: Job, limits: Sequence[Limit]) -> None
         target=result.target,
         tried=[tried(one) for one in result.candidates],
         limits=most,
-        notes=[f"It took: {took}.", f"Ended: {result.stopped}."],
+        notes=[f"It took: {took}.", f"Ended: {result.stopped}.", *(f"{one}." for one in result.cost_model)],
         command="" if result.chosen is None else result.next_command,
     )
 

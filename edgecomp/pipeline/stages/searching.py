@@ -24,12 +24,12 @@ from edgecomp.pipeline.stages import learning
 from edgecomp.runtimes import TABLE
 from edgecomp.runtimes.formats import all_parts, format_of, is_pytorch
 from edgecomp.shrink.budget import Limit, broken, limits_of
-from edgecomp.shrink.candidates import Cost
+from edgecomp.shrink.candidates import Cost, Work
 from edgecomp.shrink.study import IsWeak
 from edgecomp.shrink.trials import Asking, Together, Trained, Weak
 
 if TYPE_CHECKING:
-    from torch import fx, nn
+    from torch import fx
 
     from edgecomp.benchmark.scenarios.alternated import Effort
     from edgecomp.pipeline.stages.cluster import Cluster
@@ -81,6 +81,11 @@ class Candidates:
     def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
         """What a `student`, as a recipe has it, takes before it is trained; folder: its own. Raises UsageError, CaptureError, WorkerError."""
         return measured(self._of(student, folder), limits(self._run))
+
+    def work(self, student: Mapping[str, Any], folder: Path) -> Work:
+        """What a `student`, as a recipe has it, does for an example, counted; folder: its own. Raises UsageError, CaptureError."""
+        run = self._of(student, folder)
+        return _work(run, loaders.captured(run, loaders.first_student(run).eval()))
 
     def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None = None) -> float:
         """The score of a `student`, as a recipe has it, in per cent; folder: its own; is_weak: asked after each epoch. Raises Weak, EdgecompError."""
@@ -155,27 +160,34 @@ def measured(run: Run, limits: Sequence[Limit]) -> Cost:
     died = ""
     with TemporaryDirectory(prefix="edgecomp-search-") as name:
         scratch = Path(name)
-        figures = _export(run, network, scratch)
+        graph = loaders.captured(run, network.eval())
+        work, figures = _work(run, graph), _export(run, graph, scratch)
         if not broken(limits, figures):
             inputs.save(some(loaders.probes(run), slice(INPUTS)), scratch / "inputs")
             for target in run.job.targets:
                 found, grades[target.name], why = _on(run, target, scratch, limits)
                 figures[target.name] |= found
                 died = died or why
-    return Cost(parameters, figures, died, grades, round(monotonic() - began, 3))
+    return Cost(parameters, figures, died, grades, round(monotonic() - began, 3), work)
+
+
+def _work(run: Run, graph: "fx.GraphModule") -> Work:
+    from edgecomp.shrink.cost_model import work_of
+
+    return work_of(graph, [values[:1] for values in loaders.example(run).values()])
 
 
 def _scheme(run: Run, target: Target) -> str:
     return IN_FLOAT if run.job.recipe.quantize.in_float else target.scheme
 
 
-def _export(run: Run, network: "nn.Module", scratch: Path) -> dict[str, dict[str, float]]:
-    """Writes the student into `scratch`, once for each scheme that a target takes; returns its sizes by target."""
+def _export(run: Run, graph: "fx.GraphModule", scratch: Path) -> dict[str, dict[str, float]]:
+    """Writes the student of that graph into `scratch`, once for each scheme that a target takes; returns its sizes by target."""
     from edgecomp.distill.student import calibrated
     from edgecomp.export.stage import export_for_timing, parameter_bytes
     from edgecomp.quantization.capture import duplicate
 
-    graph, quantize = loaders.captured(run, network.eval()), run.job.recipe.quantize
+    quantize = run.job.recipe.quantize
     made: dict[str, fx.GraphModule] = {}
     with loaders.distillation_data(run) as data:
         for scheme in dict.fromkeys(_scheme(run, target) for target in run.job.targets):

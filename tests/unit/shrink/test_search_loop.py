@@ -34,12 +34,18 @@ class Known:
     """width·blocks ms of latency, and a score that grows with the width, and up to two blocks with them."""
 
     def __init__(
-        self, dies_at: int | None = None, broken: tuple[int, ...] = (), cut_at: int | None = None
+        self,
+        dies_at: int | None = None,
+        broken: tuple[int, ...] = (),
+        cut_at: int | None = None,
+        is_foretold: bool = False,
     ) -> None:
         self.measurements: list[tuple[int, int]] = []
         self.trainings: list[tuple[int, int]] = []
+        self.counted: list[tuple[int, int]] = []
         self.epochs = 0
         self._dies_at, self._broken, self._cut_at = dies_at, broken, cut_at
+        self._is_foretold = is_foretold
 
     def measured(self, student: Mapping[str, Any], folder: Path) -> Cost:
         width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
@@ -48,7 +54,13 @@ class Known:
             raise KeyboardInterrupt
         if width in self._broken:
             raise UsageError(f"width {width} cannot be built")
-        return Cost(width, {TARGET: {LATENCY_P50: float(width * blocks)}}, seconds=1.0)
+        known = self.work(student, folder) if self._is_foretold else {}
+        return Cost(width, {TARGET: {LATENCY_P50: float(width * blocks)}}, seconds=1.0, work=known)
+
+    def work(self, student: Mapping[str, Any], folder: Path) -> dict[str, list[float]]:
+        width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
+        self.counted.append((width, blocks))
+        return {"convolution": [float(blocks), float(width * blocks), 0.0]}
 
     def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None = None) -> float:
         width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
@@ -102,6 +114,32 @@ def test_what_is_over_the_budget_is_measured_and_not_trained(tmp_path: Path) -> 
     assert {(one.point[WIDTH], one.point[BLOCKS]) for one in over}.isdisjoint(work.trainings)
     assert len(work.measurements) == len(set(work.measurements)) == 16  # no point twice
     assert all(width * blocks <= 20 for width, blocks in work.trainings)
+
+
+def test_what_is_foretold_to_be_over_the_budget_is_not_measured(tmp_path: Path) -> None:
+    """From the eighth student on, here without an error; nothing is foretold of those whose work was not kept."""
+    plain, work = Known(), Known(is_foretold=True)
+    search(tmp_path / "plain", plain, trials=30)
+    search(tmp_path / "one", work, trials=30)
+    assert any(width * blocks > 20 for width, blocks in plain.measurements[8:])
+    assert all(width * blocks <= 20 for width, blocks in work.measurements[8:])
+    assert not plain.counted
+    aside = study(tmp_path / "one").put_aside
+    over = {(width, blocks) for width, blocks in work.counted if width * blocks > 20} - {*work.measurements}
+    assert aside == len(over) > 0
+    assert len(work.measurements) == 30 or "every point was tried" in search(
+        tmp_path / "one", work, trials=30
+    )
+
+
+def test_where_nothing_else_is_left_what_is_foretold_is_measured_all_the_same(tmp_path: Path) -> None:
+    """The measurement decides: every so often one that is foretold to be over."""
+    asked, points = study(tmp_path / "one"), list[Point]()
+    while (one := asked.ask(lambda _: {"time": 1.0} if points else {})) is not None:
+        points.append(one.point)
+        asked.tell(one, Candidate(one.number, one.point, None, why="over"), {"time": 1.0})
+    assert asked.put_aside + len(points) == len(SPACE)
+    assert len(points) == -(-len(SPACE) // (of_study.PROPOSALS + 1))
 
 
 def test_the_cheapest_comes_first_and_then_the_recipes_own(tmp_path: Path) -> None:
@@ -167,18 +205,19 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: 
     assert points(tmp_path / "three") != points(tmp_path / "one")
 
 
+@pytest.mark.parametrize("is_foretold", [False, True])
 @pytest.mark.parametrize(("sampler", "ended"), [("tpe", True), ("gp", True), ("nsga2", True), ("tpe", False)])
 def test_a_search_that_was_killed_is_the_one_that_was_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, ended: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, ended: bool, is_foretold: bool
 ) -> None:
-    search(tmp_path / "whole", Known(), sampler=sampler)
+    search(tmp_path / "whole", Known(is_foretold=is_foretold), sampler=sampler)
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path / "killed", Known(dies_at=11), sampler=sampler)
+        search(tmp_path / "killed", Known(is_foretold=is_foretold, dies_at=11), sampler=sampler)
     assert len(points(tmp_path / "killed")) == 10
     if ended:  # else it is the same process, as in a notebook
         monkeypatch.setattr(of_study, "owner", lambda: "another")
         monkeypatch.setattr(of_study, "is_dead", lambda name: name != "another")
-    work = Known()
+    work = Known(is_foretold=is_foretold)
     search(tmp_path / "killed", work, sampler=sampler)
     assert points(tmp_path / "killed") == points(tmp_path / "whole")
     assert len(work.measurements) == 6  # what was known was not measured again
