@@ -5,6 +5,7 @@
     python benchmarks/search found --budgets 0.5 1 2  # the students that were found, three seeds, trained as the recipe's own was
     python benchmarks/search points                   # every point of the space measured and trained for a little: the table for replays
     python benchmarks/search replay                   # TPE and random search on that table, 200 times each
+    python benchmarks/search cost                     # students of the space measured, of which some foretell what 30 others take
     python benchmarks/search show                     # only writes the page of what is there
 
 A cell is a file in reports/search/cells, which is not made again. Students are chosen on validation; the test split is read by the runs of `default`
@@ -16,6 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import costs
 from replays import replayed
 from show import page
 
@@ -40,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=["default", "find", "found", "points", "replay", "show"])
+    parser.add_argument("stage", choices=["default", "find", "found", "points", "replay", "cost", "show"])
     parser.add_argument("--recipe", default="cifar10")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the recipe, in every stage"
@@ -49,6 +51,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--trials", type=int, help="candidates of a search, at most")
     parser.add_argument("--time", type=float, metavar="MINUTES", help="of one sitting of a search")
+    parser.add_argument("--learnt", type=int, default=24, help="students that the cost model is made of")
+    parser.add_argument("--unseen", type=int, default=30, help="students that it foretells")
+    parser.add_argument("--called", help="of a cell of `cost`, the recipe's name where it is not given")
     parser.add_argument("--replays", type=int, default=REPLAYS)
     parser.add_argument("--runs", type=Path, default=Path("runs/search-benchmark"), help="where the runs lie")
     parser.add_argument("--to", type=Path, default=Path("reports/search"))
@@ -67,6 +72,14 @@ def main() -> None:
     if asked.stage == "replay":
         cell = asked.to / "cells" / "replays.json"
         write_json(cell, replayed(asked.runs / "points", asked.runs / "replays", asked.replays))
+    if asked.stage == "cost":
+        called = asked.called or asked.recipe
+        found = costs.measured(
+            asked.recipe, asked.set, asked.runs / f"cost-{called}", asked.learnt + asked.unseen, asked.seeds[0], Told()
+        )  # fmt: skip
+        write_json(
+            cell_of(asked, f"cost of {called}"), {"settings": asked.set} | costs.judged(found, asked.learnt)
+        )
     write_page(asked)
 
 

@@ -32,6 +32,14 @@ def page(recipe: str, cells: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         replays(cells.get("replays")),
         "",
+        *foretold(
+            {
+                name.removeprefix("cost of "): cell
+                for name, cell in cells.items()
+                if name.startswith("cost of ")
+            }
+        ),
+        "",
     ]
     return "\n".join(lines)
 
@@ -62,6 +70,25 @@ def searched(name: str, cell: Mapping[str, Any]) -> str:
         f"| {times} × | {markdown(point)} | {score} | {markdown(cell['stopped'])} | {spent['measuring_s']:.0f} s | "
         f"{spent['training_s']:.0f} s |"
     )
+
+
+def foretold(cells: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """cells: by space."""
+    if not cells:
+        return [f"The cost model on students that it has not seen: {NOT_RUN}."]
+    rows = [
+        f"| {markdown(name)} | {markdown(figure)} | {cell['learnt']} | {cell['unseen']} | {one['median_pct']:.1f} % | {one['nine_in_ten_pct']:.1f} % | "
+        f"{one['lowest_pct']:+.1f} to {one['highest_pct']:+.1f} % |"
+        for name, cell in cells.items()
+        for figure, one in cell["errors"].items()
+    ]
+    return [
+        "The cost model on students that it has not seen, all measured untrained: the error of what it foretells.",
+        "",
+        "| space | figure | learnt from | unseen | median error | nine in ten within | from, to |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+    ]
 
 
 def replays(cell: Mapping[str, Any] | None) -> str:

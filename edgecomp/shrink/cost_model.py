@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import fx
 
 from edgecomp.quantization.layers import is_depthwise, rule_of
 from edgecomp.shrink.budget import SIZES, Limit
 from edgecomp.shrink.candidates import Cost, Work
-from edgecomp.stats.intervals import Values
 
+Values = npt.NDArray[np.float64]
 PRODUCTS = ("matmul", "bmm", "einsum", "scaled_dot_product_attention")
 MOVES = (
     "same",
@@ -49,7 +50,7 @@ class _Counting(fx.Interpreter):
 
 
 def work_of(graph: fx.GraphModule, example: Sequence[torch.Tensor]) -> Work:
-    """What a captured network does for an `example`, its inputs in order."""
+    """What the captured network of a `graph` does for an `example`, its inputs in order."""
     counting = _Counting(graph)
     with torch.no_grad():
         counting.run(*example)

@@ -40,7 +40,7 @@ ROOMS = {
     "package": GROUND | {"files", "tasks", "metrics", "data", "runtimes"},
     "benchmark": GROUND | {"files", "stats", "tasks", "metrics", "config", "artifacts", "data", "runtimes"},
     "gate": GROUND | {"files", "stats", "tasks", "metrics", "config"},
-    "shrink": GROUND | {"files", "metrics", "config"},
+    "shrink": GROUND | {"files", "metrics", "config", "quantization"},
     "report": GROUND | {"files", "tasks", "stats", "metrics", "config", "artifacts", "gate"},
     "history": GROUND | {"files", "tasks", "stats", "metrics", "artifacts", "gate", "report"},
     # What puts several of them together.
