@@ -29,6 +29,12 @@ from edgecomp.progress import Silent
 SEEDS, BUDGETS = (0, 1, 2), (0.5, 1.0, 2.0)
 FIGURES = ("macro_f1_pct", LATENCY_P50, "cpu_p50_ms", PEAK, "file_size_bytes")
 REPLAYS = 200
+WIDE = (
+    f"thresholds.{LATENCY_P50}.max='1000 s'",
+    f"thresholds.{PEAK}.max='1 GiB'",
+    "thresholds.parameter_bytes=null",
+)
+"""A budget that every point keeps."""
 
 
 class Told(Silent):
@@ -75,7 +81,7 @@ def main() -> None:
     if asked.stage == "cost":
         called = asked.called or asked.recipe
         found = costs.measured(
-            asked.recipe, asked.set, asked.runs / f"cost-{called}", asked.learnt + asked.unseen, asked.seeds[0], Told()
+            asked.recipe, [*asked.set, *WIDE], asked.runs / f"cost-{called}", asked.learnt + asked.unseen, asked.seeds[0], Told()
         )  # fmt: skip
         write_json(
             cell_of(asked, f"cost of {called}"), {"settings": asked.set} | costs.judged(found, asked.learnt)
@@ -148,10 +154,9 @@ def chosen(asked: argparse.Namespace, times: float) -> Path:
 
 def every_point(asked: argparse.Namespace) -> None:
     """Each point of the space, within a budget that all can keep."""
-    wide = [f"thresholds.{LATENCY_P50}.max='1000 s'", f"thresholds.{PEAK}.max='1 GiB'"]
     edgecomp.search(
         asked.recipe,
-        [*asked.set, "search.patience=100000", *wide, "thresholds.parameter_bytes=null"],
+        [*asked.set, "search.patience=100000", *WIDE],
         trials=100_000,
         minutes=asked.time,
         out=asked.runs / "points",
