@@ -24,6 +24,8 @@ MOVES = (
     "fused",
 )  # rules of what is a name for numbers that are there, or part of the operator before
 LANES = 16  # outputs that a kernel computes together: channels beside them are computed in vain
+FOUR = 4  # channels that a product of integers takes together: kernels take others another, slower way
+UNEVEN = ", uneven"  # kinds of such layers
 FEWEST = 8  # students that a figure is foretold from
 SHARE = 0.9  # of the errors, within which a foretold figure is held to be right
 
@@ -63,12 +65,13 @@ def _kind(node: fx.Node, given: Sequence[torch.Tensor], made: torch.Tensor) -> t
     if rule in ("convolution", "linear"):
         weight = given[1]
         macs = made.numel() / made.shape[1 if rule == "convolution" else -1] * weight.numel()
+        uneven = UNEVEN if any(channels % FOUR for channels in weight.shape[:2]) else ""
         if rule == "linear":
-            return "linear", macs * _in_lanes(weight.shape[0])
+            return f"linear{uneven}", macs * _in_lanes(weight.shape[0])
         if is_depthwise(node):
             return "depthwise", macs
         kind = "pointwise" if math.prod(weight.shape[2:]) == 1 else "convolution"
-        return kind, macs * _in_lanes(weight.shape[0])
+        return f"{kind}{uneven}", macs * _in_lanes(weight.shape[0])
     if name in PRODUCTS:
         return "product", made.numel() * float(
             given[0].shape[-1] if len(given) < 3 else 2 * given[1].shape[-2]
