@@ -117,6 +117,8 @@ def trained(
             folder / "run" / "deploy" / target, [target], scenarios=["stream"], inputs=lines, restarts=RESTARTS, max_time_s=5,
             out=folder / f"{student}-{target}", history=None,
         )  # fmt: skip
+        if benched.errors:
+            raise SystemExit(f"{folder.name}, {student}: {'; '.join(map(str, benched.errors.values()))}")
         [one] = benched.results
         figures = verdict["figures"][target]
         gates = {row["name"]: row for row in verdict["gates"] if row["target"] == target}
