@@ -12,6 +12,7 @@ and a seed: trained by benchmarks/recipes/log-stream.yaml, judged on the test li
 
 import argparse
 import os
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
@@ -113,9 +114,11 @@ def trained(
     counts = {name: len(part) for name, part in parts.items()}
     told: dict[str, Any] = {"verdict": str(result.verdict), "lines": counts, "targets": {}}
     for target in TARGETS:
+        out = folder / f"{student}-{target}"
+        shutil.rmtree(out, ignore_errors=True)  # of a cell that was ended before it was written
         benched = edgecomp.bench(
             folder / "run" / "deploy" / target, [target], scenarios=["stream"], inputs=lines, restarts=RESTARTS, max_time_s=5,
-            out=folder / f"{student}-{target}", history=None,
+            out=out, history=None,
         )  # fmt: skip
         if benched.errors:
             raise SystemExit(f"{folder.name}, {student}: {'; '.join(map(str, benched.errors.values()))}")
