@@ -205,8 +205,16 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: 
     assert points(tmp_path / "three") != points(tmp_path / "one")
 
 
-@pytest.mark.parametrize("is_foretold", [False, True])
-@pytest.mark.parametrize(("sampler", "ended"), [("tpe", True), ("gp", True), ("nsga2", True), ("tpe", False)])
+@pytest.mark.parametrize(
+    ("sampler", "ended", "is_foretold"),
+    [
+        ("tpe", True, False),
+        ("gp", True, False),
+        ("nsga2", True, False),
+        ("tpe", False, False),
+        ("tpe", True, True),
+    ],
+)
 def test_a_search_that_was_killed_is_the_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, ended: bool, is_foretold: bool
 ) -> None:
