@@ -14,29 +14,29 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
     """Markdown: a row a cell and runtime."""
     lines = [
         "# Log lines, as a stream", "",
-        "`python benchmarks/streams`: of which of 13 systems a line is; `template`: of which event template, of those with a dozen lines and with one",
+        "`python benchmarks/streams`: of which of 13 systems a line is; `template`: of which event template, of those with a dozen lines and with ten",
         "that is learnt from; `alarm`: whether one of BlueGene/L is an alarm. Splits: by line (random, copies of a line together), in the order of the lines,",
         "by event template (those judged are unseen). Accuracy with its one-sided 95 % bounds; lines a second from text to class on two cores, each line",
         "computed, median of six restarts with its bounds; CPU time of a line; a line's latency where half as many arrive by themselves as it could take;",
         "and what computing a line once in a batch would give. Memory: the peak of a process that streams.", "",
-        "| cell | runtime | accuracy, teacher | student | lines a second | CPU, µs a line | p50, p99 at half of it | each line once | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| cell | CPU | runtime | accuracy, teacher | student | lines a second | CPU, µs a line | p50, p99 at half of it | each line once | memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     for cell in cells:
         if "targets" not in cell:
             lines.append(
-                f"| {cell['cell']} | scikit-learn | | {_share(cell['accuracy'])} | | {cell['cpu_us_a_line']:.1f} | | | |"
+                f"| {cell['cell']} | {cell['isa']} | scikit-learn | | {_share(cell['accuracy'])} | | {cell['cpu_us_a_line']:.1f} | | | |"
             )
             continue
         for target, one in cell["targets"].items():
             stream, arriving = one["stream"], one["stream"]["arriving"]
             lines.append(
-                f"| {cell['cell']} | {TOLD[target]} | {_share(one['accuracy']['teacher'])} | {_share(one['accuracy']['student_int8'])} | "
+                f"| {cell['cell']} | {cell['isa']} | {TOLD[target]} | {_share(one['accuracy']['teacher'])} | {_share(one['accuracy']['student_int8'])} | "
                 f"{_rate(one['stream_per_s'])} | {stream['cpu_us_a_line']:.1f} | {arriving['p50_ms']:.2f}, {arriving['p99_ms']:.2f} ms | "
                 f"{stream['each_line_once_in_a_batch']['lines_per_s']:,.0f} | {stream['peak_memory_bytes'] / 2**20:.0f} MiB |"
             )
     told = [
-        f"- {cell['cell']}, {TOLD[target]}: {words} {_of(one[name])}"
+        f"- {cell['cell']}, {cell['isa']}, {TOLD[target]}: {words} {_of(one[name])}"
         for cell in cells
         for target, one in cell.get("targets", {}).items()
         for name, words in ALSO.items()
