@@ -83,10 +83,14 @@ def _parts(lines: pa.Table, keys: list[str], random: np.random.Generator) -> dic
 
 
 def _taken(lines: pa.Table, part: npt.NDArray[np.object_]) -> dict[str, pa.Table]:
-    """Lines whose label is in fewer than LEARNT that are learnt from cannot be told, and are left out."""
+    """Lines whose label is in fewer than LEARNT that are learnt from, or in none of another part, cannot be told or judged, and are left out."""
     kept = lines.select(["content", "label"])
-    counts = Counter(kept.filter(pa.array(part == "train"))["label"].to_pylist())
-    known = {label for label, count in counts.items() if count >= LEARNT}
+    counts = {name: Counter(kept.filter(pa.array(part == name))["label"].to_pylist()) for name in SHARES}
+    known = {
+        label
+        for label, count in counts["train"].items()
+        if count >= LEARNT and all(label in of for of in counts.values())
+    }
     can_be_told = np.asarray([label in known for label in kept["label"].to_pylist()])
     return {name: kept.filter(pa.array((part == name) & can_be_told)) for name in SHARES}
 
