@@ -3,22 +3,19 @@
 import random
 import statistics
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgecomp.api.run import prepared
-from edgecomp.api.shrink.search import UNTIL
-from edgecomp.config.parts.shrink.search import Range, Search
+from edgecomp.api.shrink.search import prepare, space_asked
+from edgecomp.config.parts.shrink.search import Search
 from edgecomp.machine import cpu_model, host_isa
-from edgecomp.models.config_ranges import ranges_of
-from edgecomp.pipeline import execution
 from edgecomp.pipeline.loaders import Run
 from edgecomp.pipeline.stages import searching
 from edgecomp.progress import Listener
 from edgecomp.shrink.candidates import Cost, load_cost, save_cost
 from edgecomp.shrink.cost_model import fitted
-from edgecomp.shrink.spaces import Point, space_of
+from edgecomp.shrink.spaces import Point
 
 METRICS = ("cpu_p50_ms", "latency_p50_ms", "peak_memory_bytes")
 
@@ -28,19 +25,9 @@ def measured(
 ) -> list[tuple[Point, Cost]]:
     """So many points of the space of a `recipe`, drawn by `seed`, and what each takes; what was measured before is kept in `place`."""
     job, folder, every = prepared(recipe, overrides, place / "run", False, listener)
-    last = next(at for at, step in enumerate(every) if step.name == UNTIL)
-    with folder.locked():
-        execution.save_job(job, folder)
-        execution.execute(job, folder, list(every[: last + 1]), listener.started)
+    prepare(job, folder, every, listener)
     run, asked = Run(job, folder.path, listener.track, listener.note), job.recipe.search or Search()
-    declared = asked.space
-    if isinstance(declared, dict):
-        declared = {key: one.values if isinstance(one, Range) else one for key, one in declared.items()}
-    space = space_of(
-        declared,
-        job.recipe.student.model_dump(exclude_none=True),
-        partial(ranges_of, folder=Path(job.folder)),
-    )
+    space = space_asked(job, asked)
     points = [*space.points()]
     random.Random(seed).shuffle(points)
     work, found = searching.Candidates(run, asked), []

@@ -140,13 +140,15 @@ class Foresight:
         """limits: that candidates are held to; costs: of those that were measured."""
         self._models: list[tuple[Limit, CostModel]] = []
         for limit in limits:
+            if limit.kind == "min" or limit.metric in SIZES:
+                continue
             known = [
                 (one.work, figure)
                 for one in costs
                 if one.work and (figure := one.figures.get(limit.target, {}).get(limit.metric, 0.0)) > 0
             ]
-            model = fitted(*zip(*known, strict=True)) if known else None
-            if model is not None and limit.kind == "max" and limit.metric not in SIZES:
+            model = fitted([work for work, _ in known], [figure for _, figure in known])
+            if model is not None:
                 self._models.append((limit, model))
 
     def __bool__(self) -> bool:

@@ -31,7 +31,7 @@ class Work(Protocol):
         """What a `student`, as a recipe has it, takes before it is trained; folder: its own. Raises EdgecompError where it cannot be built or measured."""
 
     def work(self, student: Mapping[str, Any], folder: Path) -> candidates.Work:
-        """What a `student`, as a recipe has it, does for an example, counted; folder: its own. Raises EdgecompError where it cannot be built."""
+        """What a `student`, as a recipe has it, does for an example, counted; folder: its own, which is there. Raises EdgecompError where it cannot be built."""
 
     def scored(self, student: Mapping[str, Any], folder: Path, is_weak: IsWeak | None) -> float:
         """The score of a `student` on the validation split, in per cent, after a short training; folder: its own; is_weak: asked after each epoch but the
@@ -116,6 +116,7 @@ class Trials:
         """By limit, how far a point is foretold to be over it; nothing where it is worth measuring, which then says so itself."""
         if not foresight or (place_of(self._folder, point) / candidates.COST).is_file():
             return {}
+        self._at(point).mkdir(parents=True, exist_ok=True)
         try:
             over = foresight.over(self._work.work(self._space.of(point), self._at(point)))
         except EdgecompError:

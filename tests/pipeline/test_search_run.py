@@ -65,6 +65,15 @@ def test_it_finds_a_student_goes_on_after_a_kill_and_runs_to_a_verdict(cli: Cli,
     assert front["chosen"] == front["front"][-1]
     assert front["spent"]["measuring_s"] > 0
     assert front["spent"]["training_s"] > 0
+    assert front["foretold"]["put_aside"] == 0  # there are too few to foretell anything from
+    works = [one["cost"]["work"] for one in front["candidates"].values() if one["cost"]]
+    assert works
+    assert all(
+        macs > 0
+        for work in works
+        for kind, (_, macs, _) in work.items()
+        if "convolution" in kind or "linear" in kind
+    )
     said = cli("run", done.json["recipe"], "--out", str(folder / "run"), "--json")
     assert said.code in (0, 1, 3), said.err
     assert "teacher (" not in said.err

@@ -125,14 +125,13 @@ def search(
                          "leave out --ray, or take search.pruner=none")  # fmt: skip
     run = Run(job, folder.path, listener.track, listener.note)
     searching.check(run)
-    ranges = partial(ranges_of, folder=Path(job.folder))
-    space = space_of(_declared(asked), job.recipe.student.model_dump(exclude_none=True), ranges)
+    space = space_asked(job, asked)
     if not limits_of(job.rows, 1):
         raise UsageError(f"search: {', '.join(job.rows)} limits neither latency nor memory nor size, so that nothing says which student fits: give the "
                          "profile a budget, or a threshold: thresholds.latency_p50_ms.max='1 ms'")  # fmt: skip
     _own(place, job, asked, space)
     began = time.monotonic()
-    _prepare(job, folder, every, listener)
+    prepare(job, folder, every, listener)
     shared_s = _shared_seconds(folder)
     target = job.targets[0].name
     within = None if asked.pruner == "none" else len(job.recipe.distill.stages) or asked.epochs
@@ -148,8 +147,8 @@ def search(
     return _concluded(recipe, asked_of, job, place, space, study, stopped, shared_s, limits)
 
 
-def _prepare(job: Job, folder: RunFolder, every: Sequence[Any], listener: Listener) -> None:
-    """Data, teacher and soft labels, which all candidates share."""
+def prepare(job: Job, folder: RunFolder, every: Sequence[Any], listener: Listener) -> None:
+    """Makes data, teacher and soft labels of a `job`, which all candidates share, in its run `folder`. every: the run's steps; listener: told of each."""
     last = next(place for place, step in enumerate(every) if step.name == UNTIL)
     with folder.locked():
         execution.save_job(job, folder)
@@ -169,13 +168,15 @@ def _run_folder(recipe: str | Path, overrides: Sequence[str], out: Path | str | 
     return Path("runs") / "search" / (name if isinstance(name, str) else path.stem) / RUN
 
 
-def _declared(asked: Search) -> str | dict[str, list[Any]] | None:
-    """The space as a recipe has it, with every range as its values."""
-    if not isinstance(asked.space, dict):
-        return asked.space
-    return {
-        key: values.values if isinstance(values, Range) else values for key, values in asked.space.items()
-    }
+def space_asked(job: Job, asked: Search) -> Space:
+    """The space of a `job`, as its recipe has `asked` for it, with every range as its values. Raises UsageError where there is nothing to search."""
+    declared: str | dict[str, list[Any]] | None
+    if isinstance(asked.space, dict):
+        declared = {key: one.values if isinstance(one, Range) else one for key, one in asked.space.items()}
+    else:
+        declared = asked.space
+    ranges = partial(ranges_of, folder=Path(job.folder))
+    return space_of(declared, job.recipe.student.model_dump(exclude_none=True), ranges)
 
 
 def _own(place: Path, job: Job, asked: Search, space: Space) -> None:

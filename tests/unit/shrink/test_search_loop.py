@@ -54,11 +54,13 @@ class Known:
             raise KeyboardInterrupt
         if width in self._broken:
             raise UsageError(f"width {width} cannot be built")
+        assert folder.is_dir()
         known = self.work(student, folder) if self._is_foretold else {}
         return Cost(width, {TARGET: {LATENCY_P50: float(width * blocks)}}, seconds=1.0, work=known)
 
     def work(self, student: Mapping[str, Any], folder: Path) -> dict[str, list[float]]:
         width, blocks = student["arguments"]["width"], student["arguments"]["blocks"]
+        assert folder.is_dir()  # what all candidates share is linked into it
         self.counted.append((width, blocks))
         return {"convolution": [float(blocks), float(width * blocks), 0.0]}
 
