@@ -7,7 +7,7 @@
 
 26,000 lines of 13 systems (Loghub, Zhu et al. 2023, $EDGECOMP_DATA/logs/lines.parquet): of which system a line is, of which event template, and
 whether it is an alarm (BlueGene/L alone). A cell is what is asked, a split, a student
-and a seed: trained by benchmarks/recipes/log-stream.yaml, judged on the test lines, and measured by `bench -s stream` on all lines in random order.
+and a seed: trained by benchmarks/recipes/log-stream.yaml (a cascade: its student and a teacher that reads bytes, which is asked the rest), judged on the test lines, and measured by `bench -s stream` on all lines in random order.
 """
 
 import argparse
@@ -33,10 +33,19 @@ from edgecomp.progress import Silent
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "log-stream.yaml"
 TARGETS = ("edge-2core-1g", "openvino-cpu")
+CASCADE = "cascade"
 STUDENTS = {
     "ngram": ["student={network: ngram}"],
     "words too": ["student={network: ngram, arguments: {words: [1, 2]}}"],
     "conv-text": ["student={network: conv-text}"],
+    CASCADE: [  # its teacher reads bytes too: one file asks both the same
+        "teacher={network: byte-transformer}",
+        "student={network: ngram}",
+        "data.tokenizer=null",
+        "data.max_length=null",
+        "+quantize.cascade={most_lost: 1 %}",
+        "thresholds.parameter_bytes=null",
+    ],
 }
 ASKED = {
     "system": [],
@@ -93,7 +102,7 @@ def wanted(asked: argparse.Namespace) -> Iterator[tuple[str, Any]]:
 def trained(
     student: str, folder: Path, parts: dict[str, pa.Table], seed: int, others: list[str]
 ) -> dict[str, Any]:
-    """What became of a student. The run's folder is the split's and the seed's: its teacher is trained once for all students."""
+    """What became of a student. A run's folder is the split's and the seed's: its teacher is trained once for all students that it teaches."""
     data = (folder / "data").resolve()
     data.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
@@ -107,8 +116,10 @@ def trained(
         *STUDENTS[student],
         *others,
     ]
-    result = edgecomp.run(RECIPE, overrides, out=folder / "run", history=None, listener=Silent())
-    verdict = read_mapping(folder / "run" / "gate" / "verdict.json", "gates", "figures")
+    run = folder / ("run-of-bytes" if student == CASCADE else "run")
+    result = edgecomp.run(RECIPE, overrides, out=run, history=None, listener=Silent())
+    verdict = read_mapping(run / "gate" / "verdict.json", "gates", "figures")
+    released = CASCADE if student == CASCADE else "student_int8"
     lines = data / "lines.txt"
     lines.write_text("\n".join(splits.in_random_order(parts, seed)), encoding="utf-8")
     counts = {name: len(part) for name, part in parts.items()}
@@ -117,7 +128,7 @@ def trained(
         out = folder / f"{student}-{target}"
         shutil.rmtree(out, ignore_errors=True)  # of a cell that was ended before it was written
         benched = edgecomp.bench(
-            folder / "run" / "deploy" / target, [target], scenarios=["stream"], inputs=lines, restarts=RESTARTS, max_time_s=5,
+            run / "deploy" / target, [target], scenarios=["stream"], inputs=lines, restarts=RESTARTS, max_time_s=5,
             out=out, history=None,
         )  # fmt: skip
         if benched.errors:
@@ -126,14 +137,18 @@ def trained(
         figures = verdict["figures"][target]
         gates = {row["name"]: row for row in verdict["gates"] if row["target"] == target}
         told["targets"][target] = {
-            "accuracy": {arm: figures[arm]["accuracy_pct"] for arm in ("teacher", "student_int8")},
+            "accuracy": {arm: figures[arm]["accuracy_pct"] for arm in {"teacher", "student_int8", released}},
             "macro_f1_gap": gates["macro_f1_pct"]["estimate"],
             **{name: gates[name]["estimate"] for name in ALSO if name in gates},
             "stream": one.content["scenarios"]["stream"],
             "stream_per_s": one.content["metrics"]["stream_per_s"],
-            "peak_memory_bytes": figures["student_int8"]["peak_memory_bytes"],
+            "peak_memory_bytes": figures[released]["peak_memory_bytes"],
             "quality": one.content["quality"],
         }
+        if student == CASCADE:
+            told["targets"][target]["cascade"] = read_mapping(
+                run / CASCADE / target / "cascade.json", "curve"
+            )
     return told
 
 

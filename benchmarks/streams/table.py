@@ -25,13 +25,13 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
     for cell in cells:
         if "targets" not in cell:
             lines.append(
-                f"| {cell['cell']} | {cell['isa']} | scikit-learn | | {_share(cell['accuracy'])} | | {cell['cpu_us_a_line']:.1f} | | | |"
+                f"| {cell['cell']} | {cell['isa']} | {cell.get('by', 'scikit-learn')} | | {_share(cell['accuracy'])} | | {cell['cpu_us_a_line']:.1f} | | | |"
             )
             continue
         for target, one in cell["targets"].items():
             stream, arriving = one["stream"], one["stream"]["arriving"]
             lines.append(
-                f"| {cell['cell']} | {cell['isa']} | {TOLD[target]} | {_share(one['accuracy']['teacher'])} | {_share(one['accuracy']['student_int8'])} | "
+                f"| {cell['cell']} | {cell['isa']} | {TOLD[target]} | {_share(one['accuracy']['teacher'])} | {_share(one['accuracy'].get('cascade', one['accuracy']['student_int8']))} | "
                 f"{_rate(one['stream_per_s'])} | {stream['cpu_us_a_line']:.1f} | {arriving['p50_ms']:.2f}, {arriving['p99_ms']:.2f} ms | "
                 f"{stream['each_line_once_in_a_batch']['lines_per_s']:,.0f} | {stream['peak_memory_bytes'] / 2**20:.0f} MiB |"
             )
@@ -42,7 +42,22 @@ def table(cells: Sequence[dict[str, Any]]) -> str:
         for name, words in ALSO.items()
         if one.get(name)
     ]
+    told += [
+        f"- {cell['cell']}, {cell['isa']}, {TOLD[target]}: {_cascade(one['cascade'], one['accuracy'])}"
+        for cell in cells
+        for target, one in cell.get("targets", {}).items()
+        if "cascade" in one
+    ]
     return "\n".join([*lines, *([""] if told else []), *told]) + "\n"
+
+
+def _cascade(found: dict[str, Any], accuracy: dict[str, Any]) -> str:
+    """What of the validation lines is handed on and lost, and what the student by itself has right of the test lines."""
+    handed = found["handed_on"]
+    return (
+        f"{100 * handed:.1f} % of the validation lines are handed on, {100 * found['lost']:.2f} % lost, at most {100 * found['lost_at_most']:.2f} % at 95 %; "
+        f"its student alone has {_share(accuracy['student_int8'])} of the test lines right"
+    )
 
 
 def _of(figure: dict[str, Any]) -> str:

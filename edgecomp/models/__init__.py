@@ -29,6 +29,7 @@ TABLE = {
     "resnet": "edgecomp.models.networks.resnet:ResNet",
     "segmenter": "edgecomp.models.networks.segmenter:Segmenter",
     # texts, as bytes
+    "byte-transformer": "edgecomp.models.networks.transformer:ByteTransformer",
     "conv-text": "edgecomp.models.networks.conv_text:ConvText",
     "ngram": "edgecomp.models.networks.ngram:Ngram",
     # texts, as tokens

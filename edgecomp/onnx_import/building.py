@@ -102,9 +102,6 @@ class Builder:
             x, weight, bias = product
             values = (self._value(x, ""), self._value(weight, "tensor"), self._value(bias, "tensor"))
             made = self._graph.call_function(BIASED, values)
-        elif (convolution := _convolution_before(node)) is not None:
-            before, bias = convolution
-            made = self._call(before, TABLE[before.op_type], self._bias(bias))
         else:
             made = self._call(node, TABLE[node.op_type])
         self._keep(node, made)
@@ -125,8 +122,8 @@ class Builder:
             elif place == 0:
                 self._made[str(value.name)] = made
 
-    def _call(self, node: ir.Node, operator: Any, bias: fx.Node | None = None) -> fx.Node:
-        """The `operator` of `node`. bias: its third input, where it has none of its own."""
+    def _call(self, node: ir.Node, operator: Any) -> fx.Node:
+        """The `operator` of `node`."""
         parameters: dict[str, inspect.Parameter] = dict(operator.parameters)
         attributes = {name: _attribute(one) for name, one in node.attributes.items() if name not in IGNORED}
         if "opset" in parameters:
@@ -143,8 +140,6 @@ class Builder:
         inputs = [self._value(value, kind) for value, kind in zip(node.inputs, kinds, strict=False)]
         while inputs and inputs[-1] is None:
             inputs.pop()
-        if bias is not None:
-            inputs.append(bias)
         return self._graph.call_function(operator, tuple(inputs), attributes)
 
     def _value(self, value: ir.Value | None, kind: str) -> Any:
@@ -168,15 +163,6 @@ class Builder:
         trained = tensor.is_floating_point()
         self._root[path] = nn.Parameter(tensor) if trained else tensor
         return self._graph.get_attr(path)
-
-    def _bias(self, value: ir.Value) -> fx.Node:
-        """A constant [1, channels, 1, ...] as one of [channels]."""
-        key, constant = f"{value.name}\0bias", _constant(value)
-        if key not in self._made:
-            assert constant is not None
-            self._made[key] = self._constant(f"{value.name}", constant.reshape(-1))
-        found: fx.Node = self._made[key]
-        return found
 
     def _is_table(self, node: ir.Node) -> bool:
         table, ids = (_constant(value) for value in node.inputs[:2])
@@ -260,38 +246,6 @@ class Builder:
         return self._graph.call_function(
             function, (x, nodes, *(self._value(one, "tensor") for one in states), *common, backwards)
         )
-
-
-def _convolution_before(node: ir.Node) -> tuple[ir.Node, ir.Value] | None:
-    """The convolution without a bias that nothing else reads, and the constant for each of its channels that `node`, an Add, gives it."""
-    if node.op_type != "Add":
-        return None
-    for product, bias in (node.inputs, reversed(node.inputs)):
-        before = product.producer() if product is not None else None
-        if (
-            before is None
-            or product is None
-            or bias is None
-            or before.op_type not in ("Conv", "ConvTranspose")
-        ):
-            continue
-        weight, added = _constant(before.inputs[1]), _constant(bias)
-        has_its_own = len(before.inputs) > 2 and before.inputs[2] is not None
-        if (
-            has_its_own
-            or len(product.uses()) != 1
-            or product.is_graph_output()
-            or weight is None
-            or added is None
-        ):
-            continue
-        groups = before.attributes["group"].as_int() if "group" in before.attributes else 1
-        channels = weight.shape[0] if before.op_type == "Conv" else weight.shape[1] * groups
-        if added.ndim <= weight.ndim and (1,) * (weight.ndim - added.ndim) + added.shape == (1, channels) + (
-            1,
-        ) * (weight.ndim - 2):
-            return before, bias
-    return None
 
 
 SEVERAL = {"Split", "TopK", "LSTM", "GRU"}

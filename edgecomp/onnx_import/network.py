@@ -35,7 +35,7 @@ def from_onnx(
     conversion, and UsageError for a name that the file does not have.
     """
     file = Path(file)
-    model = read(file, fixed or {})
+    model = read(file, fixed or {}, outputs or ())
     wanted = tuple(outputs) if outputs else tuple(str(value.name) for value in model.graph.outputs)
     module = Builder(file, model).build(wanted)
     module.meta["onnx"] = _interface(file, model, wanted, dict(fixed or {}))

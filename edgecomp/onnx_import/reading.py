@@ -1,7 +1,7 @@
 """An ONNX file, read: what it is made of, checked, with its constants folded."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_m
 from onnxscript import optimizer
 
 from edgecomp.errors import ModelFileError, UsageError, nearest
+from edgecomp.onnx_import.joining import join
 from edgecomp.onnx_import.operators import TABLE
 from edgecomp.onnx_import.operators.recurrent import GATES
 
@@ -34,10 +35,10 @@ MOST_FOLDED = 2**20
 """Values of a constant that is computed once, and not again each time: of operators that make much of little."""
 
 
-def read(file: Path, fixed: Mapping[str, int]) -> ir.Model:
-    """The model in `file`, its functions inlined and its constants folded.
+def read(file: Path, fixed: Mapping[str, int], kept: Collection[str] = ()) -> ir.Model:
+    """The model in `file`, its functions inlined, its constants folded, and what was taken apart for an older opset joined again.
 
-    fixed: by name of an axis or of an input that is one number, what it always is. Raises ModelFileError where the file is none, or holds
+    fixed: by name of an axis or of an input that is one number, what it always is; kept: names of values that are asked for. Raises ModelFileError where the file is none, or holds
     what has no conversion, and UsageError where `fixed` names nothing.
     """
     loaded = load(file)
@@ -56,6 +57,7 @@ def read(file: Path, fixed: Mapping[str, int]) -> ir.Model:
             optimizer.remove_unused_nodes(model)
             if not folded.modified:
                 break
+        join(model, kept)
     except Exception as error:  # whatever onnx's own tools raise over a graph that is none
         raise ModelFileError(f"{file}: its graph cannot be read: {_said(error)}") from error
     check_operators(file, model)

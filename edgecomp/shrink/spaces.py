@@ -40,6 +40,12 @@ SPACES: dict[str, dict[str, Sequence[Any]]] = {
         "arguments.width": (8, 16, 32, 64),
         "arguments.hidden": (16, 32, 64, 128),
     },
+    "byte-transformer": {
+        "arguments.layers": (1, 2, 3),
+        "arguments.width": (32, 64, 96, 128),
+        "arguments.heads": (2, 4, 8),
+        "arguments.patch": (8, 4, 2),
+    },
     # texts, as tokens; every width is a multiple of every number of heads
     "tagger": {
         "arguments.layers": (1, 2, 3, 4),

@@ -61,7 +61,7 @@ def lines(folder: Path) -> Path:
     ("tokenizer", "teacher", "student"),
     [
         (TOKENS, TRANSFORMER, SMALL),
-        ("", SMALL, "conv-text, arguments: { width: 8, filters: 16 }"),
+        ("", f"byte-{TRANSFORMER}", "conv-text, arguments: { width: 8, filters: 16 }"),
     ],
     ids=["taught by tokens", "taught by bytes"],
 )

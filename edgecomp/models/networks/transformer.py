@@ -1,5 +1,5 @@
 """A small Transformer encoder (Vaswani et al. 2017, arXiv:1706.03762) with normalisation before each part (Xiong et al.
-2020, arXiv:2002.04745), that classifies token ids."""
+2020, arXiv:2002.04745), that classifies token ids, or bytes."""
 
 import torch
 import torch.nn.functional as F
@@ -75,29 +75,63 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        seen, x = self._states(input_ids, attention_mask)
+        return self._classified(*self._states(self.tokens(input_ids), attention_mask))
+
+    def _classified(self, seen: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         weights = seen.unsqueeze(-1)
         mean = (x * weights).sum(1) / weights.sum(1).clamp(min=1)
         logits: torch.Tensor = self.head(mean)
         return logits
 
-    def _states(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is no padding, [N, L] of 0 and 1, and the last layer's states, [N, L, width]."""
-        places = torch.arange(input_ids.shape[1], device=input_ids.device)
-        x = self.dropout(self.tokens(input_ids) + self.positions(places))
-        seen = attention_mask.to(x.dtype)
+    def _states(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is no padding, [N, L] of 0 and 1, and the last layer's states, [N, L, width]. x: [N, L, width]; mask: [N, L]."""
+        places = torch.arange(x.shape[1], device=x.device)
+        x = self.dropout(x + self.positions(places))
+        seen = mask.to(x.dtype)
         unseen = (1 - seen)[:, None, None, :] * NEVER
         for layer in self.layers:
             x = layer(x, unseen)
         return seen, self.norm(x)
 
 
+class ByteTransformer(Transformer):
+    """bytes int64 [N, max_bytes], 0 behind a text's end → logits [N, classes].
+
+    The same encoder. A strided convolution over the bytes, as wide as two of its strides, makes its places: `patch` times fewer than there are bytes
+    (CANINE: Clark et al. 2022, arXiv:2103.06874, section 3.2).
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        classes: int,
+        layers: int = 2,
+        width: int = 128,
+        heads: int = 4,
+        dropout: float = 0.1,
+        patch: int = 4,
+    ) -> None:
+        """patch: bytes that a place is made of, an even number that divides max_bytes."""
+        positive(max_bytes=max_bytes, patch=patch)
+        if patch % 2 or max_bytes % patch:
+            raise UsageError(
+                f"patch {patch}: an even number of bytes that divides max_bytes, {max_bytes}, is a place"
+            )
+        super().__init__(256, max_bytes // patch, classes, layers, width, heads, dropout)
+        self.patch = patch
+        self.join = nn.Conv2d(width, width, (1, 2 * patch), (1, patch), (0, patch // 2))
+
+    def forward(self, bytes: torch.Tensor) -> torch.Tensor:
+        x = self.join(self.tokens(bytes).transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
+        filled = (bytes != 0).to(x.dtype)
+        seen = F.max_pool2d(filled[:, None, None], (1, self.patch))[:, 0, 0]
+        return self._classified(*self._states(x, seen))
+
+
 class Tagger(Transformer):
     """The same encoder, with a class for each token: input_ids, attention_mask int64 [N, L] → logits [N, L, classes]."""
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        _, x = self._states(input_ids, attention_mask)
+        _, x = self._states(self.tokens(input_ids), attention_mask)
         logits: torch.Tensor = self.head(x)
         return logits

@@ -33,6 +33,7 @@ NETWORKS = {
     "mobilenet": "images",
     "resnet": "images",
     "segmenter": "images",
+    "byte-transformer": "bytes",
     "conv-text": "bytes",
     "ngram": "bytes",
     "tagger": "texts",
@@ -104,6 +105,14 @@ def test_sizes_are_those_of_the_docstrings() -> None:
         ("resnet", {"blocks": 1}, set()),
         ("airbench", {"widths": [8, 8]}, {"amax.default", "gelu.default", "mul.Tensor"}),
         (
+            "byte-transformer",
+            {},
+            {
+                "clamp.default", "div.Tensor", "gelu.default", "layer_norm.default", "mul.Tensor", "rsub.Scalar",
+                "scaled_dot_product_attention.default", "sum.dim_IntList", "to.dtype",
+            },
+        ),
+        (
             "transformer",
             {},
             {
@@ -142,6 +151,20 @@ def test_a_transformer_does_not_see_padding() -> None:
         assert torch.allclose(padded, network(ids, mask).float(), atol=0.05)
 
 
+def test_bytes_behind_a_texts_end_change_no_place_of_it() -> None:
+    network = made("byte-transformer").eval()
+    text = torch.randint(1, 256, (2, 16))
+    text[:, 7:] = 0
+    states = network.layers[0].register_forward_hook(lambda _, given, __: seen.append(given[1][:, 0, 0]))
+    seen: list[torch.Tensor] = []
+    network(text)
+    states.remove()
+    assert (seen[0] == 0).tolist() == [
+        [True, True, False, False]
+    ] * 2  # of four bytes each: 7 are in two of them
+    assert torch.isfinite(network(torch.zeros_like(text))).all()
+
+
 def test_a_text_longer_than_max_length_is_refused() -> None:
     example = {
         "input_ids": torch.zeros(2, 13, dtype=torch.int64),
@@ -153,7 +176,9 @@ def test_a_text_longer_than_max_length_is_refused() -> None:
         check_output("transformer", made("transformer"), example, (2, 4))
 
 
-@pytest.mark.parametrize("name", ["airbench", "mobilenet", "transformer", "mlp", "conv-text", "ngram"])
+@pytest.mark.parametrize(
+    "name", ["airbench", "mobilenet", "transformer", "mlp", "byte-transformer", "conv-text", "ngram"]
+)
 def test_a_network_learns(name: str) -> None:
     """Four classes told apart by the mean of an input, or by one token."""
     network = made(
@@ -192,6 +217,12 @@ def test_a_network_learns(name: str) -> None:
             IMAGES,
             "has no argument 'bocks'; did you mean 'blocks'?; it has blocks, width",
         ),
+        (
+            "byte-transformer",
+            {"patch": 3},
+            BYTES,
+            "patch 3: an even number of bytes that divides max_bytes, 16",
+        ),
         ("resnet", {"classes": 2}, IMAGES, "argument 'classes' comes from the data (4)"),
         ("resnet", {"blocks": 0}, IMAGES, "argument 'blocks' is 0; write whole numbers of at least 1"),
         ("mobilenet", {"width": 1.5}, IMAGES, "argument 'width' is 1.5"),
@@ -204,7 +235,7 @@ def test_a_network_learns(name: str) -> None:
             "transformer",
             {},
             BYTES,
-            "does not take max_bytes, and the data give max_bytes, classes; networks that take them: conv-text, ngram",
+            "does not take max_bytes, and the data give max_bytes, classes; networks that take them: byte-transformer, conv-text, ngram",
         ),
         (
             "ngram",

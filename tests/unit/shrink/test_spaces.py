@@ -20,7 +20,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "rows": {"features": 6, "classes": 3},
 }
 OF = {
-    "airbench": "images", "mobilenet": "images", "resnet": "images", "segmenter": "images", "conv-text": "bytes", "ngram": "bytes",
+    "airbench": "images", "mobilenet": "images", "resnet": "images", "segmenter": "images", "byte-transformer": "bytes", "conv-text": "bytes", "ngram": "bytes",
     "tagger": "tokens", "transformer": "tokens", "mlp": "rows", "two-tower": "rows",
 }  # fmt: skip
 
