@@ -35,7 +35,8 @@ class Biased(RewriteRuleClassBase):
 
     def rewrite(self, op: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, made: ir.Value) -> ir.Value:
         node = made.producer()
-        assert node is not None and bias.const_value is not None
+        assert node is not None
+        assert bias.const_value is not None
         own = op.initializer(ir.tensor(bias.const_value.numpy().reshape(-1)), f"{bias.name}{OFFSET}")
         found: ir.Value = getattr(op, self.kind)(x, weight, own, **node.attributes)
         return found

@@ -232,7 +232,7 @@ def test_what_is_added_to_a_convolutions_channels_is_its_bias(tmp_path: Path, ki
     network = from_onnx(file)
     assert check(file, network).error <= TOLERANCE
     kinds = [str(node.meta["onnx"][0]) for node in network.graph.nodes if "onnx" in node.meta]
-    assert kinds == ["Add", kind, "Add"]  # by what gives the value; one number for all channels is no bias
+    assert kinds == [kind, kind, "Add"]  # one number for all channels is no bias
     read_twice = f"c = {kind} <group = 2> (x, w) d = Add (c, b) e = Relu (c) y = Add (d, e)"
     has_its_own = f"c = {kind} <group = 2> (x, w, own) y = Add (c, b)"
     for place, other in enumerate((read_twice, has_its_own)):
