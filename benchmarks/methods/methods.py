@@ -37,6 +37,12 @@ def hidden(loss: str, weight: float, student: str = "LAST", teacher: str = "LAST
     return term | ({"arguments": arguments} if arguments else {})
 
 
+DIST = ({"loss": "dist", "arguments": {"temperature": "T", "beta": 2, "gamma": 2}}, WHOLE)
+ATTENTION = (
+    hidden("attention-transfer", 1000, "layers.1", "layers.0"),
+    hidden("attention-transfer", 1000, "layers.2", "layers.1"),
+)
+SGD: Part = {"loop": {"optimizer": "sgd"}, "learning_rate": 0.1}
 IMAGES = ("cifar10",)
 PLAIN = "kd"
 METHODS: dict[str, Method] = {
@@ -46,10 +52,7 @@ METHODS: dict[str, Method] = {
         "decoupled KD, α 1, β 8 (Zhao et al. 2022)",
         ({"loss": "dkd", "arguments": {"temperature": "T", "alpha": 1, "beta": 8}}, WHOLE),
     ),
-    "dist": Method(
-        "DIST, β = γ = 2 (Huang et al. 2022)",
-        ({"loss": "dist", "arguments": {"temperature": "T", "beta": 2, "gamma": 2}}, WHOLE),
-    ),
+    "dist": Method("DIST, β = γ = 2 (Huang et al. 2022)", DIST),
     "logits-mse": Method("squared differences of logits (Ba & Caruana 2014)", ({"loss": "logits-mse"}, HARD)),
     "wsld": Method("WSLD, weight 2.5, T 2 (Zhou et al. 2021)", ({"loss": "wsld", "weight": 2.5}, WHOLE)),
     "standardised": Method(
@@ -115,11 +118,7 @@ METHODS: dict[str, Method] = {
     ),
     "attention-transfer": Method(
         "plain KD and attention maps of two layers, 1,000 (Zagoruyko & Komodakis 2017)",
-        (
-            *KD,
-            hidden("attention-transfer", 1000, "layers.1", "layers.0"),
-            hidden("attention-transfer", 1000, "layers.2", "layers.1"),
-        ),
+        (*KD, *ATTENTION),
         data=IMAGES,
     ),
     "relations": Method(
@@ -158,12 +157,18 @@ METHODS: dict[str, Method] = {
     "sgd": Method(
         "plain KD by SGD with Nesterov's momentum, rate 0.1",
         KD,
-        {"loop": {"optimizer": "sgd"}, "learning_rate": 0.1},
+        SGD,
         data=IMAGES,
     ),
     "nadam": Method("plain KD by NAdam", KD, {"loop": {"optimizer": "nadam"}}, data=IMAGES),
     "radam": Method("plain KD by RAdam", KD, {"loop": {"optimizer": "radam"}}, data=IMAGES),
     "muon": Method("plain KD by Muon", KD, {"loop": {"optimizer": "muon"}}),
+    "dist+attention-transfer": Method(
+        "DIST and attention maps of two layers, 1,000: the best two of the screen",
+        (*DIST, *ATTENTION),
+        data=IMAGES,
+    ),
+    "dist+sgd": Method("DIST by SGD with Nesterov's momentum, rate 0.1", DIST, SGD, data=IMAGES),
     "cosine": Method(
         "plain KD, the rate a cosine without warm-up", KD, {"loop": {"schedule": "cosine"}}, data=IMAGES
     ),

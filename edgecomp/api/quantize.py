@@ -2,7 +2,7 @@
 
 The cheapest thing first: the best of all post-training quantisations, chosen on inputs that it was not calibrated on. Where that is not the
 same function within the margin, the model is trained through its integers with itself as its teacher; as a last resort its costliest layers
-stay in float. Each is a run of one recipe, which is written down, and shares what it can with the one before.
+stay in float, without training and, where there is time for as much again, with it. Each is a run of one recipe, which is written down, and shares what it can with the one before.
 """
 
 import re
@@ -52,6 +52,11 @@ PTQ_SHARE = (
 MADE_AGAIN = ("export", "parity", "deploy")  # steps, after each training
 PTQ_MINUTES = "quantize.ptq_minutes="
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
+PTQ = "post-training quantisation, the best of all"
+TRAINED = "trained through its integers, where that is better"
+PTQ_IN_FLOAT = "post-training quantisation with the costliest layers in float"
+TRAINED_IN_FLOAT = "trained with the costliest layers in float, where that is better"
+TRAINS = (TRAINED, TRAINED_IN_FLOAT)
 
 
 def quantize(
@@ -116,19 +121,19 @@ def quantize(
     record = Record.of(recipe, folder, check, limit)
     record.take(minutes)
     asking_s = 0.0  # of a way that was asked in this call
-    ways = _ways(content, _ptq_minutes(record, minutes, len(targets)))
-    for place, (name, asked) in enumerate(ways):
-        if (
-            place < len(record.tried) or record.is_the_same
-        ):  # by a call before, that was ended or asks for less
+    for name, asked in _ways(content, _ptq_minutes(record, minutes, len(targets))).items():
+        if record.of_name(name) or record.is_the_same:  # by a call before, that was ended or asks for less
             continue
         overrides, heard = asked, listener
-        if place:
+        if name != PTQ:
             overrides = (*overrides, *best_ranges(folder))
-        if place and minutes is not None:
-            if not (epochs := _epochs(record, recipe, overrides, folder, minutes, began, asking_s, listener)):
-                break
+        if minutes is not None and name in TRAINS:
+            if not (
+                epochs := _epochs(name, record, recipe, overrides, folder, minutes, began, asking_s, listener)
+            ):
+                continue
             overrides = (*overrides, f"quantize.epochs={epochs}")
+        if minutes is not None and name != PTQ:
             heard = Until(listener, began + 60 * minutes)
         started = time.monotonic()
         listener.say(f"{name}: {' '.join(overrides)}")
@@ -275,21 +280,20 @@ def _ptq_minutes(record: Record, minutes: float | None, targets: int) -> tuple[s
     return () if minutes is None else (f"{PTQ_MINUTES}{PTQ_SHARE * minutes / targets:.4g}",)
 
 
-def _ways(recipe: Mapping[str, Any], bound: tuple[str, ...] = ()) -> list[tuple[str, tuple[str, ...]]]:
-    """What is tried, the cheapest first, as overrides of the recipe. bound: that of post-training candidates."""
+def _ways(recipe: Mapping[str, Any], bound: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """What is tried, the cheapest first, by name the overrides of the recipe. bound: that of post-training candidates."""
     limits = recipe["thresholds"]
     drop = limits[ACCURACY]["margin"] if ACCURACY in limits else "0.1 pt"
     if limits.get(ERROR):
         # Of normal errors the root mean square is 1.25 times the mean, and its square is what is not explained.
         drop = f"{(1.25 * parse_quantity(limits[ERROR]['max']).value) ** 2 / 100:.4f} pt"
-    return [
-        ("post-training quantisation, the best of all", ("quantize.method=ptq-best", *bound)),
-        ("trained through its integers, where that is better", ("quantize.method=best", *bound)),
-        (
-            "trained with the costliest layers in float, where that is better",
-            ("quantize.method=best", *bound, f"quantize.max_drop='{drop}'"),
-        ),
-    ]
+    in_float = f"quantize.max_drop='{drop}'"
+    return {
+        PTQ: ("quantize.method=ptq-best", *bound),
+        TRAINED: ("quantize.method=best", *bound),
+        PTQ_IN_FLOAT: ("quantize.method=ptq-best", *bound, in_float),
+        TRAINED_IN_FLOAT: ("quantize.method=best", *bound, in_float),
+    }
 
 
 def _attempt(name: str, overrides: tuple[str, ...], seconds: float, checks: Sequence[Check]) -> Attempt:
@@ -303,26 +307,31 @@ def _attempt(name: str, overrides: tuple[str, ...], seconds: float, checks: Sequ
 
 
 def _epochs(
-    record: Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, asking_s: float, listener: Listener,
+    name: str, record: Record, recipe: Path, overrides: Sequence[str], folder: Path, minutes: float, began: float, asking_s: float, listener: Listener,
 ) -> int:  # fmt: skip
-    """How long is trained, for half of the time that is left beside export and the `asking_s` that its answers take: the other half is for layers in
-    float, which takes as long again. 0: not at all. A training that was begun before goes on as it was meant."""
-    left = 60 * minutes - (time.monotonic() - began)
-    if len(record.tried) > 1 and left < record.tried[1].seconds:
-        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, and training again with layers in float takes "
-                      f"{record.tried[1].seconds:.0f} s: it is not done")  # fmt: skip
+    """How long is trained: for the time that is left beside export, the `asking_s` that its answers take, and post-training quantisation once more, with
+    layers in float. 0: not at all. A training that was begun before goes on as it was meant. name: of the way."""
+    left, before = 60 * minutes - (time.monotonic() - began), record.of_name(TRAINED)
+    if name == TRAINED_IN_FLOAT and (before is None or left < before.seconds):
+        took = (
+            ""
+            if before is None
+            else f", and training again with layers in float takes {before.seconds:.0f} s"
+        )
+        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left{took}: it is not done")
         return 0
     if record.epochs:
         return record.epochs
     manifest = RunFolder(folder).manifest()
     known = manifest.steps if manifest else {}
     again = sum(one.seconds for name, one in known.items() if name.split("/")[0] in MADE_AGAIN)
-    took = measure(Run(fingerprinted(job_of(recipe, overrides)), folder, listener.track, listener.note))
-    again += took.afterwards_s + asking_s
+    took_s = measure(Run(fingerprinted(job_of(recipe, overrides)), folder, listener.track, listener.note))
+    in_float_s = took_s.afterwards_s + (record.tried[0].seconds if record.tried else 0.0)
+    again += took_s.afterwards_s + asking_s + in_float_s
     left = 60 * minutes - (time.monotonic() - began)
-    epochs = min(MOST_EPOCHS, int((left - again) / 2 // took.seconds))
+    epochs = min(MOST_EPOCHS, int((left - again) // took_s.seconds))
     if epochs < 1:
-        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, an epoch of training takes {took.seconds:.0f} s, and what follows it "
+        listener.note(f"--time {minutes:g}: {max(0.0, left):.0f} s are left, an epoch of training takes {took_s.seconds:.0f} s, and what follows it "
                       f"{again:.0f} s: nothing is trained")  # fmt: skip
         return 0
     record.epochs = epochs

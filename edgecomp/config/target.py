@@ -14,7 +14,7 @@ from edgecomp.config.schema import FORMAT, Schema, find, names_in, parse, shippe
 from edgecomp.errors import ModelFileError, RecipeError, RuntimeUnavailableError, UsageError, nearest
 from edgecomp.files.yaml_files import read_yaml
 from edgecomp.machine import ISAS, saturates, usable_cores
-from edgecomp.metrics.registry import METRICS
+from edgecomp.metrics.registry import METRICS, PEAK
 from edgecomp.metrics.units import parse_quantity
 from edgecomp.runtimes import TABLE, adapter
 
@@ -144,6 +144,12 @@ class Target(Schema):
     @property
     def memory_bytes(self) -> int | None:
         return None if self.memory is None else int(parse_quantity(self.memory).value)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """What its budget allows a process at its peak; None where it says nothing of that, or only beside another model."""
+        asked = parse_quantity(self.budget[PEAK]) if self.budget.get(PEAK) else None
+        return int(asked.value) if asked is not None and asked.dimension == "bytes" else None
 
     def budget_rows(self) -> dict[str, Threshold]:
         return {name: Threshold.model_validate(row) for name, row in budget_rows(self.budget).items()}

@@ -1,8 +1,9 @@
 """Accuracy-aware precision: what each layer's integers cost, and the fewest layers to keep in float."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -15,7 +16,7 @@ from edgecomp.progress import Track
 from edgecomp.quantization.calibration import reestimate_batchnorm
 from edgecomp.quantization.capture import duplicate
 from edgecomp.quantization.layers import layer_names
-from edgecomp.quantization.placement import place
+from edgecomp.quantization.placement import place, state_for
 from edgecomp.training.loop import logits_of
 
 State = Mapping[str, torch.Tensor]
@@ -63,11 +64,10 @@ def choose_precision(
     progress.
     """
     score = scorer(data)
-    reference = score(captured).accuracy_pct
     start = place(duplicate(captured), qad.scheme, named, qad.weight_bits, qad.activation_bits)
     start.load_state_dict(trained)
-    first = score(start)
-    untrained, ranked = sensitivities(captured, data, qad, tuple(named), score, track)
+    first, calibration = score(start), Calibrated(captured, data, qad, tuple(named), score)
+    untrained, ranked = sensitivities(calibration, track)
     students: dict[int, tuple[State, float]] = {0: (trained, first.accuracy_pct)}
 
     def accuracy_with(count: int) -> float:
@@ -78,30 +78,76 @@ def choose_precision(
             students[count] = (student.state_dict(), score(student).accuracy_pct)
         return students[count][1]
 
+    reference = score(captured).accuracy_pct
     count = 0 if max_drop_pt is None else fewest(len(ranked), accuracy_with, reference - max_drop_pt)
-    state, accuracy = students[count or 0]
-    reasons = {
-        one.layer: f"accuracy fallback: untrained, its integers cost {one.cost:.2g} nats of divergence from the teacher"
-        for one in ranked[: count or 0]
-    }
     save_file(
-        {name: tensor.contiguous() for name, tensor in state.items()}, folder / "student_int8.safetensors"
+        {name: tensor.contiguous() for name, tensor in students[count or 0][0].items()},
+        folder / "student_int8.safetensors",
     )
-    write_json(
-        folder / "precision.json",
-        {
-            "examples": len(data.views.validation),
-            "fp32_accuracy_pct": reference,
-            "int8": first._asdict(),
-            "untrained": untrained._asdict(),
-            "sensitivities": [one._asdict() for one in ranked],
-            "max_drop_pt": max_drop_pt,
-            "tried": {number: accuracy for number, (_, accuracy) in sorted(students.items())},
-            "accuracy_pct": accuracy,
-            "reached": count is not None,
+    tried = {number: accuracy for number, (_, accuracy) in sorted(students.items())}
+    chosen = Chosen(reference, first, untrained, ranked, max_drop_pt, tried, count)
+    write_json(folder / "precision.json", chosen.told(len(data.views.validation), named))
+
+
+def choose_untrained(
+    captured: fx.GraphModule,
+    data: DistillationData,
+    qad: Qad,
+    *,
+    named: Mapping[str, str],
+    max_drop_pt: float | None,
+    folder: Path,
+    track: Track,
+) -> None:
+    """Writes precision.json of a student that is calibrated and not trained: the fewest of its costliest layers that have to be in float for it to be
+    within `max_drop_pt` of the fp32 one; more than half of them is no answer. Arguments are those of `choose_precision`."""
+    score = scorer(data)
+    calibration = Calibrated(captured, data, qad, tuple(named), score)
+    untrained, ranked = sensitivities(calibration, track)
+    tried = {0: untrained.accuracy_pct}
+
+    def accuracy_with(count: int) -> float:
+        if count not in tried:
+            tried[count] = calibration.scored([one.layer for one in ranked[:count]]).accuracy_pct
+        return tried[count]
+
+    reference = score(captured).accuracy_pct
+    least = -math.inf if max_drop_pt is None else reference - max_drop_pt
+    count = fewest(len(ranked) // 2, accuracy_with, least)
+    chosen = Chosen(reference, untrained, untrained, ranked, max_drop_pt, dict(sorted(tried.items())), count)
+    write_json(folder / "precision.json", chosen.told(len(data.views.validation), named))
+
+
+class Chosen(NamedTuple):
+    """reference: the fp32 student's score; int8: that of the one in integers; untrained: of the calibrated one; ranked: layers, the costliest first; tried: by
+    how many in float, the score; count: how many are, None where no number did."""
+
+    reference: float
+    int8: Score
+    untrained: Score
+    ranked: list[Sensitivity]
+    max_drop_pt: float | None
+    tried: dict[int, float]
+    needed: int | None
+
+    def told(self, examples: int, named: Mapping[str, str]) -> dict[str, Any]:
+        """As precision.json has it. examples: of the validation split; named: layers in float whatever is found → why."""
+        reasons = {
+            one.layer: f"accuracy fallback: untrained, its integers cost {one.cost:.2g} nats of divergence from the teacher"
+            for one in self.ranked[: self.needed or 0]
+        }
+        return {
+            "examples": examples,
+            "fp32_accuracy_pct": self.reference,
+            "int8": self.int8._asdict(),
+            "untrained": self.untrained._asdict(),
+            "sensitivities": [one._asdict() for one in self.ranked],
+            "max_drop_pt": self.max_drop_pt,
+            "tried": self.tried,
+            "accuracy_pct": self.tried[self.needed or 0],
+            "reached": self.needed is not None,
             "float_layers": {**named, **reasons},
-        },
-    )
+        }
 
 
 def scorer(data: DistillationData) -> Callable[[nn.Module], Score]:
@@ -117,38 +163,49 @@ def scorer(data: DistillationData) -> Callable[[nn.Module], Score]:
     return score
 
 
-def sensitivities(
-    captured: fx.GraphModule,
-    data: DistillationData,
-    qad: Qad,
-    named: Sequence[str],
-    score: Callable[[nn.Module], Score],
-    track: Track,
-) -> tuple[Score, list[Sensitivity]]:
-    """What the whole scores in integers, and every layer's cost, the costliest first: by how much the divergence falls when it alone goes to float.
+class Calibrated:
+    """A student that is calibrated and not yet trained through its integers, with more or fewer layers in float; batch statistics estimated anew each time
+    unless its settings keep them."""
 
-    Of the calibrated student, not yet trained through its integers, batch statistics estimated anew each time unless `qad` keeps them.
+    def __init__(
+        self,
+        captured: fx.GraphModule,
+        data: DistillationData,
+        qad: Qad,
+        named: Sequence[str],
+        score: Callable[[nn.Module], Score],
+    ) -> None:
+        """captured: the fp32 student's graph, nothing placed in it; data, qad: what it is calibrated with, and how; named: layers that are in float
+        in any case; score: of a network."""
+        self._captured, self._qad, self._score = captured, qad, score
+        self._named = frozenset(named)
+        self._batches = data.batches(qad.first_epoch, qad.batch_size, qad.calibration_batches)
+        self._state = calibrated(captured, data, qad, named).state_dict()
+        self.layers = [layer for layer in layer_names(captured) if layer not in self._named]
 
-    captured: the fp32 student's graph, nothing placed in it; data, qad: what it is calibrated with, and how;
-    named: layers that are in float in any case; score: of a network; track: shows progress.
-    """
-    batches = data.batches(qad.first_epoch, qad.batch_size, qad.calibration_batches)
-    state = calibrated(captured, data, qad, named).state_dict()
-
-    def scored(layers: Sequence[str]) -> Score:
+    def scored(self, layers: Sequence[str]) -> Score:
+        """With these `layers` in float too."""
+        qad = self._qad
         student = place(
-            duplicate(captured), qad.scheme, {*named, *layers}, qad.weight_bits, qad.activation_bits
+            duplicate(self._captured),
+            qad.scheme,
+            {*self._named, *layers},
+            qad.weight_bits,
+            qad.activation_bits,
         )
-        student.load_state_dict({name: state[name] for name in student.state_dict()})
+        student.load_state_dict(state_for(student, self._state))
         if not qad.keeps_batchnorm:
-            reestimate_batchnorm(student, batches)
-        return score(student)
+            reestimate_batchnorm(student, self._batches)
+        return self._score(student)
 
-    whole = scored(())
-    layers = [layer for layer in layer_names(captured) if layer not in named]
+
+def sensitivities(student: Calibrated, track: Track) -> tuple[Score, list[Sensitivity]]:
+    """What the whole `student` scores in integers, and every layer's cost, the costliest first: by how much the divergence falls when it alone goes to
+    float. track: shows progress."""
+    whole = student.scored(())
     found = []
-    for layer in track(layers, "sensitivity, layers", len(layers)):
-        alone = scored((layer,))
+    for layer in track(student.layers, "sensitivity, layers", len(student.layers)):
+        alone = student.scored((layer,))
         found.append(
             Sensitivity(layer, alone.accuracy_pct, alone.divergence, whole.divergence - alone.divergence)
         )

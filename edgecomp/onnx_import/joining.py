@@ -10,7 +10,7 @@ from onnxscript.rewriter import MatchResult, RewriteRuleClassBase, RewriteRuleSe
 from onnxscript.rewriter.rules import common
 
 
-class Biased(RewriteRuleClassBase):
+class Biased(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
     """A convolution without a bias, and a constant for each of its channels that is added: its bias."""
 
     kind: ClassVar[str] = "Conv"
@@ -22,13 +22,13 @@ class Biased(RewriteRuleClassBase):
     def check(
         self, context: Any, x: ir.Value, weight: ir.Value, bias: ir.Value, made: ir.Value
     ) -> MatchResult:
-        known, added, node = weight.const_value, bias.const_value, made.producer()
+        node = made.producer()
         assert node is not None
-        if known is None or added is None:
+        if weight.const_value is None or bias.const_value is None:
             return MatchResult().fail("weight and bias have to be constants")
-        groups = node.attributes.get_int("group", 1)
-        shape, rank = tuple(added.shape), len(known.shape)
-        channels = known.shape[0] if self.kind == "Conv" else known.shape[1] * groups
+        known, shape = weight.const_value.numpy().shape, bias.const_value.numpy().shape
+        rank, groups = len(known), node.attributes.get_int("group", 1)
+        channels = known[0] if self.kind == "Conv" else known[1] * groups
         if len(shape) > rank or (1,) * (rank - len(shape)) + shape != (1, channels, *(1,) * (rank - 2)):
             return MatchResult().fail("the bias has to be a number for each channel")
         return MatchResult()

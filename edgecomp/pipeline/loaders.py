@@ -284,9 +284,9 @@ def named_float_layers(run: Run) -> dict[str, str]:
 def float_layers(run: Run) -> dict[str, str]:
     """Layers of `run` left in float → why: those the recipe names, those that are faster so, and those the
     accuracy needed."""
-    path = run.made("precision") / "precision.json"
-    if not run.job.recipe.quantize.trains:
-        return run.job.recipe.quantize.float_layers
+    path, quantize = run.made("precision") / "precision.json", run.job.recipe.quantize
+    if not (quantize.trains or quantize.drops_layers):
+        return quantize.float_layers
     found: dict[str, str] = read_mapping(path, "float_layers")["float_layers"]
     return found
 

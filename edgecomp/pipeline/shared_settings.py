@@ -10,6 +10,7 @@ from edgecomp.config.job import Job
 from edgecomp.config.parts.teachers import Teacher
 from edgecomp.config.recipe import Distill
 from edgecomp.config.target import Target
+from edgecomp.machine import gpus, installed
 from edgecomp.pipeline import loaders, several_teachers
 from edgecomp.pipeline.taken import api_teachers, cleaning, synthesising
 from edgecomp.tasks import DEFAULT
@@ -126,3 +127,9 @@ def profile(job: Job, target: Target) -> dict[str, object]:
         target.model_dump(exclude={"description": True, "budget": True, "shapes": {"axes", "ranges"}}) | here
     )
     return {name: value for name, value in told.items() if name != "host" or value is not None}
+
+
+def trained_on() -> dict[str, str]:
+    """The GPUs that training goes to, by their count; nothing where it stays on the CPU: part of the key of what is trained."""
+    found = () if installed("torch").endswith("+cpu") else gpus()
+    return {"gpus": str(len(found))} if found else {}

@@ -19,7 +19,7 @@ from edgecomp.artifacts.rerun import Away, Step
 from edgecomp.config.job import Job, is_for_cpus
 from edgecomp.config.parts.language import TASK as LANGUAGE
 from edgecomp.config.target import Target
-from edgecomp.machine import gpus, installed
+from edgecomp.machine import installed
 from edgecomp.pipeline import loaders, several_teachers, shared_settings
 from edgecomp.pipeline.language import steps as language
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
@@ -91,13 +91,15 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
 
 
 def _quantising(run: loaders.Run, keys: Keys) -> Iterator[Step]:
-    """The student that is quantised while it learns, through one scheme."""
+    """The student that is quantised while it learns, through one scheme; or, after training, which of its layers stay in float."""
     quantize = run.job.recipe.quantize
-    if not quantize.trains:
-        return
     quantised = [keys.training, keys.quantised, keys.distill, keys.quantize]
     chosen = [*quantised, quantize.max_drop]
-    learns_from = (*_learnt_from(run), "distill")
+    learns_from, name = (*_learnt_from(run), "distill"), run.named("precision")
+    if quantize.drops_layers:
+        yield _trains(run, keys, name, "distill", learning.precision, chosen, *learns_from)
+    if not quantize.trains:
+        return
     by_speed = (run.named("speed"),) if quantize.precision_by == "speed" else ()
     if by_speed:
         where = [
@@ -142,14 +144,8 @@ def _trains(
         libraries=keys.training_libraries,
         executes=True,
         threads=loaders.training_threads(run),
-        means=trained_on(),
+        means=shared_settings.trained_on(),
     )
-
-
-def trained_on() -> dict[str, str]:
-    """The GPUs that training goes to, by their count; nothing where it stays on the CPU: part of the key of what is trained."""
-    found = () if installed("torch").endswith("+cpu") else gpus()
-    return {"gpus": str(len(found))} if found else {}
 
 
 def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
@@ -169,6 +165,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
         yield Step(run.named(PYTORCH), "export", partial(exporting.pytorch, run), of_all, trained, **computes)
     candidates = [keys.seeded, keys.quantised, job.recipe.distill.batch_size, keys.post_training]
     versions = {name: installed(name) for name in keys.export_libraries}
+    in_float = _quantised(run) if job.recipe.quantize.drops_layers else ()
     for target in _chooses_ptq(job):
         if target.scheme == run.scheme:
             yield Step(
@@ -176,7 +173,7 @@ def _exporting(run: loaders.Run, keys: Keys) -> Iterator[Step]:
                 "export",
                 partial(exporting.best_ptq, run, target=target, candidates=[candidates, versions]),
                 [*candidates, profile(job, target)],
-                ("data", "soft_labels", "distill"),
+                ("data", "soft_labels", "distill", *in_float),
                 **computes,
             )
     for target in job.targets:
@@ -354,10 +351,12 @@ def _learnt_from(run: loaders.Run) -> tuple[str, ...]:
 
 
 def _quantised(run: loaders.Run, target: Target | None = None) -> tuple[str, ...]:
-    """The steps that train the student of the run's scheme through its integers; none for a target that is sent the one in float."""
-    in_float = target in run.job.targets and target is not None and target.scheme == "none"
-    trains = run.job.recipe.quantize.trains and not in_float
-    return tuple(map(run.named, arms.STUDENT_INT8.steps)) if trains else ()
+    """The steps that train the student of the run's scheme through its integers, or choose its layers; none for a target that is sent the one in
+    float."""
+    quantize, in_float = run.job.recipe.quantize, target in run.job.targets and target.scheme == "none"
+    if in_float or not (quantize.trains or quantize.drops_layers):
+        return ()
+    return tuple(map(run.named, arms.STUDENT_INT8.steps[0 if quantize.trains else -1 :]))
 
 
 def _students(run: loaders.Run) -> tuple[str, ...]:

@@ -42,8 +42,8 @@ def place(
 ) -> fx.GraphModule:
     """Fake-quant placed in the graph of `capture`, in place; returns the module.
 
-    scheme_name: of SCHEMES. A layer among `float_layers` keeps its weight in float, and reads its input in
-    float where that is a float tensor. A fake-quant is named after what it rounds: with fewer layers in
+    scheme_name: of SCHEMES. A layer among `float_layers` keeps its weight in float, reads its input in
+    float where that is a float tensor, and gives a float tensor. A fake-quant is named after what it rounds: with fewer layers in
     integers, those that are left keep their names. Fewer `weight_bits` or `activation_bits` than 8 are a
     simulation. They go, as in the literature, to the weights and inputs of layers, and not to the first and
     last ones (LSQ, arXiv:1902.08153, section 3) unless `edges_in_8_bits` is off; sums and averages that no
@@ -54,7 +54,7 @@ def place(
         scheme_of(scheme_name, weight_bits, activation_bits),
         edge_layers(module) if edges_in_8_bits else set(),
     )
-    integer = _integer_tensors(module)
+    integer = _integer_tensors(module, float_layers)
     _quantise_activations(module, grids, integer, float_layers)
     _quantise_weights(module, grids, float_layers)
     module.graph.lint()
@@ -72,6 +72,24 @@ def remove_fake_quant(module: fx.GraphModule) -> fx.GraphModule:
     module.graph.lint()
     module.recompile()
     return module
+
+
+def state_for(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What `module` takes of the state of the same network with fewer layers in float: a tensor that is no longer on a grid where it is made is rounded
+    where it is read, with the range that it had. state: name → tensor."""
+    known = dict(state)
+    for node in module.graph.nodes:
+        if isinstance(module_of(module, node), FakeQuant) and f"{node.target}.log_scale" not in known:
+            source = node.args[0]
+            while rule_of(source) == "same":
+                source = source.all_input_nodes[0]
+            before, own = f"{ACTIVATION}_{source.name}.", f"{node.target}."
+            known |= {
+                own + name.removeprefix(before): value
+                for name, value in state.items()
+                if name.startswith(before)
+            }
+    return {name: known[name] for name in module.state_dict()}
 
 
 @torch.no_grad()
@@ -155,8 +173,9 @@ def _end_of(module: fx.GraphModule, node: fx.Node) -> fx.Node:
     return end
 
 
-def _integer_tensors(module: fx.GraphModule) -> dict[fx.Node, bool]:
-    """Tensors that lie on a grid because of what makes them, in order; True where they share their input's."""
+def _integer_tensors(module: fx.GraphModule, float_layers: Collection[str]) -> dict[fx.Node, bool]:
+    """Tensors that lie on a grid because of what makes them, in order; True where they share their input's. What a layer in float makes does not, nor
+    a sum with it."""
     found: dict[fx.Node, bool] = {}
     inside: set[fx.Node] = set()  # nodes whose results end up in such a tensor
     constants = constant_nodes(module)
@@ -165,7 +184,7 @@ def _integer_tensors(module: fx.GraphModule) -> dict[fx.Node, bool]:
         sources = node.all_input_nodes
         if node in constants:
             continue
-        made = rule == "convolution" or (
+        made = (rule == "convolution" and layer_name(node) not in float_layers) or (
             rule in ("join", "pool")
             and bool(sources)
             and all(source in inside for source in sources)

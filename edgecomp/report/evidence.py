@@ -87,7 +87,9 @@ class Evidence:
                 if by_layer
             },
             saturation=_json(folder / "export" / "saturation.json")["layers"] if by_layer else [],
-            precision=_json(folder / "precision" / "precision.json") if by_layer else None,
+            precision=_json(folder / "precision" / "precision.json")
+            if by_layer or quantize.drops_layers
+            else None,
             best_ptq=by_target("ptq", arms.tries_ptq),
             picked=by_target("best", lambda asked: asked.picks),
             cascades=by_target("cascade", lambda asked: asked.hands_on),

@@ -69,6 +69,10 @@ class Record:
             del self.tried[1:]
         self.minutes = minutes
 
+    def of_name(self, name: str) -> Attempt | None:
+        """What became of the way of that `name`; None where it was not tried."""
+        return next((one for one in self.tried if one.name == name), None)
+
     @property
     def is_the_same(self) -> bool:
         return bool(self.tried) and self.tried[-1].is_the_same

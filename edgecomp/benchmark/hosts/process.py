@@ -64,7 +64,7 @@ HERE: Host = ThisMachine()
 @dataclass(frozen=True)
 class Place:
     """Where a model runs: `runtime` with its own `options`, `threads` of it, on `cores` of its `host` (all, where None),
-    within `memory_bytes` that the kernel keeps (any, where None)."""
+    within `memory_bytes` that the kernel keeps (any, where None); most_bytes: what the target's budget allows it at its peak."""
 
     runtime: str
     options: dict[str, Any]
@@ -75,6 +75,7 @@ class Place:
     slowdown: float = 0.0  # share of extra work in every inference, for a trial of the measuring itself
     trusted: bool = False  # the model's file may run code: `--trust`
     host: Host = HERE
+    most_bytes: int | None = None
 
     @classmethod
     def of(cls, target: "Target", timeout_s: float, host: "Host | None" = None) -> Self:
@@ -87,6 +88,7 @@ class Place:
             memory_bytes=target.memory_bytes,
             timeout_s=timeout_s,
             host=host or HERE,
+            most_bytes=target.peak_bytes,
         )
 
 

@@ -11,6 +11,7 @@ from edgecomp.benchmark.hosts.host import Asked
 from edgecomp.benchmark.hosts.process import Place
 from edgecomp.benchmark.texts import Texts
 from edgecomp.benchmark.worker.streaming import How
+from edgecomp.errors import BudgetExceededError
 from edgecomp.files.sealed import is_sealed
 from edgecomp.metrics.samples import CPU, WALL
 from edgecomp.progress import Track
@@ -21,7 +22,7 @@ TRIED_S, MEASURED_S = 0.3, 2.0
 PASS_S = 1.0  # of lines in a pass, where the model is slow
 ARRIVING, ARRIVING_S = 20_000, 2.0  # lines of the open loop, and how long that is
 SHARE = 0.5  # of what it can, where no rate is given
-MOST_WAITING = 1024
+MIB = 2**20
 
 
 def fastest(
@@ -36,11 +37,13 @@ def fastest(
     scratch: Path,
     track: Track,
 ) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
-    """By restart, the lines a second of the fastest way; and the ways, of which one is chosen by a process that is not counted.
+    """By restart, the lines a second of the fastest way that keeps the target's budget of memory; and the ways, of which one is chosen by processes that
+    are not counted.
 
     place: where it runs; model: its file; inputs: a folder of examples that it takes, `rows` at once; texts: the lines; restarts: of the process; rate_per_s: of lines that arrive by themselves
     (Poisson), whose latency is measured, half of the fastest's where None; scratch: a folder for what passes between; track: is told how
-    far it is. A line that comes again is computed again; what computing it once in a batch would give is told beside. Raises what a worker raises.
+    far it is. A line that comes again is computed again; what computing it once in a batch would give is told beside. Raises what a worker raises, and
+    BudgetExceededError where no way keeps that budget.
     """
     common = {**texts.preparing, "to": str((scratch / "classes.npy").resolve())}
     ways = [
@@ -62,8 +65,22 @@ def fastest(
             classes = given if classes is None else classes
             others = int((given != classes).sum())
             tried.append({**way._asdict(), **found, "other_answers": others})
-    best = ways[int(np.argmax([one["lines_per_s"] for one in tried]))]
     asked = _first(texts, int(max(FEWEST, PASS_S * max(one["lines_per_s"] for one in tried))), scratch)
+    order = sorted(range(len(ways)), key=lambda way: -tried[way]["lines_per_s"])
+    best = ways[order[0]]
+    if place.most_bytes is not None:
+        taken = []  # by a process of its own for each: a peak is of all that a process has done
+        for at in order:
+            with place.host.start(place, model, inputs, rows) as worker:
+                _rate(worker, ways[at], 0.0, *asked, common)
+                taken.append(worker.ask("memory")["memory"]["peak_bytes"])
+            tried[at]["peak_memory_bytes"] = taken[-1]
+            if taken[-1] <= place.most_bytes:
+                best = ways[at]
+                break
+        else:
+            raise BudgetExceededError(f"a stream takes {min(taken) / MIB:.0f} MiB at least, in whichever batches, and the target's budget is "
+                                      f"{place.most_bytes / MIB:.0f} MiB (budget.peak_memory_bytes): take a smaller network, or raise it")  # fmt: skip
     rates, cpu, memory = [], [], []
     served: list[dict[str, float]] = []
     once: dict[str, float] = {}
@@ -74,7 +91,7 @@ def fastest(
             cpu.append(found["cpu_us"])
             memory.append(worker.ask("memory")["memory"]["peak_bytes"])
             rate = rate_per_s or SHARE * rates[-1]
-            served.append(_arriving(worker, restart, rate, asked[0], texts.preparing, scratch))
+            served.append(_arriving(worker, restart, rate, best.batch, asked[0], texts.preparing, scratch))
             if restart == 0:
                 once = _rate(worker, best._replace(once=True), TRIED_S, *asked, common)
     facts = {
@@ -108,9 +125,9 @@ def _rate(
 
 
 def _arriving(
-    worker: Asked, seed: int, rate: float, file: str, preparing: Mapping[str, Any], scratch: Path
+    worker: Asked, seed: int, rate: float, most: int, file: str, preparing: Mapping[str, Any], scratch: Path
 ) -> dict[str, float]:
-    """Latency of lines that come by themselves, in ms, by the number that comes a second."""
+    """Latency of lines that come by themselves, in ms, by the number that comes a second. most: of them at once."""
     count = int(np.clip(ARRIVING_S * rate, FEWEST, ARRIVING))
     due = np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, count)).astype(np.int64)
     arrivals = scratch / "arrivals.npy"
@@ -118,7 +135,7 @@ def _arriving(
     reply: Mapping[str, Sequence[float]] = worker.ask(
         "stream_arriving",
         arrivals=str(arrivals.resolve()),
-        most=MOST_WAITING,
+        most=most,
         lines=file,
         **preparing,
         within_s=60 + 3 * due[-1] / 1e9,

@@ -43,7 +43,44 @@ class EncoderLayer(nn.Module):
         return mixed
 
 
-class Transformer(nn.Module):
+class Encoder(nn.Module):
+    """What reads embedded symbols, [N, L, width], and its head; L is at most `places`."""
+
+    def __init__(
+        self, symbols: int, places: int, classes: int, layers: int, width: int, heads: int, dropout: float
+    ) -> None:
+        super().__init__()
+        positive(classes=classes, layers=layers, width=width, heads=heads)
+        if width % heads:
+            raise UsageError(f"width {width} is no multiple of {heads} heads: each head takes an equal part")
+        self.tokens = nn.Embedding(symbols, width)
+        self.positions = nn.Embedding(places, width)
+        for table in (self.tokens, self.positions):
+            nn.init.normal_(table.weight, std=0.02)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(EncoderLayer(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, classes)
+
+    def states(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is no padding, [N, L] of 0 and 1, and the last layer's states, [N, L, width]. x: [N, L, width]; mask: [N, L]."""
+        places = torch.arange(x.shape[1], device=x.device)
+        x = self.dropout(x + self.positions(places))
+        seen = mask.to(x.dtype)
+        unseen = (1 - seen)[:, None, None, :] * NEVER
+        for layer in self.layers:
+            x = layer(x, unseen)
+        return seen, self.norm(x)
+
+    def classified(self, seen: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] of the mean over what is no padding. seen, x: as `states` gives them."""
+        weights = seen.unsqueeze(-1)
+        mean = (x * weights).sum(1) / weights.sum(1).clamp(min=1)
+        logits: torch.Tensor = self.head(mean)
+        return logits
+
+
+class Transformer(Encoder):
     """input_ids, attention_mask int64 [N, L] → logits [N, classes], from the mean over the tokens that are no padding.
 
     L is at most `max_length`.
@@ -59,42 +96,14 @@ class Transformer(nn.Module):
         heads: int = 4,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__()
-        positive(
-            vocabulary=vocabulary, max_length=max_length, classes=classes, layers=layers, width=width, heads=heads
-        )  # fmt: skip
-        if width % heads:
-            raise UsageError(f"width {width} is no multiple of {heads} heads: each head takes an equal part")
-        self.tokens = nn.Embedding(vocabulary, width)
-        self.positions = nn.Embedding(max_length, width)
-        for table in (self.tokens, self.positions):
-            nn.init.normal_(table.weight, std=0.02)
-        self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(EncoderLayer(width, heads, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, classes)
+        positive(vocabulary=vocabulary, max_length=max_length)
+        super().__init__(vocabulary, max_length, classes, layers, width, heads, dropout)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self._classified(*self._states(self.tokens(input_ids), attention_mask))
-
-    def _classified(self, seen: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        weights = seen.unsqueeze(-1)
-        mean = (x * weights).sum(1) / weights.sum(1).clamp(min=1)
-        logits: torch.Tensor = self.head(mean)
-        return logits
-
-    def _states(self, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is no padding, [N, L] of 0 and 1, and the last layer's states, [N, L, width]. x: [N, L, width]; mask: [N, L]."""
-        places = torch.arange(x.shape[1], device=x.device)
-        x = self.dropout(x + self.positions(places))
-        seen = mask.to(x.dtype)
-        unseen = (1 - seen)[:, None, None, :] * NEVER
-        for layer in self.layers:
-            x = layer(x, unseen)
-        return seen, self.norm(x)
+        return self.classified(*self.states(self.tokens(input_ids), attention_mask))
 
 
-class ByteTransformer(Transformer):
+class ByteTransformer(Encoder):
     """bytes int64 [N, max_bytes], 0 behind a text's end → logits [N, classes].
 
     The same encoder. A strided convolution over the bytes, as wide as two of its strides, makes its places: `patch` times fewer than there are bytes
@@ -125,13 +134,13 @@ class ByteTransformer(Transformer):
         x = self.join(self.tokens(bytes).transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
         filled = (bytes != 0).to(x.dtype)
         seen = F.max_pool2d(filled[:, None, None], (1, self.patch))[:, 0, 0]
-        return self._classified(*self._states(x, seen))
+        return self.classified(*self.states(x, seen))
 
 
 class Tagger(Transformer):
     """The same encoder, with a class for each token: input_ids, attention_mask int64 [N, L] → logits [N, L, classes]."""
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        _, x = self._states(self.tokens(input_ids), attention_mask)
+        _, x = self.states(self.tokens(input_ids), attention_mask)
         logits: torch.Tensor = self.head(x)
         return logits

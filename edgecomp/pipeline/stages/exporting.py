@@ -133,6 +133,9 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, *, target: Target, candidat
     settings, executed = run.job.recipe.quantize, model_files.executed_by(run, target)
     if executed.why:
         (out / NOT_RUN).write_text(f"{executed.why}\n", encoding="utf-8")
+    in_float = tuple(settings.float_layers)
+    if settings.drops_layers and (chosen := tuple(loaders.float_layers(run))) != in_float:
+        in_float, candidates = chosen, [candidates, chosen]
     with loaders.distillation_data(run) as data:
         choose(
             loaders.captured_student(run),
@@ -143,7 +146,7 @@ def best_ptq(run: Run, out: Path, checkpoints: Path, *, target: Target, candidat
             runtime_name=executed.runtime,
             options=executed.options,
             dynamic_axes=data.views.preprocessing.dynamic_axes,
-            float_layers=tuple(settings.float_layers),
+            float_layers=in_float,
             bits=settings.bits,
             task=loaders.meaning(run),
             folder=out,

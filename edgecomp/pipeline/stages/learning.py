@@ -1,7 +1,7 @@
 """From data to the students: what trains."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecomp.arms import TEACHER
 from edgecomp.config.loss_terms import Term
@@ -230,19 +230,20 @@ def control(run: Run, out: Path, checkpoints: Path) -> None:
 def precision(run: Run, out: Path, checkpoints: Path) -> None:
     """Writes into `out` what the integers of each layer of `run` cost, and which layers stay in float;
     checkpoints: where a training that this takes goes on from."""
-    from edgecomp.distill.precision import choose_precision
+    from edgecomp.distill.precision import choose_precision, choose_untrained
     from edgecomp.training.loop import load_weights
 
     settings = run.job.recipe.quantize
+    asked: dict[str, Any] = {
+        "named": loaders.named_float_layers(run),
+        "max_drop_pt": settings.max_drop_pt,
+        "folder": out,
+        "track": run.track,
+    }
     with loaders.distillation_data(run) as data:
-        choose_precision(
-            loaders.captured_student(run),
-            load_weights(run.made("quantize") / "student_int8.safetensors"),
-            data,
-            practice.qad(run),
-            named=loaders.named_float_layers(run),
-            max_drop_pt=settings.max_drop_pt,
-            folder=out,
-            checkpoints=checkpoints,
-            track=run.track,
-        )
+        captured, qad = loaders.captured_student(run), practice.qad(run)
+        if settings.trains:
+            trained = load_weights(run.made("quantize") / "student_int8.safetensors")
+            choose_precision(captured, trained, data, qad, checkpoints=checkpoints, **asked)
+        else:
+            choose_untrained(captured, data, qad, **asked)

@@ -166,7 +166,7 @@ def test_a_value_out_of_place_is_refused(override: str, complaint: str) -> None:
         (["quantize.weight_bits=3"], "quantize.weight_bits"),
         (["quantize.method=ptq-ort", "quantize.weight_bits=4"], "ptq-ort quantises to 8 bits, not 4"),
         (["quantize.method=ptq-nncf", "quantize.calibration=mse"], "ptq-nncf has no mse calibration"),
-        (["quantize.method=none", "quantize.max_drop=1 pt"], "max_drop chooses layers of a student"),
+        (["quantize.method=none", "quantize.max_drop=1 pt"], "max_drop chooses layers of a student in int8"),
         (["quantize.max_drop=1"], "has no unit"),
         (["quantize.max_drop=1 %"], "not in percentage points"),
         (["quantize.method=none", "quantize.float_layers={head: why}"], "every layer is in float"),

@@ -6,7 +6,7 @@ import pytest
 
 from edgecomp.config.job import Job, load_job, on_this_machine
 from edgecomp.errors import UsageError
-from edgecomp.pipeline import execution, practice, steps
+from edgecomp.pipeline import execution, practice, shared_settings, steps
 from edgecomp.pipeline.loaders import Run
 from edgecomp.progress import silent, unheard
 
@@ -57,8 +57,8 @@ def test_who_is_told_of_epochs_decides_nothing_and_all_else_of_the_loop_does() -
 
 
 def test_a_gpu_that_trains_is_in_the_keys_of_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "gpus", lambda: ("nvidia0",))
-    monkeypatch.setattr(steps, "installed", lambda name: "2.13.0")
-    assert steps.trained_on() == {"gpus": "1"}
-    monkeypatch.setattr(steps, "installed", lambda name: "2.13.0+cpu")
-    assert steps.trained_on() == {}
+    monkeypatch.setattr(shared_settings, "gpus", lambda: ("nvidia0",))
+    monkeypatch.setattr(shared_settings, "installed", lambda name: "2.13.0")
+    assert shared_settings.trained_on() == {"gpus": "1"}
+    monkeypatch.setattr(shared_settings, "installed", lambda name: "2.13.0+cpu")
+    assert shared_settings.trained_on() == {}

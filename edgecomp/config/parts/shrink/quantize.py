@@ -47,7 +47,8 @@ class Quantize(Part):
         "accuracy"  # speed: layers that a target is slower with go to float
     )
     cascade: Cascade | None = None  # the release hands on to its teacher what the student is unsure of
-    max_drop: str | None = None  # such as `0.5 pt`: beyond it the costliest layers go to float
+    # such as `0.5 pt`: beyond it the costliest layers go to float; a student that is trained is trained again then
+    max_drop: str | None = None
 
     @model_serializer(mode="wrap")
     def _as_before_there_were_cascades(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -79,13 +80,13 @@ class Quantize(Part):
     def _settings_go_together(self) -> "Quantize":
         if self.calibration == "mse" and self.tool:
             raise ValueError(f"{self.method} has no mse calibration: use min-max or percentile")
-        if self.bias_correction and not self.trains:
+        if self.bias_correction and not (self.trains or self.max_drop):
             raise ValueError(
                 f"bias_correction is of where training with qad begins, and the method is {self.method}; ptq-best tries it by itself"
             )
-        if self.max_drop is not None and not self.trains:
+        if self.max_drop is not None and self.in_float:
             raise ValueError(
-                f"max_drop chooses layers of a student that was trained with qad, not {self.method}"
+                "max_drop chooses layers of a student in int8, and with method none every layer is in float"
             )
         if self.precision_by == "speed" and not self.is_trained:
             raise ValueError(
@@ -133,6 +134,11 @@ class Quantize(Part):
     def is_trained(self) -> bool:
         """Whether the student is the one that is trained through its integers."""
         return self.trains and not self.picks
+
+    @property
+    def drops_layers(self) -> bool:
+        """Whether layers are chosen to be in float of a student that no training has made: by `max_drop`, after calibration."""
+        return self.max_drop is not None and not self.trains
 
     @property
     def picks(self) -> bool:
