@@ -1,12 +1,14 @@
 """What an exporter took apart, put together again, by onnxscript's rules: an activation that is one operator to a runtime is fused into the layer before
 it and rounded once; in parts it is several passes over memory, each rounded by itself."""
 
+import math
 from collections.abc import Collection
 from typing import Any, ClassVar
 
 import onnx_ir as ir
 from onnxscript import optimizer, rewriter
 from onnxscript.rewriter import MatchResult, RewriteRuleClassBase, RewriteRuleSet
+from onnxscript.rewriter._ir_utils import is_singleton_value
 from onnxscript.rewriter.rules import common
 
 
@@ -48,9 +50,42 @@ class BiasedTransposed(Biased):
     kind: ClassVar[str] = "ConvTranspose"
 
 
+class ErfGelu(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
+    """A GELU by the error function: x · (1 + erf(x / √2)) / 2, halved at last (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+
+    def pattern(self, op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> Any:
+        return x * (op.Erf(x / root) + one) * half
+
+    def check(self, context: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> MatchResult:
+        known = ((root, math.sqrt(2)), (one, 1.0), (half, 0.5))
+        if all(is_singleton_value(value, number, rtol=1e-4) for value, number in known):
+            return MatchResult()
+        return MatchResult().fail("other numbers make another function")
+
+    def rewrite(self, op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> Any:
+        return op.Gelu(x)
+
+
+class ErfGeluHalved(ErfGelu):
+    """The same, the sum halved first."""
+
+    def pattern(self, op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> Any:
+        return x * ((op.Erf(x / root) + one) * half)
+
+
+class ErfGeluOfHalf(ErfGelu):
+    """The same, x halved first."""
+
+    def pattern(self, op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> Any:
+        return (x * half) * (op.Erf(x / root) + one)
+
+
 OFFSET = "_offset"
 RULES = [
     *common.fuse_hardswish_rules(),  # of files older than opset 14, which had no such operator
+    *RewriteRuleSet(
+        [ErfGelu.rule(), ErfGeluHalved.rule(), ErfGeluOfHalf.rule()], commute=True
+    ),  # before opset 20
     *RewriteRuleSet([Biased.rule(), BiasedTransposed.rule()], commute=True),
     # A number that a convolution's channels are all multiplied by, and one that is added (PP-LCNet's learnable affine block): its weights.
     *RewriteRuleSet([common.conv_affine_fusion_rule, common.affine_conv_fusion_rule], commute=True),

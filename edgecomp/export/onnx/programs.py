@@ -12,7 +12,8 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from edgecomp.quantization.fake_quant import Frozen
 
-OPSET = 18
+# The first with a GELU of its own: one that is written in parts ONNX Runtime does not join between integers, nor always in float.
+OPSET = 20
 
 
 class Programs:

@@ -1,7 +1,8 @@
 """The stream scenario: lines in order, every one answered, and what preparing them takes is part of it."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgecomp.benchmark.texts import texts_for
+from edgecomp.benchmark.hosts.process import Place
+from edgecomp.benchmark.scenarios.streaming import fastest
+from edgecomp.benchmark.texts import Texts, texts_for
 from edgecomp.benchmark.worker import loops, streaming
 from edgecomp.benchmark.worker.station import Station
 from edgecomp.benchmark.worker.streaming import How
 from edgecomp.data.preprocessing import Bytes, Numbers
-from edgecomp.errors import DataError, InferenceError, RuntimeUnavailableError, UsageError
+from edgecomp.errors import (
+    BudgetExceededError,
+    DataError,
+    InferenceError,
+    RuntimeUnavailableError,
+    UsageError,
+)
+from edgecomp.metrics.samples import CPU, WALL
 
 LINES = [f"line {number % 7} of {number}" for number in range(50)]
 
@@ -167,3 +177,52 @@ def test_what_is_no_stream_of_lines_is_refused(tmp_path: Path) -> None:
     Numbers("array", (3,), (0.0,) * 3, (1.0,) * 3, ("a", "b")).save(tmp_path)
     with pytest.raises(UsageError, match=r"takes no texts \(array\)"):
         texts_for(model, None)
+
+
+class Counted:
+    """A host whose processes take a mebibyte for each line that is answered at once, and are the faster for it."""
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    @contextmanager
+    def start(self, *given: Any) -> Iterator[Any]:
+        self.most = 0
+        yield self
+
+    def ask(self, what: str, **given: Any) -> Any:
+        if what == "memory":
+            return {"memory": {"peak_bytes": self.most * 2**20}}
+        if what == "stream_arriving":
+            return {"latency_ns": [1e6], "batches": [given["most"]]}
+        sessions, batch, _ = given["how"]
+        self.most = max(self.most, sessions * batch)
+        count = len(streaming.read_lines(given["lines"]))
+        np.save(given["to"], np.zeros(count, np.int64))
+        return {WALL: [1e9 * count / (sessions * batch)], CPU: [1e9], "computed": count}
+
+
+def streamed(folder: Path, most_mib: int | None) -> dict[str, Any]:
+    most = None if most_mib is None else most_mib * 2**20
+    place = Place("onnxruntime-cpu", {}, threads=2, host=Counted(), most_bytes=most)  # type: ignore[arg-type]  # as much of one as is asked
+    (folder / "model.onnx").write_bytes(b"")
+    texts = Texts([f"line {place}" for place in range(600)], {"max_bytes": 32}, {})
+    _, told = fastest(
+        place, model=folder / "model.onnx", inputs=folder, rows=1, texts=texts, restarts=1, rate_per_s=None, scratch=folder,
+        track=lambda items, what, total: items,
+    )  # fmt: skip
+    return told
+
+
+def test_a_stream_goes_the_fastest_way_that_keeps_the_targets_memory(tmp_path: Path) -> None:
+    whole = streamed(tmp_path, None)
+    assert (whole["sessions"], whole["batch"]) == (2, 1024)
+    some = streamed(tmp_path, 600)
+    assert (some["sessions"], some["batch"]) == (2, 256)
+    assert some["peak_memory_bytes"] == 512 * 2**20
+    assert some["arriving"]["mean_batch"] == 256  # what waits is answered as it keeps to it too
+    with pytest.raises(
+        BudgetExceededError,
+        match="takes 64 MiB at least, in whichever batches, and the target's budget is 60 MiB",
+    ):
+        streamed(tmp_path, 60)

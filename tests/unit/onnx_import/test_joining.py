@@ -10,7 +10,14 @@ from edgecomp.onnx_import import check, from_onnx
 from edgecomp.onnx_import.checking import TOLERANCE
 
 THREE, ZERO, SIX = (np.float32(number) for number in (3, 0, 6))
-BOUNDS = {"three": THREE, "zero": ZERO, "six": SIX}
+BOUNDS = {
+    "three": THREE,
+    "zero": ZERO,
+    "six": SIX,
+    "root": np.float32(2**0.5),
+    "one": np.float32(1),
+    "half": np.float32(0.5),
+}
 AFFINE = {"scale": np.float32([1.7]), "offset": np.float32([-0.3])}
 WEIGHTS = {"w": normal(4, 4, 1, 1), "b": normal(4), "v": normal(4, 4, 3, 3)}
 
@@ -32,6 +39,10 @@ def joined(file: Path, *outputs: str) -> list[str]:
             "h = HardSigmoid <alpha = 0.16666667, beta = 0.5> (x) y = Mul (x, h)",
             ["HardSwish"],
         ),
+        ("d = Div (x, root) e = Erf (d) a = Add (e, one) m = Mul (x, a) y = Mul (m, half)", ["Gelu"]),
+        ("d = Div (x, root) e = Erf (d) a = Add (one, e) h = Mul (half, a) y = Mul (x, h)", ["Gelu"]),
+        ("h = Mul (x, half) d = Div (x, root) e = Erf (d) a = Add (e, one) y = Mul (h, a)", ["Gelu"]),
+        ("d = Div (x, three) e = Erf (d) a = Add (e, one) m = Mul (x, a) y = Mul (m, half)", ["Div", "Erf", "Add", "Mul", "Mul"]),
         ("a = Add (x, six) c = Clip (a, zero, six) m = Mul (x, c) y = Div (m, six)", ["Add", "Clip", "Mul", "Div"]),
         (
             "a = Add (x, three) c = Clip (a, zero, six) m = Mul (x, c) d = Div (m, six) y = Sub (d, c)",  # the clip is read twice
@@ -39,7 +50,7 @@ def joined(file: Path, *outputs: str) -> list[str]:
         ),
     ],
 )  # fmt: skip
-def test_a_hard_swish_in_parts_is_one_operator(tmp_path: Path, body: str, kinds: list[str]) -> None:
+def test_an_activation_in_parts_is_one_operator(tmp_path: Path, body: str, kinds: list[str]) -> None:
     file = write(tmp_path / "parts.onnx", graph(body, "float[n, 4, 6, 6] x", "float[n, 4, 6, 6] y"), BOUNDS)
     assert joined(file) == kinds
 
