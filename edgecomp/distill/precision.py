@@ -16,7 +16,7 @@ from edgecomp.progress import Track
 from edgecomp.quantization.calibration import reestimate_batchnorm
 from edgecomp.quantization.capture import duplicate
 from edgecomp.quantization.layers import layer_names
-from edgecomp.quantization.placement import place, state_for
+from edgecomp.quantization.placement import place
 from edgecomp.training.loop import logits_of
 
 State = Mapping[str, torch.Tensor]
@@ -193,7 +193,7 @@ class Calibrated:
             qad.weight_bits,
             qad.activation_bits,
         )
-        student.load_state_dict(state_for(student, self._state))
+        student.load_state_dict({name: self._state[name] for name in student.state_dict()})
         if not qad.keeps_batchnorm:
             reestimate_batchnorm(student, self._batches)
         return self._score(student)

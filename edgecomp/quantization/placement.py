@@ -74,24 +74,6 @@ def remove_fake_quant(module: fx.GraphModule) -> fx.GraphModule:
     return module
 
 
-def state_for(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What `module` takes of the state of the same network with fewer layers in float: a tensor that is no longer on a grid where it is made is rounded
-    where it is read, with the range that it had. state: name → tensor."""
-    known = dict(state)
-    for node in module.graph.nodes:
-        if isinstance(module_of(module, node), FakeQuant) and f"{node.target}.log_scale" not in known:
-            source = node.args[0]
-            while rule_of(source) == "same":
-                source = source.all_input_nodes[0]
-            before, own = f"{ACTIVATION}_{source.name}.", f"{node.target}."
-            known |= {
-                own + name.removeprefix(before): value
-                for name, value in state.items()
-                if name.startswith(before)
-            }
-    return {name: known[name] for name in module.state_dict()}
-
-
 @torch.no_grad()
 def restore(module: fx.GraphModule, state: Mapping[str, torch.Tensor]) -> None:
     """Loads `module` from the state of the same network, of which other layers may have been in integers.
@@ -236,10 +218,8 @@ def _quantise_activations(
         ]
         if readers:
             wanted[node] = readers
-    names: dict[fx.Node, str] = {}
-    for node in wanted:
-        shared = names.get(node.all_input_nodes[0]) if integer.get(node) else None
-        names[node] = shared or f"{ACTIVATION}_{node.name}"
+    whole = _integer_tensors(module, ())  # a tensor is called the same whichever layers are in float
+    names = {node: f"{ACTIVATION}_{_origin(node, whole).name}" for node in wanted}
     fewer = _read_by_layers(names, constants, grids.edges)
     for node, name in names.items():
         if not hasattr(module, name):
@@ -253,6 +233,13 @@ def _quantise_activations(
         quantised.meta = dict(node.meta)
         for reader in readers:
             reader.replace_input_with(node, quantised)
+
+
+def _origin(node: fx.Node, integer: Mapping[fx.Node, bool]) -> fx.Node:
+    """Where the values of `node` were put on the grid that it shares."""
+    while integer.get(node):
+        node = node.all_input_nodes[0]
+    return node
 
 
 def _read_by_layers(names: Mapping[fx.Node, str], constants: set[fx.Node], edges: set[fx.Node]) -> set[str]:

@@ -156,6 +156,32 @@ def test_the_costliest_layers_go_to_float_until_the_drop_is_within_the_limit(cli
     assert (folder / "export" / "openvino" / "student_int8" / "model.bin").stat().st_size > all_in_integers
 
 
+def test_a_post_training_method_leaves_the_costliest_layers_in_float_and_trains_nothing(
+    cli: Cli, folder: Path
+) -> None:
+    clipped = ["quantize.method=ptq-ort", "quantize.calibration=percentile", "quantize.percentile=60"]
+    none = [*clipped, "quantize.max_drop=0 pt", "--until", "export", "--out", str(folder)]
+    done = cli("run", "digits", *TINY, ONE_TARGET, *none)
+    assert done.code == 0, done.err
+    tried = json.loads((folder / "precision" / "precision.json").read_text(encoding="utf-8"))
+    assert not tried[
+        "reached"
+    ]  # so much is clipped that more than half of the layers would have to be in float
+    assert tried["float_layers"] == {}
+    best = max(score for count, score in tried["tried"].items() if int(count))
+    assert best > tried["tried"]["0"]
+    drop = tried["fp32_accuracy_pct"] - best + 0.01
+    after = run(cli, folder, ONE_TARGET, *clipped, f"quantize.max_drop={drop:.2f} pt")
+    assert not {"distill", "quantize"} & set(after["ran"])
+    chosen = json.loads((folder / "precision" / "precision.json").read_text(encoding="utf-8"))
+    assert chosen["reached"]
+    assert 0 < len(chosen["float_layers"]) <= len(chosen["sensitivities"]) // 2
+    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    assert [one["layer"] for one in report["float_layers"]] == list(chosen["float_layers"])
+    share = after["rows"]["openvino-cpu", "int8_share_pct"]
+    assert (share["estimate"]["value"], share["verdict"]) == (100, "PASS")  # of those that are meant to be
+
+
 def test_a_teacher_that_is_taken_as_it_is_has_no_loss_to_draw_and_a_report_all_the_same(
     cli: Cli, tmp_path: Path
 ) -> None:

@@ -207,8 +207,9 @@ class Station:
         return {"repeated_ns": again, "fresh_ns": fresh}
 
     def unseen(self, name: str, values: Any, random: Any) -> Any:
-        """Another input than `values` for the input `name`, of that shape, that the model takes: numbers
-        beside these, and of all else what other examples have there, drawn by `random`."""
+        """Another input than `values` for the input `name`, of that shape, that the model takes and that costs it what that one does: numbers
+        beside these, and of all else one place in each example as another one has it, drawn by `random`. What is made of nothing but other examples' places
+        would be asked the dear part of a network that hands on what it is unsure of."""
         import numpy as np
 
         axis = self.axes.get(name, 0)
@@ -220,7 +221,13 @@ class Station:
             self.pool = self.feed_of(self.examples, slice(len(self.feeds) * self.job["rows"]), trimmed=False)
         there = list(np.indices(values.shape, sparse=True))
         there[axis] = random.integers(self.pool[name].shape[axis], size=values.shape)
-        return self.pool[name][tuple(there)]
+        drawn, made = np.moveaxis(self.pool[name][tuple(there)], axis, 0), values.copy()
+        for example, other in enumerate(drawn):
+            row = np.moveaxis(made, axis, 0)[example, ...]
+            if len(differing := np.argwhere(row != other)):
+                place = tuple(random.choice(differing))
+                row[place] = other[place]
+        return made
 
     def outputs(self, inputs: str, to: str, batch: int, judged: str | None = None) -> dict[str, Any]:
         """Each query of `batch` in turn; where their answers do not fit together, with the padding, and then

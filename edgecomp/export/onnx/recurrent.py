@@ -9,6 +9,7 @@ from onnx import helper, numpy_helper, parser
 from torch import fx, nn
 
 from edgecomp.export.onnx.names import any_order
+from edgecomp.export.onnx.programs import OPSET
 from edgecomp.quantization.constants import value_of
 from edgecomp.quantization.layers import rule_of
 from edgecomp.quantization.placement import rounded_weights
@@ -17,9 +18,9 @@ DOMAIN, OPERATOR = "com.microsoft", "DynamicQuantizeLSTM"
 
 # What the operator is, for all other readers of the file: an LSTM in float with the weights that its integers stand for.
 MEANING = f"""
-<ir_version: 10, opset_import: ["" : 18]>
+<ir_version: 10, opset_import: ["" : {OPSET}]>
 model (float[N] x) => (float[N] y) {{ y = Identity(x) }}
-<domain: "{DOMAIN}", opset_import: ["" : 18]>
+<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
 {OPERATOR} <hidden_size, direction>
     (X, W, R, B, lengths, h, c, P, W_scale, W_zero_point, R_scale, R_zero_point) => (Y, Y_h, Y_c)
 {{

@@ -74,8 +74,10 @@ def test_without_what_keeps_it_in_float_onnx_runtime_rounds_the_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgecomp.export.onnx.qdq.keep_in_float", lambda model: None)
-    export_onnx(student(in_float=FLOAT), [INPUTS[:2]], tmp_path / "model.onnx")
-    assert precisions("onnxruntime-cpu", tmp_path / "model.onnx")["layers.1.conv2"] == "int8"
+    export_onnx(
+        student(in_float=("layers.1.conv1",)), [INPUTS[:2]], tmp_path / "model.onnx"
+    )  # read by integers
+    assert precisions("onnxruntime-cpu", tmp_path / "model.onnx")["layers.1.conv1"] == "int8"
     assert float_layers.keep_in_float.__doc__
 
 
