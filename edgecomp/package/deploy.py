@@ -188,6 +188,9 @@ def script(
         gpu=TABLE[runtime].gpu,
         level=OPTIMISATION[str(options.get("optimisation", "all"))].name,
         kind=preprocessing.kind,
+        of_lines=preprocessing.kind in ("bytes", "text")
+        and isinstance(preprocessing.task, str)
+        and preprocessing.task != "token-classification",
         low=LOW.get(str(options.get("precision", "")), ""),
         task=preprocessing.task if isinstance(preprocessing.task, str) else SeveralOutputs.name,
         says=SAYS.get(preprocessing.task, "one label a line")

@@ -88,6 +88,11 @@ def test_from_lines_to_a_verdict_a_script_a_pack_and_a_stream(
         said = subprocess.run(script, capture_output=True, text=True, check=True, cwd="/").stdout.split()
         scripted = scripted or said
         assert np.mean(np.array(said) == np.repeat(list(WORDS), 200)) > 0.95
+        once = subprocess.run([*script, "--once"], capture_output=True, text=True, check=True, cwd="/")
+        assert (
+            np.mean(np.array(once.stdout.split()) == np.array(said)) > 0.98
+        )  # integers round a batch otherwise
+        assert once.stderr == f"600 lines, {len(set(file.read_text().splitlines()))} computed\n"
     contract = json.loads((folder / "deploy" / "onnxruntime-cpu" / "contract.json").read_text())
     assert [(one["name"], one["shape"]) for one in contract["inputs"]] == [("bytes", [None, 48])]
     holds(folder)
