@@ -80,10 +80,16 @@ class Job(Schema):
         return self.recipe.precision if self.host is None else self.host.precision
 
 
+EXACT = ("outputs", "probabilities")
+"""Tasks whose student has to answer as its teacher does, to a hundredth or less: the teacher's own answers are to be no coarser than that, and bf16 rounds
+to 1 in 256 at every layer."""
+
+
 def on_this_machine(job: Job) -> Job:
     """The job with all that this machine decides in it, for a run that starts."""
     asked = job.recipe.precision
-    precision = ("bf16" if has_bf16() else "fp32") if asked == "auto" else asked
+    in_bf16 = has_bf16() and job.recipe.task not in EXACT
+    precision = ("bf16" if in_bf16 else "fp32") if asked == "auto" else asked
     return job.model_copy(update={"host": Host(isa=host_isa(), precision=precision)})
 
 

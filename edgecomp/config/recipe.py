@@ -88,7 +88,8 @@ class Recipe(Part):
     score: str | None = None
     seed: int = Field(0, ge=0, lt=2**32)  # of weights, splits and order
     threads: int = Field(2, ge=1, le=256)  # of training, at most: never more than cores to run on
-    # Of training: bf16 and fp16 (on a GPU) are autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself, otherwise fp32.
+    # Of training: bf16 and fp16 (on a GPU) are autocast, checkpoints stay fp32. auto: bf16 where the CPU multiplies it itself
+    # and no task asks for the very answers of the teacher (outputs, probabilities), otherwise fp32.
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     quick: bool = False  # a rehearsal: the same stages, with fewer examples, epochs and restarts
     data: Data  # where examples come from

@@ -201,3 +201,15 @@ def test_a_run_of_the_first_version_is_still_what_was_asked_for() -> None:
     job = job.model_copy(update={"host": Host(isa="x86-64-avx2", precision="fp32")})
     found = {step.name: digest_of(step.settings)[:16] for step in steps(Run(job, Path("x"), silent))}
     assert {name: found[name] for name in FIRST} == FIRST
+
+
+@pytest.mark.parametrize("task", ["outputs", "probabilities"])
+def test_a_student_that_is_to_answer_as_its_teacher_does_learns_from_answers_in_fp32(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecomp.config.job.has_bf16", lambda: True)
+    known = load_job("digits", [])
+    job = known.model_copy(update={"recipe": known.recipe.model_copy(update={"task": task})})
+    assert on_this_machine(job).precision == "fp32"
+    by_name = job.recipe.model_copy(update={"precision": "bf16"})
+    assert on_this_machine(job.model_copy(update={"recipe": by_name})).precision == "bf16"
