@@ -46,9 +46,8 @@ JUDGED_SHARE = (
     1 / 3
 )  # of the inputs, where that is more: the more there are, the more changes the bound allows
 MOST_EPOCHS = 10_000
-PTQ_SHARE = (
-    1 / 3
-)  # of `--time`, that post-training candidates may take: what is left is for training, and for what follows it
+PTQ_SHARE = 1 / 4
+"""Of `--time`, that post-training candidates may take, and once more those with layers in float: what is left is for training, and for what follows it."""
 MADE_AGAIN = ("export", "parity", "deploy")  # steps, after each training
 PTQ_MINUTES = "quantize.ptq_minutes="
 TARGETS = ("onnxruntime-cpu", "openvino-cpu")
@@ -326,7 +325,7 @@ def _epochs(
     known = manifest.steps if manifest else {}
     again = sum(one.seconds for name, one in known.items() if name.split("/")[0] in MADE_AGAIN)
     took_s = measure(Run(fingerprinted(job_of(recipe, overrides)), folder, listener.track, listener.note))
-    in_float_s = took_s.afterwards_s + (record.tried[0].seconds if record.tried else 0.0)
+    in_float_s = took_s.afterwards_s + asking_s + min(60 * PTQ_SHARE * minutes, record.tried[0].seconds)
     again += took_s.afterwards_s + asking_s + in_float_s
     left = 60 * minutes - (time.monotonic() - began)
     epochs = min(MOST_EPOCHS, int((left - again) // took_s.seconds))
