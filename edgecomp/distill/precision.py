@@ -100,7 +100,10 @@ def choose_untrained(
     track: Track,
 ) -> None:
     """Writes precision.json of a student that is calibrated and not trained: the fewest of its costliest layers that have to be in float for it to be
-    within `max_drop_pt` of the fp32 one; more than half of them is no answer. Arguments are those of `choose_precision`."""
+    within `max_drop_pt` points of the fp32 one, 0 where it is None; more than half of them is no answer.
+
+    captured, data, qad, named, folder, track: as in `choose_precision`.
+    """
     score = scorer(data)
     calibration = Calibrated(captured, data, qad, tuple(named), score)
     untrained, ranked = sensitivities(calibration, track)

@@ -12,7 +12,7 @@ from onnxscript.rewriter._ir_utils import is_singleton_value
 from onnxscript.rewriter.rules import common
 
 
-class Biased(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
+class _Biased(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
     """A convolution without a bias, and a constant for each of its channels that is added: its bias."""
 
     kind: ClassVar[str] = "Conv"
@@ -44,13 +44,13 @@ class Biased(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
         return found
 
 
-class BiasedTransposed(Biased):
+class _BiasedTransposed(_Biased):
     """The same of a transposed convolution."""
 
     kind: ClassVar[str] = "ConvTranspose"
 
 
-class ErfGelu(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
+class _ErfGelu(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
     """A GELU by the error function: x · (1 + erf(x / √2)) / 2, halved at last (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
 
     def pattern(self, op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> Any:
@@ -66,14 +66,14 @@ class ErfGelu(RewriteRuleClassBase):  # type: ignore[misc]  # it has no types
         return op.Gelu(x)
 
 
-class ErfGeluHalved(ErfGelu):
+class _ErfGeluHalved(_ErfGelu):
     """The same, the sum halved first."""
 
     def pattern(self, op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> Any:
         return x * ((op.Erf(x / root) + one) * half)
 
 
-class ErfGeluOfHalf(ErfGelu):
+class _ErfGeluOfHalf(_ErfGelu):
     """The same, x halved first."""
 
     def pattern(self, op: Any, x: ir.Value, root: ir.Value, one: ir.Value, half: ir.Value) -> Any:
@@ -84,9 +84,9 @@ OFFSET = "_offset"
 RULES = [
     *common.fuse_hardswish_rules(),  # of files older than opset 14, which had no such operator
     *RewriteRuleSet(
-        [ErfGelu.rule(), ErfGeluHalved.rule(), ErfGeluOfHalf.rule()], commute=True
+        [_ErfGelu.rule(), _ErfGeluHalved.rule(), _ErfGeluOfHalf.rule()], commute=True
     ),  # before opset 20
-    *RewriteRuleSet([Biased.rule(), BiasedTransposed.rule()], commute=True),
+    *RewriteRuleSet([_Biased.rule(), _BiasedTransposed.rule()], commute=True),
     # A number that a convolution's channels are all multiplied by, and one that is added (PP-LCNet's learnable affine block): its weights.
     *RewriteRuleSet([common.conv_affine_fusion_rule, common.affine_conv_fusion_rule], commute=True),
 ]
