@@ -124,8 +124,8 @@ def quantize(
         if record.of_name(name) or record.is_the_same:  # by a call before, that was ended or asks for less
             continue
         overrides, heard = asked, listener
-        if name != PTQ:
-            overrides = (*overrides, *best_ranges(folder))
+        if name != PTQ:  # a post-training candidate corrects its biases or not, as it is called
+            overrides = (*overrides, *best_ranges(folder)[: 2 if name in TRAINS else 1])
         if minutes is not None and name in TRAINS:
             if not (
                 epochs := _epochs(name, record, recipe, overrides, folder, minutes, began, asking_s, listener)

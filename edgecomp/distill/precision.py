@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -183,7 +184,8 @@ class Calibrated:
         self._captured, self._qad, self._score = captured, qad, score
         self._named = frozenset(named)
         self._batches = data.batches(qad.first_epoch, qad.batch_size, qad.calibration_batches)
-        self._state = calibrated(captured, data, qad, named).state_dict()
+        # Biases as they are: those that make up for the rounding of a layer are wrong where that layer is in float.
+        self._state = calibrated(captured, data, replace(qad, corrected=None), named).state_dict()
         self.layers = [layer for layer in layer_names(captured) if layer not in self._named]
 
     def scored(self, layers: Sequence[str]) -> Score:

@@ -80,13 +80,14 @@ def store_soft_labels(
     *,
     count: int,
     bf16: bool,
+    exact: bool,
     folder: Path,
     track: Track,
 ) -> None:
     """The teacher's logits for `count` views of every training example and for the validation split, in soft_labels.h5.
 
     network: the teacher; teacher_file: its weights, whose sha256 is stored too; views: of the training split,
-    and the validation split; without augmentation there is one view; bf16: forward passes under autocast;
+    and the validation split; without augmentation there is one view; bf16: forward passes under autocast; exact: stored in float32;
     folder: of soft_labels.h5; track: shows progress.
     """
     if views.augmentation is None:
@@ -99,4 +100,5 @@ def store_soft_labels(
             logits_of(network, views.held_out()),
             count=count,
             teacher_sha256=sha256(teacher_file),
+            exact=exact,
         )

@@ -27,8 +27,10 @@ class Spread(nn.Module):
             nn.Linear(32, 5),
         )
         with torch.no_grad():
-            self.second.weight *= torch.logspace(-4, 2, 32)[:, None]
-            self.third.weight /= torch.logspace(-4, 2, 32)[None, :]
+            spread = torch.logspace(-4, 2, 32)
+            self.second.weight *= spread[:, None]
+            self.second.bias *= spread
+            self.third.weight /= spread[None, :]
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         x = self.second(self.first(numbers).relu())

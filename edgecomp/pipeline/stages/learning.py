@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecomp.arms import TEACHER
+from edgecomp.config.job import EXACT
 from edgecomp.config.loss_terms import Term
 from edgecomp.config.parts.teachers import Teacher
 from edgecomp.pipeline import loaders, practice, several_teachers, trying
@@ -130,6 +131,7 @@ def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
         loaders.views(run, TEACHER),
         count=recipe.data.views,
         bf16=run.job.precision == "bf16",
+        exact=recipe.task in EXACT,
         folder=out,
         track=run.track,
     )

@@ -33,3 +33,15 @@ def test_soft_labels_beyond_float16_name_the_teacher(tmp_path: Path) -> None:
         ):
             soft_labels.write(tmp_path / "s.h5", iter([view]), validation, count=1, teacher_sha256="abc")
     soft_labels.write(tmp_path / "s.h5", iter([fine]), fine, count=1, teacher_sha256="abc")
+
+
+def test_answers_that_a_student_is_to_give_are_stored_as_they_are(tmp_path: Path) -> None:
+    """Beside a large mean float16 rounds away what differs, and beyond 65,504 there is none."""
+    kelvin = (300 + np.random.default_rng(0).normal(0, 0.01, (4, 3))).astype(np.float32)
+    for name, answers in (("k", kelvin), ("large", 1e6 * kelvin)):
+        soft_labels.write(
+            tmp_path / name, iter([answers]), answers, count=1, teacher_sha256="abc", exact=True
+        )
+        with soft_labels.opened(tmp_path / name) as known:
+            np.testing.assert_array_equal(known.view(0), answers)
+            np.testing.assert_array_equal(known.validation(), answers)

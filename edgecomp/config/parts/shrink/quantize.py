@@ -80,7 +80,7 @@ class Quantize(Part):
     def _settings_go_together(self) -> "Quantize":
         if self.calibration == "mse" and self.tool:
             raise ValueError(f"{self.method} has no mse calibration: use min-max or percentile")
-        if self.bias_correction and not (self.trains or self.max_drop):
+        if self.bias_correction and not self.trains:
             raise ValueError(
                 f"bias_correction is of where training with qad begins, and the method is {self.method}; ptq-best tries it by itself"
             )
