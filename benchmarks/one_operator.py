@@ -101,7 +101,7 @@ def main() -> None:
                 )
 
 
-def timed(files: dict[tuple[str, str], Path], runtime: str, x: np.ndarray) -> dict[tuple[str, str], float]:  # type: ignore[type-arg]
+def timed(files: dict[tuple[str, str], Path], runtime: str, x: np.ndarray) -> dict[tuple[str, str], float]:  # type: ignore[type-arg]  # of any numbers
     """By file, CPU milliseconds of an inference."""
     adapter = runtimes.adapter(runtime)
     sessions = {key: adapter.load(file, threads=1, options={}) for key, file in files.items()}

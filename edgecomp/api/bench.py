@@ -17,7 +17,7 @@ from edgecomp.benchmark.scenarios.further import Options
 from edgecomp.benchmark.standalone import bench_model
 from edgecomp.config.job import read_job
 from edgecomp.config.target import Target, load_target
-from edgecomp.errors import EdgecompError, UsageError, WorkerError
+from edgecomp.errors import BudgetExceededError, EdgecompError, UsageError, WorkerError
 from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import write_json
 from edgecomp.history.record import of_bench, remember
@@ -102,7 +102,9 @@ def failures(done: Sequence[Benched]) -> dict[str, EdgecompError]:
     """By `TARGET, SCENARIO`, why a further scenario could not be measured. done: the results of all
     targets."""
     return {
-        f"{one.target}, {scenario}": WorkerError(reason)
+        f"{one.target}, {scenario}": BudgetExceededError(reason)
+        if scenario in one.content.get("over_budget", ())
+        else WorkerError(reason)
         for one in done
         for scenario, reason in one.content["failed"].items()
     }

@@ -142,12 +142,13 @@ def _benched(
             track,
             texts,
         )
-        scenarios, failed = {}, {}
+        scenarios, failed, over_budget = {}, {}, []
         for scenario in options.scenarios or ((GENERATE,) if TABLE[place.runtime].generates else ()):
             try:
                 scenarios[scenario], samples, more = RUN[scenario](setting)
             except EdgecompError as error:
                 failed[scenario] = str(generated.blamed(error, made, GIVE))
+                over_budget += [scenario] if isinstance(error, BudgetExceededError) else []
                 continue
             first.metrics.update(more)
             first.samples.update({f"{scenario}.{name}": values for name, values in samples.items()})
@@ -175,6 +176,7 @@ def _benched(
             "not_supported": first.missing,
             "scenarios": scenarios,
             "failed": failed,
+            "over_budget": over_budget,  # of those that failed, by a limit of the target
         }
         content |= {"doubts": result.doubts(content), "notes": result.notes(content)}
         if options.profile:

@@ -208,7 +208,7 @@ def test_a_student_that_is_to_answer_as_its_teacher_does_learns_from_answers_in_
     task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgecomp.config.job.has_bf16", lambda: True)
-    known = load_job("digits", [])
+    known = load_job("digits", ["precision=auto"])
     job = known.model_copy(update={"recipe": known.recipe.model_copy(update={"task": task})})
     assert on_this_machine(job).precision == "fp32"
     by_name = job.recipe.model_copy(update={"precision": "bf16"})
