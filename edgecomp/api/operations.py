@@ -1,15 +1,15 @@
-"""A release in use, from Python: a hot update, an A/B test judged from its log, and drift of data."""
+"""What others run, from Python: Airflow, DVC, Flower; and a release in use: a hot update, an A/B test judged from its log, and drift of data."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from edgecomp.api.results import Judged
-from edgecomp.errors import UsageError
+from edgecomp.errors import DataError, UsageError
 from edgecomp.files.scratch import replacing
 from edgecomp.operations import airflow, dvc
 from edgecomp.operations.ab import Asked
@@ -136,6 +136,92 @@ def dvc_stage(
     with replacing(file) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return job.recipe.name
+
+
+@dataclass(frozen=True)
+class Federation:
+    """folder: the Flower app; examples: that are answered; sigma: the noise on each count, in votes, and kept: how probable it is that it leaves a class
+    that all clients chose the first; both None where probabilities are averaged."""
+
+    folder: Path
+    examples: int
+    epsilon: float | None = None
+    sigma: float | None = None
+    kept: float | None = None
+
+
+def flower_app(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    clients: int,
+    epsilon: float | None = None,
+    delta: float = 1e-5,
+    wait_s: float = 600.0,
+    to: Path | str = "federation",
+) -> Federation:
+    """Writes a Flower app in which clients, who keep their data to themselves, answer the examples of a recipe; those answers can teach its student.
+
+    recipe, overrides: as `edgecomp.run` takes them; its data are the public examples, all of the training split and of a validation split of their own.
+    clients: how many answer. epsilon, delta: what the answers of all examples together may tell of any client, then votes are counted under noise; without
+    epsilon their probabilities are averaged, and nothing is promised. wait_s: for the clients to be there. to: a new folder, which gets
+    `answers.npz` when Flower has run it: a recipe's `teachers.others.NAME.soft_labels`. Raises DataError, UsageError, RuntimeUnavailableError.
+    """
+    from edgecomp.config.job import load_job
+    from edgecomp.data import sources
+    from edgecomp.operations.federation import privacy, writing
+    from edgecomp.pipeline.loaders import wanted
+    from edgecomp.tasks import DEFAULT
+
+    folder, job = Path(to), load_job(str(recipe), list(overrides))
+    if folder.exists():
+        raise UsageError(
+            f"{folder} is there already, and nothing is written over: name another folder with --out"
+        )
+    if clients < 2:
+        raise UsageError(f"--clients {clients}: two at least, or the one's own answers are what is handed on")
+    if job.recipe.meant != DEFAULT:
+        raise UsageError(f"{recipe} is of task {job.recipe.meant}: clients vote on classes, task {DEFAULT}")
+    source = sources.read(wanted(job.recipe), Path(job.folder))
+    asked = {split: source.splits[split] for split in ("train", "validation") if split in source.splits}
+    public = {
+        name: array for split, one in asked.items() for name, array in _public(split, one.values).items()
+    }
+    splits: dict[str, int] = {split: len(one.labels) for split, one in asked.items()}
+    total, classes = sum(splits.values()), source.classes
+    kept = None if epsilon is None else privacy.calibrated(epsilon, delta, total)
+    writing.write(
+        folder,
+        public,
+        name=job.recipe.name,
+        classes=classes,
+        splits=splits,
+        clients=clients,
+        privacy=kept,
+        wait_s=wait_s,
+    )
+    if kept is None:
+        return Federation(folder, total)
+    sure = privacy.kept_when_unanimous(clients, len(classes), kept.sigma)
+    return Federation(folder, total, kept.epsilon, kept.sigma, sure)
+
+
+def _public(split: str, values: Any) -> dict[str, Any]:
+    """Examples of a split as the app keeps them, by name. Raises DataError where texts have personal data."""
+    import numpy as np
+
+    from edgecomp.data.personal.pseudonyms import count, told
+
+    if isinstance(values, dict):
+        return {f"{split}/input/{name}": array for name, array in values.items()}
+    if not isinstance(values, list):
+        return {f"{split}/values": values}
+    if found := count(values):
+        raise DataError(
+            f"what looks like personal data is among the public examples ({told(found)}), and would be sent to every client: replace it first, "
+            "edgecomp data clean DATA --personal-data replace"
+        )
+    return {f"{split}/texts": np.asarray(values, str)}
 
 
 def _run(recipe: str | Path, overrides: Sequence[str], folder: Path, quick: bool) -> list[str]:

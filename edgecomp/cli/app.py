@@ -95,7 +95,7 @@ examine.prepare.command(
 )(models.encrypted)
 app.add_typer(examine.prepare, name="prepare")
 app.add_typer(served.data, name="data")
-app.add_typer(served.workflow, name="workflow")
+app.add_typer(shelf.workflow, name="workflow")
 
 # Their old names, which work until 0.3.0 and say so.
 for name in ("distill", "export", "gate"):

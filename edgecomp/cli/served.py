@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecomp.cli.options import Debug, Json, examples, recipe_names
+from edgecomp.cli.shelf import workflow
 
 if TYPE_CHECKING:
     from edgecomp.cli.terminal import Screen
@@ -36,14 +37,6 @@ VersionShares = Annotated[
         rich_help_panel=AB,
     ),
 ]
-
-workflow = typer.Typer(no_args_is_help=True, help="Hand a release to what runs it: a server, a scheduler.")
-
-
-@workflow.callback()
-def of_workflows() -> None:
-    """What others run."""
-
 
 data = typer.Typer(no_args_is_help=True, help="Look at data.")
 
@@ -272,69 +265,6 @@ def update(
     screen = Screen(json=as_json)
     result = update(deployed, url, repository, key_samples, within_s=within, out=out)
     raise typer.Exit(show_judged(result, url, screen, as_json))
-
-
-@workflow.command()
-def airflow(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or a shipped recipe.", autocompletion=recipe_names)
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.py", help="The DAG.")] = Path(
-        "edgecomp_dag.py"
-    ),
-    run_folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/RECIPE")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Of a rehearsal.")] = False,
-    schedule: Annotated[
-        str | None, typer.Option(help="@weekly, or as cron has it.", show_default="by hand")
-    ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Write an Airflow DAG of a recipe: one task a step, and retries that resume."""
-    from edgecomp.api.operations import airflow_dag
-    from edgecomp.cli.terminal import Screen, say
-
-    steps = airflow_dag(recipe, overrides or [], out=run_folder, quick=quick, schedule=schedule, to=out)
-    Screen(json=as_json).out.print(
-        f"{out}: {len(steps)} steps, a task each, and the verdict.", soft_wrap=True
-    )
-    if as_json:
-        say({"exit_code": 0, "file": str(out), "steps": steps})
-
-
-@workflow.command()
-def dvc(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or a shipped recipe.", autocompletion=recipe_names)
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, in Hydra's grammar."),
-    ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="dvc.yaml", help="DVC's file of stages.")
-    ] = Path("dvc.yaml"),
-    run_folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/RECIPE")
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Of a rehearsal.")] = False,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Write a recipe as a stage of DVC's pipeline, with its data, parameters, metrics and plots."""
-    from edgecomp.api.operations import dvc_stage
-    from edgecomp.cli.terminal import Screen, say
-
-    name = dvc_stage(recipe, overrides or [], out=run_folder, quick=quick, to=out)
-    Screen(json=as_json).out.print(f"{out}: stage {name}. dvc repro {name}", soft_wrap=True)
-    if as_json:
-        say({"exit_code": 0, "file": str(out), "stage": name})
 
 
 @data.command(

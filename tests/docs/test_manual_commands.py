@@ -111,6 +111,9 @@ def check(words: list[str]) -> None:
             "torchrun",
             "airflow",
             "dvc",
+            "flwr",
+            "flower-superlink",
+            "flower-supernode",
         ), f"a command that no test checks: {' '.join(words)}"
 
 

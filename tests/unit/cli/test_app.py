@@ -49,7 +49,7 @@ def test_there_are_few_commands() -> None:
     assert tuple(found["list"].commands) == ("targets", "recipes", "metrics", "networks")  # type: ignore[attr-defined]
     assert tuple(found["prepare"].commands) == ("device", "emulator", "server", "encrypted")  # type: ignore[attr-defined]
     assert tuple(found["data"].commands) == ("drift", "clean", "label")  # type: ignore[attr-defined]
-    assert tuple(found["workflow"].commands) == ("update", "airflow", "dvc")  # type: ignore[attr-defined]
+    assert tuple(found["workflow"].commands) == ("airflow", "dvc", "flower", "update")  # type: ignore[attr-defined]
 
 
 REQUIRED = {
