@@ -17,6 +17,7 @@ from edgecomp.tasks.base import IGNORED
 SPLITS = ("train", "validation", "test")
 TEXT, PROMPT, ANSWER = "text", "prompt", "answer"
 FEWEST = 8  # rows of a split
+OPEN, CLOSE = "<think>", "</think>"  # about a model's reasoning: DeepSeek-R1, Qwen 3, SmolLM3
 
 
 class Row(NamedTuple):
@@ -120,6 +121,27 @@ def split(
             f"the {few[0]} split has {len(found[few[0]])} rows, and takes {FEWEST} different ones: give more, or another fraction"
         )
     return found
+
+
+def without_reasoning(answer: str) -> str | None:
+    """An `answer` without what stands between `<think>` and `</think>`, as models that reason write it; None where the block does not come to its end.
+
+    A block whose beginning is in the prompt, as some chat templates have it, is known by its end.
+    """
+    before, opened, rest = answer.partition(OPEN)
+    if not opened:
+        _, closed, after = answer.partition(CLOSE)
+        return after.strip() if closed else answer
+    _, closed, after = rest.partition(CLOSE)
+    if not closed:
+        return None
+    return without_reasoning((before + after.lstrip()).strip())
+
+
+def stripped(rows: Sequence[Row]) -> list[Row]:
+    """Those of `rows` whose reasoning comes to its end, without it."""
+    found = [(row, without_reasoning(row.answer)) for row in rows]
+    return [row._replace(answer=answer) for row, answer in found if answer]
 
 
 def encode(rows: Sequence[Row], tokenizer: Any, length: int, *, packed: bool) -> tuple[Tokens, list[str]]:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from edgecomp.errors import DataError
 from edgecomp.inputs import MASK, Inputs
 from edgecomp.language import losses, soft_labels
 from edgecomp.language.losses import Divergence
 from edgecomp.language.models import LanguageModel
-from edgecomp.language.texts import Tokens, padded
+from edgecomp.language.texts import Tokens, padded, without_reasoning
 from edgecomp.progress import Track
 from edgecomp.tasks.base import IGNORED
 from edgecomp.training.alarms import SCORE
@@ -135,11 +136,18 @@ def judged(network: nn.Module, tokens: Tokens) -> dict[str, float]:
 
 @torch.no_grad()
 def teacher_texts(
-    teacher: LanguageModel, tokens: Tokens, *, tokenizer: Any, count: int, beginning: int, track: Track
+    teacher: LanguageModel,
+    tokens: Tokens,
+    *,
+    tokenizer: Any,
+    count: int,
+    beginning: int,
+    strip: bool = False,
+    track: Track,
 ) -> Tokens:
     """What `teacher` says, the likeliest token each time, in place of what `tokens` say (sequence-level distillation, Kim & Rush 2016, arXiv:1606.07947): to the prompt of
-    each row, or, of a text, to its first `beginning` tokens. tokenizer: its own; count: tokens that are generated, at most; track:
-    shows progress."""
+    each row, or, of a text, to its first `beginning` tokens. tokenizer: its own; count: tokens that are generated, at most; strip:
+    whether its reasoning is left out, and what does not come to the reasoning's end; track: shows progress. Raises DataError where nothing is left."""
     end = tokenizer.eos_token_id
     padding = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     said: list[tuple[list[int], list[int]]] = []
@@ -153,5 +161,21 @@ def teacher_texts(
             do_sample=False,
             pad_token_id=padding,
         )[0].tolist()
+        if strip and (whole := _stripped(whole, given, tokenizer)) is None:
+            continue
         said.append((prompt.tolist(), whole))
+    if not said:
+        raise DataError(
+            f"the teacher's reasoning came to its end in none of {len(tokens)} rows: raise language.teacher_tokens (now {count})"
+        )
     return padded(said, int(padding or 0))
+
+
+def _stripped(whole: list[int], given: int, tokenizer: Any) -> list[int] | None:
+    """The tokens of a text whose first `given` are the prompt's, with what comes after them without its reasoning; None where that has no end."""
+    end = [token for token in whole[-1:] if token == tokenizer.eos_token_id and len(whole) > given]
+    written = tokenizer.decode(whole[given : len(whole) - len(end)])
+    left = without_reasoning(written)
+    if left is None or left == written:
+        return whole if left is not None else None
+    return [*whole[:given], *tokenizer.encode(left, add_special_tokens=False), *end]

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_language import write_model
 
 from edgecomp.files.array_files import read_npz
+from edgecomp.language.texts import Tokens
 
 SIZES = {"train": 240, "validation": 60, "test": 400}
 CLASSES = ("negative", "positive")
@@ -43,6 +45,32 @@ student: {{ network: ngram, arguments: {{ buckets: 997, width: 8, hidden: 16 }} 
 distill: {{ epochs: 20, learning_rate: 1.0e-2, hard_label_weight: 0 }}
 quantize: {{ method: none }}
 targets: [onnxruntime-cpu]
+"""
+
+
+WRITTEN = """
+name: written
+task: causal-lm
+threads: 1
+data: {{ source: huggingface, path: chats.jsonl, max_length: 96 }}
+teacher: {{ network: "hf:model", epochs: 0 }}
+student: {{ network: teacher, arguments: {{ layers: 1 }} }}
+distill: {{ epochs: 4, batch_size: 8, temperature: 1, hard_label_weight: 1 }}
+language:
+  prompt_tokens: [8]
+  new_tokens: 4
+  learn_from: teacher-texts
+  teacher_tokens: 32
+  writer:
+    kind: openai-chat
+    url: {url}/v1
+    model: smollm2-135m-instruct
+    prompts: ["{{{{ text }}}}"]
+    max_tokens: 64
+    concurrency: {concurrency}
+    timeout_s: 600
+targets: [onnxruntime-genai]
+policy: language
 """
 
 
@@ -90,28 +118,27 @@ def keys(folder: Path) -> list[str]:
     return [json.loads(line)["key"] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_a_language_model_labels_is_killed_goes_on_and_teaches(recipe: Path, tmp_path: Path) -> None:
+def killed_and_gone_on(recipe: Path, folder: Path, *, at: int) -> int:
+    """Runs up to the student, kills that after so many requests, and runs it again; how many there were before."""
     command = [
-        sys.executable,
-        "-m",
-        "edgecomp",
-        "run",
-        str(recipe),
-        "--until",
-        "distill",
-        "--out",
-        str(tmp_path / "run"),
+        *(sys.executable, "-m", "edgecomp", "run", str(recipe)),
+        *("--until", "distill", "--out", str(folder / "run")),
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    while len(keys(tmp_path)) < KILLED_AT:
+    while len(keys(folder)) < at:
         assert first.poll() is None
         time.sleep(0.05)
     first.kill()
     first.wait()
-    before = len(keys(tmp_path))
+    before = len(keys(folder))
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return before
+
+
+def test_a_language_model_labels_is_killed_goes_on_and_teaches(recipe: Path, tmp_path: Path) -> None:
+    before = killed_and_gone_on(recipe, tmp_path, at=KILLED_AT)
     asked = Counter(keys(tmp_path))
     again = sum(asked.values()) - len(asked)
     told = json.loads((tmp_path / "run" / "teachers" / "remote" / "api.json").read_text())
@@ -132,3 +159,40 @@ def test_a_language_model_labels_is_killed_goes_on_and_teaches(recipe: Path, tmp
     )
     assert has.mean() > 0.9  # of its first token, `positive` or `negative` is among the likeliest
     assert len(history) == 20
+
+
+def test_a_language_model_writes_what_another_one_learns(tmp_path: Path, server: str) -> None:
+    write_model(tmp_path / "model")
+    things = [
+        "a lamp",
+        "a bridge",
+        "rain",
+        "a violin",
+        "salt",
+        "a map",
+        "winter",
+        "a key",
+        "glass",
+        "a river",
+    ]
+    rows = [
+        {"prompt": f"{ask} {thing}?", "answer": "-"}
+        for thing in things
+        for ask in ("In one sentence, what is", "Where does one find", "Who needs", "What is the opposite of")
+    ]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "written.yaml").write_text(WRITTEN.format(url=server, concurrency=CONCURRENCY))
+    before = killed_and_gone_on(tmp_path / "written.yaml", tmp_path, at=10)
+    asked = Counter(keys(tmp_path))
+    again = sum(asked.values()) - len(asked)
+    told = json.loads((tmp_path / "run" / "soft_labels" / "api.json").read_text())
+    learnt = Tokens.load(tmp_path / "run" / "soft_labels" / "texts.npz")
+    history = json.loads((tmp_path / "run" / "distill" / "history.json").read_text())["student_fp32"]
+    print(
+        f"\n{told['answered_as']}: {told['prompts']} prompts, killed after {before} requests, {again} asked again; {told['cut_off']} answers cut off, "
+        f"{told['tokens']['output']} tokens written; {len(learnt)} texts learnt"
+    )
+    assert len(asked) == told["prompts"]
+    assert again <= CONCURRENCY
+    assert len(learnt) == told["prompts"] - told["unanswered"]
+    assert len(history) == 4

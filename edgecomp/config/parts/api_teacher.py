@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from edgecomp.config.schema import Part
 
+OF_LABELS = ("parse", "smoothing", "samples", "logprobs", "input", "output")
+"""Settings of an API that says what class an example is of."""
+
 
 class Parse(Part):
     """How an answer becomes a class. What does not parse is counted and kept apart."""
@@ -97,6 +100,19 @@ class Api(Part):
             raise ValueError(
                 "logprobs are of the first token of an answer that is a class: kind openai-…, parse.rule: choice"
             )
+        return self
+
+
+class Writer(Api):
+    """A service that is asked to write a text."""
+
+    max_tokens: int = Field(256, ge=1, le=100_000)  # of an answer; one that is cut off there is none
+
+    @model_validator(mode="after")
+    def _it_writes(self) -> "Writer":
+        said = [name for name in OF_LABELS if getattr(self, name) != Api.model_fields[name].get_default()]
+        if said:
+            raise ValueError(f"a text is asked for, once each, and {said[0]} is of labels: take it out")
         return self
 
 

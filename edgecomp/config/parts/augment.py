@@ -4,19 +4,11 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from edgecomp.config.parts.api_teacher import Api
+from edgecomp.config.parts.api_teacher import Api, Writer
 from edgecomp.config.schema import Part
 
 OF_TEXTS = ("typos", "synonyms", "same_kind", "rewrite", "paraphrase")
-OF_LABELS = ("parse", "smoothing", "samples", "logprobs", "input", "output")
-"""Settings of an API that says what class an example is of."""
 OF_IMAGES = ("colour", "cutmix")
-
-
-class Writer(Api):
-    """A service that is asked to write a text anew."""
-
-    max_tokens: int = Field(256, ge=1, le=100_000)  # of an answer; one that is cut off there is none
 
 
 class Augment(Part):
@@ -68,16 +60,6 @@ class Augment(Part):
     def _one_writes_anew(self) -> "Augment":
         if self.rewrite is not None and self.paraphrase is not None:
             raise ValueError("rewrite and paraphrase both write the texts anew: leave out one of the two")
-        said = [
-            name
-            for name in OF_LABELS
-            if self.paraphrase is not None
-            and getattr(self.paraphrase, name) != Api.model_fields[name].get_default()
-        ]
-        if said:
-            raise ValueError(
-                f"paraphrase: a text is asked for, once a view, and {said[0]} is of labels: take it out"
-            )
         return self
 
     @model_validator(mode="after")

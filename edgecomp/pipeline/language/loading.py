@@ -14,7 +14,7 @@ from edgecomp.pipeline.loaders import Run
 if TYPE_CHECKING:
     from edgecomp.config.parts.loop import Loop
     from edgecomp.language.models import LanguageModel
-    from edgecomp.language.texts import Tokens
+    from edgecomp.language.texts import Row, Tokens
     from edgecomp.language.training import Course
 
 MODEL = "model"
@@ -93,6 +93,26 @@ def network_of(run: Run, arm: Arm) -> "tuple[LanguageModel, Any]":
 def measured(run: Run) -> list[Arm]:
     """The arms of `run` that are measured under each target."""
     return arms.measured(run.job.recipe.quantize, gated=True)
+
+
+def rows(run: Run) -> "dict[str, list[Row]]":
+    """By split, what the data of `run` say, in the order in which its splits have them; without reasoning where that is left out. Raises DataError."""
+    from edgecomp.language import texts
+
+    asked, recipe = run.job.recipe.data, run.job.recipe
+    read = texts.read(loaders.wanted(recipe), Path(run.job.folder))
+    if settings(run).reasoning == "strip":
+        stripped = {name: texts.stripped(own) for name, own in read.items()}
+        if gone := sum(len(own) - len(stripped[name]) for name, own in read.items()):
+            run.note(f"data: {gone} answers whose reasoning does not come to its end are left out")
+        read = stripped
+    return texts.split(
+        read,
+        validation=asked.validation_fraction,
+        test=asked.test_fraction,
+        limit=asked.limit,
+        seed=recipe.seed,
+    )
 
 
 def tokens(run: Run, split: str) -> "Tokens":

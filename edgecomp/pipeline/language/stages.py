@@ -10,8 +10,7 @@ from edgecomp.config.target import Target, check_options
 from edgecomp.errors import DataError, RuntimeUnavailableError
 from edgecomp.files.json_files import read_mapping
 from edgecomp.files.writing import sha256, write_json
-from edgecomp.pipeline import loaders
-from edgecomp.pipeline.language import loading
+from edgecomp.pipeline.language import loading, written
 from edgecomp.pipeline.language.loading import MODEL, ROUNDED, settings
 from edgecomp.pipeline.loaders import Run
 
@@ -30,14 +29,11 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
     from edgecomp.language import texts
 
     _, tokenizer = tried(run)
-    asked, recipe = run.job.recipe.data, run.job.recipe
-    rows = texts.split(
-        texts.read(loaders.wanted(recipe), Path(run.job.folder)),
-        validation=asked.validation_fraction,
-        test=asked.test_fraction,
-        limit=asked.limit,
-        seed=recipe.seed,
-    )
+    asked, rows = run.job.recipe.data, loading.rows(run)
+    if settings(run).writer is not None and not all(row.prompt for row in rows["train"]):
+        raise DataError(
+            "language.writer: answers are to prompts, and a training row has none: give columns prompt and answer, or name them with data.inputs and data.label"
+        )
     notes, told = [], {}
     if not tokenizer.chat_template and any(row.prompt for row in rows["train"]):
         notes.append("the tokenizer has no chat template: an answer follows its prompt as it is")
@@ -72,6 +68,8 @@ def tried(run: Run) -> "tuple[LanguageModel, Any]":
             f"language.top_k: {asked.top_k} tokens of a vocabulary of {teacher.config.vocab_size}: take fewer"
         )
     lengths = {"language.prompt_tokens + new_tokens": max(asked.prompt_tokens) + asked.new_tokens}
+    if asked.writer is not None:
+        written.check(run, asked.writer)
     if asked.learn_from == "teacher-texts":
         lengths["data.max_length + language.teacher_tokens"] = recipe.data.max_length + asked.teacher_tokens
     loading.check_context(recipe.data.max_length, lengths, models.context_of(teacher))
@@ -109,19 +107,24 @@ def teacher(run: Run, out: Path, checkpoints: Path) -> None:
 
 
 def soft_labels(run: Run, out: Path, checkpoints: Path) -> None:
-    """Writes what the teacher of `run` says of each place of what the student learns, and that text, where it is the teacher's own, into `out`; checkpoints: not needed."""
+    """Writes what the teacher of `run` says of each place of what the student learns, and that text, where it is the teacher's own, into `out`; checkpoints: where
+    a service's answers are kept as they come. Raises TeacherError, SpentError."""
     from edgecomp.language import soft_labels
     from edgecomp.language.training import teacher_texts
 
     network, tokenizer = loading.of_step(run, arms.TEACHER.steps[0])
     asked, tokens = settings(run), loading.tokens(run, "train")
-    if asked.learn_from == "teacher-texts":
+    if asked.writer is not None:
+        tokens = written.texts(run, asked.writer, tokenizer, out, checkpoints)
+        tokens.save(out / "texts.npz")
+    elif asked.learn_from == "teacher-texts":
         tokens = teacher_texts(
             network,
             tokens,
             tokenizer=tokenizer,
             count=asked.teacher_tokens,
             beginning=BEGINNING,
+            strip=asked.reasoning == "strip",
             track=run.track,
         )
         tokens.save(out / "texts.npz")

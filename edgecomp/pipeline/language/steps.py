@@ -1,6 +1,7 @@
 """The steps of a language model's run, in order; they are those of the main job (edgecomp/pipeline/steps.py), and have its names."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from edgecomp.pipeline.language import stages
 from edgecomp.pipeline.language.loading import settings
 from edgecomp.pipeline.shared_settings import Keys, own_files, profile
 from edgecomp.pipeline.stages import judging
+from edgecomp.pipeline.taken import api_teachers
 from edgecomp.runtimes import TABLE
 
 TRAINING = ("torch", "numpy", "transformers", "tokenizers", "gguf")
 EXPORT = (*TRAINING, "onnx", "onnxruntime-genai", "openvino-genai")
-LEARNT = {"loss", "jsd_beta", "top_k", "learn_from", "teacher_tokens", "packed"}
+LEARNT = {"loss", "jsd_beta", "top_k", "learn_from", "teacher_tokens", "packed", "reasoning"}
 MEASURED = {"prompt_tokens", "new_tokens", "generations"}
 
 Make = Callable[[loaders.Run, Path, Path], None]
@@ -43,11 +45,16 @@ def _training(run: loaders.Run, keys: Keys) -> Iterator[Step]:
     job, asked = run.job, settings(run)
     learnt = asked.model_dump(include=LEARNT)
     read = [keys.seeded, job.data_files, own_files(job, "teacher"), asked.packed, asked.learn_from]
+    if "reasoning" in learnt:  # of a run that keeps it the keys are what they were
+        read.append(asked.reasoning)
+    if asked.writer is not None:
+        learnt |= {"writer": api_teachers.decides(asked.writer), **own_files(job, "teachers")}
     said = [keys.training, keys.teacher, learnt, job.recipe.distill.temperature]
     taught = [keys.training, keys.student, keys.distill, learnt]
     yield _trains(run, "data", "data", stages.data, read)
     yield _trains(run, "teacher", "teacher", stages.teacher, [keys.training, keys.teacher], "data")
-    yield _trains(run, "soft_labels", "teacher", stages.soft_labels, said, "data", "teacher")
+    soft_labels = _trains(run, "soft_labels", "teacher", stages.soft_labels, said, "data", "teacher")
+    yield soft_labels if asked.writer is None else replace(soft_labels, libraries=(*TRAINING, "jinja2"))
     learns_from = ("data", "teacher", "soft_labels")
     yield _trains(run, "distill", "distill", stages.distill, taught, *learns_from)
     if "quantize" in _students(run):

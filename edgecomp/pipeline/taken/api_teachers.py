@@ -36,7 +36,9 @@ def files(recipe: Recipe, folder: Path) -> list[Path]:
     """What the functions are made of that `recipe` names as teachers. folder: the recipe's. Raises UsageError, UserCodeError."""
     from edgecomp.models.own_code import ANSWERING, load_own
 
-    asked = [one.function for one in of(recipe).values() if one.function is not None]
+    writer = recipe.language and recipe.language.writer
+    given = [*of(recipe).values(), *([writer] if writer else [])]
+    asked = [one.function for one in given if one.function is not None]
     return [file for name in asked for file in load_own(name, folder, ANSWERING)[1]]
 
 

@@ -202,7 +202,7 @@ def test_a_plan_asks_nobody(service: Service, folder: Path) -> None:
 
 
 def test_one_writes_the_texts_anew(folder: Path) -> None:
-    with pytest.raises(RecipeError, match="a text is asked for, once a view, and samples is of labels"):
+    with pytest.raises(RecipeError, match="a text is asked for, once each, and samples is of labels"):
         load_job(str(folder / "recipe.yaml"), ["+data.augment.paraphrase.samples=3"])
     with pytest.raises(RecipeError, match="rewrite and paraphrase both write the texts anew"):
         load_job(str(folder / "recipe.yaml"), ["+data.augment.rewrite='own.py:answer'"])

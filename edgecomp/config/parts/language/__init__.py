@@ -1,9 +1,10 @@
 """What a recipe says of a language model alone (task: causal-lm)."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from edgecomp.config.parts.api_teacher import Writer
 from edgecomp.config.schema import Part
 
 TASK = "causal-lm"
@@ -23,6 +24,10 @@ class Language(Part):
     # teacher-texts: what the teacher says to the training prompts is learnt, not what the data say (sequence-level distillation)
     learn_from: Literal["data", "teacher-texts"] = "data"
     teacher_tokens: int = Field(64, ge=1, le=8192)  # of a text that the teacher generates, at most
+    # of teacher-texts: a service that says them in the teacher's place; in its `prompts`, {{ text }} is the prompt of a row
+    writer: Writer | None = None
+    # what stands between <think> and </think> in an answer: strip: is not learnt, nor is an answer that does not come to its end
+    reasoning: Literal["keep", "strip"] = "keep"
     packed: bool = True  # texts behind each other fill rows of data.max_length; never prompts with answers
     group_size: Literal[32, 64, 128] = 32  # weights that share a scale; divides the inputs of every layer
     prompt_tokens: list[int] = Field(
@@ -35,3 +40,16 @@ class Language(Part):
     parity_texts: int = Field(
         16, ge=1
     )  # of the validation split, that the exported folder is held against the student by
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_writer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `writer` and `reasoning` where nothing is asked of them, so that digests of recipes stay what they were."""
+        found: dict[str, Any] = dump(self)
+        plain = {"writer": None, "reasoning": "keep"}
+        return {key: value for key, value in found.items() if key not in plain or value != plain[key]}
+
+    @model_validator(mode="after")
+    def _the_writer_is_the_teacher(self) -> "Language":
+        if self.writer is not None and self.learn_from != "teacher-texts":
+            raise ValueError("writer: what it writes is learnt with learn_from: teacher-texts")
+        return self
