@@ -22,6 +22,8 @@ from edgecomp.comparison.checks import not_run
 from edgecomp.comparison.compatibility import not_told, of_folders
 from edgecomp.comparison.data import class_names, given_examples, of_runs, told_task
 from edgecomp.comparison.evidence import ratios_of, save, verdict_of
+from edgecomp.comparison.language.texts import evaluation as texts_of
+from edgecomp.comparison.language.texts import misuse, timed
 from edgecomp.comparison.selftest import read_certificate
 from edgecomp.comparison.sides import Given, given
 from edgecomp.comparison.trial import Judging, Outcome, compare, place_of, signature
@@ -50,7 +52,8 @@ from edgecomp.report.junit import junit
 from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.runtimes.files import integer_weights
 from edgecomp.runtimes.formats import all_parts
-from edgecomp.tasks import SeveralOutputs
+from edgecomp.tasks import SeveralOutputs, task
+from edgecomp.tasks.language.causal_lm import CausalLm
 
 SEEN_PCT = 5.0  # difference of an output that is not judged, over its deviation, from which on it is told
 
@@ -92,11 +95,8 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     """
     target = load_target(asked.target)
     check_cores(target)
-    if TABLE[target.runtime].generates:
-        raise UsageError(
-            f"{target.name} runs language models, which are not compared side by side: edgecomp bench measures each, and a run's perplexity_ratio holds its "
-            "student against its teacher"
-        )
+    if TABLE[target.runtime].generates and (wrong := misuse(vars(asked), target.name)):
+        raise UsageError("; ".join(wrong))
     with at(target) as host:
         return _recorded(asked, screen, target, place_of(target, host=host))
 
@@ -127,6 +127,7 @@ def _recorded(asked: Asked, screen: Listener, target: Target, place: Place) -> t
     certificate = (
         None if asked.certificate is None else read_certificate(asked.certificate, target, place.host)
     )
+    generates = TABLE[target.runtime].generates
     files = {arm: _described(side) for arm, side in ((BASELINE, baseline), (CANDIDATE, candidate))}
     with tempfile.TemporaryDirectory() as name:
         evaluation, why_not = _evaluation(asked, baseline, candidate, target, place, judging)
@@ -154,6 +155,7 @@ def _recorded(asked: Asked, screen: Listener, target: Target, place: Place) -> t
                 key_samples=key_samples,
                 shape=asked.shape,
                 ranges=asked.range,
+                prompts=timed(baseline.model.parent, evaluation) if generates else None,
             )
         outcome = replace(outcome, compatible=[*compatible, *outcome.compatible])
     for side, known in ((baseline, files[BASELINE]), (candidate, files[CANDIDATE])):
@@ -230,6 +232,8 @@ def _policy(name: str, target: Target) -> Policy:
 
 def _judging(asked: Asked, baseline: Given, candidate: Given, place: Place) -> Judging:
     """Raises UsageError, UserCodeError. A score function is one that is named here, never one that a folder names."""
+    if TABLE[place.runtime].generates:
+        return Judging(task=task(CausalLm.name))
     score = None if asked.score is None else load_score(asked.score, Path.cwd())
     if score is not None and asked.data is None and None in (baseline.run, candidate.run):
         raise UsageError(f"--score {asked.score}: there are no examples to score: give some with --data")
@@ -257,6 +261,8 @@ def _evaluation(
     asked: Asked, baseline: Given, candidate: Given, target: Target, place: Place, judging: Judging
 ) -> tuple[Evaluation | None, str]:
     """The examples to compare answers on, or why there are none, or no labels."""
+    if TABLE[target.runtime].generates:
+        return texts_of(asked.data, baseline, candidate, target)
     if asked.data is None:
         return of_runs(baseline, candidate, target)
     found = given_examples(asked.data, _signature(asked, baseline, place).inputs, baseline, judging)
@@ -281,8 +287,9 @@ def _judged_by(
     """
     of_task = judging.task is not None or judging.score is None
     labelled = evaluation is not None and evaluation.labels is not None and of_task
+    of_texts = "language-" * TABLE[target.runtime].generates
     unlabelled = "no-slower" if evaluation is None or judging.score is not None else "same-outputs"
-    policy, added = named or _policy("release" if labelled else unlabelled, target), []
+    policy, added = named or _policy(of_texts + ("release" if labelled else unlabelled), target), []
     of = judging.task
     meant = None if of is None else of.meant if isinstance(of, SeveralOutputs) else of.name
     rows = policy.rows if meant is None else for_meant(policy.rows, meant)

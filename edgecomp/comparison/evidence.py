@@ -86,8 +86,9 @@ def save(folder: Path, verdict: VerdictDocument, outcome: Outcome, evaluation: E
         if outcome.comparison is not None and outcome.comparison.restarts:
             samples: dict[str, Any] = dict(outcome.comparison.all_samples())
             np.savez(scratch / "samples.npz", **samples)
-        if outcome.comparison is not None and outcome.comparison.outputs and evaluation is not None:
-            np.savez(scratch / "answers.npz", **answers_of(outcome.comparison, evaluation))
+        of = outcome.comparison
+        if of is not None and (of.outputs or of.logits) and evaluation is not None:
+            np.savez(scratch / "answers.npz", **answers_of(of, evaluation))
 
 
 def answers_of(of: Comparison, evaluation: Evaluation) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.metrics.samples import (
     COLD_START,
     CPU,
+    GENERATION_WALL,
     IMPORTS_PEAK,
     LOAD,
     PEAK_MEMORY,
     SINGLE_STREAM_CPU,
     SINGLE_STREAM_WALL,
+    TOKEN_WALL,
     WALL,
 )
 
@@ -64,7 +66,7 @@ def as_measured(
         facts["classes"] = evaluation.classes
     if evaluation is not None and evaluation.target_std:
         facts["target_std"] = list(evaluation.target_std)
-    told = ("not_finite", "made_up", "task", *BY_OUTPUT.values())
+    told = ("not_finite", "made_up", "task", "new_tokens", *BY_OUTPUT.values())
     facts |= {name: of.facts[name] for name in told if name in of.facts}
     if of.restarts:
         facts["quality"] = quality(arms[BASELINE], blocks, target)._asdict()
@@ -87,5 +89,7 @@ def _samples(of: Comparison, arm: str) -> dict[str, npt.NDArray[np.int64]]:
         name: of.samples(arm, clock).reshape(len(of.restarts), -1)
         for name, clock in ((SINGLE_STREAM_WALL, WALL), (SINGLE_STREAM_CPU, CPU))
     }
+    generated = (TOKEN_WALL, GENERATION_WALL) if f"{arm}.{TOKEN_WALL}" in of.restarts[0].samples else ()
+    found |= {name: of.samples(arm, name).reshape(len(of.restarts), -1) for name in generated}
     once = (COLD_START, LOAD, PEAK_MEMORY, IMPORTS_PEAK)
     return found | {name: of.samples(arm, name) for name in once}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from edgecomp.artifacts.run_folder import MANIFEST, RunFolder
+from edgecomp.benchmark.given_files import name_of
 from edgecomp.config.job import read_job
 from edgecomp.config.output_task import OutputTask
 from edgecomp.config.target import Target
@@ -27,9 +28,10 @@ from edgecomp.errors import (
 from edgecomp.files.array_files import read_npz
 from edgecomp.files.json_files import read_json
 from edgecomp.files.writing import sha256
-from edgecomp.runtimes import endpoints, formats
+from edgecomp.runtimes import TABLE, endpoints, formats
 from edgecomp.runtimes.formats import CONTRACT
 from edgecomp.tasks import Meant, SeveralOutputs
+from edgecomp.tasks.language.causal_lm import CausalLm
 
 COPY_AGAIN = "copy the folder again, or make it with `edgecomp run DIR --only export`"
 
@@ -46,8 +48,12 @@ class Given:
     run: Path | None = None
 
     def preprocessing(self) -> dict[str, Any] | None:
-        """What the model's inputs are made of, and the classes it answers with. Raises RunFolderError."""
-        return None if self.deployed is None else _content(self.deployed / "preprocessing.json")
+        """What the model's inputs are made of, and the classes it answers with; nothing of a language model, whose tokenizer says it all. Raises
+        RunFolderError."""
+        if self.deployed is None:
+            return None
+        generates = _content(self.deployed / CONTRACT).get("task") == CausalLm.name
+        return {} if generates else _content(self.deployed / "preprocessing.json")
 
     def task(self) -> Meant | None:
         """What its outputs mean, where its contract tells. Raises RunFolderError."""
@@ -76,6 +82,8 @@ def given(what: Path, target: Target) -> Given:
         raise ModelFileError(f"no such model file or run folder: {what}{nearest_there(what)}")
     if (what / CONTRACT).is_file():
         return _deployed(what, None, target)
+    if TABLE[target.runtime].generates and (graph := what / TABLE[target.runtime].model_file).is_file():
+        return Given(name_of(what), graph)
     if not (what / MANIFEST).is_file():
         raise RunFolderError(f"{what} is no run folder, for it has no {MANIFEST}, and no {CONTRACT} either: name a model file, a run "
                              "folder, or a folder that was deployed")  # fmt: skip

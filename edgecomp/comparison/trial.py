@@ -17,6 +17,7 @@ from edgecomp.benchmark.inputs.examples import Evaluation
 from edgecomp.benchmark.inputs.generated import Made
 from edgecomp.benchmark.inputs.signatures import rows_of, signature_of, unlike_first
 from edgecomp.benchmark.quality import CONTENDED, wall_over_cpu
+from edgecomp.benchmark.scenarios import generation
 from edgecomp.benchmark.scenarios.side_by_side import Crashed, Side, SideBySide
 from edgecomp.benchmark.worker import answers
 from edgecomp.comparison import compatibility, numbers
@@ -48,9 +49,11 @@ from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE, Port, Signature
 from edgecomp.stats.sequential import LOOKS
 from edgecomp.tasks import SeveralOutputs, Task
+from edgecomp.tasks.language.causal_lm import CausalLm
 
 EXAMPLES = 16  # that are timed
 BATCH = 32  # of the answers to an evaluation
+NEW_TOKENS = 16  # that a language model generates after a prompt
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def compare(
     key_samples: Evaluation | None = None,
     shape: Sequence[str] = (),
     ranges: Sequence[str] = (),
+    prompts: Timed | None = None,
 ) -> Outcome:
     """Measures the baseline and the candidate, restart by restart, until the policy's checks are clear, the
     time is over, or no look is left.
@@ -162,7 +166,7 @@ def compare(
     target: that both run under; today: by which waivers hold; evaluation: examples that both answer, None
     where none are given; max_time_s: of timing, in seconds; seed: of the order; scratch: an empty folder;
     track: shows the restarts; judging: how answers are judged; key_samples: whose answers must hold, None for none; shape, ranges: of
-    inputs that are made up, as on the command line.
+    inputs that are made up, as on the command line; prompts: of language models, those that are timed.
 
     A side that cannot be read raises; one that dies is a verdict.
     """
@@ -182,9 +186,11 @@ def compare(
         check_output(row.output, old.outputs, f"policy {policy.name}: checks.{name}: output")
     if judging.task is None and judging.score is None:
         check_labels(evaluation, classes_told(judging.output, old.outputs))
-    generated.check_names(old.inputs, shape, ranges)
-    shapes = generated.shapes_of(target.shapes, shape, ranges)
-    timed = timed_inputs(old.inputs, target, evaluation, shapes)
+    generates = TABLE[target.runtime].generates
+    if prompts is None:
+        generated.check_names(old.inputs, shape, ranges)
+        shapes = generated.shapes_of(target.shapes, shape, ranges)
+    timed = prompts or timed_inputs(old.inputs, target, evaluation, shapes)
     of.facts["made_up"] = timed.made.words if timed.made else {}
     axes = {**timed.axes, **unlike_first(old.outputs)}
     named.save(timed.inputs, scratch / "timed", axes)
@@ -195,6 +201,7 @@ def compare(
         rows=timed.rows,
         random=np.random.default_rng(seed),
         one_by_one=times_starts(policy),
+        tokens=NEW_TOKENS if generates else 0,
     )
     of.facts = pair.facts = pair.facts | of.facts
     measured: Measurements | None = None
@@ -209,7 +216,12 @@ def compare(
             by = judging.output, judging.task
             compatible.append(compatibility.key_samples(target.name, pair.outputs, key_samples, *by))
             pair.outputs = {}  # those that are judged and timed are of other examples
-        if evaluation is not None:
+        if generates:
+            of.facts |= {"task": CausalLm.name, "new_tokens": NEW_TOKENS}
+            if evaluation is not None:
+                named.save(evaluation.inputs, scratch / "evaluation")
+                _read_texts(of, pair, evaluation, scratch)
+        elif evaluation is not None:
             named.save(evaluation.inputs, scratch / "evaluation", axes)
             pair.answers(scratch / "evaluation", batch, judging.output)
             _judge_answers(of, pair, evaluation, judging)
@@ -251,6 +263,23 @@ def _judge_answers(of: Comparison, pair: SideBySide, evaluation: Evaluation, by:
     _beside(of, pair, by.task)
 
 
+def _read_texts(of: Comparison, pair: SideBySide, evaluation: Evaluation, scratch: Path) -> None:
+    """What both language models say of the tokens of the evaluation's texts. Raises Crashed."""
+    for arm in (BASELINE, CANDIDATE):
+        side = pair.sides[arm]
+        place = replace(side.place, memory_bytes=None)
+        try:
+            of.logits[arm] = generation.read(
+                side.model, place=place, texts=scratch / "evaluation", scratch=scratch
+            )
+        except EdgecompError as error:
+            raise Crashed(arm, error) from error
+        if not np.isfinite(of.logits[arm]).all():
+            of.facts.setdefault("not_finite", {})[arm] = {"logits": "NaN or infinity"}
+    of.labels = evaluation.labels
+    of.facts["judged"] = {"output": "logits", "how": "the token that comes"}
+
+
 def _score(
     of: Comparison, pair: SideBySide, evaluation: Evaluation, score: OwnScore, task: Task | None
 ) -> None:
@@ -280,8 +309,10 @@ def _beside(of: Comparison, pair: SideBySide, task: Task | None = None) -> None:
 
 
 def _audit(of: Comparison, pair: SideBySide, rows: int) -> None:
-    of.facts |= audit(pair, rows)
-    _beside(of, pair)
+    found = audit(pair, rows)
+    of.facts |= found | {"not_finite": {**of.facts.get("not_finite", {}), **found["not_finite"]}}
+    if not pair.tokens:  # of a language model it is a token's number, which is no number
+        _beside(of, pair)
 
 
 def _until_clear(

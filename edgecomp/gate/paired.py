@@ -40,8 +40,8 @@ def not_measured(policy: Policy) -> list[str]:
         if threshold.against not in (None, BASELINE):
             found.append(f"checks.{name}: a comparison has no {threshold.against}, but a baseline: write `against: baseline`, or leave it "
                          "out")  # fmt: skip
-        elif compared is None or (threshold.against and compared == "pair"):
-            kind = "hold it against the baseline" if compared == "pair" else f"measure {threshold.metric}"
+        elif compared is None or (threshold.against and compared != "both"):
+            kind = "hold it against the baseline" if compared else f"measure {threshold.metric}"
             found.append(f"checks.{name}: a comparison does not {kind}; checks{' against: baseline' if threshold.against else ''} can be "
                          f"of {', '.join(_measured(bool(threshold.against)))}")  # fmt: skip
     return found

@@ -47,7 +47,8 @@ class Metric:
     clock: of a metric of time; `start` is wall time of a start, of which there is no CPU time.
     comparator: FILE:FUNCTION that holds it against another model's where its source does not say how; relative: whether it may be
     held against another model's at all.
-    compared: what a comparison makes of it: measured of `both` models, of the `pair` alone, or not at all.
+    compared: what a comparison makes of it: measured of `both` models, of the `pair` alone, of `either` its pair or a run's student and teacher, or not
+    at all.
     less: raw samples that are taken off; only then may a restart's value be 0.
     sampled: of outputs, whether it is bounded, as a share of the examples is.
     tasks: of edgecomp.tasks, those that have it; all where none is named.
@@ -75,7 +76,7 @@ class Metric:
     percentile: float | None = None
     clock: Literal["wall", "cpu", "start"] | None = None
     comparator: str = ""
-    compared: Literal["both", "pair"] | None = None
+    compared: Literal["both", "pair", "either"] | None = None
     less: str = ""
     tasks: tuple[str, ...] = ()
     sampled: bool = False
@@ -208,9 +209,9 @@ METRICS: dict[str, Metric] = {
         replace(_time(TIME_TO_FIRST_TOKEN, "time to first token, 95th percentile", "wall", SINGLE_STREAM_WALL, 95), tasks=LANGUAGE),
         replace(_time("tpot_p50_ms", "time per output token after the first, median", "wall", TOKEN_WALL, 50), tasks=LANGUAGE),
         Metric("token_throughput_p50_per_s", "rate", "higher", "tokens a second, the prompt's reading included", "restarts", "language.speed:tokens_per_second", GENERATION_WALL, 50, "wall", tasks=LANGUAGE),
-        Metric("perplexity_ratio", "multiple", "lower", "perplexity on held-out text, over the teacher's", "answers", "language.texts:perplexity_ratio", tasks=LANGUAGE),
+        Metric("perplexity_ratio", "multiple", "lower", "perplexity on held-out text, over the teacher's or the baseline's", "answers", "language.texts:perplexity_ratio", compared="either", tasks=LANGUAGE),
         Metric("token_loss_nats", "nats", "lower", "cross-entropy of held-out text by token", "answers", "language.texts:token_loss", tasks=LANGUAGE),
-        Metric("token_agreement_pct", "percent", "higher", "the likeliest next token is the teacher's", "answers", "language.texts:token_agreement", tasks=LANGUAGE),
+        Metric("token_agreement_pct", "percent", "higher", "the likeliest next token is the teacher's or the baseline's", "answers", "language.texts:token_agreement", compared="either", tasks=LANGUAGE),
         _score("next_token_pct", "the token that comes is the likeliest", "structured:token_accuracy", "structured:token_accuracy_against", LANGUAGE),
         Metric(MULTI_STREAM_P99, "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
         Metric(SERVER, "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),

@@ -58,16 +58,15 @@ def unit_text(figure: Figure | None) -> str:
 
 
 def interval_text(figure: Figure) -> str:
-    """`[1.20, 1.31]`, in the unit of the upper bound unless the lower says its own.
+    """`[1.20, 1.31]`, in the unit of the estimate unless a bound says its own.
 
     figure: without bounds, that is said.
     """
     if figure.low is None or figure.high is None:
         return f"[no bound from {figure.n} {figure.unit}]"
-    (low, _, low_unit), (high, _, unit) = (
-        format_value(end, figure.dimension).partition(" ") for end in (figure.low, figure.high)
-    )
-    return f"[{low}{'' if unit == low_unit else ' ' + low_unit}, {high}]"
+    _, _, unit = format_value(figure.estimate, figure.dimension).partition(" ")
+    ends = (format_value(end, figure.dimension) for end in (figure.low, figure.high))
+    return f"[{', '.join(end.removesuffix(f' {unit}') if unit else end for end in ends)}]"
 
 
 def title(metric: str) -> str:

@@ -55,6 +55,7 @@ ROOMS = {
         "runtimes",
         "models",
         "data",
+        "language",
         "export",
         "benchmark",
         "gate",

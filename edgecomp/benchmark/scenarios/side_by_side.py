@@ -23,7 +23,16 @@ from edgecomp.benchmark.worker.answers import Answer
 from edgecomp.benchmark.worker.main import DISTINCT_INPUTS
 from edgecomp.errors import EdgecompError, InferenceError
 from edgecomp.metrics.comparison import AGAIN, ARMS, BASELINE, CANDIDATE, Restart
-from edgecomp.metrics.samples import COLD_START, CPU, IMPORTS_PEAK, LOAD, PEAK_MEMORY, WALL
+from edgecomp.metrics.samples import (
+    COLD_START,
+    CPU,
+    GENERATION_WALL,
+    IMPORTS_PEAK,
+    LOAD,
+    PEAK_MEMORY,
+    TOKEN_WALL,
+    WALL,
+)
 
 Found = TypeVar("Found")
 
@@ -32,6 +41,7 @@ ARM_S = 0.25  # of all its turns in a restart
 FEWEST_CALLS, MOST_CALLS = 3, 200
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 16
 WARMUP = 10
+GENERATION_ROUNDS, GENERATIONS = 3, 2  # of a restart, and of a turn
 ANSWERS_S = 6 * 3600.0  # for all examples
 REPEATED_S = 1.0  # for asking the same inputs again, and others
 
@@ -70,7 +80,7 @@ class Turns:
 class SideBySide:
     """A baseline and a candidate on a folder of inputs; `restart` measures them once more.
 
-    The file takes `rows` examples at once. What is random is drawn from `random`: who starts first, and whose turn it is. All start
+    The file takes `rows` examples at once; a language model, `tokens` over 0, also generates so many in each restart. What is random is drawn from `random`: who starts first, and whose turn it is. All start
     beside each other, or `one_by_one` where it is told what a start takes. `timed_answers` are outputs while timed, by arm and
     input; `outputs` those of all inputs otherwise, by arm and name: what `answers` found, or else the first restart.
     """
@@ -84,10 +94,12 @@ class SideBySide:
         rows: int,
         random: np.random.Generator,
         one_by_one: bool = False,
+        tokens: int = 0,
     ) -> None:
         self.sides = {BASELINE: baseline, AGAIN: baseline, CANDIDATE: candidate}
         self._inputs, self._rows, self._random = inputs, rows, random
         self._one_by_one = one_by_one
+        self.tokens = tokens
         self.timed_answers: dict[str, dict[int, dict[str, Any]]] = {BASELINE: {}, CANDIDATE: {}}
         self.outputs: dict[str, dict[str, Answer]] = {}
         self._turns: Turns | None = None
@@ -122,6 +134,8 @@ class SideBySide:
                 }
             clocks, blocks = self._take_turns(workers, self._turns)
             samples |= clocks
+            if self.tokens:
+                samples |= self._generate(workers)
             for arm, worker in workers.items():
                 held = _ask(arm, worker, "memory")["memory"]
                 samples[f"{arm}.{PEAK_MEMORY}"] = held["peak_bytes"]
@@ -212,6 +226,24 @@ class SideBySide:
                         self.timed_answers[arm][reply["asked"]] = reply["answer"]
             blocks.append(noise.during(before, host.noise(), {"involuntary_switches": switches}))
         return taken, blocks
+
+    def _generate(self, workers: Mapping[str, Asked]) -> dict[str, npt.NDArray[np.int64]]:
+        """`ARM.token_wall_ns`, of a token after the first, and `ARM.generation_wall_ns` [rounds, 2, generations]: in turns, as other calls."""
+        shape = (GENERATION_ROUNDS, 2, GENERATIONS)
+        taken = {
+            f"{arm}.{name}": np.empty(shape, np.int64)
+            for arm in ARMS
+            for name in (TOKEN_WALL, GENERATION_WALL)
+        }
+        for turn in range(GENERATION_ROUNDS):
+            order = [ARMS[place] for place in self._random.permutation(len(ARMS))]
+            for way, arms in enumerate((order, order[::-1])):
+                for arm in arms:
+                    reply = _ask(arm, workers[arm], "generate", count=GENERATIONS, tokens=self.tokens)
+                    at = np.asarray(reply["at_ns"], np.int64)
+                    taken[f"{arm}.{TOKEN_WALL}"][turn, way] = (at[:, -1] - at[:, 0]) // (self.tokens - 1)
+                    taken[f"{arm}.{GENERATION_WALL}"][turn, way] = at[:, -1]
+        return taken
 
 
 def _ask(arm: str, worker: Asked, do: str, **details: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The server of a federation: it sends the public examples to so many clients, and keeps one answer to each, never a client's own."""
 
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from .voting import checked, mean, most_votes, votes
 
+LOG = logging.getLogger("flwr")  # which `flwr run --stream` shows
 app = ServerApp()
 
 
@@ -41,7 +43,7 @@ def main(grid: Grid, context: Context) -> None:
     part = to.with_suffix(".part.npz")
     np.savez(part, classes=np.asarray(classes), **found)  # type: ignore[arg-type]  # its stubs take any name for allow_pickle
     part.replace(to)
-    print(f"{to}: {sum(splits.values())} examples, answered by {clients} clients")
+    LOG.info("%s: %d examples, answered by %d clients", to, sum(splits.values()), clients)
 
 
 def packed(public: dict[str, npt.NDArray[Any]]) -> ArrayRecord:

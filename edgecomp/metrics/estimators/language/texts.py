@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecomp.metrics.comparison import BASELINE
 from edgecomp.metrics.estimators.common import arm_of, of_bounds
 from edgecomp.metrics.estimators.numbers import Score
 from edgecomp.metrics.estimators.scores import SEED, TEACHER
@@ -29,6 +30,11 @@ def _kept(measured: Measurements, arm_name: str) -> Any:
     if said := measured.task.misfit(outputs, measured.labels):
         raise NotMeasured(said)
     return outputs
+
+
+def _other(measured: Measurements) -> str:
+    """The arm that a ratio is over: the baseline of a comparison, or else the teacher."""
+    return BASELINE if BASELINE in measured.arms else TEACHER
 
 
 def _loss_parts(measured: Measurements, arm_name: str) -> Values:
@@ -64,9 +70,9 @@ def token_loss(measured: Measurements, arm_name: str, confidence: float) -> Figu
 
 
 def perplexity_ratio(measured: Measurements, arm_name: str, confidence: float) -> Figure:
-    """Its perplexity over the teacher's on the same texts, a multiple: the exponential of the losses' difference. measured, arm_name, confidence: as in
+    """Its perplexity over the teacher's, in a comparison the baseline's, on the same texts, a multiple: the exponential of the losses' difference. measured, arm_name, confidence: as in
     `token_loss`. Raises NotMeasured, NotFinite."""
-    ours, theirs = (_loss_parts(measured, name) for name in (arm_name, TEACHER))
+    ours, theirs = (_loss_parts(measured, name) for name in (arm_name, _other(measured)))
     both = np.vstack([ours, theirs])
     subtract: Any = np.subtract
     apart = resampling.paired_bounds(
@@ -77,9 +83,9 @@ def perplexity_ratio(measured: Measurements, arm_name: str, confidence: float) -
 
 
 def _agreement_parts(measured: Measurements, arm_name: str) -> Values:
-    """Places where the teacher finds the same token likeliest, and all that are judged: [texts, 2]."""
+    """Places where the teacher, in a comparison the baseline, finds the same token likeliest, and all that are judged: [texts, 2]."""
     judged = measured.labels != IGNORED
-    ours, theirs = (_kept(measured, name)[..., LIKELIEST] for name in (arm_name, TEACHER))
+    ours, theirs = (_kept(measured, name)[..., LIKELIEST] for name in (arm_name, _other(measured)))
     return np.stack([((ours == theirs) & judged).sum(axis=1), judged.sum(axis=1)], axis=1).astype(np.float64)
 
 

@@ -1,0 +1,1 @@
+"""Two language models side by side: folders that a GenAI runtime loads."""
