@@ -48,9 +48,29 @@ def write(to: Path) -> None:
             parts.append(table(stage, data, found))
             drawn[stage, data] = found
     parts += ["## Test split\n", tested([one for one in cells if one["stage"] == "test"])]
+    beside = to / "torchdistill.json"
+    if beside.is_file():
+        parts.append(torchdistill(json.loads(beside.read_text(encoding="utf-8"))))
     to.mkdir(parents=True, exist_ok=True)
     (to / "methods.md").write_text("\n".join(parts), encoding="utf-8")
     draw(drawn, to / "methods.svg")
+
+
+def torchdistill(found: Sequence[Mapping[str, Any]]) -> str:
+    """What `beside_torchdistill.py` has `found`, a line a seed."""
+    lines = [
+        "## Beside torchdistill\n",
+        "`python benchmarks/methods/beside_torchdistill.py`: plain KD on CIFAR-10 at the short budget, the same student, stored answers, views, layout and "
+        "precision. CPU milliseconds a step, in turns; the network alone is forward, loss, backward and optimiser on one batch, which no loop can be faster than.\n",
+        "| seed | edgecomp, ms | torchdistill, ms | the network alone, ms | edgecomp, % | torchdistill, % |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in found:
+        ours, theirs = one["edgecomp"], one["torchdistill"]
+        shown = (ours["cpu_ms_a_step"], theirs["cpu_ms_a_step"], one.get("alone_cpu_ms_a_step", "not run"))
+        accuracies = (f"{ours['validation_pct']:.2f}", f"{theirs['validation_pct']:.2f}")
+        lines.append(f"| {one['seed']} | {' | '.join(map(str, shown))} | {' | '.join(accuracies)} |")
+    return "\n".join([*lines, ""])
 
 
 def right(cell: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
