@@ -58,13 +58,14 @@ def write(to: Path) -> None:
 
 def torchdistill(found: Sequence[Mapping[str, Any]]) -> str:
     """What `beside_torchdistill.py` has `found`, a line a seed."""
-    lines = [
-        "## Beside torchdistill\n",
+    said = (
         "`python benchmarks/methods/beside_torchdistill.py`: plain KD on CIFAR-10 at the short budget, the same student, stored answers, views, layout and "
-        "precision. CPU milliseconds a step, in turns; the network alone is forward, loss, backward and optimiser on one batch, which no loop can be faster than.\n",
-        "| seed | edgecomp, ms | torchdistill, ms | the network alone, ms | edgecomp, % | torchdistill, % |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+        "precision. CPU milliseconds a step, in turns; the network alone is forward, loss, backward and optimiser on one batch, which no loop can be faster than."
+    )
+    columns = (
+        "| seed | edgecomp, ms | torchdistill, ms | the network alone, ms | edgecomp, % | torchdistill, % |"
+    )
+    lines = ["## Beside torchdistill", "", said, "", columns, "| --- | --- | --- | --- | --- | --- |"]
     for one in found:
         ours, theirs = one["edgecomp"], one["torchdistill"]
         shown = (ours["cpu_ms_a_step"], theirs["cpu_ms_a_step"], one.get("alone_cpu_ms_a_step", "not run"))

@@ -21,6 +21,7 @@ from edgecomp.metrics.samples import (
     PEAK_MEMORY,
     SINGLE_STREAM_CPU,
     SINGLE_STREAM_WALL,
+    TOKEN_CPU,
     TOKEN_WALL,
     WALL,
 )
@@ -89,7 +90,9 @@ def _samples(of: Comparison, arm: str) -> dict[str, npt.NDArray[np.int64]]:
         name: of.samples(arm, clock).reshape(len(of.restarts), -1)
         for name, clock in ((SINGLE_STREAM_WALL, WALL), (SINGLE_STREAM_CPU, CPU))
     }
-    generated = (TOKEN_WALL, GENERATION_WALL) if f"{arm}.{TOKEN_WALL}" in of.restarts[0].samples else ()
+    generated = (
+        (TOKEN_WALL, TOKEN_CPU, GENERATION_WALL) if f"{arm}.{TOKEN_WALL}" in of.restarts[0].samples else ()
+    )
     found |= {name: of.samples(arm, name).reshape(len(of.restarts), -1) for name in generated}
     once = (COLD_START, LOAD, PEAK_MEMORY, IMPORTS_PEAK)
     return found | {name: of.samples(arm, name) for name in once}

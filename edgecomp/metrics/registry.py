@@ -17,6 +17,7 @@ from edgecomp.metrics.samples import (
     SINGLE_STREAM_CPU,
     SINGLE_STREAM_WALL,
     STREAM_WALL,
+    TOKEN_CPU,
     TOKEN_WALL,
 )
 
@@ -208,6 +209,7 @@ METRICS: dict[str, Metric] = {
         Metric(THROUGHPUT, "rate", "higher", "throughput (offline)", "restarts", "latency:throughput", OFFLINE_WALL, 50, "wall"),
         replace(_time(TIME_TO_FIRST_TOKEN, "time to first token, 95th percentile", "wall", SINGLE_STREAM_WALL, 95), tasks=LANGUAGE),
         replace(_time("tpot_p50_ms", "time per output token after the first, median", "wall", TOKEN_WALL, 50), tasks=LANGUAGE),
+        replace(_time("tpot_cpu_p50_ms", "CPU time per output token after the first, median", "cpu", TOKEN_CPU, 50), tasks=LANGUAGE),
         Metric("token_throughput_p50_per_s", "rate", "higher", "tokens a second, the prompt's reading included", "restarts", "language.speed:tokens_per_second", GENERATION_WALL, 50, "wall", tasks=LANGUAGE),
         Metric("perplexity_ratio", "multiple", "lower", "perplexity on held-out text, over the teacher's or the baseline's", "answers", "language.texts:perplexity_ratio", compared="either", tasks=LANGUAGE),
         Metric("token_loss_nats", "nats", "lower", "cross-entropy of held-out text by token", "answers", "language.texts:token_loss", tasks=LANGUAGE),

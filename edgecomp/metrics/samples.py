@@ -15,8 +15,8 @@ OFFLINE_WALL, OFFLINE_CPU = f"offline_{WALL}", f"offline_{CPU}"
 STREAM_WALL = "stream_wall_ns"
 """Of a line of text in a stream, one value a restart."""
 
-TOKEN_WALL, GENERATION_WALL = "token_wall_ns", "generation_wall_ns"
-"""Of a language model, int64 [restarts, generations]: of a token after the first, their mean in a generation, and of all of a generation; to its first token a
+TOKEN_WALL, TOKEN_CPU, GENERATION_WALL = "token_wall_ns", "token_cpu_ns", "generation_wall_ns"
+"""Of a language model, int64 [restarts, generations]: of a token after the first, their mean in a generation, wall and CPU time, and of all of a generation; to its first token a
 prompt is an inference of the single stream."""
 
 SCORE = "score"

@@ -64,13 +64,15 @@ def test_a_model_beside_itself_is_as_good_and_not_slower(folder: Path, tmp_path:
     for name in ("token_agreement_pct", "file_size_bytes"):
         assert told[name].verdict == "PASS", told[name].sentence
     assert told["next_token_pct"].severity == "warn"
-    for name in ("tpot_p50_ms", "cpu_p50_ms"):
+    for name in ("tpot_p50_ms", "tpot_cpu_p50_ms", "cpu_p50_ms"):
         assert told[name].verdict in ("PASS", "INCONCLUSIVE"), told[name].sentence
     assert (tmp_path / "out" / "compare.html").is_file()
     with np.load(tmp_path / "out" / "samples.npz") as samples:
         times = samples["candidate.token_wall_ns"]
         assert times.shape[1:] == (3, 2, 2)
         assert (times > 0).all()
+        assert samples["candidate.token_cpu_ns"].shape == times.shape
+        assert (samples["candidate.token_cpu_ns"] > 0).all()
         assert (samples["candidate.generation_wall_ns"] > 15 * times).all()  # 16 tokens, and the prompt
     with np.load(tmp_path / "out" / "answers.npz") as answers:
         assert answers["candidate.logits"].shape == (*answers["labels"].shape, 2)

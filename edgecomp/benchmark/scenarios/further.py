@@ -20,7 +20,7 @@ from edgecomp.benchmark.stage import described
 from edgecomp.benchmark.texts import Texts
 from edgecomp.errors import BudgetExceededError, InferenceError, UsageError, WorkerError
 from edgecomp.metrics.registry import BATCHED_SERVER, MULTI_STREAM_P99, SERVER, STREAM
-from edgecomp.metrics.samples import GENERATION_WALL, OFFLINE_WALL, TOKEN_WALL, WALL, of_prompt
+from edgecomp.metrics.samples import GENERATION_WALL, OFFLINE_WALL, TOKEN_CPU, TOKEN_WALL, WALL, of_prompt
 from edgecomp.progress import Track
 from edgecomp.runtimes import TABLE
 from edgecomp.stats.figure import Figure
@@ -205,6 +205,7 @@ def generate(at: Setting) -> Found:
     }
     seconds = np.median(own[GENERATION_WALL], axis=1) / 1e9
     figures = {
+        "tpot_cpu_p50_ms": result.figure(np.median(own[TOKEN_CPU], axis=1) / 1e6, "time", GENERATIONS),
         "tpot_p50_ms": result.figure(np.median(own[TOKEN_WALL], axis=1) / 1e6, "time", GENERATIONS),
         "token_throughput_p50_per_s": result.figure(TOKENS / seconds, "rate", GENERATIONS),
     }

@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from edgecomp.benchmark.hosts.process import Place, pin
 from edgecomp.benchmark.scenarios.alternated import Model
-from edgecomp.metrics.samples import GENERATION_WALL, PEAK_MEMORY, SINGLE_STREAM_WALL, TOKEN_WALL, of_prompt
+from edgecomp.metrics.samples import (
+    CPU,
+    GENERATION_WALL,
+    PEAK_MEMORY,
+    SINGLE_STREAM_WALL,
+    TOKEN_CPU,
+    TOKEN_WALL,
+    of_prompt,
+)
 from edgecomp.progress import Track
 
 Samples = dict[str, npt.NDArray[np.int64]]
@@ -52,10 +60,13 @@ def generated(
                 pin(workers, place, restart)
                 for name, worker in workers.items():
                     reply = worker.ask("generate", count=count, tokens=tokens)
-                    at = np.asarray(reply["at_ns"], np.int64)
-                    own = {TOKEN_WALL: (at[:, -1] - at[:, 0]) // (tokens - 1), GENERATION_WALL: at[:, -1]}
+                    own = times(reply)
                     peak = np.asarray(worker.ask("memory")["memory"]["peak_bytes"])
-                    more = {**own, SINGLE_STREAM_WALL: at[:, 0], PEAK_MEMORY: peak}
+                    more = {
+                        **own,
+                        SINGLE_STREAM_WALL: np.asarray(reply["at_ns"], np.int64)[:, 0],
+                        PEAK_MEMORY: peak,
+                    }
                     named = {of_prompt(length, samples): values for samples, values in more.items()}
                     if length == judged:
                         texts.setdefault(name, reply["said"])
@@ -65,6 +76,17 @@ def generated(
     return {
         name: {samples: np.stack(values) for samples, values in own.items()} for name, own in taken.items()
     }, texts
+
+
+def times(reply: Mapping[str, Any]) -> Samples:
+    """Of each generation that a worker's `reply` tells of: a token after the first, their mean, by either clock, and all of it, ns [generations]."""
+    at, cpu = (np.asarray(reply[name], np.int64) for name in ("at_ns", CPU))
+    after = at.shape[1] - 1
+    return {
+        TOKEN_WALL: (at[:, -1] - at[:, 0]) // after,
+        TOKEN_CPU: (cpu[:, -1] - cpu[:, 0]) // after,
+        GENERATION_WALL: at[:, -1],
+    }
 
 
 def read(model: Path, *, place: Place, texts: Path, scratch: Path) -> npt.NDArray[np.float32]:

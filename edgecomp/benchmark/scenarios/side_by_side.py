@@ -18,6 +18,7 @@ import numpy.typing as npt
 from edgecomp.benchmark.hosts.host import Asked
 from edgecomp.benchmark.hosts.process import Place, pin
 from edgecomp.benchmark.scenarios.alternated import REPEATED
+from edgecomp.benchmark.scenarios.generation import times
 from edgecomp.benchmark.worker import answers, noise
 from edgecomp.benchmark.worker.answers import Answer
 from edgecomp.benchmark.worker.main import DISTINCT_INPUTS
@@ -30,6 +31,7 @@ from edgecomp.metrics.samples import (
     IMPORTS_PEAK,
     LOAD,
     PEAK_MEMORY,
+    TOKEN_CPU,
     TOKEN_WALL,
     WALL,
 )
@@ -228,21 +230,20 @@ class SideBySide:
         return taken, blocks
 
     def _generate(self, workers: Mapping[str, Asked]) -> dict[str, npt.NDArray[np.int64]]:
-        """`ARM.token_wall_ns`, of a token after the first, and `ARM.generation_wall_ns` [rounds, 2, generations]: in turns, as other calls."""
+        """`ARM.NAME` of edgecomp.benchmark.scenarios.generation.times, [rounds, 2, generations]: in turns, as other calls."""
         shape = (GENERATION_ROUNDS, 2, GENERATIONS)
         taken = {
             f"{arm}.{name}": np.empty(shape, np.int64)
             for arm in ARMS
-            for name in (TOKEN_WALL, GENERATION_WALL)
+            for name in (TOKEN_WALL, TOKEN_CPU, GENERATION_WALL)
         }
         for turn in range(GENERATION_ROUNDS):
             order = [ARMS[place] for place in self._random.permutation(len(ARMS))]
             for way, arms in enumerate((order, order[::-1])):
                 for arm in arms:
                     reply = _ask(arm, workers[arm], "generate", count=GENERATIONS, tokens=self.tokens)
-                    at = np.asarray(reply["at_ns"], np.int64)
-                    taken[f"{arm}.{TOKEN_WALL}"][turn, way] = (at[:, -1] - at[:, 0]) // (self.tokens - 1)
-                    taken[f"{arm}.{GENERATION_WALL}"][turn, way] = at[:, -1]
+                    for name, values in times(reply).items():
+                        taken[f"{arm}.{name}"][turn, way] = values
         return taken
 
 

@@ -19,10 +19,11 @@ SIGNATURE = Signature(
 
 
 class Generated(NamedTuple):
-    """tokens: that came, one after another; at_ns: when each was there, from the call on."""
+    """tokens: that came, one after another; at_ns: when each was there, from the call on; cpu_ns: what of CPU time the process had taken till then, likewise."""
 
     tokens: list[int]
     at_ns: list[int]
+    cpu_ns: list[int]
 
 
 class GenerativeSession(Protocol):

@@ -36,18 +36,19 @@ class OnnxRuntimeGenAiSession:
         return {TOKEN: np.asarray([self.generate(one, 1).tokens for one in prompts(batch)], np.int64)}
 
     def generate(self, prompt: npt.NDArray[np.int64], count: int) -> Generated:
-        begin = time.perf_counter_ns()
+        begin, cpu_begin = time.perf_counter_ns(), time.process_time_ns()
         try:
             generator = self._generator(len(prompt) + count, least=len(prompt) + count)
             generator.append_tokens(prompt.astype(np.int32))
-            tokens, at = [], []
+            tokens, at, cpu = [], [], []
             for _ in range(count):
                 generator.generate_next_token()
                 tokens.append(int(generator.get_next_tokens()[0]))
                 at.append(time.perf_counter_ns() - begin)
+                cpu.append(time.process_time_ns() - cpu_begin)
         except (RuntimeError, ValueError, TypeError) as error:
             raise InferenceError(f"ONNX Runtime GenAI: {reason_of(error)}") from error
-        return Generated(tokens, at)
+        return Generated(tokens, at, cpu)
 
     def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         try:

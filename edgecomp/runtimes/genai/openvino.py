@@ -53,21 +53,23 @@ class OpenVinoGenAiSession:
         settings.max_new_tokens, settings.ignore_eos, settings.do_sample = count, True, False
         tokens: list[int] = []
         at: list[int] = []
+        cpu: list[int] = []
 
         def came(ids: Any) -> Any:
-            now = time.perf_counter_ns() - begin
+            now, spent = time.perf_counter_ns() - begin, time.process_time_ns() - cpu_begin
             for one in np.atleast_1d(np.asarray(ids)).tolist():
                 tokens.append(int(one))
                 at.append(now)
+                cpu.append(spent)
             return og.StreamingStatus.RUNNING
 
         asked = og.TokenizedInputs(ov.Tensor(prompt[None]), ov.Tensor(np.ones((1, len(prompt)), np.int64)))
-        begin = time.perf_counter_ns()
+        begin, cpu_begin = time.perf_counter_ns(), time.process_time_ns()
         try:
             self._pipeline.generate(asked, settings, Told(came))
         except RuntimeError as error:
             raise InferenceError(f"OpenVINO GenAI: {reason_of(error)}") from error
-        return Generated(tokens, at)
+        return Generated(tokens, at, cpu)
 
     def logits(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         try:

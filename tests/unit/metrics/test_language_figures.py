@@ -8,7 +8,7 @@ import pytest
 from edgecomp.metrics.estimates import estimate
 from edgecomp.metrics.measurements import Arm, Measurements
 from edgecomp.metrics.missing import NotFinite, NotMeasured
-from edgecomp.metrics.samples import GENERATION_WALL, TOKEN_WALL
+from edgecomp.metrics.samples import GENERATION_WALL, TOKEN_CPU, TOKEN_WALL
 from edgecomp.tasks.base import IGNORED
 
 N, LENGTH = 60, 12
@@ -23,6 +23,7 @@ def arm(loss: float, seed: int, ms: float = 10) -> Arm:
     )
     samples = {
         TOKEN_WALL: np.full((5, 4), ms * 1e6, np.int64),
+        TOKEN_CPU: np.full((5, 4), ms * 2e6, np.int64),
         GENERATION_WALL: np.full((5, 4), ms * 20e6, np.int64),
     }
     return Arm(samples, told, {}, 1, {}, 1)
@@ -65,6 +66,7 @@ def test_agreement_is_of_the_likeliest_tokens_at_places_that_are_judged() -> Non
 
 def test_speed_is_by_restart() -> None:
     assert estimate(MEASURED, "student_int8", "tpot_p50_ms", 0.95).estimate == pytest.approx(5)
+    assert estimate(MEASURED, "student_int8", "tpot_cpu_p50_ms", 0.95).estimate == pytest.approx(10)
     assert estimate(MEASURED, "student_int8", "token_throughput_p50_per_s", 0.95).estimate == pytest.approx(
         160
     )
@@ -81,3 +83,15 @@ def test_a_token_of_no_probability_is_no_figure() -> None:
 def test_other_tasks_have_no_perplexity() -> None:
     with pytest.raises(NotMeasured, match="is of causal-lm"):
         estimate(replace(MEASURED, facts={}), "student_int8", "perplexity_ratio", 0.95)
+
+
+def test_in_a_comparison_figures_are_over_the_baseline() -> None:
+    arms = {"baseline": MEASURED.arms["teacher"], "candidate": MEASURED.arms["student_int8"]}
+    compared = Measurements("t", "openvino-genai", arms, LABELS, 0, MEASURED.facts)
+    for metric in ("perplexity_ratio", "token_agreement_pct"):
+        found, wanted = (
+            estimate(of, arm, metric, 0.95)
+            for of, arm in ((compared, "candidate"), (MEASURED, "student_int8"))
+        )
+        assert found == wanted
+        assert found != estimate(compared, "baseline", metric, 0.95)
