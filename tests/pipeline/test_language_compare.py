@@ -136,6 +136,10 @@ def test_what_is_not_of_language_models_is_told_before_anything_is_measured(
             r"input_ids is float64\[2, 4\]",
         ),
         (
+            {"input_ids": np.ones((1, 3), np.int64), "attention_mask": np.array([[0, 1, 1]])},
+            "pad texts on the right",
+        ),
+        (
             {"input_ids": np.ones((2, 1), np.int64), "attention_mask": np.ones((2, 1), np.int64)},
             "no text has two tokens",
         ),

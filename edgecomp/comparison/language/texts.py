@@ -94,6 +94,10 @@ def _tokens_in(file: Path) -> Tokens:
             f"{file}: {IDS} is {ids.dtype}{list(ids.shape)} and {MASK} {list(mask.shape)}: wanted are whole numbers [N, length] of one shape"
         )
     lengths = mask.sum(axis=1)
+    if not np.array_equal(mask, np.arange(mask.shape[1]) < lengths[:, None]):
+        raise DataError(
+            f"{file}: {MASK} is not 1 up to each text's end and 0 behind it: pad texts on the right"
+        )
     labels = np.full(ids.shape, IGNORED, np.int64)
     for place, length in enumerate(lengths):
         labels[place, : max(0, int(length) - 1)] = ids[place, 1 : int(length)]
