@@ -164,7 +164,7 @@ def dvc(
     epilog=examples(
         "edgecomp workflow flower public.yaml --clients 3",
         "edgecomp workflow flower public.yaml --clients 200 --epsilon 8 --out federation",
-        "flwr run federation",
+        "flwr run federation here",
     )
 )
 def flower(
@@ -207,7 +207,7 @@ def flower(
             f"all {clients} choose in {100 * (made.kept or 0):.3g} %"
         )
     screen.out.print(
-        f"{out}: {made.examples:,} examples, {clients} clients; {kept}. Where Flower's SuperLink runs: flwr run {out}",
+        f"{out}: {made.examples:,} examples, {clients} clients; {kept}. Where Flower's SuperLink runs: flwr run {out} CONNECTION",
         markup=False,
         soft_wrap=True,
     )

@@ -13,7 +13,7 @@ from edgecomp.files.writing import write_json
 from edgecomp.operations.federation.privacy import Privacy
 
 COPIED = ("client.py", "server.py", "voting.py")
-PROJECT = """# Written by `edgecomp workflow flower`. Run it where the SuperLink runs: flwr run {folder}
+PROJECT = """# Written by `edgecomp workflow flower`. Run it where the SuperLink runs: flwr run {folder} CONNECTION
 [build-system]
 requires = ["hatchling"]
 build-backend = "hatchling.build"
