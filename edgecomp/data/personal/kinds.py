@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from edgecomp.data.personal import names
+
 _BEFORE, _AFTER = r"(?<![\w.+@/=-])", r"(?![\w@]|[.-]\w)"
 """What may not stand beside: a part of a longer word, path or number."""
 
@@ -177,6 +179,9 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 """By name; where two meet in a text, the first one has it."""
 
+NAME = "name"
+"""What a person is called; no pattern tells it."""
+
 IDENTITIES: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (
     (re.compile(r"[XYZ]-?\d{7}-?[A-Z]|\d{8}-?[A-Z]"), is_dni),
     (re.compile(r"[12][ \dAB]{14,20}"), is_nir),
@@ -187,12 +192,16 @@ IDENTITIES: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (
 
 
 def find(text: str) -> Iterator[Found]:
-    """The personal data in `text`, in their order; none lies in another."""
+    """The personal data in `text`, in their order; none lies in another. Names of people are among them where the environment names a model for them
+    (edgecomp.data.personal.names). Raises UsageError, RuntimeUnavailableError."""
     taken: list[Found] = []
     for name, kind in KINDS.items():
         for begins, ends in _spans(kind, text):
             if all(ends <= one.begins or begins >= one.ends for one in taken):
                 taken.append(Found(name, begins, ends, kind.plain(text[begins:ends])))
+    for begins, ends in names.spans(text):
+        if all(ends <= one.begins or begins >= one.ends for one in taken):
+            taken.append(Found(NAME, begins, ends, " ".join(text[begins:ends].casefold().split())))
     yield from sorted(taken, key=lambda one: one.begins)
 
 

@@ -71,15 +71,17 @@ def files(recipe: Recipe, folder: Path) -> list[Path]:
 
 
 def key_id(recipe: Recipe) -> str:
-    """What tells the key of pseudonyms from another, where a `recipe` replaces personal data, or may in what it sends and learns from; else nothing.
+    """What tells the key of pseudonyms, and who looks for names, from another, where a `recipe` replaces personal data, or may in what it sends and learns from; else nothing.
     Raises UsageError where it is needed and there is none."""
     import os
 
+    from edgecomp.data.personal import names
     from edgecomp.data.personal.pseudonyms import KEY, from_environment
 
     asked, augment = recipe.data.clean, recipe.data.augment
-    if asked is not None and asked.personal_data == "replace":
-        return from_environment().key_id
-    writer = None if augment is None else augment.paraphrase
-    may = writer is not None and not writer.send_personal_data and os.environ.get(KEY)
-    return from_environment().key_id if may else ""
+    if asked is not None and asked.personal_data != "ignore":
+        replaces = asked.personal_data == "replace"
+        return (from_environment().key_id if replaces else "") + names.identity()
+    writers = [augment and augment.paraphrase, recipe.language and recipe.language.writer]
+    may = any(one and not one.send_personal_data for one in writers) and os.environ.get(KEY)
+    return from_environment().key_id + names.identity() if may else ""
