@@ -178,6 +178,31 @@ def encode(rows: Sequence[Row], tokenizer: Any, length: int, *, packed: bool) ->
     ), notes
 
 
+def with_choices(
+    rows: Sequence[Row], choices: Sequence[str], tokenizer: Any, length: int
+) -> tuple[list[Tokens], npt.NDArray[np.int64], int]:
+    """Each prompt with each answer of `choices`, in their order, as tokens of which the answer's are judged, its end among them; which choice is right, [N]; and how
+    many of `rows` are left out, for a prompt with an answer has more than `length` tokens. Raises DataError where an answer is none of the choices, or nothing is left."""
+    end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    answers = [[*tokenizer.encode(one, add_special_tokens=False), *end] for one in choices]
+    kept: list[list[tuple[list[int], list[int]]]] = []
+    right = []
+    for place, row in enumerate(rows):
+        if not row.prompt or row.answer not in choices:
+            said = f"has the answer {row.answer[:60]!r}" if row.prompt else "has no prompt"
+            raise DataError(
+                f"language.choices: test row {place} (from 0, without repetitions) {said}; answers to prompts must be one of {', '.join(choices)}"
+            )
+        before = _prompt(row.prompt, tokenizer)
+        if len(before) + max(map(len, answers)) <= length:
+            kept.append([(before, before + one) for one in answers])
+            right.append(list(choices).index(row.answer))
+    if not kept:
+        raise DataError(f"language.choices: no test prompt has room for an answer within {length} tokens")
+    padding = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or [0])[0])
+    return [padded(of, padding) for of in zip(*kept, strict=True)], np.asarray(right), len(rows) - len(kept)
+
+
 def _prompt(text: str, tokenizer: Any) -> list[int]:
     if tokenizer.chat_template:
         said = tokenizer.apply_chat_template(

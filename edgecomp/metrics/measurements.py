@@ -18,7 +18,7 @@ from edgecomp.files.array_files import read_npy, read_npz
 from edgecomp.files.json_files import read_mapping, shaped
 from edgecomp.files.writing import write_json
 from edgecomp.metrics.comparison import BY_OUTPUT
-from edgecomp.metrics.samples import SCORE
+from edgecomp.metrics.samples import CHOICES, SCORE
 from edgecomp.tasks import Labels, SeveralOutputs, Task, task
 from edgecomp.tasks.several import Output
 
@@ -49,6 +49,7 @@ class Arm:
     )
     outputs: Mapping[str, Any] = field(default_factory=dict)  # by name, every output; not kept by `save`
     scores: npt.NDArray[np.float64] | None = None  # [examples], by the user's own function
+    choices: npt.NDArray[np.float64] | None = None  # [prompts], whether the right answer is the likeliest
 
 
 class Death(NamedTuple):
@@ -215,6 +216,9 @@ class Measurements:
         scores: dict[str, Any] = {
             f"{arm}.{SCORE}": data.scores for arm, data in self.arms.items() if data.scores is not None
         }
+        scores |= {
+            f"{arm}.{CHOICES}": data.choices for arm, data in self.arms.items() if data.choices is not None
+        }
         np.savez(folder / "outputs.npz", **beside, **outputs, **scores)
         write_json(
             folder / "measurements.json",
@@ -273,6 +277,7 @@ class Measurements:
                 parameter_bytes=facts["parameter_bytes"],
                 parity=facts["parity"],
                 scores=outputs.get(f"{arm}.{SCORE}"),
+                choices=outputs.get(f"{arm}.{CHOICES}"),
             )
             for arm, facts in content["arms"].items()
         }

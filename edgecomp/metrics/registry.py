@@ -214,6 +214,7 @@ METRICS: dict[str, Metric] = {
         Metric("perplexity_ratio", "multiple", "lower", "perplexity on held-out text, over the teacher's or the baseline's", "answers", "language.texts:perplexity_ratio", compared="either", tasks=LANGUAGE),
         Metric("token_loss_nats", "nats", "lower", "cross-entropy of held-out text by token", "answers", "language.texts:token_loss", tasks=LANGUAGE),
         Metric("token_agreement_pct", "percent", "higher", "the likeliest next token is the teacher's or the baseline's", "answers", "language.texts:token_agreement", compared="either", tasks=LANGUAGE),
+        Metric("choice_accuracy_pct", "percent", "higher", "the right one of several answers is the likeliest", "answers", "language.choices:accuracy", comparator="language.choices:accuracy_against", tasks=LANGUAGE),
         _score("next_token_pct", "the token that comes is the likeliest", "structured:token_accuracy", "structured:token_accuracy_against", LANGUAGE),
         Metric(MULTI_STREAM_P99, "time", "lower", "latency of a query of eight, 99th percentile (multi stream, wall)", "scenario"),
         Metric(SERVER, "rate", "higher", "highest rate whose p99 holds (server)", "scenario"),

@@ -12,6 +12,7 @@ from edgecomp.pipeline import loaders, practice
 from edgecomp.pipeline.loaders import Run
 
 if TYPE_CHECKING:
+    from edgecomp.benchmark.language import Choices
     from edgecomp.config.parts.loop import Loop
     from edgecomp.language.models import LanguageModel
     from edgecomp.language.texts import Row, Tokens
@@ -112,6 +113,26 @@ def rows(run: Run) -> "dict[str, list[Row]]":
         test=asked.test_fraction,
         limit=asked.limit,
         seed=recipe.seed,
+    )
+
+
+def choices(run: Run, tokenizer: Any) -> "Choices | None":
+    """The test prompts of `run` with each answer that may be chosen, where its recipe names some. Raises DataError."""
+    from edgecomp.benchmark.language import Choices
+    from edgecomp.inputs import MASK
+    from edgecomp.language import texts
+
+    asked = settings(run)
+    if not asked.choices:
+        return None
+    length = run.job.recipe.data.max_length
+    each, right, gone = texts.with_choices(rows(run)["test"], asked.choices, tokenizer, length)
+    if gone:
+        run.note(
+            f"language.choices: {gone} test prompts have no room for an answer within {length} tokens, and are left out"
+        )
+    return Choices(
+        [{"input_ids": one.input_ids, MASK: one.mask} for one in each], [one.labels for one in each], right
     )
 
 

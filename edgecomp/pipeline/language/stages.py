@@ -34,6 +34,7 @@ def data(run: Run, out: Path, checkpoints: Path) -> None:
         raise DataError(
             "language.writer: answers are to prompts, and a training row has none: give columns prompt and answer, or name them with data.inputs and data.label"
         )
+    loading.choices(run, tokenizer)
     notes, told = [], {}
     if not tokenizer.chat_template and any(row.prompt for row in rows["train"]):
         notes.append("the tokenizer has no chat template: an answer follows its prompt as it is")
@@ -347,6 +348,7 @@ def bench(run: Run, out: Path, checkpoints: Path, target: Target) -> None:
         prompts=prompts_of(test, how.prompt_tokens, count=16),
         new_tokens=how.new_tokens,
         generations=how.generations,
+        choices=loading.choices(run, loading.of_step(run, arms.TEACHER.steps[0])[1]),
         effort=Effort(asked.restarts, asked.warmup, asked.iterations, offline_batch=0, offline_batches=0),
         folder=out,
         track=run.track,

@@ -19,7 +19,7 @@ from edgecomp.runtimes import TABLE
 TRAINING = ("torch", "numpy", "transformers", "tokenizers", "gguf")
 EXPORT = (*TRAINING, "onnx", "onnxruntime-genai", "openvino-genai")
 LEARNT = {"loss", "jsd_beta", "top_k", "learn_from", "teacher_tokens", "packed", "reasoning"}
-MEASURED = {"prompt_tokens", "new_tokens", "generations"}
+MEASURED = {"prompt_tokens", "new_tokens", "generations", "choices"}
 
 Make = Callable[[loaders.Run, Path, Path], None]
 

@@ -30,6 +30,8 @@ class Language(Part):
     reasoning: Literal["keep", "strip"] = "keep"
     packed: bool = True  # texts behind each other fill rows of data.max_length; never prompts with answers
     group_size: Literal[32, 64, 128] = 32  # weights that share a scale; divides the inputs of every layer
+    # answers to choose from: of each test prompt it is asked which of them is the likeliest (choice_accuracy_pct); each test answer is one of them
+    choices: list[str] = []
     prompt_tokens: list[int] = Field(
         [32, 128], min_length=1
     )  # lengths of prompts that are measured; the first is judged
@@ -43,10 +45,17 @@ class Language(Part):
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_writer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `writer` and `reasoning` where nothing is asked of them, so that digests of recipes stay what they were."""
+        """Without `writer`, `reasoning` and `choices` where nothing is asked of them, so that digests of recipes stay what they were."""
         found: dict[str, Any] = dump(self)
-        plain = {"writer": None, "reasoning": "keep"}
+        plain: dict[str, Any] = {"writer": None, "reasoning": "keep", "choices": []}
         return {key: value for key, value in found.items() if key not in plain or value != plain[key]}
+
+    @model_validator(mode="after")
+    def _there_is_a_choice(self) -> "Language":
+        told = [one for one in self.choices if one.strip()]
+        if self.choices and (len(set(told)) < 2 or len(set(told)) < len(self.choices)):
+            raise ValueError("choices: two different answers at least, none of them empty or named twice")
+        return self
 
     @model_validator(mode="after")
     def _the_writer_is_the_teacher(self) -> "Language":
