@@ -52,8 +52,10 @@ class Given:
         RunFolderError."""
         if self.deployed is None:
             return None
-        generates = _content(self.deployed / CONTRACT).get("task") == CausalLm.name
-        return {} if generates else _content(self.deployed / "preprocessing.json")
+        own = self.deployed / "preprocessing.json"
+        if not own.is_file() and _content(self.deployed / CONTRACT).get("task") == CausalLm.name:
+            return {}
+        return _content(own)
 
     def task(self) -> Meant | None:
         """What its outputs mean, where its contract tells. Raises RunFolderError."""
