@@ -22,8 +22,8 @@ prompt is an inference of the single stream."""
 SCORE = "score"
 """Of answers, by the user's own function (edgecomp.models.own_code): float64 [examples], by arm `ARM.score`."""
 
-CHOICES = "choices"
-"""Of prompts with several answers to choose from, by arm `ARM.choices`: float64 [prompts], 1 where the right one is the likeliest."""
+CHOICES = "right_choices"
+"""Of prompts with several answers to choose from, by arm `ARM.right_choices`: float64 [prompts], 1 where the right one is the likeliest."""
 
 CPU_OF = {SINGLE_STREAM_WALL: SINGLE_STREAM_CPU, OFFLINE_WALL: OFFLINE_CPU}
 """The CPU time of the same calls, by the name of their wall time."""

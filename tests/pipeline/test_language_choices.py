@@ -56,7 +56,7 @@ def test_the_runtime_chooses_as_the_network_does_and_the_gate_says_so(recipe: Pa
     folder = result.folder
     bench = folder / "bench" / "onnxruntime-genai"
     with np.load(bench / "outputs.npz") as outputs:
-        found = {arm: outputs[f"{arm}.choices"] for arm in ("teacher", "student_fp32")}
+        found = {arm: outputs[f"{arm}.right_choices"] for arm in ("teacher", "student_fp32")}
     rows = [json.loads(line) for line in (recipe.parent / "chats.jsonl").read_text().splitlines()]
     network, own = models.load(folder / "distill" / "model")
     tokens, right, gone = with_choices([Row(row["prompt"], row["answer"]) for row in rows], CHOICES, own, 48)

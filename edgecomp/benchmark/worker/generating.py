@@ -12,7 +12,6 @@ def generate(session: Any, feeds: Sequence[Mapping[str, Any]], count: int, token
     """`count` generations of so many `tokens`, by prompts of `feeds` in turn: when each token was there, ns from the call on, and the CPU time till then, [count][tokens]
     each, and what the first said. session: a language model's. Raises InferenceError where one ended before."""
     from edgecomp.errors import InferenceError
-    from edgecomp.metrics.samples import CPU
     from edgecomp.runtimes.genai.base import prompts
 
     made = [session.generate(prompts(feeds[place % len(feeds)])[0], tokens) for place in range(count)]
@@ -20,7 +19,7 @@ def generate(session: Any, feeds: Sequence[Mapping[str, Any]], count: int, token
         raise InferenceError(f"a generation ended after {len(short[0].at_ns)} of {tokens} tokens")
     return {
         "at_ns": [one.at_ns for one in made],
-        CPU: [one.cpu_ns for one in made],
+        "cpu_ns": [one.cpu_ns for one in made],
         "said": made[0].tokens,
     }
 
