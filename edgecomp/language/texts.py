@@ -181,7 +181,7 @@ def encode(rows: Sequence[Row], tokenizer: Any, length: int, *, packed: bool) ->
 def with_choices(
     rows: Sequence[Row], choices: Sequence[str], tokenizer: Any, length: int
 ) -> tuple[list[Tokens], npt.NDArray[np.int64], int]:
-    """Each prompt with each answer of `choices`, in their order, as tokens of which the answer's are judged, its end among them; which choice is right, [N]; and how
+    """Each prompt with each answer of `choices`, in their order, as tokens of the `tokenizer`, of which the answer's are judged, its end among them; which choice is right, [N]; and how
     many of `rows` are left out, for a prompt with an answer has more than `length` tokens. Raises DataError where an answer is none of the choices, or nothing is left."""
     end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
     answers = [[*tokenizer.encode(one, add_special_tokens=False), *end] for one in choices]

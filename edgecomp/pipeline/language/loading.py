@@ -117,7 +117,7 @@ def rows(run: Run) -> "dict[str, list[Row]]":
 
 
 def choices(run: Run, tokenizer: Any) -> "Choices | None":
-    """The test prompts of `run` with each answer that may be chosen, where its recipe names some. Raises DataError."""
+    """The test prompts of `run` with each answer that may be chosen, as tokens of the `tokenizer`, where its recipe names some. Raises DataError."""
     from edgecomp.benchmark.language import Choices
     from edgecomp.inputs import MASK
     from edgecomp.language import texts
