@@ -156,7 +156,7 @@ def compare(
             "--data",
             "-d",
             metavar="FILE",
-            help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`.",
+            help="Examples, .npz or .parquet: the inputs by name, `label`, `slice`; of language models a table of texts.",
         ),
     ] = None,
     key_samples: Annotated[
