@@ -184,3 +184,31 @@ def test_a_client_that_fails_or_is_missing_leaves_nothing_behind(flower: Flower,
     assert "the function of this client failed: RuntimeError" in said
     assert "of a client" not in said
     assert not (tmp_path / "federation" / "answers.npz").exists()
+
+
+ROUND_TRIP = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from federation.client import examples_of
+from federation.server import packed
+
+texts = ["naïve", "", "two\\nlines \\u2028", "x" * 300]
+given = {"train/texts": np.asarray(texts, str), "validation/input/a": np.ones((2, 3), np.float32), "validation/input/b/c": np.zeros((2,), np.int64)}
+sent = packed(given)
+assert examples_of(sent, "train") == texts
+found = examples_of(sent, "validation")
+assert sorted(found) == ["a", "b/c"] and found["a"].shape == (2, 3) and found["b/c"].dtype == np.int64
+"""
+
+
+def test_texts_and_inputs_by_name_arrive_as_they_were_sent(tmp_path: Path) -> None:
+    environment = os.environ.get("EDGECOMP_FLOWER")
+    if not environment:
+        pytest.skip("EDGECOMP_FLOWER names no environment with flwr: tox run -e federated")
+    flower_app("digits", clients=2, to=tmp_path / "app")
+    python = Path(environment) / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", ROUND_TRIP, tmp_path / "app"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
