@@ -127,7 +127,7 @@ def killed_and_gone_on(recipe: Path, folder: Path, *, at: int) -> int:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     while len(keys(folder)) < at:
-        assert first.poll() is None
+        assert first.poll() is None, "it ended before it could be killed"
         time.sleep(0.05)
     first.kill()
     first.wait()
@@ -178,7 +178,14 @@ def test_a_language_model_writes_what_another_one_learns(tmp_path: Path, server:
     rows = [
         {"prompt": f"{ask} {thing}?", "answer": "-"}
         for thing in things
-        for ask in ("In one sentence, what is", "Where does one find", "Who needs", "What is the opposite of")
+        for ask in (
+            "In one sentence, what is",
+            "Where does one find",
+            "Who needs",
+            "What is the opposite of",
+            "What is the colour of",
+            "Who makes",
+        )
     ]
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "written.yaml").write_text(WRITTEN.format(url=server, concurrency=CONCURRENCY))
