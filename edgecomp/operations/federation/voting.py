@@ -33,7 +33,7 @@ def checked(answers: Any, rows: int, classes: int, who: str) -> Logits:
 def mean(logits: Sequence[Logits]) -> Logits:
     """Logits [N, classes] whose probabilities are the mean of the clients'. logits: of each client, [N, classes]."""
     total = np.stack([one - np.logaddexp.reduce(one, axis=1, keepdims=True) for one in logits])
-    return np.asarray(np.logaddexp.reduce(total, axis=0) - np.log(len(logits)))
+    return np.asarray(np.logaddexp.reduce(total, axis=0))
 
 
 def votes(chosen: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:

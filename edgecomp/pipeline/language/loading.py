@@ -105,7 +105,9 @@ def rows(run: Run) -> "dict[str, list[Row]]":
     if settings(run).reasoning == "strip":
         stripped = {name: texts.stripped(own) for name, own in read.items()}
         if gone := sum(len(own) - len(stripped[name]) for name, own in read.items()):
-            run.note(f"data: {gone} answers whose reasoning does not come to its end are left out")
+            run.note(
+                f"data: {gone} answers that are empty without their reasoning, or whose reasoning has no end, are left out"
+            )
         read = stripped
     return texts.split(
         read,

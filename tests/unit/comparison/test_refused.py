@@ -228,3 +228,9 @@ def test_options_of_other_models_are_not_of_language_models(tmp_path: Path) -> N
         "--output: openvino-genai runs language models, whose texts are judged token by token: leave it out"
     )
     refused(tmp_path, "a", "b", words, target="openvino-genai", output="token")
+
+
+def test_language_models_are_not_compared_on_a_device(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[3] / "targets" / "openvino-genai.yaml"
+    (tmp_path / "far.yaml").write_text(shipped.read_text() + "\nhost: me@far\n")
+    refused(tmp_path, "a", "b", "language models are compared on this machine alone", target="far.yaml")

@@ -191,3 +191,4 @@ def test_a_local_teachers_reasoning_is_left_out_of_its_tokens() -> None:
     assert left("<think>the dog</think> on the mat.", 0) == "where is the caton the mat.<|end|>"
     assert left("on the mat.", 0) == "where is the caton the mat.<|end|>"
     assert left("<think>the dog") is None
+    assert left("<think>the dog</think>", 0) is None  # it would learn to say nothing

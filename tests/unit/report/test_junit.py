@@ -76,6 +76,12 @@ def estimate(**changes: Any) -> Figure:
 def test_an_estimate_is_shown_with_its_bounds_or_says_that_it_has_none() -> None:
     assert estimate_text(estimate()) == "1.25 ms [1.2, 1.31]"
     assert estimate_text(estimate(unit="exact")) == "1.25 ms"
+    far = estimate(value=0.0177, lower=-0.947, upper=0.982, dimension="log_ratio")
+    assert estimate_text(far) == "+1.79 % [0.388 x, 2.67 x]"
+    assert (
+        estimate_text(estimate(value=9e5, lower=8e5, upper=1.2e6, dimension="bytes"))
+        == "878.9 KiB [781.2, 1.1 MiB]"
+    )
     assert estimate_text(estimate(lower=None, upper=None)) == "1.25 ms [no bound from 5 restarts]"
     assert (
         estimate_text(estimate(dimension="bytes", value=2**20, lower=1000.0, upper=2**21))
